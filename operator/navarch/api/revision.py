@@ -1,0 +1,100 @@
+"""MeshRevision: one resolved installation of a control plane, written by the operator only.
+
+It is to a MeshControlPlane what a ReplicaSet is to a Deployment: the unit of render, apply, readiness and
+prune. Invariant: its name, mesh and tag never change; everything it renders follows from its spec and the
+catalog.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from navarch.api.controlplane import ComponentStatus, Conditions
+from navarch.api.meta import Column, JSONObject, Model, Name, Resource, build_rule
+from navarch.api.spec import RevisionConfig
+
+KIND = "MeshRevision"
+PLURAL = "meshrevisions"
+
+
+def _never_changes(field: str) -> JSONObject:
+    return build_rule(
+        f"self.{field} == oldSelf.{field}",
+        field=f".{field}",
+        message=f"the {field} of a revision never changes; Navarch makes another revision instead",
+        shown=f"self.{field}",
+        reason="FieldValueForbidden",
+    )
+
+
+class Members(Model):
+    """Which namespaces the revision serves, beside its own."""
+
+    default: bool = Field(description="Whether it serves namespaces labelled istio-injection=enabled.")
+    excluded: list[Annotated[str, Field(max_length=63)]] = Field(
+        max_length=1024,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description="Namespaces that stay outside whatever their labels.",
+    )
+
+
+class MeshRevisionSpec(Model):
+    """The installation that is wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [_never_changes("mesh"), _never_changes("tag")]}
+    )
+
+    mesh: Name = Field(description="Name of the MeshControlPlane, in the same namespace.")
+    tag: Annotated[str, Field(max_length=63)] = Field(description="Tag of the mesh.")
+    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=20)] = Field(
+        description="Exact version of Istio."
+    )
+    strategy: Literal["InPlace"] = Field(description="Upgrade strategy that the revision was made under.")
+    members: Members = Field(description="Which namespaces the revision serves.")
+    config: RevisionConfig = Field(description="The sum of profiles and spec, with nothing left to default.")
+
+
+class MeshRevisionStatus(Model):
+    """What was seen."""
+
+    observed_generation: int | None = Field(
+        None, ge=0, description="metadata.generation that status speaks of."
+    )
+    conditions: Conditions | None = Field(None, description="The revision's state, aspect by aspect.")
+    version: str | None = Field(
+        None, max_length=20, description="Exact version that serves; absent until one does."
+    )
+    proxy: str | None = Field(
+        None,
+        max_length=128,
+        description="Value of mesh.navarch.io/proxy on pods injected now; tells current from outdated.",
+    )
+    components: list[ComponentStatus] | None = Field(
+        None, max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"}, description="Workloads."
+    )
+
+
+RESOURCE = Resource(
+    kind=KIND,
+    plural=PLURAL,
+    short_names=("meshrev",),
+    description="One resolved installation of a mesh's control plane, written by Navarch only.",
+    spec=MeshRevisionSpec,
+    status=MeshRevisionStatus,
+    columns=(
+        Column("Mesh", ".spec.mesh", "MeshControlPlane that it belongs to."),
+        Column("Version", ".spec.version", "Exact version of Istio."),
+        Column(
+            "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether it serves as its spec asks."
+        ),
+        Column("Status", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not."),
+        Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", type="date"),
+        Column("Tag", ".spec.tag", "Tag of the mesh.", wide=True),
+        Column(
+            "Message", '.status.conditions[?(@.type=="Ready")].message', "What is wrong, in words.", wide=True
+        ),
+    ),
+)

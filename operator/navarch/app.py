@@ -1,0 +1,299 @@
+"""The composition root: builds everything, wires it, runs it, takes it down.
+
+Owns the life of the process. Must never decide anything about a mesh. Invariant: everything that must outlive a
+restart of kopf (workers, reflectors, Lease) is started before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
+
+import kopf
+import structlog
+
+from navarch.assets import load_assets
+from navarch.controllers.controlplane import MeshController
+from navarch.controllers.report import Reporter
+from navarch.controllers.revision import RevisionController
+from navarch.controllers.watches import WATCHES, Watch
+from navarch.controllers.world import World
+from navarch.core.observed import Environment
+from navarch.engine.backoff import Backoff
+from navarch.engine.key import Key
+from navarch.engine.queue import BACKGROUND, EDIT, Queue
+from navarch.engine.result import Done, Result
+from navarch.engine.worker import Workers
+from navarch.kube.apply import Applier
+from navarch.kube.auth import build_connection_info
+from navarch.kube.client import Client
+from navarch.kube.credentials import load_credentials
+from navarch.kube.events import Recorder
+from navarch.kube.lease import Elector
+from navarch.kube.reflector import Reflector
+from navarch.kube.resources import resource_of
+from navarch.kube.store import Object, Stores
+from navarch.settings import Settings
+from navarch.telemetry import metrics
+from navarch.telemetry.health import HealthServer
+from navarch.telemetry.observer import MetricsObserver
+from navarch.triggers import keys
+from navarch.triggers.handlers import build_registry, build_settings
+
+log = structlog.get_logger(__name__)
+
+LEASE = "navarch"
+GRACE = 20.0
+"""Seconds that running reconciles get at shutdown; less than the pod's termination grace period."""
+SILENCE = 180.0
+"""Seconds without a word on a watch after which this process is not live any more."""
+KOPF_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+def read_clock() -> str:
+    """The time as Kubernetes writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class App:
+    """One operator process. `run` returns when asked to stop, and raises when it must be restarted."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._reflectors: dict[str, Reflector] = {}
+        self.port = 0
+
+    def stop(self) -> None:
+        """Ask the process to end: work in hand is finished, the Lease released."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until stopped. Raises when the Lease was lost or a part that must not end has ended."""
+        settings = self._settings
+        credentials = await load_credentials(settings.kubeconfig)
+        identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        async with Client(credentials, requests=settings.requests, observe=metrics.observe_request) as reader:
+            elector = Elector(
+                reader.guarded(None),
+                namespace=settings.namespace,
+                name=LEASE,
+                identity=identity,
+                on_lost=lambda: metrics.leader_election_master_status.set(0),
+                duration=settings.lease_seconds,
+                renew=settings.lease_renew_seconds,
+                retry=settings.lease_retry_seconds,
+            )
+            client = reader.guarded(elector.check)
+            queue = Queue(observer=MetricsObserver())
+            self._build_reflectors(reader, queue)
+            version = await reader.fetch("/version")
+            environment = Environment(
+                kubernetes=(int(version["major"]), int(version["minor"].rstrip("+"))),
+                operator_namespace=settings.namespace,
+                probe_namespace=settings.probe_namespace,
+            )
+            workers = self._build_workers(client, queue, elector, environment, identity=identity)
+            health = HealthServer(metrics.REGISTRY, live=self._find_dead, ready=self._find_unsynced)
+            await health.start(settings.listen_host, settings.listen_port)
+            self.port = health.port
+            try:
+                await self._supervise(
+                    elector,
+                    workers,
+                    queue,
+                    login=lambda: build_connection_info(credentials, now=datetime.now(UTC)),
+                )
+            finally:
+                await health.stop()
+
+    async def _supervise(
+        self,
+        elector: Elector,
+        workers: Workers,
+        queue: Queue,
+        *,
+        login: Callable[[], Awaitable[kopf.ConnectionInfo]],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        parts = [asyncio.create_task(r.run(), name=f"watch-{name}") for name, r in self._reflectors.items()]
+        await asyncio.gather(*(r.synced.wait() for r in self._reflectors.values()))
+        log.info("caches are warm", watches=len(self._reflectors))
+        parts.append(asyncio.create_task(elector.run(), name="lease"))
+        parts.append(asyncio.create_task(workers.run(), name="workers"))
+        parts.append(asyncio.create_task(self._resync(queue), name="resync"))
+        parts.append(asyncio.create_task(self._run_kopf(queue, login), name="kopf"))
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+                raise RuntimeError(f"{task.get_name()} ended")
+        finally:
+            await workers.stop(grace=GRACE)
+            await elector.release()
+            for task in [*parts, stopping]:
+                task.cancel()
+            await asyncio.gather(*parts, stopping, return_exceptions=True)
+
+    async def _run_kopf(self, queue: Queue, login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> None:
+        """Keep kopf running: it ends on a watch error that it does not know, and each run lists our kinds again.
+
+        It lives in a thread with a loop of its own: at its end it cancels every task that was started after it, in
+        its loop, and in a main thread it would take the process's signals.
+        """
+        loop = asyncio.get_running_loop()
+
+        def enqueue(key: Key, priority: int) -> None:
+            loop.call_soon_threadsafe(partial(queue.add, key, priority=priority))
+
+        async def log_in() -> kopf.ConnectionInfo:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_awaiting(login), loop))
+
+        for attempt in count():
+            stop = threading.Event()
+            shell = kopf.operator(
+                registry=build_registry(enqueue, log_in),
+                settings=build_settings(),
+                clusterwide=True,
+                standalone=True,
+                stop_flag=stop,
+            )
+            try:
+                await asyncio.to_thread(asyncio.run, shell)
+            except Exception:
+                log.warning("kopf ended", exc_info=True)
+            finally:
+                stop.set()
+            await asyncio.sleep(KOPF_DELAYS[min(attempt, len(KOPF_DELAYS) - 1)])
+
+    async def _resync(self, queue: Queue) -> None:
+        """Look at everything now and then: the net below all events."""
+        while True:
+            period = self._settings.resync_seconds
+            await asyncio.sleep(period * random.uniform(0.9, 1.1))
+            for name in ("meshes", "revisions"):
+                for manifest in self._reflectors[name].store.list():
+                    queue.add(keys.key_of(manifest), priority=BACKGROUND)
+
+    def _build_workers(
+        self, client: Client, queue: Queue, elector: Elector, environment: Environment, *, identity: str
+    ) -> Workers:
+        stores = {name: r.store for name, r in self._reflectors.items()}
+        world = World(client, stores, load_assets(), environment=environment, now=read_clock)
+        applier = Applier(client, self._stores_of_owned())
+        recorder = Recorder(
+            client, instance=identity, now=lambda: datetime.now(UTC), ids=lambda: secrets.token_hex(8)
+        )
+        reporter = Reporter(client, recorder, stores)
+        mesh = MeshController(world, applier, client, reporter)
+        revision = RevisionController(world, applier, reporter)
+        metrics.max_concurrent_reconciles.set(self._settings.workers)
+        routes = {keys.MESH: mesh.reconcile, keys.REVISION: revision.reconcile}
+
+        async def reconcile(key: Key) -> Result:
+            return await routes[key.kind](key) if key.kind in routes else Done()
+
+        return Workers(
+            queue,
+            reconcile,
+            count=self._settings.workers,
+            gate=elector.leading,
+            backoff=Backoff(random=random.random),
+            ids=lambda: secrets.token_hex(4),
+            observer=MetricsObserver(),
+        )
+
+    def _stores_of_owned(self) -> Stores:
+        """The stores that hold whole kinds of ours; the others hold parts of a kind under a name of their own."""
+        partial_stores = {"istiods", "proxies", "roots", "profiles", "namespaces"}
+        return {
+            (r.store.resource.group, r.store.resource.kind): r.store
+            for name, r in self._reflectors.items()
+            if name not in partial_stores
+        }
+
+    def _build_reflectors(self, client: Client, queue: Queue) -> None:
+        dependents = keys.Dependents(
+            meshes=lambda: self._reflectors["meshes"].store.list(),
+            revisions=lambda: self._reflectors["revisions"].store.list(),
+        )
+        for watch in WATCHES:
+            self._reflectors[watch.name] = Reflector(
+                client,
+                resource_of(watch.api_version, watch.kind),
+                namespace=self._settings.namespace if watch.in_operator_namespace else "",
+                label_selector=watch.label_selector,
+                field_selector=watch.field_selector,
+                metadata_only=watch.metadata_only,
+                transform=watch.transform,
+                on_change=partial(self._enqueue, queue, dependents, watch),
+            )
+
+    def _enqueue(
+        self, queue: Queue, dependents: keys.Dependents, watch: Watch, old: Object | None, new: Object | None
+    ) -> None:
+        if watch.name == "crds":
+            for reflector in self._reflectors.values():
+                if not reflector.served:
+                    reflector.nudge()
+        priority = EDIT if self._reflectors[watch.name].synced.is_set() else BACKGROUND
+        for ask in _find_asks(dependents, watch, old, new):
+            queue.add(ask.key, priority=priority, after=ask.after)
+
+    def _find_dead(self) -> Iterable[str]:
+        for name, reflector in self._reflectors.items():
+            metrics.watch_age_seconds.labels(name).set(reflector.age)
+            if reflector.age > SILENCE:
+                yield f"watch {name} has been silent for {reflector.age:.0f} s"
+
+    def _find_unsynced(self) -> Iterable[str]:
+        for name, reflector in self._reflectors.items():
+            if not reflector.synced.is_set():
+                yield f"watch {name} is not synced yet"
+
+
+async def _awaiting(login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> kopf.ConnectionInfo:
+    return await login()
+
+
+def _find_asks(
+    dependents: keys.Dependents, watch: Watch, old: Object | None, new: Object | None
+) -> Iterable[keys.Ask]:
+    manifest = new or old
+    if manifest is None:
+        return
+    match watch.name:
+        case "meshes":
+            found = dependents.keys_for_mesh(old, new)
+        case "revisions":
+            found = keys.keys_for_revision(manifest)
+        case "crds":
+            found = dependents.keys_for_crd(manifest)
+        case "namespaces":
+            found = dependents.keys_for_namespace(old, new)
+        case "roots":
+            found = dependents.keys_for_namespaced(manifest)
+        case "profiles":
+            found = dependents.all_meshes()
+        case "proxies":
+            for state in (old, new):
+                if state is not None:
+                    yield from dependents.asks_for_proxy(state)
+            return
+        case "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration":
+            found = dependents.keys_for_webhook(manifest)
+        case _:
+            found = keys.keys_for_owned(manifest)
+    for key in found:
+        yield keys.Ask(key)

@@ -1,0 +1,81 @@
+"""Reads the package's data: the one place that knows where it lies.
+
+In a checkout and an editable install templates are at the top of the repository; in a wheel and in the image
+they are package data. What `make generate` makes is package data everywhere. Must never decide anything.
+Invariant: all four ways of installing give the same Assets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import yaml
+
+from navarch.core.assets import Assets
+from navarch.core.catalog import Catalog, build_catalog
+
+
+class MissingAssets(RuntimeError):
+    """Generated data is not there: the checkout was never built, or the package is broken."""
+
+
+def _package() -> Traversable:
+    return files("navarch")
+
+
+def _read(path: Traversable) -> str:
+    if not path.is_file():
+        raise MissingAssets(f"{path.name} is missing; in a checkout, `make generate` makes it")
+    return path.read_text(encoding="utf-8")
+
+
+def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith((".yaml", ".tpl")):
+            yield prefix + entry.name, entry.read_text(encoding="utf-8")
+
+
+def _load_templates() -> Mapping[str, str]:
+    package = _package()
+    packaged, checkout = package / "_data" / "templates", package / ".." / ".." / "templates"
+    folder = packaged if packaged.is_dir() else checkout
+    templates = dict(sorted(_walk(folder))) if folder.is_dir() else {}
+    if not templates:
+        raise MissingAssets("the templates are missing from the package")
+    return templates
+
+
+def load_catalog() -> Catalog:
+    """The catalog alone, which needs no generated data."""
+    return build_catalog(yaml.safe_load(_read(_package() / "core" / "catalog" / "versions.yaml")))
+
+
+def _load_profiles() -> Mapping[str, Mapping[str, Any]]:
+    folder = _package() / "core" / "catalog" / "profiles"
+    names = sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+    return {name: yaml.safe_load(_read(folder / f"{name}.yaml")) for name in names}
+
+
+@cache
+def load_assets() -> Assets:
+    """Everything. Raises MissingAssets, with what to do, when data that has to be generated is not there."""
+    data, catalog = _package() / "_data", load_catalog()
+    crds = {
+        minor.name: tuple(json.loads(_read(data / f"crds-{minor.name}.json"))) for minor in catalog.minors
+    }
+    descriptors = {}
+    for minor in catalog.minors:
+        descriptor = data / f"mesh-{minor.name}.binpb"
+        if not descriptor.is_file():
+            raise MissingAssets(f"{descriptor.name} is missing; in a checkout, `make generate` makes it")
+        descriptors[minor.name] = descriptor.read_bytes()
+    return Assets(_load_templates(), catalog, crds, descriptors, _load_profiles())

@@ -1,0 +1,72 @@
+"""The `navarch` command.
+
+Owns arguments and exit codes. Must never hold logic of its own. Exit code 1 means that the input is wrong, 2 that
+the command line is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from navarch.settings import Settings
+from navarch.telemetry.logs import configure_logging
+
+app = typer.Typer(
+    name="navarch",
+    help="Owns the whole life of Istio service meshes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run() -> None:
+    """Run the operator; settings come from the environment (NAVARCH_*)."""
+    from navarch.app import App
+
+    settings = Settings()
+    configure_logging(settings.log_level, as_json=settings.log_format == "json")
+    asyncio.run(App(settings).run())
+
+
+@app.command()
+def render(
+    file: Annotated[Path, typer.Option("-f", "--file", help="File with a MeshControlPlane; - for standard input.")],
+    kubernetes_version: Annotated[
+        str, typer.Option(help="Version of the cluster to render for; default: the newest tested one.")
+    ] = "",
+    profiles: Annotated[
+        list[Path] | None,
+        typer.Option("--profile", help="File with a user profile (a ConfigMap); may be given more than once."),
+    ] = None,
+    skip_crds: Annotated[bool, typer.Option("--skip-crds", help="Leave Istio's CRDs out.")] = False,
+) -> None:
+    """Print everything that a MeshControlPlane becomes, as YAML, without a cluster."""
+    from navarch.cli.render import InputError, render_mesh
+
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        manifests = render_mesh(
+            text,
+            kubernetes_version=kubernetes_version,
+            profiles=[path.read_text() for path in profiles or ()],
+            with_crds=not skip_crds,
+        )
+    except (InputError, OSError) as error:
+        typer.echo(f"navarch render: {error}", err=True)
+        raise typer.Exit(1) from None
+    yaml.dump_all(manifests, sys.stdout, Dumper=yaml.CSafeDumper, sort_keys=False, explicit_start=True, width=1000)
+
+
+@app.command()
+def version() -> None:
+    """Print the version of Navarch."""
+    typer.echo(package_version("navarch"))

@@ -1,0 +1,54 @@
+"""The MeshControlPlane controller: gather, check, plan, apply, summarise, report.
+
+Owns the order of these calls. Must never decide: a branch here belongs into plan or summarise.
+Invariant: a reconcile that changes nothing sends one request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from navarch.controllers.report import Reporter
+from navarch.controllers.world import World
+from navarch.core.checks import run_checks
+from navarch.core.planner import determine_requeue, is_held, is_released, plan_mesh
+from navarch.core.status import summarise_mesh
+from navarch.engine.key import Key
+from navarch.engine.result import After, Done, Result
+from navarch.kube.apply import Applier
+from navarch.kube.client import Client
+from navarch.kube.parents import add_finalizer, remove_finalizer
+from navarch.telemetry import metrics
+
+
+@dataclass(frozen=True, slots=True)
+class MeshController:
+    """Reconciles one mesh at a time."""
+
+    world: World
+    applier: Applier
+    client: Client
+    reporter: Reporter
+
+    async def reconcile(self, key: Key) -> Result:
+        """Bring one mesh to where its spec wants it, as far as is possible now."""
+        observed = await self.world.gather_mesh(key.namespace, key.name)
+        if observed is None:
+            metrics.forget("MeshControlPlane", key.namespace, key.name)
+            return Done()
+        findings = run_checks(observed)
+        decision = plan_mesh(observed, findings)
+        if is_released(observed, decision.plan):
+            await remove_finalizer(self.client, observed.body)
+            self.world.prober.forget(observed.owner.uid)
+            metrics.forget("MeshControlPlane", key.namespace, key.name)
+            return Done()
+        outcome = None
+        if not is_held(observed):
+            if decision.plan.waves:
+                await add_finalizer(self.client, observed.body)
+            outcome = await self.applier.apply(decision.plan)
+        status = summarise_mesh(observed, findings, decision, outcome)
+        await self.reporter.report(observed.body, status=status, outcome=outcome)
+        seconds = determine_requeue(decision.plan, outcome, status["conditions"])
+        return Done() if seconds is None else After(seconds)

@@ -1,0 +1,76 @@
+"""Istio's CRDs in the cluster: whose they are, whether they are established, whether foreign ones will do.
+
+Owns the few full reads that a metadata-only watch leaves open. Must never keep a schema. Invariant: a CRD is read
+in full once for each resourceVersion, and once more for each reconcile until it is established.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from navarch.core.assets import Assets
+from navarch.core.crds import find_missing
+from navarch.core.labels import CRD_MINOR, MANAGED_BY
+from navarch.core.observed import CRD, CRDOwner
+from navarch.core.refs import Manifest, Ref
+from navarch.kube.client import Client
+from navarch.kube.errors import NotFound
+from navarch.kube.store import Store
+
+
+def is_ours(manifest: Manifest) -> bool:
+    """Whether a CRD was installed by Navarch, for whichever mesh."""
+    return bool((manifest["metadata"].get("labels") or {}).get(MANAGED_BY) == "navarch")
+
+
+class CRDInspector:
+    """Tells what there is to know of the CRDs that the wanted minors need."""
+
+    def __init__(self, client: Client, store: Store, assets: Assets) -> None:
+        self._client = client
+        self._store = store
+        self._assets = assets
+        self._established: set[str] = set()
+        self._lacks: dict[tuple[str, str, str], str] = {}
+
+    async def gather(self, minors: tuple[str, ...]) -> tuple[CRD, ...]:
+        """The Istio CRDs that exist, sorted by name; compared with the newest of `minors`."""
+        wanted = self._wanted(minors)
+        found = [await self._inspect(name, wanted[name], minors) for name in sorted(wanted)]
+        return tuple(crd for crd in found if crd is not None)
+
+    def _wanted(self, minors: tuple[str, ...]) -> dict[str, Manifest]:
+        known = [m for m in minors if m in self._assets.crds] or list(self._assets.crds)
+        newest = max(known, key=lambda m: [int(part) for part in m.split(".")], default="")
+        return {crd["metadata"]["name"]: crd for crd in self._assets.crds.get(newest, ())}
+
+    async def _inspect(self, name: str, wanted: Manifest, minors: tuple[str, ...]) -> CRD | None:
+        stored = self._store.get(Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name))
+        if stored is None:
+            return None
+        metadata = stored["metadata"]
+        ours = is_ours(stored)
+        seen = (name, metadata["resourceVersion"], ",".join(minors))
+        if metadata["uid"] not in self._established or (not ours and seen not in self._lacks):
+            try:
+                full = await self._client.get(
+                    Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
+                )
+            except NotFound:
+                return None
+            if _is_established(full):
+                self._established.add(metadata["uid"])
+            if not ours:
+                self._lacks[seen] = find_missing(wanted, full)
+        return CRD(
+            name=name,
+            owner=CRDOwner.NAVARCH if ours else CRDOwner.FOREIGN,
+            established=metadata["uid"] in self._established,
+            minor=(metadata.get("labels") or {}).get(CRD_MINOR, "") if ours else "",
+            lacks="" if ours else self._lacks[seen],
+        )
+
+
+def _is_established(crd: dict[str, Any]) -> bool:
+    conditions = (crd.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)

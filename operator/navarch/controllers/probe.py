@@ -1,0 +1,80 @@
+"""The dry-run pod that proves injection.
+
+Owns one request: create a pod with `dryRun=All` in the probe namespace, and read what came back. Must never create
+a pod for real. Invariant: while nothing that the result depends on changes, a proof is not repeated.
+"""
+
+from __future__ import annotations
+
+from navarch.core.injection import compute_evidence, is_probe_due
+from navarch.core.labels import ISTIO_REV
+from navarch.core.observed import ObservedMesh, Probe, ProbeVerdict
+from navarch.core.proxies import read_proxy_pod
+from navarch.core.refs import Manifest
+from navarch.engine.result import Fault
+from navarch.kube.client import Client
+from navarch.kube.errors import KubeError
+
+PROXY_CONTAINER = "istio-proxy"
+
+
+def build_probe_pod(namespace: str, tag: str) -> Manifest:
+    """A pod that asks for injection by `tag`; its image is never pulled."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "navarch-probe", "namespace": namespace, "labels": {ISTIO_REV: tag}},
+        "spec": {"containers": [{"name": "probe", "image": "probe.invalid/probe:1"}]},
+    }
+
+
+def read_probe(pod: Manifest) -> Probe:
+    """What a pod that came back tells. The sidecar may be an init container (a native sidecar) or a container."""
+    spec = pod["spec"]
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    injected = read_proxy_pod(pod)
+    if injected is None or not any(c["name"] == PROXY_CONTAINER for c in containers):
+        return Probe(ProbeVerdict.NOT_INJECTED)
+    return Probe(ProbeVerdict.INJECTED, revision=injected.revision)
+
+
+class Prober:
+    """Runs the dry run when it is due, and remembers a proof for as long as its evidence stands."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._proofs: dict[str, tuple[str, Probe]] = {}
+
+    async def probe(self, observed: ObservedMesh) -> Probe | None:
+        """The result for what was observed; None while a dry run could tell nothing."""
+        if not is_probe_due(observed):
+            return None
+        evidence = compute_evidence(observed)
+        known = self._proofs.get(observed.owner.uid)
+        if known is not None and known[0] == evidence:
+            return known[1]
+        probe = await self._run(observed)
+        if probe.verdict is ProbeVerdict.INJECTED:
+            self._proofs[observed.owner.uid] = (evidence, probe)
+        return probe
+
+    def forget(self, uid: str) -> None:
+        """Drop what is known of a mesh that is gone."""
+        self._proofs.pop(uid, None)
+
+    async def _run(self, observed: ObservedMesh) -> Probe:
+        pod = build_probe_pod(observed.environment.probe_namespace, observed.tag)
+        try:
+            return read_probe(await self._client.create(pod, dry_run=True))
+        except KubeError as error:
+            return Probe(determine_denial(error), message=str(error))
+        except Fault as error:
+            return Probe(ProbeVerdict.UNREACHABLE, message=str(error))
+
+
+def determine_denial(error: KubeError) -> ProbeVerdict:
+    """Whose denial it was: a webhook of Istio's names itself in the API server's message."""
+    text = str(error)
+    if "sidecar-injector.istio.io" in text or "Pod injection failed" in text:
+        return ProbeVerdict.WEBHOOK_FAILED
+    return ProbeVerdict.DENIED

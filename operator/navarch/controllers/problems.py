@@ -1,0 +1,66 @@
+"""Why istiod's pods do not become ready, in the cluster's own words.
+
+Owns the reading of pods' states and Events. Must never guess: a message is quoted. Invariant: a pod that merely
+starts is no problem, so a rollout that goes well costs no request here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from navarch.core.observed import PodProblem
+from navarch.core.refs import Manifest
+from navarch.kube.client import Client
+from navarch.kube.resources import resource_of
+
+STARTING = frozenset({"ContainerCreating", "PodInitializing"})
+
+
+async def gather_problems(
+    client: Client, deployment: Manifest, pods: Iterable[Manifest]
+) -> tuple[PodProblem, ...]:
+    """The problems of a Deployment: those of its pods, and of its ReplicaSet when that cannot make any."""
+    problems = [p for pod in pods if (p := read_problem(pod)) is not None]
+    quoted = [await _quote(client, deployment["metadata"]["namespace"], p) for p in problems]
+    return (*quoted, *_read_replica_failures(deployment))
+
+
+def _read_replica_failures(deployment: Manifest) -> Iterator[PodProblem]:
+    for condition in (deployment.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            name = deployment["metadata"]["name"]
+            yield PodProblem(f"of {name}", condition.get("reason", ""), condition.get("message", ""))
+
+
+def read_problem(pod: Manifest) -> PodProblem | None:
+    """What is wrong with one pod by its status; None where nothing is, or it merely starts."""
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    if "deletionTimestamp" in pod["metadata"]:
+        return None
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return PodProblem(name, condition.get("reason", ""), condition.get("message", ""))
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = (container.get("state") or {}).get("waiting")
+        if waiting and waiting.get("reason") not in STARTING:
+            return PodProblem(name, waiting.get("reason", ""), waiting.get("message", ""))
+    return None
+
+
+async def _quote(client: Client, namespace: str, problem: PodProblem) -> PodProblem:
+    """The problem in the words of the pod's newest Warning, which names registry, node or quota more exactly."""
+    selector = f"involvedObject.kind=Pod,involvedObject.name={problem.pod},type=Warning"
+    events = await client.list(
+        resource_of("v1", "Event"), namespace=namespace, field_selector=selector, limit=50
+    )
+    newest = max(events.items, key=_event_time, default=None)
+    if newest is None or not newest.get("message"):
+        return problem
+    return PodProblem(problem.pod, problem.reason or newest.get("reason", ""), newest["message"])
+
+
+def _event_time(event: dict[str, Any]) -> str:
+    series: Sequence[Any] | dict[str, Any] = event.get("series") or {}
+    last = series.get("lastObservedTime") if isinstance(series, dict) else None
+    return str(last or event.get("lastTimestamp") or event.get("eventTime") or "")

@@ -1,0 +1,60 @@
+"""report(): status when it differs, an Event for each transition, metrics.
+
+Owns the last step of every reconcile. Must never write a status that says what the present one says.
+Invariant: reporting the same status twice writes once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from navarch.core.actions import Outcome
+from navarch.core.conditions import ConditionType, Transition, find_transitions
+from navarch.core.labels import owner_of
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest
+from navarch.core.status import find_drift
+from navarch.kube.client import Client
+from navarch.kube.events import Recorder
+from navarch.kube.parents import apply_status
+from navarch.kube.store import Store
+from navarch.telemetry import metrics
+
+GOOD_WHEN_FALSE = frozenset({ConditionType.PROGRESSING, ConditionType.DELETING, ConditionType.PAUSED})
+
+
+class Reporter:
+    """Reports on meshes and revisions. `stores` holds both by name, and gets what was written."""
+
+    def __init__(self, client: Client, recorder: Recorder, stores: Mapping[str, Store]) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._stores = {"MeshControlPlane": stores["meshes"], "MeshRevision": stores["revisions"]}
+
+    async def report(self, body: Manifest, *, status: Mapping[str, Any], outcome: Outcome | None) -> None:
+        """Tell what was seen of `body`: in its status, in Events, in metrics."""
+        metadata, previous = body["metadata"], body.get("status") or {}
+        transitions = find_transitions(previous.get("conditions") or (), status["conditions"])
+        if previous != status:
+            self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
+        if body["kind"] == "MeshControlPlane":
+            for transition in transitions:
+                await self._tell(body, transition)
+        if outcome is not None:
+            for drift in find_drift(outcome):
+                await self._recorder.record(body, reason=Reason.DRIFT_REPAIRED, message=f"{drift} was put back")
+            owner = owner_of(body)
+            metrics.count_outcome(metadata["namespace"], owner.name if owner else metadata["name"], outcome)
+        metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
+
+    async def _tell(self, body: Manifest, transition: Transition) -> None:
+        good = (transition.after == "True") is (transition.type not in GOOD_WHEN_FALSE)
+        is_neutral = transition.type in GOOD_WHEN_FALSE
+        message = f"{transition.type} is now {transition.after}"
+        await self._recorder.record(
+            body,
+            reason=Reason(transition.reason),
+            message=f"{message}: {transition.message}" if transition.message else message,
+            type="Normal" if good or is_neutral else "Warning",
+        )

@@ -1,0 +1,39 @@
+"""The MeshRevision controller: gather, plan, apply, summarise, report.
+
+Owns the order of these calls. Must never decide. Invariant: a reconcile that changes nothing sends no request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from navarch.controllers.report import Reporter
+from navarch.controllers.world import World
+from navarch.core.planner import determine_requeue, is_revision_held, plan_revision
+from navarch.core.status import summarise_revision
+from navarch.engine.key import Key
+from navarch.engine.result import After, Done, Result
+from navarch.kube.apply import Applier
+from navarch.telemetry import metrics
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionController:
+    """Reconciles one revision at a time."""
+
+    world: World
+    applier: Applier
+    reporter: Reporter
+
+    async def reconcile(self, key: Key) -> Result:
+        """Bring one installation of a control plane to where its spec wants it, as far as is possible now."""
+        observed = await self.world.gather_revision(key.namespace, key.name)
+        if observed is None:
+            metrics.forget("MeshRevision", key.namespace, key.name)
+            return Done()
+        decision = plan_revision(observed)
+        outcome = None if is_revision_held(observed) else await self.applier.apply(decision.plan)
+        status = summarise_revision(observed, decision, outcome)
+        await self.reporter.report(observed.body, status=status, outcome=outcome)
+        seconds = determine_requeue(decision.plan, outcome, status["conditions"])
+        return Done() if seconds is None else After(seconds)

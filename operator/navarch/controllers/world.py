@@ -1,0 +1,223 @@
+"""gather(): what the stores and a few requests say, as the frozen values the core decides on.
+
+Owns the translation from Kubernetes' objects to core/observed.py. Must never decide, and never write.
+Invariant: for a settled mesh, gathering costs one request: the mesh itself, read fresh.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from navarch.api import controlplane
+from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.meta import API_VERSION
+from navarch.controllers.crds import CRDInspector
+from navarch.controllers.probe import Prober
+from navarch.controllers.problems import gather_problems
+from navarch.controllers.watches import OWNED_KINDS, ROOT, ROOT_CONFIG_MAP, WEBHOOK_KINDS
+from navarch.core.assets import Assets
+from navarch.core.certificates import fingerprint_bundle
+from navarch.core.labels import ISTIO_REV, ISTIO_TAG, Owner, owner_of, revision_of
+from navarch.core.naming import effective_tag
+from navarch.core.observed import (
+    Environment,
+    MeshSummary,
+    Namespace,
+    ObservedMesh,
+    ObservedRevision,
+    ProxyPod,
+    Webhook,
+    WebhookEntry,
+)
+from navarch.core.planner import find_deployment
+from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.core.workloads import determine_rollout
+from navarch.kube.client import Client
+from navarch.kube.errors import NotFound
+from navarch.kube.store import Store
+
+PROFILE_KEY = "profile.yaml"
+
+
+class World:
+    """The cluster as the stores know it. `now` gives the time as RFC 3339 with whole seconds."""
+
+    def __init__(
+        self,
+        client: Client,
+        stores: Mapping[str, Store],
+        assets: Assets,
+        *,
+        environment: Environment,
+        now: Callable[[], str],
+    ) -> None:
+        self._client = client
+        self._stores = stores
+        self._now = now
+        self._crds = CRDInspector(client, stores["crds"], assets)
+        self.prober = Prober(client)
+        self.assets = assets
+        self.environment = environment
+
+    async def gather_mesh(self, namespace: str, name: str) -> ObservedMesh | None:
+        """A mesh and everything its reconcile depends on; None when it is gone."""
+        try:
+            body = await self._client.get(Ref(API_VERSION, controlplane.KIND, namespace, name))
+        except NotFound:
+            return None
+        self._stores["meshes"].observe(body)
+        owner = Owner(namespace, name, body["metadata"]["uid"])
+        spec, error = _parse_spec(body)
+        meshes = tuple(sorted(self.summarise_meshes()))
+        minors = tuple(sorted({m for mesh in self._stores["meshes"].list() if (m := self._minor_of(mesh))}))
+        revisions = tuple(r for r in self._stores["revisions"].list(namespace) if owner.owns(r))
+        names = {r["metadata"]["name"] for r in revisions}
+        profiles, profile_errors = self._read_profiles()
+        observed = ObservedMesh(
+            environment=self.environment,
+            assets=self.assets,
+            owner=owner,
+            body=body,
+            spec=spec,
+            spec_error=error,
+            meshes=meshes,
+            namespaces={ns.name: ns for ns in self._namespaces()},
+            profiles=profiles,
+            profile_errors=profile_errors,
+            owned=tuple(self._owned(owner)),
+            revisions=revisions,
+            webhooks=tuple(self._webhooks()),
+            crds=await self._crds.gather(minors),
+            crd_minors=minors,
+            proxies=tuple(p for p in self._proxies() if p.revision in names),
+            root=self._root(namespace),
+            probe=None,
+            now=self._now(),
+        )
+        return replace(observed, probe=await self.prober.probe(observed))
+
+    async def gather_revision(self, namespace: str, name: str) -> ObservedRevision | None:
+        """A revision and everything its reconcile depends on; None when it is gone or not ours."""
+        body = self._stores["revisions"].get(Ref(API_VERSION, "MeshRevision", namespace, name))
+        owner = owner_of(body) if body else None
+        if body is None or owner is None:
+            return None
+        mesh = self._stores["meshes"].get(Ref(API_VERSION, controlplane.KIND, namespace, owner.name))
+        owned = tuple(o for o in self._owned(owner) if revision_of(o) == name)
+        deployment = find_deployment(owned, name)
+        problems = ()
+        if deployment is not None and not determine_rollout(deployment).complete:
+            pods = [p for p in self._stores["istiods"].list(namespace) if revision_of(p) == name]
+            problems = await gather_problems(self._client, deployment, pods)
+        return ObservedRevision(
+            environment=self.environment,
+            assets=self.assets,
+            owner=owner,
+            body=body,
+            mesh=mesh,
+            owned=owned,
+            problems=problems,
+            now=self._now(),
+        )
+
+    def summarise_meshes(self) -> Iterator[MeshSummary]:
+        """Every mesh of the cluster as its neighbours see it."""
+        bodies = self._stores["meshes"].list()
+        fixed = {mesh["metadata"]["uid"]: _recorded_tag(mesh) for mesh in bodies}
+        for mesh in bodies:
+            metadata, spec = mesh["metadata"], mesh.get("spec") or {}
+            uid = metadata["uid"]
+            taken = {tag for other, tag in fixed.items() if tag and other != uid}
+            tag = fixed[uid] or effective_tag(metadata["namespace"], metadata["name"], taken=taken)
+            yield MeshSummary(
+                metadata["creationTimestamp"],
+                uid,
+                metadata["namespace"],
+                metadata["name"],
+                tag,
+                spec.get("defaultTag") is True,
+            )
+
+    def _minor_of(self, mesh: Manifest) -> str:
+        version = (mesh.get("spec") or {}).get("version", "")
+        release = self.assets.catalog.find(version)
+        return release.minor.name if release else ""
+
+    def _owned(self, owner: Owner) -> Iterator[Manifest]:
+        for _, kind in OWNED_KINDS:
+            yield from (o for o in self._stores[kind].list() if owner.owns(o))
+        for kind in WEBHOOK_KINDS:
+            yield from (o for o in self._stores[kind].list() if owner.owns(o))
+
+    def _namespaces(self) -> Iterator[Namespace]:
+        for manifest in self._stores["namespaces"].list():
+            metadata = manifest["metadata"]
+            yield Namespace(
+                metadata["name"], metadata.get("labels") or {}, terminating="deletionTimestamp" in metadata
+            )
+
+    def _proxies(self) -> Iterator[ProxyPod]:
+        yield from (p["proxy"] for p in self._stores["proxies"].list() if p["proxy"] is not None)
+
+    def _webhooks(self) -> Iterator[Webhook]:
+        for kind in WEBHOOK_KINDS:
+            yield from (read_webhook(manifest) for manifest in self._stores[kind].list())
+
+    def _root(self, namespace: str) -> str:
+        found = self._stores["roots"].get(Ref("v1", "ConfigMap", namespace, ROOT_CONFIG_MAP))
+        return str(found[ROOT]) if found else ""
+
+    def _read_profiles(self) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+        profiles: dict[str, Mapping[str, Any]] = {}
+        errors: dict[str, str] = {}
+        for manifest in self._stores["profiles"].list():
+            name = manifest["metadata"]["name"]
+            try:
+                content = yaml.safe_load((manifest.get("data") or {}).get(PROFILE_KEY, ""))
+            except yaml.YAMLError as error:
+                errors[name] = f"ConfigMap {name}, key {PROFILE_KEY}: {error}"
+                continue
+            profiles[name] = content
+        return profiles, errors
+
+
+def _recorded_tag(mesh: Manifest) -> str:
+    return str((mesh.get("spec") or {}).get("tag") or (mesh.get("status") or {}).get("tag") or "")
+
+
+def _parse_spec(body: Manifest) -> tuple[MeshControlPlaneSpec | None, str]:
+    try:
+        return MeshControlPlaneSpec.model_validate(body.get("spec") or {}), ""
+    except ValidationError as error:
+        return None, "; ".join(
+            f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
+        )
+
+
+def read_webhook(manifest: Manifest) -> Webhook:
+    """A webhook configuration as the core sees it."""
+    labels = manifest["metadata"].get("labels") or {}
+    return Webhook(
+        ref=ref_of(manifest),
+        owner=owner_of(manifest),
+        revision=labels.get(ISTIO_REV, ""),
+        tag=labels.get(ISTIO_TAG, ""),
+        entries=tuple(_read_entry(entry) for entry in manifest.get("webhooks") or ()),
+    )
+
+
+def _read_entry(entry: Mapping[str, Any]) -> WebhookEntry:
+    bundle = entry["clientConfig"].get("caBundle") or ""
+    return WebhookEntry(
+        name=entry["name"],
+        ca_bundle=fingerprint_bundle(base64.b64decode(bundle)) if bundle else "",
+        failure_policy=entry.get("failurePolicy", ""),
+        namespace_selector=entry.get("namespaceSelector") or {},
+        object_selector=entry.get("objectSelector") or {},
+    )

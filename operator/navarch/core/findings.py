@@ -1,0 +1,35 @@
+"""What a check found: one sentence for the user, with field, value and remedy.
+
+Invariant: a finding names what is wrong, where, and what to do; it never carries an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from navarch.core.reasons import Reason
+
+
+class Severity(StrEnum):
+    """ERROR stops the spec from being acted on; WARNING is reported and changes nothing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One result of a check. `field` is a path in the user's object (`spec.version`), `value` what stands
+    there."""
+
+    reason: Reason
+    field: str
+    value: str
+    message: str
+    remedy: str
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        where = f"{self.field}: {self.value!r}: " if self.field else ""
+        return f"{where}{self.message}; {self.remedy}"

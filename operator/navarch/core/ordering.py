@@ -1,0 +1,59 @@
+"""The order in which kinds come and go.
+
+Owns one list. Must never look inside an object. What has to wait for readiness is a matter of plans, not of
+kinds. Invariant: removal is the reverse of applying, and webhook configurations go first of all, because a
+webhook whose server is gone blocks other people's pods (failurePolicy Fail).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from navarch.core.refs import Manifest, Ref, ref_of
+
+WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+
+APPLY_ORDER = (
+    "CustomResourceDefinition",
+    "Namespace",
+    "ServiceAccount",
+    "ClusterRole",
+    "Role",
+    "ClusterRoleBinding",
+    "RoleBinding",
+    "Secret",
+    "ConfigMap",
+    "NetworkPolicy",
+    "Service",
+    "Deployment",
+    "DaemonSet",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "MeshRevision",
+    "PeerAuthentication",
+    *WEBHOOK_KINDS,
+)
+"""Kinds in the order they are applied; an unknown kind comes after the workloads and before the webhooks."""
+
+_RANKS = {kind: rank for rank, kind in enumerate(APPLY_ORDER)}
+_UNKNOWN = _RANKS["PeerAuthentication"]
+
+
+def apply_rank(kind: str) -> int:
+    """The place of a kind when applying; lower is earlier."""
+    return _RANKS.get(kind, _UNKNOWN)
+
+
+def removal_rank(kind: str) -> int:
+    """The place of a kind when removing; lower is earlier."""
+    return -1 if kind in WEBHOOK_KINDS else len(APPLY_ORDER) - apply_rank(kind)
+
+
+def order_for_apply(manifests: Iterable[Manifest]) -> list[Manifest]:
+    """Manifests in the order of applying; within a kind by namespace and name."""
+    return sorted(manifests, key=lambda m: (apply_rank(m["kind"]), ref_of(m)))
+
+
+def order_for_removal(refs: Iterable[Ref]) -> list[Ref]:
+    """References in the order of removing; within a kind by namespace and name."""
+    return sorted(refs, key=lambda r: (removal_rank(r.kind), r))

@@ -1,0 +1,30 @@
+"""The census: what a pod's own metadata says about its proxy.
+
+Owns the reading of Istio's and our annotations on pods. Must never need a pod's spec or status.
+Invariant: a pod that no control plane injected is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+
+from navarch.core.labels import ISTIO_REV, PROXY, SIDECAR_STATUS
+from navarch.core.observed import ProxyPod
+from navarch.core.refs import Manifest
+
+
+def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
+    """The proxy of a pod, None where there is none.
+
+    The revision is in annotation sidecar.istio.io/status, else in annotation istio.io/rev
+    (pkg/kube/inject/inject.go writes both).
+    """
+    metadata = pod["metadata"]
+    annotations = metadata.get("annotations") or {}
+    try:
+        revision = json.loads(annotations[SIDECAR_STATUS])["revision"]
+    except (KeyError, TypeError, ValueError):
+        revision = annotations.get(ISTIO_REV, "")
+    if not revision:
+        return None
+    return ProxyPod(metadata["namespace"], metadata["name"], str(revision), annotations.get(PROXY, ""))

@@ -1,0 +1,96 @@
+"""Every reason a condition or an Event can carry, with one sentence of documentation.
+
+Owns the vocabulary of status. A reason written as a string anywhere else is a bug;
+docs/reference/conditions.md is generated from here. Invariant: values are CamelCase words and never change
+once released.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """A reason; `doc` says in one sentence what it means to the user."""
+
+    doc: str
+
+    def __new__(cls, value: str, doc: str) -> Reason:
+        """Attach the documentation to the word."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+    # --- in order -------------------------------------------------------------------------------------------
+    AS_EXPECTED = "AsExpected", "Everything this condition speaks of is as it should be."
+    PROGRESSING = "Progressing", "A change is being carried out; the message says what is waited for."
+    SETTLED = "Settled", "Nothing is being changed."
+    NOT_PAUSED = "NotPaused", "spec.paused is not set."
+    NOT_DELETING = "NotDeleting", "The object is not being deleted."
+    NOT_YET_DETERMINED = "NotYetDetermined", "Could not be determined yet; the message says what is missing."
+    PAUSED = "Paused", "spec.paused is true: nothing but status and Events is written."
+
+    # --- specification --------------------------------------------------------------------------------------
+    INVALID_SPEC = "InvalidSpec", "A field does not have the form the schema asks for."
+    UNKNOWN_VERSION = "UnknownVersion", "spec.version is not in this release's catalog."
+    KUBERNETES_TOO_OLD = "KubernetesTooOld", "The cluster is older than the Istio version's hard minimum."
+    DOWNGRADE = "Downgrade", "spec.version is lower than what runs; Istio's state and proxies do not go back."
+    SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
+    NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
+    NAMESPACE_REFUSED = "NamespaceRefused", "The namespace is the operator's or the cluster's own and can hold no mesh."
+    TAG_CONFLICT = "TagConflict", "The tag equals a revision, or is another mesh's tag."
+    DEFAULT_TAG_CONFLICT = "DefaultTagConflict", "Another mesh, or a foreign Istio, owns the tag `default`."
+    NAME_TOO_LONG = "NameTooLong", "The name of an object derived from the mesh's would be too long."
+    PROFILE_NOT_FOUND = "ProfileNotFound", "A profile is neither built in nor a ConfigMap of the operator's namespace."
+    PROFILE_CYCLE = "ProfileCycle", "Profiles include each other in a circle."
+    PROFILE_INVALID = "ProfileInvalid", "A profile's content is not a valid specification."
+    OVERLAY_UNMATCHED = "OverlayUnmatched", "An overlay names an object that is not rendered."
+    OVERLAY_REFUSED = "OverlayRefused", "An overlay touches a cluster-scoped kind or a field that is Navarch's own."
+    FIELD_REFUSED = "FieldRefused", "A key of meshConfig or values would move namespaces or widen power."
+    MESH_CONFIG_INVALID = "MeshConfigInvalid", "meshConfig does not have the types of Istio's MeshConfig."
+    VALUES_INVALID = "ValuesInvalid", "values does not have the shape that injection templates count on."
+    UNKNOWN_FIELD = "UnknownField", "Istio does not know a field and would ignore it silently."
+    FOREIGN_ISTIO = "ForeignIstio", "An Istio that Navarch did not install owns the same revision, tag or webhook."
+    VERSION_NOTICE = "VersionNotice", "The version is past its end of life, or the cluster newer than tested."
+
+    # --- reconciling ----------------------------------------------------------------------------------------
+    RECONCILED = "Reconciled", "All objects are as planned."
+    FOREIGN_OBJECT = "ForeignObject", "An object of that name exists and is not ours; it was left untouched."
+    APPLY_FAILED = "ApplyFailed", "The API server refused an object; the message quotes it."
+    ADMISSION_DENIED = "AdmissionDenied", "A quota, PodSecurity, policy or webhook denied an object; retried."
+    MISSING_PERMISSION = "MissingPermission", "The operator lacks a permission; the message names the verb."
+    IMMUTABLE_FIELD = "ImmutableField", "An object would have to be recreated for the change."
+    API_UNAVAILABLE = "APIUnavailable", "The API server did not answer; retried."
+    NAMESPACE_TERMINATING = "NamespaceTerminating", "The mesh's namespace is being deleted."
+
+    # --- control plane --------------------------------------------------------------------------------------
+    NO_REPLICA_AVAILABLE = "NoReplicaAvailable", "No istiod is available."
+    NOT_INSTALLED = "NotInstalled", "The control plane has not been installed yet."
+    ROLLING_OUT = "RollingOut", "istiod is being rolled to its new specification."
+    ROLLOUT_STUCK = "RolloutStuck", "istiod's new pods do not become ready; the message quotes their own events."
+    PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
+    VERSION_PENDING = "VersionPending", "The control plane does not yet run the desired version."
+
+    # --- injection ------------------------------------------------------------------------------------------
+    INJECTION_PROVED = "InjectionProved", "A dry-run pod came back with a sidecar of the expected revision."
+    WEBHOOK_MISSING = "WebhookMissing", "An injection webhook does not exist yet."
+    CA_BUNDLE_MISSING = "CABundleMissing", "istiod has not written its root into a webhook yet."
+    CA_BUNDLE_MISMATCH = "CABundleMismatch", "A webhook trusts another root than the mesh's."
+    INJECTION_FAILED = "InjectionFailed", "The dry-run pod was denied or hung in the injection webhook."
+    NOT_INJECTED = "NotInjected", "The dry-run pod came back without a sidecar."
+    WRONG_REVISION = "WrongRevision", "The dry-run pod was injected by another revision."
+    PROBE_DENIED = "ProbeDenied", "The dry-run pod was denied by something that is not the mesh's webhook."
+
+    # --- dependencies ---------------------------------------------------------------------------------------
+    DEPENDENCIES_MET = "DependenciesMet", "Everything the mesh needs of the cluster is there."
+    CRDS_PENDING = "CRDsPending", "Istio's CRDs are not established yet."
+    CRDS_OUTDATED = "CRDsOutdated", "CRDs that are not Navarch's lack something that this version needs."
+    CRDS_FOREIGN = "CRDsForeign", "Istio's CRDs belong to somebody else and have all that is needed."
+
+    # --- deletion -------------------------------------------------------------------------------------------
+    REMOVING = "Removing", "Objects of the mesh are being removed; the message says which are left."
+    PODS_LEFT_BEHIND = "PodsLeftBehind", "Pods still carry a proxy of a mesh that is going away."
+
+    # --- events ---------------------------------------------------------------------------------------------
+    DRIFT_REPAIRED = "DriftRepaired", "Somebody changed or removed an object of the mesh, and it was put back."

@@ -1,0 +1,40 @@
+"""References to Kubernetes objects, and the order in which kinds are applied and removed.
+
+Owns the value that names one object. Must never look inside an object's spec.
+Invariant: two references are equal exactly when they name the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Manifest: TypeAlias = Mapping[str, Any]
+"""A Kubernetes object as plain data, exactly as it is sent to or read from the API server."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """Names one object. `namespace` is empty for cluster-scoped kinds; `api_version` is `group/version` or
+    `v1`."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {where}{self.name}"
+
+
+def ref_of(manifest: Manifest) -> Ref:
+    """The reference of a manifest. Raises KeyError when it lacks apiVersion, kind or metadata.name."""
+    metadata = manifest["metadata"]
+    return Ref(manifest["apiVersion"], manifest["kind"], metadata.get("namespace", ""), metadata["name"])

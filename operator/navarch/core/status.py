@@ -1,0 +1,345 @@
+"""What is said about a mesh and a revision: status as a pure function of observation and outcome.
+
+Owns every condition's verdict. Must never remember: what is reported follows from what was seen now, except
+that an earlier fact is kept where the present one is Unknown for the same evidence. Invariant: nothing here
+changes while nothing in the cluster changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from navarch.core.actions import Action, Outcome, Plan
+from navarch.core.conditions import (
+    ConditionType,
+    Verdict,
+    find_condition,
+    merge_conditions,
+    summarise_ready,
+)
+from navarch.core.findings import Finding, Severity
+from navarch.core.hashing import stable_hash
+from navarch.core.injection import determine_injection
+from navarch.core.labels import APPLIED, component_of
+from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision
+from navarch.core.planner import (
+    MeshDecision,
+    RevisionDecision,
+    find_crd_minor,
+    find_deployment,
+    is_held,
+    is_leaving,
+)
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest, ref_of
+from navarch.core.workloads import determine_rollout
+
+LISTED = 5
+"""How many objects a message names before it counts the rest."""
+
+
+def _join(items: Iterable[object]) -> str:
+    texts = [str(item) for item in items]
+    rest = len(texts) - LISTED
+    return "; ".join(texts[:LISTED]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+# --- a revision ----------------------------------------------------------------------------------------------
+
+
+def determine_reconciled(outcome: Outcome | None, *, paused: bool) -> Verdict:
+    """Whether every object is as planned. `outcome` is None when nothing could be applied."""
+    if paused:
+        return Verdict("Unknown", Reason.PAUSED, "nothing is written while spec.paused is true")
+    if outcome is None:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing has been applied yet")
+    if outcome.failures:
+        first = outcome.failures[0]
+        return Verdict(
+            "False", Reason(first.reason), _join(f.message for f in outcome.failures)
+        )
+    return Verdict("True", Reason.RECONCILED)
+
+
+def determine_available(deployment: Manifest | None) -> Verdict:
+    """Whether an istiod serves, of whatever generation."""
+    if deployment is None:
+        return Verdict("False", Reason.NOT_INSTALLED, "istiod's Deployment does not exist yet")
+    rollout = determine_rollout(deployment)
+    if rollout.available:
+        return Verdict("True", Reason.AS_EXPECTED)
+    return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{ref_of(deployment)}: {rollout.message}")
+
+
+def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
+    """Whether the revision is being changed: its Deployment is not yet as planned, or not yet rolled out."""
+    wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
+    if wanted is None:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the mesh is being removed")
+    deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
+    if deployment is None or not is_applied(deployment, wanted):
+        return Verdict("True", Reason.PROGRESSING, f"{ref_of(wanted)} is being applied")
+    rollout = determine_rollout(deployment)
+    if not rollout.complete:
+        reason = Reason.ROLLOUT_STUCK if observed.problems else Reason.ROLLING_OUT
+        problems = (f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems)
+        return Verdict("True", reason, _join([f"{ref_of(deployment)}: {rollout.message}", *problems]))
+    if plan.waiting:
+        return Verdict("True", Reason.PROGRESSING, _join(w.message for w in plan.waiting))
+    return Verdict("False", Reason.SETTLED)
+
+
+def summarise_revision(
+    observed: ObservedRevision, decision: RevisionDecision, outcome: Outcome | None
+) -> dict[str, Any]:
+    """The status of a MeshRevision."""
+    plan = decision.plan
+    paused = bool((observed.mesh or {}).get("spec", {}).get("paused"))
+    deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
+    verdicts = {
+        ConditionType.AVAILABLE: determine_available(deployment),
+        ConditionType.PROGRESSING: determine_rolling(observed, plan),
+        ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),
+    }
+    verdicts[ConditionType.READY] = summarise_ready(
+        [
+            verdicts[ConditionType.AVAILABLE],
+            _invert(verdicts[ConditionType.PROGRESSING]),
+            verdicts[ConditionType.RECONCILED],
+        ]
+    )
+    previous = observed.body.get("status") or {}
+    settled = verdicts[ConditionType.PROGRESSING].status == "False"
+    status: dict[str, Any] = {
+        "observedGeneration": observed.generation,
+        "conditions": merge_conditions(
+            previous.get("conditions") or (), verdicts, generation=observed.generation, now=observed.now
+        ),
+        "components": _summarise_components(observed, deployment),
+    }
+    version = observed.body["spec"]["version"] if settled else previous.get("version")
+    proxy = decision.proxy if _is_injector_applied(observed, plan) else previous.get("proxy")
+    return status | ({"version": version} if version else {}) | ({"proxy": proxy} if proxy else {})
+
+
+def _is_injector_applied(observed: ObservedRevision, plan: Plan) -> bool:
+    """Whether the injector's configuration stands in the cluster as planned (istiod takes it up live)."""
+    there = {ref_of(o): o for o in observed.owned}
+    wanted = [o for o in plan.objects() if component_of(o) == "injection" and o["kind"] == "ConfigMap"]
+    return bool(wanted) and all(ref_of(o) in there and is_applied(there[ref_of(o)], o) for o in wanted)
+
+
+def _summarise_components(observed: ObservedRevision, deployment: Manifest | None) -> list[dict[str, Any]]:
+    if deployment is None:
+        return []
+    rollout = determine_rollout(deployment)
+    component = {
+        "kind": "Deployment",
+        "name": deployment["metadata"]["name"],
+        "ready": min(int((deployment.get("status") or {}).get("readyReplicas", 0)), rollout.desired),
+        "desired": rollout.desired,
+    }
+    message = _join(f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems) or rollout.message
+    return [component | ({"message": message[:4096]} if message else {})]
+
+
+def is_applied(observed: Manifest, wanted: Manifest) -> bool:
+    """Whether what stands in the cluster was last applied from `wanted`."""
+    annotations = observed["metadata"].get("annotations") or {}
+    return bool(annotations.get(APPLIED) == stable_hash(wanted))
+
+
+def _invert(progressing: Verdict) -> Verdict:
+    """Progressing as a part of Ready: being changed means not ready."""
+    opposite = {"True": "False", "False": "True", "Unknown": "Unknown"}
+    return Verdict(opposite[progressing.status], progressing.reason, progressing.message)  # type: ignore[arg-type]
+
+
+# --- a mesh --------------------------------------------------------------------------------------------------
+
+
+def determine_accepted(findings: Sequence[Finding]) -> Verdict:
+    """Whether the spec is valid; warnings are told without refusing it."""
+    errors = [f for f in findings if f.severity is Severity.ERROR]
+    if errors:
+        return Verdict("False", errors[0].reason, _join(errors))
+    if findings:
+        return Verdict("True", findings[0].reason, _join(findings))
+    return Verdict("True", Reason.AS_EXPECTED)
+
+
+def determine_dependencies(observed: ObservedMesh) -> Verdict:
+    """Whether Istio's CRDs are there, established, and have what the wanted version needs."""
+    foreign = [crd for crd in observed.crds if crd.owner is CRDOwner.FOREIGN]
+    lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]
+    if lacking:
+        remedy = "upgrade them with whatever installed them, or label them as Navarch's to hand them over"
+        return Verdict("False", Reason.CRDS_OUTDATED, f"{_join(lacking)}; {remedy}")
+    if foreign:
+        names = _join(crd.name for crd in foreign)
+        return Verdict("True", Reason.CRDS_FOREIGN, f"left untouched, and sufficient: {names}")
+    minor = find_crd_minor(observed)
+    wanted = {crd["metadata"]["name"] for crd in observed.assets.crds.get(minor or "", ())}
+    established = {crd.name for crd in observed.crds if crd.established}
+    if not wanted or wanted - established:
+        return Verdict(
+            "False", Reason.CRDS_PENDING, f"not established yet: {_join(sorted(wanted - established))}"
+        )
+    return Verdict("True", Reason.DEPENDENCIES_MET)
+
+
+def _part_of_revision(observed: ObservedMesh, kind: ConditionType) -> Verdict:
+    """A condition of the mesh's revision, as far as it speaks of the revision's present generation."""
+    for manifest in observed.revisions:
+        condition = find_condition(manifest, kind)
+        if condition is None:
+            break
+        current = condition["observedGeneration"] >= manifest["metadata"].get("generation", 0)
+        if not current and kind is not ConditionType.AVAILABLE:
+            break
+        return Verdict(condition["status"], Reason(condition["reason"]), condition["message"])
+    return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing is known of the revision yet")
+
+
+def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Verdict:
+    """Whether anything of the mesh is being changed."""
+    if decision.revision is None:
+        return Verdict("False", Reason.SETTLED)
+    existing = next((r for r in observed.revisions if ref_of(r) == ref_of(decision.revision)), None)
+    if existing is None or not is_applied(existing, decision.revision):
+        return Verdict("True", Reason.PROGRESSING, f"{ref_of(decision.revision)} is being applied")
+    if decision.plan.waiting:
+        rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
+        if rolling.reason is Reason.ROLLOUT_STUCK:
+            return rolling
+        return Verdict("True", Reason.PROGRESSING, _join(w.message for w in decision.plan.waiting))
+    rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
+    if rolling.status == "Unknown":
+        return Verdict("True", Reason.PROGRESSING, rolling.message)
+    return rolling
+
+
+def determine_up_to_date(observed: ObservedMesh, progressing: Verdict, *, outdated: int) -> Verdict:
+    """Whether everything, proxies included, runs the desired version and configuration."""
+    if not observed.revisions:
+        return Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
+    if progressing.is_true:
+        return Verdict("False", Reason.VERSION_PENDING, progressing.message)
+    if outdated:
+        message = f"{outdated} pods run an older proxy; restart their workloads to bring them up to date"
+        return Verdict("False", Reason.PROXIES_OUTDATED, message)
+    return Verdict("True", Reason.AS_EXPECTED)
+
+
+def determine_deleting(observed: ObservedMesh) -> Verdict:
+    """Whether and how far the mesh is being removed."""
+    if not is_leaving(observed):
+        return Verdict("False", Reason.NOT_DELETING)
+    if is_held(observed):
+        return Verdict("True", Reason.PAUSED, "removal waits until spec.paused is taken away")
+    left = [ref_of(o) for o in (*observed.owned, *observed.revisions)]
+    message = f"{len(left)} objects left: {_join(left)}" if left else "everything is removed"
+    if observed.proxies:
+        pods = _join(f"{p.namespace}/{p.name}" for p in observed.proxies)
+        return Verdict("True", Reason.PODS_LEFT_BEHIND, f"{message}; pods that keep their proxy: {pods}")
+    return Verdict("True", Reason.REMOVING, message)
+
+
+def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
+    """The census of the mesh's proxies, from the pods' own annotations."""
+    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
+    current = sum(bool(p.proxy) and stamps.get(p.revision) == p.proxy for p in observed.proxies)
+    total = len(observed.proxies)
+    return {"total": total, "current": current, "outdated": total - current, "summary": f"{current}/{total}"}
+
+
+def determine_mesh(
+    observed: ObservedMesh, findings: Sequence[Finding], decision: MeshDecision, outcome: Outcome | None
+) -> dict[ConditionType, Verdict]:
+    """Every condition of a mesh."""
+    paused = is_held(observed)
+    progressing = determine_progressing(observed, decision)
+    reconciled = determine_reconciled(outcome, paused=paused)
+    if reconciled.is_true and decision.revision is not None and not is_leaving(observed):
+        reconciled = _part_of_revision(observed, ConditionType.RECONCILED)
+    available = _part_of_revision(observed, ConditionType.AVAILABLE)
+    if not observed.revisions:
+        available = Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
+    accepted = determine_accepted(findings)
+    injection = determine_injection(observed)
+    dependencies = determine_dependencies(observed)
+    deleting = determine_deleting(observed)
+    verdicts = {
+        ConditionType.SPEC_ACCEPTED: accepted,
+        ConditionType.RECONCILED: reconciled,
+        ConditionType.AVAILABLE: available,
+        ConditionType.PROGRESSING: progressing,
+        ConditionType.UP_TO_DATE: determine_up_to_date(
+            observed, progressing, outdated=count_proxies(observed)["outdated"]
+        ),
+        ConditionType.INJECTION_READY: injection,
+        ConditionType.DEPENDENCIES_READY: dependencies,
+        ConditionType.PAUSED: Verdict("True", Reason.PAUSED, "nothing but status and Events is written")
+        if paused
+        else Verdict("False", Reason.NOT_PAUSED),
+        ConditionType.DELETING: deleting,
+    }
+    parts = [
+        _invert(deleting),
+        accepted,
+        dependencies,
+        available,
+        _invert(progressing),
+        reconciled,
+        injection,
+    ]
+    verdicts[ConditionType.READY] = summarise_ready(parts)
+    return verdicts
+
+
+def summarise_mesh(
+    observed: ObservedMesh, findings: Sequence[Finding], decision: MeshDecision, outcome: Outcome | None
+) -> dict[str, Any]:
+    """The status of a MeshControlPlane."""
+    previous = observed.body.get("status") or {}
+    verdicts = determine_mesh(observed, findings, decision, outcome)
+    status: dict[str, Any] = {
+        "observedGeneration": observed.generation,
+        "conditions": merge_conditions(
+            previous.get("conditions") or (), verdicts, generation=observed.generation, now=observed.now
+        ),
+        "proxies": count_proxies(observed),
+        "revisions": [
+            _summarise_revision_of_mesh(observed, r)
+            for r in sorted(observed.revisions, key=lambda r: str(r["metadata"]["name"]))
+        ],
+        "components": [
+            c for r in observed.revisions for c in ((r.get("status") or {}).get("components") or ())
+        ],
+    }
+    version: dict[str, str] = {}
+    if decision.revision is not None:
+        version["desired"] = decision.revision["spec"]["version"]
+        status["tag"] = decision.revision["spec"]["tag"]
+    active = next((r for r in observed.revisions if (r.get("status") or {}).get("version")), None)
+    if active is not None:
+        version["active"] = active["status"]["version"]
+        status["activeRevision"] = active["metadata"]["name"]
+    return status | ({"version": version} if version else {})
+
+
+def _summarise_revision_of_mesh(observed: ObservedMesh, manifest: Manifest) -> dict[str, Any]:
+    name = manifest["metadata"]["name"]
+    ready = find_condition(manifest, ConditionType.READY)
+    return {
+        "name": name,
+        "version": manifest["spec"]["version"],
+        "ready": ready is not None and ready["status"] == "True",
+        "proxies": sum(p.revision == name for p in observed.proxies),
+    }
+
+
+def find_drift(outcome: Outcome) -> list[str]:
+    """Objects that somebody else changed and that were put back, as texts for an Event."""
+    return [str(r.ref) for r in outcome.results if r.drift and r.action is Action.CONFIGURED]

@@ -1,0 +1,86 @@
+"""Whether our entry in managedFields still covers everything that we desire.
+
+Owns the reading of fieldsV1. Must never compare values: whoever changes or removes one of our fields takes it
+out of our entry, so a leaf without an owner *is* the drift, while defaulting, quantities and other people's
+additions do not show. Pure: looks at nothing but its arguments.
+Invariant: right after a server-side apply of a manifest, its entry covers it.
+
+The format (structured-merge-diff): `f:<name>` a field, `k:<json>` an item of an associative list by its
+keys, `v:<json>` a value of a set, `.` the item itself; `{}` below a field is a leaf, which for atomic lists
+and maps is the whole value, but below an item it means that all of the item's fields were lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from navarch.core.refs import Manifest
+
+_UNOWNED = frozenset({"apiVersion", "kind"})
+_UNOWNED_METADATA = frozenset({"name", "namespace", "uid", "resourceVersion"})
+_DEFAULT_KEYS = {"protocol": "TCP"}
+"""Keys of associative lists that the API server fills in: ports of Services and containers."""
+
+
+def own_fields(obj: Mapping[str, Any], manager: str) -> Mapping[str, Any] | None:
+    """fieldsV1 of the manager's Apply entry for the main resource; None when it has none."""
+    for entry in obj["metadata"].get("managedFields") or ():
+        mine = entry.get("manager") == manager and entry.get("operation") == "Apply"
+        if mine and not entry.get("subresource"):
+            fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
+            return fields
+    return None
+
+
+def find_uncovered(manifest: Manifest, fields: Mapping[str, Any]) -> Iterator[str]:
+    """Paths of all leaves of `manifest` that `fields` does not own, in the manifest's order."""
+    for name, value in manifest.items():
+        if name == "metadata":
+            owned = {key: item for key, item in value.items() if key not in _UNOWNED_METADATA}
+            # An empty metadata is in no entry.
+            if owned:
+                yield from _in_field(fields, name, owned, name)
+        elif name not in _UNOWNED:
+            yield from _in_field(fields, name, value, name)
+
+
+def is_covered(manifest: Manifest, fields: Mapping[str, Any]) -> bool:
+    """Whether `fields` owns every leaf of `manifest`."""
+    return next(find_uncovered(manifest, fields), None) is None
+
+
+def _in_field(parent: Mapping[str, Any], name: str, value: Any, path: str) -> Iterator[str]:
+    node = parent.get("f:" + name)
+    if node is None:
+        yield path
+    elif node:
+        yield from _below(node, value, path)
+
+
+def _below(node: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _in_field(node, name, item, f"{path}.{name}")
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        yield from _in_list(node, value, path)
+
+
+def _in_list(node: Mapping[str, Any], items: Sequence[Any], path: str) -> Iterator[str]:
+    values = [json.loads(name[2:]) for name in node if name.startswith("v:")]
+    keyed = [(json.loads(name[2:]), child) for name, child in node.items() if name.startswith("k:")]
+    for index, item in enumerate(items):
+        if not isinstance(item, Mapping):
+            if item not in values:
+                yield f"{path}[{index}]"
+            continue
+        child = next((child for keys, child in keyed if _is_keyed(item, keys)), None)
+        if child is None:
+            yield f"{path}[{index}]"
+        else:
+            yield from _below(child, item, f"{path}[{index}]")
+
+
+def _is_keyed(item: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:
+    return all(item.get(name, _DEFAULT_KEYS.get(name, value)) == value for name, value in keys.items())

@@ -1,0 +1,103 @@
+"""How we prove to the API server who we are.
+
+Owns configuration, authentication and transport, all three by `kubernetes.aio`. Must never log a credential.
+Invariant: a service-account token is read again before it expires, and a refused credential is renewed once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from kubernetes.aio import config
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME
+
+
+class Credentials:
+    """A configuration that renews itself, and the transport made from it."""
+
+    def __init__(self, configuration: Configuration, renew: Callable[[], Awaitable[None]]) -> None:
+        self.configuration = configuration
+        self._renew = renew
+        self._transport: RESTClientObject | None = None
+        self._retired: list[RESTClientObject] = []
+
+    @property
+    def host(self) -> str:
+        """The API server's URL, without a slash at the end."""
+        return str(self.configuration.host).rstrip("/")
+
+    async def authorization(self) -> str:
+        """The value of the Authorization header; empty where a client certificate speaks for us."""
+        return str(
+            await self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
+        )
+
+    def transport(self) -> RESTClientObject:
+        """The connection pool; made on first use, because it belongs to the running event loop."""
+        if self._transport is None:
+            self._transport = RESTClientObject(self.configuration)
+        return self._transport
+
+    async def renew(self) -> None:
+        """Read the credentials again from where they came from, after the server refused them."""
+        certificate = (self.configuration.cert_file, self.configuration.key_file)
+        await self._renew()
+        if certificate != (self.configuration.cert_file, self.configuration.key_file) and self._transport:
+            # Streams that still run on the old connections keep them until close().
+            self._retired.append(self._transport)
+            self._transport = None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        transports = [*self._retired, *([self._transport] if self._transport else [])]
+        self._transport, self._retired = None, []
+        for transport in transports:
+            await transport.close()
+
+
+def is_in_cluster() -> bool:
+    """Whether this process runs in a pod with a service account."""
+    return bool(os.environ.get(SERVICE_HOST_ENV_NAME))
+
+
+def _proxy_for(url: str) -> str | None:
+    where = urlsplit(url)
+    if not where.hostname or proxy_bypass(where.hostname):
+        return None
+    return getproxies().get(where.scheme)
+
+
+async def load_credentials(kubeconfig: Path | None = None, *, context: str | None = None) -> Credentials:
+    """Credentials from `kubeconfig`, else the pod's service account, else the user's usual file.
+
+    Raises kubernetes.aio.config.ConfigException when there are none.
+    """
+    configuration = Configuration()
+    # Our own semaphore limits requests; the pool must not make one wait for a watch.
+    configuration.connection_pool_maxsize = 0
+    loaders: Any = config  # has no annotations
+    if kubeconfig is None and is_in_cluster():
+
+        async def renew() -> None:
+            loaders.load_incluster_config(client_configuration=configuration)
+    else:
+        where: dict[str, Any] = {"config_file": str(kubeconfig)} if kubeconfig else {}
+
+        async def renew() -> None:
+            await loaders.load_kube_config(
+                **where, context=context, client_configuration=configuration, persist_config=False
+            )
+
+    await renew()
+    # aiohttp would look for proxies and a netrc file before each request, which doubles a request's CPU.
+    configuration.client_session_kwargs = {"trust_env": False}
+    if configuration.proxy is None:
+        configuration.proxy = _proxy_for(str(configuration.host))
+    return Credentials(configuration, renew)

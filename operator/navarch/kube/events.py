@@ -1,0 +1,98 @@
+"""Events on the users' objects: one per transition.
+
+Owns what is sent to events.k8s.io. Must never fail, or hold up, a reconcile: an Event that cannot be written
+is logged and forgotten. Invariant: the same thing about the same object is not said twice within `SILENCE`
+seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+import structlog
+
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest
+from navarch.engine.result import Fault
+from navarch.kube.client import Client
+
+log = structlog.get_logger(__name__)
+
+SILENCE = 600.0
+LONGEST_NOTE = 1024
+"""The API's own limit on an Event's note, in bytes."""
+CONTROLLER = "mesh.navarch.io/operator"
+_REMEMBERED = 4096
+
+
+class Recorder:
+    """Writes Events. `instance` names this replica, `now` gives UTC time, `ids` unique name suffixes."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        instance: str,
+        now: Callable[[], datetime],
+        ids: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._instance = instance[:128]
+        self._now, self._ids, self._clock = now, ids, clock
+        self._said: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+
+    async def record(
+        self,
+        about: Manifest,
+        *,
+        reason: Reason,
+        message: str,
+        type: Literal["Normal", "Warning"] = "Normal",
+        action: str = "Reconcile",
+    ) -> None:
+        """Say `message` about an object that was read from the API server (its uid is needed)."""
+        if self._is_said((about["metadata"]["uid"], reason, message)):
+            return
+        try:
+            await self._client.create(self._build(about, reason, message, type, action))
+        except Fault as fault:
+            log.warning("an Event was not written", reason=str(reason), error=str(fault))
+
+    def _is_said(self, what: tuple[str, str, str]) -> bool:
+        now = self._clock()
+        at = self._said.pop(what, None)
+        fresh = at is not None and now - at < SILENCE
+        self._said[what] = at if at is not None and fresh else now
+        while len(self._said) > _REMEMBERED:
+            self._said.popitem(last=False)
+        return fresh
+
+    def _build(self, about: Manifest, reason: Reason, message: str, kind: str, action: str) -> dict[str, Any]:
+        metadata = about["metadata"]
+        regarding = {
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
+            "namespace": metadata.get("namespace", ""),
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        }
+        # Events of cluster-scoped objects live in the namespace default.
+        name = f"{metadata['name'][:200]}.{self._ids()}"
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"namespace": metadata.get("namespace") or "default", "name": name},
+            "eventTime": self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": CONTROLLER,
+            "reportingInstance": self._instance,
+            "action": action,
+            "reason": str(reason),
+            "regarding": regarding,
+            "note": message.encode()[:LONGEST_NOTE].decode(errors="ignore"),
+            "type": kind,
+        }

@@ -1,0 +1,161 @@
+"""Which replica may act: a coordination.k8s.io Lease.
+
+Owns acquiring, renewing and releasing. Must never trust the wall clock: another holder's Lease expires by our
+own monotonic clock, counted from the moment its last renewal was first seen.
+Invariants: `check` passes only within `renew` seconds after the start of a renewal that succeeded, which ends
+before anybody else may take over; a release lets the next replica lead at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from navarch.core.refs import Ref
+from navarch.engine.result import NotLeading
+from navarch.kube.client import Client, Object
+from navarch.kube.errors import Conflict, KubeError, NotFound
+
+log = structlog.get_logger(__name__)
+
+
+class Elector:
+    """Competes for one Lease.
+
+    `duration` is how long the Lease holds without renewal, `renew` how long the leader goes on trying before
+    it gives up, `retry` the time between two attempts; all in seconds. `on_lost` is called once when the
+    leader is not the leader any more; the process is expected to end. `now` gives aware UTC time, for
+    display only.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        on_lost: Callable[[], None],
+        duration: float = 15.0,
+        renew: float = 10.0,
+        retry: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if not 0 < retry < renew < duration:
+            raise ValueError(f"retry {retry} < renew {renew} < duration {duration} does not hold")
+        self.leading = asyncio.Event()
+        self._client = client.guarded(None)
+        self._ref = Ref("coordination.k8s.io/v1", "Lease", namespace, name)
+        self._identity = identity
+        self._on_lost = on_lost
+        self._duration, self._renew, self._retry = duration, renew, retry
+        self._clock, self._now = clock, now
+        self._deadline = float("-inf")
+        self._seen: tuple[str, float] = ("", 0.0)
+
+    def check(self) -> None:
+        """The guard of every write. Raises NotLeading when the Lease is not surely held."""
+        if not self.leading.is_set():
+            raise NotLeading("this replica does not hold the Lease")
+        if self._clock() >= self._deadline:
+            raise NotLeading("the Lease could not be renewed in time")
+
+    async def run(self) -> None:
+        """Compete, then renew, until cancelled or lost."""
+        while True:
+            if await self._attempt():
+                break
+            await asyncio.sleep(self._retry)
+        self.leading.set()
+        log.info("leading", lease=str(self._ref), identity=self._identity)
+        await self._hold()
+        self.leading.clear()
+        log.error("lost the Lease", lease=str(self._ref), identity=self._identity)
+        self._on_lost()
+
+    async def release(self) -> None:
+        """Let the next replica lead at once. Call it after everything that writes has ended."""
+        if not self.leading.is_set():
+            return
+        self.leading.clear()
+        freed = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()}
+        try:
+            async with asyncio.timeout(self._renew):
+                lease = await self._client.get(self._ref)
+                if lease["spec"].get("holderIdentity") == self._identity:
+                    await self._client.replace(lease | {"spec": lease["spec"] | freed})
+        except (TimeoutError, KubeError) as error:
+            log.warning("the Lease was not released and has to expire", error=str(error) or "timed out")
+
+    async def _hold(self) -> None:
+        while True:
+            await asyncio.sleep(self._retry)
+            held: bool | None = None
+            try:
+                async with asyncio.timeout(max(self._deadline - self._clock(), 0)):
+                    held = await self._try()
+            except (TimeoutError, KubeError) as error:
+                log.warning("the Lease was not renewed", error=str(error) or "timed out")
+            if held is False or self._clock() >= self._deadline:
+                return
+
+    async def _attempt(self) -> bool:
+        try:
+            async with asyncio.timeout(self._renew):
+                return await self._try()
+        except (TimeoutError, KubeError) as error:
+            log.warning("the Lease is out of reach", error=str(error) or "timed out")
+            return False
+
+    async def _try(self) -> bool:
+        """Take or renew the Lease. Returns False when somebody else holds it."""
+        started = self._clock()
+        try:
+            lease = await self._client.get(self._ref)
+        except NotFound:
+            lease = None
+        if lease is not None and not self._is_free(lease):
+            return False
+        try:
+            if lease is None:
+                await self._client.create(self._manifest({}))
+            else:
+                await self._client.replace(lease | {"spec": self._manifest(lease["spec"])["spec"]})
+        except Conflict:
+            # Somebody wrote at the same moment: who it was shows at the next look.
+            if self.leading.is_set():
+                raise
+            return False
+        self._deadline = started + self._renew
+        return True
+
+    def _is_free(self, lease: Object) -> bool:
+        spec = lease["spec"]
+        holder = spec.get("holderIdentity") or ""
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen[0]:
+            self._seen = (version, self._clock())
+        if holder in ("", self._identity):
+            return True
+        return self._clock() >= self._seen[1] + float(spec.get("leaseDurationSeconds") or self._duration)
+
+    def _manifest(self, before: dict[str, Any]) -> dict[str, Any]:
+        mine = before.get("holderIdentity") == self._identity
+        spec = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": max(int(self._duration), 1),
+            "acquireTime": before.get("acquireTime") if mine else self._time(),
+            "renewTime": self._time(),
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if mine or not before else 1),
+        }
+        metadata = {"namespace": self._ref.namespace, "name": self._ref.name}
+        return {"apiVersion": self._ref.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}
+
+    def _time(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,161 @@
+"""Keeps a Store equal to what the API server has of one kind.
+
+Owns one list and one watch. Must never give up: every failure is followed by another try.
+Invariants: what vanished while the watch was away is gone from the store after the next listing (no ghosts);
+`synced` is set once the store was complete for the first time, also when the kind is not served at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+
+import structlog
+
+from navarch.kube.client import Client
+from navarch.kube.errors import Gone, KubeError, NotFound
+from navarch.kube.resources import Resource
+from navarch.kube.store import Change, Object, Store
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 30.0
+UNSERVED_DELAY = 5.0
+"""Seconds between two looks for a kind whose CRD is not installed; `nudge` cuts one short."""
+WATCH_SECONDS = 300
+
+
+class Reflector:
+    """Lists and watches one kind, optionally narrowed by selectors.
+
+    `metadata_only` keeps PartialObjectMetadata; `transform` shrinks an object before it is stored;
+    `on_change` gets the old and the new object; `jitter` returns numbers from [0, 1).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        transform: Callable[[Object], Object] | None = None,
+        on_change: Change | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.store = Store(resource, metadata_only=metadata_only, transform=transform, on_change=on_change)
+        self.synced = asyncio.Event()
+        self.served = False
+        self._client = client
+        self._resource = resource
+        self._namespace = namespace
+        self._label_selector, self._field_selector = label_selector, field_selector
+        self._metadata_only = metadata_only
+        self._clock, self._jitter = clock, jitter
+        self._seen = clock()
+        self._nudged = asyncio.Event()
+        self._failures = 0
+        self.version = ""
+        """The resourceVersion up to which the store is right; empty asks for a listing."""
+
+    @property
+    def age(self) -> float:
+        """Seconds since the API server was last heard of; bookmarks keep it under about a minute."""
+        return self._clock() - self._seen
+
+    def nudge(self) -> None:
+        """Look again at once instead of waiting, for example because the CRD was just applied."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Reflect until cancelled."""
+        while True:
+            try:
+                if not self.version:
+                    await self._list()
+                await self._watch()
+                self._failures = 0
+            except NotFound:
+                self._unserved()
+                await self._pause(UNSERVED_DELAY)
+            except Exception as exc:
+                # Whatever it was, also a bug in a callback: a kind that is no longer watched is worse.
+                await self._recover(exc)
+
+    async def _recover(self, exc: Exception) -> None:
+        # After a broken connection the watch resumes where it was; anything else asks for a new listing.
+        if not (isinstance(exc, KubeError) and exc.status in (0, 429)):
+            self.version = ""
+        delay = self._next_delay()
+        if not isinstance(exc, Gone):
+            crash = None if isinstance(exc, KubeError) else exc
+            log.warning(
+                "watch interrupted", kind=self._resource.kind, error=str(exc), seconds=delay, exc_info=crash
+            )
+        await self._pause(delay)
+
+    async def _list(self) -> None:
+        self.store.begin()
+        listing = await self._client.list(
+            self._resource,
+            namespace=self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
+        )
+        self.store.replace(listing.items, listing.resource_version)
+        self._seen = self._clock()
+        self.served = True
+        self.synced.set()
+        self.version = listing.resource_version
+
+    async def _watch(self) -> None:
+        events = self._client.watch(
+            self._resource,
+            resource_version=self.version,
+            namespace=self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
+            seconds=WATCH_SECONDS + int(self._jitter() * 60),
+        )
+        async with aclosing(events):
+            async for event in events:
+                self._seen = self._clock()
+                self._failures = 0
+                self._reflect(event.type, event.object)
+                self.version = event.object["metadata"]["resourceVersion"]
+
+    def _reflect(self, kind: str, obj: Object) -> None:
+        match kind:
+            case "ADDED" | "MODIFIED":
+                self.store.change(obj)
+            case "DELETED":
+                self.store.remove(obj)
+
+    def _unserved(self) -> None:
+        self.store.begin()
+        self.store.replace((), "")
+        self.served, self.version = False, ""
+        self._seen = self._clock()
+        self.synced.set()
+
+    def _next_delay(self) -> float:
+        delay = min(FIRST_DELAY * 2.0**self._failures, LONGEST_DELAY)
+        self._failures = min(self._failures + 1, 16)
+        return delay * (0.5 + self._jitter() / 2)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._nudged.wait()
+        except TimeoutError:
+            return
+        self._nudged.clear()

@@ -1,0 +1,156 @@
+"""Every metric of the operator.
+
+Owns names, labels and help texts (docs/reference/metrics.md is generated from here); the reconcile metrics mirror
+controller-runtime's set. Must never be read by a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+_SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+reconcile_total = Counter(
+    "navarch_reconcile_total", "Reconciles by result.", ["controller", "result"], registry=REGISTRY
+)
+reconcile_errors_total = Counter(
+    "navarch_reconcile_errors_total", "Reconciles that failed.", ["controller"], registry=REGISTRY
+)
+reconcile_terminal_errors_total = Counter(
+    "navarch_reconcile_terminal_errors_total",
+    "Reconciles that failed and wait for an edit.",
+    ["controller"],
+    registry=REGISTRY,
+)
+reconcile_panics_total = Counter(
+    "navarch_reconcile_panics_total", "Errors that the program did not know.", ["controller"], registry=REGISTRY
+)
+reconcile_time_seconds = Histogram(
+    "navarch_reconcile_time_seconds",
+    "Duration of a reconcile.",
+    ["controller"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+active_workers = Gauge(
+    "navarch_active_workers", "Reconciles that run now.", ["controller"], registry=REGISTRY
+)
+max_concurrent_reconciles = Gauge(
+    "navarch_max_concurrent_reconciles", "Reconciles that may run at once.", registry=REGISTRY
+)
+workqueue_depth = Gauge("navarch_workqueue_depth", "Keys that wait for a worker.", registry=REGISTRY)
+workqueue_adds_total = Counter(
+    "navarch_workqueue_adds_total", "Keys accepted by the queue.", ["controller"], registry=REGISTRY
+)
+workqueue_retries_total = Counter(
+    "navarch_workqueue_retries_total", "Keys put back after an error.", ["controller"], registry=REGISTRY
+)
+workqueue_queue_duration_seconds = Histogram(
+    "navarch_workqueue_queue_duration_seconds",
+    "Time a key waited for a worker.",
+    ["controller"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+rest_client_requests_total = Counter(
+    "navarch_rest_client_requests_total",
+    "Requests to the API server by method, resource and HTTP status.",
+    ["method", "resource", "code"],
+    registry=REGISTRY,
+)
+rest_client_request_duration_seconds = Histogram(
+    "navarch_rest_client_request_duration_seconds",
+    "Duration of a request to the API server, watches excepted.",
+    ["method"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+leader_election_master_status = Gauge(
+    "navarch_leader_election_master_status", "1 while this replica leads.", registry=REGISTRY
+)
+watch_age_seconds = Gauge(
+    "navarch_watch_age_seconds", "Seconds since a watch stream was last heard of.", ["watch"], registry=REGISTRY
+)
+condition = Gauge(
+    "navarch_condition",
+    "1 for the present status of a condition of a mesh or revision.",
+    ["kind", "namespace", "name", "type", "status"],
+    registry=REGISTRY,
+)
+component_ready = Gauge(
+    "navarch_component_ready_pods",
+    "Pods of a control-plane component that are ready.",
+    ["namespace", "mesh", "component"],
+    registry=REGISTRY,
+)
+component_desired = Gauge(
+    "navarch_component_desired_pods",
+    "Pods of a control-plane component that are wanted.",
+    ["namespace", "mesh", "component"],
+    registry=REGISTRY,
+)
+proxies = Gauge(
+    "navarch_proxies", "Proxies of a mesh by state.", ["namespace", "mesh", "state"], registry=REGISTRY
+)
+apply_total = Counter(
+    "navarch_apply_total", "Objects applied by outcome.", ["namespace", "mesh", "outcome"], registry=REGISTRY
+)
+drift_repaired_total = Counter(
+    "navarch_drift_repaired_total",
+    "Objects put back after somebody else's edit.",
+    ["namespace", "mesh"],
+    registry=REGISTRY,
+)
+
+
+class _Result(Protocol):
+    @property
+    def action(self) -> Any: ...
+    @property
+    def drift(self) -> bool: ...
+
+
+class _Outcome(Protocol):
+    @property
+    def results(self) -> tuple[_Result, ...]: ...
+
+
+def observe_request(*, method: str, resource: str, code: int, seconds: float) -> None:
+    """Count a request to the API server; `code` is 0 when there was no answer."""
+    rest_client_requests_total.labels(method, resource, str(code)).inc()
+    rest_client_request_duration_seconds.labels(method).observe(seconds)
+
+
+def count_outcome(namespace: str, mesh: str, outcome: _Outcome) -> None:
+    """Count what apply did, object by object."""
+    for result in outcome.results:
+        apply_total.labels(namespace, mesh, str(result.action)).inc()
+        if result.drift:
+            drift_repaired_total.labels(namespace, mesh).inc()
+
+
+def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, Any]) -> None:
+    """Publish a status: its conditions, and a mesh's components and proxies."""
+    for item in status["conditions"]:
+        for value in ("True", "False", "Unknown"):
+            sample = condition.labels(kind, namespace, name, item["type"], value)
+            sample.set(1 if item["status"] == value else 0)
+    if "proxies" not in status:
+        return
+    for state in ("total", "current", "outdated"):
+        proxies.labels(namespace, name, state).set(status["proxies"][state])
+    for component in status.get("components") or ():
+        component_ready.labels(namespace, name, component["name"]).set(component["ready"])
+        component_desired.labels(namespace, name, component["name"]).set(component["desired"])
+
+
+def forget(kind: str, namespace: str, name: str) -> None:
+    """Drop the series of an object that is gone."""
+    condition.remove_by_labels({"kind": kind, "namespace": namespace, "name": name})
+    if kind == "MeshControlPlane":
+        for metric in (proxies, component_ready, component_desired, apply_total, drift_repaired_total):
+            metric.remove_by_labels({"namespace": namespace, "mesh": name})

@@ -1,0 +1,70 @@
+"""kopf's handlers: an event of one of our kinds becomes a key.
+
+Owns the registration with kopf. Must never do more than enqueue: kopf runs handlers in the object's own sequence,
+and a returned value would be written into status. Invariant: every event of a MeshControlPlane or MeshRevision
+adds exactly one key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+
+from navarch.engine.key import Key
+from navarch.engine.queue import BACKGROUND, DELETION, EDIT
+
+GROUP = "mesh.navarch.io"
+Enqueue = Callable[[Key, int], None]
+Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
+
+
+def build_registry(enqueue: Enqueue, login: Login) -> kopf.OperatorRegistry:
+    """A fresh registry; kopf needs one for each run."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return await login()
+
+    for plural in ("meshcontrolplanes", "meshrevisions"):
+
+        @kopf.on.event(GROUP, plural, registry=registry, id=plural)
+        def note(type: str | None, body: kopf.Body, **_: Any) -> None:
+            metadata = body["metadata"]
+            priority = BACKGROUND if type is None else EDIT
+            if "deletionTimestamp" in metadata:
+                priority = DELETION
+            enqueue(Key(body["kind"], metadata["namespace"], metadata["name"]), priority)
+
+    return registry
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps nothing: no handler of ours asks what changed."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """kopf as a shell: no peering, no posting, nothing written into our objects, endless patience."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.queueing.idle_timeout = 0.5
+    settings.queueing.exit_timeout = 2
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.watching.server_timeout = 290
+    settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.process.ultimate_exiting_timeout = 60
+    return settings

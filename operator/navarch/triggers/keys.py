@@ -1,0 +1,154 @@
+"""From a changed object to the keys of what depends on it.
+
+Owns the map of dependencies between kinds. Must never look at what changed beyond whether it matters to somebody,
+and must never do work. Invariant: whatever gather() reads of an object, its change leads to a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from navarch.core.labels import (
+    ISTIO_INJECTION,
+    ISTIO_REV,
+    ISTIO_TAG,
+    MESH_COMPONENTS,
+    MESH_NAME,
+    component_of,
+    owner_of,
+    revision_of,
+)
+from navarch.core.members import is_never_member
+from navarch.engine.key import Key
+
+Object = Mapping[str, Any]
+MESH = "MeshControlPlane"
+REVISION = "MeshRevision"
+CENSUS_DELAY = 1.0
+"""Seconds by which a pod's change is gathered with others before its mesh counts proxies again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A key to enqueue, after so many seconds."""
+
+    key: Key
+    after: float = 0.0
+
+
+def key_of(manifest: Object) -> Key:
+    """The key of one of our own objects."""
+    metadata = manifest["metadata"]
+    return Key(manifest["kind"], metadata["namespace"], metadata["name"])
+
+
+def keys_for_owned(manifest: Object) -> Iterator[Key]:
+    """The revision, or the mesh, whose labels an object carries."""
+    owner = owner_of(manifest)
+    if owner is None:
+        return
+    revision = revision_of(manifest)
+    if revision and component_of(manifest) not in MESH_COMPONENTS:
+        yield Key(REVISION, owner.namespace, revision)
+    else:
+        yield Key(MESH, owner.namespace, owner.name)
+
+
+def keys_for_revision(manifest: Object) -> Iterator[Key]:
+    """A revision, and the mesh whose status it is part of."""
+    yield key_of(manifest)
+    owner = owner_of(manifest)
+    if owner is not None:
+        yield Key(MESH, owner.namespace, owner.name)
+
+
+class Dependents:
+    """Keys for objects whose dependents can only be found by looking at what exists.
+
+    `meshes` and `revisions` return the objects known now.
+    """
+
+    def __init__(
+        self, *, meshes: Callable[[], Iterable[Object]], revisions: Callable[[], Iterable[Object]]
+    ) -> None:
+        self._meshes = meshes
+        self._revisions = revisions
+
+    def all_meshes(self) -> Iterator[Key]:
+        """Every mesh: for what all of them read."""
+        yield from (key_of(mesh) for mesh in self._meshes())
+
+    def keys_for_mesh(self, old: Object | None, new: Object | None) -> Iterator[Key]:
+        """A mesh; and its neighbours when it came, went, or changed what they see of it."""
+        manifest = new or old
+        if manifest is None:
+            return
+        yield key_of(manifest)
+        yield from (
+            Key(REVISION, r["metadata"]["namespace"], r["metadata"]["name"])
+            for r in self._revisions()
+            if r["metadata"]["namespace"] == manifest["metadata"]["namespace"]
+        )
+        if _seen_by_neighbours(old) != _seen_by_neighbours(new):
+            yield from self.all_meshes()
+
+    def keys_for_webhook(self, manifest: Object) -> Iterator[Key]:
+        """Its revision and mesh; a foreign one of Istio's concerns every mesh."""
+        owner = owner_of(manifest)
+        if owner is not None:
+            yield from keys_for_owned(manifest)
+            yield Key(MESH, owner.namespace, owner.name)
+            return
+        labels = manifest["metadata"].get("labels") or {}
+        if ISTIO_REV in labels or ISTIO_TAG in labels:
+            yield from self.all_meshes()
+
+    def keys_for_crd(self, manifest: Object) -> Iterator[Key]:
+        """Every mesh, when the CRD is one of Istio's."""
+        if manifest["metadata"]["name"].endswith(".istio.io"):
+            yield from self.all_meshes()
+
+    def keys_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Key]:
+        """The mesh inside; and every mesh when a namespace that must stay outside changes its labels."""
+        manifest = new or old
+        if manifest is None:
+            return
+        name = manifest["metadata"]["name"]
+        inside = [key_of(mesh) for mesh in self._meshes() if mesh["metadata"]["namespace"] == name]
+        yield from inside
+        if (inside or is_never_member(name)) and _istio_labels(old) != _istio_labels(new):
+            yield from self.all_meshes()
+
+    def keys_for_namespaced(self, manifest: Object) -> Iterator[Key]:
+        """The mesh in the object's namespace (root ConfigMaps)."""
+        namespace = manifest["metadata"]["namespace"]
+        yield from (key_of(mesh) for mesh in self._meshes() if mesh["metadata"]["namespace"] == namespace)
+
+    def asks_for_proxy(self, manifest: Object) -> Iterator[Ask]:
+        """The mesh whose revision injected the pod, a little later."""
+        proxy = manifest.get("proxy")
+        if proxy is None:
+            return
+        for revision in self._revisions():
+            labels = revision["metadata"].get("labels") or {}
+            if revision["metadata"]["name"] == proxy.revision and MESH_NAME in labels:
+                key = Key(MESH, revision["metadata"]["namespace"], labels[MESH_NAME])
+                yield Ask(key, CENSUS_DELAY)
+
+
+def _seen_by_neighbours(mesh: Object | None) -> tuple[Any, ...] | None:
+    if mesh is None:
+        return None
+    spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
+    return (spec.get("version"), spec.get("tag"), status.get("tag"), spec.get("defaultTag"))
+
+
+def _istio_labels(namespace: Object | None) -> tuple[Any, Any] | None:
+    if namespace is None:
+        return None
+    labels = namespace["metadata"].get("labels") or {}
+    return labels.get(ISTIO_REV), labels.get(ISTIO_INJECTION)
+
+

@@ -1,0 +1,201 @@
+"""The pages of docs/reference/ that follow from the code, as Markdown.
+
+Owns their form. Must never say anything that the code does not: texts are the models', the reasons' and the
+tables' own. Invariant: equal models give equal pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from navarch.api.export import RESOURCES, build_resource_schema
+from navarch.api.meta import API_VERSION, Resource
+from navarch.api.rbac import OPERATOR_USES, PROBE_USES, SYSTEM_USES, Rule, Use
+from navarch.api.refused import (
+    OVERLAY_KINDS,
+    REFUSED_ENVIRONMENT,
+    REFUSED_MESH_CONFIG,
+    REFUSED_PATCH,
+    REFUSED_VALUES,
+    Path,
+)
+from navarch.core.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
+from navarch.core.reasons import Reason
+
+Schema = Mapping[str, Any]
+
+
+def escape(text: str) -> str:
+    """Text as it may stand in a cell of a Markdown table."""
+    return text.replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*")
+
+
+def code(text: str) -> str:
+    """Text in code style, in a cell of a Markdown table."""
+    return f"`{text.replace('|', chr(92) + '|')}`"
+
+
+def build_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells are written as they are."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def describe_type(schema: Schema) -> str:
+    """Type and bounds of a field in words."""
+    if "enum" in schema:
+        return " or ".join(code(value) for value in schema["enum"])
+    kind: str = schema["type"]
+    if kind == "array":
+        bound = f", at most {schema['maxItems']}" if "maxItems" in schema else ""
+        return f"list{bound}: {describe_type(schema['items'])}"
+    if kind == "object":
+        if "additionalProperties" in schema:
+            return f"map of names: {describe_type(schema['additionalProperties'])}"
+        return "object, kept as written" if schema.get("x-kubernetes-preserve-unknown-fields") else "object"
+    return kind + _describe_bounds(schema)
+
+
+def _describe_bounds(schema: Schema) -> str:
+    bounds = []
+    if "maximum" in schema:
+        bounds.append(f"{schema['minimum']} to {schema['maximum']}")
+    elif "minimum" in schema:
+        bounds.append(f"{schema['minimum']} or more")
+    if "maxLength" in schema:
+        bounds.append(f"at most {schema['maxLength']} characters")
+    if "pattern" in schema:
+        bounds.append(code(schema["pattern"]))
+    return f" ({', '.join(bounds)})" if bounds else ""
+
+
+def _sections(path: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
+    """The object at `path` and all objects below it that have fields of their own, in the order of the
+    schema."""
+    if schema.get("type") == "array":
+        yield from _sections(f"{path}[]", schema["items"])
+    elif "properties" in schema:
+        yield path, schema
+        for name, child in schema["properties"].items():
+            yield from _sections(f"{path}.{name}", child)
+
+
+def _build_section(path: str, schema: Schema) -> str:
+    required = schema.get("required", ())
+    rows = [
+        [
+            code(name),
+            describe_type(child),
+            ("Required. " if name in required else "") + escape(child.get("description", "")),
+        ]
+        for name, child in schema["properties"].items()
+    ]
+    text = f"\n## {path}\n\n{build_table(['Field', 'Type', 'Meaning'], rows)}"
+    rules = schema.get("x-kubernetes-validations", ())
+    if rules:
+        lines = (
+            f"- {code(path + rule.get('fieldPath', ''))}: {escape(rule['message'])}.\n" for rule in rules
+        )
+        text += f"\nRefused when written:\n\n{''.join(lines)}"
+    return text
+
+
+def build_kind_page(resource: Resource) -> str:
+    """All fields of one kind."""
+    schema = build_resource_schema(resource)
+    columns = [
+        [code(column.name.upper()), "with `-o wide`" if column.wide else "", escape(column.description)]
+        for column in resource.columns
+    ]
+    sections = [
+        _build_section(path, child)
+        for field in ("spec", "status")
+        for path, child in _sections(field, schema["properties"][field])
+    ]
+    names = ", ".join(code(name) for name in (resource.plural, *resource.short_names))
+    page = f"# {resource.kind}\n\n{resource.description} `{API_VERSION}`, namespaced; {names}.\n"
+    page += f"\n{build_table(['Column', '', 'Meaning'], columns)}"
+    for rule in resource.rules:
+        page += f"\nRefused when written: {escape(rule['message'])}.\n"
+    return page + "".join(sections)
+
+
+def build_conditions_page() -> str:
+    """Condition types and reasons."""
+    types = [
+        [code(kind.value), "yes" if kind in REVISION_CONDITIONS else "", escape(kind.doc)]
+        for kind in MESH_CONDITIONS
+    ]
+    reasons = [[code(reason.value), escape(reason.doc)] for reason in Reason]
+    return (
+        "# Conditions and reasons\n\nEvery condition is there from the first pass on. `Unknown` is not "
+        "`False`: it could not be determined, and the message says what is missing.\n\n## Conditions\n\n"
+        + build_table(["Condition", "of revisions, too", "True means"], types)
+        + "\n## Reasons\n\nOf conditions and of Events.\n\n"
+        + build_table(["Reason", "Meaning"], reasons)
+    )
+
+
+def build_refused_page() -> str:
+    """Keys of free-form fields that are refused."""
+
+    def table(title: str, paths: Mapping[Path, str]) -> str:
+        rows = [[code(".".join(path)), escape(why)] for path, why in paths.items()]
+        return f"\n## {title}\n\n{build_table(['Key', 'Why, and what instead'], rows)}"
+
+    return (
+        "# Refused keys\n\nFree-form fields are handed to Istio as they are written, but for these keys. "
+        "They are refused when the mesh is written; protobuf's spelling (`root_namespace`) is the same key. "
+        "Profiles are not judged: they lie in the operator's namespace, and who writes there is trusted. "
+        "Whatever else Istio does not know is reported and changes nothing.\n"
+        + table("spec.meshConfig", REFUSED_MESH_CONFIG)
+        + table("spec.values", REFUSED_VALUES)
+        + table("spec.controlPlane.environment", {(name,): why for name, why in REFUSED_ENVIRONMENT.items()})
+        + table("spec.overlays[].patch", REFUSED_PATCH)
+        + "\nLabels and annotations under `mesh.navarch.io/` are refused in patches as well. An overlay may "
+        f"patch only {', '.join(code(kind) for kind in OVERLAY_KINDS)}.\n"
+    )
+
+
+def build_permissions_page(grants: Iterable[Rule]) -> str:
+    """What the operator may do, and why."""
+
+    def table(title: str, uses: Iterable[Use]) -> str:
+        rows = [
+            [
+                code(use.group or "core"),
+                ", ".join(map(code, use.resources)),
+                ", ".join(use.verbs),
+                escape(use.why),
+            ]
+            for use in uses
+        ]
+        return f"\n## {title}\n\n{build_table(['Group', 'Resources', 'Verbs', 'Why'], rows)}"
+
+    granted = []
+    for rule in grants:
+        names = rule.get("resourceNames")
+        verbs = ", ".join(rule["verbs"]) + (f" of {', '.join(map(code, names))}" if names else "")
+        resources = rule.get("resources") or rule["nonResourceURLs"]
+        granted.append(
+            [code(rule.get("apiGroups", [""])[0] or "core"), ", ".join(map(code, resources)), verbs]
+        )
+    return (
+        "# Permissions\n\nThe operator's ClusterRole is what its own code uses, and what it grants to an "
+        "istiod: Kubernetes lets nobody create a role with more than they hold. It holds no `*`, no "
+        "`escalate` and no `bind`.\n"
+        + table("Of its own, in the whole cluster", OPERATOR_USES)
+        + table("Of its own, in its namespace", SYSTEM_USES)
+        + table("Of its own, in the probe namespace", PROBE_USES)
+        + f"\n## To be granted to istiods\n\n{build_table(['Group', 'Resources', 'Verbs'], granted)}"
+    )
+
+
+def build_reference(grants: Iterable[Rule]) -> dict[str, str]:
+    """All pages by file name."""
+    pages = {f"{resource.kind.lower()}.md": build_kind_page(resource) for resource in RESOURCES}
+    pages["conditions.md"] = build_conditions_page()
+    pages["refused.md"] = build_refused_page()
+    pages["permissions.md"] = build_permissions_page(grants)
+    return pages

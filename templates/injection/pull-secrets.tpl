@@ -1,0 +1,6 @@
+{{- with $global.imagePullSecrets }}
+  imagePullSecrets:
+{{- range . }}
+  - { name: {{ toJson . }} }
+{{- end }}
+{{- end }}

@@ -1,0 +1,705 @@
+"""Server-side apply against a real API server: what is seen, what is written, what is left alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from navarch.core.actions import Action, Plan, Wave
+from navarch.core.labels import APPLIED, MANAGED_BY, MESH_NAME, MESH_NAMESPACE, Owner
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.kube.client import Client, Object
+from navarch.kube.coverage import find_uncovered, own_fields
+from navarch.kube.errors import Invalid, KubeError, NotFound
+from navarch.kube.store import MANAGER
+from tests.cluster.conftest import Edge, a_namespace
+from tests.cluster.samples import SAMPLES, build_sample
+from tests.polling import eventually
+
+KINDS = sorted(SAMPLES)
+OFTEN_EDITED = {"Deployment": 60, "Service": 25, "MutatingWebhookConfiguration": 20}
+"""How many edits must at least have got through per kind, so that refused ones cannot hollow the test out."""
+
+
+@asynccontextmanager
+async def applied(edge: Edge, client: Client, owner: Owner, *objects: Manifest) -> AsyncIterator[list[Object]]:
+    """Objects that were just created through the applier; the cluster-scoped ones are removed afterwards."""
+    try:
+        outcome = await edge.apply(owner, *objects)
+        assert {result.action for result in outcome.results} == {Action.CREATED}, outcome.results
+        yield [await client.get(ref_of(manifest)) for manifest in objects]
+    finally:
+        for manifest in objects:
+            if "namespace" not in manifest["metadata"]:
+                try:
+                    await client.delete(ref_of(manifest))
+                except NotFound:
+                    pass
+
+
+def normalised(value: Any) -> Any:
+    """Content without what moves by itself: order of keyed lists, versions, status, controllers' annotations."""
+    if isinstance(value, Mapping):
+        moving = ("status", "managedFields", "resourceVersion", "generation", "deployment.kubernetes.io/revision")
+        return {key: normalised(item) for key, item in value.items() if key not in moving}
+    if isinstance(value, list):
+        items = [normalised(item) for item in value]
+        return sorted(items, key=json.dumps) if items and isinstance(items[0], dict) else items
+    return value
+
+
+def pointers(desired: Any, live: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """JSON pointers into `live` of everything that `desired` names, with the desired value."""
+    items: Iterator[tuple[Any, Any]]
+    if isinstance(desired, Mapping):
+        items = iter(desired.items())
+    elif isinstance(desired, list):
+        items = iter((_index_of(item, live), item) for item in desired)
+    else:
+        return
+    for name, item in items:
+        below = f"{path}/{str(name).replace('~', '~0').replace('/', '~1')}"
+        yield below, item
+        yield from pointers(item, live[name], below)
+
+
+def _index_of(item: Any, live: list[Any]) -> int:
+    def alike(candidate: Any) -> bool:
+        if not isinstance(item, Mapping):
+            return bool(candidate == item)
+        plain = {k: v for k, v in item.items() if not isinstance(v, (dict, list))}
+        return all(candidate.get(k) == v for k, v in (plain or item).items())
+
+    return next(index for index, candidate in enumerate(live) if alike(candidate))
+
+
+def edits_of(path: str, value: Any) -> Iterator[dict[str, Any]]:
+    """What somebody could do to a field: take it out, or give it another value."""
+    yield {"op": "remove", "path": path}
+    others: list[Any] = []
+    if isinstance(value, bool):
+        others = [not value]
+    elif isinstance(value, int):
+        others = [value + 1]
+    elif isinstance(value, str):
+        others = [f"{value}x", "7", "Ignore", "UDP", "PERMISSIVE"]
+    for other in others:
+        yield {"op": "replace", "path": path, "value": other}
+
+
+def editable(manifest: Manifest) -> dict[str, Any]:
+    """The part of a manifest whose every field is ours to keep: without identity."""
+    content = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
+    return {**content, "metadata": {"labels": manifest["metadata"]["labels"]}}
+
+
+async def try_edit(stranger: Client, ref: Ref, edit: dict[str, Any], before: Object) -> Object | None:
+    """The object after a stranger's edit; None where the API server refuses it, or nothing came of it."""
+    try:
+        after = await stranger.patch(ref, [edit])
+    except Invalid:
+        return None
+    same = after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    return None if same else after
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_edit_and_removal_of_a_field_we_own_is_repaired_by_exactly_one_write(
+    kind: str, edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = build_sample(kind, owner)
+    ref = ref_of(manifest)
+    done = 0
+    async with applied(edge, client, owner, manifest) as (first,):
+        for path, value in list(pointers(editable(manifest), first)):
+            for edit in edits_of(path, value):
+                before = await client.get(ref)
+                here = dict(pointers_by_shape(editable(manifest), first, before)).get(path)
+                if here is None:
+                    continue
+                edited = await try_edit(stranger, ref, edit | {"path": here}, before)
+                if edited is None:
+                    continue
+                if edge.store(ref).get(ref) is not None and not is_hidden(edited):
+                    await edge.catch_up(edited)
+                else:
+                    await edge.see_gone(ref)
+                outcome = await edge.apply(owner, manifest)
+                (result,) = outcome.results
+                assert (result.action, result.drift) == (Action.CONFIGURED, True), (edit, result)
+                assert len(edge.requests.writes) == 1, (edit, edge.requests.sent)
+                repaired = await client.get(ref)
+                assert normalised(repaired) == normalised(first), edit
+                await edge.catch_up(repaired)
+                await edge.apply(owner, manifest)
+                assert edge.requests.sent == [], (edit, "not settled afterwards")
+                done += 1
+                if edit["op"] == "replace":
+                    break
+    assert done >= OFTEN_EDITED.get(kind, 5), f"only {done} edits got through"
+
+
+def is_hidden(obj: Object) -> bool:
+    """Whether an object fell out of what the operator watches."""
+    return (obj["metadata"].get("labels") or {}).get(MANAGED_BY) != "navarch"
+
+
+def pointers_by_shape(desired: Any, first: Object, now: Object) -> Iterator[tuple[str, str]]:
+    """Pairs of a pointer into `first` and the pointer to the same thing in `now`, whose lists may be reordered."""
+    old, new = pointers(desired, first), pointers(desired, now)
+    yield from ((path, other) for (path, _), (other, _) in zip(old, new, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_apply_that_changes_nothing_sends_nothing_and_a_forced_one_keeps_the_version(
+    kind: str, edge: Edge, client: Client, owner: Owner
+) -> None:
+    manifest = build_sample(kind, owner)
+    async with applied(edge, client, owner, manifest) as (obj,):
+        outcome = await edge.apply(owner, manifest)
+        assert [result.action for result in outcome.results] == [Action.UNCHANGED]
+        assert edge.requests.sent == []
+        annotations = {APPLIED: obj["metadata"]["annotations"][APPLIED]}
+        again = {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+        forced = await client.apply(again, manager=MANAGER, force=True)
+        if kind not in ("Deployment", "HorizontalPodAutoscaler"):  # controllers write these
+            assert forced["metadata"]["resourceVersion"] == obj["metadata"]["resourceVersion"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_right_after_an_apply_our_entry_covers_every_leaf(
+    kind: str, edge: Edge, client: Client, owner: Owner
+) -> None:
+    manifest = build_sample(kind, owner)
+    async with applied(edge, client, owner, manifest) as (obj,):
+        fields = own_fields(obj, MANAGER)
+        assert fields is not None
+        assert list(find_uncovered(manifest, fields)) == []
+
+
+ADDITIONS: dict[str, list[dict[str, Any]]] = {
+    "ConfigMap": [{"op": "add", "path": "/data/theirs", "value": "x"}],
+    "Service": [
+        {"op": "add", "path": "/spec/ports/-", "value": {"name": "theirs", "port": 9999}},
+        {"op": "add", "path": "/spec/sessionAffinity", "value": "ClientIP"},
+    ],
+    "Deployment": [
+        {"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "THEIRS", "value": "1"}},
+        {"op": "add", "path": "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt", "value": "now"},
+        {"op": "add", "path": "/spec/template/spec/nodeSelector", "value": {"a": "b"}},
+    ],
+    "MutatingWebhookConfiguration": [
+        {"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "Cg=="},
+        {"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"},
+    ],
+    "ValidatingWebhookConfiguration": [
+        {"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "Cg=="},
+        {"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"},
+    ],
+    "ServiceAccount": [{"op": "add", "path": "/imagePullSecrets/-", "value": {"name": "theirs"}}],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_somebody_else_adds_is_left_alone(
+    kind: str, edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = build_sample(kind, owner)
+    ref = ref_of(manifest)
+    async with applied(edge, client, owner, manifest):
+        edits = [
+            {"op": "add", "path": "/metadata/labels/theirs", "value": "x"},
+            {"op": "add", "path": "/metadata/annotations/theirs", "value": "x"},
+            {"op": "add", "path": "/metadata/finalizers", "value": ["theirs.example/hold"]},
+            *ADDITIONS.get(kind, []),
+        ]
+        try:
+            edited = await stranger.patch(ref, edits)
+            await edge.catch_up(edited)
+            outcome = await edge.apply(owner, manifest)
+            assert [result.action for result in outcome.results] == [Action.UNCHANGED]
+            assert edge.requests.sent == []
+            # And a real change of ours still leaves them alone.
+            labels = manifest["metadata"]["labels"] | {"ours": "new"}
+            changed = {**manifest, "metadata": {**manifest["metadata"], "labels": labels}}
+            outcome = await edge.apply(owner, changed)
+            assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, False)]
+            after = normalised(await client.get(ref))
+            after["metadata"]["labels"].pop("ours")
+            expected = normalised(edited)
+            expected["metadata"]["annotations"][APPLIED] = after["metadata"]["annotations"][APPLIED]
+            assert after == expected
+        finally:
+            await stranger.patch(ref, [{"op": "remove", "path": "/metadata/finalizers"}])
+
+
+async def test_replicas_that_an_autoscaler_set_are_left_alone_when_we_do_not_send_them(
+    edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = dict(build_sample("Deployment", owner))
+    manifest["spec"] = {key: value for key, value in manifest["spec"].items() if key != "replicas"}
+    async with applied(edge, client, owner, manifest):
+        edited = await stranger.patch(ref_of(manifest), [{"op": "replace", "path": "/spec/replicas", "value": 3}])
+        await edge.catch_up(edited)
+        await edge.apply(owner, manifest)
+        assert edge.requests.sent == []
+        assert (await client.get(ref_of(manifest)))["spec"]["replicas"] == 3
+
+
+async def test_a_field_that_we_stop_sending_is_taken_out(edge: Edge, client: Client, owner: Owner) -> None:
+    manifest = build_sample("ConfigMap", owner)
+    async with applied(edge, client, owner, manifest):
+        outcome = await edge.apply(owner, {**manifest, "data": {"mesh": "b: 2\n"}})
+        assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, False)]
+        assert (await client.get(ref_of(manifest)))["data"] == {"mesh": "b: 2\n"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_deleted_object_comes_back_with_exactly_one_write(
+    kind: str, edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = build_sample(kind, owner)
+    async with applied(edge, client, owner, manifest) as (first,):
+        await stranger.delete(ref_of(manifest))
+        await edge.see_gone(ref_of(manifest))
+        outcome = await edge.apply(owner, manifest)
+        assert [result.action for result in outcome.results] == [Action.CREATED]
+        assert len(edge.requests.writes) == 1
+        again = await client.get(ref_of(manifest))
+        assert again["metadata"]["uid"] != first["metadata"]["uid"]
+
+
+async def test_a_foreign_object_is_named_and_left_untouched(edge: Edge, client: Client, owner: Owner) -> None:
+    theirs = await client.create(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "taken", "namespace": owner.namespace, "labels": {MANAGED_BY: "Helm"}},
+            "data": {"mesh": "theirs"},
+        }
+    )
+    free = build_sample("ConfigMap", owner, name="free")
+    taken = build_sample("ConfigMap", owner, name="taken")
+    outcome = await edge.apply(owner, taken, free)
+    bad, good = outcome.results
+    assert (bad.action, bad.reason) == (Action.FOREIGN, Reason.FOREIGN_OBJECT)
+    assert "ConfigMap" in bad.message
+    assert "taken" in bad.message
+    assert "Helm" in bad.message
+    assert good.action is Action.CREATED, "the others of the wave go on"
+    assert [method for method, *_ in edge.requests.writes] == ["PATCH"]
+    assert await client.get(ref_of(taken)) == theirs
+    assert outcome.failures == (bad,)
+
+
+async def test_an_object_of_another_mesh_is_foreign(edge: Edge, client: Client, owner: Owner) -> None:
+    other = Owner("elsewhere", "other", "u")
+    manifest = build_sample("ConfigMap", owner)
+    theirs = {**manifest, "metadata": {**manifest["metadata"], "labels": other.labels(component="istiod")}}
+    async with applied(edge, client, other, theirs) as (obj,):
+        outcome = await edge.apply(owner, manifest)
+        (result,) = outcome.results
+        assert result.action is Action.FOREIGN
+        assert "elsewhere/other" in result.message
+        assert edge.requests.writes == []
+        assert await client.get(ref_of(manifest)) == obj
+
+
+async def test_an_object_of_a_dead_mesh_of_our_name_is_adopted(edge: Edge, client: Client, owner: Owner) -> None:
+    dead = Owner(owner.namespace, owner.name, "22222222-2222-4222-8222-222222222222")
+    manifest = build_sample("ConfigMap", owner)
+    async with applied(edge, client, dead, build_sample("ConfigMap", dead)):
+        outcome = await edge.apply(owner, manifest)
+        assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, False)]
+        labels = (await client.get(ref_of(manifest)))["metadata"]["labels"]
+        assert labels == manifest["metadata"]["labels"]
+
+
+async def test_an_object_whose_labels_were_taken_off_is_still_ours(
+    edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = build_sample("ConfigMap", owner)
+    async with applied(edge, client, owner, manifest):
+        await stranger.patch(ref_of(manifest), [{"op": "remove", "path": "/metadata/labels"}])
+        await edge.see_gone(ref_of(manifest))
+        outcome = await edge.apply(owner, manifest)
+        assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, True)]
+        assert (await client.get(ref_of(manifest)))["metadata"]["labels"] == manifest["metadata"]["labels"]
+
+
+async def test_a_stranger_that_took_our_objects_place_unseen_is_not_overwritten(
+    edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = build_sample("ConfigMap", owner)
+    ref = ref_of(manifest)
+    async with applied(edge, client, owner, manifest):
+        stale = edge.store(ref).get(ref)
+        assert stale is not None
+        await stranger.delete(ref)
+        theirs = await stranger.create(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": dict(namespace=ref.namespace, name=ref.name)}
+        )
+        await edge.see_gone(ref)
+        edge.store(ref).change(stale)  # as if the watch were late
+        outcome = await edge.apply(owner, {**manifest, "data": {"mesh": "changed"}})
+        (result,) = outcome.results
+        assert (result.action, result.reason) == (Action.FAILED, Reason.APPLY_FAILED)
+        assert outcome.retry_after == 1.0
+        assert await client.get(ref) == theirs
+        edge.store(ref).remove(stale)
+
+
+async def test_crds_are_shared_between_meshes(edge: Edge, client: Client, owner: Owner) -> None:
+    def crd(mesh: Owner, description: str) -> Manifest:
+        schema = {"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": True}
+        return {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "things.shared.example", "labels": mesh.labels(component="crds")},
+            "spec": {
+                "group": "shared.example",
+                "names": {"kind": "Thing", "plural": "things"},
+                "scope": "Namespaced",
+                "versions": [
+                    {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}},
+                ],
+            },
+        }
+
+    other = Owner("elsewhere", "other", "u")
+    async with applied(edge, client, other, crd(other, "old")):
+        outcome = await edge.apply(owner, crd(owner, "new"))
+        assert [result.action for result in outcome.results] == [Action.CONFIGURED]
+
+
+async def test_istios_own_crds_are_covered_and_settle_without_a_request(
+    edge: Edge, client: Client, owner: Owner, crds: tuple[Manifest, ...]
+) -> None:
+    ours = [
+        {**crd, "metadata": {**crd["metadata"], "labels": crd["metadata"].get("labels", {}) | {MANAGED_BY: "navarch"}}}
+        for crd in crds
+    ]
+    for crd in ours:
+        seen = await client.apply(crd, manager=MANAGER, force=True)
+        fields = own_fields(seen, MANAGER)
+        assert fields is not None
+        assert list(find_uncovered(crd, fields)) == [], crd["metadata"]["name"]
+        await edge.catch_up(seen)
+    marked = [
+        {**crd, "metadata": {**crd["metadata"], "labels": owner.labels(component="crds")}} for crd in ours
+    ]
+    await edge.apply(owner, *marked)
+    outcome = await edge.apply(owner, *marked)
+    assert {result.action for result in outcome.results} == {Action.UNCHANGED}
+    assert edge.requests.sent == []
+
+
+# --- failures ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_failed_wave_stops_later_waves_and_the_prune(edge: Edge, client: Client, owner: Owner) -> None:
+    keep = build_sample("ConfigMap", owner, name="to-prune")
+    async with applied(edge, client, owner, keep):
+        bad = {**build_sample("ConfigMap", owner, name="bad"), "data": {"mesh": {"not": "a string"}}}
+        good, later = (build_sample("ConfigMap", owner, name=name) for name in ("good", "later"))
+        waves = (Wave("one", (bad, good)), Wave("two", (later,)))
+        outcome = await edge.applier.apply(Plan(owner, waves=waves, prune=(ref_of(keep),)))
+        assert [result.action for result in outcome.results] == [Action.FAILED, Action.CREATED]
+        assert outcome.results[0].reason is Reason.APPLY_FAILED
+        assert outcome.retry_after is None, "only another manifest can change that"
+        assert await client.get(ref_of(keep))
+        with pytest.raises(NotFound):
+            await client.get(ref_of(later))
+
+
+async def test_an_immutable_field_has_a_reason_of_its_own(edge: Edge, client: Client, owner: Owner) -> None:
+    manifest = build_sample("Deployment", owner)
+    async with applied(edge, client, owner, manifest):
+        changed = json.loads(json.dumps(manifest))
+        changed["spec"]["selector"]["matchLabels"]["more"] = "x"
+        changed["spec"]["template"]["metadata"]["labels"]["more"] = "x"
+        outcome = await edge.apply(owner, changed)
+        assert [result.reason for result in outcome.results] == [Reason.IMMUTABLE_FIELD]
+    binding = build_sample("RoleBinding", owner)
+    async with applied(edge, client, owner, binding):
+        outcome = await edge.apply(owner, {**binding, "roleRef": {**binding["roleRef"], "name": "other"}})
+        assert [result.reason for result in outcome.results] == [Reason.IMMUTABLE_FIELD]
+
+
+async def test_a_pod_security_denial_is_an_admission_denial(edge: Edge, client: Client) -> None:
+    async with a_namespace(client, {"pod-security.kubernetes.io/enforce": "restricted"}) as name:
+        owner = Owner(name, "mesh", "u")
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "p", "namespace": name, "labels": owner.labels(component="istiod")},
+            "spec": {"containers": [{"name": "c", "image": "example.invalid/x"}]},
+        }
+        # The namespace's own service account comes a moment after the namespace.
+        await eventually(lambda: _exists(client, Ref("v1", "ServiceAccount", name, "default")))
+        outcome = await edge.apply(owner, pod)
+        (result,) = outcome.results
+        assert result.reason is Reason.ADMISSION_DENIED
+        assert "restricted" in result.message
+        assert outcome.retry_after is not None
+
+
+async def _exists(client: Client, ref: Ref) -> bool:
+    try:
+        await client.get(ref)
+    except NotFound:
+        return False
+    return True
+
+
+async def test_a_policy_denial_is_an_admission_denial(
+    edge: Edge, client: Client, owner: Owner, unique: Callable[[str], str]
+) -> None:
+    name = unique("deny")
+    group = "admissionregistration.k8s.io/v1"
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
+    policy = {
+        "apiVersion": group,
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": rules},
+            "validations": [{"expression": "false", "message": "no config maps here"}],
+        },
+    }
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": owner.namespace}}
+    binding = {
+        "apiVersion": group,
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {
+            "policyName": name,
+            "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": selector},
+        },
+    }
+    async with removed_afterwards(client, policy, binding):
+        outcome = await eventually(lambda: _denied(edge, owner), seconds=20)
+        (result,) = outcome.results
+        assert result.reason is Reason.ADMISSION_DENIED
+        assert "no config maps here" in result.message
+
+
+async def test_a_webhook_that_cannot_be_reached_is_an_admission_denial(
+    edge: Edge, client: Client, owner: Owner, unique: Callable[[str], str]
+) -> None:
+    webhook = {
+        "name": "dead.example.com",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Fail",
+        "timeoutSeconds": 1,
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": owner.namespace}},
+        "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
+    }
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": unique("dead")},
+        "webhooks": [webhook],
+    }
+    async with removed_afterwards(client, configuration):
+        outcome = await eventually(lambda: _denied(edge, owner), seconds=20)
+        (result,) = outcome.results
+        assert result.reason is Reason.ADMISSION_DENIED
+        assert "dead.example.com" in result.message
+
+
+async def _denied(edge: Edge, owner: Owner) -> Any:
+    outcome = await edge.apply(owner, build_sample("ConfigMap", owner))
+    if outcome.failures:
+        return outcome
+    await edge.applier.apply(Plan(owner, prune=(ref_of(build_sample("ConfigMap", owner)),)))
+    return None
+
+
+@asynccontextmanager
+async def removed_afterwards(client: Client, *manifests: Manifest) -> AsyncIterator[None]:
+    for manifest in manifests:
+        await client.create(manifest)
+    try:
+        yield
+    finally:
+        for manifest in manifests:
+            await client.delete(ref_of(manifest))
+
+
+async def test_a_terminating_namespace_has_a_reason_of_its_own(edge: Edge, client: Client, stranger: Client) -> None:
+    async with a_namespace(client) as name:
+        held = Ref("v1", "ConfigMap", name, "held")
+        metadata = {"name": "held", "namespace": name, "finalizers": ["test.example/hold"]}
+        await stranger.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+        await stranger.delete(Ref("v1", "Namespace", "", name))
+        try:
+            owner = Owner(name, "mesh", "u")
+            outcome = await edge.apply(owner, build_sample("ConfigMap", owner))
+            assert [result.reason for result in outcome.results] == [Reason.NAMESPACE_TERMINATING]
+        finally:
+            await stranger.patch(held, [{"op": "remove", "path": "/metadata/finalizers"}])
+
+
+async def test_a_missing_namespace_is_a_failure_that_may_pass(edge: Edge) -> None:
+    owner = Owner("there-is-no-such-namespace", "mesh", "u")
+    outcome = await edge.apply(owner, build_sample("ConfigMap", owner))
+    assert [result.reason for result in outcome.results] == [Reason.APPLY_FAILED]
+    assert "there-is-no-such-namespace" in outcome.results[0].message
+    assert outcome.retry_after == 1.0
+
+
+async def test_an_object_that_is_being_deleted_is_not_written(
+    edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = build_sample("ConfigMap", owner)
+    ref = ref_of(manifest)
+    async with applied(edge, client, owner, manifest):
+        await stranger.patch(ref, [{"op": "add", "path": "/metadata/finalizers", "value": ["test.example/hold"]}])
+        try:
+            dying = await stranger.delete(ref)
+            await edge.catch_up(dying)
+            outcome = await edge.apply(owner, manifest)
+            assert [result.action for result in outcome.results] == [Action.FAILED]
+            assert "being deleted" in outcome.results[0].message
+            assert edge.requests.sent == []
+        finally:
+            await stranger.patch(ref, [{"op": "remove", "path": "/metadata/finalizers"}])
+        await edge.see_gone(ref)
+        outcome = await edge.apply(owner, manifest)
+        assert [result.action for result in outcome.results] == [Action.CREATED]
+
+
+# --- prune ------------------------------------------------------------------------------------------------------
+
+
+async def test_prune_removes_ours_and_is_idempotent(edge: Edge, client: Client, owner: Owner) -> None:
+    objects = [build_sample(kind, owner) for kind in ("ConfigMap", "Service", "MutatingWebhookConfiguration")]
+    refs = tuple(ref_of(manifest) for manifest in objects)
+    async with applied(edge, client, owner, *objects):
+        outcome = await edge.apply(owner, prune=refs)
+        assert [(r.ref, r.action) for r in outcome.results] == [(ref, Action.PRUNED) for ref in refs]
+        assert [method for method, *_ in edge.requests.sent] == ["DELETE"] * 3
+        for ref in refs:
+            assert not await _exists(client, ref)
+            assert edge.store(ref).get(ref) is None, "seen at once, before the watch"
+        outcome = await edge.apply(owner, prune=refs)
+        assert outcome.results == ()
+        assert edge.requests.writes == []
+
+
+async def test_prune_leaves_strangers_alone_and_stops_there(edge: Edge, client: Client, owner: Owner) -> None:
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": owner.namespace}}
+    created = await client.create(theirs)
+    ours = build_sample("Service", owner)
+    async with applied(edge, client, owner, ours):
+        outcome = await edge.apply(owner, prune=(ref_of(theirs), ref_of(ours)))
+        assert [result.action for result in outcome.results] == [Action.FOREIGN]
+        assert edge.requests.writes == []
+        assert await client.get(ref_of(theirs)) == created
+
+
+async def test_prune_does_not_repeat_a_deletion_that_a_finalizer_holds_up(
+    edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = build_sample("ConfigMap", owner)
+    ref = ref_of(manifest)
+    async with applied(edge, client, owner, manifest):
+        held = [{"op": "add", "path": "/metadata/finalizers", "value": ["test.example/hold"]}]
+        await edge.catch_up(await stranger.patch(ref, held))
+        try:
+            outcome = await edge.apply(owner, prune=(ref,))
+            assert [result.action for result in outcome.results] == [Action.PRUNED]
+            outcome = await edge.apply(owner, prune=(ref,))
+            assert outcome.results == ()
+            assert edge.requests.sent == []
+        finally:
+            await stranger.patch(ref, [{"op": "remove", "path": "/metadata/finalizers"}])
+
+
+# --- status and finalizers --------------------------------------------------------------------------------------
+
+
+async def test_status_and_finalizer_are_written_beside_the_users_fields(
+    client: Client, stranger: Client, owner: Owner, edge: Edge
+) -> None:
+    from navarch.kube.parents import add_finalizer, apply_status, has_finalizer, remove_finalizer
+
+    manifest = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "users", "namespace": owner.namespace},
+        "spec": {"mtls": {"mode": "STRICT"}},
+    }
+    parent = await stranger.create(manifest)
+    parent = await add_finalizer(client, parent)
+    assert has_finalizer(parent)
+    assert parent["spec"] == manifest["spec"]
+    parent = await apply_status(client, parent, {"validationMessages": [{"documentationUrl": "x"}]})
+    assert parent["status"]["validationMessages"] == [{"documentationUrl": "x"}]
+    assert has_finalizer(parent), "each purpose has a manager of its own"
+    again = await apply_status(client, parent, {"validationMessages": [{"documentationUrl": "x"}]})
+    assert again["metadata"]["resourceVersion"] == parent["metadata"]["resourceVersion"]
+    await client.delete(ref_of(parent))
+    dying = await client.get(ref_of(parent))
+    assert dying["metadata"]["deletionTimestamp"]
+    assert await add_finalizer(client, dying) == dying
+    await remove_finalizer(client, dying)
+    assert not await _exists(client, ref_of(parent))
+    await remove_finalizer(client, dying)  # twice is once
+
+
+async def test_a_finalizer_that_somebody_else_owns_too_is_removed_all_the_same(
+    client: Client, stranger: Client, owner: Owner, edge: Edge
+) -> None:
+    from navarch.core.labels import FINALIZER
+    from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
+
+    manifest = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "restored", "namespace": owner.namespace, "finalizers": [FINALIZER, "theirs.example/x"]},
+        "spec": {},
+    }
+    parent = await stranger.create(manifest)
+    assert has_finalizer(await add_finalizer(client, parent))
+    await remove_finalizer(client, parent)
+    left = await client.get(ref_of(parent))
+    assert left["metadata"]["finalizers"] == ["theirs.example/x"]
+    await stranger.patch(ref_of(parent), [{"op": "remove", "path": "/metadata/finalizers"}])
+
+
+async def test_an_object_that_is_gone_is_not_brought_back_by_its_finalizer_or_status(
+    client: Client, stranger: Client, owner: Owner, edge: Edge
+) -> None:
+    from navarch.kube.parents import add_finalizer, apply_status
+
+    manifest = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "gone", "namespace": owner.namespace},
+        "spec": {},
+    }
+    parent = await stranger.create(manifest)
+    await stranger.delete(ref_of(parent))
+    for write in (add_finalizer(client, parent), apply_status(client, parent, {"conditions": []})):
+        with pytest.raises(KubeError):
+            await write
+    assert not await _exists(client, ref_of(parent))
+
+
+async def test_labels_find_everything_of_a_mesh(edge: Edge, client: Client, owner: Owner) -> None:
+    manifest = build_sample("ConfigMap", owner)
+    selector = f"{MESH_NAMESPACE}={owner.namespace},{MESH_NAME}={owner.name}"
+    async with applied(edge, client, owner, manifest):
+        listing = await client.list(edge.store(ref_of(manifest)).resource, label_selector=selector)
+        assert [ref_of(item) for item in listing.items] == [ref_of(manifest)]

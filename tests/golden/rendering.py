@@ -1,0 +1,86 @@
+"""Meshes as plain manifests, rendered offline: what golden, unit and property tests of rendering share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from navarch.assets import load_assets
+from navarch.core.manifests import build_offline
+from navarch.core.observed import Environment
+from navarch.core.refs import Manifest
+
+ASSETS = load_assets()
+ENVIRONMENT = Environment((1, 34), "navarch-system", "navarch-probe")
+NAMESPACE, NAME = "mesh-a", "basic"
+REVISION = "mesh-a-basic-inplace"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def build_mesh(spec: Mapping[str, Any] | None = None, *, namespace: str = NAMESPACE) -> dict[str, Any]:
+    """A MeshControlPlane of the newest version unless `spec` says otherwise."""
+    metadata = {"name": NAME, "namespace": namespace, "uid": "0000-1111"}
+    return {"metadata": metadata, "spec": {"version": "1.31", **(spec or {})}}
+
+
+def render_mesh(spec: Mapping[str, Any] | None = None, *, namespace: str = NAMESPACE) -> list[Manifest]:
+    """All objects but CRDs; the spec must be acceptable."""
+    offline = build_offline(build_mesh(spec, namespace=namespace), ASSETS, ENVIRONMENT)
+    assert not offline.findings, offline.findings
+    return [o for o in offline.objects if o["kind"] != "CustomResourceDefinition"]
+
+
+def find_one(objects: list[Manifest], kind: str, name: str = "") -> Manifest:
+    """The one object of a kind whose name contains `name`."""
+    (found,) = [o for o in objects if o["kind"] == kind and name in o["metadata"]["name"]]
+    return found
+
+
+def container_of(objects: list[Manifest]) -> Mapping[str, Any]:
+    """istiod's container."""
+    container: Mapping[str, Any] = find_one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def environment_of(objects: list[Manifest]) -> dict[str, Any]:
+    """istiod's variables."""
+    return {v["name"]: v.get("value", v.get("valueFrom")) for v in container_of(objects)["env"]}
+
+
+def mesh_config_of(objects: list[Manifest]) -> dict[str, Any]:
+    """The rendered MeshConfig."""
+    mesh: dict[str, Any] = yaml.load(find_one(objects, "ConfigMap", f"istio-{REVISION}")["data"]["mesh"], LOADER)
+    return mesh
+
+
+def injector_of(objects: list[Manifest]) -> dict[str, Any]:
+    """The injector's rendered configuration."""
+    injector: dict[str, Any] = yaml.load(find_one(objects, "ConfigMap", "injector")["data"]["config"], LOADER)
+    return injector
+
+
+def values_of(objects: list[Manifest]) -> dict[str, Any]:
+    """The rendered injection values."""
+    values: dict[str, Any] = json.loads(find_one(objects, "ConfigMap", "injector")["data"]["values"])
+    return values
+
+
+def stamp_of(objects: list[Manifest]) -> str:
+    """What injected pods are stamped with."""
+    stamp: str = injector_of(objects)["injectedAnnotations"]["mesh.navarch.io/proxy"]
+    return stamp
+
+
+def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf and every empty collection, with its path."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from walk(item, f"{path}.{key}")
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from walk(item, f"{path}[{index}]")
+    else:
+        yield path, value

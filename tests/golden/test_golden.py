@@ -1,0 +1,94 @@
+"""What meshes render to, object by object, against files that are read in review.
+
+`NAVARCH_UPDATE_GOLDEN=1` writes the files again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from navarch.core.refs import Manifest
+from navarch.core.render import dump_yaml
+from tests.golden.rendering import ASSETS, LOADER, injector_of, render_mesh
+
+FILES = Path(__file__).parent / "files"
+MINORS = [minor.name for minor in ASSETS.catalog.minors]
+OPTIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "minimal": {"profiles": ["minimal"]},
+    "production": {"profiles": ["production"], "mtls": {"mode": "Strict"}},
+    "default-tag": {"defaultTag": True},
+    "everything": {
+        "tag": "blue",
+        "trust": {"domain": "example.org", "additionalDomains": ["old.example.org"]},
+        "mtls": {"mode": "Permissive", "minimumProtocolVersion": "TLSv1_3", "cipherSuites": ["AES128-GCM-SHA256"]},
+        "proxy": {
+            "nativeSidecars": True,
+            "accessLog": {"file": "/dev/stdout", "encoding": "JSON", "format": '{"path": "%REQ(:PATH)%"}\n'},
+            "trafficCapture": {"mode": "TProxy", "excludeOutboundPorts": "3306"},
+        },
+        "controlPlane": {
+            "autoscaling": {"enabled": False},
+            "replicas": 3,
+            "networkPolicy": True,
+            "environment": [{"name": "PILOT_ENABLE_STATUS", "value": "true"}],
+            "logging": {"level": "default:debug", "json": True},
+            "placement": {"nodeSelector": {"role": "infra"}, "priorityClassName": "high"},
+        },
+        "images": {
+            "hub": "mirror.example.org/istio",
+            "tag": "custom",
+            "pullPolicy": "Always",
+            "pullSecrets": [{"name": "regcred"}],
+        },
+        "meshConfig": {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}},
+        "values": {"global": {"network": "north"}},
+        "overlays": [{"target": {"kind": "Service", "name": "istiod-blue-inplace"}, "patch": {"spec": {"type": "NodePort"}}}],
+    },
+}
+CASES = [(minor, option) for minor in MINORS for option in OPTIONS]
+
+
+def compare(path: Path, text: str) -> None:
+    """Fail where the file says otherwise, or write it."""
+    if os.environ.get("NAVARCH_UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert path.is_file(), f"{path.name} is missing; NAVARCH_UPDATE_GOLDEN=1 makes it"
+    assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; NAVARCH_UPDATE_GOLDEN=1 writes it again"
+
+
+def shorten(manifest: Manifest) -> Manifest:
+    """Injection templates have files of their own; an object shows their digests."""
+    if "config" not in manifest.get("data", {}):
+        return manifest
+    config = yaml.load(manifest["data"]["config"], LOADER)
+    config["templates"] = {name: sha256(text.encode()).hexdigest() for name, text in config["templates"].items()}
+    data: Mapping[str, str] = {**manifest["data"], "config": dump_yaml(config)}
+    return {**manifest, "data": data}
+
+
+@pytest.mark.parametrize(("minor", "option"), CASES, ids=[f"{minor}-{option}" for minor, option in CASES])
+def test_a_mesh_renders_to_what_was_reviewed(minor: str, option: str) -> None:
+    objects = render_mesh({"version": minor, **OPTIONS[option]})
+    text = "---\n".join(dump_yaml(shorten(manifest)) for manifest in objects)
+    compare(FILES / f"{minor}-{option}.yaml", text)
+
+
+@pytest.mark.parametrize("minor", MINORS)
+@pytest.mark.parametrize("template", ["sidecar", "gateway"])
+def test_an_injection_template_is_what_was_reviewed(minor: str, template: str) -> None:
+    compare(FILES / f"{minor}-{template}.tpl", injector_of(render_mesh({"version": minor}))["templates"][template])
+
+
+def test_no_golden_file_is_left_over() -> None:
+    wanted = {f"{minor}-{option}.yaml" for minor, option in CASES}
+    wanted |= {f"{minor}-{template}.tpl" for minor in MINORS for template in ("sidecar", "gateway")}
+    assert {path.name for path in FILES.iterdir()} == wanted

@@ -1,0 +1,72 @@
+"""What decides whether something is built again."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab import builds
+from lab.builds import Binary, Extract
+from lab.progress import LabError
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    shutil.copytree(builds.MODULES / "kube", tmp_path / "kube")
+    return tmp_path
+
+
+def kubectl() -> Binary:
+    found = next(recipe for recipe in builds.recipes("light") if recipe.name == "kubectl")
+    assert isinstance(found, Binary)
+    return found
+
+
+def test_equal_pins_give_an_equal_place(modules: Path) -> None:
+    assert builds.digest(kubectl(), modules=modules) == builds.digest(kubectl())
+
+
+@pytest.mark.parametrize("file", ["go.mod", "go.sum", "main.go"])
+def test_any_changed_pin_or_source_gives_a_new_place(modules: Path, file: str) -> None:
+    before = builds.digest(kubectl(), modules=modules)
+    with (modules / "kube" / file).open("a") as out:
+        out.write("// changed\n")
+    assert builds.digest(kubectl(), modules=modules) != before
+
+
+def test_another_version_string_gives_a_new_place() -> None:
+    other = replace(kubectl(), stamps=(("k8s.io/component-base/version.gitVersion", "v0.0.0"),))
+    assert builds.place(other) != builds.place(kubectl())
+
+
+def test_the_same_istio_is_linked_under_two_versions() -> None:
+    agents = [r for r in builds.recipes("node") if isinstance(r, Binary) and r.file == "pilot-agent"]
+    assert [dict(agent.stamps)["istio.io/istio/pkg/version.buildVersion"] for agent in agents] == [
+        *builds.ISTIO_VERSIONS
+    ]
+    assert len({builds.place(agent) for agent in agents}) == len(builds.ISTIO_VERSIONS)
+
+
+def test_the_node_group_holds_all_of_the_light_one_under_unique_names() -> None:
+    light, node = builds.recipes("light"), builds.recipes("node")
+    assert set(light) < set(node)
+    assert len({recipe.name for recipe in node}) == len(node)
+
+
+def test_every_module_has_its_pins_and_every_extract_a_pinned_source() -> None:
+    for recipe in builds.recipes("node"):
+        assert (builds.MODULES / recipe.module / "go.mod").is_file()
+        if isinstance(recipe, Extract):
+            assert re.match(r"v\d", builds.pinned(recipe.module, recipe.source))
+
+
+def test_a_module_that_is_not_required_is_named() -> None:
+    with pytest.raises(LabError, match=r"example\.org/x"):
+        builds.pinned("kube", "example.org/x")
+
+
+def test_the_cache_is_outside_the_work_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NAVARCH_LAB_CACHE", raising=False)
+    assert builds.MODULES.parents[1] not in builds.cache().parents

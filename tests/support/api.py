@@ -1,0 +1,136 @@
+"""A plain client of the tests: the official synchronous one, with dictionaries.
+
+Must never share code with what it tests, but for the table of where kinds are served.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes import config
+from kubernetes.client.exceptions import ApiException
+
+from navarch.kube.resources import resource_of
+
+Object = dict[str, Any]
+GVK = {
+    "mesh": ("mesh.navarch.io/v1beta1", "MeshControlPlane"),
+    "revision": ("mesh.navarch.io/v1beta1", "MeshRevision"),
+    "deployment": ("apps/v1", "Deployment"),
+    "service": ("v1", "Service"),
+    "serviceaccount": ("v1", "ServiceAccount"),
+    "configmap": ("v1", "ConfigMap"),
+    "secret": ("v1", "Secret"),
+    "namespace": ("v1", "Namespace"),
+    "pod": ("v1", "Pod"),
+    "hpa": ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    "pdb": ("policy/v1", "PodDisruptionBudget"),
+    "networkpolicy": ("networking.k8s.io/v1", "NetworkPolicy"),
+    "role": ("rbac.authorization.k8s.io/v1", "Role"),
+    "rolebinding": ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    "clusterrole": ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    "clusterrolebinding": ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    "mwc": ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    "vwc": ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
+    "crd": ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+    "peerauthentication": ("security.istio.io/v1", "PeerAuthentication"),
+    "event": ("events.k8s.io/v1", "Event"),
+    "lease": ("coordination.k8s.io/v1", "Lease"),
+    "quota": ("v1", "ResourceQuota"),
+    "node": ("v1", "Node"),
+}
+
+
+class Refused(Exception):
+    """The API server said no; `code` is the HTTP status, the text its message."""
+
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class Api:
+    """Requests as the kubeconfig's user."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._client = config.new_client_from_config(config_file=str(kubeconfig))
+
+    def request(self, method: str, path: str, body: Any = None, *, media: str = "application/json") -> Any:
+        headers = {"Accept": "application/json", "Content-Type": media}
+        token = self._client.configuration.api_key.get("authorization")
+        prefix = self._client.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token or prefix:
+            headers["Authorization"] = prefix or token
+        try:
+            response = self._client.rest_client.request(
+                method, self._client.configuration.host + path, headers=headers, body=body
+            )
+            data = response.read()
+        except ApiException as error:
+            raise Refused(error.status or 0, _message(error.body)) from None
+        if response.status >= 400:
+            raise Refused(response.status, _message(data))
+        return json.loads(data) if data[:1] in (b"{", b"[") else data.decode()
+
+    def path(self, kind: str, namespace: str = "", name: str = "", sub: str = "") -> str:
+        return resource_of(*GVK[kind]).path(namespace=namespace, name=name, subresource=sub)
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        try:
+            return dict(self.request("GET", self.path(kind, namespace, name)))
+        except Refused as refused:
+            if refused.code == 404:
+                return None
+            raise
+
+    def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> list[Object]:
+        from urllib.parse import urlencode
+
+        query = urlencode({k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields)) if v})
+        try:
+            found = self.request("GET", self.path(kind, namespace) + (f"?{query}" if query else ""))
+        except Refused as refused:
+            if refused.code == 404:
+                return []
+            raise
+        api_version, name = GVK[kind]
+        return [{"apiVersion": api_version, "kind": name, **item} for item in found["items"]]
+
+    def create(self, manifest: Object, *, dry_run: bool = False) -> Object:
+        resource = resource_of(manifest["apiVersion"], manifest["kind"])
+        path = resource.path(namespace=manifest["metadata"].get("namespace", ""))
+        return dict(self.request("POST", path + ("?dryRun=All" if dry_run else ""), manifest))
+
+    def apply(self, manifest: Object, *, manager: str = "test") -> Object:
+        resource = resource_of(manifest["apiVersion"], manifest["kind"])
+        metadata = manifest["metadata"]
+        path = resource.path(namespace=metadata.get("namespace", ""), name=metadata["name"])
+        query = f"?fieldManager={manager}&force=true"
+        media = "application/apply-patch+yaml"
+        return dict(self.request("PATCH", path + query, manifest, media=media))
+
+    def apply_all(self, text: str) -> None:
+        for manifest in yaml.safe_load_all(text):
+            if manifest:
+                self.apply(manifest)
+
+    def patch(self, kind: str, namespace: str, name: str, patch: Any, *, sub: str = "") -> Object:
+        media = "application/json-patch+json" if isinstance(patch, list) else "application/merge-patch+json"
+        return dict(self.request("PATCH", self.path(kind, namespace, name, sub), patch, media=media))
+
+    def delete(self, kind: str, namespace: str, name: str, *, propagation: str = "Background") -> None:
+        try:
+            self.request("DELETE", self.path(kind, namespace, name), {"propagationPolicy": propagation})
+        except Refused as refused:
+            if refused.code != 404:
+                raise
+
+
+def _message(body: Any) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(body)

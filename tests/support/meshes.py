@@ -1,0 +1,84 @@
+"""Meshes in tests: their manifests, their conditions, what they left in the cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.polling import eventually
+from tests.support.api import Api, Object
+
+OWNED = (
+    "deployment",
+    "service",
+    "serviceaccount",
+    "configmap",
+    "hpa",
+    "pdb",
+    "networkpolicy",
+    "role",
+    "rolebinding",
+    "clusterrole",
+    "clusterrolebinding",
+    "mwc",
+    "vwc",
+    "peerauthentication",
+    "revision",
+)
+
+
+def build_mesh(namespace: str, name: str = "demo", *, version: str = "1.31", **spec: Any) -> Object:
+    """A MeshControlPlane; `spec` in camelCase."""
+    return {
+        "apiVersion": "mesh.navarch.io/v1beta1",
+        "kind": "MeshControlPlane",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"version": version, **spec},
+    }
+
+
+def read_condition(mesh: Object | None, kind: str) -> Object:
+    """A condition of an object; an empty one when there is none."""
+    conditions = ((mesh or {}).get("status") or {}).get("conditions") or []
+    found: Object = next((c for c in conditions if c["type"] == kind), {})
+    return found
+
+
+def is_current(mesh: Object | None) -> bool:
+    """Whether status speaks of the spec as it is."""
+    if mesh is None or "status" not in mesh:
+        return False
+    return bool(mesh["status"].get("observedGeneration") == mesh["metadata"]["generation"])
+
+
+async def wait_for(
+    api: Api,
+    namespace: str,
+    name: str = "demo",
+    *,
+    condition: str = "Ready",
+    status: str = "True",
+    reason: str = "",
+    seconds: float = 60,
+) -> Object:
+    """The mesh, once a condition of its present generation has a status (and a reason)."""
+    seen: Object = {}
+
+    def look() -> Object | None:
+        nonlocal seen
+        seen = api.get("mesh", namespace, name) or {}
+        found = read_condition(seen, condition)
+        right = found.get("status") == status and reason in ("", found.get("reason"))
+        return seen if right and is_current(seen) else None
+
+    try:
+        return await eventually(look, seconds=seconds, every=0.1)  # type: ignore[return-value]
+    except AssertionError:
+        conditions = (seen.get("status") or {}).get("conditions") or []
+        told = "\n".join(f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in conditions)
+        raise AssertionError(f"{namespace}/{name}: not {condition}={status} {reason}:\n{told}") from None
+
+
+def list_owned(api: Api, namespace: str, name: str = "demo") -> list[Object]:
+    """Everything in the cluster that carries the mesh's labels."""
+    labels = f"mesh.navarch.io/mesh-namespace={namespace},mesh.navarch.io/mesh-name={name}"
+    return [o for kind in OWNED for o in api.list(kind, labels=labels)]

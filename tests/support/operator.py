@@ -1,0 +1,89 @@
+"""The operator as a process of its own, as it runs in a pod: its service account, its settings, its signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SYSTEM = "navarch-system"
+USER = f"system:serviceaccount:{SYSTEM}:navarch"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Operator:
+    """One replica. `settings` are NAVARCH_* variables without the prefix, in lower case."""
+
+    kubeconfig: Path
+    log: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=_free_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process; it is ready when /readyz says so."""
+        values = {
+            "kubeconfig": str(self.kubeconfig),
+            "listen_host": "127.0.0.1",
+            "listen_port": str(self.port),
+            **self.settings,
+        }
+        environment = {f"NAVARCH_{key.upper()}": value for key, value in values.items()}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "navarch", "run"],
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self, *, with_signal: int = signal.SIGTERM, seconds: float = 40) -> int:
+        """End the process and return its exit code."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(with_signal)
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait(10)
+
+    def kill(self) -> None:
+        """End the process without a chance to clean up."""
+        self.stop(with_signal=signal.SIGKILL)
+
+    def fetch(self, path: str) -> tuple[int, str]:
+        """GET one of the operator's own paths."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def is_ready(self) -> bool:
+        return self.fetch("/readyz")[0] == 200

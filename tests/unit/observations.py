@@ -1,0 +1,164 @@
+"""Observations for table tests: a good mesh that settled nowhere yet, and what may be changed about it.
+
+Invariant: `an_observed_mesh()` without changes passes every check.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.meta import API_VERSION
+from navarch.assets import load_assets
+from navarch.core.assets import Assets
+from navarch.core.findings import Finding
+from navarch.core.labels import Owner
+from navarch.core.naming import effective_tag, revision_name
+from navarch.core.observed import Environment, MeshSummary, Namespace, ObservedMesh, Webhook, WebhookEntry
+from navarch.core.refs import Ref
+
+ADMISSION = "admissionregistration.k8s.io/v1"
+MUTATING, VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"
+OWNER = Owner("shop", "mesh", "uid-shop")
+NOW = "2026-10-01T12:00:00Z"
+KEEP: Any = object()
+"""Marks a part of the observation that follows from the specification."""
+
+
+@cache
+def assets() -> Assets:
+    """The assets of this checkout, read once."""
+    return load_assets()
+
+
+def a_spec(**fields: Any) -> dict[str, Any]:
+    """A good specification as a user writes it, with some fields (in camelCase) set; None removes one."""
+    spec = {"version": "1.31"} | copy.deepcopy(fields)
+    return {name: value for name, value in spec.items() if value is not None}
+
+
+def a_mesh(namespace: str, name: str = "mesh", **fields: Any) -> MeshSummary:
+    """Another mesh as its neighbours see it; older than the one of `an_observed_mesh` unless `created` says
+    else."""
+    defaults = {
+        "created": "2026-01-01T00:00:00Z",
+        "uid": f"uid-{namespace}-{name}",
+        "tag": f"{namespace}-{name}",
+    }
+    return MeshSummary(**{"namespace": namespace, "name": name} | defaults | fields)
+
+
+def a_revision(version: str, *, serving: str | None = None, owner: Owner = OWNER) -> dict[str, Any]:
+    """The MeshRevision of the mesh: `version` is what it asks for, `serving` what its status says."""
+    tag = f"{owner.namespace}-{owner.name}"
+    name = revision_name(tag)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "MeshRevision",
+        "metadata": {
+            "name": name,
+            "namespace": owner.namespace,
+            "generation": 1,
+            "labels": owner.labels(component="revision", revision=name),
+        },
+        "spec": {
+            "mesh": owner.name,
+            "tag": tag,
+            "version": version,
+            "strategy": "InPlace",
+            "members": {"default": False, "excluded": []},
+            "config": {},
+        },
+        "status": {"version": serving} if serving else {},
+    }
+
+
+def a_webhook(
+    name: str,
+    *,
+    kind: str = MUTATING,
+    revision: str = "",
+    tag: str = "",
+    owner: Owner | None = None,
+    entries: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Webhook:
+    """A webhook configuration; `entries` are namespace selectors by the entry's name."""
+    return Webhook(
+        Ref(ADMISSION, kind, "", name),
+        owner,
+        revision,
+        tag,
+        tuple(WebhookEntry(entry, "", "Fail", selector, {}) for entry, selector in (entries or {}).items()),
+    )
+
+
+def an_observed_mesh(
+    *,
+    owner: Owner = OWNER,
+    spec: Mapping[str, Any] = KEEP,
+    spec_error: str = "",
+    tag: str = "",
+    created: str = "2026-06-01T00:00:00Z",
+    kubernetes: tuple[int, int] = (1, 35),
+    neighbours: tuple[MeshSummary, ...] = (),
+    status: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> ObservedMesh:
+    """A mesh in a cluster of its own. `spec` is as a user writes it (`a_spec`), `tag` overrides the effective
+    one, `neighbours` are the other meshes, `status` is the object's own, `changes` replace fields of
+    ObservedMesh. With `spec_error` the specification counts as unreadable."""
+    written = a_spec() if spec is KEEP else dict(spec)
+    parsed = None if spec_error else MeshControlPlaneSpec.model_validate(written)
+    summary = MeshSummary(
+        created,
+        owner.uid,
+        owner.namespace,
+        owner.name,
+        tag or effective_tag(owner.namespace, owner.name, wanted=written.get("tag")),
+        bool(written.get("defaultTag")),
+    )
+    metadata = {
+        "name": owner.name,
+        "namespace": owner.namespace,
+        "uid": owner.uid,
+        "generation": 1,
+        "creationTimestamp": created,
+    }
+    body = {"apiVersion": API_VERSION, "kind": "MeshControlPlane", "metadata": metadata, "spec": written}
+    observed = ObservedMesh(
+        environment=Environment(kubernetes, "navarch-system", "navarch-probe"),
+        assets=assets(),
+        owner=owner,
+        body=body | ({"status": dict(status)} if status else {}),
+        spec=parsed,
+        spec_error=spec_error,
+        meshes=tuple(sorted([summary, *neighbours])),
+        namespaces={
+            owner.namespace: Namespace(owner.namespace, {"kubernetes.io/metadata.name": owner.namespace})
+        },
+        profiles={},
+        profile_errors={},
+        owned=(),
+        revisions=(),
+        webhooks=(),
+        crds=(),
+        crd_minors=(),
+        proxies=(),
+        root="",
+        probe=None,
+        now=NOW,
+    )
+    return replace(observed, **changes)
+
+
+def only(check: Callable[[ObservedMesh], Iterator[Finding]], observed: ObservedMesh) -> Finding:
+    """The one finding of a check; it names its field and value, and ends with what to do."""
+    (finding,) = check(observed)
+    assert finding.field
+    assert finding.remedy
+    assert str(finding) == f"{finding.field}: {finding.value!r}: {finding.message}; {finding.remedy}"
+    return finding

@@ -1,0 +1,293 @@
+"""Rules about spec.version, spec.profiles and numbers that profiles bring in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from navarch.core.catalog import Catalog
+from navarch.core.checks import capacity, layers, schema, version
+from navarch.core.findings import Finding, Severity
+from navarch.core.observed import ObservedMesh
+from navarch.core.reasons import Reason
+
+from tests.unit.observations import a_revision, a_spec, an_observed_mesh, assets, only
+
+Check = Callable[[ObservedMesh], Iterator[Finding]]
+NEWEST = assets().catalog.find("1.31").version
+OLDER = assets().catalog.find("1.30").version
+
+
+def mesh(version: str, **changes: Any) -> ObservedMesh:
+    return an_observed_mesh(spec=a_spec(version=version), **changes)
+
+
+def with_catalog(observed: ObservedMesh, *, minor: str = "", **changes: Any) -> ObservedMesh:
+    """The observation with rows of the catalog changed: those of `minor`, or of every minor."""
+    minors = tuple(
+        replace(m, **changes) if minor in ("", m.name) else m for m in observed.assets.catalog.minors
+    )
+    return replace(observed, assets=replace(observed.assets, catalog=Catalog(minors)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "nearest"),
+    [("1.33", "1.31"), ("1.3", "1.30"), ("1.31.99", NEWEST), ("1.30.99", OLDER), ("2.0", "1.30")],
+)
+def test_an_unknown_version_is_refused_with_all_known_ones_and_the_nearest(asked: str, nearest: str) -> None:
+    finding = only(version.check_version_is_known, mesh(asked))
+    assert (finding.reason, finding.field, finding.value) == (Reason.UNKNOWN_VERSION, "spec.version", asked)
+    assert all(known in finding.message for known in assets().catalog.versions)
+    assert finding.remedy.endswith(f"the nearest is {nearest}")
+
+
+@pytest.mark.parametrize("asked", ["1.30", "1.31", *assets().catalog.versions])
+def test_every_version_of_the_catalog_is_known(asked: str) -> None:
+    assert not list(version.check_version_is_known(mesh(asked)))
+
+
+def test_a_cluster_below_the_hard_minimum_is_refused_with_both_versions() -> None:
+    finding = only(version.check_kubernetes_is_new_enough, mesh("1.31", kubernetes=(1, 31)))
+    assert finding.reason is Reason.KUBERNETES_TOO_OLD
+    assert "1.32" in finding.message
+    assert "1.31" in finding.message
+    assert finding.remedy == "upgrade the cluster"
+
+
+def test_a_minor_that_would_run_on_an_old_cluster_is_offered() -> None:
+    observed = with_catalog(mesh("1.31", kubernetes=(1, 31)), minor="1.30", kubernetes_minimum=(1, 30))
+    finding = only(version.check_kubernetes_is_new_enough, observed)
+    assert finding.remedy == "upgrade the cluster, or choose Istio 1.30"
+
+
+@pytest.mark.parametrize("kubernetes", [(1, 32), (1, 36), (1, 40), (2, 0)])
+def test_a_cluster_at_the_minimum_or_newer_is_accepted(kubernetes: tuple[int, int]) -> None:
+    assert not list(version.check_kubernetes_is_new_enough(mesh("1.31", kubernetes=kubernetes)))
+
+
+def test_a_cluster_newer_than_tested_is_a_warning() -> None:
+    finding = only(version.check_support, mesh("1.31", kubernetes=(1, 37)))
+    assert (finding.reason, finding.severity) == (Reason.VERSION_NOTICE, Severity.WARNING)
+    assert "1.36" in finding.message
+    assert "1.37" in finding.message
+
+
+def test_a_minor_past_its_end_of_life_is_a_warning() -> None:
+    finding = only(version.check_support, with_catalog(mesh("1.30"), end_of_life=True))
+    assert (finding.reason, finding.severity) == (Reason.VERSION_NOTICE, Severity.WARNING)
+    assert "end of life" in finding.message
+
+
+def test_a_supported_minor_on_a_tested_cluster_gives_no_notice() -> None:
+    assert not list(version.check_support(mesh("1.31")))
+
+
+DOWNGRADES = [
+    ("1.30", a_revision("1.31.0", serving="1.31.0")),
+    ("1.31.0", a_revision("1.31.1", serving="1.31.1")),
+    ("1.31.0", a_revision("1.31.1")),
+    ("1.30.3", a_revision("1.30.3", serving="1.31.0")),
+]
+
+
+@pytest.mark.parametrize(("asked", "revision"), DOWNGRADES)
+def test_a_version_below_the_running_one_is_refused(asked: str, revision: dict[str, Any]) -> None:
+    finding = only(version.check_version_does_not_go_back, mesh(asked, revisions=(revision,)))
+    running = version.running_version(mesh(asked, revisions=(revision,)))
+    assert (finding.reason, finding.value) == (Reason.DOWNGRADE, asked)
+    assert f"{running}, which runs" in finding.message
+    assert finding.remedy == f"set it to {running} or higher"
+
+
+def test_a_minor_whose_newest_known_patch_is_below_the_running_one_names_that_patch() -> None:
+    observed = with_catalog(
+        mesh("1.31", revisions=(a_revision("1.31.1"),)), minor="1.31", patches=("1.31.0",)
+    )
+    assert "means 1.31.0" in only(version.check_version_does_not_go_back, observed).message
+
+
+@pytest.mark.parametrize(
+    ("asked", "revision"),
+    [
+        ("1.31", None),
+        ("1.31", a_revision(NEWEST, serving=NEWEST)),
+        ("1.31.1", a_revision("1.31.0", serving="1.31.0")),
+        ("1.31", a_revision("1.30.3", serving="1.30.3")),
+        ("1.30.3", a_revision("1.31.1", serving="1.30.3")),
+    ],
+    ids=["first install", "the same", "next patch", "next minor", "back to what still runs"],
+)
+def test_a_version_that_can_be_reached_is_accepted(asked: str, revision: dict[str, Any] | None) -> None:
+    observed = mesh(asked, revisions=(revision,) if revision else ())
+    assert not list(version.check_version_does_not_go_back(observed))
+    assert not list(version.check_one_minor_at_a_time(observed))
+
+
+def test_two_minors_at_once_are_refused_with_the_one_between() -> None:
+    observed = mesh("1.31", revisions=(a_revision("1.29.6", serving="1.29.6"),))
+    finding = only(version.check_one_minor_at_a_time, observed)
+    assert (finding.reason, finding.value) == (Reason.SKIPPED_MINOR, "1.31")
+    assert finding.remedy.startswith("set it to 1.30 first")
+
+
+def test_a_spec_that_does_not_parse_is_reported_field_by_field() -> None:
+    spec = {
+        "version": "newest",
+        "proxy": {"logLevel": "loud"},
+        "controlPlane": {"environment": [{"name": "A"}]},
+    }
+    findings = list(schema.check_spec_parses(an_observed_mesh(spec=spec, spec_error="broken")))
+    assert {f.reason for f in findings} == {Reason.INVALID_SPEC}
+    assert {f.field: f.value for f in findings} == {
+        "spec.version": "newest",
+        "spec.proxy.logLevel": "loud",
+        "spec.controlPlane.environment[0].value": "",
+    }
+    assert all(f.message and f.remedy for f in findings)
+
+
+def test_what_reading_the_spec_said_is_reported_where_nothing_more_is_known() -> None:
+    finding = only(schema.check_spec_parses, an_observed_mesh(spec_error="cannot be read"))
+    assert (finding.reason, finding.message) == (Reason.INVALID_SPEC, "cannot be read")
+
+
+def test_a_spec_that_parses_is_not_reported() -> None:
+    assert not list(schema.check_spec_parses(an_observed_mesh()))
+
+
+def profiled(*names: str, **changes: Any) -> ObservedMesh:
+    return an_observed_mesh(spec=a_spec(profiles=list(names)), **changes)
+
+
+PROFILES = {
+    "missing": (profiled("defualt"), Reason.PROFILE_NOT_FOUND, "defualt", "default"),
+    "cyclic": (
+        profiled("a", profiles={"a": {"profiles": ["b"]}, "b": {"profiles": ["a"]}}),
+        Reason.PROFILE_CYCLE,
+        "a",
+        "a -> b -> a",
+    ),
+    "of another shape": (
+        profiled("a", profiles={"a": {"proxy": {"logLevel": "loud"}}}),
+        Reason.PROFILE_INVALID,
+        "a",
+        "proxy.logLevel",
+    ),
+    "unreadable": (
+        profiled("a", profile_errors={"a": "line 3 is not YAML"}),
+        Reason.PROFILE_INVALID,
+        "a",
+        "line 3 is not YAML",
+    ),
+}
+
+
+@pytest.mark.parametrize(("observed", "reason", "value", "told"), PROFILES.values(), ids=PROFILES.keys())
+def test_a_profile_that_cannot_be_used_is_named(
+    observed: ObservedMesh, reason: Reason, value: str, told: str
+) -> None:
+    finding = only(layers.check_profiles, observed)
+    assert (finding.reason, finding.value) == (reason, value)
+    assert finding.field.startswith("spec.profiles")
+    assert told in str(finding)
+    assert layers.resolved_config(observed) is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "lost"),
+    [
+        ({"proxy": None}, "proxy"),
+        ({"proxy": {"trafficCapture": {"mode": None}}}, "proxy.trafficCapture.mode"),
+    ],
+)
+def test_a_profile_that_takes_away_what_rendering_needs_is_refused(
+    profile: dict[str, Any], lost: str
+) -> None:
+    observed = profiled("a", profiles={"a": profile})
+    finding = only(layers.check_profiles, observed)
+    assert (finding.reason, finding.value) == (Reason.PROFILE_INVALID, "a")
+    assert finding.message.endswith(lost)
+    assert layers.resolved_config(observed) is None
+
+
+def test_a_profile_may_take_limits_away() -> None:
+    profile = {"proxy": {"resources": {"limits": None}}}
+    assert not list(layers.check_profiles(profiled("a", profiles={"a": profile})))
+
+
+@pytest.mark.parametrize("name", sorted(assets().profiles))
+@pytest.mark.parametrize(
+    "check",
+    [
+        layers.check_profiles,
+        capacity.check_autoscaling_bounds,
+        capacity.check_disruption_budget,
+        capacity.check_resources,
+    ],
+)
+def test_built_in_profiles_are_good(check: Check, name: str) -> None:
+    assert not list(check(profiled(name)))
+
+
+def test_a_broken_profile_that_nobody_asks_for_disturbs_nobody() -> None:
+    assert not list(layers.check_profiles(an_observed_mesh(profile_errors={"a": "line 3 is not YAML"})))
+
+
+def test_bounds_that_cross_only_with_a_profile_are_refused() -> None:
+    observed = an_observed_mesh(spec=a_spec(controlPlane={"autoscaling": {"minReplicas": 7}}))
+    finding = only(capacity.check_autoscaling_bounds, observed)
+    assert (finding.reason, finding.field, finding.value) == (
+        Reason.INVALID_SPEC,
+        "spec.controlPlane.autoscaling.minReplicas",
+        "7",
+    )
+    assert "maxReplicas, which is 5" in finding.message
+
+
+def test_a_budget_that_would_block_every_drain_is_refused() -> None:
+    observed = an_observed_mesh(
+        spec=a_spec(profiles=["production"], controlPlane={"podDisruptionBudget": {"minAvailable": 2}})
+    )
+    finding = only(capacity.check_disruption_budget, observed)
+    assert (finding.reason, finding.value) == (Reason.INVALID_SPEC, "2")
+    assert "set it to 1" in finding.remedy
+
+
+def test_a_budget_counts_fixed_replicas_where_the_autoscaler_is_off() -> None:
+    control_plane = {
+        "autoscaling": {"enabled": False},
+        "replicas": 3,
+        "podDisruptionBudget": {"minAvailable": 3},
+    }
+    finding = only(
+        capacity.check_disruption_budget, an_observed_mesh(spec=a_spec(controlPlane=control_plane))
+    )
+    assert "3 replicas" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("part", "resource", "limit", "asked"),
+    [
+        ("proxy", "memory", "64Mi", "128Mi"),
+        ("proxy", "cpu", "50m", "100m"),
+        ("controlPlane", "memory", "1G", "2Gi"),
+    ],
+)
+def test_a_limit_below_the_profiles_request_is_refused(
+    part: str, resource: str, limit: str, asked: str
+) -> None:
+    observed = an_observed_mesh(spec=a_spec(**{part: {"resources": {"limits": {resource: limit}}}}))
+    finding = only(capacity.check_resources, observed)
+    assert (finding.reason, finding.value) == (Reason.INVALID_SPEC, limit)
+    assert finding.field == f"spec.{part}.resources.limits.{resource}"
+    assert asked in finding.message
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("500m", "0.5"), ("2", "2"), ("1.5", "1.5"), ("1k", "1000"), ("1Ki", "1024"), ("2Gi", 2**31)],
+)
+def test_quantities_are_read_as_kubernetes_reads_them(text: str, number: Any) -> None:
+    assert capacity.parse_quantity(text) == capacity.Decimal(number)

@@ -1,0 +1,286 @@
+"""The queue's promises, on a clock that stands still until it is told to move."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from navarch.engine.key import Key
+from navarch.engine.observer import Observer
+from navarch.engine.queue import BACKGROUND, DELETION, EDIT, Closed, Queue
+
+
+@dataclass(order=True)
+class Timer:
+    due: float
+    callback: Callable[..., Any] = field(compare=False)
+    args: tuple[Any, ...] = field(compare=False)
+    cancelled: bool = field(default=False, compare=False)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """Time that passes only by `pass_time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[Timer] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        timer = Timer(self.now + delay, callback, args)
+        heapq.heappush(self.timers, timer)
+        return timer
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.timers and self.timers[0].due <= end:
+            timer = heapq.heappop(self.timers)
+            self.now = timer.due
+            if not timer.cancelled:
+                timer.callback(*timer.args)
+        self.now = end
+
+
+class Counting(Observer):
+    def __init__(self) -> None:
+        self.added: list[Key] = []
+
+    def key_added(self, key: Key) -> None:
+        self.added.append(key)
+
+
+def key(name: str, namespace: str = "") -> Key:
+    return Key("MeshControlPlane", namespace or f"ns-{name}", name)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> Queue:
+    return Queue(clock=clock)
+
+
+async def take(queue: Queue) -> Key:
+    return (await asyncio.wait_for(queue.get(), 1)).key
+
+
+async def is_empty(queue: Queue) -> bool:
+    getter = asyncio.ensure_future(queue.get())
+    await asyncio.sleep(0)
+    empty = not getter.done()
+    getter.cancel()
+    await asyncio.gather(getter, return_exceptions=True)
+    return empty
+
+
+async def test_a_key_added_twice_is_handed_out_once(queue: Queue) -> None:
+    queue.add(key("a"))
+    queue.add(key("a"))
+    assert await take(queue) == key("a")
+    assert await is_empty(queue)
+
+
+async def test_a_key_added_while_it_runs_runs_exactly_once_more(queue: Queue) -> None:
+    queue.add(key("a"))
+    running = await take(queue)
+    for _ in range(3):
+        queue.add(running)
+    assert await is_empty(queue), "not while it runs"
+    queue.done(running)
+    assert await take(queue) == running
+    queue.done(running)
+    assert await is_empty(queue)
+
+
+async def test_two_keys_of_one_namespace_are_never_out_together(queue: Queue) -> None:
+    mesh, revision = Key("MeshControlPlane", "ns", "m"), Key("MeshRevision", "ns", "r")
+    queue.add(mesh)
+    queue.add(revision)
+    queue.add(key("elsewhere"))
+    assert await take(queue) == mesh
+    assert await take(queue) == key("elsewhere")
+    assert await is_empty(queue)
+    queue.done(mesh)
+    assert await take(queue) == revision
+
+
+async def test_cluster_scoped_keys_are_serialised_by_name(queue: Queue) -> None:
+    first, second = Key("MeshNodeAgents", "", "default"), Key("MeshNodeAgents", "", "other")
+    assert (first.lane, second.lane) == ("default", "other")
+
+
+async def test_edits_overtake_background_work_and_deletions_overtake_both(queue: Queue) -> None:
+    queue.add(key("resync"), priority=BACKGROUND)
+    queue.add(key("edit"), priority=EDIT)
+    queue.add(key("deletion"), priority=DELETION)
+    assert [await take(queue) for _ in range(3)] == [key("deletion"), key("edit"), key("resync")]
+
+
+async def test_the_highest_priority_wins_when_a_key_is_added_twice(queue: Queue) -> None:
+    queue.add(key("a"), priority=BACKGROUND)
+    queue.add(key("b"), priority=EDIT)
+    queue.add(key("a"), priority=DELETION)
+    queue.add(key("a"), priority=BACKGROUND)
+    assert [await take(queue), await take(queue)] == [key("a"), key("b")]
+    assert await is_empty(queue)
+
+
+async def test_a_raised_priority_counts_also_for_a_key_that_waits_for_its_lane(queue: Queue) -> None:
+    busy, low, high = (Key(kind, "ns", "x") for kind in ("Busy", "Low", "High"))
+    queue.add(busy)
+    await take(queue)
+    queue.add(high, priority=EDIT)
+    queue.add(low, priority=BACKGROUND)
+    assert await is_empty(queue)
+    queue.add(low, priority=DELETION)
+    queue.done(busy)
+    assert await take(queue) == low
+
+
+async def test_a_delayed_key_comes_when_its_time_has_come(queue: Queue, clock: Clock) -> None:
+    queue.add(key("a"), after=10)
+    clock.pass_time(9.9)
+    assert queue.delayed == 1
+    assert await is_empty(queue)
+    clock.pass_time(0.2)
+    assert await take(queue) == key("a")
+
+
+async def test_of_several_delays_the_earliest_counts(queue: Queue, clock: Clock) -> None:
+    queue.add(key("a"), after=10)
+    queue.add(key("a"), after=5)
+    queue.add(key("a"), after=20)
+    clock.pass_time(5)
+    assert await take(queue) == key("a")
+    queue.done(key("a"))
+    clock.pass_time(100)
+    assert await is_empty(queue)
+
+
+async def test_an_edit_replaces_a_pending_delay(queue: Queue, clock: Clock) -> None:
+    queue.add(key("a"), after=300)
+    queue.add(key("a"))
+    assert await take(queue) == key("a")
+    queue.done(key("a"))
+    clock.pass_time(300)
+    assert await is_empty(queue)
+
+
+async def test_a_delay_is_dropped_when_the_key_was_added_while_it_ran(queue: Queue, clock: Clock) -> None:
+    queue.add(key("a"))
+    await take(queue)
+    queue.add(key("a"))
+    queue.add(key("a"), after=300)
+    queue.done(key("a"))
+    assert await take(queue) == key("a")
+    queue.done(key("a"))
+    clock.pass_time(300)
+    assert await is_empty(queue)
+
+
+async def test_a_closed_queue_ends_everybody_who_waits(queue: Queue) -> None:
+    waiting = [asyncio.ensure_future(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    queue.close()
+    assert all(isinstance(end, Closed) for end in await asyncio.gather(*waiting, return_exceptions=True))
+    queue.add(key("late"))
+    assert queue.depth == 0
+    with pytest.raises(Closed):
+        await queue.get()
+
+
+async def test_a_worker_cancelled_while_it_waits_takes_no_key_with_it(queue: Queue) -> None:
+    first, second = (asyncio.ensure_future(queue.get()) for _ in range(2))
+    await asyncio.sleep(0)
+    queue.add(key("a"))
+    first.cancel()
+    assert (await asyncio.wait_for(second, 1)).key == key("a")
+
+
+async def test_waiting_time_depth_and_age_are_told(clock: Clock) -> None:
+    observer = Counting()
+    queue = Queue(clock=clock, observer=observer)
+    queue.add(key("a"))
+    clock.pass_time(3)
+    queue.add(key("a"))
+    queue.add(key("b"))
+    clock.pass_time(1)
+    assert (queue.depth, queue.age) == (2, 4.0)
+    assert (await queue.get()).waited == 4.0
+    assert queue.age == 1.0
+    assert observer.added == [key("a"), key("b")]
+
+
+NAMES = st.sampled_from(["a", "b", "c", "d"])
+STEPS = st.one_of(
+    st.tuples(st.just("add"), NAMES, st.sampled_from([BACKGROUND, EDIT, DELETION])),
+    st.tuples(st.just("later"), NAMES, st.integers(1, 20)),
+    st.tuples(st.just("take"), NAMES, st.just(0)),
+    st.tuples(st.just("done"), NAMES, st.just(0)),
+    st.tuples(st.just("time"), NAMES, st.integers(1, 20)),
+)
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_whatever_happens_nothing_is_lost_and_lanes_are_exclusive(steps: list[tuple[str, str, int]]) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        queue = Queue(clock=clock)
+        out: set[Key] = set()
+        owed: set[Key] = set()
+
+        async def take_one() -> bool:
+            getter = asyncio.ensure_future(queue.get())
+            await asyncio.sleep(0)
+            if not getter.done():
+                getter.cancel()
+                await asyncio.gather(getter, return_exceptions=True)
+                return False
+            taken = getter.result().key
+            assert taken.lane not in {other.lane for other in out}
+            out.add(taken)
+            owed.discard(taken)
+            return True
+
+        for action, name, number in steps:
+            lane = "one" if name in "ab" else "two"
+            target = Key("K", lane, name)
+            if action == "add":
+                queue.add(target, priority=number)
+                owed.add(target)
+            elif action == "later":
+                queue.add(target, after=number)
+                owed.add(target)
+            elif action == "take":
+                await take_one()
+            elif action == "done" and target in out:
+                out.discard(target)
+                queue.done(target)
+            elif action == "time":
+                clock.pass_time(number)
+        clock.pass_time(100)
+        for _ in range(20):
+            for running in list(out):
+                out.discard(running)
+                queue.done(running)
+            if not await take_one():
+                break
+        assert not owed
+        assert queue.depth == queue.delayed == 0
+
+    asyncio.run(scenario())

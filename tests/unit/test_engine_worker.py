@@ -1,0 +1,261 @@
+"""Workers: what runs when, and what a result leads to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import structlog
+from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.testing import LogCapture
+
+from navarch.engine.backoff import Backoff
+from navarch.engine.key import Key
+from navarch.engine.observer import Observer
+from navarch.engine.queue import DELETION, EDIT, Queue
+from navarch.engine.result import After, Cause, Done, Fault, Result, Retry, Terminal, classify
+from navarch.engine.worker import Workers
+from tests.polling import eventually
+
+A, B = Key("MeshControlPlane", "one", "a"), Key("MeshControlPlane", "two", "b")
+
+
+class Recording(Observer):
+    def __init__(self) -> None:
+        self.finished: list[tuple[Key, str]] = []
+        self.retried: list[Key] = []
+        self.crashed: list[Key] = []
+        self.active = 0
+
+    def key_retried(self, key: Key) -> None:
+        self.retried.append(key)
+
+    def reconcile_started(self, key: Key, *, waited: float) -> None:
+        self.active += 1
+
+    def reconcile_finished(self, key: Key, *, result: str, seconds: float) -> None:
+        self.active -= 1
+        self.finished.append((key, result))
+
+    def reconcile_crashed(self, key: Key) -> None:
+        self.crashed.append(key)
+
+
+class Bench:
+    """Workers over a queue, with a reconcile function that a test writes."""
+
+    def __init__(self, queue: Queue, workers: Workers, gate: asyncio.Event, observer: Recording) -> None:
+        self.queue, self.workers, self.gate, self.observer = queue, workers, gate, observer
+
+
+@asynccontextmanager
+async def bench(
+    reconcile: Callable[[Key], Result | BaseException], *, gate_open: bool = True, count: int = 2, base: float = 0.005
+) -> AsyncIterator[Bench]:
+    async def run(key: Key) -> Result:
+        await asyncio.sleep(0)
+        ending = reconcile(key)
+        if isinstance(ending, BaseException):
+            raise ending
+        return ending
+
+    observer, gate, queue = Recording(), asyncio.Event(), Queue()
+    if gate_open:
+        gate.set()
+    ids = iter(range(10_000))
+    workers = Workers(
+        queue,
+        run,
+        count=count,
+        gate=gate,
+        backoff=Backoff(random=lambda: 0.5, base=base),
+        ids=lambda: f"id-{next(ids)}",
+        observer=observer,
+    )
+    task = asyncio.create_task(workers.run())
+    await asyncio.sleep(0)
+    try:
+        yield Bench(queue, workers, gate, observer)
+    finally:
+        await workers.stop(grace=1)
+        await asyncio.wait_for(task, 5)
+
+
+async def test_nothing_runs_until_the_gate_opens() -> None:
+    async with bench(lambda key: Done(), gate_open=False) as b:
+        b.queue.add(A)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert b.observer.finished == []
+        b.gate.set()
+        await eventually(lambda: b.observer.finished == [(A, "success")])
+
+
+async def test_nothing_new_runs_once_the_gate_has_closed_again() -> None:
+    async with bench(lambda key: Done()) as b:
+        b.queue.add(A)
+        await eventually(lambda: b.observer.finished)
+        b.gate.clear()
+        b.queue.add(B)
+        await eventually(lambda: b.queue.depth == 1)
+        assert b.observer.finished == [(A, "success")]
+        b.gate.set()
+        await eventually(lambda: (B, "success") in b.observer.finished)
+
+
+async def test_an_after_runs_again_when_its_time_has_come() -> None:
+    results = iter([After(0.01), Done()])
+    async with bench(lambda key: next(results)) as b:
+        b.queue.add(A)
+        await eventually(lambda: b.observer.finished == [(A, "requeue_after"), (A, "success")])
+
+
+async def test_a_failing_key_is_retried_with_backoff_and_harms_no_other_key() -> None:
+    failures = iter(range(3))
+
+    def reconcile(key: Key) -> Result | BaseException:
+        return RuntimeError("broken") if key == A and next(failures, None) is not None else Done()
+
+    async with bench(reconcile) as b:
+        b.queue.add(A)
+        b.queue.add(B)
+        await eventually(lambda: (A, "success") in b.observer.finished)
+        assert (B, "success") in b.observer.finished
+        assert b.observer.retried == [A, A, A]
+        assert b.observer.active == 0
+
+
+async def test_a_terminal_result_is_not_retried() -> None:
+    async with bench(lambda key: Terminal("spec.version: unknown")) as b:
+        b.queue.add(A)
+        await eventually(lambda: b.observer.finished == [(A, "terminal")])
+        assert b.queue.depth == b.queue.delayed == 0
+
+
+async def test_a_retry_keeps_its_priority() -> None:
+    results = {A: iter([Retry(OSError("x"), after=0.0), Done()]), B: iter([Done()])}
+    async with bench(lambda key: next(results[key]), count=1, gate_open=False) as b:
+        b.queue.add(B, priority=EDIT)
+        b.queue.add(A, priority=DELETION)
+        b.gate.set()
+        await eventually(lambda: b.observer.finished == [(A, "error"), (A, "success"), (B, "success")])
+
+
+async def test_a_crash_is_logged_with_its_traceback_once_until_the_key_succeeds() -> None:
+    outcomes: list[Result | BaseException] = [RuntimeError("bug")] * 3 + [Done()]
+    outcomes += [RuntimeError("bug"), Done()]
+    endings = iter(outcomes)
+    capture = LogCapture()
+    structlog.configure(processors=[merge_contextvars, capture])
+    try:
+        async with bench(lambda key: next(endings), count=1, base=0.001) as b:
+            b.queue.add(A)
+            await eventually(lambda: (A, "success") in b.observer.finished)
+            b.queue.add(A)
+            await eventually(lambda: b.observer.finished.count((A, "success")) == 2)
+    finally:
+        structlog.reset_defaults()
+    crashes = [entry for entry in capture.entries if entry["event"] == "crashed"]
+    assert [entry.get("exc_info") is not None for entry in crashes] == [True, False, False, True]
+    assert all(entry["name"] == "a" and entry["reconcile_id"].startswith("id-") for entry in crashes)
+    assert len(b.observer.crashed) == 4
+
+
+async def test_each_run_has_an_id_of_its_own_for_the_log() -> None:
+    seen: list[str] = []
+
+    def reconcile(key: Key) -> Result:
+        seen.append(get_contextvars()["reconcile_id"])
+        return Done()
+
+    async with bench(reconcile) as b:
+        b.queue.add(A)
+        b.queue.add(B)
+        await eventually(lambda: len(b.observer.finished) == 2)
+    assert sorted(seen) == ["id-0", "id-1"]
+
+
+async def test_stopping_waits_for_what_runs_and_starts_nothing_more() -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+    ended: list[Key] = []
+
+    async def slow(key: Key) -> Result:
+        started.set()
+        await finish.wait()
+        ended.append(key)
+        return Done()
+
+    gate, queue = asyncio.Event(), Queue()
+    gate.set()
+    workers = Workers(
+        queue, slow, count=1, gate=gate, backoff=Backoff(random=lambda: 0.5), ids=lambda: "id"
+    )
+    task = asyncio.create_task(workers.run())
+    queue.add(A)
+    queue.add(B)
+    await started.wait()
+    stopping = asyncio.create_task(workers.stop(grace=5))
+    await asyncio.sleep(0)
+    finish.set()
+    await stopping
+    await asyncio.wait_for(task, 1)
+    assert ended == [A]
+
+
+async def test_stopping_cancels_what_outlasts_its_grace() -> None:
+    cancelled = asyncio.Event()
+    started = asyncio.Event()
+
+    async def stuck(key: Key) -> Result:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return Done()
+
+    gate, queue = asyncio.Event(), Queue()
+    gate.set()
+    workers = Workers(
+        queue, stuck, count=1, gate=gate, backoff=Backoff(random=lambda: 0.5), ids=lambda: "id"
+    )
+    task = asyncio.create_task(workers.run())
+    queue.add(A)
+    await started.wait()
+    await workers.stop(grace=0.01)
+    await asyncio.wait_for(task, 1)
+    assert cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    ("cause", "after"),
+    [
+        (Cause.CONFLICT, 1.0),
+        (Cause.VANISHED, 1.0),
+        (Cause.REFUSED, None),
+        (Cause.DENIED, None),
+        (Cause.NOT_PERMITTED, 60.0),
+        (Cause.NAMESPACE_TERMINATING, 5.0),
+        (Cause.THROTTLED, 1.0),
+        (Cause.UNREACHABLE, None),
+        (Cause.NOT_LEADING, 1.0),
+    ],
+)
+def test_every_cause_has_its_delay(cause: Cause, after: float | None) -> None:
+    fault = Fault("x")
+    fault.cause = cause
+    assert classify(fault) == Retry(fault, after=after)
+
+
+def test_what_the_server_asks_for_overrides_the_table() -> None:
+    fault = Fault("x")
+    fault.cause, fault.retry_after = Cause.THROTTLED, 7.0
+    assert classify(fault) == Retry(fault, after=7.0)
+
+
+def test_an_unknown_exception_is_a_crash() -> None:
+    error = KeyError("metadata")
+    assert classify(error) == Retry(error, crashed=True)

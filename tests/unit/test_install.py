@@ -1,0 +1,146 @@
+"""The install manifests: they fit together, and they fit PodSecurity's strictest level."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from navarch.api.install import GRACE_SECONDS, IMAGE, PORT, build_install
+from navarch.settings import Settings
+
+Manifest = dict[str, Any]
+
+
+def install(**settings: Any) -> list[Manifest]:
+    return build_install(grants=[], **settings)
+
+
+def only(manifests: list[Manifest], kind: str, name: str = "navarch", namespace: str = "") -> Manifest:
+    found = [
+        m
+        for m in manifests
+        if (m["kind"], m["metadata"]["name"]) == (kind, name)
+        and namespace in ("", m["metadata"].get("namespace"))
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_what_others_refer_to_comes_before_them() -> None:
+    manifests = install()
+    kinds = [m["kind"] for m in manifests]
+    namespaces = [m["metadata"]["name"] for m in manifests if m["kind"] == "Namespace"]
+    assert kinds[:3] == ["Namespace", "Namespace", "ServiceAccount"]
+    assert kinds[-1] == "Deployment"
+    assert all(m["metadata"].get("namespace", namespaces[0]) in namespaces for m in manifests)
+
+
+def test_no_object_is_there_twice() -> None:
+    names = [(m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]) for m in install()]
+    assert len(names) == len(set(names))
+
+
+def test_the_pod_satisfies_the_restricted_level_with_a_read_only_root() -> None:
+    pod = only(install(), "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    assert pod["volumes"][0].keys() == {"name", "emptyDir"}
+    assert pod["terminationGracePeriodSeconds"] == GRACE_SECONDS
+
+
+def test_two_replicas_survive_a_drain_and_an_update() -> None:
+    manifests = install()
+    deployment = only(manifests, "Deployment")["spec"]
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert only(manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
+def test_selectors_find_the_pod() -> None:
+    manifests = install()
+    labels = only(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        only(manifests, "Deployment")["spec"]["selector"]["matchLabels"],
+        only(manifests, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        only(manifests, "Service", "navarch-metrics")["spec"]["selector"],
+    ]
+    assert all(selector.items() <= labels.items() for selector in selectors)
+
+
+def test_the_service_and_the_probes_reach_the_port_that_the_settings_open() -> None:
+    manifests = install()
+    (container,) = only(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["ports"][0]["containerPort"] == PORT == Settings.model_fields["listen_port"].default
+    assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": container["ports"][0]["name"]}
+    assert container["readinessProbe"]["httpGet"] == {
+        "path": "/readyz",
+        "port": container["ports"][0]["name"],
+    }
+    assert only(manifests, "Service", "navarch-metrics")["spec"]["ports"][0]["targetPort"] == "http"
+
+
+def test_every_variable_is_a_setting() -> None:
+    (container,) = only(install(), "Deployment")["spec"]["template"]["spec"]["containers"]
+    names = {variable["name"].removeprefix("NAVARCH_").lower() for variable in container["env"]}
+    assert names <= set(Settings.model_fields)
+
+
+def test_other_namespaces_and_another_image_reach_everything() -> None:
+    text = str(install(image="example/navarch:2", namespace="ops", probe_namespace="ops-probe"))
+    assert "navarch-system" not in text
+    assert "navarch-probe" not in text
+    assert IMAGE not in text
+    assert "system:serviceaccount:ops:navarch" in text
+
+
+def test_the_default_image_is_this_release() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert f"{project['name']}:{project['version']}" == IMAGE
+
+
+def test_policies_name_the_service_account_that_the_pods_run_as() -> None:
+    manifests = install()
+    account = only(manifests, "ServiceAccount")["metadata"]
+    assert only(manifests, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
+    policy = only(manifests, "ValidatingAdmissionPolicy", "revisions.mesh.navarch.io")
+    assert f"system:serviceaccount:{account['namespace']}:{account['name']}" in str(policy)
+    for binding in (m for m in manifests if m["kind"] in ("RoleBinding", "ClusterRoleBinding")):
+        assert binding["subjects"] == [
+            {"kind": "ServiceAccount", **{k: account[k] for k in ("name", "namespace")}}
+        ]
+
+
+def test_pods_are_created_in_the_probe_namespace_and_nowhere_else() -> None:
+    creating = [
+        m["metadata"].get("namespace", "everywhere")
+        for m in install()
+        for rule in m.get("rules") or ()
+        if "create" in rule["verbs"] and "pods" in rule.get("resources", ())
+    ]
+    assert creating == ["navarch-probe"]
+
+
+def test_the_probe_namespace_is_open_to_pods_and_in_no_mesh() -> None:
+    labels = only(install(), "Namespace", "navarch-probe")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
+    assert not {"istio-injection", "istio.io/rev"} & labels.keys()
+    system = only(install(), "Namespace", "navarch-system")["metadata"]["labels"]
+    assert system["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.parametrize("name", ["navarch-mesh-view", "navarch-mesh-admin"])
+def test_hosting_is_in_no_role_that_namespace_admins_get_by_themselves(name: str) -> None:
+    manifests = install()
+    role = only(manifests, "ClusterRole", name)
+    assert any("aggregate-to-" in label for label in role["metadata"]["labels"])
+    assert not any("host" in rule["verbs"] or "*" in rule["verbs"] for rule in role["rules"])
+    host = only(manifests, "ClusterRole", "navarch-mesh-host")
+    assert host["rules"][0]["verbs"] == ["host"]
+    assert not any("aggregate-to-" in label for label in host["metadata"]["labels"])

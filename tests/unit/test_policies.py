@@ -1,0 +1,102 @@
+"""The admission policies as manifests; what they do is shown on a real API server (tests/cluster)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from navarch.api.admission import build_policies
+from navarch.api.refused import (
+    REFUSED_ENVIRONMENT,
+    REFUSED_MESH_CONFIG,
+    REFUSED_PATCH,
+    REFUSED_VALUES,
+    Path,
+    find_refused,
+    list_spellings,
+)
+
+BUILT = build_policies(operator="system:serviceaccount:here:navarch", reserved=("here", "there"))
+POLICIES = {m["metadata"]["name"]: m for m in BUILT if m["kind"] == "ValidatingAdmissionPolicy"}
+BINDINGS = {m["metadata"]["name"]: m for m in BUILT if m["kind"] == "ValidatingAdmissionPolicyBinding"}
+TABLES: list[Mapping[Path, str]] = [REFUSED_MESH_CONFIG, REFUSED_VALUES, REFUSED_PATCH]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_fails_closed_and_denies(name: str) -> None:
+    assert POLICIES[name]["spec"]["failurePolicy"] == "Fail"
+    assert BINDINGS[name]["spec"] == {"policyName": name, "validationActions": ["Deny"]}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_an_expression_asks_the_authorizer_twice_at_most(name: str) -> None:
+    spec = POLICIES[name]["spec"]
+    for entry in (*spec["validations"], *spec.get("variables", ())):
+        assert entry["expression"].count(".check(") <= 2
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_refusal_says_what_to_do(name: str) -> None:
+    for validation in POLICIES[name]["spec"]["validations"]:
+        assert validation["messageExpression"]
+        assert "; " in validation["message"] or "controlPlane.environment" in validation["message"]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_write_that_changes_no_spec_is_judged_by_its_writer_only(name: str) -> None:
+    """Finalizers have to go through whatever stands in an old object."""
+    spec = POLICIES[name]["spec"]
+    rule = spec["matchConstraints"]["resourceRules"][0]
+    if "meshcontrolplanes" in rule["resources"] and "UPDATE" in rule["operations"]:
+        assert "oldObject.spec" in spec["matchConditions"][0]["expression"]
+
+
+def test_every_refused_path_is_in_the_policy_in_both_spellings() -> None:
+    expressions = " ".join(
+        v["expression"] for v in POLICIES["refused.mesh.navarch.io"]["spec"]["validations"]
+    )
+    for table, variable in ((REFUSED_MESH_CONFIG, "meshConfig"), (REFUSED_VALUES, "values")):
+        for path in table:
+            for spelling in list_spellings(path):
+                assert re.search(rf"variables\.{variable}\.\?{re.escape('.?'.join(spelling))}\b", expressions)
+
+
+def test_no_refused_path_lies_under_another() -> None:
+    for table in TABLES:
+        for path in table:
+            assert not any(path[:end] in table for end in range(1, len(path)))
+
+
+@pytest.mark.parametrize(
+    "why", [*{w for table in TABLES for w in table.values()}, *REFUSED_ENVIRONMENT.values()]
+)
+def test_every_reason_names_the_remedy_after_a_semicolon(why: str) -> None:
+    reason, _, remedy = why.rpartition("; ")
+    assert reason
+    assert remedy
+    assert not why.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("tree", "found"),
+    [
+        ({"rootNamespace": "x"}, [("rootNamespace",)]),
+        ({"root_namespace": None}, [("root_namespace",)]),
+        ({"default_config": {"discoveryAddress": ""}}, [("default_config", "discoveryAddress")]),
+        ({"defaultConfig": {"discovery_address": {}}}, [("defaultConfig", "discovery_address")]),
+        ({"defaultConfig": "no map"}, []),
+        ({"accessLogFile": "/dev/stdout", "defaultConfig": {"tracing": {}}}, []),
+    ],
+)
+def test_refused_keys_are_found_however_they_are_spelled(tree: Mapping[str, Any], found: list[Path]) -> None:
+    assert [path for path, _, _ in find_refused(tree, REFUSED_MESH_CONFIG)] == found
+
+
+def test_spellings_leave_names_of_variables_alone() -> None:
+    assert list_spellings(("proxyMetadata", "CA_ADDR")) == [
+        ("proxyMetadata", "CA_ADDR"),
+        ("proxy_metadata", "CA_ADDR"),
+    ]
+    assert list_spellings(("proxy_init", "image")) == [("proxy_init", "image")]
