@@ -206,6 +206,7 @@ class _Lab:
                     f"--service-account-private-key-file={self.state}/pki/accounts.key",
                     f"--root-ca-file={self.state}/pki/ca.crt",
                     "--use-service-account-credentials=true",
+                    f"--flex-volume-plugin-dir={self.state}/volume-plugins",
                 ]
             self._run(name, *flags)
         self._run(

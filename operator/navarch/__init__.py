@@ -1,0 +1,1 @@
+"""Navarch: an operator that owns the whole life of Istio service meshes."""

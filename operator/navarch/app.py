@@ -1,7 +1,7 @@
 """The composition root: builds everything, wires it, runs it, takes it down.
 
-Owns the life of the process. Must never decide anything about a mesh. Invariant: everything that must outlive a
-restart of kopf (workers, reflectors, Lease) is started before it.
+Owns the life of the process. Must never decide anything about a mesh. Invariant: everything that must outlive
+a restart of kopf (workers, reflectors, Lease) is started before it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count
+from itertools import chain, count
+from typing import Any, cast
 
 import kopf
 import structlog
@@ -24,11 +25,12 @@ from navarch.assets import load_assets
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
-from navarch.controllers.watches import WATCHES, Watch
+from navarch.controllers.watches import WATCHES, WEBHOOK_KINDS, Watch
 from navarch.controllers.world import World
 from navarch.core.observed import Environment
 from navarch.engine.backoff import Backoff
 from navarch.engine.key import Key
+from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
@@ -63,6 +65,10 @@ def read_clock() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+class _Metrics(MetricsObserver, Observer):
+    """The engine's observer, as metrics: the two do not know each other."""
+
+
 class App:
     """One operator process. `run` returns when asked to stop, and raises when it must be restarted."""
 
@@ -87,13 +93,14 @@ class App:
                 namespace=settings.namespace,
                 name=LEASE,
                 identity=identity,
-                on_lost=lambda: metrics.leader_election_master_status.set(0),
+                on_lost=lambda: log.warning("ending: another replica may lead from now on"),
                 duration=settings.lease_seconds,
                 renew=settings.lease_renew_seconds,
                 retry=settings.lease_retry_seconds,
             )
+            metrics.leader_election_master_status.set_function(lambda: float(elector.leading.is_set()))
             client = reader.guarded(elector.check)
-            queue = Queue(observer=MetricsObserver())
+            queue = Queue(observer=_Metrics())
             self._build_reflectors(reader, queue)
             version = await reader.fetch("/version")
             environment = Environment(
@@ -127,14 +134,17 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         parts = [asyncio.create_task(r.run(), name=f"watch-{name}") for name, r in self._reflectors.items()]
-        await asyncio.gather(*(r.synced.wait() for r in self._reflectors.values()))
-        log.info("caches are warm", watches=len(self._reflectors))
-        parts.append(asyncio.create_task(elector.run(), name="lease"))
-        parts.append(asyncio.create_task(workers.run(), name="workers"))
-        parts.append(asyncio.create_task(self._resync(queue), name="resync"))
-        parts.append(asyncio.create_task(self._run_kopf(queue, login), name="kopf"))
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        warm = asyncio.gather(*(r.synced.wait() for r in self._reflectors.values()))
         try:
+            await asyncio.wait([warm, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not warm.done():
+                return
+            log.info("caches are warm", watches=len(self._reflectors))
+            parts.append(asyncio.create_task(elector.run(), name="lease"))
+            parts.append(asyncio.create_task(workers.run(), name="workers"))
+            parts.append(asyncio.create_task(self._resync(queue), name="resync"))
+            parts.append(asyncio.create_task(self._run_kopf(queue, login), name="kopf"))
             done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
@@ -142,15 +152,16 @@ class App:
         finally:
             await workers.stop(grace=GRACE)
             await elector.release()
-            for task in [*parts, stopping]:
+            for task in [*parts, stopping, warm]:
                 task.cancel()
-            await asyncio.gather(*parts, stopping, return_exceptions=True)
+            await asyncio.gather(*parts, stopping, warm, return_exceptions=True)
 
     async def _run_kopf(self, queue: Queue, login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> None:
-        """Keep kopf running: it ends on a watch error that it does not know, and each run lists our kinds again.
+        """Keep kopf running: it ends on a watch error that it does not know, and each run lists our kinds
+        again.
 
-        It lives in a thread with a loop of its own: at its end it cancels every task that was started after it, in
-        its loop, and in a main thread it would take the process's signals.
+        It lives in a thread with a loop of its own: at its end it cancels every task that was started after
+        it, in its loop, and in a main thread it would take the process's signals.
         """
         loop = asyncio.get_running_loop()
 
@@ -167,6 +178,8 @@ class App:
                 settings=build_settings(),
                 clusterwide=True,
                 standalone=True,
+                # Only peers would read it, but kopf makes it from the user's name, and a pod's user has none.
+                identity=cast("Any", "navarch"),
                 stop_flag=stop,
             )
             try:
@@ -211,11 +224,13 @@ class App:
             gate=elector.leading,
             backoff=Backoff(random=random.random),
             ids=lambda: secrets.token_hex(4),
-            observer=MetricsObserver(),
+            observer=_Metrics(),
         )
 
     def _stores_of_owned(self) -> Stores:
-        """The stores that hold whole kinds of ours; the others hold parts of a kind under a name of their own."""
+        """The stores that hold whole kinds of ours; the others hold parts of a kind under a name of their
+        own.
+        """
         partial_stores = {"istiods", "proxies", "roots", "profiles", "namespaces"}
         return {
             (r.store.resource.group, r.store.resource.kind): r.store
@@ -225,8 +240,8 @@ class App:
 
     def _build_reflectors(self, client: Client, queue: Queue) -> None:
         dependents = keys.Dependents(
-            meshes=lambda: self._reflectors["meshes"].store.list(),
-            revisions=lambda: self._reflectors["revisions"].store.list(),
+            meshes=partial(self._list, "meshes"),
+            revisions=partial(self._list, "revisions"),
         )
         for watch in WATCHES:
             self._reflectors[watch.name] = Reflector(
@@ -239,6 +254,9 @@ class App:
                 transform=watch.transform,
                 on_change=partial(self._enqueue, queue, dependents, watch),
             )
+
+    def _list(self, name: str) -> tuple[Object, ...]:
+        return self._reflectors[name].store.list()
 
     def _enqueue(
         self, queue: Queue, dependents: keys.Dependents, watch: Watch, old: Object | None, new: Object | None
@@ -270,30 +288,22 @@ async def _awaiting(login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> kopf
 def _find_asks(
     dependents: keys.Dependents, watch: Watch, old: Object | None, new: Object | None
 ) -> Iterable[keys.Ask]:
-    manifest = new or old
-    if manifest is None:
+    """What a change in one watch asks for; kinds that are not named here are objects of ours."""
+    # Both states count: a label that was taken off leads to its dependents only by the old one.
+    states = [state for state in (old, new) if state is not None]
+    if watch.name == "proxies":
+        yield from chain.from_iterable(map(dependents.asks_for_proxy, states))
         return
-    match watch.name:
-        case "meshes":
-            found = dependents.keys_for_mesh(old, new)
-        case "revisions":
-            found = keys.keys_for_revision(manifest)
-        case "crds":
-            found = dependents.keys_for_crd(manifest)
-        case "namespaces":
-            found = dependents.keys_for_namespace(old, new)
-        case "roots":
-            found = dependents.keys_for_namespaced(manifest)
-        case "profiles":
-            found = dependents.all_meshes()
-        case "proxies":
-            for state in (old, new):
-                if state is not None:
-                    yield from dependents.asks_for_proxy(state)
-            return
-        case "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration":
-            found = dependents.keys_for_webhook(manifest)
-        case _:
-            found = keys.keys_for_owned(manifest)
-    for key in found:
-        yield keys.Ask(key)
+    by_change = {"meshes": dependents.keys_for_mesh, "namespaces": dependents.keys_for_namespace}
+    by_object = {
+        "revisions": keys.keys_for_revision,
+        "crds": dependents.keys_for_crd,
+        "roots": dependents.keys_for_namespaced,
+        "profiles": lambda _: dependents.all_meshes(),
+        **dict.fromkeys(WEBHOOK_KINDS, dependents.keys_for_webhook),
+    }
+    if watch.name in by_change:
+        found = by_change[watch.name](old, new)
+    else:
+        found = chain.from_iterable(map(by_object.get(watch.name, keys.keys_for_owned), states))
+    yield from map(keys.Ask, found)

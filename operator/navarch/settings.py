@@ -17,17 +17,33 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="NAVARCH_", env_file=None, frozen=True, extra="ignore")
 
-    namespace: str = Field("navarch-system", description="Namespace the operator runs in; user profiles live there.")
-    probe_namespace: str = Field("navarch-probe", description="Namespace of the dry-run pods that prove injection.")
-    identity: str = Field("", description="Holder's name in the Lease. Default: host name and a random suffix.")
-    kubeconfig: Path | None = Field(None, description="Kubeconfig to use; default: the pod's own service account, else the usual file.")
+    namespace: str = Field(
+        "navarch-system", description="Namespace the operator runs in; user profiles live there."
+    )
+    probe_namespace: str = Field(
+        "navarch-probe", description="Namespace of the dry-run pods that prove injection."
+    )
+    identity: str = Field(
+        "", description="Holder's name in the Lease. Default: host name and a random suffix."
+    )
+    kubeconfig: Path | None = Field(
+        None, description="Kubeconfig to use; default: the pod's own service account, else the usual file."
+    )
     workers: int = Field(8, ge=1, le=64, description="Reconciles that run side by side.")
     requests: int = Field(32, ge=1, le=256, description="API requests in flight at the most.")
-    resync_seconds: float = Field(600, ge=10, description="Seconds between two full passes over all meshes, ±10 %.")
+    resync_seconds: float = Field(
+        600, ge=10, description="Seconds between two full passes over all meshes, ±10 %."
+    )
     listen_host: str = Field("0.0.0.0", description="Address of /livez, /readyz and /metrics.")
-    listen_port: int = Field(8080, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 picks a free one.")
+    listen_port: int = Field(
+        8080, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 picks a free one."
+    )
     lease_seconds: float = Field(15, ge=1, description="Validity of the leader's Lease.")
-    lease_renew_seconds: float = Field(10, ge=0.5, description="Time within which the leader must renew, else it ends.")
+    lease_renew_seconds: float = Field(
+        10, ge=0.5, description="Time within which the leader must renew, else it ends."
+    )
     lease_retry_seconds: float = Field(2, ge=0.1, description="Seconds between two attempts at the Lease.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level that is logged."
+    )
     log_format: Literal["json", "console"] = Field("json", description="Form of a log line.")

@@ -166,6 +166,7 @@ def down() -> None:
             say("there is no demo to remove")
         else:
             labs.stop(NAME)
+            say("the demo is removed; the cache of builds stays")
         return
     cluster = clusters.find()
     cluster.run("delete", "meshcp", "demo", "-n", "mesh", "--ignore-not-found", "--timeout=120s", timeout=130)

@@ -7,11 +7,14 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from lab.cluster import Cluster
+from lab.cluster import Cluster, service_account_kubeconfig
 from navarch.core.actions import Outcome, Plan, Wave
 from navarch.core.labels import Owner
 from navarch.core.refs import Manifest, Ref
@@ -23,6 +26,13 @@ from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Object, Store, version_of
 from tests.polling import eventually
+from tests.support.api import Api
+from tests.support.audit import Audit
+from tests.support.meshes import list_owned
+from tests.support.operator import SYSTEM, USER, Operator
+
+ROOT = Path(__file__).parents[2]
+_numbers = count(1)
 
 WATCHED = (
     ("v1", "ConfigMap"),
@@ -80,7 +90,9 @@ class Edge:
 
     async def catch_up(self, seen: Object) -> Object:
         """Waits until the store has an object at least as it was `seen`."""
-        ref = Ref(seen["apiVersion"], seen["kind"], seen["metadata"].get("namespace", ""), seen["metadata"]["name"])
+        ref = Ref(
+            seen["apiVersion"], seen["kind"], seen["metadata"].get("namespace", ""), seen["metadata"]["name"]
+        )
 
         def caught_up() -> Object | None:
             held = self.store(ref).get(ref)
@@ -180,3 +192,122 @@ def owner(namespace: str) -> Owner:
 def unique(namespace: str) -> Iterator[Callable[[str], str]]:
     """Names for cluster-scoped objects that no other test has."""
     yield lambda name: f"{name}-{namespace}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that judge what the others did come last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+# --- the operator as a process, and a namespace for each test
+
+
+@pytest.fixture(scope="session")
+def api(light: Cluster) -> Api:
+    return Api(light.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+async def installed(light: Cluster, api: Api) -> Cluster:
+    """The install manifests, but for the Deployment: here the operator runs as a process of the tests."""
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
+        api.apply_all(file.read_text())
+    for manifest in yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text()):
+        if manifest["kind"] != "Deployment":
+            api.apply(manifest)
+    crds = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io")
+
+    def established() -> bool:
+        found = [api.get("crd", "", name) or {} for name in crds]
+        return all(
+            any(
+                c["type"] == "Established" and c["status"] == "True"
+                for c in (crd.get("status") or {}).get("conditions", ())
+            )
+            for crd in found
+        )
+
+    await eventually(established, what="Navarch's CRDs are established")
+    return light
+
+
+@pytest.fixture(scope="session")
+def audit(light: Cluster) -> Audit:
+    if light.audit_log is None:
+        pytest.skip("this cluster's audit log cannot be read")
+    return Audit(light.audit_log, USER)
+
+
+def build_operator(cluster: Cluster, name: str = "operator", **settings: str) -> Operator:
+    """A replica that is not started yet; it speaks as the operator's own service account."""
+    kubeconfig = service_account_kubeconfig(cluster, SYSTEM, "navarch")
+    return Operator(kubeconfig, cluster.state / f"{name}.log", settings={"log_level": "info", **settings})
+
+
+@pytest.fixture(scope="session")
+async def operator(installed: Cluster) -> AsyncIterator[Operator]:
+    """The operator, running for the whole session with exactly the generated ClusterRole."""
+    process = build_operator(installed)
+    process.start()
+    try:
+        await eventually(process.is_ready, seconds=30, what=f"the operator is ready, see {process.log}")
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def fresh(api: Api, installed: Cluster) -> Iterator[str]:
+    """A namespace of the test's own, removed with everything in it afterwards."""
+    name = f"t{next(_numbers)}"
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    remove_namespace(api, name)
+
+
+def remove_namespace(api: Api, name: str) -> None:
+    """Take a namespace and its mesh away, whatever protects them."""
+    for mesh in api.list("mesh", name):
+        force = {"metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}}, "spec": {"paused": None}}
+        api.patch("mesh", name, mesh["metadata"]["name"], force)
+        api.delete("mesh", name, mesh["metadata"]["name"])
+    api.delete("namespace", "", name)
+
+
+@pytest.fixture
+async def settled(api: Api, audit: Audit, operator: Operator, fresh: str) -> AsyncIterator[str]:
+    """Like `fresh`; at the end of the test another reconcile of its meshes must write nothing."""
+    yield fresh
+    meshes = [m for m in api.list("mesh", fresh) if "deletionTimestamp" not in m["metadata"]]
+    for mesh in meshes:
+        await assert_quiet(api, audit, operator, fresh, mesh["metadata"]["name"])
+
+
+async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: str, name: str) -> None:
+    """Provoke one more reconcile and see that it writes nothing and costs two requests at most."""
+    counts = [-1.0]
+
+    def ended() -> bool:
+        counts.append(_count_reconciles(operator))
+        return counts[-1] == counts[-2]
+
+    await eventually(ended, seconds=30, every=0.5, what="reconciles have ended")
+    owned = {
+        (o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"]
+        for o in list_owned(api, namespace, name)
+    }
+    mark, before = audit.mark(), _count_reconciles(operator)
+    api.patch("mesh", namespace, name, {"metadata": {"annotations": {"test": f"look again {mark}"}}})
+    await eventually(lambda: _count_reconciles(operator) > before, what="another reconcile")
+    writes = [str(w) for w in audit.writes(mark) if w.namespace == namespace or w.name == name]
+    assert writes == []
+    after = {
+        (o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"]
+        for o in list_owned(api, namespace, name)
+    }
+    assert after == owned
+
+
+def _count_reconciles(operator: Operator) -> float:
+    lines = operator.fetch("/metrics")[1].splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("navarch_reconcile_total{"))

@@ -11,7 +11,10 @@ from navarch.core.refs import Manifest
 def build_sample(kind: str, owner: Owner, *, name: str = "") -> Manifest:
     """A valid object of `kind` that belongs to `owner`."""
     api_version, namespaced, body = SAMPLES[kind]
-    metadata: dict[str, Any] = {"name": name or f"sample-{owner.namespace}", "labels": owner.labels(component="istiod")}
+    metadata: dict[str, Any] = {
+        "name": name or f"sample-{owner.namespace}",
+        "labels": owner.labels(component="istiod"),
+    }
     if namespaced:
         metadata["namespace"] = owner.namespace
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
@@ -22,7 +25,12 @@ ADMISSION = "admissionregistration.k8s.io/v1"
 
 RULES = [
     {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get", "list"]},
-    {"apiGroups": ["networking.istio.io"], "resources": ["gateways"], "verbs": ["get"], "resourceNames": ["x"]},
+    {
+        "apiGroups": ["networking.istio.io"],
+        "resources": ["gateways"],
+        "verbs": ["get"],
+        "resourceNames": ["x"],
+    },
 ]
 SUBJECTS = [{"kind": "ServiceAccount", "name": "istiod", "namespace": "default"}]
 WEBHOOK: dict[str, Any] = {
@@ -45,7 +53,10 @@ CONTAINER: dict[str, Any] = {
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
         {"name": "GOMAXPROCS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}},
     ],
-    "ports": [{"containerPort": 15010, "name": "grpc"}, {"containerPort": 15017, "protocol": "TCP"}],
+    "ports": [
+        {"containerPort": 15010, "name": "grpc"},
+        {"containerPort": 15017, "name": "https", "protocol": "TCP"},
+    ],
     "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 3},
     "resources": {"requests": {"cpu": "1000m", "memory": "2048Mi"}, "limits": {"cpu": "2"}},
     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -56,7 +67,10 @@ DEPLOYMENT = {
     "selector": {"matchLabels": {"app": "istiod"}},
     "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": "25%"}},
     "template": {
-        "metadata": {"labels": {"app": "istiod", "istio.io/rev": "x"}, "annotations": {"prometheus.io/port": "15014"}},
+        "metadata": {
+            "labels": {"app": "istiod", "istio.io/rev": "x"},
+            "annotations": {"prometheus.io/port": "15014"},
+        },
         "spec": {
             "serviceAccountName": "istiod",
             "containers": [CONTAINER],
@@ -69,7 +83,12 @@ HPA = {
     "minReplicas": 1,
     "maxReplicas": 5,
     "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "istiod"},
-    "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
+    "metrics": [
+        {
+            "type": "Resource",
+            "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+        }
+    ],
 }
 SERVICE = {
     "selector": {"app": "istiod"},
@@ -102,7 +121,10 @@ SAMPLES: dict[str, tuple[str, bool, dict[str, Any]]] = {
     "RoleBinding": (
         RBAC,
         True,
-        {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}, "subjects": SUBJECTS},
+        {
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+            "subjects": SUBJECTS,
+        },
     ),
     "ClusterRole": (RBAC, False, {"rules": RULES}),
     "ClusterRoleBinding": (
@@ -113,11 +135,21 @@ SAMPLES: dict[str, tuple[str, bool, dict[str, Any]]] = {
             "subjects": SUBJECTS,
         },
     ),
-    "MutatingWebhookConfiguration": (ADMISSION, False, {"webhooks": [WEBHOOK, WEBHOOK | {"name": "b.istio.io"}]}),
+    "MutatingWebhookConfiguration": (
+        ADMISSION,
+        False,
+        {"webhooks": [WEBHOOK, WEBHOOK | {"name": "b.istio.io"}]},
+    ),
     "ValidatingWebhookConfiguration": (ADMISSION, False, {"webhooks": [WEBHOOK]}),
     "PeerAuthentication": (
         "security.istio.io/v1",
         True,
-        {"spec": {"selector": {"matchLabels": {"app": "x"}}, "mtls": {"mode": "STRICT"}, "portLevelMtls": {"8080": {"mode": "DISABLE"}}}},
+        {
+            "spec": {
+                "selector": {"matchLabels": {"app": "x"}},
+                "mtls": {"mode": "STRICT"},
+                "portLevelMtls": {"8080": {"mode": "DISABLE"}},
+            }
+        },
     ),
 }

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-
 from navarch.assets import load_assets
 from navarch.core.manifests import build_offline
 from navarch.core.observed import Environment
@@ -41,7 +40,9 @@ def find_one(objects: list[Manifest], kind: str, name: str = "") -> Manifest:
 
 def container_of(objects: list[Manifest]) -> Mapping[str, Any]:
     """istiod's container."""
-    container: Mapping[str, Any] = find_one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    container: Mapping[str, Any] = find_one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][
+        0
+    ]
     return container
 
 
@@ -52,7 +53,9 @@ def environment_of(objects: list[Manifest]) -> dict[str, Any]:
 
 def mesh_config_of(objects: list[Manifest]) -> dict[str, Any]:
     """The rendered MeshConfig."""
-    mesh: dict[str, Any] = yaml.load(find_one(objects, "ConfigMap", f"istio-{REVISION}")["data"]["mesh"], LOADER)
+    mesh: dict[str, Any] = yaml.load(
+        find_one(objects, "ConfigMap", f"istio-{REVISION}")["data"]["mesh"], LOADER
+    )
     return mesh
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-
 from navarch.core.refs import Manifest
 from navarch.core.render import dump_yaml
+
 from tests.golden.rendering import ASSETS, LOADER, injector_of, render_mesh
 
 FILES = Path(__file__).parent / "files"
@@ -28,7 +28,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "everything": {
         "tag": "blue",
         "trust": {"domain": "example.org", "additionalDomains": ["old.example.org"]},
-        "mtls": {"mode": "Permissive", "minimumProtocolVersion": "TLSv1_3", "cipherSuites": ["AES128-GCM-SHA256"]},
+        "mtls": {
+            "mode": "Permissive",
+            "minimumProtocolVersion": "TLSv1_3",
+            "cipherSuites": ["AES128-GCM-SHA256"],
+        },
         "proxy": {
             "nativeSidecars": True,
             "accessLog": {"file": "/dev/stdout", "encoding": "JSON", "format": '{"path": "%REQ(:PATH)%"}\n'},
@@ -50,7 +54,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         },
         "meshConfig": {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}},
         "values": {"global": {"network": "north"}},
-        "overlays": [{"target": {"kind": "Service", "name": "istiod-blue-inplace"}, "patch": {"spec": {"type": "NodePort"}}}],
+        "overlays": [
+            {
+                "target": {"kind": "Service", "name": "istiod-blue-inplace"},
+                "patch": {"spec": {"type": "NodePort"}},
+            }
+        ],
     },
 }
 CASES = [(minor, option) for minor in MINORS for option in OPTIONS]
@@ -62,7 +71,9 @@ def compare(path: Path, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert path.is_file(), f"{path.name} is missing; NAVARCH_UPDATE_GOLDEN=1 makes it"
-    assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; NAVARCH_UPDATE_GOLDEN=1 writes it again"
+    assert text == path.read_text(encoding="utf-8"), (
+        f"{path.name} differs; NAVARCH_UPDATE_GOLDEN=1 writes it again"
+    )
 
 
 def shorten(manifest: Manifest) -> Manifest:
@@ -70,7 +81,9 @@ def shorten(manifest: Manifest) -> Manifest:
     if "config" not in manifest.get("data", {}):
         return manifest
     config = yaml.load(manifest["data"]["config"], LOADER)
-    config["templates"] = {name: sha256(text.encode()).hexdigest() for name, text in config["templates"].items()}
+    config["templates"] = {
+        name: sha256(text.encode()).hexdigest() for name, text in config["templates"].items()
+    }
     data: Mapping[str, str] = {**manifest["data"], "config": dump_yaml(config)}
     return {**manifest, "data": data}
 
@@ -85,7 +98,9 @@ def test_a_mesh_renders_to_what_was_reviewed(minor: str, option: str) -> None:
 @pytest.mark.parametrize("minor", MINORS)
 @pytest.mark.parametrize("template", ["sidecar", "gateway"])
 def test_an_injection_template_is_what_was_reviewed(minor: str, template: str) -> None:
-    compare(FILES / f"{minor}-{template}.tpl", injector_of(render_mesh({"version": minor}))["templates"][template])
+    compare(
+        FILES / f"{minor}-{template}.tpl", injector_of(render_mesh({"version": minor}))["templates"][template]
+    )
 
 
 def test_no_golden_file_is_left_over() -> None:

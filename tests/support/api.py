@@ -59,6 +59,10 @@ class Api:
         self._client = config.new_client_from_config(config_file=str(kubeconfig))
 
     def request(self, method: str, path: str, body: Any = None, *, media: str = "application/json") -> Any:
+        data = self._send(method, path, body, media)
+        return json.loads(data) if data[:1] in (b"{", b"[") else data.decode()
+
+    def _send(self, method: str, path: str, body: Any, media: str) -> bytes:
         headers = {"Accept": "application/json", "Content-Type": media}
         token = self._client.configuration.api_key.get("authorization")
         prefix = self._client.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
@@ -73,7 +77,7 @@ class Api:
             raise Refused(error.status or 0, _message(error.body)) from None
         if response.status >= 400:
             raise Refused(response.status, _message(data))
-        return json.loads(data) if data[:1] in (b"{", b"[") else data.decode()
+        return bytes(data)
 
     def path(self, kind: str, namespace: str = "", name: str = "", sub: str = "") -> str:
         return resource_of(*GVK[kind]).path(namespace=namespace, name=name, subresource=sub)
@@ -98,6 +102,13 @@ class Api:
             raise
         api_version, name = GVK[kind]
         return [{"apiVersion": api_version, "kind": name, **item} for item in found["items"]]
+
+    def replay(self, kind: str, namespace: str, name: str, *, since: str) -> list[Object]:
+        """Every state of one object after resourceVersion `since`, in order, as a watch gives them; of an object that
+        is gone the last one too."""
+        query = f"watch=1&resourceVersion={since}&timeoutSeconds=1&fieldSelector=metadata.name%3D{name}"
+        events = map(json.loads, self._send("GET", f"{self.path(kind, namespace)}?{query}", None, "application/json").splitlines())
+        return [event["object"] for event in events if event["type"] != "BOOKMARK"]
 
     def create(self, manifest: Object, *, dry_run: bool = False) -> Object:
         resource = resource_of(manifest["apiVersion"], manifest["kind"])

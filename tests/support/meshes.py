@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.polling import eventually
+from tests.support import reasons
 from tests.support.api import Api, Object
 
 OWNED = (
@@ -37,7 +38,14 @@ def build_mesh(namespace: str, name: str = "demo", *, version: str = "1.31", **s
 
 
 def read_condition(mesh: Object | None, kind: str) -> Object:
-    """A condition of an object; an empty one when there is none."""
+    """A condition of an object; an empty one when there is none. Its reason counts as read by a test."""
+    found = _find_condition(mesh, kind)
+    if found:
+        reasons.record(found["reason"])
+    return found
+
+
+def _find_condition(mesh: Object | None, kind: str) -> Object:
     conditions = ((mesh or {}).get("status") or {}).get("conditions") or []
     found: Object = next((c for c in conditions if c["type"] == kind), {})
     return found
@@ -66,19 +74,38 @@ async def wait_for(
     def look() -> Object | None:
         nonlocal seen
         seen = api.get("mesh", namespace, name) or {}
-        found = read_condition(seen, condition)
+        found = _find_condition(seen, condition)
         right = found.get("status") == status and reason in ("", found.get("reason"))
         return seen if right and is_current(seen) else None
 
     try:
-        return await eventually(look, seconds=seconds, every=0.1)  # type: ignore[return-value]
+        mesh = await eventually(look, seconds=seconds, every=0.1)
     except AssertionError:
         conditions = (seen.get("status") or {}).get("conditions") or []
         told = "\n".join(f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in conditions)
         raise AssertionError(f"{namespace}/{name}: not {condition}={status} {reason}:\n{told}") from None
+    read_condition(mesh, condition)
+    return mesh  # type: ignore[return-value]
 
 
 def list_owned(api: Api, namespace: str, name: str = "demo") -> list[Object]:
     """Everything in the cluster that carries the mesh's labels."""
     labels = f"mesh.navarch.io/mesh-namespace={namespace},mesh.navarch.io/mesh-name={name}"
     return [o for kind in OWNED for o in api.list(kind, labels=labels)]
+
+
+def edit(api: Api, namespace: str, name: str = "demo", **spec: Any) -> Object:
+    """Merge `spec` into a mesh's own; returns the object as edited."""
+    return api.patch("mesh", namespace, name, {"spec": spec})
+
+
+def get_istiod(api: Api, namespace: str, name: str = "demo") -> Object:
+    """istiod's Deployment of a mesh that was not given a tag."""
+    found = api.get("deployment", namespace, f"istiod-{namespace}-{name}-inplace")
+    assert found is not None, f"{namespace}: no istiod"
+    return found
+
+
+def read_versions(objects: list[Object]) -> dict[tuple[str, str], str]:
+    """The resourceVersion of each object."""
+    return {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in objects}

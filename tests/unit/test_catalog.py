@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from navarch.core.catalog import Features, build_catalog, ordinal_of
+
 from tests.golden.rendering import ASSETS
 
 CATALOG = ASSETS.catalog
@@ -25,8 +25,14 @@ def data() -> dict[str, Any]:
         "endOfLife": False,
         "api": {"version": "v1.30.3", "hash": "h1:x"},
     }
-    camel = {f.name: f.name.split("_")[0] + "".join(p.title() for p in f.name.split("_")[1:]) for f in fields(Features)}
-    return {"minors": {"1.30": row}, "features": {name: {"since": "1.31", "source": "x"} for name in camel.values()}}
+    camel = {
+        f.name: f.name.split("_")[0] + "".join(p.title() for p in f.name.split("_")[1:])
+        for f in fields(Features)
+    }
+    return {
+        "minors": {"1.30": row},
+        "features": {name: {"since": "1.31", "source": "x"} for name in camel.values()},
+    }
 
 
 def test_a_minor_means_its_newest_patch() -> None:

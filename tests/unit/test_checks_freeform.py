@@ -16,7 +16,16 @@ from navarch.api.refused import (
     Path,
     list_spellings,
 )
-from navarch.core.checks import meshconfig, overlays, power, run_checks, values
+from navarch.core.checks import (
+    CHECKS_OF_PLACE,
+    CHECKS_OF_SPEC,
+    meshconfig,
+    overlays,
+    power,
+    run_checks,
+    schema,
+    values,
+)
 from navarch.core.findings import Finding, Severity
 from navarch.core.observed import ObservedMesh
 from navarch.core.reasons import Reason
@@ -320,14 +329,46 @@ ANYTHING = st.recursive(
 TREES = st.dictionaries(KEYS, ANYTHING, max_size=4)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CHEAP = [check for check in (*CHECKS_OF_PLACE, *CHECKS_OF_SPEC) if check is not overlays.check_overlays_apply]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mesh_config=TREES, tree=TREES, patch=TREES, profile=TREES)
 def test_no_rule_fails_whatever_the_free_form_fields_hold(
     mesh_config: dict[str, Any], tree: dict[str, Any], patch: dict[str, Any], profile: dict[str, Any]
 ) -> None:
-    spec = a_spec(
-        profiles=["a"], meshConfig=mesh_config, values=tree, overlays=[overlay("Service", SERVICE, patch)]
-    )
+    items = [overlay("Service", SERVICE, patch)]
+    spec = a_spec(profiles=["a"], meshConfig=mesh_config, values=tree, overlays=items)
     for profiles in ({"a": profile}, {"a": {"values": profile, "meshConfig": tree}}):
-        findings = run_checks(an_observed_mesh(spec=spec, profiles=profiles))
+        observed = an_observed_mesh(spec=spec, profiles=profiles)
+        findings = [finding for check in CHEAP for finding in check(observed)]
         assert all(finding.field and finding.message and finding.remedy for finding in findings)
+
+
+@pytest.mark.parametrize(
+    "tree", [{"global": []}, {"sidecarInjectorWebhook": []}, {"global": {"proxy": 1}}], ids=str
+)
+def test_overlays_are_judged_though_values_could_not_be_rendered(tree: dict[str, Any]) -> None:
+    observed = with_overlays(overlay("Service", "none", {}), values=tree)
+    assert [finding.reason for finding in run_checks(observed)] == [
+        Reason.VALUES_INVALID,
+        Reason.OVERLAY_UNMATCHED,
+    ]
+
+
+def nested(levels: int) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for _ in range(levels):
+        tree = {"a": tree}
+    return tree
+
+
+def test_a_field_nested_too_deep_to_be_read_is_refused_before_anything_reads_it() -> None:
+    (finding,) = run_checks(with_values(nested(500)))
+    assert (finding.reason, finding.field) == (Reason.INVALID_SPEC, "spec.values")
+    assert "64 levels" in finding.message
+
+
+def test_nesting_as_istio_has_it_is_accepted() -> None:
+    assert not list(schema.check_nesting(with_values(nested(schema.DEPTH - 1))))
+    assert list(schema.check_nesting(with_values(nested(schema.DEPTH))))

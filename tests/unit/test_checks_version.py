@@ -222,6 +222,7 @@ def test_a_profile_may_take_limits_away() -> None:
     "check",
     [
         layers.check_profiles,
+        capacity.check_replicas_count,
         capacity.check_autoscaling_bounds,
         capacity.check_disruption_budget,
         capacity.check_resources,
@@ -244,6 +245,22 @@ def test_bounds_that_cross_only_with_a_profile_are_refused() -> None:
         "7",
     )
     assert "maxReplicas, which is 5" in finding.message
+
+
+def test_a_number_of_replicas_that_a_profiles_autoscaler_would_override_is_refused() -> None:
+    finding = only(capacity.check_replicas_count, an_observed_mesh(spec=a_spec(controlPlane={"replicas": 3})))
+    assert (finding.reason, finding.field, finding.value) == (
+        Reason.INVALID_SPEC,
+        "spec.controlPlane.replicas",
+        "3",
+    )
+
+
+@pytest.mark.parametrize("changes", [{"profiles": ["minimal"]}, {"autoscaling": {"enabled": False}}], ids=str)
+def test_a_number_of_replicas_without_an_autoscaler_is_accepted(changes: dict[str, Any]) -> None:
+    control_plane = {"replicas": 3} | {key: value for key, value in changes.items() if key != "profiles"}
+    observed = an_observed_mesh(spec=a_spec(controlPlane=control_plane, profiles=changes.get("profiles")))
+    assert not list(capacity.check_replicas_count(observed))
 
 
 def test_a_budget_that_would_block_every_drain_is_refused() -> None:

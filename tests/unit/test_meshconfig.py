@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from navarch.core.meshconfig import Kind, Problem, find_problems
+
 from tests.golden.rendering import ASSETS, mesh_config_of, render_mesh
 from tests.golden.test_golden import CASES, OPTIONS
 
@@ -23,12 +23,21 @@ def only_problem(mesh_config: dict[str, Any]) -> Problem:
     "mesh_config",
     [
         {},
-        {"accessLogFile": "/dev/stdout", "enableAutoMtls": False, "connectTimeout": "10s", "proxyListenPort": 15001},
+        {
+            "accessLogFile": "/dev/stdout",
+            "enableAutoMtls": False,
+            "connectTimeout": "10s",
+            "proxyListenPort": 15001,
+        },
         {"access_log_file": "/dev/stdout"},
         {"accessLogEncoding": "JSON", "ingressControllerMode": 2},
         {"defaultConfig": {"concurrency": 2, "proxyMetadata": {"A": "b"}, "tracing": {"sampling": 1.5}}},
         {"defaultConfig": {"holdApplicationUntilProxyStarts": True, "drainDuration": "45s"}},
-        {"discoverySelectors": [{"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "k", "operator": "Exists"}]}]},
+        {
+            "discoverySelectors": [
+                {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "k", "operator": "Exists"}]}
+            ]
+        },
         {"extensionProviders": [{"name": "p", "envoyFileAccessLog": {"logFormat": {"labels": {"a": 1}}}}]},
         {"localityLbSetting": {"distribute": [{"from": "a/*", "to": {"b/*": 100}}]}},
         {"meshMTLS": {"minProtocolVersion": "TLSV1_3"}, "trustDomainAliases": ["a"], "serviceSettings": None},
@@ -66,7 +75,11 @@ def test_an_unknown_field_is_told_with_the_nearest_known_one(
         ({"trustDomainAliases": "a"}, "trustDomainAliases", "a list of which each is a text"),
         ({"discoverySelectors": {}}, "discoverySelectors", "a list"),
         ({"defaultConfig": []}, "defaultConfig", "a map of ProxyConfig's fields"),
-        ({"defaultConfig": {"proxyMetadata": {"A": 1}}}, "defaultConfig.proxyMetadata", "a map whose values are"),
+        (
+            {"defaultConfig": {"proxyMetadata": {"A": 1}}},
+            "defaultConfig.proxyMetadata",
+            "a map whose values are",
+        ),
         ({"enableAutoMtls": "true"}, "enableAutoMtls", "true or false"),
         ({"discoverySelectors": ["x"]}, "discoverySelectors[0]", "a map of LabelSelector's fields"),
     ],
@@ -84,7 +97,10 @@ def test_a_long_value_is_shown_in_part() -> None:
 
 
 def test_problems_are_all_told_at_once() -> None:
-    assert len(list(find_problems({"a1": 1, "enableTracing": "x", "defaultConfig": {"b1": 1}}, DESCRIPTORS))) == 3
+    assert (
+        len(list(find_problems({"a1": 1, "enableTracing": "x", "defaultConfig": {"b1": 1}}, DESCRIPTORS)))
+        == 3
+    )
 
 
 @pytest.mark.parametrize(("minor", "option"), CASES)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from navarch.core.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
+
 from tests.golden.rendering import ASSETS
 
 OLD, NEW = (minor.features for minor in ASSETS.catalog.minors)
@@ -20,7 +20,12 @@ def test_without_one_the_tag_is_namespace_and_name() -> None:
 
 @pytest.mark.parametrize(
     ("namespace", "name", "taken"),
-    [("n" * 40, "basic", ()), ("mesh-a", "basic", ("mesh-a-basic",)), ("mesh", "inplace", ()), ("mesh-1-31-1", "x", ())],
+    [
+        ("n" * 40, "basic", ()),
+        ("mesh-a", "basic", ("mesh-a-basic",)),
+        ("mesh", "inplace", ()),
+        ("mesh-1-31-1", "x", ()),
+    ],
 )
 def test_a_tag_that_will_not_do_ends_in_a_hash(namespace: str, name: str, taken: tuple[str, ...]) -> None:
     tag = effective_tag(namespace, name, taken=taken)

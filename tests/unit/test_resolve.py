@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.spec import RevisionConfig
 from navarch.core.findings import Finding
 from navarch.core.labels import Owner
 from navarch.core.reasons import Reason
 from navarch.core.resolve import build_revision_input, build_revision_manifest, merge, resolve_config
+
 from tests.golden.rendering import ASSETS, ENVIRONMENT
 
 BUILT_IN = ASSETS.profiles
@@ -128,7 +128,10 @@ def test_a_circle_of_profiles_is_told_whole(includes: list[str]) -> None:
         ({"proxy": {"logLevel": "loud"}}, "proxy.logLevel"),
         ({"proxi": {}}, "no field proxi (did you mean proxy?)"),
         ({"version": "1.31"}, "no field version"),
-        ({"controlPlane": {"environment": [{"name": "A", "valeu": ""}]}}, "controlPlane.environment[0].valeu"),
+        (
+            {"controlPlane": {"environment": [{"name": "A", "valeu": ""}]}},
+            "controlPlane.environment[0].valeu",
+        ),
         ({"overlays": [{"target": {"kind": "Service"}}]}, "overlays"),
     ],
 )

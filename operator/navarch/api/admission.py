@@ -4,10 +4,10 @@ Owns what is refused before it is stored and cannot be said in the schema. Must 
 leaves the spec as it is: finalizers and status have to go through whatever stands in an old object.
 Invariant: every policy fails closed, and every refusal names the field, what stands there and what to do.
 
-How CEL sees our objects here (tried on a 1.37 API server): free-form fields are plain maps; `a.?b` on
-anything that is no map is empty, not an error; a *variable* may not be descended into with `.?` when it is
-itself optional; `oldObject` is null on CREATE and `oldObject.?spec` then empty. An expression may ask the
-authorizer twice at most.
+How CEL sees our objects here (tried on a 1.37 API server): free-form fields are plain maps; `a.?b` is
+empty on a string and an error on a list, so that the type comes first; a *variable* may not be descended into
+with `.?` when it is itself optional; `oldObject` is null on CREATE and `oldObject.?spec` then empty. An
+expression may ask the authorizer twice at most.
 """
 
 from __future__ import annotations
@@ -146,8 +146,16 @@ def build_host_policy() -> list[JSONObject]:
     )
 
 
+def _descend(root: str, path: Path) -> str:
+    """A CEL expression for what stands at `path` below the map `root`; empty also where a step is no map."""
+    found = f"{root}.?{path[0]}"
+    for step in path[1:]:
+        found += f".optFlatMap(at, type(at) == map ? at.?{step} : optional.none())"
+    return found
+
+
 def _refuse_path(path: Path, *, root: str, variable: str, why: str) -> Validation:
-    first, *others = (f"variables.{variable}.?" + ".?".join(spelling) for spelling in list_spellings(path))
+    first, *others = (_descend(f"variables.{variable}", spelling) for spelling in list_spellings(path))
     found = first + "".join(f".or({other})" for other in others)
     where = ".".join((root, *path))
     shown = f"{quote_cel(f'{where}: ')} + string({found}.value())"
@@ -168,8 +176,8 @@ def _refuse_patch(condition: str, *, path: str, why: str) -> Validation:
 def _refuse_own_keys(field: str) -> Validation:
     keys = f"overlay.patch.metadata.{field}"
     return _refuse_patch(
-        f"overlay.patch.?metadata.?{field}.hasValue() && (type({keys}) != map || {keys}.exists(key, "
-        f"key.startsWith('{GROUP}/')))",
+        f"{_descend('overlay.patch', ('metadata', field))}.hasValue() && "
+        f"(type({keys}) != map || {keys}.exists(key, key.startsWith('{GROUP}/')))",
         path=f"metadata.{field} that is null or has a key of {GROUP}/",
         why="Navarch finds its objects by those; leave them out",
     )
@@ -212,7 +220,7 @@ def build_refusal_policy() -> list[JSONObject]:
             ),
             _refuse_environment(),
             *(
-                _refuse_patch(f"overlay.patch.?{'.?'.join(path)}.hasValue()", path=".".join(path), why=why)
+                _refuse_patch(f"{_descend('overlay.patch', path)}.hasValue()", path=".".join(path), why=why)
                 for path, why in REFUSED_PATCH.items()
             ),
             _refuse_own_keys("labels"),

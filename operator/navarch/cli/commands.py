@@ -1,7 +1,7 @@
 """The `navarch` command.
 
-Owns arguments and exit codes. Must never hold logic of its own. Exit code 1 means that the input is wrong, 2 that
-the command line is.
+Owns arguments and exit codes. Must never hold logic of its own. Exit code 1 means that the input is wrong, 2
+that the command line is.
 """
 
 from __future__ import annotations
@@ -39,13 +39,17 @@ def run() -> None:
 
 @app.command()
 def render(
-    file: Annotated[Path, typer.Option("-f", "--file", help="File with a MeshControlPlane; - for standard input.")],
+    file: Annotated[
+        Path, typer.Option("-f", "--file", help="File with a MeshControlPlane; - for standard input.")
+    ],
     kubernetes_version: Annotated[
         str, typer.Option(help="Version of the cluster to render for; default: the newest tested one.")
     ] = "",
     profiles: Annotated[
         list[Path] | None,
-        typer.Option("--profile", help="File with a user profile (a ConfigMap); may be given more than once."),
+        typer.Option(
+            "--profile", help="File with a user profile (a ConfigMap); may be given more than once."
+        ),
     ] = None,
     skip_crds: Annotated[bool, typer.Option("--skip-crds", help="Leave Istio's CRDs out.")] = False,
 ) -> None:
@@ -63,7 +67,9 @@ def render(
     except (InputError, OSError) as error:
         typer.echo(f"navarch render: {error}", err=True)
         raise typer.Exit(1) from None
-    yaml.dump_all(manifests, sys.stdout, Dumper=yaml.CSafeDumper, sort_keys=False, explicit_start=True, width=1000)
+    yaml.dump_all(
+        manifests, sys.stdout, Dumper=yaml.CSafeDumper, sort_keys=False, explicit_start=True, width=1000
+    )
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """What a MeshControlPlane becomes, without a cluster.
 
-Owns the making of an observation of an empty cluster. Must never render by another path than the operator's: checks
-and plan are the same. Invariant: the same input prints the same bytes everywhere.
+Owns the making of an observation of an empty cluster. Must never render by another path than the operator's:
+checks and plan are the same. Invariant: the same input prints the same bytes everywhere.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ def _parse_profiles(texts: Sequence[str]) -> dict[str, Mapping[str, Any]]:
 
 
 def _observe_offline(
-    mesh: Mapping[str, Any], profiles: Mapping[str, Mapping[str, Any]], assets: Assets, kubernetes_version: str
+    mesh: Mapping[str, Any],
+    profiles: Mapping[str, Mapping[str, Any]],
+    assets: Assets,
+    kubernetes_version: str,
 ) -> ObservedMesh:
     metadata = mesh["metadata"]
     namespace, name = metadata.get("namespace", "default"), metadata["name"]

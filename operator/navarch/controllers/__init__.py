@@ -1,0 +1,1 @@
+"""One file per kind: gather, check, plan, apply, summarise, report."""

@@ -1,7 +1,7 @@
 """Istio's CRDs in the cluster: whose they are, whether they are established, whether foreign ones will do.
 
-Owns the few full reads that a metadata-only watch leaves open. Must never keep a schema. Invariant: a CRD is read
-in full once for each resourceVersion, and once more for each reconcile until it is established.
+Owns the few full reads that a metadata-only watch leaves open. Must never keep a schema. Invariant: a CRD is
+read in full once for each resourceVersion, and once more for each reconcile until it is established.
 """
 
 from __future__ import annotations

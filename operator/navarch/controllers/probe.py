@@ -1,7 +1,7 @@
 """The dry-run pod that proves injection.
 
-Owns one request: create a pod with `dryRun=All` in the probe namespace, and read what came back. Must never create
-a pod for real. Invariant: while nothing that the result depends on changes, a proof is not repeated.
+Owns one request: create a pod with `dryRun=All` in the probe namespace, and read what came back. Must never
+create a pod for real. Invariant: while nothing that the result depends on changes, a proof is not repeated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def build_probe_pod(namespace: str, tag: str) -> Manifest:
 
 
 def read_probe(pod: Manifest) -> Probe:
-    """What a pod that came back tells. The sidecar may be an init container (a native sidecar) or a container."""
+    """What a pod that came back tells. The sidecar may be an init container (a native sidecar) or a
+    container.
+    """
     spec = pod["spec"]
     containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     injected = read_proxy_pod(pod)

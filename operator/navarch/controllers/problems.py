@@ -1,13 +1,12 @@
 """Why istiod's pods do not become ready, in the cluster's own words.
 
-Owns the reading of pods' states and Events. Must never guess: a message is quoted. Invariant: a pod that merely
-starts is no problem, so a rollout that goes well costs no request here.
+Owns the reading of pods' states and Events. Must never guess: a message is quoted. Invariant: a pod that
+merely starts is no problem, so a rollout that goes well costs no request here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from navarch.core.observed import PodProblem
 from navarch.core.refs import Manifest
@@ -49,18 +48,11 @@ def read_problem(pod: Manifest) -> PodProblem | None:
 
 
 async def _quote(client: Client, namespace: str, problem: PodProblem) -> PodProblem:
-    """The problem in the words of the pod's newest Warning, which names registry, node or quota more exactly."""
+    """The problem in the words of the pod's own Warnings. The longest tells most (it names registry, node or quota);
+    the newest would alternate with every attempt of the kubelet, and status with it."""
     selector = f"involvedObject.kind=Pod,involvedObject.name={problem.pod},type=Warning"
     events = await client.list(
         resource_of("v1", "Event"), namespace=namespace, field_selector=selector, limit=50
     )
-    newest = max(events.items, key=_event_time, default=None)
-    if newest is None or not newest.get("message"):
-        return problem
-    return PodProblem(problem.pod, problem.reason or newest.get("reason", ""), newest["message"])
-
-
-def _event_time(event: dict[str, Any]) -> str:
-    series: Sequence[Any] | dict[str, Any] = event.get("series") or {}
-    last = series.get("lastObservedTime") if isinstance(series, dict) else None
-    return str(last or event.get("lastTimestamp") or event.get("eventTime") or "")
+    told = max(events.items, key=lambda event: (len(event.get("message") or ""), event["reason"]), default=None)
+    return PodProblem(problem.pod, told["reason"], told["message"]) if told else problem

@@ -43,7 +43,9 @@ class Reporter:
                 await self._tell(body, transition)
         if outcome is not None:
             for drift in find_drift(outcome):
-                await self._recorder.record(body, reason=Reason.DRIFT_REPAIRED, message=f"{drift} was put back")
+                await self._recorder.record(
+                    body, reason=Reason.DRIFT_REPAIRED, message=f"{drift} was put back"
+                )
             owner = owner_of(body)
             metrics.count_outcome(metadata["namespace"], owner.name if owner else metadata["name"], outcome)
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)

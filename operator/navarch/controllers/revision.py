@@ -1,6 +1,7 @@
 """The MeshRevision controller: gather, plan, apply, summarise, report.
 
-Owns the order of these calls. Must never decide. Invariant: a reconcile that changes nothing sends no request.
+Owns the order of these calls. Must never decide. Invariant: a reconcile that changes nothing sends no
+request.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from navarch.core.observed import (
     Namespace,
     ObservedMesh,
     ObservedRevision,
+    PodProblem,
     ProxyPod,
     Webhook,
     WebhookEntry,
@@ -111,7 +112,7 @@ class World:
         mesh = self._stores["meshes"].get(Ref(API_VERSION, controlplane.KIND, namespace, owner.name))
         owned = tuple(o for o in self._owned(owner) if revision_of(o) == name)
         deployment = find_deployment(owned, name)
-        problems = ()
+        problems: tuple[PodProblem, ...] = ()
         if deployment is not None and not determine_rollout(deployment).complete:
             pods = [p for p in self._stores["istiods"].list(namespace) if revision_of(p) == name]
             problems = await gather_problems(self._client, deployment, pods)

@@ -21,7 +21,7 @@ class ConditionType(StrEnum):
 
     doc: str
 
-    def __new__(cls, value: str, doc: str) -> ConditionType:
+    def __new__(cls, value: str, doc: str = "") -> ConditionType:
         """Attach the documentation to the word."""
         member = str.__new__(cls, value)
         member._value_ = value
@@ -32,7 +32,10 @@ class ConditionType(StrEnum):
     AVAILABLE = "Available", "An istiod serves, even while something is being changed."
     PROGRESSING = "Progressing", "Something is being changed right now."
     UP_TO_DATE = "UpToDate", "Everything, proxies included, runs the desired version and configuration."
-    SPEC_ACCEPTED = "SpecAccepted", "The spec is valid; while it is not, what was accepted last stays in force."
+    SPEC_ACCEPTED = (
+        "SpecAccepted",
+        "The spec is valid; while it is not, what was accepted last stays in force.",
+    )
     RECONCILED = "Reconciled", "Every object of the mesh is as planned."
     INJECTION_READY = "InjectionReady", "Pods are injected: proved by webhooks' roots and a dry-run pod."
     DEPENDENCIES_READY = "DependenciesReady", "Istio's CRDs are there, established and new enough."

@@ -7,9 +7,11 @@ needs all three; a denial by somebody else's policy is Unknown, never False.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from navarch.core.conditions import ConditionType, Verdict, find_condition
 from navarch.core.hashing import stable_hash
-from navarch.core.observed import ObservedMesh, ProbeVerdict, Webhook
+from navarch.core.observed import ObservedMesh, Probe, ProbeVerdict, Webhook
 from navarch.core.reasons import Reason
 
 
@@ -31,7 +33,9 @@ def determine_trust(observed: ObservedMesh) -> Verdict:
         return Verdict("False", Reason.WEBHOOK_MISSING, "the tag's webhook does not exist yet")
     for webhook in webhooks:
         if any(not entry.ca_bundle for entry in webhook.entries):
-            return Verdict("False", Reason.CA_BUNDLE_MISSING, f"istiod has not written its root into {webhook.ref} yet")
+            return Verdict(
+                "False", Reason.CA_BUNDLE_MISSING, f"istiod has not written its root into {webhook.ref} yet"
+            )
     if not observed.root:
         message = f"ConfigMap {observed.owner.namespace}/istio-ca-root-cert does not exist yet"
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
@@ -79,17 +83,20 @@ def determine_injection(observed: ObservedMesh) -> Verdict:
     if probe is None:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the dry-run pod waits for an available istiod")
     expected = {w.revision for w in find_injectors(observed) if w.tag}
-    match probe.verdict:
-        case ProbeVerdict.INJECTED if probe.revision in expected:
-            return Verdict("True", Reason.INJECTION_PROVED, f"a dry-run pod was injected by {probe.revision}")
-        case ProbeVerdict.INJECTED:
-            message = f"the dry-run pod was injected by {probe.revision}, not by {', '.join(sorted(expected))}"
-            return Verdict("False", Reason.WRONG_REVISION, message)
-        case ProbeVerdict.NOT_INJECTED:
-            return Verdict("False", Reason.NOT_INJECTED, "the dry-run pod came back without a sidecar")
-        case ProbeVerdict.WEBHOOK_FAILED:
-            return Verdict("False", Reason.INJECTION_FAILED, probe.message)
-        case ProbeVerdict.DENIED:
-            return Verdict("Unknown", Reason.PROBE_DENIED, probe.message)
-        case ProbeVerdict.UNREACHABLE:
-            return Verdict("Unknown", Reason.NOT_YET_DETERMINED, probe.message)
+    if probe.verdict is ProbeVerdict.INJECTED and probe.revision not in expected:
+        message = f"the dry-run pod was injected by {probe.revision}, not by {', '.join(sorted(expected))}"
+        return Verdict("False", Reason.WRONG_REVISION, message)
+    return _VERDICTS[probe.verdict](probe)
+
+
+_VERDICTS: Mapping[ProbeVerdict, Callable[[Probe], Verdict]] = {
+    ProbeVerdict.INJECTED: lambda probe: Verdict(
+        "True", Reason.INJECTION_PROVED, f"a dry-run pod was injected by {probe.revision}"
+    ),
+    ProbeVerdict.NOT_INJECTED: lambda _: Verdict(
+        "False", Reason.NOT_INJECTED, "the dry-run pod came back without a sidecar"
+    ),
+    ProbeVerdict.WEBHOOK_FAILED: lambda probe: Verdict("False", Reason.INJECTION_FAILED, probe.message),
+    ProbeVerdict.DENIED: lambda probe: Verdict("Unknown", Reason.PROBE_DENIED, probe.message),
+    ProbeVerdict.UNREACHABLE: lambda probe: Verdict("Unknown", Reason.NOT_YET_DETERMINED, probe.message),
+}

@@ -59,7 +59,7 @@ def _build_mesh_objects(revision: RevisionInput, assets: Assets) -> dict[str, li
 
 
 def build_revision_waves(revision: RevisionInput, assets: Assets) -> tuple[Wave, ...]:
-    """rbac, config, workload, and webhooks, which may be applied only while istiod answers."""
+    """rbac, bindings, config, workload, and webhooks; the last may be applied only while istiod answers."""
     objects, _ = apply_overlays(_build_revision_objects(revision, assets), revision.config.overlays or ())
     by_wave: dict[str, list[Manifest]] = {name: [] for name in REVISION_WAVES}
     for manifest in objects:

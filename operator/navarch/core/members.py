@@ -99,7 +99,9 @@ def build_injection_selectors(mesh: Membership, value: str, *, default: bool) ->
     entries = [
         InjectionSelector(
             "rev.namespace.",
-            _labelled(mesh, _expression(ISTIO_REV, "In", value), _expression(ISTIO_INJECTION, "DoesNotExist")),
+            _labelled(
+                mesh, _expression(ISTIO_REV, "In", value), _expression(ISTIO_INJECTION, "DoesNotExist")
+            ),
             {"matchExpressions": [not_refused]},
         ),
         InjectionSelector(
@@ -122,7 +124,9 @@ def build_injection_selectors(mesh: Membership, value: str, *, default: bool) ->
 
 
 def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a Kubernetes LabelSelector selects these labels (apimachinery's rules; an empty selector selects all)."""
+    """Whether a Kubernetes LabelSelector selects these labels (apimachinery's rules; an empty selector
+    selects all).
+    """
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
     for rule in selector.get("matchExpressions") or ():

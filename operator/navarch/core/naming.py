@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from navarch.api.controlplane import REVISION_FORM
 from navarch.core.catalog import Features
 from navarch.core.hashing import stable_hash
 
@@ -22,12 +23,12 @@ IN_PLACE = "-inplace"
 ISTIO_SYSTEM = "istio-system"
 """The namespace whose name Istio leaves out of the names of webhook configurations."""
 
-_REVISION = re.compile(rf".*(-[0-9]+-[0-9]+-[0-9]+.*|{IN_PLACE})$")
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def is_revision_like(tag: str) -> bool:
     """Whether a tag has the form of a revision's name, which is refused: one could become the other."""
-    return _REVISION.fullmatch(tag) is not None
+    return re.search(REVISION_FORM, tag) is not None
 
 
 def effective_tag(
@@ -40,7 +41,10 @@ def effective_tag(
     tag = f"{namespace}-{name}"
     if len(tag) <= TAG_LENGTH and tag not in taken and not is_revision_like(tag):
         return tag
-    return f"{tag[: TAG_LENGTH - 6].rstrip('-.')}-{stable_hash([namespace, name], length=5)}"
+    suffix = stable_hash([namespace, name], length=5).translate(
+        _LETTERS
+    )  # digits might end it like a revision
+    return f"{tag[: TAG_LENGTH - 6].rstrip('-')}-{suffix}"
 
 
 def revision_name(tag: str) -> str:

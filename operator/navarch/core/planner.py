@@ -18,10 +18,10 @@ from navarch.core.findings import Finding, Severity
 from navarch.core.labels import MESH_COMPONENTS, component_of, revision_of
 from navarch.core.manifests import build_mesh_waves, build_revision_waves
 from navarch.core.members import NEVER_MEMBERS, Membership, is_member, is_never_member
+from navarch.core.naming import DEFAULT_TAG, revision_name
 from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision
 from navarch.core.ordering import order_for_removal
 from navarch.core.refs import Manifest, Ref, ref_of
-from navarch.core.naming import DEFAULT_TAG, revision_name
 from navarch.core.resolve import build_revision_input, build_revision_manifest, resolve_config
 from navarch.core.values import proxy_stamp
 from navarch.core.workloads import determine_rollout
@@ -35,8 +35,8 @@ PROBE_REQUEUE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class MeshDecision:
-    """What a mesh wants: `revision` is its MeshRevision as it should be (the existing one while the spec is not
-    accepted, None when there is none), `plan` what is to be done now."""
+    """What a mesh wants: `revision` is its MeshRevision as it should be (the existing one while the spec is
+    not accepted, None when there is none), `plan` what is to be done now."""
 
     revision: Manifest | None
     plan: Plan
@@ -53,7 +53,7 @@ class RevisionDecision:
 
 def is_leaving(observed: ObservedMesh) -> bool:
     """Whether the mesh is to be taken down: it is being deleted, or its namespace is."""
-    return observed.deleting or observed.namespace is None or observed.namespace.terminating
+    return observed.deleting or (observed.namespace is not None and observed.namespace.terminating)
 
 
 def is_accepted(findings: Iterable[Finding]) -> bool:
@@ -74,9 +74,13 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     )
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     ready, waiting = _split_mesh_waves(observed, waves)
-    prune = [ref_of(o) for o in (*observed.owned, *observed.revisions) if _is_surplus(o, kept, ref_of(wanted).name)]
+    prune = [
+        ref_of(o) for o in (*observed.owned, *observed.revisions) if _is_surplus(o, kept, ref_of(wanted).name)
+    ]
     requeue = SAFETY_REQUEUE if waiting else None
-    return MeshDecision(wanted, Plan(observed.owner, ready, tuple(order_for_removal(prune)), waiting, requeue))
+    return MeshDecision(
+        wanted, Plan(observed.owner, ready, tuple(order_for_removal(prune)), waiting, requeue)
+    )
 
 
 def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
@@ -91,7 +95,9 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     default = bool(spec.default_tag)
     tag = observed.tag
     values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
-    membership = Membership(observed.owner.namespace, values, default, probe=observed.environment.probe_namespace)
+    membership = Membership(
+        observed.owner.namespace, values, default, probe=observed.environment.probe_namespace
+    )
     excluded = find_excluded(observed, membership)
     return build_revision_manifest(
         observed.owner, tag=tag, release=release, config=config, default=default, excluded=excluded
@@ -181,10 +187,13 @@ def _find_pending_revision(observed: ObservedMesh) -> Iterable[Waiting]:
         if condition is not None and condition["status"] == "True":
             return
         message = condition["message"] if condition else "nothing is known of it yet"
-        yield Waiting(ref_of(manifest), f"{REVISION_KIND} {ref_of(manifest).name} is not available: {message}")
+        yield Waiting(
+            ref_of(manifest), f"{REVISION_KIND} {ref_of(manifest).name} is not available: {message}"
+        )
         return
     yield Waiting(
-        Ref("mesh.navarch.io/v1beta1", REVISION_KIND, observed.owner.namespace, ""), "the revision was just made"
+        Ref("mesh.navarch.io/v1beta1", REVISION_KIND, observed.owner.namespace, ""),
+        "the revision was just made",
     )
 
 
@@ -193,7 +202,9 @@ def _find_untrusted_validators(observed: ObservedMesh) -> Iterable[Waiting]:
     ours = [
         w
         for w in observed.webhooks
-        if w.ref.kind == "ValidatingWebhookConfiguration" and w.owner and w.owner.name == observed.owner.name
+        if w.ref.kind == "ValidatingWebhookConfiguration"
+        and w.owner
+        and w.owner.name == observed.owner.name
         and w.owner.namespace == observed.owner.namespace
     ]
     if not ours:
@@ -219,9 +230,7 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     waves = build_revision_waves(revision, observed.assets)
     kept = {ref_of(o) for wave in waves for o in wave.objects}
     surplus = [
-        ref_of(o)
-        for o in observed.owned
-        if component_of(o) not in MESH_COMPONENTS and ref_of(o) not in kept
+        ref_of(o) for o in observed.owned if component_of(o) not in MESH_COMPONENTS and ref_of(o) not in kept
     ]
     deployment = find_deployment(observed.owned, name)
     waiting: tuple[Waiting, ...] = ()
@@ -257,11 +266,9 @@ def is_released(observed: ObservedMesh, plan: Plan) -> bool:
 def determine_requeue(
     plan: Plan, outcome: Outcome | None, conditions: Iterable[Mapping[str, Any]]
 ) -> float | None:
-    """Seconds until the next look without an event; None waits for one. A failure that may pass by itself and an
-    unproved injection are looked at again sooner than the safety net would."""
-    unproved = any(
-        c["type"] == ConditionType.INJECTION_READY and c["status"] != "True" for c in conditions
-    )
+    """Seconds until the next look without an event; None waits for one. A failure that may pass by itself and
+    an unproved injection are looked at again sooner than the safety net would."""
+    unproved = any(c["type"] == ConditionType.INJECTION_READY and c["status"] != "True" for c in conditions)
     candidates = [
         plan.requeue_after,
         outcome.retry_after if outcome else None,

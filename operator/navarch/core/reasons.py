@@ -15,7 +15,7 @@ class Reason(StrEnum):
 
     doc: str
 
-    def __new__(cls, value: str, doc: str) -> Reason:
+    def __new__(cls, value: str, doc: str = "") -> Reason:
         """Attach the documentation to the word."""
         member = str.__new__(cls, value)
         member._value_ = value
@@ -32,26 +32,44 @@ class Reason(StrEnum):
     PAUSED = "Paused", "spec.paused is true: nothing but status and Events is written."
 
     # --- specification --------------------------------------------------------------------------------------
-    INVALID_SPEC = "InvalidSpec", "A field does not have the form the schema asks for."
+    INVALID_SPEC = (
+        "InvalidSpec",
+        "A field does not have the form the schema asks for, or contradicts another.",
+    )
     UNKNOWN_VERSION = "UnknownVersion", "spec.version is not in this release's catalog."
     KUBERNETES_TOO_OLD = "KubernetesTooOld", "The cluster is older than the Istio version's hard minimum."
     DOWNGRADE = "Downgrade", "spec.version is lower than what runs; Istio's state and proxies do not go back."
     SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
-    NAMESPACE_REFUSED = "NamespaceRefused", "The namespace is the operator's or the cluster's own and can hold no mesh."
+    NAMESPACE_REFUSED = (
+        "NamespaceRefused",
+        "The namespace is the operator's or the cluster's own and can hold no mesh.",
+    )
     TAG_CONFLICT = "TagConflict", "The tag equals a revision, or is another mesh's tag."
     DEFAULT_TAG_CONFLICT = "DefaultTagConflict", "Another mesh, or a foreign Istio, owns the tag `default`."
     NAME_TOO_LONG = "NameTooLong", "The name of an object derived from the mesh's would be too long."
-    PROFILE_NOT_FOUND = "ProfileNotFound", "A profile is neither built in nor a ConfigMap of the operator's namespace."
+    PROFILE_NOT_FOUND = (
+        "ProfileNotFound",
+        "A profile is neither built in nor a ConfigMap of the operator's namespace.",
+    )
     PROFILE_CYCLE = "ProfileCycle", "Profiles include each other in a circle."
     PROFILE_INVALID = "ProfileInvalid", "A profile's content is not a valid specification."
     OVERLAY_UNMATCHED = "OverlayUnmatched", "An overlay names an object that is not rendered."
-    OVERLAY_REFUSED = "OverlayRefused", "An overlay touches a cluster-scoped kind or a field that is Navarch's own."
-    FIELD_REFUSED = "FieldRefused", "A key of meshConfig or values would move namespaces or widen power."
+    OVERLAY_REFUSED = (
+        "OverlayRefused",
+        "An overlay touches a cluster-scoped kind or a field that is Navarch's own.",
+    )
+    FIELD_REFUSED = (
+        "FieldRefused",
+        "A key of meshConfig, values or environment would move namespaces or widen power.",
+    )
     MESH_CONFIG_INVALID = "MeshConfigInvalid", "meshConfig does not have the types of Istio's MeshConfig."
     VALUES_INVALID = "ValuesInvalid", "values does not have the shape that injection templates count on."
     UNKNOWN_FIELD = "UnknownField", "Istio does not know a field and would ignore it silently."
-    FOREIGN_ISTIO = "ForeignIstio", "An Istio that Navarch did not install owns the same revision, tag or webhook."
+    FOREIGN_ISTIO = (
+        "ForeignIstio",
+        "An Istio that Navarch did not install owns the same revision, tag or webhook.",
+    )
     VERSION_NOTICE = "VersionNotice", "The version is past its end of life, or the cluster newer than tested."
 
     # --- reconciling ----------------------------------------------------------------------------------------
@@ -68,7 +86,10 @@ class Reason(StrEnum):
     NO_REPLICA_AVAILABLE = "NoReplicaAvailable", "No istiod is available."
     NOT_INSTALLED = "NotInstalled", "The control plane has not been installed yet."
     ROLLING_OUT = "RollingOut", "istiod is being rolled to its new specification."
-    ROLLOUT_STUCK = "RolloutStuck", "istiod's new pods do not become ready; the message quotes their own events."
+    ROLLOUT_STUCK = (
+        "RolloutStuck",
+        "istiod's new pods do not become ready; the message quotes their own events.",
+    )
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
     VERSION_PENDING = "VersionPending", "The control plane does not yet run the desired version."
 
@@ -93,4 +114,7 @@ class Reason(StrEnum):
     PODS_LEFT_BEHIND = "PodsLeftBehind", "Pods still carry a proxy of a mesh that is going away."
 
     # --- events ---------------------------------------------------------------------------------------------
-    DRIFT_REPAIRED = "DriftRepaired", "Somebody changed or removed an object of the mesh, and it was put back."
+    DRIFT_REPAIRED = (
+        "DriftRepaired",
+        "Somebody changed or removed an object of the mesh, and it was put back.",
+    )

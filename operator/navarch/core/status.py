@@ -45,7 +45,8 @@ def _join(items: Iterable[object]) -> str:
     return "; ".join(texts[:LISTED]) + (f"; and {rest} more" if rest > 0 else "")
 
 
-# --- a revision ----------------------------------------------------------------------------------------------
+# --- a revision
+# ----------------------------------------------------------------------------------------------
 
 
 def determine_reconciled(outcome: Outcome | None, *, paused: bool) -> Verdict:
@@ -56,9 +57,7 @@ def determine_reconciled(outcome: Outcome | None, *, paused: bool) -> Verdict:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing has been applied yet")
     if outcome.failures:
         first = outcome.failures[0]
-        return Verdict(
-            "False", Reason(first.reason), _join(f.message for f in outcome.failures)
-        )
+        return Verdict("False", Reason(first.reason), _join(f.message for f in outcome.failures))
     return Verdict("True", Reason.RECONCILED)
 
 
@@ -150,13 +149,15 @@ def is_applied(observed: Manifest, wanted: Manifest) -> bool:
     return bool(annotations.get(APPLIED) == stable_hash(wanted))
 
 
-def _invert(progressing: Verdict) -> Verdict:
-    """Progressing as a part of Ready: being changed means not ready."""
-    opposite = {"True": "False", "False": "True", "Unknown": "Unknown"}
-    return Verdict(opposite[progressing.status], progressing.reason, progressing.message)  # type: ignore[arg-type]
+def _invert(verdict: Verdict) -> Verdict:
+    """Progressing or Deleting as a part of Ready: while it holds, the whole is not ready."""
+    if verdict.status == "Unknown":
+        return verdict
+    return Verdict("False" if verdict.is_true else "True", verdict.reason, verdict.message)
 
 
-# --- a mesh --------------------------------------------------------------------------------------------------
+# --- a mesh
+# --------------------------------------------------------------------------------------------------
 
 
 def determine_accepted(findings: Sequence[Finding]) -> Verdict:
@@ -206,6 +207,8 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
     """Whether anything of the mesh is being changed."""
     if decision.revision is None:
         return Verdict("False", Reason.SETTLED)
+    if is_held(observed):
+        return Verdict("False", Reason.PAUSED, "nothing is changed while spec.paused is true")
     existing = next((r for r in observed.revisions if ref_of(r) == ref_of(decision.revision)), None)
     if existing is None or not is_applied(existing, decision.revision):
         return Verdict("True", Reason.PROGRESSING, f"{ref_of(decision.revision)} is being applied")
@@ -261,7 +264,7 @@ def determine_mesh(
     paused = is_held(observed)
     progressing = determine_progressing(observed, decision)
     reconciled = determine_reconciled(outcome, paused=paused)
-    if reconciled.is_true and decision.revision is not None and not is_leaving(observed):
+    if reconciled.is_true and not is_leaving(observed):
         reconciled = _part_of_revision(observed, ConditionType.RECONCILED)
     available = _part_of_revision(observed, ConditionType.AVAILABLE)
     if not observed.revisions:

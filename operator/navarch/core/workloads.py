@@ -24,7 +24,11 @@ class Rollout:
 
 def determine_rollout(deployment: Manifest) -> Rollout:
     """Read a Deployment's rollout, by the rules of `kubectl rollout status` (apps/v1, DeploymentStatus)."""
-    metadata, spec, status = deployment["metadata"], deployment.get("spec") or {}, deployment.get("status") or {}
+    metadata, spec, status = (
+        deployment["metadata"],
+        deployment.get("spec") or {},
+        deployment.get("status") or {},
+    )
     desired = int(spec.get("replicas", 1))
     updated, available = int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0))
     total = int(status.get("replicas", 0))

@@ -15,11 +15,12 @@ from itertools import groupby
 
 from navarch.core.actions import Action, ObjectOutcome, Outcome, Plan
 from navarch.core.hashing import stable_hash
-from navarch.core.labels import APPLIED, COMPONENT, MANAGED_BY, Owner, owner_of
+from navarch.core.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID, Owner, owner_of
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.engine.result import Cause, Retry, classify
 from navarch.kube.client import Client, Object
+from navarch.kube.collisions import find_collisions
 from navarch.kube.coverage import is_covered, own_fields
 from navarch.kube.errors import Conflict, Denial, Forbidden, Invalid, KubeError, NotFound
 from navarch.kube.store import MANAGER, Store, Stores
@@ -116,7 +117,14 @@ class Applier:
     async def _configure(self, current: Object, manifest: Manifest, desired: str) -> _Fate:
         ref = ref_of(manifest)
         drift = _applied(current) == desired
-        written = await self._write(manifest, desired, current=current)
+        try:
+            written = await self._write(manifest, desired, current=current)
+        except Invalid:
+            collisions = [*find_collisions(manifest, current)]
+            if not collisions:
+                raise
+            current = await self._client.patch(ref, _removal(collisions))
+            written = await self._write(manifest, desired, current=current)
         if written["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]:
             return _Fate(ObjectOutcome(ref, Action.UNCHANGED))
         return _Fate(ObjectOutcome(ref, Action.CONFIGURED, drift=drift))
@@ -141,8 +149,7 @@ class Applier:
         metadata = current["metadata"]
         if self._settled.get(metadata["uid"]) == (metadata["resourceVersion"], desired):
             return True
-        fields = own_fields(current, MANAGER)
-        if fields is None or not is_covered(manifest, fields):
+        if not is_covered(manifest, current, MANAGER):
             return False
         self._remember(current, desired)
         return True
@@ -209,6 +216,13 @@ class Applier:
         return self._stores.get((ref.group, ref.kind))
 
 
+def _removal(collisions: Iterable[tuple[str, object]]) -> list[dict[str, object]]:
+    operations: list[dict[str, object]] = []
+    for pointer, item in collisions:
+        operations += [{"op": "test", "path": pointer, "value": item}, {"op": "remove", "path": pointer}]
+    return operations
+
+
 def _applied(current: Object) -> str:
     annotations: dict[str, str] = current["metadata"].get("annotations") or {}
     return annotations.get(APPLIED, "")
@@ -217,11 +231,14 @@ def _applied(current: Object) -> str:
 def _find_stranger(current: Object, manifest: Manifest, owner: Owner) -> str:
     """Whose the object is, in words, when it is not ours; empty when it is.
 
-    An object whose labels were taken off still has our entry in managedFields: that is drift, not a stranger.
+    An object whose labels were edited still has our uid, and one whose labels were taken off our entry in
+    managedFields: that is drift, not a stranger.
     """
     labels = current["metadata"].get("labels") or {}
     shared = manifest["metadata"].get("labels", {}).get(COMPONENT) == _SHARED
     if owner.owns(current) or (shared and labels.get(MANAGED_BY) == "navarch"):
+        return ""
+    if owner.uid and labels.get(MESH_UID) == owner.uid:
         return ""
     if owner_of(current) is None and own_fields(current, MANAGER) is not None:
         return ""

@@ -21,7 +21,7 @@ import aiohttp
 
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.kube.credentials import Credentials
-from navarch.kube.errors import KubeError, Unavailable, error_of
+from navarch.kube.errors import Conflict, Invalid, KubeError, Unavailable, error_of
 from navarch.kube.resources import Resource, resource_for
 
 Object: TypeAlias = dict[str, Any]
@@ -245,9 +245,17 @@ class Client:
         return _object(await self._call(_of(ref_of(manifest), "PUT", body=manifest, writes=True)))
 
     async def patch(self, ref: Ref, operations: Sequence[Mapping[str, Any]]) -> Object:
-        """JSON Patch. A `test` that fails raises Invalid."""
+        """JSON Patch. A `test` that fails raises Conflict."""
         request = _of(ref, "PATCH", body=[*operations], content_type=_JSON_PATCH, writes=True)
-        return _object(await self._call(request))
+        try:
+            return _object(await self._call(request))
+        except Invalid as error:
+            if error.causes or not any(operation["op"] == "test" for operation in operations):
+                raise
+            # A patch that does not fit gets a 422 without a cause, unlike an object that is refused.
+            raise Conflict(
+                "a test of the patch failed", method="PATCH", subject=str(ref), status=409
+            ) from error
 
     async def delete(
         self, ref: Ref, *, uid: str = "", resource_version: str = "", propagation: str = "Background"

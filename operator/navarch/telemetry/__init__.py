@@ -1,0 +1,1 @@
+"""Metrics, logs, health: what the process tells about itself."""

@@ -1,12 +1,12 @@
 """/livez, /readyz and /metrics on one port.
 
-Owns the HTTP server. Must never do work of its own: probes only ask. Invariant: a replica that stands by is live
-and ready; one whose watch streams died, or whose queue stopped moving, is not live.
+Owns the HTTP server. Must never do work of its own: probes only ask. Invariant: a replica that stands by is
+live and ready; one whose watch streams died, or whose queue stopped moving, is not live.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -42,8 +42,8 @@ class HealthServer:
         await self._runner.cleanup()
 
 
-def _answer(problems: Problems) -> Callable[[web.Request], object]:
-    async def answer(_: web.Request) -> web.Response:
+def _answer(problems: Problems) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(_: web.Request) -> web.StreamResponse:
         found = list(problems())
         return web.Response(text="\n".join(found) if found else "ok", status=503 if found else 200)
 

@@ -1,7 +1,7 @@
 """Every metric of the operator.
 
-Owns names, labels and help texts (docs/reference/metrics.md is generated from here); the reconcile metrics mirror
-controller-runtime's set. Must never be read by a decision.
+Owns names, labels and help texts (docs/reference/metrics.md is generated from here); the reconcile metrics
+mirror controller-runtime's set. Must never be read by a decision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ reconcile_terminal_errors_total = Counter(
     registry=REGISTRY,
 )
 reconcile_panics_total = Counter(
-    "navarch_reconcile_panics_total", "Errors that the program did not know.", ["controller"], registry=REGISTRY
+    "navarch_reconcile_panics_total",
+    "Errors that the program did not know.",
+    ["controller"],
+    registry=REGISTRY,
 )
 reconcile_time_seconds = Histogram(
     "navarch_reconcile_time_seconds",
@@ -73,7 +76,10 @@ leader_election_master_status = Gauge(
     "navarch_leader_election_master_status", "1 while this replica leads.", registry=REGISTRY
 )
 watch_age_seconds = Gauge(
-    "navarch_watch_age_seconds", "Seconds since a watch stream was last heard of.", ["watch"], registry=REGISTRY
+    "navarch_watch_age_seconds",
+    "Seconds since a watch stream was last heard of.",
+    ["watch"],
+    registry=REGISTRY,
 )
 condition = Gauge(
     "navarch_condition",

@@ -1,8 +1,8 @@
 """kopf's handlers: an event of one of our kinds becomes a key.
 
 Owns the registration with kopf. Must never do more than enqueue: kopf runs handlers in the object's own sequence,
-and a returned value would be written into status. Invariant: every event of a MeshControlPlane or MeshRevision
-adds exactly one key.
+and a returned value would be written into status. Invariant: every event of a MeshControlPlane or
+MeshRevision adds exactly one key.
 """
 
 from __future__ import annotations

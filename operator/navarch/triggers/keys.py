@@ -150,5 +150,3 @@ def _istio_labels(namespace: Object | None) -> tuple[Any, Any] | None:
         return None
     labels = namespace["metadata"].get("labels") or {}
     return labels.get(ISTIO_REV), labels.get(ISTIO_INJECTION)
-
-

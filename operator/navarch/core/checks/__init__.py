@@ -25,6 +25,7 @@ from navarch.core.checks import (
 )
 from navarch.core.findings import Finding
 from navarch.core.observed import ObservedMesh
+from navarch.core.reasons import Reason
 
 Check: TypeAlias = Callable[[ObservedMesh], Iterator[Finding]]
 
@@ -32,8 +33,9 @@ CHECKS_OF_PLACE: tuple[Check, ...] = (
     neighbours.check_namespace_may_hold_a_mesh,
     neighbours.check_oldest_in_namespace,
     schema.check_spec_parses,
+    schema.check_nesting,
 )
-"""Rules that need no parsed spec."""
+"""Rules that need no parsed spec; only when it can be read are the others asked."""
 
 CHECKS_OF_SPEC: tuple[Check, ...] = (
     version.check_version_is_known,
@@ -55,6 +57,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     overlays.check_overlay_kinds,
     overlays.check_overlay_patches,
     overlays.check_overlays_apply,
+    capacity.check_replicas_count,
     capacity.check_autoscaling_bounds,
     capacity.check_disruption_budget,
     capacity.check_resources,
@@ -67,5 +70,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
 
 def run_checks(observed: ObservedMesh) -> tuple[Finding, ...]:
     """Everything that is wrong with the mesh, or worth a warning, in a stable order."""
-    checks = CHECKS_OF_PLACE if observed.spec is None else (*CHECKS_OF_PLACE, *CHECKS_OF_SPEC)
-    return tuple(finding for check in checks for finding in check(observed))
+    found = [finding for check in CHECKS_OF_PLACE for finding in check(observed)]
+    if not any(finding.reason is Reason.INVALID_SPEC for finding in found):
+        found += [finding for check in CHECKS_OF_SPEC for finding in check(observed)]
+    return tuple(found)

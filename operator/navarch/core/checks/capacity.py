@@ -35,6 +35,23 @@ def _guaranteed_replicas(control_plane: ControlPlane) -> int:
     return control_plane.replicas or 1
 
 
+def check_replicas_count(observed: ObservedMesh) -> Iterator[Finding]:
+    """A fixed number of replicas is not asked for where an autoscaler, a profile's too, would override it."""
+    control_plane = observed.spec.control_plane if observed.spec else None
+    config = resolved_config(observed)
+    merged = config.control_plane if config else None
+    if control_plane is None or control_plane.replicas is None or merged is None:
+        return
+    if merged.autoscaling and merged.autoscaling.enabled is not False:
+        yield Finding(
+            Reason.INVALID_SPEC,
+            "spec.controlPlane.replicas",
+            str(control_plane.replicas),
+            "with the profiles merged in, the autoscaler decides the number of istiods",
+            "set spec.controlPlane.autoscaling.enabled: false, or autoscaling.minReplicas in place of this",
+        )
+
+
 def check_autoscaling_bounds(observed: ObservedMesh) -> Iterator[Finding]:
     """The autoscaler's lower bound is not above its upper one."""
     config = resolved_config(observed)

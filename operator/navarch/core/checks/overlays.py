@@ -76,10 +76,16 @@ def _is_refused(overlay: Overlay) -> bool:
 
 
 def check_overlays_apply(observed: ObservedMesh) -> Iterator[Finding]:
-    """Every overlay, a profile's too, finds its object, and may be merged into it."""
+    """Every overlay, a profile's too, finds its object, and may be merged into it.
+
+    Free-form fields are left out of the rendering: no object's name depends on them, and other rules judge
+    their shape.
+    """
     config = resolved_config(observed)
-    source = build_input(observed, config) if config and config.overlays else None
-    if config is None or config.overlays is None or source is None:
+    if config is None or not config.overlays:
+        return
+    source = build_input(observed, config.model_copy(update={"mesh_config": None, "values": None}))
+    if source is None:
         return
     of_profiles = len(config.overlays) - len(_own_overlays(observed))
     for problem in find_overlay_problems(source, observed.assets):

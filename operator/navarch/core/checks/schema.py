@@ -1,12 +1,13 @@
 """Whether the specification can be read at all.
 
-Owns the rule that every other one of this package stands on. Must never repeat a rule of the schema in words.
-Invariant: yields something exactly when there is no parsed specification.
+Owns the rules that all others of this package stand on. Must never repeat a rule of the schema in words.
+Invariant: what passes can be walked, merged and written as JSON without fear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,6 +15,9 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.findings import Finding
 from navarch.core.observed import ObservedMesh
 from navarch.core.reasons import Reason
+
+DEPTH = 64
+"""Levels of nesting at the most; pydantic gives up at 255, and nothing of Istio's comes near."""
 
 
 def build_path(*steps: str | int, root: str = "spec") -> str:
@@ -34,3 +38,20 @@ def check_spec_parses(observed: ObservedMesh) -> Iterator[Finding]:
             yield Finding(Reason.INVALID_SPEC, build_path(*error["loc"]), value, error["msg"], remedy)
     else:
         yield Finding(Reason.INVALID_SPEC, "spec", "", observed.spec_error, remedy)
+
+
+def check_nesting(observed: ObservedMesh) -> Iterator[Finding]:
+    """No field is nested so deep that reading it could fail."""
+    for name, content in (observed.body.get("spec") or {}).items():
+        level = [content]
+        for _ in range(DEPTH):
+            level = [item for node in level for item in _contents(node)]
+        if level:
+            message = f"is nested more than {DEPTH} levels deep"
+            yield Finding(Reason.INVALID_SPEC, build_path(name), "…", message, "leave the nesting out")
+
+
+def _contents(node: Any) -> Iterable[Any]:
+    if isinstance(node, Mapping):
+        return node.values()
+    return node if isinstance(node, list) else ()

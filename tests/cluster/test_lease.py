@@ -1,0 +1,182 @@
+"""Two replicas and one Lease, on a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from navarch.core.refs import Ref
+from navarch.engine.result import NotLeading
+from navarch.kube.client import Client
+from navarch.kube.errors import NotFound
+from navarch.kube.lease import Elector
+from tests.cluster.conftest import Requests
+from tests.polling import eventually
+
+DURATION, RENEW, RETRY = 2.0, 1.0, 0.1
+
+
+@dataclass
+class Replica:
+    """An elector that runs, and whether it was told that it lost."""
+
+    elector: Elector
+    task: asyncio.Task[None]
+    lost: asyncio.Event
+
+
+@asynccontextmanager
+async def replica(client: Client, namespace: str, identity: str) -> AsyncIterator[Replica]:
+    lost = asyncio.Event()
+    elector = Elector(
+        client,
+        namespace=namespace,
+        name="navarch",
+        identity=identity,
+        on_lost=lost.set,
+        duration=DURATION,
+        renew=RENEW,
+        retry=RETRY,
+    )
+    task = asyncio.create_task(elector.run())
+    try:
+        yield Replica(elector, task, lost)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def lease(namespace: str) -> Ref:
+    return Ref("coordination.k8s.io/v1", "Lease", namespace, "navarch")
+
+
+async def holder(client: Client, namespace: str) -> str:
+    try:
+        return str((await client.get(lease(namespace)))["spec"].get("holderIdentity"))
+    except NotFound:
+        return ""
+
+
+async def test_one_of_two_replicas_leads(client: Client, namespace: str) -> None:
+    async with replica(client, namespace, "a") as a, replica(client, namespace, "b") as b:
+        await eventually(lambda: a.elector.leading.is_set() or b.elector.leading.is_set())
+        await asyncio.sleep(3 * RETRY)
+        leading = [r.elector.leading.is_set() for r in (a, b)]
+        assert sorted(leading) == [False, True]
+        leader, other = (a, b) if leading[0] else (b, a)
+        leader.elector.check()
+        with pytest.raises(NotLeading):
+            other.elector.check()
+
+
+async def test_a_silent_leader_stops_itself_before_the_next_one_leads(client: Client, namespace: str) -> None:
+    async with replica(client, namespace, "a") as a:
+        await eventually(a.elector.leading.is_set)
+        async with replica(client, namespace, "b") as b:
+            await eventually(lambda: holder(client, namespace))
+            a.task.cancel()  # as if the process hung: nothing renews, nothing is released
+            started = time.monotonic()
+            stopped: list[float] = []
+
+            def a_stopped_and_b_leads() -> bool:
+                if not stopped:
+                    try:
+                        a.elector.check()
+                    except NotLeading:
+                        stopped.append(time.monotonic())
+                if b.elector.leading.is_set():
+                    assert stopped, "two leaders at once"
+                    return True
+                return False
+
+            await eventually(a_stopped_and_b_leads, seconds=10, every=0.005)
+            assert time.monotonic() - started >= RENEW
+            spec = (await client.get(lease(namespace)))["spec"]
+            assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("b", 1)
+
+
+async def test_a_released_lease_is_taken_at_once(client: Client, namespace: str) -> None:
+    async with replica(client, namespace, "a") as a:
+        await eventually(a.elector.leading.is_set)
+        async with replica(client, namespace, "b") as b:
+            a.task.cancel()
+            await a.elector.release()
+            released = time.monotonic()
+            with pytest.raises(NotLeading):
+                a.elector.check()
+            await eventually(b.elector.leading.is_set)
+            assert time.monotonic() - released < DURATION / 2
+
+
+async def test_a_leader_whose_lease_is_taken_away_is_told_and_may_not_write(client: Client, namespace: str) -> None:
+    async with replica(client, namespace, "a") as a:
+        await eventually(a.elector.leading.is_set)
+        await client.patch(lease(namespace), [{"op": "replace", "path": "/spec/holderIdentity", "value": "thief"}])
+        await asyncio.wait_for(a.lost.wait(), 5)
+        assert a.task.done() or not a.elector.leading.is_set()
+        with pytest.raises(NotLeading):
+            a.elector.check()
+        await a.elector.release()
+        assert await holder(client, namespace) == "thief", "a release never touches somebody else's Lease"
+
+
+async def test_a_deleted_lease_is_made_again(client: Client, namespace: str) -> None:
+    async with replica(client, namespace, "a") as a:
+        await eventually(a.elector.leading.is_set)
+        await client.delete(lease(namespace))
+        await eventually(lambda: holder(client, namespace))
+        assert a.elector.leading.is_set()
+        assert not a.lost.is_set()
+
+
+async def test_the_guard_stops_a_write_before_it_is_sent(client: Client, namespace: str) -> None:
+    requests = Requests()
+    async with replica(client, namespace, "a") as a:
+        await eventually(a.elector.leading.is_set)
+        guarded = client.guarded(a.elector.check)
+        guarded._observe = requests
+        ref = Ref("v1", "ConfigMap", namespace, "guarded")
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "guarded", "namespace": namespace}}
+        await guarded.apply(manifest, manager="navarch")
+        a.task.cancel()
+        await eventually(lambda: not may_write(a.elector), seconds=2 * DURATION)
+        before = await client.get(ref)
+        for write in (
+            guarded.apply({**manifest, "data": {"late": "x"}}, manager="navarch"),
+            guarded.create({**manifest, "metadata": {"name": "other", "namespace": namespace}}),
+            guarded.replace({**before, "data": {"late": "x"}}),
+            guarded.patch(ref, [{"op": "add", "path": "/metadata/labels", "value": {"late": "x"}}]),
+            guarded.delete(ref),
+        ):
+            with pytest.raises(NotLeading):
+                await write
+        assert await guarded.get(ref) == before, "reading goes on"
+        assert [code for method, _, code in requests.sent if method != "GET" and code] == [201]
+
+
+def may_write(elector: Elector) -> bool:
+    try:
+        elector.check()
+    except NotLeading:
+        return False
+    return True
+
+
+def test_timings_that_would_allow_two_leaders_are_refused() -> None:
+    for duration, renew, retry in ((10, 10, 2), (15, 2, 2), (15, 20, 2)):
+        with pytest.raises(ValueError, match="does not hold"):
+            Elector(
+                None,  # type: ignore[arg-type]
+                namespace="n",
+                name="l",
+                identity="a",
+                on_lost=lambda: None,
+                duration=duration,
+                renew=renew,
+                retry=retry,
+            )

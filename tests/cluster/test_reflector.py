@@ -1,0 +1,204 @@
+"""Reflectors against a real API server: complete, current, without ghosts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from navarch.core.refs import Ref
+from navarch.kube.client import Client
+from navarch.kube.reflector import Reflector
+from navarch.kube.resources import Resource, resource_of
+from navarch.kube.store import Object
+from tests.polling import eventually
+
+CONFIG_MAP = resource_of("v1", "ConfigMap")
+
+
+def config_map(namespace: str, name: str, **labels: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"k": "v"}}
+
+
+def ref(namespace: str, name: str) -> Ref:
+    return Ref("v1", "ConfigMap", namespace, name)
+
+
+@asynccontextmanager
+async def running(reflector: Reflector) -> AsyncIterator[Reflector]:
+    task = asyncio.create_task(reflector.run())
+    try:
+        await asyncio.wait_for(reflector.synced.wait(), 10)
+        yield reflector
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def names(reflector: Reflector, namespace: str) -> set[str]:
+    return {obj["metadata"]["name"] for obj in reflector.store.list(namespace)}
+
+
+class Changes:
+    """What `on_change` was told, as (old name, new name)."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str | None, str | None]] = []
+
+    def __call__(self, old: Object | None, new: Object | None) -> None:
+        self.seen.append((old and old["metadata"]["name"], new and new["metadata"]["name"]))
+
+
+async def test_what_exists_and_what_comes_changes_and_goes_is_followed(client: Client, namespace: str) -> None:
+    await client.create(config_map(namespace, "before", mine="x"))
+    changes = Changes()
+    reflector = Reflector(client, CONFIG_MAP, namespace=namespace, label_selector="mine", on_change=changes)
+    async with running(reflector):
+        assert names(reflector, namespace) == {"before"}
+        await client.create(config_map(namespace, "after", mine="x"))
+        await client.create(config_map(namespace, "unlabelled"))
+        await eventually(lambda: "after" in names(reflector, namespace))
+        held = reflector.store.get(ref(namespace, "after"))
+        assert held is not None
+        assert (held["kind"], held["apiVersion"], held["data"]) == ("ConfigMap", "v1", {"k": "v"})
+        # Losing the label is leaving.
+        await client.patch(ref(namespace, "after"), [{"op": "remove", "path": "/metadata/labels/mine"}])
+        await eventually(lambda: names(reflector, namespace) == {"before"})
+        await client.delete(ref(namespace, "before"))
+        await eventually(lambda: not reflector.store.list())
+    assert changes.seen == [(None, "before"), (None, "after"), ("after", None), ("before", None)]
+
+
+async def test_what_vanished_during_a_disconnected_watch_leaves_no_ghost(client: Client, namespace: str) -> None:
+    for number in range(20):
+        await client.create(config_map(namespace, f"c-{number}"))
+    changes = Changes()
+    reflector = Reflector(client, CONFIG_MAP, namespace=namespace, field_selector="metadata.name!=kube-root-ca.crt")
+    reflector.store._on_change = changes
+    async with running(reflector):
+        assert len(reflector.store.list(namespace)) == 20
+    for number in range(8):
+        await client.delete(ref(namespace, f"c-{number}"))
+    await client.create(config_map(namespace, "new"))
+    changes.seen.clear()
+    # A version that the server has forgotten: the watch ends with 410, and the reflector lists again.
+    reflector.version = "1"
+    expected = {f"c-{number}" for number in range(8, 20)} | {"new"}
+    async with running(reflector):
+        await eventually(lambda: names(reflector, namespace) == expected)
+    assert sorted(changes.seen, key=str) == sorted(
+        [*((f"c-{number}", None) for number in range(8)), (None, "new")], key=str
+    )
+
+
+async def test_a_bug_in_a_callback_does_not_end_the_reflector(client: Client, namespace: str) -> None:
+    failures = iter([True])
+
+    def fails_once(old: Object | None, new: Object | None) -> None:
+        if new is not None and new["metadata"]["name"] == "poison" and next(failures, False):
+            raise RuntimeError("a bug")
+
+    reflector = Reflector(client, CONFIG_MAP, namespace=namespace, on_change=fails_once, jitter=lambda: 0.0)
+    async with running(reflector):
+        await client.create(config_map(namespace, "poison"))
+        await client.create(config_map(namespace, "next"))
+        await eventually(lambda: {"poison", "next"} <= names(reflector, namespace))
+
+
+async def test_metadata_only_keeps_no_content(client: Client, namespace: str) -> None:
+    await client.create(config_map(namespace, "listed", mine="x"))
+    reflector = Reflector(client, CONFIG_MAP, namespace=namespace, label_selector="mine", metadata_only=True)
+    async with running(reflector):
+        reflector.store.observe(await client.create(config_map(namespace, "written", mine="x")))
+        await client.create(config_map(namespace, "watched", mine="x"))
+        await eventually(lambda: len(reflector.store.list(namespace)) == 3)
+        for held in reflector.store.list(namespace):
+            assert set(held) == {"apiVersion", "kind", "metadata"}
+            assert held["kind"] == "ConfigMap"
+
+
+async def test_managed_fields_of_others_are_not_kept(client: Client, namespace: str) -> None:
+    await client.create(config_map(namespace, "theirs", mine="x"))
+    await client.apply(config_map(namespace, "ours", mine="x"), manager="navarch")
+    reflector = Reflector(client, CONFIG_MAP, namespace=namespace, label_selector="mine")
+    async with running(reflector):
+        managers = {
+            held["metadata"]["name"]: [entry["manager"] for entry in held["metadata"].get("managedFields", [])]
+            for held in reflector.store.list(namespace)
+        }
+    assert managers == {"theirs": [], "ours": ["navarch"]}
+
+
+async def test_a_transform_shrinks_what_is_kept(client: Client, namespace: str) -> None:
+    await client.create(config_map(namespace, "c", mine="x"))
+
+    def without_data(obj: Object) -> Object:
+        return {key: value for key, value in obj.items() if key != "data"}
+
+    reflector = Reflector(
+        client, CONFIG_MAP, namespace=namespace, label_selector="mine", transform=without_data
+    )
+    async with running(reflector):
+        (held,) = reflector.store.list()
+        assert "data" not in held
+
+
+async def test_a_kind_that_is_not_served_counts_as_synced_and_empty_and_is_picked_up_when_it_is(
+    client: Client, namespace: str
+) -> None:
+    things = Resource("reflector.example/v1", "Thing", "things")
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.reflector.example"},
+        "spec": {
+            "group": "reflector.example",
+            "names": {"kind": "Thing", "plural": "things"},
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                }
+            ],
+        },
+    }
+    reflector = Reflector(client, things)
+    async with running(reflector):
+        assert not reflector.served
+        assert reflector.store.list() == ()
+        await client.create(crd)
+        try:
+
+            def is_served() -> bool:
+                reflector.nudge()
+                return reflector.served
+
+            await eventually(is_served, seconds=20, every=0.1)
+        finally:
+            await client.delete(Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd["metadata"]["name"]))
+        await eventually(lambda: not reflector.served, seconds=20)
+
+
+async def test_an_unreachable_server_is_waited_for_without_end(client: Client, namespace: str) -> None:
+    reflector = Reflector(client, Resource("v1", "ConfigMap", "configmaps"), label_selector="=not a selector=")
+    task = asyncio.create_task(reflector.run())
+    await eventually(lambda: reflector._failures > 0)
+    assert not task.done()
+    assert not reflector.synced.is_set()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_age_is_the_time_since_the_server_was_heard_of(client: Client, namespace: str) -> None:
+    now = [100.0]
+    reflector = Reflector(client, CONFIG_MAP, namespace=namespace, clock=lambda: now[0])
+    async with running(reflector):
+        now[0] = 130.0
+        assert reflector.age == 30.0
+        await client.create(config_map(namespace, "c"))
+        await eventually(lambda: reflector.age == 0.0)

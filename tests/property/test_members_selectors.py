@@ -1,0 +1,213 @@
+"""Membership, discoverySelectors, and the selectors of every webhook, held against each other.
+
+Over random labels: a pod that is injected where istiod does not look hangs for want of its root ConfigMap,
+and a mesh that injects outside its namespaces takes other people's pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from navarch.core.members import (
+    NEVER_MEMBERS,
+    Membership,
+    build_discovery_selectors,
+    build_injection_selectors,
+    is_member,
+    matches,
+)
+from navarch.core.plan.webhooks import build_validation_selectors
+from navarch.core.resolve import build_revision_input
+
+from tests.golden.rendering import ASSETS, ENVIRONMENT, find_one, render_mesh
+
+OWN, TAG, REVISION, PROBE = "mesh-a", "mesh-a-basic", "mesh-a-basic-inplace", ENVIRONMENT.probe_namespace
+VALUES = (TAG, REVISION, "default", "another", "")
+EXCLUDED = (*NEVER_MEMBERS, "another-control-plane", ENVIRONMENT.operator_namespace)
+
+names = st.sampled_from((OWN, "apps", PROBE, *EXCLUDED))
+optional_rev = st.none() | st.sampled_from(VALUES)
+namespace_labels = st.fixed_dictionaries(
+    {},
+    optional={
+        "istio.io/rev": st.sampled_from(VALUES),
+        "istio-injection": st.sampled_from(("enabled", "disabled", "yes")),
+        "team": st.just("x"),
+    },
+)
+pod_labels = st.fixed_dictionaries(
+    {},
+    optional={
+        "istio.io/rev": st.sampled_from(VALUES),
+        "sidecar.istio.io/inject": st.sampled_from(("true", "false", "maybe")),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace with its labels, the API server's own included."""
+
+    name: str
+    own: Mapping[str, str]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What selectors see."""
+        return {**self.own, "kubernetes.io/metadata.name": self.name}
+
+
+places = st.builds(Place, names, namespace_labels)
+
+
+def membership_of(*, default: bool) -> Membership:
+    """A mesh's membership."""
+    values = (TAG, REVISION, *(["default"] if default else []))
+    return Membership(OWN, values, default=default, excluded=EXCLUDED, probe=PROBE)
+
+
+def find_injectors(mesh: Membership, place: Place, pod: Mapping[str, str]) -> list[str]:
+    """Every webhook entry of the mesh that takes the pod."""
+    values = {TAG: False, REVISION: False} | ({"default": True} if mesh.default else {})
+    return [
+        f"{value}/{entry.prefix}"
+        for value, default in values.items()
+        for entry in build_injection_selectors(mesh, value, default=default)
+        if matches(entry.namespace_selector, place.labels) and matches(entry.object_selector, pod)
+    ]
+
+
+@given(places, st.booleans())
+def test_istiod_looks_exactly_at_the_members(place: Place, default: bool) -> None:
+    mesh = membership_of(default=default)
+    seen = any(matches(selector, place.labels) for selector in build_discovery_selectors(mesh))
+    assert seen == is_member(mesh, place.name, place.own)
+
+
+@given(places, pod_labels, st.booleans())
+@example(Place("apps", {}), {"istio.io/rev": TAG}, True)
+@example(Place("apps", {}), {"sidecar.istio.io/inject": "true"}, True)
+@example(Place("kube-system", {"istio.io/rev": TAG}), {}, False)
+def test_a_pod_is_injected_in_the_meshs_namespaces_and_the_probes_only(
+    place: Place, pod: Mapping[str, str], default: bool
+) -> None:
+    mesh = membership_of(default=default)
+    if find_injectors(mesh, place, pod):
+        assert is_member(mesh, place.name, place.own) or place.name == PROBE
+
+
+@given(places, pod_labels, st.booleans())
+def test_no_pod_is_taken_by_two_webhooks(place: Place, pod: Mapping[str, str], default: bool) -> None:
+    assert len(find_injectors(membership_of(default=default), place, pod)) <= 1
+
+
+@given(places, pod_labels, st.booleans())
+def test_a_pod_that_refuses_is_left_alone(place: Place, pod: Mapping[str, str], default: bool) -> None:
+    refusing = {**pod, "sidecar.istio.io/inject": "false"}
+    assert not find_injectors(membership_of(default=default), place, refusing)
+
+
+@given(st.sampled_from((TAG, REVISION)), pod_labels, st.booleans())
+def test_a_member_by_label_has_every_pod_injected_that_does_not_refuse(
+    value: str, pod: Mapping[str, str], default: bool
+) -> None:
+    injectors = find_injectors(membership_of(default=default), Place("apps", {"istio.io/rev": value}), pod)
+    assert bool(injectors) == (pod.get("sidecar.istio.io/inject") != "false")
+
+
+@given(pod_labels)
+def test_istio_injection_joins_the_default_mesh_and_no_other(pod: Mapping[str, str]) -> None:
+    place = Place("apps", {"istio-injection": "enabled"})
+    assert not find_injectors(membership_of(default=False), place, pod)
+    taken = find_injectors(membership_of(default=True), place, pod)
+    assert bool(taken) == (pod.get("sidecar.istio.io/inject") != "false")
+
+
+def test_the_probe_pod_is_injected_by_the_tag() -> None:
+    mesh = membership_of(default=False)
+    assert find_injectors(mesh, Place(PROBE, {}), {"istio.io/rev": TAG}) == [f"{TAG}/rev.object."]
+
+
+@given(places, optional_rev, st.booleans())
+def test_configuration_is_validated_where_it_is_read(place: Place, rev: str | None, default: bool) -> None:
+    manifest = find_one(RENDERED[default], "MeshRevision")
+    source = build_revision_input(manifest, ASSETS, ENVIRONMENT)
+    mesh = source.membership
+    labels = {} if rev is None else {"istio.io/rev": rev}
+    entries = build_validation_selectors(source)
+    validated = any(
+        matches(e.namespace_selector, place.labels) and matches(e.object_selector, labels) for e in entries
+    )
+    assert validated == (rev == REVISION or (rev is None and is_member(mesh, place.name, place.own)))
+
+
+RENDERED = {default: render_mesh({"defaultTag": default}) for default in (False, True)}
+
+
+@given(places, pod_labels, st.booleans())
+def test_the_rendered_webhooks_have_the_selectors_that_were_decided(
+    place: Place, pod: Mapping[str, str], default: bool
+) -> None:
+    manifest = find_one(RENDERED[default], "MeshRevision")
+    mesh = build_revision_input(manifest, ASSETS, ENVIRONMENT).membership
+    webhooks = [
+        entry
+        for o in RENDERED[default]
+        if o["kind"] == "MutatingWebhookConfiguration"
+        for entry in o["webhooks"]
+        if matches(entry["namespaceSelector"], place.labels) and matches(entry["objectSelector"], pod)
+    ]
+    assert len(webhooks) == len(find_injectors(mesh, place, pod))
+
+
+selectors = st.fixed_dictionaries(
+    {},
+    optional={
+        "matchLabels": st.dictionaries(st.sampled_from("ab"), st.sampled_from("12"), max_size=2),
+        "matchExpressions": st.lists(
+            st.one_of(
+                st.builds(
+                    lambda k, o, v: {"key": k, "operator": o, "values": v},
+                    st.sampled_from("ab"),
+                    st.sampled_from(("In", "NotIn")),
+                    st.lists(st.sampled_from("12"), min_size=1, max_size=2),
+                ),
+                st.builds(
+                    lambda k, o: {"key": k, "operator": o},
+                    st.sampled_from("ab"),
+                    st.sampled_from(("Exists", "DoesNotExist")),
+                ),
+            ),
+            max_size=3,
+        ),
+    },
+)
+
+
+@given(selectors, st.dictionaries(st.sampled_from("ab"), st.sampled_from("12")))
+def test_a_selector_is_the_conjunction_of_its_parts(
+    selector: Mapping[str, object], labels: Mapping[str, str]
+) -> None:
+    parts: list[Mapping[str, object]] = []
+    label_map, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
+    assert isinstance(label_map, Mapping)
+    assert isinstance(expressions, list)
+    parts += [{"matchLabels": {key: value}} for key, value in label_map.items()]
+    parts += [{"matchExpressions": [expression]} for expression in expressions]
+    assert matches(selector, labels) == all(matches(part, labels) for part in parts)
+
+
+@given(
+    st.sampled_from("ab"),
+    st.lists(st.sampled_from("12"), min_size=1),
+    st.dictionaries(st.just("a"), st.sampled_from("123")),
+)
+def test_not_in_is_the_opposite_of_in(key: str, values: list[str], labels: Mapping[str, str]) -> None:
+    one, other = (
+        matches({"matchExpressions": [{"key": key, "operator": operator, "values": values}]}, labels)
+        for operator in ("In", "NotIn")
+    )
+    assert one != other

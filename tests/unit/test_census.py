@@ -1,0 +1,186 @@
+"""Reading pods, workloads and certificates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from navarch.controllers.problems import read_problem
+from navarch.core.certificates import fingerprint_bundle
+from navarch.core.crds import find_missing
+from navarch.core.proxies import read_proxy_pod
+from navarch.core.workloads import determine_rollout
+
+
+def a_pod(**annotations: str) -> dict[str, Any]:
+    named = {key.replace("__", "/").replace("_", "."): value for key, value in annotations.items()}
+    return {"metadata": {"name": "p", "namespace": "n", "annotations": named}}
+
+
+def test_the_injecting_revision_is_read_from_the_status_annotation_first() -> None:
+    pod = a_pod(
+        sidecar_istio_io__status='{"revision": "a"}', istio_io__rev="b", mesh_navarch_io__proxy="1.31.1-x"
+    )
+    proxy = read_proxy_pod(pod)
+    assert proxy is not None
+    assert (proxy.revision, proxy.proxy) == ("a", "1.31.1-x")
+
+
+@pytest.mark.parametrize("status", ["", "[]", "{}", "null"])
+def test_a_pod_without_a_readable_status_falls_back_on_its_revision(status: str) -> None:
+    proxy = read_proxy_pod(a_pod(sidecar_istio_io__status=status, istio_io__rev="b"))
+    assert proxy is not None
+    assert proxy.revision == "b"
+
+
+def test_a_pod_that_nobody_injected_is_not_counted() -> None:
+    assert read_proxy_pod(a_pod()) is None
+
+
+def a_deployment(generation: int = 2, observed: int = 2, replicas: int = 2, **status: int) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "istiod", "namespace": "n", "generation": generation},
+        "spec": {"replicas": replicas},
+        "status": {"observedGeneration": observed, **status},
+    }
+
+
+@pytest.mark.parametrize(
+    ("deployment", "complete"),
+    [
+        (a_deployment(replicas=2, updatedReplicas=2, availableReplicas=2), False),
+        (a_deployment(updatedReplicas=2, availableReplicas=2) | {"status": {}}, False),
+        (
+            {
+                **a_deployment(),
+                "status": {
+                    "observedGeneration": 2,
+                    "replicas": 2,
+                    "updatedReplicas": 2,
+                    "availableReplicas": 2,
+                },
+            },
+            True,
+        ),
+        (
+            {
+                **a_deployment(),
+                "status": {
+                    "observedGeneration": 1,
+                    "replicas": 2,
+                    "updatedReplicas": 2,
+                    "availableReplicas": 2,
+                },
+            },
+            False,
+        ),
+        (
+            {
+                **a_deployment(),
+                "status": {
+                    "observedGeneration": 2,
+                    "replicas": 3,
+                    "updatedReplicas": 2,
+                    "availableReplicas": 3,
+                },
+            },
+            False,
+        ),
+    ],
+)
+def test_a_rollout_is_complete_when_only_current_pods_run_and_serve(
+    deployment: dict[str, Any], complete: bool
+) -> None:
+    if deployment["status"].get("replicas") is None and complete is False:
+        deployment = {**deployment, "status": {**deployment["status"], "replicas": 3}}
+    assert determine_rollout(deployment).complete is complete
+
+
+def _certificate() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    return built.public_bytes(serialization.Encoding.PEM)
+
+
+def test_a_fingerprint_is_of_the_set_of_certificates() -> None:
+    one, two = _certificate(), _certificate()
+    assert fingerprint_bundle(one + two) == fingerprint_bundle(two + b"\n" + one + two)
+    assert fingerprint_bundle(one) != fingerprint_bundle(two)
+    assert fingerprint_bundle(b"") == fingerprint_bundle(b"no certificate") == ""
+
+
+def a_crd(**versions: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "spec": {
+            "versions": [
+                {"name": name, "served": True, "schema": {"openAPIV3Schema": schema}}
+                for name, schema in versions.items()
+            ]
+        }
+    }
+
+
+def test_a_foreign_crd_lacks_a_version_or_a_field_by_its_path() -> None:
+    wanted = a_crd(
+        v1={"properties": {"spec": {"properties": {"hosts": {"items": {"properties": {"a": {}}}}}}}}
+    )
+    assert find_missing(wanted, wanted) == ""
+    assert find_missing(wanted, a_crd(v2={})) == "version v1"
+    older = a_crd(v1={"properties": {"spec": {"properties": {"hosts": {"items": {"properties": {}}}}}}})
+    assert find_missing(wanted, older) == "field v1.spec.hosts.a"
+    loose = a_crd(v1={"properties": {"spec": {"x-kubernetes-preserve-unknown-fields": True}}})
+    assert find_missing(wanted, loose) == ""
+    newer = a_crd(
+        v1={
+            "properties": {
+                **wanted["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"],
+                "x": {},
+            }
+        }
+    )
+    assert find_missing(wanted, newer) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}, None),
+        ({"containerStatuses": [{"state": {"running": {}}}]}, None),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}, "ImagePullBackOff"),
+        (
+            {"initContainerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]},
+            "CrashLoopBackOff",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]},
+            "Unschedulable",
+        ),
+    ],
+)
+def test_a_pod_has_a_problem_only_when_it_does_more_than_start(
+    status: dict[str, Any], reason: str | None
+) -> None:
+    problem = read_problem({"metadata": {"name": "istiod-1"}, "status": status})
+    assert (problem.reason if problem else None) == reason
+
+
+def test_a_pod_that_is_going_has_no_problem() -> None:
+    status = {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}
+    pod = {"metadata": {"name": "istiod-1", "deletionTimestamp": "now"}, "status": status}
+    assert read_problem(pod) is None

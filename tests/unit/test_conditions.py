@@ -1,0 +1,61 @@
+"""Conditions keep their times and say the worst first."""
+
+from __future__ import annotations
+
+from navarch.core.conditions import (
+    ConditionType,
+    Verdict,
+    find_transitions,
+    merge_conditions,
+    summarise_ready,
+)
+from navarch.core.reasons import Reason
+
+TRUE = Verdict("True", Reason.AS_EXPECTED)
+FALSE = Verdict("False", Reason.NO_REPLICA_AVAILABLE, "none")
+UNKNOWN = Verdict("Unknown", Reason.PROBE_DENIED, "denied")
+
+
+def merge(previous: list[dict[str, object]], verdict: Verdict, now: str) -> list[dict[str, object]]:
+    return merge_conditions(previous, {ConditionType.READY: verdict}, generation=2, now=now)
+
+
+def test_the_transition_time_moves_only_with_the_status() -> None:
+    first = merge([], TRUE, "t1")
+    same = merge(first, Verdict("True", Reason.SETTLED, "another word"), "t2")
+    moved = merge(same, FALSE, "t3")
+    assert [c[0]["lastTransitionTime"] for c in (first, same, moved)] == ["t1", "t1", "t3"]
+    assert same[0]["reason"] == "Settled"
+
+
+def test_conditions_are_sorted_and_carry_the_generation() -> None:
+    verdicts = {ConditionType.READY: TRUE, ConditionType.AVAILABLE: FALSE}
+    merged = merge_conditions([], verdicts, generation=7, now="t")
+    assert [c["type"] for c in merged] == ["Available", "Ready"]
+    assert {c["observedGeneration"] for c in merged} == {7}
+
+
+def test_ready_is_the_first_false_then_the_first_unknown() -> None:
+    assert summarise_ready([TRUE, UNKNOWN, FALSE]) == FALSE
+    assert summarise_ready([TRUE, UNKNOWN]) == UNKNOWN
+    assert summarise_ready([TRUE, TRUE]).is_true
+
+
+def test_a_transition_is_a_change_of_status_or_reason_and_not_of_words() -> None:
+    first = merge([], FALSE, "t1")
+    reworded = merge(first, Verdict("False", Reason.NO_REPLICA_AVAILABLE, "still none"), "t2")
+    assert find_transitions(first, reworded) == []
+    (transition,) = find_transitions(first, merge(first, TRUE, "t2"))
+    assert (transition.before, transition.after, transition.reason) == ("False", "True", "AsExpected")
+
+
+def test_what_was_never_said_before_is_no_transition() -> None:
+    assert find_transitions([], merge([], FALSE, "t1")) == []
+
+
+def test_every_reason_has_a_sentence_and_the_form_the_schema_asks_for() -> None:
+    for reason in Reason:
+        assert reason.value[0].isupper()
+        assert reason.value.isalnum()
+        assert reason.doc.endswith(".")
+        assert Reason(reason.value) is reason

@@ -1,0 +1,90 @@
+"""Whatever is read of an object, its change leads to the right keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from navarch.core.labels import Owner
+from navarch.core.observed import ProxyPod
+from navarch.engine.key import Key
+from navarch.triggers.keys import MESH, REVISION, Dependents, keys_for_owned, keys_for_revision
+
+OWNER = Owner("shop", "mesh", "u")
+OURS = Key(MESH, "shop", "mesh")
+OTHER = Key(MESH, "ops", "other")
+
+
+def an_object(kind: str, namespace: str, name: str, **more: Any) -> dict[str, Any]:
+    metadata = {"namespace": namespace, "name": name, **more.pop("metadata", {})}
+    return {"kind": kind, "metadata": metadata, **more}
+
+
+MESHES = [an_object(MESH, "shop", "mesh"), an_object(MESH, "ops", "other")]
+REVISIONS = [
+    an_object(REVISION, "shop", "r", metadata={"labels": OWNER.labels(component="revision", revision="r")})
+]
+DEPENDENTS = Dependents(meshes=lambda: MESHES, revisions=lambda: REVISIONS)
+
+
+def owned(component: str, revision: str = "") -> dict[str, Any]:
+    return an_object(
+        "Service", "shop", "s", metadata={"labels": OWNER.labels(component=component, revision=revision)}
+    )
+
+
+def test_an_object_of_a_revision_wakes_the_revision_and_one_of_the_mesh_wakes_the_mesh() -> None:
+    assert list(keys_for_owned(owned("istiod", "r"))) == [Key(REVISION, "shop", "r")]
+    assert list(keys_for_owned(owned("tags"))) == [OURS]
+    assert list(keys_for_owned(owned("tags", "r"))) == [OURS]
+    assert list(keys_for_owned(an_object("Service", "shop", "s"))) == []
+
+
+def test_a_revision_wakes_itself_and_its_mesh() -> None:
+    assert list(keys_for_revision(REVISIONS[0])) == [Key(REVISION, "shop", "r"), OURS]
+
+
+def test_a_mesh_wakes_its_neighbours_only_when_they_see_a_difference() -> None:
+    old = an_object(MESH, "shop", "mesh", spec={"version": "1.30", "mtls": {}})
+    same = an_object(MESH, "shop", "mesh", spec={"version": "1.30", "mtls": {"mode": "Strict"}})
+    other = an_object(MESH, "shop", "mesh", spec={"version": "1.31"})
+    assert OTHER not in list(DEPENDENTS.keys_for_mesh(old, same))
+    assert OTHER in list(DEPENDENTS.keys_for_mesh(old, other))
+    assert OTHER in list(DEPENDENTS.keys_for_mesh(old, None))
+    assert Key(REVISION, "shop", "r") in list(DEPENDENTS.keys_for_mesh(old, same))
+
+
+def test_a_webhook_of_a_foreign_istio_wakes_every_mesh() -> None:
+    foreign = an_object("MutatingWebhookConfiguration", "", "w", metadata={"labels": {"istio.io/rev": "x"}})
+    assert list(DEPENDENTS.keys_for_webhook(foreign)) == [OURS, OTHER]
+    stranger = an_object("MutatingWebhookConfiguration", "", "w")
+    assert list(DEPENDENTS.keys_for_webhook(stranger)) == []
+    labels = OWNER.labels(component="injection", revision="r")
+    ours = an_object("MutatingWebhookConfiguration", "", "w", metadata={"labels": labels})
+    assert list(DEPENDENTS.keys_for_webhook(ours)) == [Key(REVISION, "shop", "r"), OURS]
+
+
+def test_a_namespace_wakes_the_mesh_inside_and_the_others_when_it_must_stay_outside() -> None:
+    plain = an_object("Namespace", "", "shop", metadata={"labels": {}})
+    labelled = an_object("Namespace", "", "shop", metadata={"labels": {"istio.io/rev": "x"}})
+    assert list(DEPENDENTS.keys_for_namespace(plain, plain)) == [OURS]
+    assert list(DEPENDENTS.keys_for_namespace(plain, labelled)) == [OURS, OURS, OTHER]
+    system = an_object("Namespace", "", "kube-system", metadata={"labels": {"istio.io/rev": "x"}})
+    assert list(DEPENDENTS.keys_for_namespace(None, system)) == [OURS, OTHER]
+    assert list(DEPENDENTS.keys_for_namespace(None, an_object("Namespace", "", "app"))) == []
+
+
+def test_only_istios_crds_and_the_own_root_wake_a_mesh() -> None:
+    crd = an_object("CustomResourceDefinition", "", "gateways.networking.istio.io")
+    assert list(DEPENDENTS.keys_for_crd(crd)) == [OURS, OTHER]
+    assert list(DEPENDENTS.keys_for_crd(an_object("CustomResourceDefinition", "", "x.example.com"))) == []
+    assert list(DEPENDENTS.keys_for_namespaced(an_object("ConfigMap", "shop", "istio-ca-root-cert"))) == [
+        OURS
+    ]
+    assert list(DEPENDENTS.keys_for_namespaced(an_object("ConfigMap", "app", "istio-ca-root-cert"))) == []
+
+
+def test_a_pod_wakes_the_mesh_of_its_proxy_a_little_later() -> None:
+    (ask,) = DEPENDENTS.asks_for_proxy(an_object("Pod", "app", "p", proxy=ProxyPod("app", "p", "r", "")))
+    assert ask.key == OURS
+    assert ask.after > 0
+    assert list(DEPENDENTS.asks_for_proxy(an_object("Pod", "app", "p", proxy=None))) == []

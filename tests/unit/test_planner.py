@@ -1,0 +1,261 @@
+"""What a mesh and a revision plan to do, and wait for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from navarch.core.actions import Plan
+from navarch.core.conditions import ConditionType
+from navarch.core.findings import Finding
+from navarch.core.labels import MESH_COMPONENTS, component_of
+from navarch.core.observed import CRD, CRDOwner, Environment, Namespace, ObservedMesh, ObservedRevision
+from navarch.core.ordering import WEBHOOK_KINDS
+from navarch.core.planner import (
+    build_wanted_revision,
+    determine_requeue,
+    find_crd_minor,
+    is_released,
+    plan_mesh,
+    plan_revision,
+)
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest, ref_of
+
+from tests.unit import observations
+from tests.unit.observations import OWNER, a_mesh, a_spec, a_webhook, assets
+
+ERROR = Finding(Reason.UNKNOWN_VERSION, "spec.version", "9.9", "is unknown", "use 1.31")
+
+
+def an_observed_mesh(**changes: Any) -> ObservedMesh:
+    return observations.an_observed_mesh(**{"crd_minors": ("1.31",), **changes})
+
+
+def established(minor: str = "1.31") -> tuple[CRD, ...]:
+    return tuple(CRD(c["metadata"]["name"], CRDOwner.NAVARCH, True, minor) for c in assets().crds[minor])
+
+
+def installed(observed: ObservedMesh, *, available: str = "True", **status: Any) -> ObservedMesh:
+    """The mesh with its MeshRevision in the cluster."""
+    revision = build_wanted_revision(observed)
+    assert revision is not None
+    condition = {
+        "type": "Available",
+        "status": available,
+        "reason": "AsExpected",
+        "message": "",
+        "observedGeneration": 1,
+    }
+    body = {**revision, "metadata": {**revision["metadata"], "generation": 1}}
+    return replace(observed, revisions=({**body, "status": {"conditions": [condition], **status}},))
+
+
+def names(plan: Plan) -> list[str]:
+    return [wave.name for wave in plan.waves]
+
+
+def test_a_new_mesh_starts_with_crds_and_waits_for_them() -> None:
+    decision = plan_mesh(an_observed_mesh(), ())
+    assert names(decision.plan) == ["crds"]
+    assert "not established" in decision.plan.waiting[0].message
+
+
+def test_with_crds_the_revision_is_made_and_waited_for() -> None:
+    decision = plan_mesh(an_observed_mesh(crds=established()), ())
+    assert names(decision.plan) == ["crds", "revision"]
+    assert decision.plan.waiting
+
+
+def test_tags_come_with_an_available_revision_and_policies_with_trusted_validators() -> None:
+    observed = installed(an_observed_mesh(spec=a_spec(mtls={"mode": "Strict"}), crds=established()))
+    decision = plan_mesh(observed, ())
+    assert names(decision.plan) == ["crds", "revision", "tags"]
+    trusted = a_webhook(
+        "istio-validator", kind="ValidatingWebhookConfiguration", owner=OWNER, entries={"v": {}}
+    )
+    entries = tuple(replace(e, ca_bundle="root") for e in trusted.entries)
+    decision = plan_mesh(replace(observed, webhooks=(replace(trusted, entries=entries),)), ())
+    assert names(decision.plan) == ["crds", "revision", "tags", "policies"]
+    assert decision.plan.waiting == ()
+
+
+def test_foreign_crds_are_left_out_of_the_plan() -> None:
+    foreign = tuple(replace(crd, owner=CRDOwner.FOREIGN, minor="") for crd in established())
+    observed = an_observed_mesh(crds=foreign)
+    assert find_crd_minor(observed) is None
+    decision = plan_mesh(observed, ())
+    assert decision.plan.waves[0].objects == ()
+    assert "revision" in names(decision.plan)
+
+
+def test_the_crds_are_of_the_highest_minor_that_is_asked_for_or_there() -> None:
+    older = an_observed_mesh(spec=a_spec(version="1.30"), crd_minors=("1.30",))
+    assert find_crd_minor(older) == "1.30"
+    assert find_crd_minor(replace(older, crd_minors=("1.30", "1.31"))) == "1.31"
+    assert find_crd_minor(replace(older, crds=established("1.31"))) == "1.31"
+
+
+def test_an_error_plans_nothing_for_a_new_mesh() -> None:
+    decision = plan_mesh(an_observed_mesh(crds=established()), (ERROR,))
+    assert decision.revision is None
+    assert decision.plan == Plan(OWNER)
+
+
+def test_an_error_keeps_up_what_was_accepted_last() -> None:
+    observed = installed(an_observed_mesh(crds=established()))
+    accepted = plan_mesh(observed, ())
+    broken = replace(observed, spec=None, spec_error="bad")
+    assert plan_mesh(broken, (ERROR,)).plan == accepted.plan
+
+
+def test_an_object_that_is_no_longer_wanted_is_pruned_and_those_of_the_revision_are_not() -> None:
+    observed = installed(an_observed_mesh(crds=established()))
+    mine: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "old", "namespace": OWNER.namespace, "labels": OWNER.labels(component="tags")},
+    }
+    revision = observed.revisions[0]["metadata"]["name"]
+    other = {
+        **mine,
+        "metadata": {
+            **mine["metadata"],
+            "name": "s",
+            "labels": OWNER.labels(component="istiod", revision=revision),
+        },
+    }
+    orphan = {
+        **mine,
+        "metadata": {
+            **mine["metadata"],
+            "name": "o",
+            "labels": OWNER.labels(component="istiod", revision="gone"),
+        },
+    }
+    plan = plan_mesh(replace(observed, owned=(mine, other, orphan)), ()).plan
+    assert {ref.name for ref in plan.prune} == {"old", "o"}
+
+
+def test_a_namespace_that_holds_another_mesh_stays_outside_although_labelled() -> None:
+    labelled = Namespace("ops", {"istio.io/rev": "shop-mesh"})
+    plain = Namespace("dev", {"istio.io/rev": "shop-mesh"})
+    observed = an_observed_mesh(neighbours=(a_mesh("ops"),))
+    observed = replace(observed, namespaces={**observed.namespaces, "ops": labelled, "dev": plain})
+    revision = build_wanted_revision(observed)
+    assert revision is not None
+    excluded = revision["spec"]["members"]["excluded"]
+    assert "ops" in excluded
+    assert "dev" not in excluded
+    assert {"kube-system", "navarch-system"} <= set(excluded)
+
+
+def leaving(observed: ObservedMesh) -> ObservedMesh:
+    metadata = {**observed.body["metadata"], "deletionTimestamp": "now"}
+    return replace(observed, body={**observed.body, "metadata": metadata})
+
+
+def test_a_deleted_mesh_takes_its_webhooks_away_first_and_is_released_when_nothing_is_left() -> None:
+    observed = leaving(installed(an_observed_mesh(crds=established())))
+    webhook: Manifest = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "w", "labels": OWNER.labels(component="tags")},
+    }
+    deployment: Manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "istiod",
+            "namespace": OWNER.namespace,
+            "labels": OWNER.labels(component="istiod"),
+        },
+    }
+    observed = replace(observed, owned=(deployment, webhook))
+    plan = plan_mesh(observed, ()).plan
+    assert plan.waves == ()
+    assert plan.prune[0].kind in WEBHOOK_KINDS
+    assert {ref.kind for ref in plan.prune} >= {"Deployment", "MeshRevision"}
+    assert not is_released(observed, plan)
+    empty = replace(observed, owned=(), revisions=())
+    assert is_released(empty, plan_mesh(empty, ()).plan)
+
+
+def test_a_terminating_namespace_is_a_teardown() -> None:
+    observed = installed(an_observed_mesh(crds=established()))
+    there = Namespace(OWNER.namespace, {}, terminating=True)
+    plan = plan_mesh(replace(observed, namespaces={OWNER.namespace: there}), ()).plan
+    assert plan.waves == ()
+    assert [ref.kind for ref in plan.prune] == ["MeshRevision"]
+
+
+def an_observed_revision(**changes: Any) -> ObservedRevision:
+    mesh = an_observed_mesh()
+    body = build_wanted_revision(mesh)
+    assert body is not None
+    base = ObservedRevision(
+        environment=Environment((1, 35), "navarch-system", "navarch-probe"),
+        assets=assets(),
+        owner=OWNER,
+        body={**body, "metadata": {**body["metadata"], "generation": 1}},
+        mesh=mesh.body,
+        owned=(),
+    )
+    return replace(base, **changes)
+
+
+def serving(plan: Plan) -> tuple[Manifest, ...]:
+    """What the plan applies, with an istiod that serves."""
+    status = {
+        "observedGeneration": 1,
+        "replicas": 1,
+        "updatedReplicas": 1,
+        "availableReplicas": 1,
+        "readyReplicas": 1,
+    }
+    return tuple(
+        {**o, "metadata": {**o["metadata"], "generation": 1}, "status": status}
+        if o["kind"] == "Deployment"
+        else o
+        for o in plan.objects()
+    )
+
+
+def test_a_revision_applies_webhooks_only_when_an_istiod_serves() -> None:
+    first = plan_revision(an_observed_revision()).plan
+    assert names(first) == ["rbac", "bindings", "config", "workload"]
+    assert first.waiting[0].ref.kind == "Deployment"
+    second = plan_revision(an_observed_revision(owned=serving(first))).plan
+    assert names(second)[-1] == "webhooks"
+    assert second.waiting == ()
+    assert second.prune == ()
+
+
+def test_a_revision_prunes_what_it_no_longer_renders_but_nothing_of_the_mesh() -> None:
+    first = plan_revision(an_observed_revision()).plan
+    name = first.waves[0].objects[0]["metadata"]["labels"]["mesh.navarch.io/revision"]
+    labels = OWNER.labels(component="istiod", revision=name)
+    old: Manifest = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "old", "namespace": OWNER.namespace, "labels": labels},
+    }
+    tag: Manifest = {
+        **old,
+        "metadata": {**old["metadata"], "labels": {**labels, "mesh.navarch.io/component": "tags"}},
+    }
+    plan = plan_revision(an_observed_revision(owned=(*serving(first), old, tag))).plan
+    assert plan.prune == (ref_of(old),)
+    assert component_of(tag) in MESH_COMPONENTS
+
+
+def test_a_revision_without_its_mesh_does_nothing() -> None:
+    assert plan_revision(an_observed_revision(mesh=None)).plan == Plan(OWNER)
+
+
+def test_an_unproved_injection_is_looked_at_soon() -> None:
+    plan = replace(plan_mesh(an_observed_mesh(crds=established()), ()).plan, waiting=(), requeue_after=None)
+    unproved = [{"type": ConditionType.INJECTION_READY, "status": "Unknown"}]
+    proved = [{"type": ConditionType.INJECTION_READY, "status": "True"}]
+    assert determine_requeue(plan, None, unproved) == 5.0
+    assert determine_requeue(plan, None, proved) is None

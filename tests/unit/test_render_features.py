@@ -1,0 +1,109 @@
+"""One test for each row of the feature table: what the older minor has, and what the newer."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from navarch.core.catalog import Features
+from navarch.core.plan import istiod, tags
+from navarch.core.refs import Manifest
+from navarch.core.render import render_text
+from navarch.core.resolve import build_revision_input
+from navarch.core.revisions import RevisionInput
+from navarch.core.roles import istiod_cluster_rules
+
+from tests.golden.rendering import ASSETS, ENVIRONMENT, find_one, render_mesh
+
+NEWEST = ASSETS.catalog.minors[-1].features
+TESTED = {
+    "canonical_name_trimmed",
+    "default_tag_webhook_suffixed",
+    "fips_godebug",
+    "listener_sets",
+    "otel_resource_attributes",
+    "proxy_init_image",
+}
+
+
+def without(name: str) -> Features:
+    """The newest minor's features but for one."""
+    return replace(NEWEST, **{name: False})
+
+
+def build_input(features: Features, **spec: object) -> RevisionInput:
+    """A revision with these features."""
+    manifest = find_one(render_mesh(spec), "MeshRevision")
+    return replace(build_revision_input(manifest, ASSETS, ENVIRONMENT), features=features)
+
+
+def sidecar(features: Features) -> str:
+    """The sidecar's injection template."""
+    return render_text(ASSETS, "injection/sidecar.tpl", features=features)
+
+
+def resources_of(features: Features) -> set[str]:
+    """Everything in Gateway API's groups that istiod may do something with."""
+    rules = istiod_cluster_rules(features, ())
+    return {r for rule in rules for r in rule["resources"] if "gateway" in rule["apiGroups"][0]}
+
+
+def test_every_row_of_the_table_has_a_test_here() -> None:
+    assert {field.name for field in fields(Features)} == TESTED
+
+
+def test_minors_have_the_features_that_istios_sources_say() -> None:
+    old, new = (minor.features for minor in ASSETS.catalog.minors)
+    assert {f.name for f in fields(Features) if getattr(old, f.name)} == {
+        "listener_sets",
+        "otel_resource_attributes",
+    }
+    assert all(getattr(new, f.name) for f in fields(Features))
+
+
+def test_listener_sets_graduated() -> None:
+    assert {"listenersets", "listenersets/status"} <= resources_of(NEWEST)
+    assert "xlistenersets" not in resources_of(NEWEST)
+    old = resources_of(without("listener_sets"))
+    assert {"xlistenersets", "xlistenersets/status"} <= old
+    assert "listenersets" not in old
+
+
+def test_a_template_uses_otel_resource_attributes_only_where_istiod_knows_it() -> None:
+    assert "otelResourceAttributes" in sidecar(NEWEST)
+    assert "otelResourceAttributes" not in sidecar(without("otel_resource_attributes"))
+
+
+def test_a_template_reads_proxy_init_image_only_where_istiod_has_it() -> None:
+    assert ".ProxyInitImage" in sidecar(NEWEST)
+    assert ".ProxyInitImage" not in sidecar(without("proxy_init_image"))
+
+
+def test_the_canonical_name_is_trimmed_as_the_minor_does_it() -> None:
+    assert 'trimAll "-_."' in sidecar(NEWEST)
+    assert 'trimSuffix "-"' in sidecar(without("canonical_name_trimmed"))
+
+
+def test_the_default_tags_webhook_has_the_name_that_the_minor_looks_for() -> None:
+    def names(features: Features) -> set[str]:
+        objects: list[Manifest] = list(tags.build_objects(build_input(features, defaultTag=True), ASSETS))
+        return {o["metadata"]["name"] for o in objects if o["kind"] == "MutatingWebhookConfiguration"}
+
+    assert "istio-revision-tag-default-mesh-a" in names(NEWEST)
+    assert "istio-revision-tag-default" in names(without("default_tag_webhook_suffixed"))
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("fips-140-3", True), ("fips-140-2", False)])
+def test_go_is_put_into_fips_mode_where_the_policy_and_the_minor_want_it(policy: str, expected: bool) -> None:
+    environment = [{"name": "COMPLIANCE_POLICY", "value": policy}]
+
+    def has_godebug(features: Features) -> bool:
+        source = build_input(features, controlPlane={"environment": environment})
+        deployment = find_one(list(istiod.build_objects(source, ASSETS)), "Deployment")
+        variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+        return {"name": "GODEBUG", "value": "fips140=only"} in variables
+
+    assert has_godebug(NEWEST) is expected
+    assert not has_godebug(without("fips_godebug"))
+    assert "fips140=only" in sidecar(NEWEST)
+    assert "fips140=only" not in sidecar(without("fips_godebug"))

@@ -1,0 +1,256 @@
+"""What is said of a mesh, from what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from navarch.core.actions import Action, ObjectOutcome, Outcome
+from navarch.core.conditions import MESH_CONDITIONS, REVISION_CONDITIONS, ConditionType, Verdict
+from navarch.core.hashing import stable_hash
+from navarch.core.injection import compute_evidence, determine_injection, is_probe_due
+from navarch.core.labels import APPLIED
+from navarch.core.observed import ObservedMesh, PodProblem, Probe, ProbeVerdict, ProxyPod
+from navarch.core.planner import build_wanted_revision, plan_mesh, plan_revision
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest, Ref
+from navarch.core.status import count_proxies, determine_mesh, find_drift, summarise_mesh, summarise_revision
+
+from tests.unit.observations import OWNER, a_webhook
+from tests.unit.test_planner import (
+    ERROR,
+    an_observed_mesh,
+    an_observed_revision,
+    established,
+    leaving,
+    serving,
+)
+
+REF = Ref("v1", "Service", "shop", "istiod")
+FINE = Outcome((ObjectOutcome(REF, Action.UNCHANGED),))
+
+
+def a_condition(kind: str, status: str, reason: str = "AsExpected") -> dict[str, Any]:
+    return {"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": 1}
+
+
+def settled(**changes: Any) -> ObservedMesh:
+    """A mesh of which everything is as it should be."""
+    observed = an_observed_mesh(crds=established())
+    revision = build_wanted_revision(observed)
+    assert revision is not None
+    name = revision["metadata"]["name"]
+    metadata = {**revision["metadata"], "generation": 1, "annotations": {APPLIED: stable_hash(revision)}}
+    conditions = [
+        a_condition("Available", "True"),
+        a_condition("Progressing", "False", "Settled"),
+        a_condition("Reconciled", "True", "Reconciled"),
+        a_condition("Ready", "True"),
+    ]
+    status = {"conditions": conditions, "version": "1.31.1", "proxy": "1.31.1-abc", "components": []}
+    trusted = [
+        a_webhook("tag", tag="shop-mesh", revision=name, owner=OWNER, entries={"a": {}}),
+        a_webhook("v", kind="ValidatingWebhookConfiguration", revision=name, owner=OWNER, entries={"v": {}}),
+    ]
+    base = replace(
+        observed,
+        revisions=({**revision, "metadata": metadata, "status": status},),
+        webhooks=tuple(
+            replace(w, entries=tuple(replace(e, ca_bundle="root") for e in w.entries)) for w in trusted
+        ),
+        root="root",
+        probe=Probe(ProbeVerdict.INJECTED, revision=name),
+    )
+    return replace(base, **changes)
+
+
+def judge(
+    observed: ObservedMesh, outcome: Outcome | None = FINE, findings: Any = ()
+) -> dict[ConditionType, Verdict]:
+    return determine_mesh(observed, findings, plan_mesh(observed, findings), outcome)
+
+
+def test_a_settled_mesh_is_ready_in_every_respect() -> None:
+    verdicts = judge(settled())
+    assert set(verdicts) == set(MESH_CONDITIONS)
+    good_when_false = {ConditionType.PROGRESSING, ConditionType.PAUSED, ConditionType.DELETING}
+    assert {k for k, v in verdicts.items() if not v.is_true} == good_when_false
+
+
+def test_the_status_of_a_settled_mesh_does_not_change_when_it_is_written_again() -> None:
+    observed = settled()
+    status = summarise_mesh(observed, (), plan_mesh(observed, ()), FINE)
+    again = replace(observed, body={**observed.body, "status": status}, now="later")
+    assert summarise_mesh(again, (), plan_mesh(again, ()), FINE) == status
+
+
+def test_an_edit_makes_the_mesh_progress_before_anything_was_applied() -> None:
+    observed = settled()
+    wanted = observed.revisions[0]
+    edited = {**wanted, "metadata": {**wanted["metadata"], "annotations": {APPLIED: "other"}}}
+    verdicts = judge(replace(observed, revisions=(edited,)))
+    assert verdicts[ConditionType.READY].status == "False"
+    assert verdicts[ConditionType.AVAILABLE].is_true
+    assert verdicts[ConditionType.UP_TO_DATE].reason is Reason.VERSION_PENDING
+
+
+def test_a_revision_that_has_not_looked_at_its_generation_yet_is_progressing() -> None:
+    observed = settled()
+    revision = observed.revisions[0]
+    newer = {**revision, "metadata": {**revision["metadata"], "generation": 2}}
+    verdicts = judge(replace(observed, revisions=(newer,)))
+    assert verdicts[ConditionType.PROGRESSING].is_true
+    assert verdicts[ConditionType.AVAILABLE].is_true
+
+
+def test_a_refused_spec_is_told_and_what_runs_stays_available() -> None:
+    verdicts = judge(settled(), findings=(ERROR,))
+    assert verdicts[ConditionType.SPEC_ACCEPTED].reason is Reason.UNKNOWN_VERSION
+    assert "spec.version" in verdicts[ConditionType.SPEC_ACCEPTED].message
+    assert verdicts[ConditionType.READY].reason is Reason.UNKNOWN_VERSION
+    assert verdicts[ConditionType.AVAILABLE].is_true
+
+
+def test_a_mesh_that_was_never_accepted_is_not_called_reconciled() -> None:
+    verdicts = judge(an_observed_mesh(), Outcome(), (ERROR,))
+    assert verdicts[ConditionType.RECONCILED].status == "Unknown"
+    assert verdicts[ConditionType.AVAILABLE].reason is Reason.NOT_INSTALLED
+
+
+def test_a_failure_names_the_object_and_the_reason() -> None:
+    failed = ObjectOutcome(REF, Action.FOREIGN, Reason.FOREIGN_OBJECT, f"{REF} exists and is not ours")
+    verdict = judge(settled(), Outcome((failed,)))[ConditionType.RECONCILED]
+    assert (verdict.status, verdict.reason) == ("False", Reason.FOREIGN_OBJECT)
+    assert "Service shop/istiod" in verdict.message
+
+
+def test_paused_says_that_nothing_is_written() -> None:
+    observed = settled()
+    paused = replace(observed, body={**observed.body, "spec": {**observed.body["spec"], "paused": True}})
+    verdicts = judge(paused, None)
+    assert verdicts[ConditionType.PAUSED].is_true
+    assert verdicts[ConditionType.RECONCILED].reason is Reason.PAUSED
+    assert verdicts[ConditionType.READY].status == "Unknown"
+    assert judge(leaving(paused), None)[ConditionType.DELETING].reason is Reason.PAUSED
+
+
+def test_a_mesh_that_goes_names_what_is_left_and_whose_proxies_stay() -> None:
+    pod = ProxyPod("app", "web-1", "shop-mesh-inplace", "x")
+    deleting = judge(leaving(settled()))[ConditionType.DELETING]
+    assert deleting.reason is Reason.REMOVING
+    assert "MeshRevision" in deleting.message
+    left = judge(leaving(settled(proxies=(pod,))))[ConditionType.DELETING]
+    assert left.reason is Reason.PODS_LEFT_BEHIND
+    assert "app/web-1" in left.message
+
+
+def test_the_census_tells_current_from_outdated_by_the_stamp() -> None:
+    name = "shop-mesh-inplace"
+    pods = (
+        ProxyPod("app", "new", name, "1.31.1-abc"),
+        ProxyPod("app", "old", name, "1.31.0-abc"),
+        ProxyPod("app", "bare", name, ""),
+    )
+    observed = settled(proxies=pods)
+    assert count_proxies(observed) == {"total": 3, "current": 1, "outdated": 2, "summary": "1/3"}
+    verdicts = judge(observed)
+    assert verdicts[ConditionType.UP_TO_DATE].reason is Reason.PROXIES_OUTDATED
+    assert verdicts[ConditionType.READY].is_true
+
+
+def without_bundles(observed: ObservedMesh, bundle: str) -> ObservedMesh:
+    webhooks = tuple(
+        replace(w, entries=tuple(replace(e, ca_bundle=bundle) for e in w.entries)) for w in observed.webhooks
+    )
+    return replace(observed, webhooks=webhooks)
+
+
+@pytest.mark.parametrize(
+    ("observed", "status", "reason"),
+    [
+        (settled(), "True", Reason.INJECTION_PROVED),
+        (settled(webhooks=()), "False", Reason.WEBHOOK_MISSING),
+        (without_bundles(settled(), ""), "False", Reason.CA_BUNDLE_MISSING),
+        (without_bundles(settled(), "other"), "False", Reason.CA_BUNDLE_MISMATCH),
+        (settled(root=""), "Unknown", Reason.NOT_YET_DETERMINED),
+        (settled(probe=None), "Unknown", Reason.NOT_YET_DETERMINED),
+        (settled(probe=Probe(ProbeVerdict.INJECTED, revision="x")), "False", Reason.WRONG_REVISION),
+        (settled(probe=Probe(ProbeVerdict.NOT_INJECTED)), "False", Reason.NOT_INJECTED),
+        (settled(probe=Probe(ProbeVerdict.WEBHOOK_FAILED, message="x509")), "False", Reason.INJECTION_FAILED),
+        (settled(probe=Probe(ProbeVerdict.DENIED, message="quota")), "Unknown", Reason.PROBE_DENIED),
+        (settled(probe=Probe(ProbeVerdict.UNREACHABLE)), "Unknown", Reason.NOT_YET_DETERMINED),
+    ],
+)
+def test_injection_is_ready_only_with_all_three_proofs(
+    observed: ObservedMesh, status: str, reason: Reason
+) -> None:
+    verdict = determine_injection(observed)
+    assert (verdict.status, verdict.reason) == (status, reason)
+
+
+def test_a_new_root_or_selector_calls_for_a_new_dry_run() -> None:
+    observed = settled()
+    evidence = compute_evidence(observed)
+    assert is_probe_due(observed)
+    assert compute_evidence(replace(observed, now="later", probe=None)) == evidence
+    assert compute_evidence(without_bundles(replace(observed, root="b"), "b")) != evidence
+    assert not is_probe_due(replace(observed, root="b"))
+
+
+def test_a_revision_that_is_rolled_out_and_as_planned_is_ready() -> None:
+    plan = plan_revision(an_observed_revision()).plan
+    there = tuple(_applied(o) for o in serving(plan))
+    observed = an_observed_revision(owned=there, now="t")
+    decision = plan_revision(observed)
+    status = summarise_revision(observed, decision, FINE)
+    assert {c["type"] for c in status["conditions"]} == {str(c) for c in REVISION_CONDITIONS}
+    assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
+    assert status["version"] == "1.31.1"
+    assert status["proxy"] == decision.proxy
+    assert status["components"][0] == {
+        "kind": "Deployment",
+        "name": there_name(there),
+        "ready": 1,
+        "desired": 1,
+    }
+
+
+def test_a_stuck_rollout_quotes_the_pods() -> None:
+    plan = plan_revision(an_observed_revision()).plan
+    there = tuple(_applied(_unfinished(o)) for o in serving(plan))
+    problem = PodProblem("istiod-2", "FailedScheduling", "0/1 nodes are available")
+    observed = an_observed_revision(owned=there, problems=(problem,), now="t")
+    status = summarise_revision(observed, plan_revision(observed), FINE)
+    by_type = {c["type"]: c for c in status["conditions"]}
+    assert by_type["Progressing"]["reason"] == "RolloutStuck"
+    assert "0/1 nodes are available" in by_type["Progressing"]["message"]
+    assert by_type["Available"]["status"] == "True"
+    assert "version" not in status
+
+
+def there_name(objects: tuple[Manifest, ...]) -> str:
+    return next(str(o["metadata"]["name"]) for o in objects if o["kind"] == "Deployment")
+
+
+def _unfinished(manifest: Manifest) -> Manifest:
+    if manifest["kind"] != "Deployment":
+        return manifest
+    return {**manifest, "status": {**manifest["status"], "updatedReplicas": 0}}
+
+
+def _applied(manifest: Manifest) -> Manifest:
+    """The object as the operator would have left it: stamped with the hash of what was applied."""
+    bare = {k: v for k, v in manifest.items() if k != "status"}
+    bare = {**bare, "metadata": {k: v for k, v in bare["metadata"].items() if k != "generation"}}
+    annotations = {**(manifest["metadata"].get("annotations") or {}), APPLIED: stable_hash(bare)}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+
+
+def test_only_a_repaired_edit_is_drift() -> None:
+    results = (
+        ObjectOutcome(REF, Action.CONFIGURED, drift=True),
+        ObjectOutcome(REF, Action.CONFIGURED),
+        ObjectOutcome(REF, Action.CREATED),
+    )
+    assert find_drift(Outcome(results)) == ["Service shop/istiod"]
