@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import typer
 from navarch.api.export import RESOURCES, build_resource_schema
 from navarch.api.meta import API_VERSION, Resource
 from navarch.api.rbac import OPERATOR_USES, PROBE_USES, SYSTEM_USES, Rule, Use
@@ -20,8 +21,13 @@ from navarch.api.refused import (
     REFUSED_VALUES,
     Path,
 )
+from navarch.cli import commands
 from navarch.core.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
 from navarch.core.reasons import Reason
+from navarch.settings import Settings
+from navarch.telemetry import metrics
+from prometheus_client import Metric
+from prometheus_client.metrics import MetricWrapperBase
 
 Schema = Mapping[str, Any]
 
@@ -198,4 +204,57 @@ def build_reference(grants: Iterable[Rule]) -> dict[str, str]:
     pages["conditions.md"] = build_conditions_page()
     pages["refused.md"] = build_refused_page()
     pages["permissions.md"] = build_permissions_page(grants)
+    pages["settings.md"] = build_settings_page()
+    pages["metrics.md"] = build_metrics_page()
+    pages["commands.md"] = build_commands_page()
     return pages
+
+
+def build_settings_page() -> str:
+    """The operator's own settings."""
+    rows = [
+        (code(f"NAVARCH_{name.upper()}"), code(str(field.default)), escape(field.description or ""))
+        for name, field in Settings.model_fields.items()
+    ]
+    return (
+        "# Settings of the operator\n\n"
+        "Environment variables of the operator's container, with their defaults. They say how the process runs,\n"
+        "never how a mesh looks.\n\n" + build_table(["variable", "default", "meaning"], rows)
+    )
+
+
+def build_metrics_page() -> str:
+    """Every metric of the operator."""
+    rows = [
+        (code(_exposed_name(metric)), metric.type, ", ".join(map(code, labels)), escape(metric.documentation))
+        for metric, labels in _list_metrics()
+    ]
+    head = ["metric", "type", "labels", "meaning"]
+    return "# Metrics\n\nServed at `/metrics`, beside `/livez` and `/readyz`.\n\n" + build_table(head, rows)
+
+
+def _exposed_name(metric: Metric) -> str:
+    return f"{metric.name}_total" if metric.type == "counter" else metric.name
+
+
+def _list_metrics() -> Iterator[tuple[Metric, Sequence[str]]]:
+    collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    for collector in collectors:
+        for metric in collector.describe():
+            yield metric, collector._labelnames
+
+
+def build_commands_page() -> str:
+    """The `navarch` command, as its own help says it."""
+    group = typer.main.get_command(commands.app)
+    pages = ["# The navarch command\n"]
+    for name, command in sorted(getattr(group, "commands", {}).items()):
+        pages.append(f"\n## navarch {name}\n\n{command.help}\n\n")
+        rows = [
+            (code(", ".join(option.opts)), escape(getattr(option, "help", None) or ""))
+            for option in command.params
+            if "--help" not in option.opts
+        ]
+        if rows:
+            pages.append(build_table(["option", "meaning"], rows))
+    return "".join(pages)

@@ -76,6 +76,7 @@ class App:
         self._settings = settings
         self._stop = asyncio.Event()
         self._reflectors: dict[str, Reflector] = {}
+        self._observer = _Metrics()
         self.port = 0
 
     def stop(self) -> None:
@@ -100,7 +101,8 @@ class App:
             )
             metrics.leader_election_master_status.set_function(lambda: float(elector.leading.is_set()))
             client = reader.guarded(elector.check)
-            queue = Queue(observer=_Metrics())
+            queue = Queue(observer=self._observer)
+            metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
             version = await reader.fetch("/version")
             environment = Environment(
@@ -135,12 +137,11 @@ class App:
             loop.add_signal_handler(number, self._stop.set)
         parts = [asyncio.create_task(r.run(), name=f"watch-{name}") for name, r in self._reflectors.items()]
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        warm = asyncio.gather(*(r.synced.wait() for r in self._reflectors.values()))
+        warm = asyncio.create_task(self._warm_up(), name="warm-up")
         try:
             await asyncio.wait([warm, stopping], return_when=asyncio.FIRST_COMPLETED)
             if not warm.done():
                 return
-            log.info("caches are warm", watches=len(self._reflectors))
             parts.append(asyncio.create_task(elector.run(), name="lease"))
             parts.append(asyncio.create_task(workers.run(), name="workers"))
             parts.append(asyncio.create_task(self._resync(queue), name="resync"))
@@ -155,6 +156,11 @@ class App:
             for task in [*parts, stopping, warm]:
                 task.cancel()
             await asyncio.gather(*parts, stopping, warm, return_exceptions=True)
+
+    async def _warm_up(self) -> None:
+        for reflector in self._reflectors.values():
+            await reflector.synced.wait()
+        log.info("caches are warm", watches=len(self._reflectors))
 
     async def _run_kopf(self, queue: Queue, login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> None:
         """Keep kopf running: it ends on a watch error that it does not know, and each run lists our kinds
@@ -224,7 +230,7 @@ class App:
             gate=elector.leading,
             backoff=Backoff(random=random.random),
             ids=lambda: secrets.token_hex(4),
-            observer=_Metrics(),
+            observer=self._observer,
         )
 
     def _stores_of_owned(self) -> Stores:
@@ -244,7 +250,7 @@ class App:
             revisions=partial(self._list, "revisions"),
         )
         for watch in WATCHES:
-            self._reflectors[watch.name] = Reflector(
+            reflector = self._reflectors[watch.name] = Reflector(
                 client,
                 resource_of(watch.api_version, watch.kind),
                 namespace=self._settings.namespace if watch.in_operator_namespace else "",
@@ -254,6 +260,7 @@ class App:
                 transform=watch.transform,
                 on_change=partial(self._enqueue, queue, dependents, watch),
             )
+            metrics.watch_age_seconds.labels(watch.name).set_function(partial(getattr, reflector, "age"))
 
     def _list(self, name: str) -> tuple[Object, ...]:
         return self._reflectors[name].store.list()
@@ -271,7 +278,6 @@ class App:
 
     def _find_dead(self) -> Iterable[str]:
         for name, reflector in self._reflectors.items():
-            metrics.watch_age_seconds.labels(name).set(reflector.age)
             if reflector.age > SILENCE:
                 yield f"watch {name} has been silent for {reflector.age:.0f} s"
 

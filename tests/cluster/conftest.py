@@ -16,7 +16,7 @@ import yaml
 
 from lab.cluster import Cluster, service_account_kubeconfig
 from navarch.core.actions import Outcome, Plan, Wave
-from navarch.core.labels import Owner
+from navarch.core.labels import COMPONENT, MANAGED_BY, Owner
 from navarch.core.refs import Manifest, Ref
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
@@ -24,7 +24,7 @@ from navarch.kube.credentials import load_credentials
 from navarch.kube.errors import NotFound
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
-from navarch.kube.store import Object, Store, version_of
+from navarch.kube.store import MANAGER, Object, Store, version_of
 from tests.polling import eventually
 from tests.support.api import Api
 from tests.support.audit import Audit
@@ -121,12 +121,18 @@ async def stranger(light: Cluster) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="session")
 async def crds(client: Client) -> tuple[Manifest, ...]:
-    """Istio's CRDs, applied by an administrator who is not the operator, and served."""
+    """Istio's CRDs, served: those that are there, else as a mesh that is gone has left them."""
     from navarch.assets import load_assets
 
     crds = load_assets().crds["1.31"]
     for crd in crds:
-        await client.apply(crd, manager="admin")
+        ref = Ref(crd["apiVersion"], crd["kind"], "", crd["metadata"]["name"])
+        try:
+            await client.get(ref, metadata_only=True)
+        except NotFound:
+            labels = {**crd["metadata"].get("labels", {}), MANAGED_BY: "navarch", COMPONENT: "crds"}
+            ours = {**crd, "metadata": {**crd["metadata"], "labels": labels}}
+            await client.apply(ours, manager=MANAGER)
     path = resource_of("security.istio.io/v1", "PeerAuthentication").path()
 
     async def served() -> bool:
@@ -268,7 +274,10 @@ def fresh(api: Api, installed: Cluster) -> Iterator[str]:
 def remove_namespace(api: Api, name: str) -> None:
     """Take a namespace and its mesh away, whatever protects them."""
     for mesh in api.list("mesh", name):
-        force = {"metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}}, "spec": {"paused": None}}
+        force = {
+            "metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}},
+            "spec": {"paused": None},
+        }
         api.patch("mesh", name, mesh["metadata"]["name"], force)
         api.delete("mesh", name, mesh["metadata"]["name"])
     api.delete("namespace", "", name)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-
 from navarch.core.actions import Action, Plan, Wave
 from navarch.core.labels import APPLIED, MANAGED_BY, MESH_NAME, MESH_NAMESPACE, Owner
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.kube.apply import Applier
 from navarch.kube.client import Client, Object
 from navarch.kube.coverage import find_uncovered
 from navarch.kube.errors import Invalid, KubeError, NotFound
 from navarch.kube.store import MANAGER
+
 from tests.cluster.conftest import Edge, a_namespace
 from tests.cluster.samples import SAMPLES, build_sample
 from tests.polling import eventually
@@ -42,14 +43,12 @@ async def applied(
     finally:
         for manifest in objects:
             if "namespace" not in manifest["metadata"]:
-                try:
+                with suppress(NotFound):
                     await client.delete(ref_of(manifest))
-                except NotFound:
-                    pass
 
 
 def normalised(value: Any) -> Any:
-    """Content without what moves by itself: order of keyed lists, versions, status, controllers' annotations."""
+    """Content without what moves by itself: order of keyed lists, versions, status."""
     if isinstance(value, Mapping):
         return {key: normalised(item) for key, item in value.items() if key not in MOVING}
     if isinstance(value, list):
@@ -145,7 +144,7 @@ async def test_every_edit_and_removal_of_a_field_we_own_is_repaired_by_exactly_o
                 await edge.apply(owner, manifest)
                 assert edge.requests.sent == [], (edit, "not settled afterwards")
                 if is_renamed(path, edit):
-                    # The old item is back, and the renamed one stays beside it as somebody's addition: start anew.
+                    # The old item is back; the renamed one stays as somebody's addition: start anew.
                     await stranger.delete(ref)
                     await edge.see_gone(ref)
                     await edge.apply(owner, manifest)
@@ -187,7 +186,7 @@ def is_hidden(obj: Object) -> bool:
 
 
 def pointers_by_shape(desired: Any, first: Object, now: Object) -> Iterator[tuple[str, str]]:
-    """Pairs of a pointer into `first` and the pointer to the same thing in `now`, whose lists may be reordered."""
+    """Pointers into `first`, each with that to the same thing in `now`, whose lists may be reordered."""
     old, new = pointers(desired, first), pointers(desired, now)
     yield from ((path, other) for (path, _), (other, _) in zip(old, new, strict=True))
 
@@ -395,7 +394,7 @@ async def test_a_stranger_that_took_our_objects_place_unseen_is_not_overwritten(
             {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
-                "metadata": dict(namespace=ref.namespace, name=ref.name),
+                "metadata": {"namespace": ref.namespace, "name": ref.name},
             }
         )
         await edge.see_gone(ref)
@@ -431,33 +430,48 @@ async def test_crds_are_shared_between_meshes(edge: Edge, client: Client, owner:
         assert [result.action for result in outcome.results] == [Action.CONFIGURED]
 
 
-async def test_istios_own_crds_are_covered_and_settle_without_a_request(
+async def test_crds_as_large_as_istios_are_covered_and_settle_without_a_request(
     edge: Edge, client: Client, owner: Owner, crds: tuple[Manifest, ...]
 ) -> None:
-    ours = [
-        {
-            **crd,
-            "metadata": {
-                **crd["metadata"],
-                "labels": crd["metadata"].get("labels", {}) | {MANAGED_BY: "navarch"},
-            },
-        }
-        for crd in crds
-    ]
-    for crd in ours:
-        seen = await client.apply(crd, manager=MANAGER, force=True)
-        assert list(find_uncovered(crd, seen, MANAGER)) == [], crd["metadata"]["name"]
-        await edge.catch_up(seen)
-    marked = [
-        {**crd, "metadata": {**crd["metadata"], "labels": owner.labels(component="crds")}} for crd in ours
-    ]
-    await edge.apply(owner, *marked)
-    outcome = await edge.apply(owner, *marked)
-    assert {result.action for result in outcome.results} == {Action.UNCHANGED}
-    assert edge.requests.sent == []
+    copies = [as_copy(crd, owner) for crd in crds]
+    assert max(len(json.dumps(crd)) for crd in copies) > 100_000
+    async with applied(edge, client, owner, *copies) as live:
+        for copy, seen in zip(copies, live, strict=True):
+            assert list(find_uncovered(copy, seen, MANAGER)) == [], copy["metadata"]["name"]
+            await edge.catch_up(seen)
+        fresh = Applier(client, edge.stores)  # as after a restart: it remembers nothing
+        outcome = await fresh.apply(Plan(owner, waves=(Wave("crds", tuple(copies)),)))
+        assert {result.action for result in outcome.results} == {Action.UNCHANGED}
+        await edge.apply(owner, *copies)
+        assert edge.requests.sent == []
 
 
-# --- failures ---------------------------------------------------------------------------------------------------
+async def test_an_edit_deep_inside_a_crd_is_repaired(
+    edge: Edge, client: Client, stranger: Client, owner: Owner, crds: tuple[Manifest, ...]
+) -> None:
+    crd = as_copy(next(crd for crd in crds if crd["spec"]["names"]["kind"] == "DestinationRule"), owner)
+    schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties"
+    async with applied(edge, client, owner, crd) as (first,):
+        for edit in (
+            {"op": "replace", "path": f"{schema}/host/description", "value": "theirs"},
+            {"op": "replace", "path": f"{schema}/host/type", "value": "integer"},
+            {"op": "remove", "path": f"{schema}/trafficPolicy/properties/loadBalancer"},
+        ):
+            await edge.catch_up(await stranger.patch(ref_of(crd), [edit]))
+            outcome = await edge.apply(owner, crd)
+            assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, True)]
+            assert len(edge.requests.writes) == 1
+            assert normalised(await client.get(ref_of(crd))) == normalised(first)
+
+
+def as_copy(crd: Manifest, owner: Owner) -> Manifest:
+    """The same CRD in a group of its own, so that no mesh of this cluster minds."""
+    names, group = crd["spec"]["names"], f"{crd['spec']['group']}.{owner.namespace}.example"
+    metadata = {"name": f"{names['plural']}.{group}", "labels": owner.labels(component="crds")}
+    return {**crd, "metadata": metadata, "spec": {**crd["spec"], "group": group}}
+
+
+# --- failures
 
 
 async def test_a_failed_wave_stops_later_waves_and_the_prune(
@@ -647,7 +661,7 @@ async def test_an_object_that_is_being_deleted_is_not_written(
         assert [result.action for result in outcome.results] == [Action.CREATED]
 
 
-# --- prune ------------------------------------------------------------------------------------------------------
+# --- prune
 
 
 async def test_prune_removes_ours_and_is_idempotent(edge: Edge, client: Client, owner: Owner) -> None:
@@ -698,7 +712,7 @@ async def test_prune_does_not_repeat_a_deletion_that_a_finalizer_holds_up(
             await stranger.patch(ref, [{"op": "remove", "path": "/metadata/finalizers"}])
 
 
-# --- status and finalizers --------------------------------------------------------------------------------------
+# --- status and finalizers
 
 
 async def test_status_and_finalizer_are_written_beside_the_users_fields(

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lab.cluster import Cluster, build_kubeconfig, service_account_kubeconfig
 from navarch.core.reasons import Reason
 from navarch.core.refs import Ref, ref_of
 from navarch.kube.auth import build_connection_info
@@ -20,19 +18,28 @@ from navarch.kube.credentials import load_credentials
 from navarch.kube.errors import Conflict, Denial, Forbidden, Gone, Invalid, NotFound, Unavailable
 from navarch.kube.events import Recorder
 from navarch.kube.resources import RESOURCES, resource_of
+
+from lab.cluster import Cluster, build_kubeconfig, service_account_kubeconfig
 from tests.polling import eventually
 
 CONFIG_MAP = resource_of("v1", "ConfigMap")
 
 
 def config_map(namespace: str, name: str, **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    }
 
 
 async def test_a_list_in_chunks_is_complete(client: Client, namespace: str) -> None:
     for number in range(7):
         await client.create(config_map(namespace, f"c-{number}"))
-    listing = await client.list(CONFIG_MAP, namespace=namespace, field_selector="metadata.name!=kube-root-ca.crt", limit=3)
+    listing = await client.list(
+        CONFIG_MAP, namespace=namespace, field_selector="metadata.name!=kube-root-ca.crt", limit=3
+    )
     assert [item["metadata"]["name"] for item in listing.items] == [f"c-{number}" for number in range(7)]
     assert {(item["kind"], item["apiVersion"]) for item in listing.items} == {("ConfigMap", "v1")}
     assert int(listing.resource_version) > 0
@@ -96,7 +103,9 @@ async def test_preconditions_of_a_deletion_hold(client: Client, namespace: str) 
 
 async def test_a_dry_run_changes_nothing(client: Client, namespace: str) -> None:
     assert (await client.create(config_map(namespace, "c"), dry_run=True))["metadata"]["uid"]
-    assert (await client.apply(config_map(namespace, "c"), manager="navarch", dry_run=True))["metadata"]["uid"]
+    assert (await client.apply(config_map(namespace, "c"), manager="navarch", dry_run=True))["metadata"][
+        "uid"
+    ]
     with pytest.raises(NotFound):
         await client.get(Ref("v1", "ConfigMap", namespace, "c"))
 
@@ -141,7 +150,9 @@ async def test_an_invalid_secret_is_refused_without_its_content(client: Client, 
     assert "very/secret-key" not in caught.value.message or "data" in caught.value.message
 
 
-async def test_a_missing_permission_names_verb_and_resource(light: Cluster, client: Client, namespace: str) -> None:
+async def test_a_missing_permission_names_verb_and_resource(
+    light: Cluster, client: Client, namespace: str
+) -> None:
     await eventually(lambda: _has_account(client, namespace))
     weak = await load_credentials(service_account_kubeconfig(light, namespace, "default"))
     async with Client(weak) as nobody:
@@ -165,7 +176,9 @@ async def _has_account(client: Client, namespace: str) -> bool:
     return any(item["metadata"]["name"] == "default" for item in accounts.items)
 
 
-async def test_granting_more_than_one_has_is_a_missing_permission(light: Cluster, client: Client, namespace: str) -> None:
+async def test_granting_more_than_one_has_is_a_missing_permission(
+    light: Cluster, client: Client, namespace: str
+) -> None:
     await eventually(lambda: _has_account(client, namespace))
     rbac = "rbac.authorization.k8s.io/v1"
 
@@ -185,7 +198,9 @@ async def test_granting_more_than_one_has_is_a_missing_permission(light: Cluster
             "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
         }
     )
-    async with Client(await load_credentials(service_account_kubeconfig(light, namespace, "default"))) as weak:
+    async with Client(
+        await load_credentials(service_account_kubeconfig(light, namespace, "default"))
+    ) as weak:
 
         async def may_read() -> bool:
             try:
@@ -195,8 +210,8 @@ async def test_granting_more_than_one_has_is_a_missing_permission(light: Cluster
             return True
 
         await eventually(may_read)
+        secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
         with pytest.raises(Forbidden) as caught:
-            secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
             await weak.apply(role("greedy", secrets), manager="navarch")
     assert (caught.value.denial, caught.value.verb) == (Denial.PERMISSION, "escalate")
 
@@ -238,11 +253,13 @@ def test_the_client_builds_no_typed_models() -> None:
         "print(sum(name.startswith('kubernetes.aio.client.models.') for name in sys.modules))"
     )
     environment = {"PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert int(done.stdout) == 0
 
 
-# --- Events ---------------------------------------------------------------------------------------------------
+# --- Events
 
 
 async def events_about(client: Client, namespace: str) -> list[dict[str, Any]]:

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-
 from navarch.core.refs import Ref
 from navarch.engine.result import NotLeading
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound
 from navarch.kube.lease import Elector
+
 from tests.cluster.conftest import Requests
 from tests.polling import eventually
 
@@ -113,10 +113,14 @@ async def test_a_released_lease_is_taken_at_once(client: Client, namespace: str)
             assert time.monotonic() - released < DURATION / 2
 
 
-async def test_a_leader_whose_lease_is_taken_away_is_told_and_may_not_write(client: Client, namespace: str) -> None:
+async def test_a_leader_whose_lease_is_taken_away_is_told_and_may_not_write(
+    client: Client, namespace: str
+) -> None:
     async with replica(client, namespace, "a") as a:
         await eventually(a.elector.leading.is_set)
-        await client.patch(lease(namespace), [{"op": "replace", "path": "/spec/holderIdentity", "value": "thief"}])
+        await client.patch(
+            lease(namespace), [{"op": "replace", "path": "/spec/holderIdentity", "value": "thief"}]
+        )
         await asyncio.wait_for(a.lost.wait(), 5)
         assert a.task.done() or not a.elector.leading.is_set()
         with pytest.raises(NotLeading):
@@ -141,7 +145,11 @@ async def test_the_guard_stops_a_write_before_it_is_sent(client: Client, namespa
         guarded = client.guarded(a.elector.check)
         guarded._observe = requests
         ref = Ref("v1", "ConfigMap", namespace, "guarded")
-        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "guarded", "namespace": namespace}}
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "guarded", "namespace": namespace},
+        }
         await guarded.apply(manifest, manager="navarch")
         a.task.cancel()
         await eventually(lambda: not may_write(a.elector), seconds=2 * DURATION)

@@ -12,6 +12,7 @@ from navarch.kube.client import Client
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Object
+
 from tests.polling import eventually
 
 CONFIG_MAP = resource_of("v1", "ConfigMap")
@@ -51,7 +52,9 @@ class Changes:
         self.seen.append((old and old["metadata"]["name"], new and new["metadata"]["name"]))
 
 
-async def test_what_exists_and_what_comes_changes_and_goes_is_followed(client: Client, namespace: str) -> None:
+async def test_what_exists_and_what_comes_changes_and_goes_is_followed(
+    client: Client, namespace: str
+) -> None:
     await client.create(config_map(namespace, "before", mine="x"))
     changes = Changes()
     reflector = Reflector(client, CONFIG_MAP, namespace=namespace, label_selector="mine", on_change=changes)
@@ -71,11 +74,15 @@ async def test_what_exists_and_what_comes_changes_and_goes_is_followed(client: C
     assert changes.seen == [(None, "before"), (None, "after"), ("after", None), ("before", None)]
 
 
-async def test_what_vanished_during_a_disconnected_watch_leaves_no_ghost(client: Client, namespace: str) -> None:
+async def test_what_vanished_during_a_disconnected_watch_leaves_no_ghost(
+    client: Client, namespace: str
+) -> None:
     for number in range(20):
         await client.create(config_map(namespace, f"c-{number}"))
     changes = Changes()
-    reflector = Reflector(client, CONFIG_MAP, namespace=namespace, field_selector="metadata.name!=kube-root-ca.crt")
+    reflector = Reflector(
+        client, CONFIG_MAP, namespace=namespace, field_selector="metadata.name!=kube-root-ca.crt"
+    )
     reflector.store._on_change = changes
     async with running(reflector):
         assert len(reflector.store.list(namespace)) == 20
@@ -125,7 +132,9 @@ async def test_managed_fields_of_others_are_not_kept(client: Client, namespace: 
     reflector = Reflector(client, CONFIG_MAP, namespace=namespace, label_selector="mine")
     async with running(reflector):
         managers = {
-            held["metadata"]["name"]: [entry["manager"] for entry in held["metadata"].get("managedFields", [])]
+            held["metadata"]["name"]: [
+                entry["manager"] for entry in held["metadata"].get("managedFields", [])
+            ]
             for held in reflector.store.list(namespace)
         }
     assert managers == {"theirs": [], "ours": ["navarch"]}
@@ -162,7 +171,9 @@ async def test_a_kind_that_is_not_served_counts_as_synced_and_empty_and_is_picke
                     "name": "v1",
                     "served": True,
                     "storage": True,
-                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                    "schema": {
+                        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                    },
                 }
             ],
         },
@@ -180,12 +191,16 @@ async def test_a_kind_that_is_not_served_counts_as_synced_and_empty_and_is_picke
 
             await eventually(is_served, seconds=20, every=0.1)
         finally:
-            await client.delete(Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd["metadata"]["name"]))
+            await client.delete(
+                Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd["metadata"]["name"])
+            )
         await eventually(lambda: not reflector.served, seconds=20)
 
 
 async def test_an_unreachable_server_is_waited_for_without_end(client: Client, namespace: str) -> None:
-    reflector = Reflector(client, Resource("v1", "ConfigMap", "configmaps"), label_selector="=not a selector=")
+    reflector = Reflector(
+        client, Resource("v1", "ConfigMap", "configmaps"), label_selector="=not a selector="
+    )
     task = asyncio.create_task(reflector.run())
     await eventually(lambda: reflector._failures > 0)
     assert not task.done()

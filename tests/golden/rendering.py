@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 from navarch.assets import load_assets
-from navarch.core.manifests import build_offline
 from navarch.core.observed import Environment
+from navarch.core.offline import build_offline
 from navarch.core.refs import Manifest
 
 ASSETS = load_assets()

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from navarch.core.labels import Owner
-from navarch.core.manifests import build_offline
 from navarch.core.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
+from navarch.core.offline import build_offline
 from navarch.core.refs import ref_of
 from navarch.core.render import dump_yaml, render_data
 from navarch.core.resolve import merge

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, DELETION, EDIT, Closed, Queue
@@ -236,51 +235,62 @@ STEPS = st.one_of(
 )
 
 
+class Scenario:
+    """A queue driven step by step, with the two promises checked at each step."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.queue = Queue(clock=self.clock)
+        self.out: set[Key] = set()
+        self.owed: set[Key] = set()
+
+    async def take(self, key: Key, number: int) -> bool:
+        getter = asyncio.ensure_future(self.queue.get())
+        await asyncio.sleep(0)
+        if not getter.done():
+            getter.cancel()
+            await asyncio.gather(getter, return_exceptions=True)
+            return False
+        taken = getter.result().key
+        assert taken.lane not in {other.lane for other in self.out}
+        self.out.add(taken)
+        self.owed.discard(taken)
+        return True
+
+    async def add(self, key: Key, number: int) -> None:
+        self.queue.add(key, priority=number)
+        self.owed.add(key)
+
+    async def later(self, key: Key, number: int) -> None:
+        self.queue.add(key, after=number)
+        self.owed.add(key)
+
+    async def done(self, key: Key, number: int) -> None:
+        if key in self.out:
+            self.out.discard(key)
+            self.queue.done(key)
+
+    async def time(self, key: Key, number: int) -> None:
+        self.clock.pass_time(number)
+
+    async def drain(self) -> None:
+        self.clock.pass_time(100)
+        going = True
+        while going:
+            for running in list(self.out):
+                await self.done(running, 0)
+            going = await self.take(Key("", "", ""), 0)
+
+
 @given(st.lists(STEPS, max_size=60))
 def test_whatever_happens_nothing_is_lost_and_lanes_are_exclusive(steps: list[tuple[str, str, int]]) -> None:
-    async def scenario() -> None:
-        clock = Clock()
-        queue = Queue(clock=clock)
-        out: set[Key] = set()
-        owed: set[Key] = set()
-
-        async def take_one() -> bool:
-            getter = asyncio.ensure_future(queue.get())
-            await asyncio.sleep(0)
-            if not getter.done():
-                getter.cancel()
-                await asyncio.gather(getter, return_exceptions=True)
-                return False
-            taken = getter.result().key
-            assert taken.lane not in {other.lane for other in out}
-            out.add(taken)
-            owed.discard(taken)
-            return True
-
+    async def play() -> None:
+        scenario = Scenario()
         for action, name, number in steps:
             lane = "one" if name in "ab" else "two"
-            target = Key("K", lane, name)
-            if action == "add":
-                queue.add(target, priority=number)
-                owed.add(target)
-            elif action == "later":
-                queue.add(target, after=number)
-                owed.add(target)
-            elif action == "take":
-                await take_one()
-            elif action == "done" and target in out:
-                out.discard(target)
-                queue.done(target)
-            elif action == "time":
-                clock.pass_time(number)
-        clock.pass_time(100)
-        for _ in range(20):
-            for running in list(out):
-                out.discard(running)
-                queue.done(running)
-            if not await take_one():
-                break
-        assert not owed
-        assert queue.depth == queue.delayed == 0
+            await getattr(scenario, action)(Key("K", lane, name), number)
+        await scenario.drain()
+        assert not scenario.owed
+        assert scenario.queue.depth == scenario.queue.delayed == 0
 
-    asyncio.run(scenario())
+    asyncio.run(play())

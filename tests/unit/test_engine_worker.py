@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 import structlog
-from structlog.contextvars import get_contextvars, merge_contextvars
-from structlog.testing import LogCapture
-
 from navarch.engine.backoff import Backoff
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 from navarch.engine.queue import DELETION, EDIT, Queue
 from navarch.engine.result import After, Cause, Done, Fault, Result, Retry, Terminal, classify
 from navarch.engine.worker import Workers
+from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.testing import LogCapture
+
 from tests.polling import eventually
 
 A, B = Key("MeshControlPlane", "one", "a"), Key("MeshControlPlane", "two", "b")
@@ -52,7 +52,11 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    reconcile: Callable[[Key], Result | BaseException], *, gate_open: bool = True, count: int = 2, base: float = 0.005
+    reconcile: Callable[[Key], Result | BaseException],
+    *,
+    gate_open: bool = True,
+    count: int = 2,
+    base: float = 0.005,
 ) -> AsyncIterator[Bench]:
     async def run(key: Key) -> Result:
         await asyncio.sleep(0)
@@ -189,9 +193,7 @@ async def test_stopping_waits_for_what_runs_and_starts_nothing_more() -> None:
 
     gate, queue = asyncio.Event(), Queue()
     gate.set()
-    workers = Workers(
-        queue, slow, count=1, gate=gate, backoff=Backoff(random=lambda: 0.5), ids=lambda: "id"
-    )
+    workers = Workers(queue, slow, count=1, gate=gate, backoff=Backoff(random=lambda: 0.5), ids=lambda: "id")
     task = asyncio.create_task(workers.run())
     queue.add(A)
     queue.add(B)
@@ -219,9 +221,7 @@ async def test_stopping_cancels_what_outlasts_its_grace() -> None:
 
     gate, queue = asyncio.Event(), Queue()
     gate.set()
-    workers = Workers(
-        queue, stuck, count=1, gate=gate, backoff=Backoff(random=lambda: 0.5), ids=lambda: "id"
-    )
+    workers = Workers(queue, stuck, count=1, gate=gate, backoff=Backoff(random=lambda: 0.5), ids=lambda: "id")
     task = asyncio.create_task(workers.run())
     queue.add(A)
     await started.wait()

@@ -81,7 +81,7 @@ OPERATOR_USES: tuple[Use, ...] = (
         ("list",),
         "why istiod's pods do not start, in the kubelet's and the scheduler's words",
     ),
-    Use("events.k8s.io", ("events",), ("create", "patch"), "transitions are told as Events on our objects"),
+    Use("events.k8s.io", ("events",), ("create",), "transitions are told as Events on our objects"),
 )
 """In the whole cluster: meshes may be in any namespace."""
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
 
+from navarch.api.install import IMAGE, build_install
 from navarch.settings import Settings
 from navarch.telemetry.logs import configure_logging
 
@@ -33,6 +35,9 @@ def run() -> None:
     from navarch.app import App
 
     settings = Settings()
+    # One tenant's free-form object, nested as deeply as the API server allows (10,000 levels), must not make
+    # reading a whole list fail for everybody.
+    sys.setrecursionlimit(25_000)
     configure_logging(settings.log_level, as_json=settings.log_format == "json")
     asyncio.run(App(settings).run())
 
@@ -67,9 +72,27 @@ def render(
     except (InputError, OSError) as error:
         typer.echo(f"navarch render: {error}", err=True)
         raise typer.Exit(1) from None
+    _print_all(manifests)
+
+
+def _print_all(documents: Iterable[Mapping[str, Any]]) -> None:
     yaml.dump_all(
-        manifests, sys.stdout, Dumper=yaml.CSafeDumper, sort_keys=False, explicit_start=True, width=1000
+        documents, sys.stdout, Dumper=yaml.CSafeDumper, sort_keys=False, explicit_start=True, width=1000
     )
+
+
+@app.command()
+def manifests(
+    image: Annotated[str, typer.Option(help="Image of the operator.")] = IMAGE,
+    namespace: Annotated[str, typer.Option(help="Namespace of the operator.")] = "navarch-system",
+) -> None:
+    """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
+    from navarch.api.export import build_crds
+    from navarch.assets import load_assets
+    from navarch.core.grants import build_grants
+
+    install = build_install(grants=build_grants(load_assets()), image=image, namespace=namespace)
+    _print_all([*build_crds(), *install])
 
 
 @app.command()

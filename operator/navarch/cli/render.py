@@ -1,7 +1,7 @@
 """What a MeshControlPlane becomes, without a cluster.
 
-Owns the making of an observation of an empty cluster. Must never render by another path than the operator's:
-checks and plan are the same. Invariant: the same input prints the same bytes everywhere.
+Owns the reading of files. Must never render by itself: core/offline.py takes the operator's own path.
+Invariant: the same input prints the same bytes everywhere.
 """
 
 from __future__ import annotations
@@ -15,16 +15,10 @@ from pydantic import ValidationError
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
 from navarch.assets import load_assets
-from navarch.core.assets import Assets
-from navarch.core.checks import run_checks
 from navarch.core.findings import Severity
-from navarch.core.labels import NAMESPACE_NAME, Owner
-from navarch.core.manifests import build_mesh_waves, build_revision_waves
-from navarch.core.naming import effective_tag
-from navarch.core.observed import Environment, MeshSummary, Namespace, ObservedMesh
-from navarch.core.planner import build_wanted_revision, find_crd_minor
+from navarch.core.observed import Environment
+from navarch.core.offline import build_offline
 from navarch.core.refs import Manifest
-from navarch.core.resolve import build_revision_input
 from navarch.settings import Settings
 
 
@@ -39,17 +33,19 @@ def render_mesh(
 
     `kubernetes_version` is `major.minor`; `profiles` are ConfigMaps as YAML. Raises InputError.
     """
-    assets = load_assets()
-    observed = _observe_offline(_parse_mesh(text), _parse_profiles(profiles), assets, kubernetes_version)
-    errors = [f for f in run_checks(observed) if f.severity is Severity.ERROR]
-    revision = build_wanted_revision(observed)
-    if errors or revision is None:
-        raise InputError("; ".join(str(f) for f in errors))
-    source = build_revision_input(revision, assets, observed.environment)
-    crd_minor = find_crd_minor(observed) if with_crds else None
-    crds, record, *last = build_mesh_waves(revision, assets, observed.environment, crd_minor=crd_minor)
-    waves = [crds, record, *build_revision_waves(source, assets), *last]
-    return [manifest for wave in waves for manifest in wave.objects]
+    mesh, assets = _parse_mesh(text), load_assets()
+    release = assets.catalog.find(mesh["spec"]["version"])
+    newest = release.minor.kubernetes_newest if release else (1, 0)
+    kubernetes = _parse_kubernetes(kubernetes_version) if kubernetes_version else (newest[0], newest[1])
+    settings = Settings()
+    environment = Environment(kubernetes, settings.namespace, settings.probe_namespace)
+    offline = build_offline(
+        mesh, assets, environment, profiles=_parse_profiles(profiles), with_crds=with_crds
+    )
+    errors = [str(f) for f in offline.findings if f.severity is Severity.ERROR]
+    if errors:
+        raise InputError("; ".join(errors))
+    return list(offline.objects)
 
 
 def _parse_mesh(text: str) -> Mapping[str, Any]:
@@ -82,45 +78,6 @@ def _parse_profiles(texts: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         except (KeyError, TypeError) as error:
             raise InputError(f"a profile is a ConfigMap with key profile.yaml: {error} is missing") from error
     return profiles
-
-
-def _observe_offline(
-    mesh: Mapping[str, Any],
-    profiles: Mapping[str, Mapping[str, Any]],
-    assets: Assets,
-    kubernetes_version: str,
-) -> ObservedMesh:
-    metadata = mesh["metadata"]
-    namespace, name = metadata.get("namespace", "default"), metadata["name"]
-    spec = MeshControlPlaneSpec.model_validate(mesh["spec"])
-    settings = Settings()
-    tag = effective_tag(namespace, name, wanted=spec.tag)
-    release = assets.catalog.find(spec.version)
-    minors = (release.minor.name,) if release else ()
-    kubernetes = release.minor.kubernetes_newest[:2] if release else (1, 32)
-    if kubernetes_version:
-        kubernetes = _parse_kubernetes(kubernetes_version)
-    return ObservedMesh(
-        environment=Environment((kubernetes[0], kubernetes[1]), settings.namespace, settings.probe_namespace),
-        assets=assets,
-        owner=Owner(namespace, name, metadata.get("uid", "")),
-        body={**mesh, "metadata": {"generation": 1, "namespace": namespace, **metadata}},
-        spec=spec,
-        spec_error="",
-        meshes=(MeshSummary("", metadata.get("uid", ""), namespace, name, tag, bool(spec.default_tag)),),
-        namespaces={namespace: Namespace(namespace, {NAMESPACE_NAME: namespace})},
-        profiles=profiles,
-        profile_errors={},
-        owned=(),
-        revisions=(),
-        webhooks=(),
-        crds=(),
-        crd_minors=minors,
-        proxies=(),
-        root="",
-        probe=None,
-        now="",
-    )
 
 
 def _parse_kubernetes(text: str) -> tuple[int, int]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.core.actions import Outcome
+import structlog
+
+from navarch.core.actions import WRITES, Outcome
 from navarch.core.conditions import ConditionType, Transition, find_transitions
 from navarch.core.labels import owner_of
 from navarch.core.reasons import Reason
@@ -20,6 +22,8 @@ from navarch.kube.events import Recorder
 from navarch.kube.parents import apply_status
 from navarch.kube.store import Store
 from navarch.telemetry import metrics
+
+log = structlog.get_logger(__name__)
 
 GOOD_WHEN_FALSE = frozenset({ConditionType.PROGRESSING, ConditionType.DELETING, ConditionType.PAUSED})
 
@@ -35,20 +39,26 @@ class Reporter:
     async def report(self, body: Manifest, *, status: Mapping[str, Any], outcome: Outcome | None) -> None:
         """Tell what was seen of `body`: in its status, in Events, in metrics."""
         metadata, previous = body["metadata"], body.get("status") or {}
+        if outcome is not None:
+            await self._tell_outcome(body, outcome)
         transitions = find_transitions(previous.get("conditions") or (), status["conditions"])
         if previous != status:
             self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
         if body["kind"] == "MeshControlPlane":
             for transition in transitions:
                 await self._tell(body, transition)
-        if outcome is not None:
-            for drift in find_drift(outcome):
-                await self._recorder.record(
-                    body, reason=Reason.DRIFT_REPAIRED, message=f"{drift} was put back"
-                )
-            owner = owner_of(body)
-            metrics.count_outcome(metadata["namespace"], owner.name if owner else metadata["name"], outcome)
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
+
+    async def _tell_outcome(self, body: Manifest, outcome: Outcome) -> None:
+        """Tell first what was written: it would be forgotten if the status could not be."""
+        written = [f"{r.ref} {r.action}" for r in outcome.results if r.action in WRITES]
+        if written:
+            log.info("written", objects=written)
+        for drift in find_drift(outcome):
+            await self._recorder.record(body, reason=Reason.DRIFT_REPAIRED, message=f"{drift} was put back")
+        owner = owner_of(body)
+        name = owner.name if owner else body["metadata"]["name"]
+        metrics.count_outcome(body["metadata"]["namespace"], name, outcome)
 
     async def _tell(self, body: Manifest, transition: Transition) -> None:
         good = (transition.after == "True") is (transition.type not in GOOD_WHEN_FALSE)

@@ -62,12 +62,16 @@ class Action(StrEnum):
     PRUNED = "pruned"
 
 
+WRITES = frozenset({Action.CREATED, Action.CONFIGURED, Action.PRUNED})
+"""What of it changed something in the cluster."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectOutcome:
     """The fate of one object. `reason` is a condition reason and `message` a sentence; both empty on success.
 
-    `drift` marks a CONFIGURED object whose desired content had not changed: somebody else's edit was
-    repaired.
+    `drift` marks a CONFIGURED or CREATED object whose desired content had not changed: somebody else's edit
+    or removal was repaired.
     """
 
     ref: Ref
@@ -93,4 +97,4 @@ class Outcome:
     @property
     def writes(self) -> int:
         """How many objects were written or removed."""
-        return sum(r.action in (Action.CREATED, Action.CONFIGURED, Action.PRUNED) for r in self.results)
+        return sum(r.action in WRITES for r in self.results)

@@ -41,7 +41,7 @@ def determine_trust(observed: ObservedMesh) -> Verdict:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
     for webhook in webhooks:
         if any(entry.ca_bundle != observed.root for entry in webhook.entries):
-            message = f"{webhook.ref} trusts another root than ConfigMap istio-ca-root-cert holds; istiod repairs it"
+            message = f"{webhook.ref} trusts another root than istio-ca-root-cert holds; istiod repairs it"
             return Verdict("False", Reason.CA_BUNDLE_MISMATCH, message)
     return Verdict("True", Reason.AS_EXPECTED)
 

@@ -28,7 +28,6 @@ PROXY = f"{GROUP}/proxy"
 """Annotation on every injected pod: `<version>-<hash of what needs a restart>`; what the census reads."""
 MESH_COMPONENTS = frozenset({"crds", "revision", "tags", "policies"})
 """Components that belong to the mesh as a whole; all others belong to one revision."""
-ISTIO_MINOR = f"{GROUP}/istio-minor"
 """Label on Istio's CRDs that Navarch made: the minor they are of. CRDs serve all meshes and carry no mesh's
 labels."""
 RESTART = f"{GROUP}/restart"
@@ -72,7 +71,7 @@ class Owner:
 
 def crd_labels(minor: str) -> dict[str, str]:
     """The labels of an Istio CRD, which belongs to the cluster and to no mesh."""
-    return {MANAGED_BY: "navarch", COMPONENT: "crds", ISTIO_MINOR: minor}
+    return {MANAGED_BY: "navarch", COMPONENT: "crds", CRD_MINOR: minor}
 
 
 def owner_of(manifest: Manifest) -> Owner | None:

@@ -74,9 +74,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     )
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     ready, waiting = _split_mesh_waves(observed, waves)
-    prune = [
-        ref_of(o) for o in (*observed.owned, *observed.revisions) if _is_surplus(o, kept, ref_of(wanted).name)
-    ]
+    prune = _find_surplus(observed, wanted, kept)
     requeue = SAFETY_REQUEUE if waiting else None
     return MeshDecision(
         wanted, Plan(observed.owner, ready, tuple(order_for_removal(prune)), waiting, requeue)
@@ -131,10 +129,20 @@ def _restate_revision(observed: ObservedMesh) -> Manifest | None:
     return None
 
 
-def _is_surplus(manifest: Manifest, kept: set[Ref], revision: str) -> bool:
-    if component_of(manifest) in MESH_COMPONENTS:
-        return ref_of(manifest) not in kept
-    return revision_of(manifest) != revision
+def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> list[Ref]:
+    """What carries the mesh's labels and is not wanted any more."""
+    revision = ref_of(wanted).name
+    surplus = [
+        ref_of(o)
+        for o in (*observed.owned, *observed.revisions)
+        if ref_of(o) not in kept and (component_of(o) in MESH_COMPONENTS or revision_of(o) != revision)
+    ]
+    if not surplus:
+        return []
+    # An object of the revision may be among them because somebody took one of its labels off: that is drift.
+    source = build_revision_input(wanted, observed.assets, observed.environment)
+    waves = build_revision_waves(source, observed.assets)
+    return [ref for ref in surplus if ref not in {ref_of(o) for wave in waves for o in wave.objects}]
 
 
 def find_crd_minor(observed: ObservedMesh) -> str | None:

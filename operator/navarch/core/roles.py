@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from navarch.core.catalog import Features
 from navarch.core.refs import Manifest
@@ -111,12 +111,3 @@ def istiod_namespace_rules() -> list[Rule]:
         _rule("", ["configmaps"], ("delete",)),
         _rule("coordination.k8s.io", ["leases"], ("create", "get", "patch", "update")),
     ]
-
-
-def all_rules(features: Iterable[Features], crds: Iterable[Iterable[Manifest]]) -> list[Any]:
-    """Every rule that any rendered role can hold, over all minors, without repetition."""
-    rules: list[Rule] = [*gateway_controller_rules(), *istiod_namespace_rules()]
-    for feature, definitions in zip(features, crds, strict=True):
-        rules += istiod_cluster_rules(feature, definitions)
-    unique = {str(rule): rule for rule in rules}
-    return list(unique.values())

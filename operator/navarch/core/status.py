@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from navarch.core.actions import Action, Outcome, Plan
+from navarch.core.actions import Outcome, Plan
 from navarch.core.conditions import (
     ConditionType,
     Verdict,
@@ -170,10 +170,20 @@ def determine_accepted(findings: Sequence[Finding]) -> Verdict:
     return Verdict("True", Reason.AS_EXPECTED)
 
 
+def _wanted_crds(observed: ObservedMesh) -> set[str]:
+    """Names of the CRDs of the newest minor that any mesh asks for."""
+    known = [minor for minor in observed.crd_minors if minor in observed.assets.crds]
+    newest = max(known, key=lambda minor: [int(part) for part in minor.split(".")], default="")
+    return {crd["metadata"]["name"] for crd in observed.assets.crds.get(newest, ())}
+
+
 def determine_dependencies(observed: ObservedMesh) -> Verdict:
     """Whether Istio's CRDs are there, established, and have what the wanted version needs."""
     foreign = [crd for crd in observed.crds if crd.owner is CRDOwner.FOREIGN]
     lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]
+    if foreign:
+        missing = _wanted_crds(observed) - {crd.name for crd in observed.crds}
+        lacking += [f"CustomResourceDefinition {name} does not exist" for name in sorted(missing)]
     if lacking:
         remedy = "upgrade them with whatever installed them, or label them as Navarch's to hand them over"
         return Verdict("False", Reason.CRDS_OUTDATED, f"{_join(lacking)}; {remedy}")
@@ -212,15 +222,12 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
     existing = next((r for r in observed.revisions if ref_of(r) == ref_of(decision.revision)), None)
     if existing is None or not is_applied(existing, decision.revision):
         return Verdict("True", Reason.PROGRESSING, f"{ref_of(decision.revision)} is being applied")
-    if decision.plan.waiting:
-        rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
-        if rolling.reason is Reason.ROLLOUT_STUCK:
-            return rolling
-        return Verdict("True", Reason.PROGRESSING, _join(w.message for w in decision.plan.waiting))
     rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
-    if rolling.status == "Unknown":
-        return Verdict("True", Reason.PROGRESSING, rolling.message)
-    return rolling
+    if rolling.reason is Reason.ROLLOUT_STUCK:
+        return rolling
+    if decision.plan.waiting:
+        return Verdict("True", Reason.PROGRESSING, _join(w.message for w in decision.plan.waiting))
+    return rolling if rolling.status != "Unknown" else Verdict("True", Reason.PROGRESSING, rolling.message)
 
 
 def determine_up_to_date(observed: ObservedMesh, progressing: Verdict, *, outdated: int) -> Verdict:
@@ -345,4 +352,4 @@ def _summarise_revision_of_mesh(observed: ObservedMesh, manifest: Manifest) -> d
 
 def find_drift(outcome: Outcome) -> list[str]:
     """Objects that somebody else changed and that were put back, as texts for an Event."""
-    return [str(r.ref) for r in outcome.results if r.drift and r.action is Action.CONFIGURED]
+    return [str(r.ref) for r in outcome.results if r.drift]

@@ -93,18 +93,6 @@ def without_paths(tree: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, 
     return copy
 
 
-def find_paths(tree: Mapping[str, Any], paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the dotted paths that the tree has something at."""
-    return tuple(path for path in paths if _has(tree, path))
-
-
-def _has(tree: Any, path: str) -> bool:
-    head, _, rest = path.partition(".")
-    if not isinstance(tree, Mapping) or head not in tree:
-        return False
-    return _has(tree[head], rest) if rest else True
-
-
 def environment_of(config: RevisionConfig) -> dict[str, str]:
     """The user's environment variables of istiod that are not Navarch's own."""
     variables = (config.control_plane and config.control_plane.environment) or ()

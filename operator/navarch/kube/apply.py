@@ -55,6 +55,7 @@ class Applier:
         self._client = client
         self._stores = stores
         self._settled: dict[str, tuple[str, str]] = {}
+        self._stood: dict[Ref, str] = {}
         self._hashes: dict[int, tuple[Manifest, str]] = {}
 
     async def apply(self, plan: Plan) -> Outcome:
@@ -106,13 +107,14 @@ class Applier:
 
     async def _create(self, manifest: Manifest, desired: str) -> _Fate:
         ref = ref_of(manifest)
+        drift = self._stood.get(ref) == desired  # it was there as desired: somebody removed it
         try:
             await self._write(manifest, desired, current=None)
         except Conflict as conflict:
             if conflict.fields:  # somebody created it between our look and our write
                 return _foreign(ref, "; ".join(conflict.fields))
             raise
-        return _Fate(ObjectOutcome(ref, Action.CREATED))
+        return _Fate(ObjectOutcome(ref, Action.CREATED, drift=drift))
 
     async def _configure(self, current: Object, manifest: Manifest, desired: str) -> _Fate:
         ref = ref_of(manifest)
@@ -137,7 +139,7 @@ class Applier:
             metadata["uid"] = current["metadata"]["uid"]
         body = {**manifest, "metadata": metadata}
         written = await self._client.apply(body, manager=MANAGER, force=current is not None)
-        self._remember(written, desired)
+        self._remember(ref_of(manifest), written, desired)
         store = self._store(ref_of(manifest))
         if store is not None:
             store.observe(written)
@@ -151,12 +153,14 @@ class Applier:
             return True
         if not is_covered(manifest, current, MANAGER):
             return False
-        self._remember(current, desired)
+        self._remember(ref_of(manifest), current, desired)
         return True
 
-    def _remember(self, current: Object, desired: str) -> None:
+    def _remember(self, ref: Ref, current: Object, desired: str) -> None:
         if len(self._settled) >= _REMEMBERED:
             self._settled.clear()
+            self._stood.clear()
+        self._stood[ref] = desired
         self._settled[current["metadata"]["uid"]] = (current["metadata"]["resourceVersion"], desired)
 
     def _hash(self, manifest: Manifest) -> str:
@@ -195,6 +199,7 @@ class Applier:
         if not owner.owns(current):
             return [_foreign(ref, _describe_owner(current))]
         uid = current["metadata"]["uid"]
+        self._stood.pop(ref, None)
         try:
             left = await self._client.delete(ref, uid=uid)
         except NotFound:

@@ -59,6 +59,23 @@ workqueue_queue_duration_seconds = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+workqueue_work_duration_seconds = Histogram(
+    "navarch_workqueue_work_duration_seconds",
+    "Time a key kept a worker.",
+    ["controller"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+workqueue_unfinished_work_seconds = Gauge(
+    "navarch_workqueue_unfinished_work_seconds",
+    "Seconds that running reconciles have taken so far, in sum.",
+    registry=REGISTRY,
+)
+workqueue_longest_running_processor_seconds = Gauge(
+    "navarch_workqueue_longest_running_processor_seconds",
+    "Seconds that the oldest running reconcile has taken.",
+    registry=REGISTRY,
+)
 rest_client_requests_total = Counter(
     "navarch_rest_client_requests_total",
     "Requests to the API server by method, resource and HTTP status.",

@@ -5,6 +5,8 @@ Invariant: every method is a handful of counter updates.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from navarch.telemetry import metrics
@@ -16,7 +18,19 @@ class _Key(Protocol):
 
 
 class MetricsObserver:
-    """Implements the engine's Observer without importing it: the two meet in app.py."""
+    """Implements the engine's Observer without importing it: the two meet in app.py. One a process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started: dict[_Key, float] = {}
+        metrics.workqueue_unfinished_work_seconds.set_function(lambda: sum(self._find_running()))
+        metrics.workqueue_longest_running_processor_seconds.set_function(
+            lambda: max(self._find_running(), default=0.0)
+        )
+
+    def _find_running(self) -> list[float]:
+        now = self._clock()
+        return [now - started for started in self._started.values()]
 
     def key_added(self, key: _Key) -> None:
         """A key was accepted by the queue."""
@@ -30,10 +44,13 @@ class MetricsObserver:
         """A worker took a key that had been ready for `waited` seconds."""
         metrics.workqueue_queue_duration_seconds.labels(key.kind).observe(waited)
         metrics.active_workers.labels(key.kind).inc()
+        self._started[key] = self._clock()
 
     def reconcile_finished(self, key: _Key, *, result: str, seconds: float) -> None:
         """A worker is done after so many seconds."""
         metrics.active_workers.labels(key.kind).dec()
+        self._started.pop(key, None)
+        metrics.workqueue_work_duration_seconds.labels(key.kind).observe(seconds)
         metrics.reconcile_total.labels(key.kind, result).inc()
         metrics.reconcile_time_seconds.labels(key.kind).observe(seconds)
         if result == "error":

@@ -73,10 +73,6 @@ class Catalog:
                 return Release(version, minor)
         return None
 
-    def find_minor(self, name: str) -> Minor | None:
-        """The minor called `1.31`."""
-        return next((minor for minor in self.minors if minor.name == name), None)
-
     @property
     def versions(self) -> tuple[str, ...]:
         """Every exact version, ascending."""

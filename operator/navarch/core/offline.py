@@ -1,0 +1,87 @@
+"""What a MeshControlPlane becomes on an empty cluster, without one.
+
+Owns the observation of a cluster that is not there. Must never render by another path than the operator's: checks,
+resolution and waves are the same. Invariant: equal manifests give equal objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.core.assets import Assets
+from navarch.core.checks import run_checks
+from navarch.core.findings import Finding
+from navarch.core.labels import NAMESPACE_NAME, Owner
+from navarch.core.manifests import build_mesh_waves, build_revision_waves
+from navarch.core.naming import effective_tag
+from navarch.core.observed import Environment, MeshSummary, Namespace, ObservedMesh
+from navarch.core.planner import build_wanted_revision, find_crd_minor, is_accepted
+from navarch.core.refs import Manifest
+from navarch.core.resolve import build_revision_input
+
+Profiles = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """`objects` in the order of applying, none when a finding is an error; `findings` about the spec."""
+
+    objects: tuple[Manifest, ...]
+    findings: tuple[Finding, ...]
+
+
+def observe_offline(
+    mesh: Manifest, assets: Assets, environment: Environment, *, profiles: Profiles
+) -> ObservedMesh:
+    """A cluster with nothing in it but this mesh. Raises pydantic's ValidationError for a manifest that the
+    API server would refuse."""
+    spec = MeshControlPlaneSpec.model_validate(mesh["spec"])
+    metadata = {"generation": 1, "namespace": "default", **mesh["metadata"]}
+    owner = Owner(metadata["namespace"], metadata["name"], metadata.get("uid", ""))
+    tag = effective_tag(owner.namespace, owner.name, wanted=spec.tag)
+    release = assets.catalog.find(spec.version)
+    return ObservedMesh(
+        environment=environment,
+        assets=assets,
+        owner=owner,
+        body={**mesh, "metadata": metadata},
+        spec=spec,
+        spec_error="",
+        meshes=(MeshSummary("", owner.uid, owner.namespace, owner.name, tag, bool(spec.default_tag)),),
+        namespaces={owner.namespace: Namespace(owner.namespace, {NAMESPACE_NAME: owner.namespace})},
+        profiles=profiles,
+        profile_errors={},
+        owned=(),
+        revisions=(),
+        webhooks=(),
+        crds=(),
+        crd_minors=(release.minor.name,) if release else (),
+        proxies=(),
+        root="",
+        probe=None,
+        now="",
+    )
+
+
+def build_offline(
+    mesh: Manifest,
+    assets: Assets,
+    environment: Environment,
+    *,
+    profiles: Profiles | None = None,
+    with_crds: bool = True,
+) -> Offline:
+    """Everything that a mesh becomes; `profiles` are users' own, by name."""
+    observed = observe_offline(mesh, assets, environment, profiles=profiles or {})
+    findings = run_checks(observed)
+    revision = build_wanted_revision(observed) if is_accepted(findings) else None
+    if revision is None:
+        return Offline((), findings)
+    source = build_revision_input(revision, assets, environment)
+    minor = find_crd_minor(observed) if with_crds else None
+    crds, record, *last = build_mesh_waves(revision, assets, environment, crd_minor=minor)
+    waves = (crds, record, *build_revision_waves(source, assets), *last)
+    return Offline(tuple(manifest for wave in waves for manifest in wave.objects), findings)

@@ -1,0 +1,151 @@
+"""What a store holds after listings, events and writes of ours, in any order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from navarch.core.refs import Ref
+from navarch.kube.resources import resource_of
+from navarch.kube.store import Object, Store
+
+CONFIG_MAP = resource_of("v1", "ConfigMap")
+
+
+def obj(name: str, version: int, uid: str = "", **more: Any) -> Object:
+    metadata = {
+        "namespace": "ns",
+        "name": name,
+        "uid": uid or f"uid-{name}",
+        "resourceVersion": str(version),
+        **more,
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+def ref(name: str) -> Ref:
+    return Ref("v1", "ConfigMap", "ns", name)
+
+
+def versions(store: Store) -> dict[str, int]:
+    return {held["metadata"]["name"]: int(held["metadata"]["resourceVersion"]) for held in store.list()}
+
+
+def test_a_listing_replaces_everything() -> None:
+    store = Store(CONFIG_MAP)
+    for name in "abc":
+        store.change(obj(name, 1))
+    store.begin()
+    store.replace([obj("b", 1), obj("d", 4)], "5")
+    assert versions(store) == {"b": 1, "d": 4}
+
+
+def test_what_we_write_is_seen_at_once_and_older_events_do_not_undo_it() -> None:
+    store = Store(CONFIG_MAP)
+    store.change(obj("a", 1))
+    store.observe(obj("a", 5))
+    store.change(obj("a", 3))
+    store.remove(obj("a", 4))
+    assert versions(store) == {"a": 5}
+    store.remove(obj("a", 6))
+    assert versions(store) == {}
+
+
+def test_what_we_wrote_while_a_listing_was_on_its_way_stays() -> None:
+    store = Store(CONFIG_MAP)
+    store.begin()
+    store.observe(obj("new", 12))
+    store.observe(obj("newer", 11))
+    store.replace([obj("newer", 7)], "10")
+    assert versions(store) == {"new": 12, "newer": 11}
+
+
+def test_what_was_written_before_the_listing_and_is_not_in_it_is_gone() -> None:
+    store = Store(CONFIG_MAP)
+    store.observe(obj("a", 12))
+    store.begin()
+    store.replace([], "20")
+    assert versions(store) == {}
+
+
+def test_a_listing_after_a_restored_backup_goes_back_in_time() -> None:
+    store = Store(CONFIG_MAP)
+    store.change(obj("a", 1000))
+    store.change(obj("b", 1001))
+    store.begin()
+    store.replace([obj("a", 7)], "50")
+    assert versions(store) == {"a": 7}
+
+
+def test_what_we_deleted_does_not_come_back_by_a_late_event() -> None:
+    store = Store(CONFIG_MAP)
+    store.change(obj("a", 1, uid="old"))
+    store.discard(ref("a"), "old")
+    store.change(obj("a", 2, uid="old"))
+    assert versions(store) == {}
+    store.change(obj("a", 4, uid="new"))
+    store.remove(obj("a", 3, uid="old"))
+    assert versions(store) == {"a": 4}
+
+
+def test_discarding_means_the_object_that_was_deleted_and_no_other() -> None:
+    store = Store(CONFIG_MAP)
+    store.change(obj("a", 1, uid="new"))
+    store.discard(ref("a"), "old")
+    assert versions(store) == {"a": 1}
+
+
+def test_changes_are_told_with_old_and_new_and_not_twice() -> None:
+    told: list[tuple[str | None, str | None]] = []
+
+    def on_change(old: Object | None, new: Object | None) -> None:
+        told.append(tuple(o and o["metadata"]["resourceVersion"] for o in (old, new)))  # type: ignore[arg-type]
+
+    store = Store(CONFIG_MAP, on_change=on_change)
+    store.observe(obj("a", 1))
+    store.change(obj("a", 1))
+    store.change(obj("a", 2))
+    store.begin()
+    store.replace([obj("a", 2)], "3")
+    store.remove(obj("a", 4))
+    store.remove(obj("a", 4))
+    assert told == [(None, "1"), ("1", "2"), ("2", None)]
+
+
+def test_objects_are_found_by_namespace() -> None:
+    store = Store(CONFIG_MAP)
+    store.change(obj("a", 1))
+    other = obj("a", 2)
+    other["metadata"]["namespace"] = "other"
+    store.change(other)
+    assert [held["metadata"]["namespace"] for held in store.list("other")] == ["other"]
+    assert len(store) == 2
+    assert store.list("empty") == ()
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["write", "delete"]), st.sampled_from("abc")), max_size=20)
+
+
+@given(STEPS, st.data())
+def test_whatever_order_events_come_in_the_newest_version_wins(
+    steps: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    truth: dict[str, int] = {}
+    events: list[tuple[str, Object]] = []
+    for version, (what, name) in enumerate(steps, start=1):
+        if what == "write":
+            truth[name] = version
+            events.append(("observe" if version % 2 else "change", obj(name, version)))
+        elif truth.pop(name, None):
+            events.append(("remove", obj(name, version)))
+    store = Store(CONFIG_MAP)
+    # Each event arrives once in order; some of the past arrive again, as after a broken watch.
+    for position, (kind, event) in enumerate(events):
+        getattr(store, kind)(event)
+        past = data.draw(st.integers(0, position))
+        for earlier_kind, earlier in events[past:position]:
+            name = earlier["metadata"]["name"]
+            if earlier_kind != "remove" and name in versions(store):
+                store.change(earlier)
+    assert versions(store) == truth

@@ -1,0 +1,50 @@
+"""The order in which kinds come and go."""
+
+from __future__ import annotations
+
+import random
+
+from navarch.core.ordering import APPLY_ORDER, WEBHOOK_KINDS, order_for_apply, order_for_removal
+from navarch.core.refs import Ref
+
+
+def ref(kind: str, name: str = "x") -> Ref:
+    return Ref("v1", kind, "ns", name)
+
+
+def test_what_others_need_comes_first() -> None:
+    kinds = list(APPLY_ORDER)
+    chain = ["CustomResourceDefinition", "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"]
+    chain += ["Secret", "ConfigMap", "Service", "Deployment", "MutatingWebhookConfiguration"]
+    assert [kinds.index(kind) for kind in chain] == sorted(kinds.index(kind) for kind in chain)
+
+
+def test_webhooks_go_before_everything_and_the_rest_in_reverse() -> None:
+    removed = [r.kind for r in order_for_removal(ref(kind) for kind in APPLY_ORDER)]
+    assert set(removed[:2]) == set(WEBHOOK_KINDS)
+    assert removed[2:] == [kind for kind in reversed(APPLY_ORDER) if kind not in WEBHOOK_KINDS]
+
+
+def test_the_order_does_not_depend_on_the_input() -> None:
+    refs = [ref(kind, name) for kind in (*APPLY_ORDER, "Unknown") for name in ("b", "a")]
+    manifests = [
+        {"apiVersion": r.api_version, "kind": r.kind, "metadata": {"namespace": "ns", "name": r.name}}
+        for r in refs
+    ]
+    expected, expected_refs = order_for_apply(manifests), order_for_removal(refs)
+    shuffled = random.Random(1)
+    for _ in range(5):
+        shuffled.shuffle(refs)
+        shuffled.shuffle(manifests)
+        assert order_for_apply(manifests) == expected
+        assert order_for_removal(refs) == expected_refs
+
+
+def test_an_unknown_kind_comes_after_the_workloads_and_before_the_webhooks() -> None:
+    kinds = ("Unknown", "Deployment", "MutatingWebhookConfiguration")
+    manifests = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}} for kind in kinds]
+    assert [m["kind"] for m in order_for_apply(manifests)] == [
+        "Deployment",
+        "Unknown",
+        "MutatingWebhookConfiguration",
+    ]
