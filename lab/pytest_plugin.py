@@ -34,6 +34,21 @@ def light() -> Iterator[Cluster]:
         light_cluster.down(name)
 
 
+@pytest.fixture(scope="session")
+def node() -> Iterator[Cluster]:
+    """A node cluster of this test session's own; an existing cluster has none of the lab's images."""
+    if clusters.is_current():
+        pytest.skip("CLUSTER=current: these tests need the images of a node lab")
+    from lab.node import cluster as node_cluster
+
+    sweep()
+    name = f"test-node-{os.getpid()}"
+    try:
+        yield node_cluster.up(name)
+    finally:
+        node_cluster.down(name)
+
+
 def sweep() -> None:
     """Ends the labs of test sessions whose process is gone."""
     for name in slots.names():

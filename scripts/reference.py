@@ -218,8 +218,8 @@ def build_settings_page() -> str:
     ]
     return (
         "# Settings of the operator\n\n"
-        "Environment variables of the operator's container, with their defaults. They say how the process runs,\n"
-        "never how a mesh looks.\n\n" + build_table(["variable", "default", "meaning"], rows)
+        "Environment variables of the operator's container, with their defaults. They say how the process\n"
+        "runs, never how a mesh looks.\n\n" + build_table(["variable", "default", "meaning"], rows)
     )
 
 

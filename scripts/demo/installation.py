@@ -75,8 +75,12 @@ def _start_pod(cluster: Cluster, deployment: Document) -> None:
     from lab.images.operator import OPERATOR, ensure_operator_archive
     from lab.node.cluster import load_image
 
-    load_image(cluster, ensure_operator_archive(ROOT))
-    for container in deployment["spec"]["template"]["spec"]["containers"]:
+    archive = ensure_operator_archive(ROOT)
+    load_image(cluster, archive)
+    template = deployment["spec"]["template"]
+    # The archive is named after its content: another operator under the same name makes new pods.
+    template["metadata"].setdefault("annotations", {})["lab.local/image"] = archive.stem
+    for container in template["spec"]["containers"]:
         container |= {"image": OPERATOR, "imagePullPolicy": "IfNotPresent"}
     apply_documents(cluster, [deployment])
     name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]

@@ -1,11 +1,11 @@
-"""What the tests against a real API server share: a client, a stranger, namespaces, and the operator's edge."""
+"""What the tests against a real API server share: clients, namespaces, and the operator's edge."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-
-from lab.cluster import Cluster, service_account_kubeconfig
 from navarch.core.actions import Outcome, Plan, Wave
 from navarch.core.labels import COMPONENT, MANAGED_BY, Owner
 from navarch.core.refs import Manifest, Ref
@@ -25,6 +23,8 @@ from navarch.kube.errors import NotFound
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
 from navarch.kube.store import MANAGER, Object, Store, version_of
+
+from lab.cluster import Cluster, service_account_kubeconfig
 from tests.polling import eventually
 from tests.support.api import Api
 from tests.support.audit import Audit
@@ -73,7 +73,7 @@ class Requests:
 
 @dataclass
 class Edge:
-    """The operator's view of the cluster: reflectors of what it owns, and an applier that counts its requests."""
+    """The operator's view of the cluster: reflectors of what it owns, and an applier that is counted."""
 
     applier: Applier
     stores: dict[tuple[str, str], Store]
@@ -175,10 +175,8 @@ async def a_namespace(client: Client, labels: dict[str, str] | None = None) -> A
     try:
         yield name
     finally:
-        try:
+        with suppress(NotFound):
             await client.delete(Ref("v1", "Namespace", "", name))
-        except NotFound:
-            pass
 
 
 @pytest.fixture
@@ -195,9 +193,9 @@ def owner(namespace: str) -> Owner:
 
 
 @pytest.fixture
-def unique(namespace: str) -> Iterator[Callable[[str], str]]:
+def unique(namespace: str) -> Callable[[str], str]:
     """Names for cluster-scoped objects that no other test has."""
-    yield lambda name: f"{name}-{namespace}"
+    return lambda name: f"{name}-{namespace}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -213,9 +211,8 @@ def api(light: Cluster) -> Api:
     return Api(light.kubeconfig)
 
 
-@pytest.fixture(scope="session")
-async def installed(light: Cluster, api: Api) -> Cluster:
-    """The install manifests, but for the Deployment: here the operator runs as a process of the tests."""
+async def install(api: Api) -> None:
+    """Apply the install manifests, but for the Deployment: here the operator runs as a process of the tests."""
     for file in sorted((ROOT / "crds").glob("*.yaml")):
         api.apply_all(file.read_text())
     for manifest in yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text()):
@@ -234,6 +231,12 @@ async def installed(light: Cluster, api: Api) -> Cluster:
         )
 
     await eventually(established, what="Navarch's CRDs are established")
+
+
+@pytest.fixture(scope="session")
+async def installed(light: Cluster, api: Api) -> Cluster:
+    """The cluster with Navarch's manifests in it."""
+    await install(api)
     return light
 
 

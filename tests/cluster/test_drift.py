@@ -5,6 +5,7 @@ Everything happens to one mesh that has every kind of object there is. The audit
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -86,16 +87,13 @@ async def drifting(api: Api, operator: Operator, installed: Cluster) -> AsyncIte
     """The mesh that has everything, settled."""
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
     api.create(build_mesh(NS, **SPEC))
-    yield await wait_for(api, NS)
+    mesh = await wait_for(api, NS)
+    await wait_for_rest(operator)
+    yield mesh
     remove_namespace(api, NS)
     await eventually(
         lambda: api.get("namespace", "", NS) is None, seconds=60, every=0.2, what="the mesh is gone"
     )
-
-
-@pytest.fixture
-async def calm(drifting: Object, operator: Operator) -> None:
-    await wait_for_rest(operator)
 
 
 def strip(manifest: Object | None) -> Object | None:
@@ -118,8 +116,6 @@ def change(api: Api, installed: Cluster, case: Case, patch: Any) -> None:
     if case.kind != "revision":
         api.patch(case.kind, case.namespace, case.name, patch)
         return
-    import json
-
     installed.run(
         "patch", "meshrevision", case.name, "-n", NS, f"--as={USER}", "--type=merge", "-p", json.dumps(patch)
     )
@@ -163,8 +159,7 @@ def test_the_cases_are_all_that_a_mesh_has(api: Api, drifting: Object) -> None:
     there = {
         (o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]) for o in list_owned(api, NS)
     }
-    tried = {(api.get(c.kind, c.namespace, c.name) or {}).get("kind", f"no {c}"): c for c in CASES}
-    assert {(kind_of(api, c), c.namespace, c.name) for c in CASES} == there, tried
+    assert {(kind_of(api, c), c.namespace, c.name) for c in CASES} == there
 
 
 def kind_of(api: Api, case: Case) -> str:
@@ -174,7 +169,7 @@ def kind_of(api: Api, case: Case) -> str:
 
 @pytest.mark.parametrize("case", [*CASES, CRD], ids=str)
 async def test_an_edited_object_is_put_back_by_one_write(
-    api: Api, audit: Audit, operator: Operator, installed: Cluster, calm: None, case: Case
+    api: Api, audit: Audit, operator: Operator, installed: Cluster, drifting: Object, case: Case
 ) -> None:
     before = api.get(case.kind, case.namespace, case.name)
     assert before is not None
@@ -187,7 +182,7 @@ async def test_an_edited_object_is_put_back_by_one_write(
 
 @pytest.mark.parametrize("case", [*CASES, CRD], ids=str)
 async def test_a_deleted_object_is_put_back_by_one_write(
-    api: Api, audit: Audit, operator: Operator, installed: Cluster, calm: None, case: Case
+    api: Api, audit: Audit, operator: Operator, installed: Cluster, drifting: Object, case: Case
 ) -> None:
     before = api.get(case.kind, case.namespace, case.name)
     assert before is not None
@@ -200,7 +195,7 @@ async def test_a_deleted_object_is_put_back_by_one_write(
 
 @pytest.mark.parametrize("case", ONE_OF_EACH, ids=str)
 async def test_an_object_whose_labels_were_taken_off_gets_them_back(
-    api: Api, audit: Audit, operator: Operator, installed: Cluster, calm: None, case: Case
+    api: Api, audit: Audit, operator: Operator, installed: Cluster, drifting: Object, case: Case
 ) -> None:
     before = api.get(case.kind, case.namespace, case.name)
     assert before is not None
@@ -218,7 +213,13 @@ async def test_an_object_whose_labels_were_taken_off_gets_them_back(
 @pytest.mark.parametrize("label", ["revision", "component", "mesh-name", "mesh-uid"])
 @pytest.mark.parametrize("value", [None, "tags"])
 async def test_one_changed_label_does_not_make_an_object_surplus(
-    api: Api, audit: Audit, operator: Operator, installed: Cluster, calm: None, label: str, value: str | None
+    api: Api,
+    audit: Audit,
+    operator: Operator,
+    installed: Cluster,
+    drifting: Object,
+    label: str,
+    value: str | None,
 ) -> None:
     case = next(case for case in CASES if case.kind == "deployment")
     before = api.get(case.kind, case.namespace, case.name)
@@ -245,13 +246,14 @@ ADDITIONS: dict[str, Object] = {
 
 
 async def test_what_somebody_else_added_stays_theirs(
-    api: Api, audit: Audit, operator: Operator, installed: Cluster, calm: None
+    api: Api, audit: Audit, operator: Operator, installed: Cluster, drifting: Object
 ) -> None:
     mark = audit.mark()
     for case in CASES:
         metadata = {"labels": {"theirs": "1"}, "annotations": {"theirs": "1"}}
-        kind = api.get(case.kind, case.namespace, case.name) or {}
-        manifest = {"apiVersion": kind["apiVersion"], "kind": kind["kind"]}
+        there = api.get(case.kind, case.namespace, case.name)
+        assert there is not None
+        manifest = {"apiVersion": there["apiVersion"], "kind": there["kind"]}
         manifest |= {"metadata": {"name": case.name, **metadata}, **ADDITIONS.get(case.kind, {})}
         if case.namespace:
             manifest["metadata"]["namespace"] = case.namespace
@@ -285,7 +287,7 @@ async def test_what_somebody_else_added_stays_theirs(
 
 
 async def test_what_istiod_writes_into_webhooks_is_left_to_istiod(
-    api: Api, audit: Audit, operator: Operator, calm: None
+    api: Api, audit: Audit, operator: Operator, drifting: Object
 ) -> None:
     name = f"istio-validator-{REV}-{NS}"
     mark = audit.mark()
@@ -307,7 +309,7 @@ async def test_what_istiod_writes_into_webhooks_is_left_to_istiod(
 
 
 async def test_the_autoscalers_replicas_are_left_alone(
-    api: Api, audit: Audit, operator: Operator, calm: None
+    api: Api, audit: Audit, operator: Operator, drifting: Object
 ) -> None:
     mark = audit.mark()
     api.patch("deployment", NS, f"istiod-{REV}", {"spec": {"replicas": 3}}, sub="scale")
@@ -326,7 +328,7 @@ async def test_the_autoscalers_replicas_are_left_alone(
 
 
 async def test_settled_meshes_cause_no_write_for_a_minute(
-    api: Api, audit: Audit, operator: Operator, calm: None, fresh: str
+    api: Api, audit: Audit, operator: Operator, drifting: Object, fresh: str
 ) -> None:
     """However often they are looked at: a mesh with every object, and an older one with the fewest."""
     api.create(build_mesh(fresh, version="1.30"))

@@ -92,7 +92,9 @@ async def test_deleting_one_mesh_leaves_the_other_untouched(api: Api, audit: Aud
 # --- two meshes in one namespace --------------------------------------------------------------------------------
 
 
-async def test_a_second_mesh_in_a_namespace_waits_and_says_for_whom(api: Api, settled: str) -> None:
+async def test_a_second_mesh_in_a_namespace_waits_and_says_for_whom(
+    api: Api, audit: Audit, operator: Operator, settled: str
+) -> None:
     api.create(build_mesh(settled, "first"))
     await wait_for(api, settled, "first")
     before = list_owned(api, settled, "first")
@@ -107,11 +109,17 @@ async def test_a_second_mesh_in_a_namespace_waits_and_says_for_whom(api: Api, se
 
     api.delete("mesh", settled, "first")
     await see_gone(api, settled, "first")
-    second = await wait_for(api, settled, "second", condition="SpecAccepted", status="False", reason="NotTheOldest")
+    await eventually(lambda: "waits to be asked for" in _read_accepted(api, settled, "second")["message"])
+    await assert_quiet(api, audit, operator, settled, "second")
+    assert _read_accepted(api, settled, "second")["reason"] == "NotTheOldest"
     assert list_owned(api, settled, "second") == []
 
     edit(api, settled, "second", meshConfig={"accessLogFile": "/dev/stdout"})
     await wait_for(api, settled, "second")
+
+
+def _read_accepted(api: Api, namespace: str, name: str) -> Object:
+    return read_condition(api.get("mesh", namespace, name), "SpecAccepted")
 
 
 # --- tags -------------------------------------------------------------------------------------------------------

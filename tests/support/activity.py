@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.polling import eventually
 from tests.support.operator import Operator
 
+MOVING = ("workqueue_depth", "active_workers", "reconcile_total")
 CALM = 4
 """How many looks in a row must find nothing moving."""
 
 
+def read_metrics(operator: Operator) -> list[Sample]:
+    """All samples of the operator's metrics now."""
+    families = text_string_to_metric_families(operator.fetch("/metrics")[1])
+    return [sample for family in families for sample in family.samples]
+
+
 def read_metric(operator: Operator, name: str, **labels: str) -> float:
     """The sum of all samples of a metric that carry these labels."""
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(operator.fetch("/metrics")[1])
-        for sample in family.samples
-        if sample.name == f"navarch_{name}" and labels.items() <= sample.labels.items()
-    )
+    return add_up(read_metrics(operator), name, **labels)
+
+
+def add_up(samples: Iterable[Sample], name: str, **labels: str) -> float:
+    """The sum of those samples of a metric that carry these labels."""
+    found = (s for s in samples if s.name == f"navarch_{name}" and labels.items() <= s.labels.items())
+    return sum(sample.value for sample in found)
 
 
 def count_reconciles(operator: Operator) -> float:
@@ -35,8 +46,8 @@ async def wait_for_rest(operator: Operator, *, seconds: float = 60) -> None:
     seen: list[tuple[float, ...]] = []
 
     def is_at_rest() -> bool:
-        waiting, running = read_metric(operator, "workqueue_depth"), read_metric(operator, "active_workers")
-        seen.append((waiting, running, count_reconciles(operator)))
+        samples = read_metrics(operator)
+        seen.append(tuple(add_up(samples, name) for name in MOVING))
         return len(seen) >= CALM and seen[-1][:2] == (0, 0) and len(set(seen[-CALM:])) == 1
 
-    await eventually(is_at_rest, seconds=seconds, every=0.15, what="the operator comes to rest")
+    await eventually(is_at_rest, seconds=seconds, every=0.1, what="the operator comes to rest")

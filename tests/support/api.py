@@ -6,6 +6,7 @@ Must never share code with what it tests, but for the table of where kinds are s
 from __future__ import annotations
 
 import json
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ class Api:
 
     def __init__(self, kubeconfig: Path) -> None:
         self._client = config.new_client_from_config(config_file=str(kubeconfig))
+        self._user = ""
+
+    def impersonating(self, user: str) -> Api:
+        """The same API server, asked in the name of a user."""
+        other = copy(self)
+        other._user = user
+        return other
 
     def request(self, method: str, path: str, body: Any = None, *, media: str = "application/json") -> Any:
         data = self._send(method, path, body, media)
@@ -68,6 +76,8 @@ class Api:
         prefix = self._client.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token or prefix:
             headers["Authorization"] = prefix or token
+        if self._user:
+            headers["Impersonate-User"] = self._user
         try:
             response = self._client.rest_client.request(
                 method, self._client.configuration.host + path, headers=headers, body=body

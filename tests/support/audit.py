@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 READS = frozenset({"get", "list", "watch"})
+DECISION = "authorization.k8s.io/decision"
 ASIDE = frozenset({"leases", "events"})
 """Resources whose writes are the process's own breath, not work on a mesh."""
 
@@ -27,6 +28,8 @@ class Request:
     agent: str
     uri: str
     dry_run: bool
+    forbidden: bool
+    """Whether it was refused for want of a right, and not by a policy, quota or webhook."""
 
     @property
     def is_write(self) -> bool:
@@ -61,6 +64,8 @@ class Audit:
         with self._path.open("rb") as log:
             log.seek(mark)
             for line in log:
+                if not line.endswith(b"\n"):  # still being written
+                    return
                 event = json.loads(line)
                 if event["stage"] != "ResponseComplete" and event["verb"] != "watch":
                     continue
@@ -76,5 +81,6 @@ class Audit:
                     code=(event.get("responseStatus") or {}).get("code", 0),
                     agent=event.get("userAgent", ""),
                     uri=event["requestURI"],
+                    forbidden=(event.get("annotations") or {}).get(DECISION) == "forbid",
                     dry_run="dryRun=All" in event["requestURI"],
                 )

@@ -7,6 +7,7 @@ merely starts is no problem, so a rollout that goes well costs no request here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from navarch.core.observed import PodProblem
 from navarch.core.refs import Manifest
@@ -48,11 +49,15 @@ def read_problem(pod: Manifest) -> PodProblem | None:
 
 
 async def _quote(client: Client, namespace: str, problem: PodProblem) -> PodProblem:
-    """The problem in the words of the pod's own Warnings. The longest tells most (it names registry, node or quota);
-    the newest would alternate with every attempt of the kubelet, and status with it."""
+    """The problem in the words of the pod's own Warnings. The longest tells most (it names registry, node or
+    quota); the newest would alternate with every attempt of the kubelet, and status with it."""
     selector = f"involvedObject.kind=Pod,involvedObject.name={problem.pod},type=Warning"
     events = await client.list(
         resource_of("v1", "Event"), namespace=namespace, field_selector=selector, limit=50
     )
-    told = max(events.items, key=lambda event: (len(event.get("message") or ""), event["reason"]), default=None)
+    told = max(events.items, key=_telling, default=None)
     return PodProblem(problem.pod, told["reason"], told["message"]) if told else problem
+
+
+def _telling(event: dict[str, Any]) -> tuple[int, str]:
+    return len(event.get("message") or ""), str(event.get("reason"))

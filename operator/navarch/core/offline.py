@@ -1,7 +1,7 @@
 """What a MeshControlPlane becomes on an empty cluster, without one.
 
-Owns the observation of a cluster that is not there. Must never render by another path than the operator's: checks,
-resolution and waves are the same. Invariant: equal manifests give equal objects.
+Owns the observation of a cluster that is not there. Must never render by another path than the operator's:
+checks, resolution and waves are the same. Invariant: equal manifests give equal objects.
 """
 
 from __future__ import annotations

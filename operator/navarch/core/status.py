@@ -230,10 +230,15 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
     return rolling if rolling.status != "Unknown" else Verdict("True", Reason.PROGRESSING, rolling.message)
 
 
-def determine_up_to_date(observed: ObservedMesh, progressing: Verdict, *, outdated: int) -> Verdict:
+def determine_up_to_date(
+    observed: ObservedMesh, decision: MeshDecision, progressing: Verdict, *, outdated: int
+) -> Verdict:
     """Whether everything, proxies included, runs the desired version and configuration."""
     if not observed.revisions:
         return Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
+    wanted = decision.revision
+    if wanted is not None and not any(is_applied(r, wanted) for r in observed.revisions):
+        return Verdict("False", Reason.VERSION_PENDING, f"{ref_of(wanted)} is not yet as the spec asks")
     if progressing.is_true:
         return Verdict("False", Reason.VERSION_PENDING, progressing.message)
     if outdated:
@@ -253,6 +258,8 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
     if observed.proxies:
         pods = _join(f"{p.namespace}/{p.name}" for p in observed.proxies)
         return Verdict("True", Reason.PODS_LEFT_BEHIND, f"{message}; pods that keep their proxy: {pods}")
+    if observed.namespace is None or observed.namespace.terminating:
+        return Verdict("True", Reason.NAMESPACE_TERMINATING, f"the namespace is being deleted; {message}")
     return Verdict("True", Reason.REMOVING, message)
 
 
@@ -286,7 +293,7 @@ def determine_mesh(
         ConditionType.AVAILABLE: available,
         ConditionType.PROGRESSING: progressing,
         ConditionType.UP_TO_DATE: determine_up_to_date(
-            observed, progressing, outdated=count_proxies(observed)["outdated"]
+            observed, decision, progressing, outdated=count_proxies(observed)["outdated"]
         ),
         ConditionType.INJECTION_READY: injection,
         ConditionType.DEPENDENCIES_READY: dependencies,

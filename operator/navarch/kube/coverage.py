@@ -1,14 +1,14 @@
 """Whether our entry in managedFields still covers everything that we desire.
 
-Owns the reading of fieldsV1. Whoever changes or removes one of our fields takes it out of our entry, so a leaf
-without an owner *is* the drift, while defaulting, quantities and other people's additions do not show. Must never
-compare values but in the one place where the format is ambiguous (below). Pure: looks at nothing but its
-arguments. Invariant: right after a server-side apply of a manifest, its entry covers it.
+Owns the reading of fieldsV1. Whoever changes or removes one of our fields takes it out of our entry, so a
+leaf without an owner *is* the drift, while defaulting, quantities and other people's additions do not show.
+Must never compare values but in the one place where the format is ambiguous (below). Pure.
+Invariant: right after a server-side apply of a manifest, its entry covers it.
 
 The format (structured-merge-diff): `f:<name>` a field, `k:<json>` an item of an associative list by its keys,
-`v:<json>` a value of a set, `.` the item itself. `{}` below an item means that all of its fields were lost. `{}`
-below the field of a map means either an atomic map, wholly ours, or an entry whose fields were all lost (seen
-with PeerAuthentication's portLevelMtls): there the live value decides.
+`v:<json>` a value of a set, `.` the item itself. `{}` below an item means that all of its fields were lost.
+`{}` below the field of a map means either an atomic map, wholly ours, or an entry whose fields were all lost
+(seen with PeerAuthentication's portLevelMtls): there the live value decides.
 """
 
 from __future__ import annotations

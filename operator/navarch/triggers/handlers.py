@@ -1,7 +1,7 @@
 """kopf's handlers: an event of one of our kinds becomes a key.
 
-Owns the registration with kopf. Must never do more than enqueue: kopf runs handlers in the object's own sequence,
-and a returned value would be written into status. Invariant: every event of a MeshControlPlane or
+Owns the registration with kopf. Must never do more than enqueue: kopf runs handlers in the object's own
+sequence, and a returned value would be written into status. Invariant: every event of a MeshControlPlane or
 MeshRevision adds exactly one key.
 """
 

@@ -1,7 +1,7 @@
 """From a changed object to the keys of what depends on it.
 
-Owns the map of dependencies between kinds. Must never look at what changed beyond whether it matters to somebody,
-and must never do work. Invariant: whatever gather() reads of an object, its change leads to a key.
+Owns the map of dependencies between kinds. Must never look at what changed beyond whether it matters to
+somebody, and must never do work. Invariant: whatever gather() reads of an object, its change leads to a key.
 """
 
 from __future__ import annotations

@@ -61,11 +61,12 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     capacity.check_autoscaling_bounds,
     capacity.check_disruption_budget,
     capacity.check_resources,
-    version.check_support,
     meshconfig.check_mesh_config_is_known,
     values.check_values_are_known,
+    version.check_support,
 )
-"""Rules about what the spec asks for; warnings come last."""
+"""Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words
+first."""
 
 
 def run_checks(observed: ObservedMesh) -> tuple[Finding, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from navarch.core.conditions import ConditionType, find_condition
 from navarch.core.findings import Finding
 from navarch.core.members import is_never_member
 from navarch.core.observed import MeshSummary, ObservedMesh
@@ -55,8 +56,19 @@ def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]
     )
 
 
+def _was_refused(observed: ObservedMesh) -> bool:
+    """Whether this very spec had to stand back behind an older mesh when it was last looked at."""
+    verdict = find_condition(observed.body, ConditionType.SPEC_ACCEPTED)
+    return (
+        verdict is not None
+        and verdict["reason"] == Reason.NOT_THE_OLDEST
+        and verdict["observedGeneration"] == observed.generation
+    )
+
+
 def check_oldest_in_namespace(observed: ObservedMesh) -> Iterator[Finding]:
-    """A namespace holds one mesh: the oldest."""
+    """A namespace holds one mesh: the oldest. One that had to stand back is promoted by an edit only: nobody
+    expects a mesh to come up because another one was deleted."""
     for mesh in older_meshes(observed):
         if mesh.namespace == observed.owner.namespace:
             yield Finding(
@@ -67,3 +79,11 @@ def check_oldest_in_namespace(observed: ObservedMesh) -> Iterator[Finding]:
                 f"move this mesh to another namespace, or delete {mesh.name} and then edit this one",
             )
             return
+    if _was_refused(observed):
+        yield Finding(
+            Reason.NOT_THE_OLDEST,
+            "metadata.namespace",
+            observed.owner.namespace,
+            "held an older mesh when this one was made; that is gone, and this one waits to be asked for",
+            "edit its spec to bring it up, or delete it",
+        )

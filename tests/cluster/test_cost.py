@@ -1,0 +1,207 @@
+"""What the operator costs, and what its end and another's beginning cost: counted from the audit log.
+
+These tests stop the session's operator and run replicas of their own, whose Lease expires sooner.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from lab.cluster import Cluster
+from tests.cluster.conftest import build_operator, remove_namespace
+from tests.polling import eventually
+from tests.support.activity import count_reconciles, is_leading, wait_for_rest
+from tests.support.api import Api, Object
+from tests.support.audit import Audit
+from tests.support.meshes import build_mesh, list_owned, wait_for
+from tests.support.operator import SYSTEM, Operator
+
+NS = "cost"
+LEASE = {"lease_seconds": "4", "lease_renew_seconds": "3", "lease_retry_seconds": "0.5"}
+GRACE_SECONDS = 30
+"""What a pod gets between SIGTERM and SIGKILL (deploy/install.yaml)."""
+
+
+@pytest.fixture(scope="module")
+async def replicas(operator: Operator, installed: Cluster) -> AsyncIterator[list[Operator]]:
+    """Two replicas that do not run yet, in place of the session's operator."""
+    operator.stop()
+    both = [build_operator(installed, f"replica-{number}", **LEASE) for number in (1, 2)]
+    yield both
+    for replica in both:
+        replica.stop()
+    operator.start()
+    await eventually(operator.is_ready, seconds=30, what="the session's operator is back")
+    await eventually(lambda: is_leading(operator), seconds=30, every=0.2, what="and leads")
+
+
+@pytest.fixture
+async def leader(replicas: list[Operator]) -> Operator:
+    """The first replica, alone, leading and at rest."""
+    first, second = replicas
+    second.stop()
+    await start(first)
+    return first
+
+
+async def start(replica: Operator) -> None:
+    """Starts a replica that does not run; returns when it leads and is at rest."""
+    if not replica.is_running():
+        replica.start()
+    await eventually(replica.is_ready, seconds=30, every=0.05, what=f"ready, see {replica.log}")
+    await eventually(lambda: is_leading(replica), seconds=15, every=0.1, what="leading")
+    await wait_for_rest(replica)
+
+
+@pytest.fixture(scope="module")
+async def meshes(api: Api, replicas: list[Operator]) -> AsyncIterator[list[str]]:
+    """Two namespaces with a mesh each, settled."""
+    await start(replicas[0])
+    namespaces = [f"{NS}-1", f"{NS}-2"]
+    for namespace, version in zip(namespaces, ("1.31", "1.30"), strict=True):
+        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        api.create(build_mesh(namespace, version=version, mtls={"mode": "Strict"}))
+    for namespace in namespaces:
+        await wait_for(api, namespace)
+    await wait_for_rest(replicas[0])
+    yield namespaces
+    for namespace in namespaces:
+        remove_namespace(api, namespace)
+
+
+def touch(api: Api, namespace: str) -> None:
+    api.patch("mesh", namespace, "demo", {"metadata": {"annotations": {"look": str(time.monotonic())}}})
+
+
+def read_lease(api: Api) -> Object:
+    lease = api.get("lease", SYSTEM, "navarch")
+    assert lease is not None
+    return dict(lease["spec"])
+
+
+async def test_a_settled_mesh_costs_no_write_and_two_requests_at_most(
+    api: Api, audit: Audit, leader: Operator, meshes: list[str]
+) -> None:
+    for _ in range(3):
+        mark, before = audit.mark(), count_reconciles(leader)
+        for namespace in meshes:
+            touch(api, namespace)
+        await eventually(lambda: count_reconciles(leader) >= before + 2, what="both meshes are looked at")  # noqa: B023
+        await wait_for_rest(leader)
+        reconciles = count_reconciles(leader) - before
+        requests = [r for r in audit.since(mark) if r.verb != "watch" and r.resource != "leases"]
+        assert [str(r) for r in requests if r.is_write] == []
+        assert 0 < len(requests) <= 2 * reconciles, list(map(str, requests))
+        assert {(r.verb, r.resource) for r in requests} == {("get", "meshcontrolplanes")}
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_restart_costs_no_write(
+    api: Api, audit: Audit, leader: Operator, meshes: list[str], end: signal.Signals
+) -> None:
+    before = {
+        o["metadata"]["uid"]: o["metadata"]["resourceVersion"] for ns in meshes for o in list_owned(api, ns)
+    }
+    mark = audit.mark()
+    leader.stop(with_signal=end)
+    await start(leader)
+    assert count_reconciles(leader) >= 2 * len(meshes), "meshes and revisions were looked at"
+    assert [str(write) for write in audit.writes(mark)] == []
+    after = {
+        o["metadata"]["uid"]: o["metadata"]["resourceVersion"] for ns in meshes for o in list_owned(api, ns)
+    }
+    assert after == before
+
+
+async def test_sigterm_releases_the_lease_and_ends_in_time(api: Api, leader: Operator) -> None:
+    assert read_lease(api)["holderIdentity"]
+    started = time.monotonic()
+    assert leader.stop(with_signal=signal.SIGTERM, seconds=GRACE_SECONDS) == 0
+    assert time.monotonic() - started < GRACE_SECONDS
+    assert read_lease(api).get("holderIdentity", "") == ""
+
+
+async def test_the_standby_takes_over_at_once_when_the_leader_ends(
+    api: Api, audit: Audit, leader: Operator, replicas: list[Operator], meshes: list[str]
+) -> None:
+    standby = replicas[1]
+    standby.start()
+    await eventually(standby.is_ready, seconds=30, what="the standby is ready")
+    assert not is_leading(standby)
+    assert count_reconciles(standby) == 0
+    mark = audit.mark()
+    leader.stop()
+    await eventually(lambda: is_leading(standby), seconds=3, every=0.05, what="the standby leads")
+    await wait_for_rest(standby)
+    assert count_reconciles(standby) >= 2 * len(meshes)
+    assert [str(write) for write in audit.writes(mark)] == []
+    api.delete("configmap", meshes[0], f"values-{meshes[0]}-demo-inplace")
+    await eventually(
+        lambda: api.get("configmap", meshes[0], f"values-{meshes[0]}-demo-inplace") is not None,
+        what="the new leader repairs",
+    )
+
+
+async def test_the_standby_takes_over_when_the_leaders_lease_expires(
+    leader: Operator, replicas: list[Operator], meshes: list[str]
+) -> None:
+    standby = replicas[1]
+    standby.start()
+    await eventually(standby.is_ready, seconds=30, what="the standby is ready")
+    leader.kill()
+    await eventually(lambda: is_leading(standby), seconds=12, every=0.1, what="the standby leads")
+    await wait_for_rest(standby)
+    assert count_reconciles(standby) >= 2 * len(meshes)
+
+
+async def test_a_replica_that_lost_its_lease_ends(api: Api, leader: Operator) -> None:
+    lease = api.get("lease", SYSTEM, "navarch")
+    assert lease is not None
+    api.patch("lease", SYSTEM, "navarch", {"spec": {"holderIdentity": "somebody-else"}})
+    await eventually(lambda: not leader.is_running(), seconds=15, every=0.1, what="the process has ended")
+    assert leader.stop() == 1
+    api.patch("lease", SYSTEM, "navarch", {"spec": {"holderIdentity": ""}})
+
+
+@pytest.mark.parametrize("writes", [2, 9, 18])
+async def test_an_installation_that_was_killed_is_finished_by_the_next_run(
+    api: Api, audit: Audit, leader: Operator, fresh: str, writes: int
+) -> None:
+    mark = audit.mark()
+    api.create(build_mesh(fresh, mtls={"mode": "Strict"}))
+    await eventually(
+        lambda: len(audit.writes(mark)) >= writes, every=0.001, what="the installation has begun"
+    )
+    leader.kill()
+    assert (api.get("mesh", fresh, "demo") or {}).get("status", {}).get("activeRevision") is None
+    await start(leader)
+    await wait_for(api, fresh)
+    kinds = {o["kind"] for o in list_owned(api, fresh)}
+    assert {"Deployment", "MutatingWebhookConfiguration", "PeerAuthentication"} <= kinds
+
+
+@pytest.mark.parametrize("deletions", [1, 8])
+async def test_a_removal_that_was_killed_is_finished_by_the_next_run(
+    api: Api, audit: Audit, leader: Operator, fresh: str, deletions: int
+) -> None:
+    api.create(build_mesh(fresh, mtls={"mode": "Strict"}))
+    await wait_for(api, fresh)
+    mark = audit.mark()
+    api.delete("mesh", fresh, "demo")
+
+    def has_begun() -> bool:
+        return len([w for w in audit.writes(mark) if w.verb == "delete"]) >= deletions
+
+    await eventually(has_begun, every=0.001, what="the removal has begun")
+    leader.kill()
+    assert api.get("mesh", fresh, "demo") is not None
+    assert list_owned(api, fresh) != []
+    await start(leader)
+    await eventually(
+        lambda: api.get("mesh", fresh, "demo") is None, seconds=30, every=0.1, what="the mesh is gone"
+    )
+    assert list_owned(api, fresh) == []

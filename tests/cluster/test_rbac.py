@@ -1,0 +1,129 @@
+"""The operator's permissions, against what it did: the last tests of a session judge all that came before them.
+
+To be judged alone, too, they begin with a mesh that needs everything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from navarch.api.rbac import OPERATOR_USES, PROBE_USES, SYSTEM_USES, Use
+from navarch.assets import load_assets
+from tests.polling import eventually
+from tests.support.activity import wait_for_rest
+from tests.support.api import Api, Object
+from tests.support.audit import Audit, Request
+from tests.support.meshes import build_mesh, list_owned, wait_for
+from tests.support.operator import SYSTEM, USER, Operator
+
+pytestmark = pytest.mark.last
+ROOT = Path(__file__).parents[2]
+PROBE = "navarch-probe"
+
+
+def read_install() -> list[Object]:
+    return [m for m in yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text()) if m]
+
+
+async def test_one_life_of_a_mesh_that_has_everything(api: Api, operator: Operator, fresh: str) -> None:
+    """Not a claim of its own: what the next tests count, whether or not others ran before."""
+    full = {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}, "networkPolicy": True}
+    api.create(build_mesh(fresh, mtls={"mode": "Strict"}, controlPlane=full))
+    await wait_for(api, fresh)
+    api.patch(
+        "mesh", fresh, "demo", {"spec": {"controlPlane": {"placement": {"nodeSelector": {"no": "where"}}}}}
+    )
+    await wait_for(api, fresh, condition="Progressing", reason="RolloutStuck")
+    api.patch("mesh", fresh, "demo", {"spec": {"controlPlane": {"placement": None}}})
+    await wait_for(api, fresh)
+    kinds = {o["kind"] for o in list_owned(api, fresh)}
+    assert {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "PeerAuthentication"} <= kinds
+    api.delete("mesh", fresh, "demo")
+    await eventually(lambda: api.get("mesh", fresh, "demo") is None, seconds=30, every=0.1, what="it is gone")
+    assert list_owned(api, fresh) == []
+    await wait_for_rest(operator)
+
+
+def test_the_operator_has_exactly_the_generated_rights(api: Api, operator: Operator) -> None:
+    subject = {"kind": "ServiceAccount", "name": "navarch", "namespace": SYSTEM}
+
+    def find_bindings(kind: str) -> set[tuple[str, str, str, str]]:
+        return {
+            (binding["kind"], binding["metadata"].get("namespace", ""), role["kind"], role["name"])
+            for binding in api.list(kind)
+            for role in [binding["roleRef"]]
+            if any({**subject, **s} == s or s["name"] == USER for s in binding.get("subjects") or ())
+        }
+
+    assert find_bindings("clusterrolebinding") == {("ClusterRoleBinding", "", "ClusterRole", "navarch")}
+    assert find_bindings("rolebinding") == {
+        ("RoleBinding", SYSTEM, "Role", "navarch"),
+        ("RoleBinding", PROBE, "Role", "navarch"),
+    }
+    for manifest in read_install():
+        if manifest["kind"] in ("Role", "ClusterRole") and manifest["metadata"]["name"] == "navarch":
+            there = api.get(manifest["kind"].lower(), manifest["metadata"].get("namespace", ""), "navarch")
+            assert there is not None
+            assert there["rules"] == manifest["rules"]
+
+
+def find_wildcards(roles: list[Object]) -> list[tuple[str, Any]]:
+    return [
+        (role["metadata"]["name"], rule)
+        for role in roles
+        if role["kind"] in ("Role", "ClusterRole")
+        for rule in role.get("rules") or ()
+        if any("*" in word for words in rule.values() for word in words)
+    ]
+
+
+async def test_no_role_holds_a_wildcard(api: Api, operator: Operator, fresh: str) -> None:
+    assert find_wildcards(read_install()) == []
+    for version in sorted(load_assets().crds):
+        manifest = build_mesh(fresh, f"demo-{version[2:]}", version=version)
+        api.create(manifest)
+        await wait_for(api, fresh, manifest["metadata"]["name"])
+        owned = list_owned(api, fresh, manifest["metadata"]["name"])
+        assert len([o for o in owned if o["kind"] == "ClusterRole"]) == 2
+        assert find_wildcards(owned) == []
+        api.delete("mesh", fresh, manifest["metadata"]["name"])
+        await eventually(
+            lambda: not api.list("mesh", fresh), seconds=30, every=0.1, what="the next mesh may come"
+        )
+
+
+def is_use(request: Request, use: Use, *, resource: str, verb: str, namespace: str) -> bool:
+    """Whether a request that was carried out needed this verb."""
+    asked = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
+    if (request.group, asked) != (use.group, resource) or (namespace and request.namespace != namespace):
+        return False
+    # Server-side apply needs the verb create, too, where it makes something: 201.
+    return request.verb == verb or (verb, request.verb, request.code) == ("create", "patch", 201)
+
+
+def test_every_right_of_the_operators_own_is_in_use(audit: Audit, operator: Operator) -> None:
+    done = [request for request in audit.since(0) if request.code < 400]
+    held = [
+        (use, namespace, resource, verb)
+        for uses, namespace in ((OPERATOR_USES, ""), (SYSTEM_USES, SYSTEM), (PROBE_USES, PROBE))
+        for use in uses
+        for resource in use.resources
+        for verb in use.verbs
+    ]
+    unused = [
+        f"{verb} {resource} ({use.group}): {use.why}"
+        for use, namespace, resource, verb in held
+        if not any(is_use(r, use, resource=resource, verb=verb, namespace=namespace) for r in done)
+    ]
+    assert unused == []
+
+
+def test_no_request_of_the_operators_was_refused_for_want_of_a_right(
+    audit: Audit, operator: Operator
+) -> None:
+    refused = {f"{r.verb} {r.resource}" for r in audit.since(0) if r.forbidden}
+    assert refused == set()

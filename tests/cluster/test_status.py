@@ -1,0 +1,197 @@
+"""What status says from the first pass on, when Events are written, and what `paused` means."""
+
+from __future__ import annotations
+
+from tests.cluster.conftest import assert_quiet
+from tests.cluster.test_ready import CONDITIONS
+from tests.polling import eventually
+from tests.support.api import Api, Object
+from tests.support.audit import Audit
+from tests.support.meshes import (
+    build_mesh,
+    edit,
+    get_istiod,
+    list_owned,
+    read_condition,
+    read_versions,
+    wait_for,
+)
+from tests.support.operator import Operator
+
+
+def list_events(api: Api, mesh: Object) -> list[Object]:
+    """Events about a mesh."""
+    metadata = mesh["metadata"]
+    events = api.list("event", metadata["namespace"])
+    return [e for e in events if (e.get("regarding") or {}).get("uid") == metadata["uid"]]
+
+
+# --- conditions -------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_status_has_every_condition(api: Api, settled: str) -> None:
+    created = api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    states = api.replay("mesh", settled, "demo", since=created["metadata"]["resourceVersion"])
+    statuses = [s["status"] for s in states if "status" in s]
+    for status in statuses:
+        assert {c["type"] for c in status["conditions"]} == CONDITIONS
+        assert {c["observedGeneration"] for c in status["conditions"]} == {status["observedGeneration"]}
+    first = next(s for s in states if "status" in s)
+    assert read_condition(first, "Ready")["status"] == "False"
+    assert read_condition(first, "Available")["reason"] == "NotInstalled"
+    assert read_condition(first, "Progressing")["status"] == "True"
+    reasons = {read_condition(s, "DependenciesReady").get("reason") for s in states if "status" in s}
+    assert "DependenciesMet" in reasons
+
+
+async def test_a_condition_keeps_its_time_until_its_status_moves(api: Api, settled: str) -> None:
+    api.create(build_mesh(settled))
+    before = await wait_for(api, settled)
+    edit(api, settled, controlPlane={"environment": [{"name": "PILOT_TRACE_SAMPLING", "value": "7"}]})
+    await wait_for(api, settled)
+    states = [before, *api.replay("mesh", settled, "demo", since=before["metadata"]["resourceVersion"])]
+    for kind in CONDITIONS:
+        found = [read_condition(s, kind) for s in states]
+        for old, new in zip(found, found[1:], strict=False):
+            if old["status"] == new["status"]:
+                assert old["lastTransitionTime"] == new["lastTransitionTime"], kind
+
+
+async def test_the_revision_says_what_it_is_doing(api: Api, settled: str) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    name = f"{settled}-demo-inplace"
+    revision = api.get("revision", settled, name)
+    assert {c["type"]: c["status"] for c in revision["status"]["conditions"]} == {  # type: ignore[index]
+        "Available": "True",
+        "Progressing": "False",
+        "Ready": "True",
+        "Reconciled": "True",
+    }
+    since = revision["metadata"]["resourceVersion"]  # type: ignore[index]
+    edit(api, settled, controlPlane={"environment": [{"name": "PILOT_TRACE_SAMPLING", "value": "7"}]})
+    await wait_for(api, settled)
+    states = api.replay("revision", settled, name, since=since)
+    assert "RollingOut" in {read_condition(s, "Progressing")["reason"] for s in states}
+
+
+# --- Events -----------------------------------------------------------------------------------------------------
+
+
+async def test_events_tell_transitions_and_nothing_else(
+    api: Api, audit: Audit, operator: Operator, settled: str
+) -> None:
+    created = api.create(build_mesh(settled))
+    mesh = await wait_for(api, settled)
+    await assert_quiet(api, audit, operator, settled, "demo")
+    states = api.replay("mesh", settled, "demo", since=created["metadata"]["resourceVersion"])
+    with_status = [s for s in states if "status" in s]
+    transitions = {
+        (new["reason"], new["type"], new["status"])
+        for before, after in zip(with_status, with_status[1:], strict=False)
+        for new in after["status"]["conditions"]
+        if (old := read_condition(before, new["type"])) and (old["status"], old["reason"]) != (new["status"], new["reason"])
+    }
+    events = list_events(api, mesh)
+    told = {(e["reason"], e["note"].split(" is now ")[0], e["note"].split(" is now ")[1].split(":")[0]) for e in events}
+    assert told == transitions
+    assert ("AsExpected", "Ready", "True") in told
+    for _ in range(3):
+        await assert_quiet(api, audit, operator, settled, "demo")
+    assert len(list_events(api, mesh)) == len(events)
+
+
+# --- paused -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_paused_mesh_is_left_as_it_is_and_goes_on_afterwards(api: Api, audit: Audit, settled: str) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    edit(api, settled, paused=True)
+    mesh = await wait_for(api, settled, condition="Paused", reason="Paused")
+    assert read_condition(mesh, "Available")["status"] == "True"
+    assert read_condition(mesh, "Ready")["status"] == "Unknown"
+    assert read_condition(mesh, "Reconciled")["reason"] == "Paused"
+    istiod, mark = get_istiod(api, settled), audit.mark()
+    variable = {"name": "PILOT_TRACE_SAMPLING", "value": "7"}
+    edit(api, settled, controlPlane={"environment": [variable]})
+    api.delete("pdb", settled, istiod["metadata"]["name"])
+    api.delete("hpa", settled, istiod["metadata"]["name"])
+    mesh = await wait_for(api, settled, condition="UpToDate", status="False", reason="VersionPending")
+    assert read_condition(mesh, "Paused")["status"] == "True"
+    writes = [r for r in audit.writes(mark) if settled in (r.namespace, r.name) or settled in r.name]
+    assert {r.subresource for r in writes} <= {"status"}, writes
+    assert get_istiod(api, settled)["metadata"]["generation"] == istiod["metadata"]["generation"]
+    assert api.get("hpa", settled, istiod["metadata"]["name"]) is None
+
+    edit(api, settled, paused=None)
+    mesh = await wait_for(api, settled)
+    assert read_condition(mesh, "Paused")["reason"] == "NotPaused"
+    assert api.get("hpa", settled, istiod["metadata"]["name"]) is not None
+    (container,) = get_istiod(api, settled)["spec"]["template"]["spec"]["containers"]
+    assert variable in container["env"]
+
+
+async def test_a_mesh_that_is_paused_from_the_start_makes_nothing(api: Api, settled: str) -> None:
+    api.create(build_mesh(settled, paused=True))
+    mesh = await wait_for(api, settled, condition="Paused")
+    assert {c["type"] for c in mesh["status"]["conditions"]} == CONDITIONS
+    assert "finalizers" not in mesh["metadata"]
+    assert list_owned(api, settled) == []
+    edit(api, settled, paused=False)
+    await wait_for(api, settled)
+
+
+# --- the namespace ----------------------------------------------------------------------------------------------
+
+
+async def test_in_a_namespace_that_goes_a_paused_mesh_is_waited_for(api: Api, operator: Operator, fresh: str) -> None:
+    api.create(build_mesh(fresh))
+    await wait_for(api, fresh)
+    edit(api, fresh, paused=True)
+    await wait_for(api, fresh, condition="Paused")
+    api.delete("namespace", "", fresh)
+    await wait_for(api, fresh, condition="Deleting", reason="Paused")
+
+    def is_asked_to_go() -> bool:
+        return "deletionTimestamp" in (api.get("mesh", fresh, "demo") or {}).get("metadata", {})
+
+    await eventually(is_asked_to_go, seconds=30, what="the namespace controller deletes the mesh")
+    webhooks = [o for o in list_owned(api, fresh) if o["kind"].endswith("WebhookConfiguration")]
+    assert webhooks
+    edit(api, fresh, paused=None)
+    await eventually(lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone")
+    assert list_owned(api, fresh) == []
+
+
+async def test_in_a_namespace_that_goes_nothing_is_made_although_the_mesh_is_still_there(
+    api: Api, operator: Operator, audit: Audit, fresh: str
+) -> None:
+    api.create(build_mesh(fresh))
+    mesh = await wait_for(api, fresh)
+    keep = {"metadata": {"finalizers": ["example.com/keep"]}}
+    api.patch("configmap", fresh, "kube-root-ca.crt", keep)
+    api.delete("namespace", "", fresh)
+    await eventually(lambda: api.get("mesh", fresh, "demo") is None, seconds=30, what="the mesh is gone")
+    assert list_owned(api, fresh) == []
+    states = api.replay("mesh", fresh, "demo", since=mesh["metadata"]["resourceVersion"])
+    assert "NamespaceTerminating" in {read_condition(s, "Deleting")["reason"] for s in states}
+    mark = audit.mark()
+    api.patch("configmap", fresh, "kube-root-ca.crt", {"metadata": {"finalizers": None}})
+    await eventually(lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone")
+    assert [str(w) for w in audit.writes(mark) if w.namespace == fresh] == []
+
+
+# --- nothing moves by itself ------------------------------------------------------------------------------------
+
+
+async def test_a_settled_mesh_stays_as_it_is(api: Api, audit: Audit, operator: Operator, settled: str) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    await assert_quiet(api, audit, operator, settled, "demo")
+    before, status = read_versions(list_owned(api, settled)), api.get("mesh", settled, "demo")["status"]  # type: ignore[index]
+    for _ in range(3):
+        await assert_quiet(api, audit, operator, settled, "demo")
+    assert read_versions(list_owned(api, settled)) == before
+    assert api.get("mesh", settled, "demo")["status"] == status  # type: ignore[index]

@@ -1,0 +1,304 @@
+"""What is not Navarch's is told in conditions and left as it is, whatever name it has."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from lab import cluster as clusters
+from lab.cluster import Cluster
+from lab.light import cluster as light_cluster
+from navarch.assets import load_assets
+from tests.cluster.conftest import build_operator, install
+from tests.polling import eventually
+from tests.support.activity import wait_for_rest
+from tests.support.api import Api, Object
+from tests.support.meshes import build_mesh, list_owned, read_condition, wait_for
+from tests.support.operator import Operator
+
+HELM = {"app.kubernetes.io/managed-by": "Helm", "release": "istio"}
+
+
+def build_peer_authentication(namespace: str) -> Object:
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "default", "namespace": namespace},
+        "spec": {"mtls": {"mode": "PERMISSIVE"}},
+    }
+
+
+def touch(api: Api, namespace: str) -> None:
+    """Has the mesh looked at: nothing tells the operator of objects that are not its own."""
+    api.patch("mesh", namespace, "demo", {"metadata": {"annotations": {"look": "again"}}})
+
+
+async def test_a_users_peer_authentication_is_named_and_left_untouched(
+    api: Api, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    theirs = api.create(build_peer_authentication(settled))
+    api.patch("mesh", settled, "demo", {"spec": {"mtls": {"mode": "Strict"}}})
+    mesh = await wait_for(api, settled, status="False", reason="ForeignObject")
+    message = read_condition(mesh, "Reconciled")["message"]
+    assert f"PeerAuthentication {settled}/default" in message
+    assert "left untouched" in message
+    assert read_condition(mesh, "Reconciled")["reason"] == "ForeignObject"
+    assert read_condition(mesh, "Available")["status"] == "True"
+    await wait_for_rest(operator)
+    assert api.get("peerauthentication", settled, "default") == theirs
+    api.delete("peerauthentication", settled, "default")
+    touch(api, settled)
+    await wait_for(api, settled)
+    ours = api.get("peerauthentication", settled, "default")
+    assert ours is not None
+    assert ours["spec"]["mtls"]["mode"] == "STRICT"
+
+
+def build_helms(kind: str, namespace: str) -> Object:
+    """An object of an istiod of ours by name, and Helm's by its labels."""
+    name = f"istiod-{namespace}-demo-inplace"
+    labels = {"app": "helm-istiod"}
+    container = {"name": "discovery", "image": "example.invalid/pilot:1"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    kinds: dict[str, Object] = {
+        "serviceaccount": {"apiVersion": "v1", "kind": "ServiceAccount"},
+        "configmap": {"apiVersion": "v1", "kind": "ConfigMap", "data": {"mesh": "trustDomain: theirs"}},
+        "deployment": {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
+        },
+    }
+    if kind == "configmap":
+        name = f"istio-{namespace}-demo-inplace"
+    return kinds[kind] | {"metadata": {"name": name, "namespace": namespace, "labels": HELM}}
+
+
+def find_untouched(manifest: Object | None) -> Object:
+    """An object without what its own controllers write."""
+    assert manifest is not None
+    metadata = {
+        k: v for k, v in manifest["metadata"].items() if k not in ("resourceVersion", "managedFields")
+    }
+    metadata["managers"] = sorted({entry["manager"] for entry in manifest["metadata"]["managedFields"]})
+    return {key: value for key, value in manifest.items() if key not in ("status", "metadata")} | {
+        "metadata": metadata
+    }
+
+
+@pytest.mark.parametrize("kind", ["serviceaccount", "configmap", "deployment"])
+async def test_an_istiod_of_helms_is_named_and_left_untouched(
+    api: Api, operator: Operator, fresh: str, kind: str
+) -> None:
+    manifest = build_helms(kind, fresh)
+    name = manifest["metadata"]["name"]
+    api.create(manifest)
+
+    def is_observed() -> bool:
+        found = api.get(kind, fresh, name) or {}
+        return kind != "deployment" or (found.get("status") or {}).get("observedGeneration") == 1
+
+    await eventually(is_observed, what="Kubernetes' own controllers are done with it")
+    theirs = find_untouched(api.get(kind, fresh, name))
+    api.create(build_mesh(fresh))
+    mesh = await wait_for(api, fresh, condition="Reconciled", status="False", reason="ForeignObject")
+    message = read_condition(mesh, "Reconciled")["message"]
+    assert f"{manifest['kind']} {fresh}/{name}" in message
+    assert "managed by Helm" in message
+    await wait_for_rest(operator)
+    assert find_untouched(api.get(kind, fresh, name)) == theirs
+    # Nothing that comes after it in order stands on it.
+    assert {o["kind"] for o in list_owned(api, fresh)}.isdisjoint(
+        {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
+    )
+    api.delete(kind, fresh, name)
+    await eventually(lambda: api.get(kind, fresh, name) is None, what="it is gone")
+    touch(api, fresh)
+    await wait_for(api, fresh)
+
+
+def build_injector(name: str, labels: dict[str, str]) -> Object:
+    """Somebody else's injection webhook that takes no pod."""
+    nowhere = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
+    webhook = {
+        "name": "rev.namespace.sidecar-injector.istio.io",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Ignore",
+        "clientConfig": {"service": {"name": "istiod", "namespace": "nowhere", "path": "/inject"}},
+        "namespaceSelector": nowhere,
+        "rules": [
+            {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
+        ],
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name, "labels": labels | HELM},
+        "webhooks": [webhook],
+    }
+
+
+@pytest.fixture
+def injector(api: Api, fresh: str) -> Iterator[str]:
+    """The name of a webhook configuration that is removed after the test."""
+    name = f"theirs-{fresh}"
+    yield name
+    api.delete("mwc", "", name)
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "reason"),
+    [
+        ("istio.io/rev", "{}-demo-inplace", "ForeignIstio"),
+        ("istio.io/tag", "{}-demo", "ForeignIstio"),
+        ("istio.io/rev", "{}-demo", "TagConflict"),
+    ],
+)
+async def test_a_foreign_istio_of_the_same_revision_or_tag_keeps_a_mesh_from_being_made(
+    api: Api, operator: Operator, fresh: str, injector: str, label: str, value: str, reason: str
+) -> None:
+    theirs = api.create(build_injector(injector, {label: value.format(fresh)}))
+    api.create(build_mesh(fresh))
+    mesh = await wait_for(api, fresh, condition="SpecAccepted", status="False", reason=reason)
+    message = read_condition(mesh, "SpecAccepted")["message"]
+    assert "spec.tag" in message
+    assert f"{fresh}-demo" in message
+    assert injector in message
+    assert "uninstall that Istio" in message
+    await wait_for_rest(operator)
+    assert list_owned(api, fresh) == []
+    assert api.get("mwc", "", injector) == theirs
+    api.delete("mwc", "", injector)
+    await wait_for(api, fresh)
+
+
+async def test_a_foreign_istio_that_comes_later_stops_nothing_that_runs(
+    api: Api, operator: Operator, fresh: str, injector: str
+) -> None:
+    api.create(build_mesh(fresh))
+    await wait_for(api, fresh)
+    before = {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, fresh)}
+    api.create(build_injector(injector, {"istio.io/tag": f"{fresh}-demo"}))
+    mesh = await wait_for(api, fresh, condition="SpecAccepted", status="False", reason="ForeignIstio")
+    assert read_condition(mesh, "Available")["status"] == "True"
+    await wait_for_rest(operator)
+    assert {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, fresh)} == before
+    api.delete("mwc", "", injector)
+    await wait_for(api, fresh)
+
+
+# --- Istio's CRDs, which are the whole cluster's: these tests have a cluster of their own -------------------
+
+NS = "mesh"
+
+
+@pytest.fixture(scope="module")
+async def elsewhere(light: Cluster) -> AsyncIterator[Api]:
+    """Another cluster, with Istio's CRDs of somebody else, newer than any that Navarch has, and one mesh."""
+    if clusters.is_current():
+        pytest.skip("CRDs of other people's are tried in a cluster of their own")
+    name = f"test-crds-{os.getpid()}"
+    cluster = light_cluster.up(name)
+    process: Operator | None = None
+    try:
+        api = Api(cluster.kubeconfig)
+        for crd in load_assets().crds["1.31"]:
+            api.apply(make_newer(crd), manager="helm")
+        await install(api)
+        process = build_operator(cluster)
+        process.start()
+        await eventually(process.is_ready, seconds=30, what=f"the operator is ready, see {process.log}")
+        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
+        api.create(build_mesh(NS, mtls={"mode": "Strict"}))
+        yield api
+    finally:
+        if process is not None:
+            process.stop()
+        light_cluster.down(name)
+
+
+def make_newer(crd: Object) -> Object:
+    """A CRD with a field and a version that Navarch has never heard of."""
+    newer = copy.deepcopy(crd)
+    newer.pop("status", None)
+    versions = newer["spec"]["versions"]
+    fields = versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"].setdefault("properties", {})
+    fields["fromTheFuture"] = {"type": "string"}
+    versions.append({**copy.deepcopy(versions[0]), "name": "v7", "storage": False})
+    return newer
+
+
+def list_versions(api: Api) -> dict[str, str]:
+    return {
+        crd["metadata"]["name"]: crd["metadata"]["resourceVersion"]
+        for crd in api.list("crd")
+        if crd["metadata"]["name"].endswith(".istio.io")
+    }
+
+
+async def test_newer_crds_of_somebody_elses_are_told_and_left_untouched(elsewhere: Api) -> None:
+    before = list_versions(elsewhere)
+    mesh = await wait_for(elsewhere, NS)
+    condition = read_condition(mesh, "DependenciesReady")
+    assert (condition["status"], condition["reason"]) == ("True", "CRDsForeign")
+    assert "left untouched" in condition["message"]
+    assert "authorizationpolicies.security.istio.io" in condition["message"]
+    assert list_versions(elsewhere) == before
+
+
+def without_field(crd: Object) -> Object:
+    del crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["host"]
+    return crd
+
+
+def without_version(crd: Object) -> Object:
+    crd["spec"]["versions"][1]["served"] = False
+    return crd
+
+
+@pytest.mark.parametrize(
+    ("age", "lack"),
+    [(without_field, "field v1.spec.host"), (without_version, "version v1alpha3")],
+)
+async def test_crds_of_somebody_elses_that_lack_something_are_told_with_what_they_lack(
+    elsewhere: Api, age: Any, lack: str
+) -> None:
+    name = "destinationrules.networking.istio.io"
+    good = elsewhere.get("crd", "", name)
+    assert good is not None
+    old = age(copy.deepcopy(good))
+    elsewhere.request("PUT", elsewhere.path("crd", "", name), old)
+    mesh = await wait_for(elsewhere, NS, condition="DependenciesReady", status="False", reason="CRDsOutdated")
+    assert (
+        f"CustomResourceDefinition {name} lacks {lack}"
+        in read_condition(mesh, "DependenciesReady")["message"]
+    )
+    assert read_condition(mesh, "Ready")["reason"] == "CRDsOutdated"
+    changed = elsewhere.get("crd", "", name)
+    assert changed is not None
+    assert changed["spec"] == old["spec"]
+    changed["spec"] = good["spec"]
+    elsewhere.request("PUT", elsewhere.path("crd", "", name), changed)
+    await wait_for(elsewhere, NS)
+
+
+async def test_a_crd_that_somebody_elses_set_has_not_is_named_and_not_added(elsewhere: Api) -> None:
+    name = "wasmplugins.extensions.istio.io"
+    good = elsewhere.get("crd", "", name)
+    assert good is not None
+    elsewhere.delete("crd", "", name)
+    mesh = await wait_for(elsewhere, NS, condition="DependenciesReady", status="False", reason="CRDsOutdated")
+    message = read_condition(mesh, "DependenciesReady")["message"]
+    assert f"CustomResourceDefinition {name} does not exist" in message
+    assert elsewhere.get("crd", "", name) is None
+    fields = {key: good[key] for key in ("apiVersion", "kind", "spec")}
+    elsewhere.create(fields | {"metadata": {"name": name}})
+    mesh = await wait_for(elsewhere, NS)
+    assert read_condition(mesh, "DependenciesReady")["reason"] == "CRDsForeign"
