@@ -12,7 +12,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, count
@@ -57,6 +57,8 @@ GRACE = 20.0
 """Seconds that running reconciles get at shutdown; less than the pod's termination grace period."""
 SILENCE = 180.0
 """Seconds without a word on a watch after which this process is not live any more."""
+STUCK = 600.0
+"""Seconds for which a key may wait for a worker of the leader before this process is not live any more."""
 KOPF_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -111,7 +113,8 @@ class App:
                 probe_namespace=settings.probe_namespace,
             )
             workers = self._build_workers(client, queue, elector, environment, identity=identity)
-            health = HealthServer(metrics.REGISTRY, live=self._find_dead, ready=self._find_unsynced)
+            live = partial(find_dead, self._reflectors, queue, elector.leading)
+            health = HealthServer(metrics.REGISTRY, live=live, ready=self._find_unsynced)
             await health.start(settings.listen_host, settings.listen_port)
             self.port = health.port
             try:
@@ -276,15 +279,20 @@ class App:
         for ask in _find_asks(dependents, watch, old, new):
             queue.add(ask.key, priority=priority, after=ask.after)
 
-    def _find_dead(self) -> Iterable[str]:
-        for name, reflector in self._reflectors.items():
-            if reflector.age > SILENCE:
-                yield f"watch {name} has been silent for {reflector.age:.0f} s"
-
     def _find_unsynced(self) -> Iterable[str]:
         for name, reflector in self._reflectors.items():
             if not reflector.synced.is_set():
                 yield f"watch {name} is not synced yet"
+
+
+def find_dead(reflectors: Mapping[str, Reflector], queue: Queue, leading: asyncio.Event) -> Iterator[str]:
+    """Why the process must be restarted, a sentence each: a silent watch, or a leader whose workers stand
+    still."""
+    for name, reflector in reflectors.items():
+        if reflector.age > SILENCE:
+            yield f"watch {name} has been silent for {reflector.age:.0f} s"
+    if leading.is_set() and queue.age > STUCK:
+        yield f"a key has been waiting for a worker for {queue.age:.0f} s"
 
 
 async def _awaiting(login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> kopf.ConnectionInfo:

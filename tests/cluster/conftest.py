@@ -212,7 +212,7 @@ def api(light: Cluster) -> Api:
 
 
 async def install(api: Api) -> None:
-    """Apply the install manifests, but for the Deployment: here the operator runs as a process of the tests."""
+    """Apply the install manifests, but for the Deployment: here the operator is a process of the tests."""
     for file in sorted((ROOT / "crds").glob("*.yaml")):
         api.apply_all(file.read_text())
     for manifest in yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text()):

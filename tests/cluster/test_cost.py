@@ -5,6 +5,7 @@ These tests stop the session's operator and run replicas of their own, whose Lea
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ import pytest
 from lab.cluster import Cluster
 from tests.cluster.conftest import build_operator, remove_namespace
 from tests.polling import eventually
-from tests.support.activity import count_reconciles, is_leading, wait_for_rest
+from tests.support.activity import count_reconciles, is_leading, wait_for_removals, wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
 from tests.support.meshes import build_mesh, list_owned, wait_for
@@ -27,8 +28,9 @@ GRACE_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-async def replicas(operator: Operator, installed: Cluster) -> AsyncIterator[list[Operator]]:
+async def replicas(api: Api, operator: Operator, installed: Cluster) -> AsyncIterator[list[Operator]]:
     """Two replicas that do not run yet, in place of the session's operator."""
+    await wait_for_removals(api)
     operator.stop()
     both = [build_operator(installed, f"replica-{number}", **LEASE) for number in (1, 2)]
     yield both
@@ -125,6 +127,13 @@ async def test_sigterm_releases_the_lease_and_ends_in_time(api: Api, leader: Ope
     assert read_lease(api).get("holderIdentity", "") == ""
 
 
+async def test_sigterm_is_heard_while_the_caches_warm_up(leader: Operator) -> None:
+    leader.stop()
+    leader.start()
+    await eventually(lambda: leader.fetch("/livez")[0] == 200, seconds=30, every=0.01, what="it listens")
+    assert leader.stop(with_signal=signal.SIGTERM, seconds=GRACE_SECONDS) == 0
+
+
 async def test_the_standby_takes_over_at_once_when_the_leader_ends(
     api: Api, audit: Audit, leader: Operator, replicas: list[Operator], meshes: list[str]
 ) -> None:
@@ -159,11 +168,11 @@ async def test_the_standby_takes_over_when_the_leaders_lease_expires(
 
 
 async def test_a_replica_that_lost_its_lease_ends(api: Api, leader: Operator) -> None:
-    lease = api.get("lease", SYSTEM, "navarch")
-    assert lease is not None
     api.patch("lease", SYSTEM, "navarch", {"spec": {"holderIdentity": "somebody-else"}})
     await eventually(lambda: not leader.is_running(), seconds=15, every=0.1, what="the process has ended")
     assert leader.stop() == 1
+    told = [json.loads(line) for line in leader.log.read_text().splitlines()]
+    assert any(line["level"] == "critical" and "lease ended" in line["exception"] for line in told)
     api.patch("lease", SYSTEM, "navarch", {"spec": {"holderIdentity": ""}})
 
 

@@ -25,7 +25,7 @@ CONTROLLER_RUNTIME = {
     "rest_client_requests_total",
     "leader_election_master_status",
 }
-"""What there is a sample of in a process that had no trouble; errors, panics and retries show once they happen."""
+"""What there is a sample of in a process that had no trouble; errors and retries show once they happen."""
 DECLARED = {
     "reconcile_errors",
     "reconcile_terminal_errors",

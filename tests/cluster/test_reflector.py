@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from navarch.core.refs import Ref
+from navarch.core.refs import Ref, ref_of
 from navarch.kube.client import Client
+from navarch.kube.credentials import load_credentials
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Object
 
+from lab.cluster import Cluster
+from tests.cluster.conftest import Requests
 from tests.polling import eventually
 
 CONFIG_MAP = resource_of("v1", "ConfigMap")
@@ -75,29 +78,52 @@ async def test_what_exists_and_what_comes_changes_and_goes_is_followed(
 
 
 async def test_what_vanished_during_a_disconnected_watch_leaves_no_ghost(
-    client: Client, namespace: str
+    light: Cluster, client: Client, namespace: str, crds: object
 ) -> None:
+    kind = resource_of("security.istio.io/v1", "PeerAuthentication")
+
+    def build(name: str) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": namespace}
+        return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": {}}
+
     for number in range(20):
-        await client.create(config_map(namespace, f"c-{number}"))
-    changes = Changes()
-    reflector = Reflector(
-        client, CONFIG_MAP, namespace=namespace, field_selector="metadata.name!=kube-root-ca.crt"
-    )
-    reflector.store._on_change = changes
-    async with running(reflector):
-        assert len(reflector.store.list(namespace)) == 20
-    for number in range(8):
-        await client.delete(ref(namespace, f"c-{number}"))
-    await client.create(config_map(namespace, "new"))
-    changes.seen.clear()
-    # A version that the server has forgotten: the watch ends with 410, and the reflector lists again.
-    reflector.version = "1"
-    expected = {f"c-{number}" for number in range(8, 20)} | {"new"}
-    async with running(reflector):
-        await eventually(lambda: names(reflector, namespace) == expected)
-    assert sorted(changes.seen, key=str) == sorted(
-        [*((f"c-{number}", None) for number in range(8)), (None, "new")], key=str
-    )
+        await client.create(build(f"c-{number}"))
+    changes, requests = Changes(), Requests()
+    async with Client(await load_credentials(light.kubeconfig), observe=requests) as counted:
+        reflector = Reflector(counted, kind, namespace=namespace, on_change=changes, jitter=lambda: 0.0)
+        async with running(reflector):
+            assert len(reflector.store.list(namespace)) == 20
+        for number in range(8):
+            await client.delete(ref_of(build(f"c-{number}")))
+        await client.create(build("new"))
+        changes.seen.clear()
+        requests.sent.clear()
+        # A version that the server has forgotten: the watch ends with 410, and the reflector lists again.
+        reflector.version = "1"
+        expected = {f"c-{number}" for number in range(8, 20)} | {"new"}
+        async with running(reflector):
+            await eventually(lambda: names(reflector, namespace) == expected)
+    assert requests.sent == [("GET", "peerauthentications", 200)]
+    vanished = {(f"c-{number}", None) for number in range(8)}
+    assert set(changes.seen) == vanished | {(None, "new")}
+    assert len(changes.seen) == 9
+
+
+async def test_what_happened_while_a_connection_was_broken_is_caught_up_without_a_listing(
+    light: Cluster, client: Client, namespace: str
+) -> None:
+    requests = Requests()
+    await client.create(config_map(namespace, "goes", mine="x"))
+    async with Client(await load_credentials(light.kubeconfig), observe=requests) as counted:
+        reflector = Reflector(counted, CONFIG_MAP, namespace=namespace, label_selector="mine")
+        async with running(reflector):
+            await eventually(lambda: names(reflector, namespace) == {"goes"})
+        await client.delete(ref(namespace, "goes"))
+        await client.create(config_map(namespace, "comes", mine="x"))
+        requests.sent.clear()
+        async with running(reflector):
+            await eventually(lambda: names(reflector, namespace) == {"comes"})
+    assert requests.sent == []
 
 
 async def test_a_bug_in_a_callback_does_not_end_the_reflector(client: Client, namespace: str) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from navarch.assets import load_assets
 
 from lab import cluster as clusters
 from lab.cluster import Cluster
 from lab.light import cluster as light_cluster
-from navarch.assets import load_assets
 from tests.cluster.conftest import build_operator, install
 from tests.polling import eventually
 from tests.support.activity import wait_for_rest
@@ -153,20 +154,29 @@ def injector(api: Api, fresh: str) -> Iterator[str]:
     api.delete("mwc", "", name)
 
 
-@pytest.mark.parametrize(
-    ("label", "value", "reason"),
-    [
-        ("istio.io/rev", "{}-demo-inplace", "ForeignIstio"),
-        ("istio.io/tag", "{}-demo", "ForeignIstio"),
-        ("istio.io/rev", "{}-demo", "TagConflict"),
-    ],
+@dataclass(frozen=True)
+class Claim:
+    """What a foreign injector's label says, and what a mesh in `{}` makes of it."""
+
+    label: str
+    value: str
+    reason: str
+
+
+CLAIMS = (
+    Claim("istio.io/rev", "{}-demo-inplace", "ForeignIstio"),
+    Claim("istio.io/tag", "{}-demo", "ForeignIstio"),
+    Claim("istio.io/rev", "{}-demo", "TagConflict"),
 )
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.label}={claim.value}")
 async def test_a_foreign_istio_of_the_same_revision_or_tag_keeps_a_mesh_from_being_made(
-    api: Api, operator: Operator, fresh: str, injector: str, label: str, value: str, reason: str
+    api: Api, operator: Operator, fresh: str, injector: str, claim: Claim
 ) -> None:
-    theirs = api.create(build_injector(injector, {label: value.format(fresh)}))
+    theirs = api.create(build_injector(injector, {claim.label: claim.value.format(fresh)}))
     api.create(build_mesh(fresh))
-    mesh = await wait_for(api, fresh, condition="SpecAccepted", status="False", reason=reason)
+    mesh = await wait_for(api, fresh, condition="SpecAccepted", status="False", reason=claim.reason)
     message = read_condition(mesh, "SpecAccepted")["message"]
     assert "spec.tag" in message
     assert f"{fresh}-demo" in message
@@ -224,9 +234,9 @@ async def elsewhere(light: Cluster) -> AsyncIterator[Api]:
         light_cluster.down(name)
 
 
-def make_newer(crd: Object) -> Object:
+def make_newer(crd: Mapping[str, Any]) -> Object:
     """A CRD with a field and a version that Navarch has never heard of."""
-    newer = copy.deepcopy(crd)
+    newer = copy.deepcopy(dict(crd))
     newer.pop("status", None)
     versions = newer["spec"]["versions"]
     fields = versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"].setdefault("properties", {})

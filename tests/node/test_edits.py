@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -28,15 +29,16 @@ def read_access_log(cluster: Cluster, mesh: Mesh) -> str:
 
 
 @pytest.fixture
-def restored(mesh: Mesh) -> Iterator[Mesh]:
+async def restored(mesh: Mesh) -> AsyncIterator[Mesh]:
     """The mesh, put back afterwards."""
     yield mesh
     mesh.edit(meshConfig=None, controlPlane=None, images=None)
+    await mesh.wait_for()
 
 
 async def watch_roll(mesh: Mesh, api: Api) -> tuple[set[str], list[str]]:
-    """Follows the mesh until it is ready again: the names of the pods that istiod had, and everything that was
-    said against its availability meanwhile.
+    """Follows the mesh until it is ready again: the names of the pods that istiod had, and everything that
+    was said against its availability meanwhile.
     """
     pods: set[str] = set()
     faults: list[str] = []
@@ -61,17 +63,18 @@ async def watch_roll(mesh: Mesh, api: Api) -> tuple[set[str], list[str]]:
 
 
 async def test_running_proxies_take_mesh_config_without_a_restart(restored: Mesh, api: Api) -> None:
-    before = read_uids(restored, api)
-    assert ask(restored.cluster, restored.apps, restored.url).ok
-    assert '"GET / HTTP/1.1" 200' not in read_access_log(restored.cluster, restored)
+    before, marks = read_uids(restored, api), [secrets.token_hex(4) for _ in range(2)]
+
+    def is_logged(mark: str) -> bool:
+        assert ask(restored.cluster, restored.apps, restored.url + mark).ok
+        return f'"GET /{mark} HTTP/1.1" 200' in read_access_log(restored.cluster, restored)
+
+    assert not is_logged(marks[0])
     restored.edit(meshConfig={"accessLogFile": "/dev/stdout"})
     await restored.wait_for()
-
-    def is_logged() -> bool:
-        assert ask(restored.cluster, restored.apps, restored.url).ok
-        return '"GET / HTTP/1.1" 200' in read_access_log(restored.cluster, restored)
-
-    await eventually(is_logged, seconds=30, every=0.5, what="a line in the server's access log")
+    await eventually(
+        lambda: is_logged(marks[1]), seconds=30, every=0.5, what="a line in the server's access log"
+    )
     assert read_uids(restored, api) == before
 
 
@@ -128,11 +131,11 @@ async def see_two_more_attempts(mesh: Mesh, api: Api, audit: Audit) -> None:
     reasons: list[str] = []
 
     def have_alternated() -> bool:
-        for pod in mesh.list_istiods():
-            for container in (pod.get("status") or {}).get("containerStatuses") or ():
-                reason = ((container.get("state") or {}).get("waiting") or {}).get("reason", "")
-                if reason and reasons[-1:] != [reason]:
-                    reasons.append(reason)
+        failing = (pod for pod in mesh.list_istiods() if NONSENSE in pod["spec"]["containers"][0]["image"])
+        for container in (c for pod in failing for c in pod["status"].get("containerStatuses") or ()):
+            reason = (container["state"].get("waiting") or {}).get("reason")
+            if reason and reasons[-1:] != [reason]:
+                reasons.append(reason)
         return len(reasons) >= 4
 
     await eventually(have_alternated, seconds=60, every=0.1, what="ErrImagePull and ImagePullBackOff twice")

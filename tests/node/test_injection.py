@@ -1,8 +1,8 @@
 """Who is injected: every combination of a namespace's and a pod's labels, with real istiod and kubelet.
 
 The table is written by hand from what Istio's webhooks of a tag promise, with one difference that is ours:
-outside of the mesh's namespaces nothing is injected. core/members must agree, since istiod's view follows from
-it: a pod that is injected where istiod does not look never starts.
+outside of the mesh's namespaces nothing is injected. core/members must agree, since istiod's view follows
+from it: a pod that is injected where istiod does not look never starts.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def fill_in(labels: Mapping[str, str], mesh: Mesh) -> dict[str, str]:
 async def see_who_is_injected(
     api: Api, mesh: Mesh, names: Mapping[str, str], *, run: str
 ) -> dict[str, set[str]]:
-    """Makes a pod of each kind in each of the namespaces, sees them all ready, and says which have a proxy."""
+    """Makes a pod of each kind in each namespace, sees them all ready, and says which have a proxy."""
     label = {"run": run}
     for namespace in names.values():
         for kind, labels in PODS.items():

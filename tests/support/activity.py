@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.polling import eventually
+from tests.support.api import Api
 from tests.support.operator import Operator
 
 MOVING = ("workqueue_depth", "active_workers", "reconcile_total")
@@ -51,3 +52,13 @@ async def wait_for_rest(operator: Operator, *, seconds: float = 60) -> None:
         return len(seen) >= CALM and seen[-1][:2] == (0, 0) and len(set(seen[-CALM:])) == 1
 
     await eventually(is_at_rest, seconds=seconds, every=0.1, what="the operator comes to rest")
+
+
+async def wait_for_removals(api: Api, *, seconds: float = 60) -> None:
+    """Waits until every mesh that is being deleted is gone: what tests before left to be cleaned up."""
+    await eventually(
+        lambda: not [mesh for mesh in api.list("mesh") if "deletionTimestamp" in mesh["metadata"]],
+        seconds=seconds,
+        every=0.2,
+        what="meshes that are being deleted are gone",
+    )

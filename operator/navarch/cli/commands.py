@@ -13,6 +13,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 import yaml
 
@@ -39,7 +40,11 @@ def run() -> None:
     # reading a whole list fail for everybody.
     sys.setrecursionlimit(25_000)
     configure_logging(settings.log_level, as_json=settings.log_format == "json")
-    asyncio.run(App(settings).run())
+    try:
+        asyncio.run(App(settings).run())
+    except Exception:
+        structlog.get_logger(__name__).critical("ended", exc_info=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()

@@ -6,7 +6,9 @@ create a pod for real. Invariant: while nothing that the result depends on chang
 
 from __future__ import annotations
 
-from navarch.core.injection import compute_evidence, is_probe_due
+from dataclasses import replace
+
+from navarch.core.injection import compute_evidence, determine_injection, is_probe_due
 from navarch.core.labels import ISTIO_REV
 from navarch.core.observed import ObservedMesh, Probe, ProbeVerdict
 from navarch.core.proxies import read_proxy_pod
@@ -56,7 +58,7 @@ class Prober:
         if known is not None and known[0] == evidence:
             return known[1]
         probe = await self._run(observed)
-        if probe.verdict is ProbeVerdict.INJECTED:
+        if determine_injection(replace(observed, probe=probe)).is_true:
             self._proofs[observed.owner.uid] = (evidence, probe)
         return probe
 

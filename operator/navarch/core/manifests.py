@@ -58,7 +58,7 @@ def build_mesh_waves(
     The last two may be applied only once the revision is ready."""
     source = build_revision_input(revision, assets, environment)
     waves = [
-        Wave("crds", tuple(crds.build_objects(crd_minor, assets)) if crd_minor else ()),
+        Wave("crds", crds.build_objects(crd_minor, assets) if crd_minor else ()),
         Wave("revision", (revision,)),
     ]
     for name, built in _build_mesh_objects(source, assets).items():

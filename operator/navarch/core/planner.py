@@ -13,6 +13,7 @@ from typing import Any
 
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.actions import Outcome, Plan, Waiting, Wave
+from navarch.core.assets import Assets
 from navarch.core.conditions import ConditionType, find_condition
 from navarch.core.findings import Finding, Severity
 from navarch.core.labels import MESH_COMPONENTS, component_of, revision_of
@@ -69,6 +70,8 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     wanted = build_wanted_revision(observed) if is_accepted(findings) else _restate_revision(observed)
     if wanted is None:
         return MeshDecision(None, Plan(observed.owner))
+    if not is_renderable(wanted, observed.assets):
+        return MeshDecision(wanted, Plan(observed.owner))
     waves = build_mesh_waves(
         wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed)
     )
@@ -79,6 +82,12 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     return MeshDecision(
         wanted, Plan(observed.owner, ready, tuple(order_for_removal(prune)), waiting, requeue)
     )
+
+
+def is_renderable(revision: Manifest, assets: Assets) -> bool:
+    """Whether this release knows the version of a MeshRevision; one that an older release made may have left the
+    catalog since. What such a revision runs is left as it is."""
+    return assets.catalog.find(revision["spec"]["version"]) is not None
 
 
 def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
@@ -232,6 +241,8 @@ def plan_teardown(observed: ObservedMesh) -> Plan:
 def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     """The plan of a revision: everything but webhooks at once, those when an istiod serves."""
     if observed.mesh is None or "deletionTimestamp" in observed.mesh["metadata"]:
+        return RevisionDecision(Plan(observed.owner), "")
+    if not is_renderable(observed.body, observed.assets):
         return RevisionDecision(Plan(observed.owner), "")
     name = observed.body["metadata"]["name"]
     revision = build_revision_input(observed.body, observed.assets, observed.environment)

@@ -30,6 +30,7 @@ from navarch.core.planner import (
     find_deployment,
     is_held,
     is_leaving,
+    is_renderable,
 )
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest, ref_of
@@ -71,8 +72,16 @@ def determine_available(deployment: Manifest | None) -> Verdict:
     return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{ref_of(deployment)}: {rollout.message}")
 
 
+def _tell_unknown(observed: ObservedRevision) -> str:
+    """Why nothing is done about a revision whose version has left the catalog."""
+    version = observed.body["spec"]["version"]
+    return f"this release of Navarch does not know Istio {version}; what runs is left as it is"
+
+
 def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
     """Whether the revision is being changed: its Deployment is not yet as planned, or not yet rolled out."""
+    if not is_renderable(observed.body, observed.assets):
+        return Verdict("False", Reason.UNKNOWN_VERSION, _tell_unknown(observed))
     wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
     if wanted is None:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the mesh is being removed")
@@ -101,6 +110,8 @@ def summarise_revision(
         ConditionType.PROGRESSING: determine_rolling(observed, plan),
         ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),
     }
+    if not is_renderable(observed.body, observed.assets):
+        verdicts[ConditionType.RECONCILED] = Verdict("Unknown", Reason.UNKNOWN_VERSION, _tell_unknown(observed))
     verdicts[ConditionType.READY] = summarise_ready(
         [
             verdicts[ConditionType.AVAILABLE],
@@ -109,7 +120,7 @@ def summarise_revision(
         ]
     )
     previous = observed.body.get("status") or {}
-    settled = verdicts[ConditionType.PROGRESSING].status == "False"
+    settled = verdicts[ConditionType.PROGRESSING].reason is Reason.SETTLED
     status: dict[str, Any] = {
         "observedGeneration": observed.generation,
         "conditions": merge_conditions(
@@ -220,7 +231,7 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
     if is_held(observed):
         return Verdict("False", Reason.PAUSED, "nothing is changed while spec.paused is true")
     existing = next((r for r in observed.revisions if ref_of(r) == ref_of(decision.revision)), None)
-    if existing is None or not is_applied(existing, decision.revision):
+    if decision.plan.waves and (existing is None or not is_applied(existing, decision.revision)):
         return Verdict("True", Reason.PROGRESSING, f"{ref_of(decision.revision)} is being applied")
     rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
     if rolling.reason is Reason.ROLLOUT_STUCK:

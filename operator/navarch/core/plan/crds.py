@@ -6,15 +6,21 @@ Invariant: apart from metadata a CRD is Istio's own, unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cache
 
 from navarch.core.assets import Assets
 from navarch.core.labels import crd_labels
 from navarch.core.refs import Manifest
 
 
-def build_objects(minor: str, assets: Assets) -> Iterator[Manifest]:
-    """All CRDs of a minor."""
-    for crd in assets.crds[minor]:
-        metadata = {"name": crd["metadata"]["name"], "labels": crd_labels(minor)}
-        yield {**{key: value for key, value in crd.items() if key != "status"}, "metadata": metadata}
+@cache
+def build_objects(minor: str, assets: Assets) -> tuple[Manifest, ...]:
+    """All CRDs of a minor: the same dictionaries each time, so that their hashes have to be computed once
+    only."""
+    return tuple(
+        {
+            **{key: value for key, value in crd.items() if key != "status"},
+            "metadata": {"name": crd["metadata"]["name"], "labels": crd_labels(minor)},
+        }
+        for crd in assets.crds[minor]
+    )
