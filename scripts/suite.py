@@ -20,6 +20,7 @@ from lab.progress import LabError
 PARTS = {
     "unit": ("tests/unit", "tests/golden", "tests/property"),
     "packaging": ("tests/packaging",),
+    "lab": ("tests/lab",),
     "cluster": ("tests/cluster",),
     "node": ("tests/node",),
 }
@@ -50,7 +51,7 @@ def prepare(part: str) -> None:
     """
     if is_current():
         return
-    if part == "cluster":
+    if part in ("lab", "cluster", "node"):
         ensure("light")
     if part == "node":
         from lab.images.base import ensure_base_archive

@@ -20,6 +20,7 @@ from lab.light.selectors import is_selected
 
 IGNORED_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 STATUS = "sidecar.istio.io/status"
+CANONICAL_NAME = "service.istio.io/canonical-name"
 PROXY = "istio-proxy"
 PROMETHEUS = {"port": "15020", "path": "/stats/prometheus", "scrape": "true"}
 
@@ -131,11 +132,12 @@ def build_status(spec: Mapping[str, Any], *, revision: str) -> str:
 
 
 def choose_image(injector: Injector, annotations: Mapping[str, str]) -> str:
-    """The proxy's image (ProxyImage in inject.go)."""
+    """The proxy's image (ProxyImage in inject.go). An annotation counts only when it names a whole image."""
     settings = injector.values["global"]
-    image = annotations.get("sidecar.istio.io/proxyImage") or injector.proxy_values.get("image") or "proxyv2"
-    if "/" in image:
-        return str(image)
+    image = injector.proxy_values.get("image") or "proxyv2"
+    whole = annotations.get("sidecar.istio.io/proxyImage") or image
+    if "/" in whole:
+        return str(whole)
     mesh_type = ((injector.mesh.get("defaultConfig") or {}).get("image") or {}).get("imageType")
     kind = annotations.get("sidecar.istio.io/proxyImageType") or mesh_type or settings.get("variant")
     suffix = f"-{kind}" if kind and kind != "default" else ""
@@ -143,21 +145,24 @@ def choose_image(injector: Injector, annotations: Mapping[str, str]) -> str:
 
 
 def choose_canonical_name(pod: Pod) -> str:
-    """The service name that telemetry shows: from labels, else the owner's name."""
+    """The service name that telemetry shows: from labels, else the owner's name, else the pod's own, which is
+    not known yet where it is generated.
+    """
     labels = pod["metadata"].get("labels") or {}
-    for key in ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app"):
-        if key in labels:
+    for key in (CANONICAL_NAME, "app.kubernetes.io/name", "app"):
+        if labels.get(key):
             return str(labels[key])
-    return _owner_name(pod)[:63]
+    return _owner_name(pod)
 
 
 def _owner_name(pod: Pod) -> str:
     metadata = pod["metadata"]
-    for owner in metadata.get("ownerReferences") or ():
-        if owner.get("controller"):
-            suffix = f"-{(metadata.get('labels') or {}).get('pod-template-hash', '')}"
-            return str(owner["name"]).removesuffix(suffix)
-    return str(metadata.get("name") or metadata.get("generateName") or "")
+    if metadata.get("generateName"):  # only then istiod looks for an owner (GetDeployMetaFromPod in pkg/kube)
+        for owner in metadata.get("ownerReferences") or ():
+            if owner.get("controller"):
+                suffix = f"-{(metadata.get('labels') or {}).get('pod-template-hash', '')}"
+                return str(owner["name"]).removesuffix(suffix)
+    return str(metadata.get("name") or "")
 
 
 def _templates(pod: Pod, config: Mapping[str, Any]) -> list[str]:
@@ -194,6 +199,7 @@ def _sidecar(pod: Pod, injector: Injector) -> Pod:
         "name": "istio-validation" if with_cni else "istio-init",
         "image": image,
         "args": ["istio-iptables"],
+        "resources": proxy["resources"],
         "securityContext": UNPRIVILEGED if with_cni else NETWORK_ADMIN,
     }
     native = annotations.get("sidecar.istio.io/nativeSidecar") != "false"
@@ -203,7 +209,10 @@ def _sidecar(pod: Pod, injector: Injector) -> Pod:
         "volumes": _volumes(MOUNTS),
         "imagePullSecrets": [{"name": n} for n in injector.values["global"].get("imagePullSecrets") or ()],
     }
-    labels = {"security.istio.io/tlsMode": "istio"}
+    labels = {
+        "security.istio.io/tlsMode": "istio",
+        CANONICAL_NAME: choose_canonical_name(pod)[:63].strip("-_."),
+    }
     return {"metadata": _metadata(pod, injector, labels=labels), "spec": spec}
 
 
@@ -212,7 +221,8 @@ def _gateway(pod: Pod, injector: Injector) -> Pod:
     volumes = [name for name in MOUNTS if name != "istio-ca-crl"]
     proxy = _proxy(image, injector, role="router", volumes=volumes)
     spec: Pod = {"containers": [proxy], "volumes": _volumes(volumes)}
-    return {"metadata": _metadata(pod, injector, labels={}), "spec": spec}
+    labels = {CANONICAL_NAME: choose_canonical_name(pod)}
+    return {"metadata": _metadata(pod, injector, labels=labels), "spec": spec}
 
 
 def _metadata(pod: Pod, injector: Injector, *, labels: Mapping[str, str]) -> Pod:
@@ -225,7 +235,6 @@ def _metadata(pod: Pod, injector: Injector, *, labels: Mapping[str, str]) -> Pod
     return {
         "labels": {
             **labels,
-            "service.istio.io/canonical-name": choose_canonical_name(pod),
             "service.istio.io/canonical-revision": version,
         },
         "annotations": annotations,

@@ -1,7 +1,7 @@
 """One pretended istiod: what the real one of a revision does to its cluster, as its own ServiceAccount.
 
 Owns the certificate authority of its namespace (Secret `istio-ca-secret`), caBundle and failurePolicy of its
-revision's webhooks, the ConfigMaps `istio-ca-root-cert`, and the two webhook endpoints.
+revision's webhooks, the ConfigMaps `istio-ca-root-cert` and `istio-ca-crl`, and the two webhook endpoints.
 Must never do what its ServiceAccount may not: every write is made in that account's name.
 Invariant: when everything is as it should be, `reconcile` writes nothing.
 Facts: Istio's security/pkg/pki, pkg/webhooks (webhookpatch.go, validation/controller), NamespaceController.
@@ -32,9 +32,9 @@ from lab.light.validation import ALWAYS_REJECT, validate
 
 _log = logging.getLogger(__name__)
 CA_SECRET = "istio-ca-secret"
-ROOT_CONFIG_MAP = "istio-ca-root-cert"
-ROOT_KEY = "root-cert.pem"
-ROOT_LABELS = {"istio.io/config": "true"}
+ROOT_CONFIG_MAP, ROOT_KEY = "istio-ca-root-cert", "root-cert.pem"
+CRL_CONFIG_MAP, CRL_KEY = "istio-ca-crl", "ca-crl.pem"
+DISTRIBUTED_LABELS = {"istio.io/config": "true"}
 NOT_DISTRIBUTED_TO = IGNORED_NAMESPACES - {"kube-system"}
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1"
 
@@ -105,7 +105,11 @@ class Istiod:
         for config in self._mine(self._stores.validators):
             await self._collect(faults, self._patch_validator(config))
         for namespace in self._selected_namespaces():
-            await self._collect(faults, self._distribute_root(namespace))
+            for name, key, text in (
+                (ROOT_CONFIG_MAP, ROOT_KEY, self._root.decode()),
+                (CRL_CONFIG_MAP, CRL_KEY, ""),  # a self-signed authority revokes nothing
+            ):
+                await self._collect(faults, self._distribute(namespace, name, key=key, text=text))
         if faults:
             raise faults[0]
 
@@ -241,22 +245,22 @@ class Istiod:
             and is_selected_by_any(selectors, namespace["metadata"].get("labels") or {})
         ]
 
-    async def _distribute_root(self, namespace: str) -> None:
-        root, path = self._root.decode(), f"/api/v1/namespaces/{namespace}/configmaps"
-        found = self._stores.config_maps.get(ROOT_CONFIG_MAP, namespace)
+    async def _distribute(self, namespace: str, name: str, *, key: str, text: str) -> None:
+        path = f"/api/v1/namespaces/{namespace}/configmaps"
+        found = self._stores.config_maps.get(name, namespace)
         if found is None:
-            metadata = {"name": ROOT_CONFIG_MAP, "namespace": namespace, "labels": ROOT_LABELS}
-            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {ROOT_KEY: root}}
+            metadata = {"name": name, "namespace": namespace, "labels": DISTRIBUTED_LABELS}
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {key: text}}
             try:
                 await self._api.send("POST", path, body=body, account=self._account)
             except ApiError as error:
                 # Forbidden, gone or there already: the real one lets these be, too.
                 if error.status not in {403, 404, 409}:
                     raise
-        elif (found.get("data") or {}).get(ROOT_KEY) != root:
+        elif (found.get("data") or {}).get(key) != text:
             body = {**found, "apiVersion": "v1", "kind": "ConfigMap"}
-            body["data"] = {**(found.get("data") or {}), ROOT_KEY: root}
-            await self._api.send("PUT", f"{path}/{ROOT_CONFIG_MAP}", body=body, account=self._account)
+            body["data"] = {**(found.get("data") or {}), key: text}
+            await self._api.send("PUT", f"{path}/{name}", body=body, account=self._account)
 
     async def _answer_inject(self, request: web.Request) -> web.Response:
         if not self._injects:

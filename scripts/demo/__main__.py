@@ -7,9 +7,10 @@ to stderr, what there is to see to stdout.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import sys
-from pathlib import Path
 
 from lab import __main__ as labs
 from lab import cluster as clusters
@@ -21,8 +22,8 @@ from scripts.demo.installation import ROOT, Document, apply_documents, install, 
 from scripts.suite import find_obstacle
 
 NAME = "demo"
-HERE = Path(__file__).parent
 EXAMPLE = ROOT / "examples" / "mesh.yaml"
+MANIFESTS = ROOT / "lab" / "manifests"
 CERTIFICATE = "X-Forwarded-Client-Cert"
 """Header in which a proxy tells its application who the other side of the mTLS connection was."""
 
@@ -63,7 +64,7 @@ def build_mesh(cluster: Cluster) -> list[Document]:
 def make_mesh(cluster: Cluster) -> None:
     """Applies the example mesh and waits until it is ready."""
     if cluster.kind != "current":
-        apply_documents(cluster, load_documents(HERE / "profile.yaml"))
+        apply_documents(cluster, load_documents(MANIFESTS / "profile-lab.yaml"))
     apply_documents(cluster, build_mesh(cluster))
     say("waiting for the mesh to be ready")
     try:
@@ -71,10 +72,12 @@ def make_mesh(cluster: Cluster) -> None:
             "-n", "mesh", "wait", "meshcp/demo", "--for=condition=Ready", "--timeout=180s", timeout=190
         )
     finally:
+        print("$ kubectl get meshcp -n mesh")
         print(cluster.run("get", "meshcp", "-n", "mesh"))
         lines = "{range .status.conditions[*]}{.type}\t{.status}\t{.reason}\t{.message}\n{end}"
         told = cluster.run("-n", "mesh", "get", "meshcp/demo", "-o", f"jsonpath={lines}")
-        print(format_table([row.split("\t") for row in told.splitlines()]))
+        print("Its conditions:")
+        print(format_table([row.split("\t") for row in told.splitlines()]), end="\n\n")
 
 
 def format_table(rows: list[list[str]]) -> str:
@@ -85,46 +88,51 @@ def format_table(rows: list[list[str]]) -> str:
 
 
 def start_apps(cluster: Cluster) -> None:
-    """Two applications in a namespace of the mesh."""
-    apply_documents(cluster, load_documents(HERE / "apps.yaml"))
-    say("waiting for two applications with their proxies")
-    for name in ("server", "client"):
-        cluster.run("-n", "shop", "rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=130)
-    containers = (
-        "{range .items[*]}{.metadata.name}: {.spec.initContainers[*].name} {.spec.containers[*].name}\n{end}"
-    )
-    print(cluster.run("-n", "shop", "get", "pods", "-o", f"jsonpath={containers}"))
+    """Two applications in a namespace of the mesh, and one outside of it."""
+    apply_documents(cluster, load_documents(MANIFESTS / "apps.yaml"))
+    say("waiting for two applications with their proxies, and one without")
+    for namespace, name in (("shop", "server"), ("shop", "client"), ("outside", "stranger")):
+        what = ("rollout", "status", f"deployment/{name}")
+        cluster.run("-n", namespace, *what, "--timeout=120s", timeout=130)
+    print("$ kubectl get pods -n shop; istio-proxy is what the mesh added:")
+    containers = "{.metadata.name}\t{.spec.initContainers[*].name}\t{.spec.containers[*].name}\n"
+    told = cluster.run("-n", "shop", "get", "pods", "-o", f"jsonpath={{range .items[*]}}{containers}{{end}}")
+    rows = [row.split("\t") for row in told.splitlines()]
+    print(format_table([["POD", "INIT CONTAINERS", "CONTAINERS"], *rows]), end="\n\n")
 
 
-def send_request(cluster: Cluster) -> None:
-    """A request from client to server, and the proof that it went through two proxies under mTLS."""
-    command = [
-        "-n",
-        "shop",
-        "exec",
-        "deploy/client",
-        "-c",
-        "client",
-        "--",
-        "/echo",
-        "get",
-        "http://server.shop/",
-    ]
-    answers: list[str] = []
+def ask(cluster: Cluster, namespace: str, client: str) -> tuple[bool, str]:
+    """A request to the server from a client's pod: whether it was answered, and what the client printed."""
+    command = [str(cluster.kubectl), "--kubeconfig", str(cluster.kubeconfig), "-n", namespace]
+    command += ["exec", f"deploy/{client}", "-c", "client", "--", "/echo", "get", "http://server.shop/"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode == 0, done.stdout or done.stderr
+
+
+def send_requests(cluster: Cluster) -> None:
+    """A request from client to server, the proof that it went through two proxies under mTLS, and one that
+    is refused.
+    """
+    told = [""]
 
     def is_answered() -> bool:
-        try:
-            answers.append(cluster.run(*command))
-        except KubectlError as error:
-            answers.append(str(error))
-            return False
-        return True
+        answered, told[0] = ask(cluster, "shop", "client")
+        return answered
 
     wait_until(is_answered, what="a request from client to server", seconds=60, interval=1)
-    if f'"{CERTIFICATE}"' not in answers[-1]:
-        raise LabError(f"the request was answered, but not under mTLS: {answers[-1]}")
-    print(f"A request from client to server; {CERTIFICATE} is how the server's proxy names the client:")
-    print(answers[-1])
+    named = re.search(rf'"{CERTIFICATE}":"([^"\\]|\\.)*"', told[0])
+    if named is None:
+        raise LabError(f"the request was answered, but not under mTLS: {told[0]}")
+    print("$ kubectl exec -n shop deploy/client -c client -- /echo get http://server.shop/")
+    print(told[0].strip())
+    print("By this header the server's proxy names the client that it authenticated:")
+    print(f"  {named.group()}\n")
+    answered, text = ask(cluster, "outside", "stranger")
+    if answered:
+        raise LabError(f"a request in plaintext was answered although the mesh is strict: {text}")
+    print("$ kubectl exec -n outside deploy/stranger -- /echo get http://server.shop/")
+    print(text.splitlines()[0])
+    print("From outside of the mesh there is no certificate, and mtls.mode Strict refuses plaintext.\n")
 
 
 def show_next_steps(cluster: Cluster) -> None:
@@ -153,7 +161,7 @@ def up() -> None:
     else:
         start_apps(cluster)
     if cluster.kind == "node":
-        send_request(cluster)
+        send_requests(cluster)
     elif cluster.kind == "light":
         say("no request: pods are pretended in a light lab; on Linux as root there are real ones")
     show_next_steps(cluster)

@@ -1,6 +1,6 @@
-"""Bad input: refused where it is written, or told in status; what already runs is left alone, and nothing storms.
+"""Bad input: refused where it is written, or told in status; what already runs is left alone, nothing storms.
 
-What admission refuses is in test_admission.py field by field; here is each bad input once, through to its end.
+What admission refuses is in test_admission.py field by field; here is each bad input once, to its end.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from lab.cluster import Cluster, KubectlError
 from tests.cluster.conftest import assert_quiet
 from tests.cluster.test_edits import NOWHERE
-from tests.cluster.test_neighbours import another_namespace, see_gone
+from tests.cluster.test_neighbours import another_namespace
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
@@ -49,7 +50,7 @@ def some_profiles(api: Api, **profiles: Any) -> Iterator[None]:
 
 
 async def assert_calm(audit: Audit, namespace: str) -> None:
-    """Before long the operator asks and writes no more about a namespace, over some seconds, than for one look."""
+    """Before long the operator asks no more about a namespace, over some seconds, than for one look."""
     marks = [audit.mark()]
 
     def is_calm() -> bool:
@@ -60,10 +61,12 @@ async def assert_calm(audit: Audit, namespace: str) -> None:
     await eventually(is_calm, seconds=5 * CALM, every=CALM, what=f"the operator leaves {namespace} alone")
 
 
-# --- told in status ---------------------------------------------------------------------------------------------
+# --- told in status ----------------------------------------------------------------------------------------
 
 BAD = [
-    pytest.param({"version": "1.32"}, "UnknownVersion", ("spec.version: '1.32'", "choose one of these"), id="version"),
+    pytest.param(
+        {"version": "1.32"}, "UnknownVersion", ("spec.version: '1.32'", "choose one of these"), id="version"
+    ),
     pytest.param({"version": "1.31.99"}, "UnknownVersion", ("spec.version: '1.31.99'", "1.31.1"), id="patch"),
     pytest.param(
         {"profiles": ["defualt"]},
@@ -72,7 +75,11 @@ BAD = [
         id="missing profile",
     ),
     pytest.param(
-        {"overlays": [{"target": {"kind": "Deployment", "name": "istio"}, "patch": {"spec": {"paused": True}}}]},
+        {
+            "overlays": [
+                {"target": {"kind": "Deployment", "name": "istio"}, "patch": {"spec": {"paused": True}}}
+            ]
+        },
         "OverlayUnmatched",
         ("spec.overlays[0].target: 'Deployment istio'", "name an object"),
         id="overlay that matches nothing",
@@ -139,7 +146,13 @@ async def running(api: Api, operator: Operator) -> str:
 
 @pytest.mark.parametrize(("spec", "reason", "words"), BAD)
 async def test_bad_input_is_told_and_what_runs_is_left_alone(
-    api: Api, audit: Audit, operator: Operator, running: str, spec: Object, reason: str, words: tuple[str, ...]
+    api: Api,
+    audit: Audit,
+    operator: Operator,
+    running: str,
+    spec: Object,
+    reason: str,
+    words: tuple[str, ...],
 ) -> None:
     before = read_versions(list_owned(api, running))
     edit(api, running, **spec)
@@ -165,7 +178,9 @@ async def test_bad_input_from_the_start_makes_nothing_until_it_is_corrected(
     await wait_for(api, settled)
 
 
-async def test_a_field_that_istio_does_not_know_is_told_and_changes_nothing_else(api: Api, settled: str) -> None:
+async def test_a_field_that_istio_does_not_know_is_told_and_changes_nothing_else(
+    api: Api, settled: str
+) -> None:
     api.create(build_mesh(settled, meshConfig={"acessLogFile": "/dev/stdout"}))
     mesh = await wait_for(api, settled)
     accepted = read_condition(mesh, "SpecAccepted")
@@ -183,7 +198,7 @@ async def test_a_cluster_newer_than_tested_is_told_and_changes_nothing_else(api:
     assert "was tested on Kubernetes up to" in accepted["message"]
 
 
-# --- profiles ---------------------------------------------------------------------------------------------------
+# --- profiles ----------------------------------------------------------------------------------------------
 
 
 async def test_a_circle_of_profiles_is_named_and_leaves_when_it_is_broken(
@@ -227,7 +242,7 @@ async def test_a_broken_profile_is_told_and_mended(
         await wait_for(api, running)
 
 
-# --- versions ---------------------------------------------------------------------------------------------------
+# --- versions ----------------------------------------------------------------------------------------------
 
 
 async def test_a_control_plane_goes_neither_back_nor_over_a_minor(api: Api, settled: str) -> None:
@@ -251,7 +266,9 @@ async def test_before_anything_serves_a_downgrade_is_told_in_status(
     before = read_versions(list_owned(api, settled))
     edit(api, settled, version="1.31.0")
     mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="Downgrade")
-    assert_told(mesh, "Downgrade", ("spec.version: '1.31.0'", "lower than 1.31.1", "set it to 1.31.1 or higher"))
+    assert_told(
+        mesh, "Downgrade", ("spec.version: '1.31.0'", "lower than 1.31.1", "set it to 1.31.1 or higher")
+    )
     assert read_versions(list_owned(api, settled)) == before
     edit(api, settled, version="1.31.1", controlPlane={"placement": None})
     await wait_for(api, settled)
@@ -292,7 +309,7 @@ async def test_a_mesh_restored_over_one_that_is_two_minors_older_is_told_to_go_s
     await wait_for(api, settled)
 
 
-# --- names and places -------------------------------------------------------------------------------------------
+# --- names and places --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -303,8 +320,16 @@ async def test_a_mesh_restored_over_one_that_is_two_minors_older_is_told_to_go_s
         ("demo", {"tag": "default"}, "set defaultTag: true"),
         ("n" * 62, {}, "choose a shorter name"),
         ("demo", {"tag": "t" * 41}, "40"),
-        ("demo", {"overlays": [{"target": {"kind": "ClusterRole", "name": "x"}, "patch": {}}]}, "choose one of"),
-        ("demo", {"meshConfig": {"rootNamespace": "kube-system"}}, "spec.meshConfig.rootNamespace: kube-system"),
+        (
+            "demo",
+            {"overlays": [{"target": {"kind": "ClusterRole", "name": "x"}, "patch": {}}]},
+            "choose one of",
+        ),
+        (
+            "demo",
+            {"meshConfig": {"rootNamespace": "kube-system"}},
+            "spec.meshConfig.rootNamespace: kube-system",
+        ),
         ("demo", {"values": {"global": {"istioNamespace": "x"}}}, "spec.values.global.istioNamespace: x"),
     ],
 )
@@ -322,18 +347,26 @@ async def test_what_admission_can_see_is_refused_there(
     assert message in await eventually(refusal, seconds=30, what=f"{spec or name} is refused")
 
 
-async def test_a_namespace_of_the_platform_holds_no_mesh(api: Api, audit: Audit, operator: Operator, fresh: str) -> None:
+async def test_a_namespace_of_the_platform_holds_no_mesh(
+    api: Api, audit: Audit, operator: Operator, fresh: str
+) -> None:
     async with another_namespace(api, f"openshift-{fresh}") as platform:
         api.create(build_mesh(platform))
-        mesh = await wait_for(api, platform, condition="SpecAccepted", status="False", reason="NamespaceRefused")
-        assert_told(mesh, "NamespaceRefused", (f"metadata.namespace: '{platform}'", "in a namespace of its own"))
+        mesh = await wait_for(
+            api, platform, condition="SpecAccepted", status="False", reason="NamespaceRefused"
+        )
+        assert_told(
+            mesh, "NamespaceRefused", (f"metadata.namespace: '{platform}'", "in a namespace of its own")
+        )
         assert list_owned(api, platform) == []
 
 
-# --- foreign Istios ---------------------------------------------------------------------------------------------
+# --- foreign Istios ----------------------------------------------------------------------------------------
 
 
-def build_foreign_webhook(name: str, labels: dict[str, str], namespace_labels: dict[str, str] | None = None) -> Object:
+def build_foreign_webhook(
+    name: str, labels: dict[str, str], namespace_labels: dict[str, str] | None = None
+) -> Object:
     """A webhook configuration as another Istio's installer makes it; it selects nothing that exists."""
     selector = {"matchLabels": namespace_labels or {"no-such": "label"}}
     return {
@@ -345,7 +378,12 @@ def build_foreign_webhook(name: str, labels: dict[str, str], namespace_labels: d
                 "name": "namespace.sidecar-injector.istio.io",
                 "clientConfig": {"service": {"name": "istiod", "namespace": "elsewhere", "path": "/inject"}},
                 "rules": [
-                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+                    {
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE"],
+                        "resources": ["pods"],
+                    }
                 ],
                 "namespaceSelector": selector,
                 "objectSelector": {"matchLabels": {"no-such": "label"}},
@@ -389,14 +427,16 @@ async def test_a_foreign_istio_that_is_the_clusters_default_keeps_the_default(ap
     api.create(build_foreign_webhook(name, labels, {"istio-injection": "enabled"}))
     try:
         api.create(build_mesh(settled, defaultTag=True))
-        mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="DefaultTagConflict")
+        mesh = await wait_for(
+            api, settled, condition="SpecAccepted", status="False", reason="DefaultTagConflict"
+        )
         assert_told(mesh, "DefaultTagConflict", ("spec.defaultTag: 'true'", name, "remove spec.defaultTag"))
     finally:
         api.delete("mwc", "", name)
     await wait_for(api, settled)
 
 
-# --- objects that the API server refuses ------------------------------------------------------------------------
+# --- objects that the API server refuses -------------------------------------------------------------------
 
 
 async def test_an_object_that_the_api_server_refuses_is_quoted(api: Api, audit: Audit, settled: str) -> None:
@@ -416,7 +456,9 @@ async def test_a_quota_that_denies_an_object_is_quoted_and_tried_again(api: Api,
     quota = {"name": "few", "namespace": settled}
     hard = {"count/services": "0"}
     api.create({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": quota, "spec": {"hard": hard}})
-    await eventually(lambda: (api.get("quota", settled, "few") or {}).get("status", {}).get("used"), seconds=30)
+    await eventually(
+        lambda: (api.get("quota", settled, "few") or {}).get("status", {}).get("used"), seconds=30
+    )
     api.create(build_mesh(settled))
     mesh = await wait_for(api, settled, condition="Reconciled", status="False", reason="AdmissionDenied")
     assert "exceeded quota: few" in read_condition(mesh, "Reconciled")["message"]
@@ -446,4 +488,68 @@ async def test_an_object_that_would_have_to_be_made_again_is_told(api: Api, sett
     mesh = await wait_for(api, settled, condition="Reconciled", status="False", reason="ImmutableField")
     assert f"RoleBinding {settled}/{name}" in read_condition(mesh, "Reconciled")["message"]
     api.delete("rolebinding", settled, name)
+    await wait_for(api, settled, seconds=90)
+
+
+async def test_a_right_that_the_operator_lacks_is_named(api: Api, light: Cluster, settled: str) -> None:
+    """Of those that it passes on to istiods and never uses itself: nobody may grant what they have not."""
+    role = api.get("clusterrole", "", "navarch")
+    assert role is not None
+    fewer = [rule for rule in role["rules"] if rule["resources"] != ["tokenreviews"]]
+    assert len(fewer) == len(role["rules"]) - 1
+    ask = ("auth", "can-i", "create", "tokenreviews.authentication.k8s.io", f"--as={USER}")
+    api.patch("clusterrole", "", "navarch", {"rules": fewer})
+    try:
+        await eventually(lambda: is_denied(light, *ask), what="the right is gone")
+        api.create(build_mesh(settled))
+        mesh = await wait_for(
+            api, settled, condition="Reconciled", status="False", reason="MissingPermission"
+        )
+        message = read_condition(mesh, "Reconciled")["message"]
+        assert f"ClusterRole istiod-clusterrole-{settled}-demo-inplace-{settled}" in message
+        assert "tokenreviews" in message
+    finally:
+        api.patch("clusterrole", "", "navarch", {"rules": role["rules"]})
+    await wait_for(api, settled, seconds=90)
+
+
+def is_denied(cluster: Cluster, *question: str) -> bool:
+    try:
+        return not cluster.run(*question)
+    except KubectlError:
+        return True
+
+
+async def test_an_api_server_that_is_too_busy_is_waited_for(api: Api, settled: str) -> None:
+    """Its own flow control turns the operator away from one kind in one namespace."""
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    flow = "/apis/flowcontrol.apiserver.k8s.io/v1"
+    limited = {"nominalConcurrencyShares": 0, "lendablePercent": 0, "limitResponse": {"type": "Reject"}}
+    kinds = {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["patch"]}
+    account = {"kind": "ServiceAccount", "serviceAccount": {"namespace": SYSTEM, "name": "navarch"}}
+    metadata = {"metadata": {"name": f"busy-{settled}"}}
+    level = {"type": "Limited", "limited": {**limited, "borrowingLimitPercent": 0}}
+    rule = {"subjects": [account], "resourceRules": [{**kinds, "namespaces": [settled]}]}
+    schema = {"matchingPrecedence": 2, "priorityLevelConfiguration": metadata["metadata"], "rules": [rule]}
+    api.request("POST", f"{flow}/prioritylevelconfigurations", {**metadata, "spec": level})
+    api.request("POST", f"{flow}/flowschemas", {**metadata, "spec": schema})
+    operators = api.impersonating(USER)
+
+    def is_turned_away() -> bool:
+        try:
+            operators.patch("networkpolicy", settled, "any", {})
+        except Refused as refused:
+            return refused.code == 429
+        return False
+
+    try:
+        await eventually(is_turned_away, seconds=30, every=0.5, what="flow control is in force")
+        edit(api, settled, controlPlane={"networkPolicy": True})
+        mesh = await wait_for(api, settled, condition="Reconciled", status="False", reason="APIUnavailable")
+        assert f"NetworkPolicy {settled}/" in read_condition(mesh, "Reconciled")["message"]
+        assert read_condition(mesh, "Available")["status"] == "True"
+    finally:
+        for plural in ("flowschemas", "prioritylevelconfigurations"):
+            api.request("DELETE", f"{flow}/{plural}/busy-{settled}")
     await wait_for(api, settled, seconds=90)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+from navarch.core.naming import Names
 
 from lab.cluster import Cluster
-from navarch.core.naming import Names
 from tests.cluster.test_neighbours import another_namespace, list_crds, see_gone
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
@@ -42,15 +42,19 @@ def assert_webhooks_went_first(audit: Audit, mark: int, namespace: str) -> None:
     removed = [
         r
         for r in audit.since(mark)
-        if r.verb == "delete" and r.code == 200 and (r.namespace == namespace or namespace in r.name or r.resource in WEBHOOKS)
+        if r.verb == "delete"
+        and r.code == 200
+        and (r.namespace == namespace or namespace in r.name or r.resource in WEBHOOKS)
     ]
     kinds = [r.resource in WEBHOOKS for r in removed]
     assert kinds.count(True) >= 3, removed
-    assert "deployments" in {r.resource for r in removed} or not any(r.namespace == namespace for r in removed)
+    assert "deployments" in {r.resource for r in removed} or not any(
+        r.namespace == namespace for r in removed
+    )
     assert kinds == sorted(kinds, reverse=True), [str(r) for r in removed]
 
 
-# --- four ways --------------------------------------------------------------------------------------------------
+# --- four ways ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", ["Background", "Foreground", "Orphan"])
@@ -84,7 +88,9 @@ async def test_deleting_the_namespace_of_a_mesh_takes_all_of_it(
         await eventually(lambda: list_webhooks(api, fresh) == [], what="the webhooks are gone")
         assert time.monotonic() - started < 2
         api.create(build_pod(members, "after"))
-        await eventually(lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone")
+        await eventually(
+            lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone"
+        )
         assert list_owned(api, fresh) == []
         refused = [str(r) for r in audit.since(mark) if r.code == 403 and r.is_write]
         assert refused == []
@@ -127,7 +133,7 @@ async def test_what_a_dead_mesh_of_the_same_name_left_behind_is_adopted(api: Api
     assert api.get("clusterrole", "", f"left-behind-{settled}") is None
 
 
-# --- protection -------------------------------------------------------------------------------------------------
+# --- protection --------------------------------------------------------------------------------------------
 
 
 async def test_a_mesh_with_proxies_is_not_deleted_by_accident(
@@ -166,7 +172,9 @@ async def test_a_namespace_takes_a_mesh_with_proxies_along(api: Api, operator: O
         api.create(build_pod(members, "app"))
         await eventually(lambda: (api.get("mesh", fresh, "demo") or {})["status"]["proxies"]["total"] == 1)
         api.delete("namespace", "", fresh)
-        await eventually(lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone")
+        await eventually(
+            lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone"
+        )
         assert list_owned(api, fresh) == []
 
 
@@ -192,7 +200,7 @@ async def test_a_mesh_revision_is_not_for_people_to_delete_and_comes_back(
     await wait_for(api, settled)
 
 
-# --- odd moments ------------------------------------------------------------------------------------------------
+# --- odd moments -------------------------------------------------------------------------------------------
 
 
 async def test_a_mesh_whose_istiod_never_became_ready_goes_all_the_same(

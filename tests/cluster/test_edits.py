@@ -1,4 +1,4 @@
-"""Edits of a mesh that runs: what is taken live, what rolls istiod, what cannot be done, what status says of it."""
+"""Edits of a mesh that runs: what is taken live, what rolls istiod, what cannot be done, what is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import pytest
 from lab.cluster import Cluster
 from tests.polling import eventually
 from tests.support.api import Api, Object
-from tests.support.meshes import build_mesh, edit, get_istiod, is_current, list_owned, read_condition, wait_for
+from tests.support.meshes import (
+    build_mesh,
+    edit,
+    get_istiod,
+    is_current,
+    list_owned,
+    read_condition,
+    wait_for,
+)
 
 NOWHERE = {"placement": {"nodeSelector": {"no-such": "node"}}}
 """A placement that no node of the cluster answers to."""
@@ -41,7 +49,9 @@ def list_generations_ready_too_early(api: Api, mesh: Object, *, is_edited: Any) 
     edits = [
         int(s["metadata"]["resourceVersion"])
         for s in api.replay(
-            "deployment", metadata["namespace"], get_istiod(api, metadata["namespace"])["metadata"]["name"],
+            "deployment",
+            metadata["namespace"],
+            get_istiod(api, metadata["namespace"])["metadata"]["name"],
             since=metadata["resourceVersion"],
         )
         if is_edited(s)
@@ -50,11 +60,12 @@ def list_generations_ready_too_early(api: Api, mesh: Object, *, is_edited: Any) 
     return [
         s["metadata"]["generation"]
         for s in ready
-        if s["metadata"]["generation"] > metadata["generation"] and int(s["metadata"]["resourceVersion"]) < first
+        if s["metadata"]["generation"] > metadata["generation"]
+        and int(s["metadata"]["resourceVersion"]) < first
     ]
 
 
-# --- taken live -------------------------------------------------------------------------------------------------
+# --- taken live --------------------------------------------------------------------------------------------
 
 
 async def test_mesh_config_is_taken_live(api: Api, settled: str) -> None:
@@ -63,7 +74,11 @@ async def test_mesh_config_is_taken_live(api: Api, settled: str) -> None:
     istiod = get_istiod(api, settled)
     edited = edit(api, settled, meshConfig={"accessLogFile": "/dev/stdout"})
     after = await wait_for(api, settled)
-    assert after["status"]["observedGeneration"] == edited["metadata"]["generation"] > before["metadata"]["generation"]
+    assert (
+        after["status"]["observedGeneration"]
+        == edited["metadata"]["generation"]
+        > before["metadata"]["generation"]
+    )
     config = api.get("configmap", settled, f"istio-{settled}-demo-inplace")
     assert config is not None
     assert "accessLogFile: /dev/stdout" in config["data"]["mesh"]
@@ -72,7 +87,7 @@ async def test_mesh_config_is_taken_live(api: Api, settled: str) -> None:
     assert now["metadata"]["generation"] == istiod["metadata"]["generation"]
 
 
-# --- a roll -----------------------------------------------------------------------------------------------------
+# --- a roll ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -100,7 +115,9 @@ async def test_an_edit_rolls_istiod_with_surge_and_the_mesh_stays_available(
     assert [truth for truth, _ in groupby(status for status, _ in read_statuses(api, before, "Ready"))] == [
         *("True", "False", "True")
     ]
-    rolled = api.replay("deployment", settled, now["metadata"]["name"], since=istiod["metadata"]["resourceVersion"])
+    rolled = api.replay(
+        "deployment", settled, now["metadata"]["name"], since=istiod["metadata"]["resourceVersion"]
+    )
     assert max(state["status"].get("replicas", 0) for state in rolled) == 2
     assert min(state["status"].get("availableReplicas", 0) for state in rolled) == 1
 
@@ -135,10 +152,12 @@ async def test_while_istiod_rolls_to_a_version_status_says_what_is_desired_and_w
     assert mesh["status"]["version"] == {"desired": "1.31.1", "active": "1.31.1"}
 
 
-# --- what cannot be done ----------------------------------------------------------------------------------------
+# --- what cannot be done -----------------------------------------------------------------------------------
 
 
-async def test_an_edit_that_no_node_can_take_leaves_the_mesh_available_and_says_why(api: Api, settled: str) -> None:
+async def test_an_edit_that_no_node_can_take_leaves_the_mesh_available_and_says_why(
+    api: Api, settled: str
+) -> None:
     api.create(build_mesh(settled))
     before = await wait_for(api, settled)
     edit(api, settled, controlPlane=NOWHERE)
@@ -151,12 +170,18 @@ async def test_an_edit_that_no_node_can_take_leaves_the_mesh_available_and_says_
     assert read_statuses(api, before, "Available") == [("True", "AsExpected")]
 
 
-async def test_an_edit_that_a_quota_forbids_leaves_the_mesh_available_and_says_why(api: Api, settled: str) -> None:
+async def test_an_edit_that_a_quota_forbids_leaves_the_mesh_available_and_says_why(
+    api: Api, settled: str
+) -> None:
     api.create(build_mesh(settled))
     before = await wait_for(api, settled)
     quota = {"name": "no-more", "namespace": settled}
-    api.create({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": quota, "spec": {"hard": {"pods": "1"}}})
-    await eventually(lambda: (api.get("quota", settled, "no-more") or {}).get("status", {}).get("used"), seconds=30)
+    api.create(
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": quota, "spec": {"hard": {"pods": "1"}}}
+    )
+    await eventually(
+        lambda: (api.get("quota", settled, "no-more") or {}).get("status", {}).get("used"), seconds=30
+    )
     edit(api, settled, controlPlane={"environment": [{"name": "PILOT_TRACE_SAMPLING", "value": "7"}]})
     mesh = await wait_for(api, settled, condition="Progressing", status="True", reason="RolloutStuck")
     assert "exceeded quota: no-more" in read_condition(mesh, "Progressing")["message"]
@@ -165,7 +190,7 @@ async def test_an_edit_that_a_quota_forbids_leaves_the_mesh_available_and_says_w
     assert read_statuses(api, before, "Available") == [("True", "AsExpected")]
 
 
-# --- kubectl wait -----------------------------------------------------------------------------------------------
+# --- kubectl wait ------------------------------------------------------------------------------------------
 
 
 async def test_kubectl_wait_right_after_an_edit_returns_when_the_edit_is_ready(

@@ -1,4 +1,4 @@
-"""InjectionReady and the census: what is proved, what is said when it cannot be, and which proxies are outdated."""
+"""InjectionReady and the census: what is proved, what is told where it is not, which proxies are outdated."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def scale_istiod(api: Api, namespace: str, replicas: int) -> None:
     await wait_for(api, namespace, condition="Available", status=truth)
 
 
-# --- trust ------------------------------------------------------------------------------------------------------
+# --- trust -------------------------------------------------------------------------------------------------
 
 
 async def test_injection_needs_the_meshs_own_root_in_every_webhook(api: Api, settled: str) -> None:
@@ -59,7 +59,7 @@ async def test_injection_needs_the_meshs_own_root_in_every_webhook(api: Api, set
     assert read_condition(mesh, "InjectionReady")["reason"] == "InjectionProved"
 
 
-# --- the dry run ------------------------------------------------------------------------------------------------
+# --- the dry run -------------------------------------------------------------------------------------------
 
 
 async def test_a_pod_that_comes_back_without_sidecar_is_no_proof(api: Api, settled: str) -> None:
@@ -80,9 +80,13 @@ async def test_an_istiod_that_cannot_inject_is_quoted(api: Api, settled: str) ->
     await wait_for(api, settled)
     edit(api, settled, paused=True)
     await wait_for(api, settled, condition="Paused")
-    api.patch("configmap", settled, f"istio-sidecar-injector-{settled}-demo-inplace", {"data": {"values": "{}"}})
+    api.patch(
+        "configmap", settled, f"istio-sidecar-injector-{settled}-demo-inplace", {"data": {"values": "{}"}}
+    )
     elsewhere = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["elsewhere"]}
-    patch_entries(api, settled, "add", "namespaceSelector/matchExpressions/-", elsewhere)  # calls for a new dry run
+    patch_entries(
+        api, settled, "add", "namespaceSelector/matchExpressions/-", elsewhere
+    )  # calls for a new dry run
     mesh = await wait_for(api, settled, condition="InjectionReady", status="False", reason="InjectionFailed")
     assert "Pod injection failed" in read_condition(mesh, "InjectionReady")["message"]
     edit(api, settled, paused=None)
@@ -118,7 +122,9 @@ async def test_a_pod_that_another_istiod_took_is_no_proof(api: Api, settled: str
         api.create({**kind, "metadata": {"name": name}, "webhooks": [entry]})
         try:
             api.create(build_mesh(settled))
-            mesh = await wait_for(api, settled, condition="InjectionReady", status="False", reason="WrongRevision")
+            mesh = await wait_for(
+                api, settled, condition="InjectionReady", status="False", reason="WrongRevision"
+            )
             message = read_condition(mesh, "InjectionReady")["message"]
             assert f"by {other}-demo-inplace, not by {settled}-demo-inplace" in message
             assert read_condition(mesh, "Ready")["reason"] == "WrongRevision"
@@ -132,7 +138,9 @@ async def test_a_denial_by_somebody_else_is_unknown_and_no_proof_against(api: Ap
     api.patch("namespace", "", PROBE, {"metadata": {"labels": {ENFORCE: "restricted"}}})
     try:
         api.create(build_mesh(settled))
-        mesh = await wait_for(api, settled, condition="InjectionReady", status="Unknown", reason="ProbeDenied")
+        mesh = await wait_for(
+            api, settled, condition="InjectionReady", status="Unknown", reason="ProbeDenied"
+        )
         assert "violates PodSecurity" in read_condition(mesh, "InjectionReady")["message"]
         assert read_condition(mesh, "Ready")["status"] == "Unknown"
     finally:
@@ -142,12 +150,14 @@ async def test_a_denial_by_somebody_else_is_unknown_and_no_proof_against(api: Ap
     try:
         edit(api, settled, meshConfig={"accessLogFile": "/dev/stdout"})
         mesh = await wait_for(api, settled)
-        assert read_condition(mesh, "InjectionReady")["reason"] == "InjectionProved", "what was proved stays proved"
+        assert read_condition(mesh, "InjectionReady")["reason"] == "InjectionProved", (
+            "what was proved stays proved"
+        )
     finally:
         api.patch("namespace", "", PROBE, {"metadata": {"labels": {ENFORCE: labels.get(ENFORCE)}}})
 
 
-# --- the census -------------------------------------------------------------------------------------------------
+# --- the census --------------------------------------------------------------------------------------------
 
 
 async def test_the_census_tells_current_proxies_from_outdated_ones(api: Api, settled: str) -> None:
@@ -156,9 +166,16 @@ async def test_the_census_tells_current_proxies_from_outdated_ones(api: Api, set
     async with another_namespace(api, f"{settled}-app", {"istio.io/rev": f"{settled}-demo"}) as members:
         for name in ("one", "two"):
             api.create(build_pod(members, name))
-        api.create({**build_pod(members, "plain"), "metadata": {
-            "name": "plain", "namespace": members, "labels": {"sidecar.istio.io/inject": "false"},
-        }})
+        api.create(
+            {
+                **build_pod(members, "plain"),
+                "metadata": {
+                    "name": "plain",
+                    "namespace": members,
+                    "labels": {"sidecar.istio.io/inject": "false"},
+                },
+            }
+        )
 
         async def see(current: int, total: int) -> Object:
             expected = {

@@ -29,14 +29,16 @@ async def another_namespace(api: Api, name: str, labels: dict[str, str] | None =
 
 async def see_gone(api: Api, namespace: str, name: str = "demo") -> None:
     """Wait until a mesh is gone."""
-    await eventually(lambda: api.get("mesh", namespace, name) is None, seconds=30, what=f"{namespace}/{name} is gone")
+    await eventually(
+        lambda: api.get("mesh", namespace, name) is None, seconds=30, what=f"{namespace}/{name} is gone"
+    )
 
 
 def list_crds(api: Api) -> list[Object]:
     return [crd for crd in api.list("crd") if crd["metadata"]["name"].endswith(".istio.io")]
 
 
-# --- two meshes in two namespaces -------------------------------------------------------------------------------
+# --- two meshes in two namespaces --------------------------------------------------------------------------
 
 
 async def test_two_meshes_of_different_versions_fight_over_nothing(
@@ -89,7 +91,7 @@ async def test_deleting_one_mesh_leaves_the_other_untouched(api: Api, audit: Aud
         assert read_condition(mesh, "Available")["status"] == "True"
 
 
-# --- two meshes in one namespace --------------------------------------------------------------------------------
+# --- two meshes in one namespace ---------------------------------------------------------------------------
 
 
 async def test_a_second_mesh_in_a_namespace_waits_and_says_for_whom(
@@ -99,7 +101,9 @@ async def test_a_second_mesh_in_a_namespace_waits_and_says_for_whom(
     await wait_for(api, settled, "first")
     before = list_owned(api, settled, "first")
     api.create(build_mesh(settled, "second"))
-    second = await wait_for(api, settled, "second", condition="SpecAccepted", status="False", reason="NotTheOldest")
+    second = await wait_for(
+        api, settled, "second", condition="SpecAccepted", status="False", reason="NotTheOldest"
+    )
     message = read_condition(second, "SpecAccepted")["message"]
     assert f"mesh {settled}/first" in message
     assert "edit this one" in message
@@ -122,7 +126,7 @@ def _read_accepted(api: Api, namespace: str, name: str) -> Object:
     return read_condition(api.get("mesh", namespace, name), "SpecAccepted")
 
 
-# --- tags -------------------------------------------------------------------------------------------------------
+# --- tags --------------------------------------------------------------------------------------------------
 
 
 async def test_a_tag_has_one_owner_in_the_whole_cluster(api: Api, settled: str) -> None:
@@ -151,7 +155,9 @@ async def test_the_default_tag_has_one_owner_and_passes_on(api: Api, settled: st
         await wait_for(api, other)
         before = list_owned(api, other)
         edit(api, other, defaultTag=True)
-        refused = await wait_for(api, other, condition="SpecAccepted", status="False", reason="DefaultTagConflict")
+        refused = await wait_for(
+            api, other, condition="SpecAccepted", status="False", reason="DefaultTagConflict"
+        )
         message = read_condition(refused, "SpecAccepted")["message"]
         assert "spec.defaultTag: 'true'" in message
         assert f"mesh {settled}/demo" in message
@@ -163,10 +169,12 @@ async def test_the_default_tag_has_one_owner_and_passes_on(api: Api, settled: st
         await wait_for(api, other)
         names = {o["metadata"]["name"] for o in list_owned(api, other)}
         assert {"istio-revision-tag-default", "istiod-default-validator"} <= names
-        assert not any("default" in o["metadata"]["name"] for o in list_owned(api, settled) if o["kind"][-5:] == "ation")
+        assert not any(
+            "default" in o["metadata"]["name"] for o in list_owned(api, settled) if o["kind"][-5:] == "ation"
+        )
 
 
-# --- control-plane namespaces -----------------------------------------------------------------------------------
+# --- control-plane namespaces ------------------------------------------------------------------------------
 
 
 async def test_a_mesh_never_takes_the_namespace_of_another_ones_control_plane(api: Api, settled: str) -> None:
@@ -182,7 +190,9 @@ async def test_a_mesh_never_takes_the_namespace_of_another_ones_control_plane(ap
             excluded: list[str] = revision["spec"]["members"]["excluded"]
             return excluded
 
-        await eventually(lambda: other in read_excluded(), what=f"{other} is excluded from the mesh of {settled}")
+        await eventually(
+            lambda: other in read_excluded(), what=f"{other} is excluded from the mesh of {settled}"
+        )
         await wait_for(api, settled)
         pod = {
             "apiVersion": "v1",
@@ -192,5 +202,7 @@ async def test_a_mesh_never_takes_the_namespace_of_another_ones_control_plane(ap
         }
         annotations = api.create(pod, dry_run=True)["metadata"].get("annotations") or {}
         assert annotations.get("istio.io/rev") != f"{settled}-demo-inplace"
-    await eventually(lambda: f"{settled}-b" not in read_excluded(), seconds=30, what="the namespace is forgotten")
+    await eventually(
+        lambda: f"{settled}-b" not in read_excluded(), seconds=30, what="the namespace is forgotten"
+    )
     await wait_for(api, settled)

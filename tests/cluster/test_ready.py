@@ -32,4 +32,9 @@ async def test_a_mesh_becomes_ready_from_one_manifest(api: Api, operator: Operat
     assert [c["ready"] for c in status["components"]] == [1]
     assert read_condition(mesh, "InjectionReady")["reason"] == "InjectionProved"
     kinds = {o["kind"] for o in list_owned(api, settled)}
-    assert {"Deployment", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "PeerAuthentication"} <= kinds
+    assert {
+        "Deployment",
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+        "PeerAuthentication",
+    } <= kinds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tests.cluster.conftest import assert_quiet
 from tests.cluster.test_ready import CONDITIONS
 from tests.polling import eventually
@@ -26,12 +28,12 @@ def list_events(api: Api, mesh: Object) -> list[Object]:
     return [e for e in events if (e.get("regarding") or {}).get("uid") == metadata["uid"]]
 
 
-# --- conditions -------------------------------------------------------------------------------------------------
+# --- conditions --------------------------------------------------------------------------------------------
 
 
 async def test_the_first_status_has_every_condition(api: Api, settled: str) -> None:
     created = api.create(build_mesh(settled))
-    await wait_for(api, settled)
+    last = await wait_for(api, settled)
     states = api.replay("mesh", settled, "demo", since=created["metadata"]["resourceVersion"])
     statuses = [s["status"] for s in states if "status" in s]
     for status in statuses:
@@ -40,9 +42,42 @@ async def test_the_first_status_has_every_condition(api: Api, settled: str) -> N
     first = next(s for s in states if "status" in s)
     assert read_condition(first, "Ready")["status"] == "False"
     assert read_condition(first, "Available")["reason"] == "NotInstalled"
-    assert read_condition(first, "Progressing")["status"] == "True"
-    reasons = {read_condition(s, "DependenciesReady").get("reason") for s in states if "status" in s}
-    assert "DependenciesMet" in reasons
+    assert read_condition(first, "Progressing")["reason"] == "Progressing"
+    assert read_condition(first, "Reconciled")["reason"] == "NotYetDetermined"
+    assert {kind: read_condition(last, kind)["reason"] for kind in CONDITIONS - {"SpecAccepted"}} == {
+        "Available": "AsExpected",
+        "Deleting": "NotDeleting",
+        "DependenciesReady": "DependenciesMet",
+        "InjectionReady": "InjectionProved",
+        "Paused": "NotPaused",
+        "Progressing": "Settled",
+        "Ready": "AsExpected",
+        "Reconciled": "Reconciled",
+        "UpToDate": "AsExpected",
+    }
+
+
+async def test_a_crd_that_somebody_removed_is_told_and_made_again(
+    api: Api, audit: Audit, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    before = await wait_for(api, settled)
+    name = "proxyconfigs.networking.istio.io"
+    removed = api.get("crd", "", name)
+    assert removed is not None
+    api.delete("crd", "", name)
+
+    def is_back() -> bool:
+        found = api.get("crd", "", name)
+        return found is not None and found["metadata"]["uid"] != removed["metadata"]["uid"]
+
+    await eventually(is_back, what=f"{name} is there again")
+    await wait_for(api, settled)
+    await assert_quiet(api, audit, operator, settled, "demo")
+    states = api.replay("mesh", settled, "demo", since=before["metadata"]["resourceVersion"])
+    told = [c for s in states if (c := read_condition(s, "DependenciesReady"))["status"] == "False"]
+    assert {c["reason"] for c in told} == {"CRDsPending"}
+    assert name in told[0]["message"]
 
 
 async def test_a_condition_keeps_its_time_until_its_status_moves(api: Api, settled: str) -> None:
@@ -53,7 +88,7 @@ async def test_a_condition_keeps_its_time_until_its_status_moves(api: Api, settl
     states = [before, *api.replay("mesh", settled, "demo", since=before["metadata"]["resourceVersion"])]
     for kind in CONDITIONS:
         found = [read_condition(s, kind) for s in states]
-        for old, new in zip(found, found[1:], strict=False):
+        for old, new in pairwise(found):
             if old["status"] == new["status"]:
                 assert old["lastTransitionTime"] == new["lastTransitionTime"], kind
 
@@ -76,7 +111,7 @@ async def test_the_revision_says_what_it_is_doing(api: Api, settled: str) -> Non
     assert "RollingOut" in {read_condition(s, "Progressing")["reason"] for s in states}
 
 
-# --- Events -----------------------------------------------------------------------------------------------------
+# --- Events ------------------------------------------------------------------------------------------------
 
 
 async def test_events_tell_transitions_and_nothing_else(
@@ -89,12 +124,16 @@ async def test_events_tell_transitions_and_nothing_else(
     with_status = [s for s in states if "status" in s]
     transitions = {
         (new["reason"], new["type"], new["status"])
-        for before, after in zip(with_status, with_status[1:], strict=False)
+        for before, after in pairwise(with_status)
         for new in after["status"]["conditions"]
-        if (old := read_condition(before, new["type"])) and (old["status"], old["reason"]) != (new["status"], new["reason"])
+        if (old := read_condition(before, new["type"]))
+        and (old["status"], old["reason"]) != (new["status"], new["reason"])
     }
     events = list_events(api, mesh)
-    told = {(e["reason"], e["note"].split(" is now ")[0], e["note"].split(" is now ")[1].split(":")[0]) for e in events}
+    told = {
+        (e["reason"], e["note"].split(" is now ")[0], e["note"].split(" is now ")[1].split(":")[0])
+        for e in events
+    }
     assert told == transitions
     assert ("AsExpected", "Ready", "True") in told
     for _ in range(3):
@@ -102,10 +141,12 @@ async def test_events_tell_transitions_and_nothing_else(
     assert len(list_events(api, mesh)) == len(events)
 
 
-# --- paused -----------------------------------------------------------------------------------------------------
+# --- paused ------------------------------------------------------------------------------------------------
 
 
-async def test_a_paused_mesh_is_left_as_it_is_and_goes_on_afterwards(api: Api, audit: Audit, settled: str) -> None:
+async def test_a_paused_mesh_is_left_as_it_is_and_goes_on_afterwards(
+    api: Api, audit: Audit, settled: str
+) -> None:
     api.create(build_mesh(settled))
     await wait_for(api, settled)
     edit(api, settled, paused=True)
@@ -143,10 +184,12 @@ async def test_a_mesh_that_is_paused_from_the_start_makes_nothing(api: Api, sett
     await wait_for(api, settled)
 
 
-# --- the namespace ----------------------------------------------------------------------------------------------
+# --- the namespace -----------------------------------------------------------------------------------------
 
 
-async def test_in_a_namespace_that_goes_a_paused_mesh_is_waited_for(api: Api, operator: Operator, fresh: str) -> None:
+async def test_in_a_namespace_that_goes_a_paused_mesh_is_waited_for(
+    api: Api, operator: Operator, fresh: str
+) -> None:
     api.create(build_mesh(fresh))
     await wait_for(api, fresh)
     edit(api, fresh, paused=True)
@@ -161,7 +204,9 @@ async def test_in_a_namespace_that_goes_a_paused_mesh_is_waited_for(api: Api, op
     webhooks = [o for o in list_owned(api, fresh) if o["kind"].endswith("WebhookConfiguration")]
     assert webhooks
     edit(api, fresh, paused=None)
-    await eventually(lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone")
+    await eventually(
+        lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone"
+    )
     assert list_owned(api, fresh) == []
 
 
@@ -179,14 +224,18 @@ async def test_in_a_namespace_that_goes_nothing_is_made_although_the_mesh_is_sti
     assert "NamespaceTerminating" in {read_condition(s, "Deleting")["reason"] for s in states}
     mark = audit.mark()
     api.patch("configmap", fresh, "kube-root-ca.crt", {"metadata": {"finalizers": None}})
-    await eventually(lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone")
+    await eventually(
+        lambda: api.get("namespace", "", fresh) is None, seconds=60, what="the namespace is gone"
+    )
     assert [str(w) for w in audit.writes(mark) if w.namespace == fresh] == []
 
 
-# --- nothing moves by itself ------------------------------------------------------------------------------------
+# --- nothing moves by itself -------------------------------------------------------------------------------
 
 
-async def test_a_settled_mesh_stays_as_it_is(api: Api, audit: Audit, operator: Operator, settled: str) -> None:
+async def test_a_settled_mesh_stays_as_it_is(
+    api: Api, audit: Audit, operator: Operator, settled: str
+) -> None:
     api.create(build_mesh(settled))
     await wait_for(api, settled)
     await assert_quiet(api, audit, operator, settled, "demo")

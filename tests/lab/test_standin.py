@@ -85,9 +85,27 @@ def test_injected_annotations_of_the_configuration_win() -> None:
 
 def test_a_deployments_pod_is_named_after_the_deployment() -> None:
     owned = pod(labels={"pod-template-hash": "abc"})
+    owned["metadata"] |= {"name": None, "generateName": "shop-abc-"}
     owned["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "shop-abc", "controller": True}]
     made = inject(owned, injector=injector())
     assert made["metadata"]["labels"]["service.istio.io/canonical-name"] == "shop"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name"),
+    [
+        ({"name": "bare.1-"}, "bare.1"),
+        ({"name": None, "generateName": "bare-"}, ""),
+        ({"name": "long" * 20}, ("long" * 20)[:63]),
+    ],
+)
+def test_a_bare_pods_canonical_name_is_its_own_as_far_as_it_is_known_and_valid(
+    metadata: Any, name: str
+) -> None:
+    bare = pod()
+    bare["metadata"] |= metadata
+    made = inject(bare, injector=injector())
+    assert made["metadata"]["labels"]["service.istio.io/canonical-name"] == name
 
 
 def test_with_the_cni_plugin_no_container_needs_privileges() -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 from kubernetes import config
 from kubernetes.client.exceptions import ApiException
-
 from navarch.kube.resources import resource_of
 
 Object = dict[str, Any]
@@ -100,6 +99,16 @@ class Api:
                 return None
             raise
 
+    def replay(self, kind: str, namespace: str, name: str, *, since: str) -> list[Object]:
+        """Every state of one object after resourceVersion `since`, in order, as a watch gives them; when it
+        is gone, its last one too."""
+        query = f"watch=1&resourceVersion={since}&timeoutSeconds=1&fieldSelector=metadata.name%3D{name}"
+        events = map(
+            json.loads,
+            self._send("GET", f"{self.path(kind, namespace)}?{query}", None, "application/json").splitlines(),
+        )
+        return [event["object"] for event in events if event["type"] != "BOOKMARK"]
+
     def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> list[Object]:
         from urllib.parse import urlencode
 
@@ -112,13 +121,6 @@ class Api:
             raise
         api_version, name = GVK[kind]
         return [{"apiVersion": api_version, "kind": name, **item} for item in found["items"]]
-
-    def replay(self, kind: str, namespace: str, name: str, *, since: str) -> list[Object]:
-        """Every state of one object after resourceVersion `since`, in order, as a watch gives them; of an object that
-        is gone the last one too."""
-        query = f"watch=1&resourceVersion={since}&timeoutSeconds=1&fieldSelector=metadata.name%3D{name}"
-        events = map(json.loads, self._send("GET", f"{self.path(kind, namespace)}?{query}", None, "application/json").splitlines())
-        return [event["object"] for event in events if event["type"] != "BOOKMARK"]
 
     def create(self, manifest: Object, *, dry_run: bool = False) -> Object:
         resource = resource_of(manifest["apiVersion"], manifest["kind"])

@@ -1,4 +1,4 @@
-"""The operator as a process of its own, as it runs in a pod: its service account, its settings, its signals."""
+"""The operator as a process of its own, as in a pod: its service account, its settings, its signals."""
 
 from __future__ import annotations
 

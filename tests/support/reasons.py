@@ -1,7 +1,7 @@
 """Which reasons the tests have read from the status of an object on a real API server.
 
-Owns one set for the test session. Must never be filled by anything but a test that looks at status (or at an Event,
-for what is only ever told there). tests/cluster/test_reasons.py asks it at the end.
+Owns one set for the test session. Must never be filled by anything but a test that looks at status.
+tests/cluster/test_reasons.py asks it at the end.
 """
 
 from __future__ import annotations

@@ -53,6 +53,22 @@ def test_the_oldest_mesh_of_a_namespace_is_not_disturbed_by_younger_ones() -> No
     assert not list(neighbours.check_oldest_in_namespace(an_observed_mesh(neighbours=(younger,))))
 
 
+def test_a_mesh_that_stood_back_behind_an_older_one_is_promoted_by_an_edit_only() -> None:
+    def observe(generation: int) -> ObservedMesh:
+        condition = {
+            "type": "SpecAccepted",
+            "status": "False",
+            "reason": "NotTheOldest",
+            "observedGeneration": generation,
+        }
+        return an_observed_mesh(status={"conditions": [condition]})
+
+    finding = only(neighbours.check_oldest_in_namespace, observe(1))
+    assert finding.reason is Reason.NOT_THE_OLDEST
+    assert "edit its spec" in finding.remedy
+    assert not list(neighbours.check_oldest_in_namespace(observe(0)))
+
+
 def test_of_meshes_of_the_same_second_the_smaller_uid_wins() -> None:
     created = "2026-06-01T00:00:00Z"
     smaller, larger = (a_mesh("shop", "other", created=created, uid=uid) for uid in ("a", "z"))

@@ -145,6 +145,40 @@ def test_a_mesh_that_goes_names_what_is_left_and_whose_proxies_stay() -> None:
     assert "app/web-1" in left.message
 
 
+def test_a_mesh_that_goes_with_its_namespace_says_so() -> None:
+    observed = settled()
+    going = {name: replace(namespace, terminating=True) for name, namespace in observed.namespaces.items()}
+    verdict = judge(replace(observed, namespaces=going))[ConditionType.DELETING]
+    assert (verdict.status, verdict.reason) == ("True", Reason.NAMESPACE_TERMINATING)
+
+
+def test_an_edit_of_a_paused_mesh_is_not_called_up_to_date() -> None:
+    observed = settled()
+    paused = replace(observed, body={**observed.body, "spec": {**observed.body["spec"], "paused": True}})
+    assert judge(paused, None)[ConditionType.UP_TO_DATE].is_true
+    wanted = observed.revisions[0]
+    stale = {**wanted, "metadata": {**wanted["metadata"], "annotations": {APPLIED: "other"}}}
+    verdict = judge(replace(paused, revisions=(stale,)), None)[ConditionType.UP_TO_DATE]
+    assert (verdict.status, verdict.reason) == ("False", Reason.VERSION_PENDING)
+
+
+def test_a_revision_of_a_version_that_left_the_catalog_is_left_as_it_is_and_says_so() -> None:
+    observed = settled()
+    revision = observed.revisions[0]
+    forgotten = {**revision, "spec": {**revision["spec"], "version": "1.2.3"}}
+    decision = plan_mesh(replace(observed, revisions=(forgotten,)), (ERROR,))
+    assert (decision.plan.waves, decision.plan.prune) == ((), ())
+    known = an_observed_revision()
+    unknown = replace(known, body={**known.body, "spec": {**known.body["spec"], "version": "1.2.3"}})
+    plan = plan_revision(unknown)
+    assert (plan.plan.waves, plan.plan.prune) == ((), ())
+    status = summarise_revision(unknown, plan, Outcome())
+    by_type = {c["type"]: c for c in status["conditions"]}
+    assert by_type["Reconciled"]["reason"] == by_type["Progressing"]["reason"] == "UnknownVersion"
+    assert "1.2.3" in by_type["Reconciled"]["message"]
+    assert "version" not in status
+
+
 def test_the_census_tells_current_from_outdated_by_the_stamp() -> None:
     name = "shop-mesh-inplace"
     pods = (

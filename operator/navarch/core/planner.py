@@ -85,8 +85,8 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
 
 
 def is_renderable(revision: Manifest, assets: Assets) -> bool:
-    """Whether this release knows the version of a MeshRevision; one that an older release made may have left the
-    catalog since. What such a revision runs is left as it is."""
+    """Whether this release knows the version of a MeshRevision; one that an older release made may have left
+    the catalog since. What such a revision runs is left as it is."""
     return assets.catalog.find(revision["spec"]["version"]) is not None
 
 

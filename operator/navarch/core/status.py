@@ -111,7 +111,9 @@ def summarise_revision(
         ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),
     }
     if not is_renderable(observed.body, observed.assets):
-        verdicts[ConditionType.RECONCILED] = Verdict("Unknown", Reason.UNKNOWN_VERSION, _tell_unknown(observed))
+        verdicts[ConditionType.RECONCILED] = Verdict(
+            "Unknown", Reason.UNKNOWN_VERSION, _tell_unknown(observed)
+        )
     verdicts[ConditionType.READY] = summarise_ready(
         [
             verdicts[ConditionType.AVAILABLE],
@@ -269,7 +271,7 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
     if observed.proxies:
         pods = _join(f"{p.namespace}/{p.name}" for p in observed.proxies)
         return Verdict("True", Reason.PODS_LEFT_BEHIND, f"{message}; pods that keep their proxy: {pods}")
-    if observed.namespace is None or observed.namespace.terminating:
+    if observed.namespace is not None and observed.namespace.terminating:
         return Verdict("True", Reason.NAMESPACE_TERMINATING, f"the namespace is being deleted; {message}")
     return Verdict("True", Reason.REMOVING, message)
 

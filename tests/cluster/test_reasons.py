@@ -1,0 +1,39 @@
+"""Whether every reason of status was reached on a real API server, and read there by a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from navarch.core.reasons import Reason
+
+from tests.support.reasons import READ
+
+pytestmark = pytest.mark.last
+
+ELSEWHERE = {
+    Reason.KUBERNETES_TOO_OLD: "tests/unit/test_checks_version.py",  # no lab has an API server that old
+    Reason.NAME_TOO_LONG: "tests/unit/test_checks_neighbours.py",  # admission refuses every such name before
+    Reason.DRIFT_REPAIRED: "tests/cluster/test_drift.py",  # only Events carry it
+}
+"""Reasons that no status can show in the light lab, and what tests them instead."""
+
+
+@pytest.fixture
+def everything(request: pytest.FixtureRequest) -> None:
+    """Skips unless all of this folder's tests ran before."""
+    folder = Path(__file__).parent
+    ran = {item.path for item in request.session.items}
+    left_out = sorted(path.name for path in folder.glob("test_*.py") if path not in ran)
+    if left_out or request.config.option.keyword:
+        pytest.skip(f"judges the whole folder; left out: {', '.join(left_out) or 'what -k deselected'}")
+
+
+def test_every_reason_was_read_from_status(everything: None) -> None:
+    assert {str(r) for r in Reason} - READ - {str(r) for r in ELSEWHERE} == set()
+
+
+@pytest.mark.parametrize(("reason", "file"), [pytest.param(r, f, id=str(r)) for r, f in ELSEWHERE.items()])
+def test_a_reason_that_no_status_can_show_here_is_tested_elsewhere(reason: Reason, file: str) -> None:
+    text = (Path(__file__).parents[2] / file).read_text()
+    assert reason.value in text or f"Reason.{reason.name}" in text
