@@ -56,7 +56,8 @@ LEASE = "navarch"
 GRACE = 20.0
 """Seconds that running reconciles get at shutdown; less than the pod's termination grace period."""
 SILENCE = 180.0
-"""Seconds without a word on a watch after which this process is not live any more."""
+"""Seconds without a word on one watch, while others are heard from, after which this process is not live any
+more."""
 STUCK = 600.0
 """Seconds for which a key may wait for a worker of the leader before this process is not live any more."""
 KOPF_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -92,7 +93,7 @@ class App:
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         async with Client(credentials, requests=settings.requests, observe=metrics.observe_request) as reader:
             elector = Elector(
-                reader.guarded(None),
+                reader,
                 namespace=settings.namespace,
                 name=LEASE,
                 identity=identity,
@@ -113,7 +114,7 @@ class App:
                 probe_namespace=settings.probe_namespace,
             )
             workers = self._build_workers(client, queue, elector, environment, identity=identity)
-            live = partial(find_dead, self._reflectors, queue, elector.leading)
+            live = partial(find_dead, self._reflectors, queue, led=lambda: elector.led)
             health = HealthServer(metrics.REGISTRY, live=live, ready=self._find_unsynced)
             await health.start(settings.listen_host, settings.listen_port)
             self.port = health.port
@@ -285,14 +286,21 @@ class App:
                 yield f"watch {name} is not synced yet"
 
 
-def find_dead(reflectors: Mapping[str, Reflector], queue: Queue, leading: asyncio.Event) -> Iterator[str]:
+def find_dead(
+    reflectors: Mapping[str, Reflector], queue: Queue, *, led: Callable[[], float]
+) -> Iterator[str]:
     """Why the process must be restarted, a sentence each: a silent watch, or a leader whose workers stand
-    still."""
-    for name, reflector in reflectors.items():
-        if reflector.age > SILENCE:
-            yield f"watch {name} has been silent for {reflector.age:.0f} s"
-    if leading.is_set() and queue.age > STUCK:
-        yield f"a key has been waiting for a worker for {queue.age:.0f} s"
+    still. `led` tells for how many seconds this replica has been leading, 0 when it does not.
+    """
+    # Where no watch was heard from all that time, it is the API server that was silent: no restart helps.
+    if any(reflector.steady >= SILENCE for reflector in reflectors.values()):
+        for name, reflector in reflectors.items():
+            if reflector.age > SILENCE:
+                yield f"watch {name} has been silent for {reflector.age:.0f} s"
+    # What a standby's queue holds is not late: nobody was there to work on it.
+    waited = min(queue.age, led())
+    if waited > STUCK:
+        yield f"a key has been waiting for a worker for {waited:.0f} s"
 
 
 async def _awaiting(login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> kopf.ConnectionInfo:

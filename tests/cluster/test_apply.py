@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,13 +14,15 @@ from navarch.core.actions import Action, Plan, Wave
 from navarch.core.labels import APPLIED, MANAGED_BY, MESH_NAME, MESH_NAMESPACE, Owner
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest, Ref, ref_of
-from navarch.kube.apply import Applier
+from navarch.kube.apply import REFUSED_RETRY, Applier
 from navarch.kube.client import Client, Object
 from navarch.kube.coverage import find_uncovered
 from navarch.kube.errors import Invalid, KubeError, NotFound
-from navarch.kube.store import MANAGER
+from navarch.kube.handover import REPLICAS_MANAGER
+from navarch.kube.reflector import Reflector
+from navarch.kube.store import MANAGER, Store, version_of, without_foreign_fields
 
-from tests.cluster.conftest import Edge, a_namespace
+from tests.cluster.conftest import Edge, Requests, a_namespace
 from tests.cluster.samples import SAMPLES, build_sample
 from tests.polling import eventually
 
@@ -298,6 +302,125 @@ async def test_replicas_that_an_autoscaler_set_are_left_alone_when_we_do_not_sen
         assert (await client.get(ref_of(manifest)))["spec"]["replicas"] == 3
 
 
+def managers_of_replicas(obj: Object) -> set[str]:
+    entries = obj["metadata"]["managedFields"]
+    return {e["manager"] for e in entries if "f:replicas" in e["fieldsV1"].get("f:spec", {})}
+
+
+async def test_replicas_stay_when_an_autoscaler_takes_them_over_and_come_back_to_us_when_it_goes(
+    edge: Edge, client: Client, owner: Owner
+) -> None:
+    plain = build_sample("Deployment", owner)
+    fixed = {**plain, "spec": {**plain["spec"], "replicas": 3}}
+    ref = ref_of(fixed)
+    scaled = {**plain, "spec": {key: value for key, value in plain["spec"].items() if key != "replicas"}}
+    metadata = {**build_sample("HorizontalPodAutoscaler", owner)["metadata"], "name": "scaler"}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": ref.name}
+    autoscaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata,
+        "spec": {"minReplicas": 2, "maxReplicas": 9, "scaleTargetRef": target},
+    }
+    async with applied(edge, client, owner, fixed) as (before,):
+        await edge.catch_up(before)
+        outcome = await edge.apply(owner, scaled, autoscaler)
+        assert [(r.action, r.drift) for r in outcome.results] == [
+            (Action.CONFIGURED, False),
+            (Action.CREATED, False),
+        ]
+        after = await client.get(ref)
+        assert after["spec"]["replicas"] == 3
+        assert managers_of_replicas(after) == {REPLICAS_MANAGER}
+        await edge.apply(owner, scaled, autoscaler)
+        assert edge.requests.sent == []
+
+        # The autoscaler of the cluster writes by itself: it keeps to its bounds also without metrics.
+        wider = {**autoscaler, "spec": {**autoscaler["spec"], "minReplicas": 5}}
+        await edge.apply(owner, scaled, wider)
+
+        async def scaled_up() -> Object | None:
+            found = await client.get(ref)
+            return found if found["spec"]["replicas"] == 5 else None
+
+        seen = await eventually(scaled_up, seconds=60, every=0.2, what="the autoscaler has scaled up")
+        assert seen is not None
+        assert REPLICAS_MANAGER not in managers_of_replicas(seen)
+        await edge.catch_up(seen)
+        await edge.apply(owner, scaled, wider)
+        assert edge.requests.sent == []
+        assert (await client.get(ref))["spec"]["replicas"] == 5
+
+        await edge.apply(owner, fixed, prune=(ref_of(wider),))
+        back = await client.get(ref)
+        assert (back["spec"]["replicas"], managers_of_replicas(back)) == (3, {MANAGER})
+
+
+async def test_replicas_that_changed_unseen_are_not_handed_over_at_their_old_number(
+    edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    plain = build_sample("Deployment", owner)
+    ref = ref_of(plain)
+    scaled = {**plain, "spec": {key: value for key, value in plain["spec"].items() if key != "replicas"}}
+    async with applied(edge, client, owner, plain) as (before,):
+        await stranger.patch(ref, [{"op": "replace", "path": "/spec/replicas", "value": 4}])
+        blind = Applier(client, {(ref.group, ref.kind): Store(edge.store(ref).resource)})
+        blind._stores[ref.group, ref.kind].change(without_foreign_fields(before))
+        outcome = await blind.apply(Plan(owner, waves=(Wave("test", (scaled,)),)))
+        assert [(r.action, outcome.retry_after) for r in outcome.results] == [(Action.FAILED, 1.0)]
+        assert (await client.get(ref))["spec"]["replicas"] == 4
+
+
+async def test_drift_shows_and_is_repaired_where_only_metadata_is_kept(
+    edge: Edge, client: Client, stranger: Client, owner: Owner
+) -> None:
+    manifest = build_sample("ConfigMap", owner)
+    ref = ref_of(manifest)
+    selector = f"{MESH_NAMESPACE}={owner.namespace}"
+    reflector = Reflector(client, edge.store(ref).resource, label_selector=selector, metadata_only=True)
+    requests = Requests()
+    counted = client.guarded(None)
+    counted._observe = requests
+    applier = Applier(counted, {(ref.group, ref.kind): reflector.store})
+
+    async def apply() -> list[tuple[Action, bool]]:
+        requests.sent.clear()
+        outcome = await applier.apply(Plan(owner, waves=(Wave("test", (manifest,)),)))
+        held = reflector.store.get(ref)
+        assert held is not None
+        assert set(held) == {"apiVersion", "kind", "metadata"}
+        return [(result.action, result.drift) for result in outcome.results]
+
+    task = asyncio.create_task(reflector.run())
+    try:
+        await asyncio.wait_for(reflector.synced.wait(), 10)
+        assert await apply() == [(Action.CREATED, False)]
+        assert await apply() == [(Action.UNCHANGED, False)]
+        assert requests.sent == []
+        key = next(iter(manifest["data"]))
+        for edit in (
+            {"op": "replace", "path": f"/data/{key}", "value": "x"},
+            {"op": "remove", "path": "/data"},
+        ):
+            edited = await stranger.patch(ref, [edit])
+            await eventually(partial(has_seen, reflector.store, edited), what="the edit is seen")
+            assert await apply() == [(Action.CONFIGURED, True)]
+            assert len(requests.sent) == 1
+            assert (await client.get(ref))["data"] == manifest["data"]
+        # Seen anew, as after a restart: the metadata alone tell that all is well.
+        applier = Applier(counted, {(ref.group, ref.kind): reflector.store})
+        assert await apply() == [(Action.UNCHANGED, False)]
+        assert requests.sent == []
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def has_seen(store: Store, obj: Object) -> bool:
+    held = store.get(ref_of(obj))
+    return held is not None and version_of(held) >= version_of(obj)
+
+
 async def test_a_field_that_we_stop_sending_is_taken_out(edge: Edge, client: Client, owner: Owner) -> None:
     manifest = build_sample("ConfigMap", owner)
     async with applied(edge, client, owner, manifest):
@@ -485,7 +608,7 @@ async def test_a_failed_wave_stops_later_waves_and_the_prune(
         outcome = await edge.applier.apply(Plan(owner, waves=waves, prune=(ref_of(keep),)))
         assert [result.action for result in outcome.results] == [Action.FAILED, Action.CREATED]
         assert outcome.results[0].reason is Reason.APPLY_FAILED
-        assert outcome.retry_after is None, "only another manifest can change that"
+        assert outcome.retry_after == REFUSED_RETRY
         assert await client.get(ref_of(keep))
         with pytest.raises(NotFound):
             await client.get(ref_of(later))

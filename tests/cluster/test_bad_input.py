@@ -518,38 +518,3 @@ def is_denied(cluster: Cluster, *question: str) -> bool:
         return not cluster.run(*question)
     except KubectlError:
         return True
-
-
-async def test_an_api_server_that_is_too_busy_is_waited_for(api: Api, settled: str) -> None:
-    """Its own flow control turns the operator away from one kind in one namespace."""
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    flow = "/apis/flowcontrol.apiserver.k8s.io/v1"
-    limited = {"nominalConcurrencyShares": 0, "lendablePercent": 0, "limitResponse": {"type": "Reject"}}
-    kinds = {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["patch"]}
-    account = {"kind": "ServiceAccount", "serviceAccount": {"namespace": SYSTEM, "name": "navarch"}}
-    metadata = {"metadata": {"name": f"busy-{settled}"}}
-    level = {"type": "Limited", "limited": {**limited, "borrowingLimitPercent": 0}}
-    rule = {"subjects": [account], "resourceRules": [{**kinds, "namespaces": [settled]}]}
-    schema = {"matchingPrecedence": 2, "priorityLevelConfiguration": metadata["metadata"], "rules": [rule]}
-    api.request("POST", f"{flow}/prioritylevelconfigurations", {**metadata, "spec": level})
-    api.request("POST", f"{flow}/flowschemas", {**metadata, "spec": schema})
-    operators = api.impersonating(USER)
-
-    def is_turned_away() -> bool:
-        try:
-            operators.patch("networkpolicy", settled, "any", {})
-        except Refused as refused:
-            return refused.code == 429
-        return False
-
-    try:
-        await eventually(is_turned_away, seconds=30, every=0.5, what="flow control is in force")
-        edit(api, settled, controlPlane={"networkPolicy": True})
-        mesh = await wait_for(api, settled, condition="Reconciled", status="False", reason="APIUnavailable")
-        assert f"NetworkPolicy {settled}/" in read_condition(mesh, "Reconciled")["message"]
-        assert read_condition(mesh, "Available")["status"] == "True"
-    finally:
-        for plural in ("flowschemas", "prioritylevelconfigurations"):
-            api.request("DELETE", f"{flow}/{plural}/busy-{settled}")
-    await wait_for(api, settled, seconds=90)

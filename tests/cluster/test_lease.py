@@ -113,6 +113,40 @@ async def test_a_released_lease_is_taken_at_once(client: Client, namespace: str)
             assert time.monotonic() - released < DURATION / 2
 
 
+async def test_a_release_is_not_undone_by_a_renewal(client: Client, namespace: str) -> None:
+    async with replica(client, namespace, "a") as a:
+        await eventually(a.elector.leading.is_set)
+        # At any moment of the renewals, also amid one.
+        renewals = a.elector._try
+        amid = asyncio.Event()
+
+        async def renew() -> bool:
+            amid.set()
+            return await renewals()
+
+        a.elector._try = renew  # type: ignore[method-assign]
+        await amid.wait()
+        await a.elector.release()
+        version = (await client.get(lease(namespace)))["metadata"]["resourceVersion"]
+        await asyncio.wait_for(a.task, 5)
+        assert (await client.get(lease(namespace)))["metadata"]["resourceVersion"] == version
+        assert await holder(client, namespace) == ""
+        assert (a.elector.led, a.lost.is_set()) == (0.0, False)
+
+
+async def test_a_replica_that_competes_takes_nothing_after_its_release(
+    client: Client, namespace: str
+) -> None:
+    async with replica(client, namespace, "a") as a:
+        await eventually(a.elector.leading.is_set)
+        async with replica(client, namespace, "b") as b:
+            await b.elector.release()
+            await a.elector.release()
+            await asyncio.wait_for(asyncio.gather(a.task, b.task), 5)
+            assert await holder(client, namespace) == ""
+            assert not b.elector.leading.is_set()
+
+
 async def test_a_leader_whose_lease_is_taken_away_is_told_and_may_not_write(
     client: Client, namespace: str
 ) -> None:

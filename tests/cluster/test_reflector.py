@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from navarch.core.refs import Ref, ref_of
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
-from navarch.kube.reflector import Reflector
+from navarch.kube.reflector import RELIST_SECONDS, Reflector
 from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Object
 
@@ -43,6 +45,10 @@ async def running(reflector: Reflector) -> AsyncIterator[Reflector]:
 
 def names(reflector: Reflector, namespace: str) -> set[str]:
     return {obj["metadata"]["name"] for obj in reflector.store.list(namespace)}
+
+
+def is_held(reflector: Reflector, wanted: Ref) -> bool:
+    return reflector.store.get(wanted) is not None
 
 
 class Changes:
@@ -138,6 +144,103 @@ async def test_a_bug_in_a_callback_does_not_end_the_reflector(client: Client, na
         await client.create(config_map(namespace, "poison"))
         await client.create(config_map(namespace, "next"))
         await eventually(lambda: {"poison", "next"} <= names(reflector, namespace))
+
+
+async def test_an_object_that_a_transform_cannot_cope_with_stops_neither_listing_nor_watch(
+    light: Cluster, client: Client, namespace: str
+) -> None:
+    def transform(obj: Object) -> Object:
+        if obj["metadata"]["name"].startswith("poison"):
+            raise RecursionError("too deep")
+        return obj
+
+    await client.create(config_map(namespace, "poison-listed", mine="x"))
+    await client.create(config_map(namespace, "listed", mine="x"))
+    requests = Requests()
+    async with Client(await load_credentials(light.kubeconfig), observe=requests) as counted:
+        reflector = Reflector(
+            counted, CONFIG_MAP, namespace=namespace, label_selector="mine", transform=transform
+        )
+        async with running(reflector):
+            await client.create(config_map(namespace, "poison-watched", mine="x"))
+            await client.create(config_map(namespace, "watched", mine="x"))
+            await eventually(lambda: names(reflector, namespace) == {"listed", "watched"})
+    assert requests.sent == [("GET", "configmaps", 200)], "one listing, and a watch that went on"
+
+
+async def test_an_object_nested_deeper_than_python_reads_stops_neither_listing_nor_watch(
+    client: Client, namespace: str
+) -> None:
+    kind = Resource("deep.example/v1", "Deep", "deeps")
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "deeps.deep.example"},
+        "spec": {
+            "group": "deep.example",
+            "names": {"kind": kind.kind, "plural": kind.plural},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+
+    async def create(name: str, levels: int) -> None:
+        # Written by hand: Python cannot write such JSON either.
+        template = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": name},
+            "spec": "?",
+        }
+        text = json.dumps(template).replace('"?"', '{"a":' * levels + "1" + "}" * levels)
+        await client._credentials.transport().pool_manager.post(
+            f"{client._credentials.host}{kind.path(namespace=namespace)}",
+            data=text,
+            headers={
+                "Authorization": await client._credentials.authorization(),
+                "Content-Type": "application/json",
+            },
+            raise_for_status=True,
+        )
+
+    await client.create(crd)
+    try:
+        reflector = Reflector(client, kind, namespace=namespace)
+        task = asyncio.create_task(reflector.run())
+        await eventually(lambda: reflector.nudge() or reflector.served, seconds=20, every=0.1)
+        await create("watched", 2000)
+        await create("next", 1)
+        await eventually(lambda: names(reflector, namespace) == {"watched", "next"})
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with running(Reflector(client, kind, namespace=namespace)) as anew:
+            assert names(anew, namespace) == {"watched", "next"}
+    finally:
+        await client.delete(Ref(crd["apiVersion"], crd["kind"], "", crd["metadata"]["name"]))
+
+
+async def test_about_each_hour_a_watch_starts_over_with_a_listing(
+    light: Cluster, client: Client, namespace: str
+) -> None:
+    now = [100.0]
+    requests = Requests()
+    async with Client(await load_credentials(light.kubeconfig), observe=requests) as counted:
+        reflector = Reflector(
+            counted, CONFIG_MAP, namespace=namespace, clock=lambda: now[0], jitter=lambda: 0.5
+        )
+        async with running(reflector):
+            ghost = {"name": "ghost", "namespace": namespace, "uid": "u", "resourceVersion": "1"}
+            reflector.store.change({"apiVersion": "v1", "kind": "ConfigMap", "metadata": ghost})
+        for passed, listings in ((RELIST_SECONDS - 1, 1), (RELIST_SECONDS, 2)):
+            now[0] = 100.0 + passed
+            name = f"c-{passed:.0f}"
+            async with running(reflector):
+                await client.create(config_map(namespace, name))
+                await eventually(partial(is_held, reflector, ref(namespace, name)))
+            assert len(requests.sent) == listings
+            assert is_held(reflector, ref(namespace, "ghost")) == (listings == 1)
 
 
 async def test_metadata_only_keeps_no_content(client: Client, namespace: str) -> None:

@@ -13,6 +13,7 @@ from tests.support.api import Api, Refused
 from tests.support.meshes import list_owned
 from tests.support.workloads import build_pod, is_injected, is_ready
 
+DISTRIBUTED = ("istio-ca-root-cert", "istio-ca-crl")
 FORCE = {"metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}}}
 
 
@@ -26,9 +27,15 @@ async def leaving(operator: Cluster, api: Api) -> AsyncIterator[Mesh]:
         remove_mesh(made)
 
 
+def list_distributed(api: Api) -> set[str]:
+    """Where istiods put their root, and what they revoked."""
+    found = (api.list("configmap", fields=f"metadata.name={name}") for name in DISTRIBUTED)
+    return {f"{o['metadata']['namespace']}/{o['metadata']['name']}" for some in found for o in some}
+
+
 async def test_a_deleted_mesh_leaves_its_authority_and_namespaces_that_work(leaving: Mesh, api: Api) -> None:
     authority = api.get("secret", leaving.namespace, "istio-ca-secret") or {}
-    owned = list_owned(api, leaving.namespace)
+    owned, distributed = list_owned(api, leaving.namespace), list_distributed(api)
     assert {"Deployment", "MutatingWebhookConfiguration", "ClusterRole"} <= {o["kind"] for o in owned}
     api.patch("mesh", leaving.namespace, leaving.name, FORCE)
     api.delete("mesh", leaving.namespace, leaving.name)
@@ -47,6 +54,9 @@ async def test_a_deleted_mesh_leaves_its_authority_and_namespaces_that_work(leav
     assert refused == []
     assert not is_injected(api.create(build_pod(leaving.apps, "at-once")))
     assert list_owned(api, leaving.namespace) == []
+    await eventually(lambda: not leaving.list_istiods(), seconds=60, every=0.2, what="istiod's pods are gone")
+    # An istiod that lives longer than its configuration would hand its root to the whole cluster.
+    assert list_distributed(api) == distributed
     kept = api.get("secret", leaving.namespace, "istio-ca-secret") or {}
     assert kept["data"] == authority["data"]
     await eventually(

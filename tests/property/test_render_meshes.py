@@ -11,12 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from navarch.core.labels import Owner
 from navarch.core.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
-from navarch.core.offline import build_offline
 from navarch.core.refs import ref_of
 from navarch.core.render import dump_yaml, render_data
 from navarch.core.resolve import merge
 
-from tests.golden.rendering import ASSETS, ENVIRONMENT, NAME, build_mesh, walk
+from tests.golden.rendering import ASSETS, NAME, render_mesh, walk
 from tests.unit.test_render import with_template
 
 SLOW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -65,19 +64,14 @@ specs = st.fixed_dictionaries(
 @SLOW
 @given(specs)
 def test_one_mesh_renders_to_the_same_bytes_every_time(spec: dict[str, Any]) -> None:
-    one, other = (build_offline(build_mesh(spec), ASSETS, ENVIRONMENT) for _ in range(2))
-    assert json.dumps(one.objects) == json.dumps(other.objects)
-    assert one.objects
+    one, other = (render_mesh(spec) for _ in range(2))
+    assert json.dumps(one) == json.dumps(other)
 
 
 @SLOW
 @given(specs)
 def test_every_object_is_the_meshs_and_has_a_name_of_its_own(spec: dict[str, Any]) -> None:
-    objects = [
-        o
-        for o in build_offline(build_mesh(spec), ASSETS, ENVIRONMENT).objects
-        if o["kind"] != "CustomResourceDefinition"
-    ]
+    objects = render_mesh(spec)
     assert len({ref_of(o) for o in objects}) == len(objects)
     assert all(Owner("mesh-a", NAME, "0000-1111").owns(o) for o in objects)
     for manifest in objects:

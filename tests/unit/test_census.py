@@ -31,7 +31,7 @@ def test_the_injecting_revision_is_read_from_the_status_annotation_first() -> No
     assert (proxy.revision, proxy.proxy) == ("a", "1.31.1-x")
 
 
-@pytest.mark.parametrize("status", ["", "[]", "{}", "null"])
+@pytest.mark.parametrize("status", ["", "[]", "{}", "null", "[" * 200_000])
 def test_a_pod_without_a_readable_status_falls_back_on_its_revision(status: str) -> None:
     proxy = read_proxy_pod(a_pod(sidecar_istio_io__status=status, istio_io__rev="b"))
     assert proxy is not None

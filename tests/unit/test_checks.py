@@ -61,8 +61,8 @@ BAD_INPUT: dict[Reason, ObservedMesh] = {
     Reason.INVALID_SPEC: an_observed_mesh(spec={"version": "newest"}, spec_error="broken"),
     Reason.UNKNOWN_VERSION: bad(version="9.9"),
     Reason.KUBERNETES_TOO_OLD: an_observed_mesh(kubernetes=(1, 29)),
-    Reason.DOWNGRADE: replace(bad(version="1.30"), revisions=(a_revision("1.31.0"),)),
-    Reason.SKIPPED_MINOR: replace(bad(version="1.31"), revisions=(a_revision("1.29.0"),)),
+    Reason.DOWNGRADE: replace(bad(version="1.30"), revisions=(a_revision("1.31.0", serving="1.31.0"),)),
+    Reason.SKIPPED_MINOR: replace(bad(version="1.31"), revisions=(a_revision("1.29.0", serving="1.29.0"),)),
     Reason.NOT_THE_OLDEST: an_observed_mesh(neighbours=(a_mesh("shop", "first"),)),
     Reason.NAMESPACE_REFUSED: an_observed_mesh(owner=replace(OWNER, namespace="kube-system")),
     Reason.TAG_CONFLICT: an_observed_mesh(spec=a_spec(tag="blue"), neighbours=(a_mesh("bank", tag="blue"),)),
@@ -150,7 +150,8 @@ def test_rules_do_not_depend_on_the_order_of_what_was_observed() -> None:
 
 def test_no_rule_fails_on_a_version_that_the_catalog_has_lost() -> None:
     observed = replace(
-        bad(version="9.9", overlays=[MISSING_TARGET], values={"a": 1}), revisions=(a_revision("9.8.7"),)
+        bad(version="9.9", overlays=[MISSING_TARGET], values={"a": 1}),
+        revisions=(a_revision("9.8.7", serving="9.8.7"),),
     )
     assert {finding.reason for finding in run_checks(observed)} == {Reason.UNKNOWN_VERSION}
     assert assets().catalog.find("9.8.7") is None

@@ -87,7 +87,6 @@ def test_a_supported_minor_on_a_tested_cluster_gives_no_notice() -> None:
 DOWNGRADES = [
     ("1.30", a_revision("1.31.0", serving="1.31.0")),
     ("1.31.0", a_revision("1.31.1", serving="1.31.1")),
-    ("1.31.0", a_revision("1.31.1")),
     ("1.30.3", a_revision("1.30.3", serving="1.31.0")),
 ]
 
@@ -103,7 +102,7 @@ def test_a_version_below_the_running_one_is_refused(asked: str, revision: dict[s
 
 def test_a_minor_whose_newest_known_patch_is_below_the_running_one_names_that_patch() -> None:
     observed = with_catalog(
-        mesh("1.31", revisions=(a_revision("1.31.1"),)), minor="1.31", patches=("1.31.0",)
+        mesh("1.31", revisions=(a_revision("1.31.1", serving="1.31.1"),)), minor="1.31", patches=("1.31.0",)
     )
     assert "means 1.31.0" in only(version.check_version_does_not_go_back, observed).message
 
@@ -116,8 +115,16 @@ def test_a_minor_whose_newest_known_patch_is_below_the_running_one_names_that_pa
         ("1.31.1", a_revision("1.31.0", serving="1.31.0")),
         ("1.31", a_revision("1.30.3", serving="1.30.3")),
         ("1.30.3", a_revision("1.31.1", serving="1.30.3")),
+        ("1.30.3", a_revision("1.31.1")),
     ],
-    ids=["first install", "the same", "next patch", "next minor", "back to what still runs"],
+    ids=[
+        "first install",
+        "the same",
+        "next patch",
+        "next minor",
+        "back to what still runs",
+        "correct the first",
+    ],
 )
 def test_a_version_that_can_be_reached_is_accepted(asked: str, revision: dict[str, Any] | None) -> None:
     observed = mesh(asked, revisions=(revision,) if revision else ())

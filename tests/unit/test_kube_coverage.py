@@ -89,6 +89,18 @@ def test_only_our_own_apply_of_the_object_itself_counts(other: dict[str, str]) -
     assert own_fields({"metadata": {}}, "navarch") is None
 
 
+def test_strings_in_a_map_are_judged_without_the_content_of_the_object() -> None:
+    desired = {"data": {"mesh": "a: 1"}, "metadata": {"name": "x", "labels": {"l": "v"}}}
+    labels = {"f:metadata": {"f:labels": {"f:l": {}}}}
+    for fields, expected in (
+        ({"f:data": {"f:mesh": {}}}, []),
+        ({"f:data": {}}, ["data"]),
+        ({}, ["data"]),
+    ):
+        live = {"kind": "K", "metadata": {"name": "x", "managedFields": [entry(labels | fields)]}}
+        assert list(find_uncovered({"kind": "K", **desired}, live, "navarch")) == expected
+
+
 TREES = st.recursive(
     st.text(max_size=3) | st.integers() | st.booleans(),
     lambda inner: st.dictionaries(st.text(min_size=1, max_size=3), inner, max_size=4),

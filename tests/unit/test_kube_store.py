@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from navarch.core.refs import Ref
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Object, Store
+from structlog.testing import capture_logs
 
 CONFIG_MAP = resource_of("v1", "ConfigMap")
 
@@ -122,6 +123,88 @@ def test_objects_are_found_by_namespace() -> None:
     assert [held["metadata"]["namespace"] for held in store.list("other")] == ["other"]
     assert len(store) == 2
     assert store.list("empty") == ()
+
+
+def test_the_late_answer_to_a_write_brings_back_nothing_that_was_seen_to_go() -> None:
+    store = Store(CONFIG_MAP)
+    store.change(obj("a", 4))
+    store.remove(obj("a", 9))
+    store.observe(obj("a", 8))
+    assert versions(store) == {}, "deleted by an event"
+    store.observe(obj("a", 10, uid="again"))
+    assert versions(store) == {"a": 10}
+    store.begin()
+    store.replace([], "20")
+    store.observe(obj("a", 19, uid="again"))
+    store.observe(obj("never-seen", 20))
+    assert versions(store) == {}, "created and deleted before the listing"
+    store.observe(obj("a", 21))
+    assert versions(store) == {"a": 21}
+
+
+def test_the_late_answer_to_a_write_brings_back_nothing_that_we_deleted_ourselves() -> None:
+    store = Store(CONFIG_MAP)
+    store.change(obj("a", 4))
+    store.discard(ref("a"), "uid-a")
+    store.observe(obj("a", 5))
+    assert versions(store) == {}
+    store.observe(obj("a", 7, uid="next"))
+    assert versions(store) == {"a": 7}
+
+
+def test_after_a_restored_backup_our_writes_count_again() -> None:
+    store = Store(CONFIG_MAP)
+    store.change(obj("a", 1000))
+    store.begin()
+    store.replace([obj("a", 7)], "50")
+    store.observe(obj("a", 51))
+    assert versions(store) == {"a": 51}
+
+
+def recurse(value: Any) -> Any:
+    return recurse(value)
+
+
+def test_an_object_that_cannot_be_taken_in_harms_no_other_and_is_reported_once() -> None:
+    def transform(manifest: Object) -> Object:
+        return recurse(manifest) if "poison" in manifest["metadata"].get("labels", {}) else manifest
+
+    told: list[tuple[bool, bool]] = []
+    store = Store(
+        CONFIG_MAP, transform=transform, on_change=lambda old, new: told.append((bool(old), bool(new)))
+    )
+    with capture_logs() as logs:
+        store.replace([obj("a", 1), obj("bad", 2, labels={"poison": ""}), obj("c", 3)], "3")
+        assert versions(store) == {"a": 1, "c": 3}
+        store.change(obj("bad", 4, labels={"poison": ""}))
+        store.change(obj("c", 5, labels={"poison": ""}))
+        assert versions(store) == {"a": 1}, "what it was before would be a lie"
+        store.remove(obj("c", 6))
+        store.change(obj("bad", 7))
+        assert versions(store) == {"a": 1, "bad": 7}
+    assert told == [(False, True), (False, True), (True, False), (False, True)]
+    reports = [(entry["uid"], entry["log_level"], type(entry["exc_info"])) for entry in logs]
+    assert reports == [("uid-bad", "error", RecursionError), ("uid-c", "error", RecursionError)]
+
+
+def test_a_change_that_cannot_be_told_is_kept_and_reported() -> None:
+    def on_change(old: Object | None, new: Object | None) -> None:
+        raise ValueError("a bug")
+
+    store = Store(CONFIG_MAP, on_change=on_change)
+    with capture_logs() as logs:
+        store.replace([obj("a", 1), obj("b", 2)], "2")
+        store.change(obj("a", 3))
+        assert versions(store) == {"a": 3, "b": 2}
+        store.remove(obj("a", 4))
+    assert versions(store) == {"b": 2}
+    assert [entry["uid"] for entry in logs] == ["uid-a", "uid-b"]
+
+
+def test_metadata_is_all_that_is_kept_of_our_own_writes_too() -> None:
+    store = Store(CONFIG_MAP, metadata_only=True)
+    store.observe({**obj("a", 1), "data": {"big": "x"}})
+    assert store.list() == (obj("a", 1),)
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(["write", "delete"]), st.sampled_from("abc")), max_size=20)

@@ -109,6 +109,32 @@ async def test_no_more_requests_are_in_flight_than_allowed(tmp_path: Path) -> No
     assert most == 3
 
 
+async def test_a_twin_shares_the_slots_unless_it_gets_its_own(tmp_path: Path) -> None:
+    now, most = 0, 0
+    full, release = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal now, most
+        if request.path == "/lease":
+            return web.json_response({})
+        now += 1
+        most = max(most, now)
+        if now == 2:
+            full.set()
+        await release.wait()
+        now -= 1
+        return web.json_response({})
+
+    async with serving(tmp_path, handler) as credentials, Client(credentials, requests=2) as client:
+        twin = client.guarded(None)
+        both = [asyncio.ensure_future(c.fetch(f"/{n}")) for n in range(10) for c in (client, twin)]
+        await asyncio.wait_for(full.wait(), 10)
+        await asyncio.wait_for(client.guarded(None, requests=1).fetch("/lease"), 10)
+        release.set()
+        await asyncio.gather(*both)
+    assert most == 2
+
+
 async def test_every_request_carries_who_we_are_and_is_counted(tmp_path: Path) -> None:
     agents: list[str] = []
     counted: list[tuple[str, str, int]] = []

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import random
 
-from navarch.core.ordering import APPLY_ORDER, WEBHOOK_KINDS, order_for_apply, order_for_removal
+from navarch.core.ordering import (
+    APPLY_ORDER,
+    BINDING_KINDS,
+    WEBHOOK_KINDS,
+    order_for_apply,
+    order_for_removal,
+)
 from navarch.core.refs import Ref
 
 
@@ -19,10 +25,12 @@ def test_what_others_need_comes_first() -> None:
     assert [kinds.index(kind) for kind in chain] == sorted(kinds.index(kind) for kind in chain)
 
 
-def test_webhooks_go_before_everything_and_the_rest_in_reverse() -> None:
+def test_webhooks_go_before_everything_then_the_power_to_write_and_the_rest_in_reverse() -> None:
     removed = [r.kind for r in order_for_removal(ref(kind) for kind in APPLY_ORDER)]
     assert set(removed[:2]) == set(WEBHOOK_KINDS)
-    assert removed[2:] == [kind for kind in reversed(APPLY_ORDER) if kind not in WEBHOOK_KINDS]
+    assert set(removed[2:4]) == set(BINDING_KINDS)
+    first = (*WEBHOOK_KINDS, *BINDING_KINDS)
+    assert removed[4:] == [kind for kind in reversed(APPLY_ORDER) if kind not in first]
 
 
 def test_the_order_does_not_depend_on_the_input() -> None:

@@ -8,15 +8,26 @@ from typing import Any
 from navarch.core.actions import Plan
 from navarch.core.conditions import ConditionType
 from navarch.core.findings import Finding
-from navarch.core.labels import MESH_COMPONENTS, component_of
-from navarch.core.observed import CRD, CRDOwner, Environment, Namespace, ObservedMesh, ObservedRevision
+from navarch.core.hashing import stable_hash
+from navarch.core.labels import APPLIED, MESH_COMPONENTS, component_of
+from navarch.core.observed import (
+    CRD,
+    CRDOwner,
+    Environment,
+    Namespace,
+    ObservedMesh,
+    ObservedRevision,
+    ProxyPod,
+)
 from navarch.core.ordering import WEBHOOK_KINDS
 from navarch.core.planner import (
     build_wanted_revision,
     determine_requeue,
     find_crd_minor,
+    is_counted,
     is_released,
     plan_mesh,
+    plan_removal,
     plan_revision,
 )
 from navarch.core.reasons import Reason
@@ -114,7 +125,11 @@ def test_an_object_that_is_no_longer_wanted_is_pruned_and_those_of_the_revision_
     mine: Manifest = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": "old", "namespace": OWNER.namespace, "labels": OWNER.labels(component="tags")},
+        "metadata": {
+            "name": "old",
+            "namespace": OWNER.namespace,
+            "labels": OWNER.labels(component="policies"),
+        },
     }
     revision = observed.revisions[0]["metadata"]["name"]
     other = {
@@ -199,6 +214,7 @@ def an_observed_revision(**changes: Any) -> ObservedRevision:
         owner=OWNER,
         body={**body, "metadata": {**body["metadata"], "generation": 1}},
         mesh=mesh.body,
+        namespace=mesh.namespace,
         owned=(),
     )
     return replace(base, **changes)
@@ -259,3 +275,92 @@ def test_an_unproved_injection_is_looked_at_soon() -> None:
     proved = [{"type": ConditionType.INJECTION_READY, "status": "True"}]
     assert determine_requeue(plan, None, unproved) == 5.0
     assert determine_requeue(plan, None, proved) is None
+
+
+def test_an_old_tag_goes_only_when_istiod_has_taken_up_the_new_one() -> None:
+    observed = installed(an_observed_mesh(crds=established()))
+    old: Manifest = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "old", "labels": OWNER.labels(component="tags")},
+    }
+    observed = replace(observed, owned=(old,))
+    plan = plan_mesh(observed, ()).plan
+    assert plan.prune == ()
+    (new,) = [o for o in plan.objects() if o["kind"] == "MutatingWebhookConfiguration"]
+    webhook = a_webhook(new["metadata"]["name"], owner=OWNER, tag="shop-mesh", entries={"a": {}})
+    assert plan_mesh(replace(observed, webhooks=(webhook,)), ()).plan.prune == ()
+    entries = tuple(replace(e, ca_bundle="root") for e in webhook.entries)
+    trusted = replace(observed, webhooks=(replace(webhook, entries=entries),))
+    assert [ref.name for ref in plan_mesh(trusted, ()).plan.prune] == ["old"]
+
+
+def test_tags_wait_while_the_revision_still_serves_another_version() -> None:
+    observed = installed(an_observed_mesh(crds=established()), version="1.30.3")
+    decision = plan_mesh(observed, ())
+    assert names(decision.plan) == ["crds", "revision"]
+    assert "still serves 1.30.3" in decision.plan.waiting[0].message
+
+
+def test_crds_of_a_newer_release_are_not_touched() -> None:
+    newer = tuple(replace(crd, minor="9.9") for crd in established())
+    observed = an_observed_mesh(crds=newer)
+    assert find_crd_minor(observed) is None
+    assert "revision" in names(plan_mesh(observed, ()).plan)
+
+
+def test_the_injectors_configuration_follows_a_rolled_out_istiod() -> None:
+    plan = plan_revision(an_observed_revision()).plan
+    there = tuple(stamped(o) for o in serving(plan))
+    assert injector_names(plan_revision(an_observed_revision(owned=there)).plan) == injector_names(plan)
+    rolling = tuple(
+        {**o, "metadata": {**o["metadata"], "annotations": {APPLIED: "older"}}}
+        if o["kind"] == "Deployment"
+        else o
+        for o in there
+    )
+    assert injector_names(plan_revision(an_observed_revision(owned=rolling)).plan) == []
+    missing = tuple(o for o in rolling if o["kind"] != "ConfigMap")
+    assert injector_names(plan_revision(an_observed_revision(owned=missing)).plan) == injector_names(plan)
+
+
+def injector_names(plan: Plan) -> list[str]:
+    return [
+        o["metadata"]["name"]
+        for o in plan.objects()
+        if component_of(o) == "injection" and o["kind"] == "ConfigMap"
+    ]
+
+
+def stamped(manifest: Manifest) -> Manifest:
+    """The object as the operator leaves it: with the hash of what was applied."""
+    bare = {k: v for k, v in manifest.items() if k != "status"}
+    bare = {**bare, "metadata": {k: v for k, v in bare["metadata"].items() if k != "generation"}}
+    annotations = {**(manifest["metadata"].get("annotations") or {}), APPLIED: stable_hash(bare)}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+
+
+def test_what_a_vanished_mesh_left_is_removed_webhooks_first() -> None:
+    plan = plan_revision(an_observed_revision()).plan
+    removal = plan_removal(OWNER, plan_revision(an_observed_revision(owned=serving(plan))).plan.objects())
+    assert removal.prune[0].kind in WEBHOOK_KINDS
+    assert removal.requeue_after
+    assert plan_removal(OWNER, ()).requeue_after is None
+
+
+def test_the_labels_of_a_mesh_count_only_in_its_own_namespace() -> None:
+    labels = OWNER.labels(component="istiod")
+    mine = {"metadata": {"name": "x", "namespace": OWNER.namespace, "labels": labels}}
+    forged = {"metadata": {"name": "x", "namespace": "elsewhere", "labels": labels}}
+    assert OWNER.owns(mine)
+    assert not OWNER.owns(forged)
+    assert OWNER.owns({"metadata": {"name": "cluster-scoped", "labels": labels}})
+
+
+def test_a_pod_is_counted_when_it_was_stamped_or_runs_in_the_mesh() -> None:
+    observed = an_observed_mesh()
+    namespaces = {**observed.namespaces, "app": Namespace("app", {"istio.io/rev": "shop-mesh"})}
+    observed = replace(observed, namespaces=namespaces)
+    assert is_counted(observed, ProxyPod("app", "p", "shop-mesh-inplace", ""))
+    assert is_counted(observed, ProxyPod("left", "p", "shop-mesh-inplace", "1.31.1-x"))
+    assert not is_counted(observed, ProxyPod("left", "p", "shop-mesh-inplace", ""))

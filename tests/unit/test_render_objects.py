@@ -10,6 +10,7 @@ import pytest
 from navarch.core.labels import Owner, owner_of
 from navarch.core.manifests import build_mesh_waves, build_revision_waves
 from navarch.core.offline import build_offline
+from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest, ref_of
 from navarch.core.resolve import build_revision_input
 
@@ -207,7 +208,8 @@ def test_a_mesh_may_live_in_istio_system() -> None:
 def test_an_unknown_version_renders_nothing_and_says_what_is_known() -> None:
     offline = build_offline(build_mesh({"version": "1.20"}), ASSETS, ENVIRONMENT)
     assert offline.objects == ()
-    assert "1.31.1" in offline.findings[0].remedy
+    (finding,) = [f for f in offline.findings if f.reason is Reason.UNKNOWN_VERSION]
+    assert "1.31.1" in finding.message
 
 
 def test_istiod_restarts_when_the_trust_domain_changes_and_not_for_live_configuration() -> None:

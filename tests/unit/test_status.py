@@ -25,6 +25,7 @@ from tests.unit.test_planner import (
     established,
     leaving,
     serving,
+    stamped,
 )
 
 REF = Ref("v1", "Service", "shop", "istiod")
@@ -85,7 +86,7 @@ def test_the_status_of_a_settled_mesh_does_not_change_when_it_is_written_again()
     assert summarise_mesh(again, (), plan_mesh(again, ()), FINE) == status
 
 
-def test_an_edit_makes_the_mesh_progress_before_anything_was_applied() -> None:
+def test_an_edit_makes_the_mesh_progress_before_anything_wasstamped() -> None:
     observed = settled()
     wanted = observed.revisions[0]
     edited = {**wanted, "metadata": {**wanted["metadata"], "annotations": {APPLIED: "other"}}}
@@ -234,7 +235,7 @@ def test_a_new_root_or_selector_calls_for_a_new_dry_run() -> None:
 
 def test_a_revision_that_is_rolled_out_and_as_planned_is_ready() -> None:
     plan = plan_revision(an_observed_revision()).plan
-    there = tuple(_applied(o) for o in serving(plan))
+    there = tuple(stamped(o) for o in serving(plan))
     observed = an_observed_revision(owned=there, now="t")
     decision = plan_revision(observed)
     status = summarise_revision(observed, decision, FINE)
@@ -252,7 +253,7 @@ def test_a_revision_that_is_rolled_out_and_as_planned_is_ready() -> None:
 
 def test_a_stuck_rollout_quotes_the_pods() -> None:
     plan = plan_revision(an_observed_revision()).plan
-    there = tuple(_applied(_unfinished(o)) for o in serving(plan))
+    there = tuple(stamped(_unfinished(o)) for o in serving(plan))
     problem = PodProblem("istiod-2", "FailedScheduling", "0/1 nodes are available")
     observed = an_observed_revision(owned=there, problems=(problem,), now="t")
     status = summarise_revision(observed, plan_revision(observed), FINE)
@@ -271,14 +272,6 @@ def _unfinished(manifest: Manifest) -> Manifest:
     if manifest["kind"] != "Deployment":
         return manifest
     return {**manifest, "status": {**manifest["status"], "updatedReplicas": 0}}
-
-
-def _applied(manifest: Manifest) -> Manifest:
-    """The object as the operator would have left it: stamped with the hash of what was applied."""
-    bare = {k: v for k, v in manifest.items() if k != "status"}
-    bare = {**bare, "metadata": {k: v for k, v in bare["metadata"].items() if k != "generation"}}
-    annotations = {**(manifest["metadata"].get("annotations") or {}), APPLIED: stable_hash(bare)}
-    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 
 def test_only_a_repaired_edit_is_drift() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -43,31 +42,71 @@ def build_reflector(clock: Clock) -> Reflector:
     return Reflector(cast(Client, None), resource_of("v1", "Pod"), clock=clock)
 
 
-@pytest.fixture
-def leading() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
+def pass_time(clock: Clock, seconds: int, *heard: Reflector) -> None:
+    """Let time pass while the API server is heard of by some watches, about each minute."""
+    for _ in range(seconds // 60):
+        clock.now += 60
+        for reflector in heard:
+            reflector._hear()
+    clock.now += seconds % 60
 
 
-async def test_a_watch_that_is_silent_for_too_long_is_a_dead_process(leading: asyncio.Event) -> None:
+async def test_a_watch_that_is_silent_while_others_are_heard_from_is_a_dead_process() -> None:
     clock = Clock()
-    reflectors = {"meshes": build_reflector(clock)}
-    clock.now += SILENCE
-    assert list(find_dead(reflectors, Queue(), leading)) == []
-    clock.now += 1
-    assert list(find_dead(reflectors, Queue(), leading)) == ["watch meshes has been silent for 181 s"]
+    silent, heard = build_reflector(clock), build_reflector(clock)
+    reflectors = {"meshes": silent, "revisions": heard}
+    pass_time(clock, int(SILENCE), heard)
+    assert list(find_dead(reflectors, Queue(), led=lambda: 0.0)) == []
+    pass_time(clock, 1)
+    assert list(find_dead(reflectors, Queue(), led=lambda: 0.0)) == ["watch meshes has been silent for 181 s"]
 
 
-async def test_a_queue_that_stands_still_is_a_dead_leader_and_a_live_standby(leading: asyncio.Event) -> None:
+async def test_an_outage_of_the_api_server_kills_nobody_neither_while_it_lasts_nor_when_it_ends() -> None:
+    clock = Clock()
+    reflectors = {name: build_reflector(clock) for name in ("meshes", "revisions", "crds")}
+    late, *others = reflectors.values()
+    pass_time(clock, 600, late, *others)
+    pass_time(clock, 59, *others)
+    for _ in range(100):
+        pass_time(clock, 10)
+        assert list(find_dead(reflectors, Queue(), led=lambda: 0.0)) == []
+    for reflector in others:  # it is back; one watch still waits for its next try
+        reflector._hear()
+    for _ in range(17):
+        pass_time(clock, 10)
+        for reflector in others:
+            reflector._hear()
+        assert list(find_dead(reflectors, Queue(), led=lambda: 0.0)) == []
+    pass_time(clock, 10)
+    assert len(list(find_dead(reflectors, Queue(), led=lambda: 0.0))) == 1, "but it must not wait for ever"
+
+
+async def test_a_queue_that_stands_still_is_a_dead_leader_and_a_live_standby() -> None:
     clock = Clock()
     queue = Queue(clock=clock)
     queue.add(KEY, priority=EDIT)
+    led = clock.now
     clock.now += STUCK
-    assert list(find_dead({}, queue, leading)) == []
+    assert list(find_dead({}, queue, led=lambda: clock.now - led)) == []
     clock.now += 1
-    assert list(find_dead({}, queue, leading)) == ["a key has been waiting for a worker for 601 s"]
-    assert list(find_dead({}, queue, asyncio.Event())) == []
+    assert list(find_dead({}, queue, led=lambda: clock.now - led)) == [
+        "a key has been waiting for a worker for 601 s"
+    ]
+    assert list(find_dead({}, queue, led=lambda: 0.0)) == []
+
+
+async def test_a_standbys_old_queue_counts_only_from_when_it_leads() -> None:
+    clock = Clock()
+    queue = Queue(clock=clock)
+    queue.add(KEY, priority=EDIT)
+    clock.now += 10 * STUCK
+    led = clock.now
+    clock.now += STUCK
+    assert list(find_dead({}, queue, led=lambda: clock.now - led)) == []
+    clock.now += 1
+    assert list(find_dead({}, queue, led=lambda: clock.now - led)) == [
+        "a key has been waiting for a worker for 601 s"
+    ]
 
 
 @asynccontextmanager

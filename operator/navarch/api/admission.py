@@ -274,10 +274,10 @@ def build_placement_policy(reserved: Iterable[str]) -> list[JSONObject]:
         validations=[
             Validation(
                 f"!(request.namespace in {_quote_list(sorted(reserved))}) && "
-                "!request.namespace.startsWith('kube-')",
+                "!request.namespace.startsWith('kube-') && !request.namespace.startsWith('openshift-')",
                 where="metadata.namespace",
                 shown="'metadata.namespace: ' + request.namespace",
-                why="this namespace is Kubernetes' or Navarch's own; create the mesh in one of its own",
+                why="this namespace is the platform's or Navarch's own; create the mesh in one of its own",
                 reason="Forbidden",
             ),
             Validation(

@@ -7,7 +7,7 @@ refuses, the checks refuse too.
 
 Sources: Istio's mesh/v1alpha1/{config,proxy}.proto, the values that its injection templates read
 (manifests/charts/istio-control/istio-discovery/files/injection-template.yaml) and istiod's environment
-(pkg/features, pilot/pkg/bootstrap).
+(pkg/features, pilot/pkg/bootstrap), the proxy's own (pilot/cmd/pilot-agent/options).
 """
 
 from __future__ import annotations
@@ -56,6 +56,13 @@ REFUSED_MESH_CONFIG: Mapping[Path, str] = {
     ("defaultConfig", "proxyMetadata", "CA_ROOT_CA"): _ROOTS,
     ("defaultConfig", "proxyMetadata", "XDS_ROOT_CA"): _ROOTS,
     ("defaultConfig", "proxyMetadata", "PILOT_CERT_PROVIDER"): _CA,
+    ("defaultConfig", "proxyMetadata", "CA_PROVIDER"): _CA,
+    ("defaultConfig", "proxyMetadata", "FILE_MOUNTED_CERTS"): _CA,
+    ("defaultConfig", "proxyMetadata", "PROV_CERT"): _CA,
+    ("defaultConfig", "proxyMetadata", "TRUST_DOMAIN"): _DOMAIN,
+    ("defaultConfig", "proxyMetadata", "ISTIOD_SAN"): "another server could pass for istiod; leave it out",
+    ("defaultConfig", "proxyMetadata", "ISTIO_BOOTSTRAP"): _SWITCH,
+    ("defaultConfig", "proxyMetadata", "ISTIO_BOOTSTRAP_OVERRIDE"): _SWITCH,
 }
 """Paths in spec.meshConfig, in Istio's JSON spelling."""
 

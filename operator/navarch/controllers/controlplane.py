@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from navarch.controllers.report import Reporter
 from navarch.controllers.world import World
 from navarch.core.checks import run_checks
-from navarch.core.planner import determine_requeue, is_held, is_released, plan_mesh
+from navarch.core.labels import Owner
+from navarch.core.observed import ObservedMesh
+from navarch.core.planner import determine_requeue, is_held, is_released, plan_mesh, plan_removal
 from navarch.core.status import summarise_mesh
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result
@@ -35,14 +37,11 @@ class MeshController:
         observed = await self.world.gather_mesh(key.namespace, key.name)
         if observed is None:
             metrics.forget("MeshControlPlane", key.namespace, key.name)
-            return Done()
+            return await self._remove_orphans(key)
         findings = run_checks(observed)
         decision = plan_mesh(observed, findings)
         if is_released(observed, decision.plan):
-            await remove_finalizer(self.client, observed.body)
-            self.world.prober.forget(observed.owner.uid)
-            metrics.forget("MeshControlPlane", key.namespace, key.name)
-            return Done()
+            return await self._release(observed)
         outcome = None
         if not is_held(observed):
             if decision.plan.waves:
@@ -52,3 +51,18 @@ class MeshController:
         await self.reporter.report(observed.body, status=status, outcome=outcome)
         seconds = determine_requeue(decision.plan, outcome, status["conditions"])
         return Done() if seconds is None else After(seconds)
+
+    async def _release(self, observed: ObservedMesh) -> Result:
+        """Let a mesh go once the API server itself says that nothing of it is left."""
+        if await self.world.find_unseen(observed.owner):
+            return After(0)
+        await remove_finalizer(self.client, observed.body)
+        self.world.prober.forget(observed.owner.uid)
+        return Done()
+
+    async def _remove_orphans(self, key: Key) -> Result:
+        """Clear up after a mesh whose finalizer was taken off by hand."""
+        orphans = self.world.find_orphans(key.namespace, key.name)
+        plan = plan_removal(Owner(key.namespace, key.name, ""), orphans)
+        await self.applier.apply(plan)
+        return Done() if plan.requeue_after is None else After(plan.requeue_after)

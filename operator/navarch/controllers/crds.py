@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from navarch.core.assets import Assets
-from navarch.core.crds import find_missing
+from navarch.core.crds import find_missing, find_newest
 from navarch.core.labels import CRD_MINOR, MANAGED_BY
 from navarch.core.observed import CRD, CRDOwner
 from navarch.core.refs import Manifest, Ref
@@ -31,7 +31,7 @@ class CRDInspector:
         self._store = store
         self._assets = assets
         self._established: set[str] = set()
-        self._lacks: dict[tuple[str, str, str], str] = {}
+        self._lacks: dict[str, tuple[str, str]] = {}
 
     async def gather(self, minors: tuple[str, ...]) -> tuple[CRD, ...]:
         """The Istio CRDs that exist, sorted by name; compared with the newest of `minors`."""
@@ -40,34 +40,33 @@ class CRDInspector:
         return tuple(crd for crd in found if crd is not None)
 
     def _wanted(self, minors: tuple[str, ...]) -> dict[str, Manifest]:
-        known = [m for m in minors if m in self._assets.crds] or list(self._assets.crds)
-        newest = max(known, key=lambda m: [int(part) for part in m.split(".")], default="")
-        return {crd["metadata"]["name"]: crd for crd in self._assets.crds.get(newest, ())}
+        newest = find_newest(m for m in minors if m in self._assets.crds) or find_newest(self._assets.crds)
+        return {crd["metadata"]["name"]: crd for crd in self._assets.crds.get(newest or "", ())}
 
     async def _inspect(self, name: str, wanted: Manifest, minors: tuple[str, ...]) -> CRD | None:
-        stored = self._store.get(Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name))
+        ref = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
+        stored = self._store.get(ref)
         if stored is None:
             return None
         metadata = stored["metadata"]
         ours = is_ours(stored)
-        seen = (name, metadata["resourceVersion"], ",".join(minors))
-        if metadata["uid"] not in self._established or (not ours and seen not in self._lacks):
+        version = f"{metadata['resourceVersion']} {minors}"
+        known, lacks = self._lacks.get(name, ("", ""))
+        if metadata["uid"] not in self._established or (not ours and known != version):
             try:
-                full = await self._client.get(
-                    Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
-                )
+                full = await self._client.get(ref)
             except NotFound:
                 return None
             if _is_established(full):
                 self._established.add(metadata["uid"])
-            if not ours:
-                self._lacks[seen] = find_missing(wanted, full)
+            lacks = "" if ours else find_missing(wanted, full)
+            self._lacks[name] = (version, lacks)
         return CRD(
             name=name,
             owner=CRDOwner.NAVARCH if ours else CRDOwner.FOREIGN,
             established=metadata["uid"] in self._established,
             minor=(metadata.get("labels") or {}).get(CRD_MINOR, "") if ours else "",
-            lacks="" if ours else self._lacks[seen],
+            lacks="" if ours else lacks,
         )
 
 

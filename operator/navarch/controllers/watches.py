@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.certificates import fingerprint_bundle
-from navarch.core.labels import MESH_NAME, PROFILE
+from navarch.core.labels import MESH_NAME, PROFILE, owner_of
 from navarch.core.proxies import read_proxy_pod
 
 Object = dict[str, Any]
@@ -51,6 +51,20 @@ def shrink_root(manifest: Object) -> Object:
     return _shrink(manifest, **{ROOT: fingerprint_bundle(pem.encode())})
 
 
+def shrink_istiod_pod(manifest: Object) -> Object:
+    """Of a pod of ours: its labels and what its status says of readiness. Of a pod that only bears our
+    labels in somebody's own namespace: nothing but its name."""
+    status = manifest.get("status") or {}
+    kept = {k: status[k] for k in ("conditions", "containerStatuses", "initContainerStatuses") if k in status}
+    return _shrink(manifest, status=kept if owner_of(manifest) else {})
+
+
+def shrink_owned(manifest: Object) -> Object:
+    """An object of ours whole; of one that only bears our labels elsewhere, nothing but its name and
+    labels."""
+    return manifest if owner_of(manifest) else _shrink(manifest)
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """One watch stream. `namespace` empty means the whole cluster."""
@@ -84,16 +98,29 @@ WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration
 WATCHES = (
     Watch("meshes", "mesh.navarch.io/v1beta1", "MeshControlPlane"),
     Watch("revisions", "mesh.navarch.io/v1beta1", "MeshRevision"),
-    *(Watch(kind, api_version, kind, label_selector=MESH_NAME) for api_version, kind in OWNED_KINDS),
+    *(
+        Watch(
+            kind,
+            api_version,
+            kind,
+            label_selector=MESH_NAME,
+            # Ours are found by hash and field ownership; their data may be a megabyte each, and anybody's.
+            metadata_only=kind == "ConfigMap",
+            transform=shrink_owned,
+        )
+        for api_version, kind in OWNED_KINDS
+    ),
     *(Watch(kind, "admissionregistration.k8s.io/v1", kind) for kind in WEBHOOK_KINDS),
     Watch("crds", "apiextensions.k8s.io/v1", "CustomResourceDefinition", metadata_only=True),
     Watch("namespaces", "v1", "Namespace", metadata_only=True, transform=shrink_namespace),
-    Watch("istiods", "v1", "Pod", label_selector=MESH_NAME),
+    Watch("istiods", "v1", "Pod", label_selector=MESH_NAME, transform=shrink_istiod_pod),
     Watch(
         "proxies",
         "v1",
         "Pod",
         label_selector="service.istio.io/canonical-name",
+        # The pods of finished jobs keep their annotations and have no proxy any more.
+        field_selector="status.phase!=Succeeded,status.phase!=Failed",
         metadata_only=True,
         transform=shrink_proxy_pod,
     ),

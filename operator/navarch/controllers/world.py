@@ -20,10 +20,10 @@ from navarch.api.meta import API_VERSION
 from navarch.controllers.crds import CRDInspector
 from navarch.controllers.probe import Prober
 from navarch.controllers.problems import gather_problems
-from navarch.controllers.watches import OWNED_KINDS, ROOT, ROOT_CONFIG_MAP, WEBHOOK_KINDS
+from navarch.controllers.watches import OWNED_KINDS, ROOT, ROOT_CONFIG_MAP, WATCHES, WEBHOOK_KINDS
 from navarch.core.assets import Assets
 from navarch.core.certificates import fingerprint_bundle
-from navarch.core.labels import ISTIO_REV, ISTIO_TAG, Owner, owner_of, revision_of
+from navarch.core.labels import ISTIO_REV, ISTIO_TAG, MESH_NAME, MESH_NAMESPACE, Owner, owner_of, revision_of
 from navarch.core.naming import effective_tag
 from navarch.core.observed import (
     Environment,
@@ -36,11 +36,12 @@ from navarch.core.observed import (
     Webhook,
     WebhookEntry,
 )
-from navarch.core.planner import find_deployment
+from navarch.core.planner import find_deployment, is_counted
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.core.workloads import determine_rollout
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound
+from navarch.kube.resources import resource_of
 from navarch.kube.store import Store
 
 PROFILE_KEY = "profile.yaml"
@@ -71,6 +72,7 @@ class World:
         try:
             body = await self._client.get(Ref(API_VERSION, controlplane.KIND, namespace, name))
         except NotFound:
+            self._forget(namespace, name)
             return None
         self._stores["meshes"].observe(body)
         owner = Owner(namespace, name, body["metadata"]["uid"])
@@ -96,12 +98,45 @@ class World:
             webhooks=tuple(self._webhooks()),
             crds=await self._crds.gather(minors),
             crd_minors=minors,
-            proxies=tuple(p for p in self._proxies() if p.revision in names),
+            proxies=(),
             root=self._root(namespace),
             probe=None,
             now=self._now(),
         )
-        return replace(observed, probe=await self.prober.probe(observed))
+        proxies = tuple(p for p in self._proxies() if p.revision in names and is_counted(observed, p))
+        return replace(observed, proxies=proxies, probe=await self.prober.probe(observed))
+
+    def find_orphans(self, namespace: str, name: str) -> tuple[Manifest, ...]:
+        """What is left of a mesh that is gone without having been cleaned up after."""
+        if any(m["metadata"]["name"] == name for m in self._stores["meshes"].list(namespace)):
+            return ()
+        owner = Owner(namespace, name, "")
+        revisions = (r for r in self._stores["revisions"].list(namespace) if owner.owns(r))
+        return (*self._owned(owner), *revisions)
+
+    async def find_unseen(self, owner: Owner) -> tuple[Manifest, ...]:
+        """What the API server has of a mesh beyond what the stores know; written through, so that the next
+        look sees it. One request for each kind: for the end of a mesh only."""
+        selector = f"{MESH_NAMESPACE}={owner.namespace},{MESH_NAME}={owner.name}"
+        found: list[Manifest] = []
+        for watch in WATCHES:
+            if watch.name not in (*WEBHOOK_KINDS, *(kind for _, kind in OWNED_KINDS), "revisions"):
+                continue
+            resource = resource_of(watch.api_version, watch.kind)
+            namespace = owner.namespace if resource.namespaced else ""
+            try:
+                listing = await self._client.list(resource, namespace=namespace, label_selector=selector)
+            except NotFound:  # the kind's CRD is not installed
+                continue
+            for manifest in listing.items:
+                self._stores[watch.name].observe(manifest)
+                found.append(manifest)
+        return tuple(found)
+
+    def _forget(self, namespace: str, name: str) -> None:
+        for mesh in self._stores["meshes"].list(namespace):
+            if mesh["metadata"]["name"] == name:
+                self._stores["meshes"].discard(ref_of(mesh), mesh["metadata"]["uid"])
 
     async def gather_revision(self, namespace: str, name: str) -> ObservedRevision | None:
         """A revision and everything its reconcile depends on; None when it is gone or not ours."""
@@ -122,6 +157,7 @@ class World:
             owner=owner,
             body=body,
             mesh=mesh,
+            namespace=next((ns for ns in self._namespaces() if ns.name == namespace), None),
             owned=owned,
             problems=problems,
             now=self._now(),
@@ -130,7 +166,7 @@ class World:
     def summarise_meshes(self) -> Iterator[MeshSummary]:
         """Every mesh of the cluster as its neighbours see it."""
         bodies = self._stores["meshes"].list()
-        fixed = {mesh["metadata"]["uid"]: _recorded_tag(mesh) for mesh in bodies}
+        fixed = {mesh["metadata"]["uid"]: self._recorded_tag(mesh) for mesh in bodies}
         for mesh in bodies:
             metadata, spec = mesh["metadata"], mesh.get("spec") or {}
             uid = metadata["uid"]
@@ -144,6 +180,16 @@ class World:
                 tag,
                 spec.get("defaultTag") is True,
             )
+
+    def _recorded_tag(self, mesh: Manifest) -> str:
+        """The tag that a mesh has already: what it was given once is never computed anew."""
+        recorded = (mesh.get("spec") or {}).get("tag") or (mesh.get("status") or {}).get("tag")
+        if recorded:
+            return str(recorded)
+        metadata = mesh["metadata"]
+        owner = Owner(metadata["namespace"], metadata["name"], metadata["uid"])
+        revisions = self._stores["revisions"].list(owner.namespace)
+        return next((str(r["spec"]["tag"]) for r in revisions if owner.owns(r)), "")
 
     def _minor_of(self, mesh: Manifest) -> str:
         version = (mesh.get("spec") or {}).get("version", "")
@@ -181,15 +227,11 @@ class World:
             name = manifest["metadata"]["name"]
             try:
                 content = yaml.safe_load((manifest.get("data") or {}).get(PROFILE_KEY, ""))
-            except yaml.YAMLError as error:
+            except (yaml.YAMLError, ValueError, RecursionError) as error:
                 errors[name] = f"ConfigMap {name}, key {PROFILE_KEY}: {error}"
                 continue
             profiles[name] = content
         return profiles, errors
-
-
-def _recorded_tag(mesh: Manifest) -> str:
-    return str((mesh.get("spec") or {}).get("tag") or (mesh.get("status") or {}).get("tag") or "")
 
 
 def _parse_spec(body: Manifest) -> tuple[MeshControlPlaneSpec | None, str]:

@@ -1,15 +1,21 @@
-"""Whether somebody else's Istio CRDs will do.
+"""Which Istio CRDs a cluster needs, and whether those that are not ours to write will do.
 
-Owns the comparison of two CustomResourceDefinitions. Must never propose to change a foreign one.
+Owns the comparison of minors and of CustomResourceDefinitions. Must never propose to change a foreign one.
 Invariant: a CRD never lacks anything of itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from navarch.core.catalog import ordinal_of
 from navarch.core.refs import Manifest
+
+
+def find_newest(minors: Iterable[str]) -> str | None:
+    """The highest of some Istio minors (`1.31`); None of none."""
+    return max(minors, key=ordinal_of, default=None)
 
 
 def find_missing(wanted: Manifest, actual: Manifest) -> str:

@@ -47,7 +47,10 @@ def determine_trust(observed: ObservedMesh) -> Verdict:
 
 
 def is_probe_due(observed: ObservedMesh) -> bool:
-    """Whether a dry-run pod can tell anything: trust is established and an istiod serves."""
+    """Whether a dry-run pod can tell anything: trust is established, an istiod serves, and the mesh is to
+    stay."""
+    if observed.deleting or (observed.namespace is not None and observed.namespace.terminating):
+        return False
     available = any(
         (c := find_condition(r, ConditionType.AVAILABLE)) is not None and c["status"] == "True"
         for r in observed.revisions

@@ -65,8 +65,8 @@ class Owner:
     def owns(self, manifest: Manifest) -> bool:
         """Whether the object carries this mesh's name, whatever uid: a mesh of our name and another uid is
         dead."""
-        labels = manifest.get("metadata", {}).get("labels") or {}
-        return labels.get(MESH_NAMESPACE) == self.namespace and labels.get(MESH_NAME) == self.name
+        owner = owner_of(manifest)
+        return owner is not None and (owner.namespace, owner.name) == (self.namespace, self.name)
 
 
 def crd_labels(minor: str) -> dict[str, str]:
@@ -75,9 +75,17 @@ def crd_labels(minor: str) -> dict[str, str]:
 
 
 def owner_of(manifest: Manifest) -> Owner | None:
-    """The mesh whose labels the object carries, or None for an object that is not ours."""
-    labels = manifest.get("metadata", {}).get("labels") or {}
+    """The mesh whose labels the object carries, or None for an object that is not ours.
+
+    All namespaced objects of a mesh live in its own namespace. The same labels elsewhere are somebody's
+    forgery: whoever may write in a namespace could otherwise have objects counted, or removed, as another
+    mesh's.
+    """
+    metadata = manifest.get("metadata", {})
+    labels = metadata.get("labels") or {}
     if MESH_NAMESPACE not in labels or MESH_NAME not in labels:
+        return None
+    if (metadata.get("namespace") or labels[MESH_NAMESPACE]) != labels[MESH_NAMESPACE]:
         return None
     return Owner(labels[MESH_NAMESPACE], labels[MESH_NAME], labels.get(MESH_UID, ""))
 

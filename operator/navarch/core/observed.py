@@ -13,6 +13,7 @@ from enum import StrEnum
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.assets import Assets
 from navarch.core.labels import Owner
+from navarch.core.naming import revision_name
 from navarch.core.refs import Manifest, Ref
 
 
@@ -144,7 +145,7 @@ class ObservedMesh:
     `meshes` are all meshes of the cluster, this one included; `owned` the objects that carry its labels,
     except CRDs; `revisions` its MeshRevisions. `namespaces` are all of the cluster. `profiles` are the user
     profiles by name. `root` is the fingerprint of the mesh's root certificates, empty while unknown. `probe`
-    is None while no dry run was due. `foreign` are objects with a name of ours and without our labels.
+    is None while no dry run was due.
     """
 
     environment: Environment
@@ -173,6 +174,12 @@ class ObservedMesh:
         return int(self.body["metadata"].get("generation", 0))
 
     @property
+    def revision(self) -> Manifest | None:
+        """The MeshRevision that the mesh's tag stands for; others are left over from an earlier tag."""
+        name = revision_name(self.tag)
+        return next((r for r in self.revisions if r["metadata"]["name"] == name), None)
+
+    @property
     def tag(self) -> str:
         """The mesh's effective tag."""
         return next(mesh.tag for mesh in self.meshes if mesh.uid == self.owner.uid)
@@ -198,6 +205,7 @@ class ObservedRevision:
     owner: Owner
     body: Manifest
     mesh: Manifest | None
+    namespace: Namespace | None
     owned: tuple[Manifest, ...]
     problems: tuple[PodProblem, ...] = field(default=())
     now: str = ""

@@ -77,11 +77,18 @@ def build_offline(
     """Everything that a mesh becomes; `profiles` are users' own, by name."""
     observed = observe_offline(mesh, assets, environment, profiles=profiles or {})
     findings = run_checks(observed)
-    revision = build_wanted_revision(observed) if is_accepted(findings) else None
+    objects = build_objects(observed, with_crds=with_crds) if is_accepted(findings) else ()
+    return Offline(objects, findings)
+
+
+def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Manifest, ...]:
+    """All objects of a mesh whose spec can be resolved, in the order of applying, whatever the checks say of
+    it."""
+    revision = build_wanted_revision(observed)
     if revision is None:
-        return Offline((), findings)
-    source = build_revision_input(revision, assets, environment)
+        return ()
+    source = build_revision_input(revision, observed.assets, observed.environment)
     minor = find_crd_minor(observed) if with_crds else None
-    crds, record, *last = build_mesh_waves(revision, assets, environment, crd_minor=minor)
-    waves = (crds, record, *build_revision_waves(source, assets), *last)
-    return Offline(tuple(manifest for wave in waves for manifest in wave.objects), findings)
+    crds, record, *last = build_mesh_waves(revision, observed.assets, observed.environment, crd_minor=minor)
+    waves = (crds, record, *build_revision_waves(source, observed.assets), *last)
+    return tuple(manifest for wave in waves for manifest in wave.objects)

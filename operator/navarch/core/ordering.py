@@ -1,8 +1,10 @@
 """The order in which kinds come and go.
 
 Owns one list. Must never look inside an object. What has to wait for readiness is a matter of plans, not of
-kinds. Invariant: removal is the reverse of applying, and webhook configurations go first of all, because a
-webhook whose server is gone blocks other people's pods (failurePolicy Fail).
+kinds. Invariant: removal is the reverse of applying, with two exceptions. Webhook configurations go first,
+because a webhook whose server is gone blocks other people's pods (failurePolicy Fail). Bindings go next:
+istiod outlives its mesh configuration by the time that its pod needs to end, and without one it takes every
+namespace for its own (pkg/config/mesh/meshwatcher in istio.io/istio) and would hand its root to all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Iterable
 from navarch.core.refs import Manifest, Ref, ref_of
 
 WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+BINDING_KINDS = ("ClusterRoleBinding", "RoleBinding")
 
 APPLY_ORDER = (
     "CustomResourceDefinition",
@@ -46,7 +49,9 @@ def apply_rank(kind: str) -> int:
 
 def removal_rank(kind: str) -> int:
     """The place of a kind when removing; lower is earlier."""
-    return -1 if kind in WEBHOOK_KINDS else len(APPLY_ORDER) - apply_rank(kind)
+    if kind in WEBHOOK_KINDS:
+        return -2
+    return -1 if kind in BINDING_KINDS else len(APPLY_ORDER) - apply_rank(kind)
 
 
 def order_for_apply(manifests: Iterable[Manifest]) -> list[Manifest]:

@@ -7,20 +7,23 @@ pruned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.actions import Outcome, Plan, Waiting, Wave
 from navarch.core.assets import Assets
 from navarch.core.conditions import ConditionType, find_condition
+from navarch.core.crds import find_newest
 from navarch.core.findings import Finding, Severity
-from navarch.core.labels import MESH_COMPONENTS, component_of, revision_of
+from navarch.core.hashing import stable_hash
+from navarch.core.labels import APPLIED, MESH_COMPONENTS, Owner, component_of, revision_of
 from navarch.core.manifests import build_mesh_waves, build_revision_waves
 from navarch.core.members import NEVER_MEMBERS, Membership, is_member, is_never_member
 from navarch.core.naming import DEFAULT_TAG, revision_name
-from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision
+from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision, ProxyPod
 from navarch.core.ordering import order_for_removal
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.core.resolve import build_revision_input, build_revision_manifest, resolve_config
@@ -76,8 +79,9 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
         wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed)
     )
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
-    ready, waiting = _split_mesh_waves(observed, waves)
-    prune = _find_surplus(observed, wanted, kept)
+    ready, waiting = _split_mesh_waves(observed, wanted, waves)
+    surplus = _find_surplus(observed, wanted, kept)
+    prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     requeue = SAFETY_REQUEUE if waiting else None
     return MeshDecision(
         wanted, Plan(observed.owner, ready, tuple(order_for_removal(prune)), waiting, requeue)
@@ -99,16 +103,31 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     config, _ = resolve_config(spec, profiles={**observed.assets.profiles, **observed.profiles})
     if config is None:
         return None
-    default = bool(spec.default_tag)
-    tag = observed.tag
-    values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
-    membership = Membership(
-        observed.owner.namespace, values, default, probe=observed.environment.probe_namespace
-    )
-    excluded = find_excluded(observed, membership)
     return build_revision_manifest(
-        observed.owner, tag=tag, release=release, config=config, default=default, excluded=excluded
+        observed.owner,
+        tag=observed.tag,
+        release=release,
+        config=config,
+        default=bool(spec.default_tag),
+        excluded=find_excluded(observed, build_membership(observed)),
     )
+
+
+def build_membership(observed: ObservedMesh) -> Membership:
+    """What makes a namespace the mesh's, before any exclusion but that of the cluster's own."""
+    default = bool((observed.body.get("spec") or {}).get("defaultTag"))
+    values = (observed.tag, revision_name(observed.tag), *([DEFAULT_TAG] if default else ()))
+    probe = observed.environment.probe_namespace
+    return Membership(observed.owner.namespace, values, default, probe=probe)
+
+
+def is_counted(observed: ObservedMesh, proxy: ProxyPod) -> bool:
+    """Whether a pod that says it was injected by this mesh belongs to its census: it was stamped by our
+    injector, or runs in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
+    own."""
+    namespace = observed.namespaces.get(proxy.namespace)
+    labels = namespace.labels if namespace else {}
+    return bool(proxy.proxy) or is_member(build_membership(observed), proxy.namespace, labels)
 
 
 def find_excluded(observed: ObservedMesh, membership: Membership) -> tuple[str, ...]:
@@ -126,23 +145,23 @@ def find_excluded(observed: ObservedMesh, membership: Membership) -> tuple[str, 
 
 def _restate_revision(observed: ObservedMesh) -> Manifest | None:
     """The MeshRevision that was accepted last, in the words it was applied with."""
-    for existing in observed.revisions:
-        metadata = {"name": existing["metadata"]["name"], "namespace": observed.owner.namespace}
-        labels = observed.owner.labels(component="revision")
-        return {
-            "apiVersion": existing["apiVersion"],
-            "kind": existing["kind"],
-            "metadata": {**metadata, "labels": labels},
-            "spec": existing["spec"],
-        }
-    return None
+    existing = observed.revision or next(iter(observed.revisions), None)
+    if existing is None:
+        return None
+    metadata = {"name": existing["metadata"]["name"], "namespace": observed.owner.namespace}
+    return {
+        "apiVersion": existing["apiVersion"],
+        "kind": existing["kind"],
+        "metadata": {**metadata, "labels": observed.owner.labels(component="revision")},
+        "spec": existing["spec"],
+    }
 
 
-def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> list[Ref]:
+def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> list[Manifest]:
     """What carries the mesh's labels and is not wanted any more."""
     revision = ref_of(wanted).name
     surplus = [
-        ref_of(o)
+        o
         for o in (*observed.owned, *observed.revisions)
         if ref_of(o) not in kept and (component_of(o) in MESH_COMPONENTS or revision_of(o) != revision)
     ]
@@ -151,30 +170,46 @@ def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> l
     # An object of the revision may be among them because somebody took one of its labels off: that is drift.
     source = build_revision_input(wanted, observed.assets, observed.environment)
     waves = build_revision_waves(source, observed.assets)
-    return [ref for ref in surplus if ref not in {ref_of(o) for wave in waves for o in wave.objects}]
+    rendered = {ref_of(o) for wave in waves for o in wave.objects}
+    return [o for o in surplus if ref_of(o) not in rendered]
+
+
+def _may_lose_tags(observed: ObservedMesh, ready: Iterable[Wave]) -> bool:
+    """Whether tags that are not wanted any more may go: those that replace them stand, and istiod has given
+    them its root. Before that a pod would find no webhook, or one that nobody trusts."""
+    wanted = [ref_of(o) for wave in ready if wave.name == "tags" for o in wave.objects]
+    trusted = {w.ref for w in observed.webhooks if all(entry.ca_bundle for entry in w.entries)}
+    webhooks = [ref for ref in wanted if ref.kind == "MutatingWebhookConfiguration"]
+    return bool(webhooks) and all(ref in trusted for ref in webhooks)
 
 
 def find_crd_minor(observed: ObservedMesh) -> str | None:
-    """The Istio minor whose CRDs the cluster is to have: the highest that any mesh asks for or that is there
-    already. None when the CRDs are somebody else's and stay untouched."""
+    """The Istio minor whose CRDs are to be applied: the highest that any mesh asks for or that is there
+    already.
+
+    None when they are not ours to write: they are somebody else's, or a newer release of Navarch has applied
+    a minor that this one does not know (a set is never downgraded).
+    """
     if any(crd.owner is CRDOwner.FOREIGN for crd in observed.crds):
         return None
-    wanted = {*observed.crd_minors, *(crd.minor for crd in observed.crds if crd.minor)}
-    known = [minor for minor in wanted if minor in observed.assets.crds]
-    return max(known, key=_minor_key, default=None)
+    present = {crd.minor for crd in observed.crds if crd.minor}
+    newest = find_newest({*observed.crd_minors, *present})
+    return newest if newest in observed.assets.crds else None
 
 
-def _minor_key(minor: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in minor.split("."))
+def find_wanted_crds(observed: ObservedMesh) -> list[str]:
+    """Names of the CRDs that the meshes of the cluster need, sorted."""
+    minor = find_crd_minor(observed) or find_newest(observed.crd_minors)
+    return sorted(crd["metadata"]["name"] for crd in observed.assets.crds.get(minor or "", ()))
 
 
 def _split_mesh_waves(
-    observed: ObservedMesh, waves: Sequence[Wave]
+    observed: ObservedMesh, wanted: Manifest, waves: Sequence[Wave]
 ) -> tuple[tuple[Wave, ...], tuple[Waiting, ...]]:
     """The waves that may be applied now, and what the first of the others waits for."""
-    gates = {
+    gates: Mapping[str, Callable[[ObservedMesh], Iterable[Waiting]]] = {
         "revision": _find_pending_crds,
-        "tags": _find_pending_revision,
+        "tags": partial(_find_pending_revision, wanted=wanted),
         "policies": _find_untrusted_validators,
     }
     ready: list[Wave] = []
@@ -188,30 +223,33 @@ def _split_mesh_waves(
 
 
 def _find_pending_crds(observed: ObservedMesh) -> Iterable[Waiting]:
-    present = {crd.name: crd for crd in observed.crds}
-    minor = find_crd_minor(observed)
-    names = [crd["metadata"]["name"] for crd in observed.assets.crds.get(minor, ())] if minor else []
-    for name in names:
-        if name not in present or not present[name].established:
+    established = {crd.name for crd in observed.crds if crd.established}
+    for name in find_wanted_crds(observed):
+        if name not in established:
             ref = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
             yield Waiting(ref, f"CustomResourceDefinition {name} is not established yet")
             return
 
 
-def _find_pending_revision(observed: ObservedMesh) -> Iterable[Waiting]:
-    for manifest in observed.revisions:
-        condition = find_condition(manifest, ConditionType.AVAILABLE)
-        if condition is not None and condition["status"] == "True":
-            return
+def _find_pending_revision(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
+    """The revision while it is not available, or still serves another version than it should: a tag is
+    Istio's own object, and its form follows the istiod that reads it."""
+    revision = observed.revision
+    if revision is None:
+        ref = Ref(
+            "mesh.navarch.io/v1beta1", REVISION_KIND, observed.owner.namespace, revision_name(observed.tag)
+        )
+        yield Waiting(ref, "the revision was just made")
+        return
+    condition = find_condition(revision, ConditionType.AVAILABLE)
+    active = (revision.get("status") or {}).get("version")
+    if condition is None or condition["status"] != "True":
         message = condition["message"] if condition else "nothing is known of it yet"
         yield Waiting(
-            ref_of(manifest), f"{REVISION_KIND} {ref_of(manifest).name} is not available: {message}"
+            ref_of(revision), f"{REVISION_KIND} {ref_of(revision).name} is not available: {message}"
         )
-        return
-    yield Waiting(
-        Ref("mesh.navarch.io/v1beta1", REVISION_KIND, observed.owner.namespace, ""),
-        "the revision was just made",
-    )
+    elif active and active != wanted["spec"]["version"]:
+        yield Waiting(ref_of(revision), f"{REVISION_KIND} {ref_of(revision).name} still serves {active}")
 
 
 def _find_untrusted_validators(observed: ObservedMesh) -> Iterable[Waiting]:
@@ -233,16 +271,19 @@ def _find_untrusted_validators(observed: ObservedMesh) -> Iterable[Waiting]:
 
 
 def plan_teardown(observed: ObservedMesh) -> Plan:
-    """Removal of everything of the mesh, webhooks first; nothing is planned while the mesh is paused."""
-    owned = tuple(order_for_removal([ref_of(o) for o in (*observed.owned, *observed.revisions)]))
-    return Plan(observed.owner, prune=owned, requeue_after=2.0 if owned else None)
+    """Removal of everything of the mesh, webhooks first."""
+    return plan_removal(observed.owner, (*observed.owned, *observed.revisions))
+
+
+def plan_removal(owner: Owner, objects: Iterable[Manifest]) -> Plan:
+    """Removal of what is left of a mesh, also of one that is gone without having been cleaned up after."""
+    refs = tuple(order_for_removal([ref_of(o) for o in objects]))
+    return Plan(owner, prune=refs, requeue_after=2.0 if refs else None)
 
 
 def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     """The plan of a revision: everything but webhooks at once, those when an istiod serves."""
-    if observed.mesh is None or "deletionTimestamp" in observed.mesh["metadata"]:
-        return RevisionDecision(Plan(observed.owner), "")
-    if not is_renderable(observed.body, observed.assets):
+    if is_abandoned(observed) or not is_renderable(observed.body, observed.assets):
         return RevisionDecision(Plan(observed.owner), "")
     name = observed.body["metadata"]["name"]
     revision = build_revision_input(observed.body, observed.assets, observed.environment)
@@ -252,14 +293,51 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
         ref_of(o) for o in observed.owned if component_of(o) not in MESH_COMPONENTS and ref_of(o) not in kept
     ]
     deployment = find_deployment(observed.owned, name)
+    wanted = next(o for wave in waves for o in wave.objects if o["kind"] == "Deployment")
     waiting: tuple[Waiting, ...] = ()
     if deployment is None or not determine_rollout(deployment).available:
-        wanted = next(ref_of(o) for wave in waves for o in wave.objects if o["kind"] == "Deployment")
-        waiting = (Waiting(wanted, "no istiod is available yet"),)
+        waiting = (Waiting(ref_of(wanted), "no istiod is available yet"),)
         waves = tuple(wave for wave in waves if wave.name != "webhooks")
+    if deployment is not None and not is_rolled_out(deployment, wanted):
+        waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
     requeue = SAFETY_REQUEUE if waiting else None
     plan = Plan(observed.owner, waves, tuple(order_for_removal(surplus)), waiting, requeue)
     return RevisionDecision(plan, proxy_stamp(revision, observed.assets))
+
+
+def is_abandoned(observed: ObservedRevision) -> bool:
+    """Whether nothing may be made for a revision any more: its mesh, or their namespace, is going or gone."""
+    mesh, namespace = observed.mesh, observed.namespace
+    leaving = mesh is None or "deletionTimestamp" in mesh["metadata"]
+    return leaving or (namespace is not None and namespace.terminating)
+
+
+def is_applied(there: Manifest, wanted: Manifest) -> bool:
+    """Whether what stands in the cluster was last applied from `wanted`."""
+    annotations = there["metadata"].get("annotations") or {}
+    return bool(annotations.get(APPLIED) == stable_hash(wanted))
+
+
+def is_rolled_out(there: Manifest, wanted: Manifest) -> bool:
+    """Whether a Deployment runs exactly as wanted."""
+    return is_applied(there, wanted) and determine_rollout(there).complete
+
+
+def _without_injector(wave: Wave, owned: Iterable[Manifest]) -> Wave:
+    """The wave without the injector's configuration, where that exists: it follows istiod and never leads.
+
+    An istiod of the older minor could not evaluate a newer template, and all of its injections would fail;
+    and new pods would get a proxy whose istiod, or whose image, was not proved yet.
+    """
+    there = {ref_of(o) for o in owned}
+    return Wave(
+        wave.name,
+        tuple(
+            o
+            for o in wave.objects
+            if component_of(o) != "injection" or o["kind"] != "ConfigMap" or ref_of(o) not in there
+        ),
+    )
 
 
 def find_deployment(owned: Iterable[Manifest], revision: str) -> Manifest | None:

@@ -23,7 +23,7 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
     annotations = metadata.get("annotations") or {}
     try:
         revision = json.loads(annotations[SIDECAR_STATUS])["revision"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):  # whatever a user may write there
         revision = annotations.get(ISTIO_REV, "")
     if not revision:
         return None

@@ -19,15 +19,15 @@ from navarch.core.conditions import (
     summarise_ready,
 )
 from navarch.core.findings import Finding, Severity
-from navarch.core.hashing import stable_hash
 from navarch.core.injection import determine_injection
-from navarch.core.labels import APPLIED, component_of
+from navarch.core.labels import component_of
 from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision
 from navarch.core.planner import (
     MeshDecision,
     RevisionDecision,
-    find_crd_minor,
     find_deployment,
+    find_wanted_crds,
+    is_applied,
     is_held,
     is_leaving,
     is_renderable,
@@ -156,12 +156,6 @@ def _summarise_components(observed: ObservedRevision, deployment: Manifest | Non
     return [component | ({"message": message[:4096]} if message else {})]
 
 
-def is_applied(observed: Manifest, wanted: Manifest) -> bool:
-    """Whether what stands in the cluster was last applied from `wanted`."""
-    annotations = observed["metadata"].get("annotations") or {}
-    return bool(annotations.get(APPLIED) == stable_hash(wanted))
-
-
 def _invert(verdict: Verdict) -> Verdict:
     """Progressing or Deleting as a part of Ready: while it holds, the whole is not ready."""
     if verdict.status == "Unknown":
@@ -183,47 +177,36 @@ def determine_accepted(findings: Sequence[Finding]) -> Verdict:
     return Verdict("True", Reason.AS_EXPECTED)
 
 
-def _wanted_crds(observed: ObservedMesh) -> set[str]:
-    """Names of the CRDs of the newest minor that any mesh asks for."""
-    known = [minor for minor in observed.crd_minors if minor in observed.assets.crds]
-    newest = max(known, key=lambda minor: [int(part) for part in minor.split(".")], default="")
-    return {crd["metadata"]["name"] for crd in observed.assets.crds.get(newest, ())}
-
-
 def determine_dependencies(observed: ObservedMesh) -> Verdict:
     """Whether Istio's CRDs are there, established, and have what the wanted version needs."""
+    wanted = find_wanted_crds(observed)
     foreign = [crd for crd in observed.crds if crd.owner is CRDOwner.FOREIGN]
     lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]
     if foreign:
-        missing = _wanted_crds(observed) - {crd.name for crd in observed.crds}
-        lacking += [f"CustomResourceDefinition {name} does not exist" for name in sorted(missing)]
+        missing = sorted({*wanted} - {crd.name for crd in observed.crds})
+        lacking += [f"CustomResourceDefinition {name} does not exist" for name in missing]
     if lacking:
         remedy = "upgrade them with whatever installed them, or label them as Navarch's to hand them over"
         return Verdict("False", Reason.CRDS_OUTDATED, f"{_join(lacking)}; {remedy}")
     if foreign:
         names = _join(crd.name for crd in foreign)
         return Verdict("True", Reason.CRDS_FOREIGN, f"left untouched, and sufficient: {names}")
-    minor = find_crd_minor(observed)
-    wanted = {crd["metadata"]["name"] for crd in observed.assets.crds.get(minor or "", ())}
-    established = {crd.name for crd in observed.crds if crd.established}
-    if not wanted or wanted - established:
-        return Verdict(
-            "False", Reason.CRDS_PENDING, f"not established yet: {_join(sorted(wanted - established))}"
-        )
+    pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
+    if pending or not wanted:
+        return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {_join(pending)}")
     return Verdict("True", Reason.DEPENDENCIES_MET)
 
 
 def _part_of_revision(observed: ObservedMesh, kind: ConditionType) -> Verdict:
     """A condition of the mesh's revision, as far as it speaks of the revision's present generation."""
-    for manifest in observed.revisions:
-        condition = find_condition(manifest, kind)
-        if condition is None:
-            break
-        current = condition["observedGeneration"] >= manifest["metadata"].get("generation", 0)
-        if not current and kind is not ConditionType.AVAILABLE:
-            break
-        return Verdict(condition["status"], Reason(condition["reason"]), condition["message"])
-    return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing is known of the revision yet")
+    manifest = observed.revision
+    condition = find_condition(manifest, kind) if manifest is not None else None
+    if manifest is None or condition is None:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing is known of the revision yet")
+    current = condition["observedGeneration"] >= manifest["metadata"].get("generation", 0)
+    if not current and kind is not ConditionType.AVAILABLE:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the revision has not looked at its spec yet")
+    return Verdict(condition["status"], Reason(condition["reason"]), condition["message"])
 
 
 def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Verdict:
@@ -352,8 +335,8 @@ def summarise_mesh(
     if decision.revision is not None:
         version["desired"] = decision.revision["spec"]["version"]
         status["tag"] = decision.revision["spec"]["tag"]
-    active = next((r for r in observed.revisions if (r.get("status") or {}).get("version")), None)
-    if active is not None:
+    active = observed.revision
+    if active is not None and (active.get("status") or {}).get("version"):
         version["active"] = active["status"]["version"]
         status["activeRevision"] = active["metadata"]["name"]
     return status | ({"version": version} if version else {})

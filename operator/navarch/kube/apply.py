@@ -23,6 +23,7 @@ from navarch.kube.client import Client, Object
 from navarch.kube.collisions import find_collisions
 from navarch.kube.coverage import is_covered, own_fields
 from navarch.kube.errors import Conflict, Denial, Forbidden, Invalid, KubeError, NotFound
+from navarch.kube.handover import REPLICAS_MANAGER, build_handover
 from navarch.kube.store import MANAGER, Store, Stores
 
 SIDE_BY_SIDE = 8
@@ -31,6 +32,9 @@ DEFAULT_RETRY = 10.0
 """Seconds until a failure is worth another look where nothing says otherwise."""
 FOREIGN_RETRY = 60.0
 """Seconds until a foreign object is looked at again: nothing tells us when it goes."""
+REFUSED_RETRY = 60.0
+"""Seconds until a refused object is tried again: mostly only another manifest helps, but a CRD, a default or
+the API server may change too."""
 
 _SHARED = "crds"
 _REMEMBERED = 20_000
@@ -119,6 +123,9 @@ class Applier:
     async def _configure(self, current: Object, manifest: Manifest, desired: str) -> _Fate:
         ref = ref_of(manifest)
         drift = _applied(current) == desired
+        handover = build_handover(manifest, current, MANAGER)
+        if handover is not None:
+            await self._client.apply(handover, manager=REPLICAS_MANAGER)
         try:
             written = await self._write(manifest, desired, current=current)
         except Invalid:
@@ -264,13 +271,13 @@ def _foreign(ref: Ref, whose: str) -> _Fate:
 
 
 def _failed(ref: Ref, error: KubeError) -> _Fate:
-    retry_after = None
-    if error.cause is not Cause.REFUSED:
-        match classify(error):
-            case Retry(after=float(after)):
-                retry_after = after
-            case _:
-                retry_after = DEFAULT_RETRY
+    match classify(error):
+        case _ if error.cause is Cause.REFUSED:
+            retry_after = REFUSED_RETRY
+        case Retry(after=float(after)):
+            retry_after = after
+        case _:
+            retry_after = DEFAULT_RETRY
     message = f"{ref}: {error.message}"
     return _Fate(ObjectOutcome(ref, Action.FAILED, _reason_of(error), message), retry_after)
 

@@ -23,6 +23,7 @@ from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.kube.credentials import Credentials
 from navarch.kube.errors import Conflict, Invalid, KubeError, Unavailable, error_of
 from navarch.kube.resources import Resource, resource_for
+from navarch.kube.wire import parse
 
 Object: TypeAlias = dict[str, Any]
 """An object as the API server returned it."""
@@ -109,14 +110,16 @@ class Client:
         """Close all connections, watches included."""
         await self._credentials.close()
 
-    def guarded(self, guard: Callable[[], None] | None) -> Client:
-        """The same client with another guard, or none, and with request slots of its own.
+    def guarded(self, guard: Callable[[], None] | None, *, requests: int | None = None) -> Client:
+        """The same client with another guard, or none.
 
-        For the Lease, which must neither be guarded by itself nor wait behind reconciles.
+        Both share the request slots, unless `requests` gives the twin slots of its own: for the Lease, which
+        must not wait behind reconciles.
         """
         twin = copy.copy(self)
         twin._guard = guard
-        twin._slots = asyncio.Semaphore(4)
+        if requests is not None:
+            twin._slots = asyncio.Semaphore(requests)
         return twin
 
     # --- reading --------------------------------------------------------------------------------------------
@@ -191,7 +194,7 @@ class Client:
             if response.status >= 400:
                 raise await _error(response, request)
             async for line in _lines(response, request):
-                event = json.loads(line)
+                event = parse(line)
                 if event["type"] == "ERROR":
                     status = event["object"]
                     raise error_of(
@@ -299,7 +302,7 @@ class Client:
                 raise await _error(response, request)
             text = (await response.read()).decode()
         is_json = "json" in response.headers.get("Content-Type", "")
-        return json.loads(text) if is_json else text
+        return parse(text) if is_json else text
 
     async def _open(self, request: _Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         url = f"{self._credentials.host}{request.path}"

@@ -3,7 +3,8 @@
 Owns acquiring, renewing and releasing. Must never trust the wall clock: another holder's Lease expires by our
 own monotonic clock, counted from the moment its last renewal was first seen.
 Invariants: `check` passes only within `renew` seconds after the start of a renewal that succeeded, which ends
-before anybody else may take over; a release lets the next replica lead at once.
+before anybody else may take over; a release lets the next replica lead at once, and nothing here writes after
+it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Elector:
         if not 0 < retry < renew < duration:
             raise ValueError(f"retry {retry} < renew {renew} < duration {duration} does not hold")
         self.leading = asyncio.Event()
-        self._client = client.guarded(None)
+        # Neither guarded by itself nor waiting behind reconciles.
+        self._client = client.guarded(None, requests=2)
         self._ref = Ref("coordination.k8s.io/v1", "Lease", namespace, name)
         self._identity = identity
         self._on_lost = on_lost
@@ -58,6 +60,14 @@ class Elector:
         self._clock, self._now = clock, now
         self._deadline = float("-inf")
         self._seen: tuple[str, float] = ("", 0.0)
+        self._led_since = 0.0
+        self._held = self._released = False
+        self._turn = asyncio.Lock()
+
+    @property
+    def led(self) -> float:
+        """Seconds since this replica leads; 0 when it does not."""
+        return self._clock() - self._led_since if self.leading.is_set() else 0.0
 
     def check(self) -> None:
         """The guard of every write. Raises NotLeading when the Lease is not surely held."""
@@ -67,35 +77,57 @@ class Elector:
             raise NotLeading("the Lease could not be renewed in time")
 
     async def run(self) -> None:
-        """Compete, then renew, until cancelled or lost."""
-        while True:
-            if await self._attempt():
-                break
+        """Compete, then renew, until cancelled, released or lost."""
+        while not await self._attempt():
             await asyncio.sleep(self._retry)
+            if self._released:
+                return
+        if self._released:
+            return
+        self._led_since = self._clock()
         self.leading.set()
         log.info("leading", lease=str(self._ref), identity=self._identity)
         await self._hold()
+        if self._released:
+            return
         self.leading.clear()
+        self._held = False
         log.error("lost the Lease", lease=str(self._ref), identity=self._identity)
         self._on_lost()
 
     async def release(self) -> None:
-        """Let the next replica lead at once. Call it after everything that writes has ended."""
-        if not self.leading.is_set():
-            return
+        """Stop renewing and let the next replica lead at once. Call it when everything that writes has ended.
+
+        `run` ends too; a renewal that is on its way is waited for, since it would take the Lease back.
+        """
+        self._released = True
         self.leading.clear()
-        freed = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()}
         try:
-            async with asyncio.timeout(self._renew):
-                lease = await self._client.get(self._ref)
-                if lease["spec"].get("holderIdentity") == self._identity:
-                    await self._client.replace(lease | {"spec": lease["spec"] | freed})
+            async with asyncio.timeout(self._renew), self._turn:
+                if self._held:
+                    await self._free()
         except (TimeoutError, KubeError) as error:
             log.warning("the Lease was not released and has to expire", error=str(error) or "timed out")
+
+    async def _free(self) -> None:
+        for last in (False, True):
+            lease = await self._client.get(self._ref)
+            if lease["spec"].get("holderIdentity") != self._identity:
+                return
+            freed = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()}
+            try:
+                await self._client.replace(lease | {"spec": lease["spec"] | freed})
+                return
+            except Conflict:
+                # A renewal that had timed out arrived after all.
+                if last:
+                    raise
 
     async def _hold(self) -> None:
         while True:
             await asyncio.sleep(self._retry)
+            if self._released:
+                return
             held: bool | None = None
             try:
                 async with asyncio.timeout(max(self._deadline - self._clock(), 0)):
@@ -114,7 +146,14 @@ class Elector:
             return False
 
     async def _try(self) -> bool:
-        """Take or renew the Lease. Returns False when somebody else holds it."""
+        """Take or renew the Lease. Returns False when somebody else holds it, or it was released."""
+        async with self._turn:
+            if self._released:
+                return False
+            self._held = await self._take()
+            return self._held
+
+    async def _take(self) -> bool:
         started = self._clock()
         try:
             lease = await self._client.get(self._ref)
@@ -122,6 +161,7 @@ class Elector:
             lease = None
         if lease is not None and not self._is_free(lease):
             return False
+        self._held = True  # perhaps: it is released also when the answer never came
         try:
             if lease is None:
                 await self._client.create(self._manifest({}))

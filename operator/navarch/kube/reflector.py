@@ -1,7 +1,8 @@
 """Keeps a Store equal to what the API server has of one kind.
 
 Owns one list and one watch. Must never give up: every failure is followed by another try.
-Invariants: what vanished while the watch was away is gone from the store after the next listing (no ghosts);
+Invariants: what vanished while the watch was away is gone from the store after the next listing (no ghosts),
+and there is one about each hour whatever happens;
 `synced` is set once the store was complete for the first time, also when the kind is not served at all.
 """
 
@@ -15,7 +16,7 @@ from contextlib import aclosing
 
 import structlog
 
-from navarch.kube.client import Client
+from navarch.kube.client import IDLE_SECONDS, Client
 from navarch.kube.errors import Gone, KubeError, NotFound
 from navarch.kube.resources import Resource
 from navarch.kube.store import Change, Object, Store
@@ -27,6 +28,8 @@ LONGEST_DELAY = 30.0
 UNSERVED_DELAY = 5.0
 """Seconds between two looks for a kind whose CRD is not installed; `nudge` cuts one short."""
 WATCH_SECONDS = 300
+RELIST_SECONDS = 3600.0
+"""About how often a watch that never fails is started over with a listing: the net below the events."""
 
 
 class Reflector:
@@ -59,7 +62,8 @@ class Reflector:
         self._label_selector, self._field_selector = label_selector, field_selector
         self._metadata_only = metadata_only
         self._clock, self._jitter = clock, jitter
-        self._seen = clock()
+        self._seen = self._heard_since = clock()
+        self._relist_at = 0.0
         self._nudged = asyncio.Event()
         self._failures = 0
         self.version = ""
@@ -70,6 +74,11 @@ class Reflector:
         """Seconds since the API server was last heard of; bookmarks keep it under about a minute."""
         return self._clock() - self._seen
 
+    @property
+    def steady(self) -> float:
+        """Seconds for which the API server has been heard of without a gap; 0 during one."""
+        return 0.0 if self.age > IDLE_SECONDS else self._clock() - self._heard_since
+
     def nudge(self) -> None:
         """Look again at once instead of waiting, for example because the CRD was just applied."""
         self._nudged.set()
@@ -78,7 +87,7 @@ class Reflector:
         """Reflect until cancelled."""
         while True:
             try:
-                if not self.version:
+                if not self.version or self._clock() >= self._relist_at:
                     await self._list()
                 await self._watch()
                 self._failures = 0
@@ -111,7 +120,8 @@ class Reflector:
             metadata_only=self._metadata_only,
         )
         self.store.replace(listing.items, listing.resource_version)
-        self._seen = self._clock()
+        self._hear()
+        self._relist_at = self._clock() + RELIST_SECONDS * (0.75 + self._jitter() / 2)
         self.served = True
         self.synced.set()
         self.version = listing.resource_version
@@ -128,7 +138,7 @@ class Reflector:
         )
         async with aclosing(events):
             async for event in events:
-                self._seen = self._clock()
+                self._hear()
                 self._failures = 0
                 self._reflect(event.type, event.object)
                 self.version = event.object["metadata"]["resourceVersion"]
@@ -144,8 +154,13 @@ class Reflector:
         self.store.begin()
         self.store.replace((), "")
         self.served, self.version = False, ""
-        self._seen = self._clock()
+        self._hear()
         self.synced.set()
+
+    def _hear(self) -> None:
+        if self.age > IDLE_SECONDS:
+            self._heard_since = self._clock()
+        self._seen = self._clock()
 
     def _next_delay(self) -> float:
         delay = min(FIRST_DELAY * 2.0**self._failures, LONGEST_DELAY)

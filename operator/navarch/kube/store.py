@@ -3,8 +3,9 @@
 Owns the objects that gather() reads. Must never be written by anybody but its reflector and, through
 `observe`, by whoever just got an answer to a write of ours. Objects are shared, not copied: nobody may
 change one.
-Invariants: after `replace` exactly the listed objects are in it, save those written since the listing began;
-an object is never replaced by an older version of itself, nor comes back after we deleted it.
+Invariants: after `replace` exactly the listed objects are in it, save those written since the listing began
+and those that cannot be taken in; an object is never replaced by an older version of itself, nor comes back
+after it was deleted; an object that a callback cannot cope with reaches no other object.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+import structlog
+
 from navarch.core.refs import Ref
 from navarch.kube.resources import Resource
+
+log = structlog.get_logger(__name__)
 
 Object: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Object | None, Object | None], None]
@@ -23,6 +28,8 @@ _Name: TypeAlias = tuple[str, str]
 
 MANAGER = "navarch"
 """The field manager of everything that we apply as a whole."""
+
+_REMEMBERED = 1000
 
 
 def version_of(obj: Mapping[str, Any]) -> int:
@@ -52,7 +59,8 @@ class Store:
     """The objects of one kind.
 
     `metadata_only` keeps nothing but metadata, `transform` may shrink an object before it is kept, and
-    `on_change` is told of every change.
+    `on_change` is told of every change. An object whose `transform` raises is not kept: to readers it is not
+    there, so they ask the API server.
     """
 
     def __init__(
@@ -70,6 +78,8 @@ class Store:
         self._namespaces: defaultdict[str, dict[str, Object]] = defaultdict(dict)
         self._written: dict[_Name, int] | None = None
         self._deleted: dict[_Name, str] = {}
+        self._at = 0
+        self._reported: set[str] = set()
 
     def get(self, ref: Ref) -> Object | None:
         """The object of that namespace and name; None when there is none."""
@@ -85,8 +95,13 @@ class Store:
         return sum(map(len, self._namespaces.values()))
 
     def observe(self, obj: Object) -> None:
-        """Take in the answer to a write of ours, so that the next reconcile sees it before the watch does."""
-        self._deleted.pop(_name(obj), None)
+        """Take in the answer to a write of ours, so that the next reconcile sees it before the watch does.
+
+        An answer that is no newer than what the watch has told comes too late: either a younger version is
+        here already, or the object is gone, and no further event would ever take it out.
+        """
+        if version_of(obj) <= self._at:
+            return
         if self._put(obj) and self._written is not None:
             self._written[_name(obj)] = version_of(obj)
 
@@ -107,7 +122,7 @@ class Store:
         """Take over a whole listing; what is not in it is gone."""
         listed = {_name(obj): obj for obj in items}
         self._deleted = {name: uid for name, uid in self._deleted.items() if name in listed}
-        at = int(resource_version) if resource_version.isdigit() else 0
+        self._at = at = int(resource_version) if resource_version.isdigit() else 0
         written, self._written = self._written or {}, None
         for old in self.list():
             name = _name(old)
@@ -120,10 +135,12 @@ class Store:
 
     def change(self, obj: Object) -> None:
         """An ADDED or MODIFIED event."""
+        self._at = max(self._at, version_of(obj))
         self._put(obj)
 
     def remove(self, obj: Object) -> None:
         """A DELETED event; ignored when a younger object of that name is known."""
+        self._at = max(self._at, version_of(obj))
         name = _name(obj)
         if self._deleted.get(name) == obj["metadata"].get("uid"):
             del self._deleted[name]
@@ -135,20 +152,54 @@ class Store:
         namespace, name = _name(obj)
         if self._deleted.get((namespace, name)) == obj["metadata"].get("uid"):
             return False
-        old = self._namespaces[namespace].get(name)
+        old = self._namespaces.get(namespace, {}).get(name)
         if old is not None:
             same = obj["metadata"].get("resourceVersion") == old["metadata"].get("resourceVersion")
             if same or (version_of(obj) < version_of(old) and not force):
                 return False
+        try:
+            obj = self._shrink(obj)
+        except Exception as exc:
+            self._report(obj, "not kept", exc)
+            if old is not None:
+                self._drop(old)
+            return False
+        self._namespaces[namespace][name] = obj
+        self._tell(old, obj)
+        return True
+
+    def _shrink(self, obj: Object) -> Object:
         obj = without_foreign_fields(obj)
         if self._metadata_only:
             obj = {key: obj[key] for key in ("apiVersion", "kind", "metadata")}
-        if self._transform is not None:
-            obj = self._transform(obj)
-        self._namespaces[namespace][name] = obj
-        if self._on_change is not None:
-            self._on_change(old, obj)
-        return True
+        return obj if self._transform is None else self._transform(obj)
+
+    def _tell(self, old: Object | None, new: Object | None) -> None:
+        if self._on_change is None:
+            return
+        try:
+            self._on_change(old, new)
+        except Exception as exc:
+            # Raised further, it would end the watch of all objects of the kind.
+            self._report(new or old or {}, "kept, but its change was not told", exc)
+
+    def _report(self, obj: Object, what: str, exc: Exception) -> None:
+        uid = obj["metadata"].get("uid", "")
+        if uid in self._reported:
+            return
+        if len(self._reported) >= _REMEMBERED:
+            self._reported.clear()
+        self._reported.add(uid)
+        namespace, name = _name(obj)
+        log.error(
+            f"object {what}",
+            kind=self.resource.kind,
+            namespace=namespace,
+            name=name,
+            uid=uid,
+            error=f"{type(exc).__name__}: {exc}",
+            exc_info=exc,
+        )
 
     def _drop(self, old: Object) -> None:
         namespace, name = _name(old)
@@ -156,8 +207,7 @@ class Store:
         objects.pop(name, None)
         if not objects:
             del self._namespaces[namespace]
-        if self._on_change is not None:
-            self._on_change(old, None)
+        self._tell(old, None)
 
 
 Stores: TypeAlias = Mapping[tuple[str, str], Store]

@@ -21,6 +21,7 @@ from navarch.core.labels import (
     revision_of,
 )
 from navarch.core.members import is_never_member
+from navarch.core.naming import DEFAULT_TAG
 from navarch.engine.key import Key
 
 Object = Mapping[str, Any]
@@ -95,14 +96,16 @@ class Dependents:
             yield from self.all_meshes()
 
     def keys_for_webhook(self, manifest: Object) -> Iterator[Key]:
-        """Its revision and mesh; a foreign one of Istio's concerns every mesh."""
+        """Its revision and mesh; every mesh for a foreign one of Istio's, and for whoever has the tag
+        `default`."""
         owner = owner_of(manifest)
+        labels = manifest["metadata"].get("labels") or {}
         if owner is not None:
             yield from keys_for_owned(manifest)
             yield Key(MESH, owner.namespace, owner.name)
-            return
-        labels = manifest["metadata"].get("labels") or {}
-        if ISTIO_REV in labels or ISTIO_TAG in labels:
+        is_istio = any(str(e.get("name", "")).endswith(".istio.io") for e in manifest.get("webhooks") or ())
+        foreign = owner is None and (is_istio or ISTIO_REV in labels or ISTIO_TAG in labels)
+        if foreign or labels.get(ISTIO_TAG) == DEFAULT_TAG:
             yield from self.all_meshes()
 
     def keys_for_crd(self, manifest: Object) -> Iterator[Key]:

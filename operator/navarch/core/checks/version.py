@@ -22,13 +22,9 @@ def find_release(observed: ObservedMesh) -> Release | None:
 
 
 def running_version(observed: ObservedMesh) -> str | None:
-    """The exact version that serves, else the one that is being installed; None for a mesh without a
-    revision."""
-    versions = [
-        (revision.get("status") or {}).get("version") or revision["spec"]["version"]
-        for revision in observed.revisions
-    ]
-    return max(versions, key=ordinal_of, default=None)
+    """The exact version that serves; None until one did, so that a first attempt can be corrected freely."""
+    versions = [(revision.get("status") or {}).get("version") for revision in observed.revisions]
+    return max((version for version in versions if version), key=ordinal_of, default=None)
 
 
 def _dotted(ordinal: Ordinal) -> str:
