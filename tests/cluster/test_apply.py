@@ -468,14 +468,14 @@ async def test_a_foreign_object_is_named_and_left_untouched(edge: Edge, client: 
 
 
 async def test_an_object_of_another_mesh_is_foreign(edge: Edge, client: Client, owner: Owner) -> None:
-    other = Owner("elsewhere", "other", "u")
+    other = Owner(owner.namespace, "other", "u")
     manifest = build_sample("ConfigMap", owner)
     theirs = {**manifest, "metadata": {**manifest["metadata"], "labels": other.labels(component="istiod")}}
     async with applied(edge, client, other, theirs) as (obj,):
         outcome = await edge.apply(owner, manifest)
         (result,) = outcome.results
         assert result.action is Action.FOREIGN
-        assert "elsewhere/other" in result.message
+        assert f"{owner.namespace}/other" in result.message
         assert edge.requests.writes == []
         assert await client.get(ref_of(manifest)) == obj
 
