@@ -101,6 +101,14 @@ def test_a_rollout_is_complete_when_only_current_pods_run_and_serve(
     assert determine_rollout(deployment).complete is complete
 
 
+def test_a_rollout_has_replaced_the_old_pods_before_it_is_complete() -> None:
+    counts = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1}
+    rollout = determine_rollout({**a_deployment(), "status": counts})
+    assert (rollout.replaced, rollout.complete) == (True, False)
+    surge = {**counts, "replicas": 3}
+    assert not determine_rollout({**a_deployment(), "status": surge}).replaced
+
+
 def _certificate() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from navarch.controllers.report import Reporter
 from navarch.controllers.world import World
 from navarch.core.checks import run_checks
+from navarch.core.findings import Severity
 from navarch.core.labels import Owner
 from navarch.core.observed import ObservedMesh
 from navarch.core.planner import determine_requeue, is_held, is_released, plan_mesh, plan_removal
 from navarch.core.status import summarise_mesh
 from navarch.engine.key import Key
-from navarch.engine.result import After, Done, Result
+from navarch.engine.result import After, Done, Result, Terminal
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.parents import add_finalizer, remove_finalizer
@@ -50,7 +51,10 @@ class MeshController:
         status = summarise_mesh(observed, findings, decision, outcome)
         await self.reporter.report(observed.body, status=status, outcome=outcome)
         seconds = determine_requeue(decision.plan, outcome, status["conditions"])
-        return Done() if seconds is None else After(seconds)
+        if seconds is not None:
+            return After(seconds)
+        refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
+        return Terminal("; ".join(refusals)) if refusals else Done()
 
     async def _release(self, observed: ObservedMesh) -> Result:
         """Let a mesh go once the API server itself says that nothing of it is left."""

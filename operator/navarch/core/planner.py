@@ -298,7 +298,7 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     if deployment is None or not determine_rollout(deployment).available:
         waiting = (Waiting(ref_of(wanted), "no istiod is available yet"),)
         waves = tuple(wave for wave in waves if wave.name != "webhooks")
-    if deployment is not None and not is_rolled_out(deployment, wanted):
+    if deployment is not None and not is_replaced(deployment, wanted):
         waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
     requeue = SAFETY_REQUEUE if waiting else None
     plan = Plan(observed.owner, waves, tuple(order_for_removal(surplus)), waiting, requeue)
@@ -318,9 +318,9 @@ def is_applied(there: Manifest, wanted: Manifest) -> bool:
     return bool(annotations.get(APPLIED) == stable_hash(wanted))
 
 
-def is_rolled_out(there: Manifest, wanted: Manifest) -> bool:
-    """Whether a Deployment runs exactly as wanted."""
-    return is_applied(there, wanted) and determine_rollout(there).complete
+def is_replaced(there: Manifest, wanted: Manifest) -> bool:
+    """Whether a Deployment runs nothing but what is wanted, be it with fewer pods than it should."""
+    return is_applied(there, wanted) and determine_rollout(there).replaced
 
 
 def _without_injector(wave: Wave, owned: Iterable[Manifest]) -> Wave:

@@ -12,12 +12,13 @@ from navarch.core.refs import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """State of a rollout. Counts are pods. `complete` means that only pods of the current template run and
-    all serve."""
+    """State of a rollout. Counts are pods. `replaced` means that only pods of the current template run and at
+    least one serves, `complete` that all of them do."""
 
     desired: int
     updated: int
     available: int
+    replaced: bool
     complete: bool
     message: str
 
@@ -33,7 +34,8 @@ def determine_rollout(deployment: Manifest) -> Rollout:
     updated, available = int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0))
     total = int(status.get("replicas", 0))
     observed = int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0))
-    complete = observed and updated >= desired and total <= updated and available >= desired
+    replaced = observed and 0 < total <= updated and available > 0
+    complete = replaced and updated >= desired and available >= desired
     message = ""
     if not complete:
         message = f"{updated} of {desired} pods updated, {available} available"
@@ -43,4 +45,4 @@ def determine_rollout(deployment: Manifest) -> Rollout:
             if c["type"] == "ReplicaFailure" and c["status"] == "True"
         ]
         message = "; ".join([message, *failures])
-    return Rollout(desired, updated, available, complete, message)
+    return Rollout(desired, updated, available, replaced, complete, message)

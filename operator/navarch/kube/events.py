@@ -17,7 +17,7 @@ import structlog
 
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest
-from navarch.engine.result import Fault
+from navarch.engine.result import Cause, Fault
 from navarch.kube.client import Client
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,9 @@ class Recorder:
         try:
             await self._client.create(self._build(about, reason, message, type, action))
         except Fault as fault:
-            log.warning("an Event was not written", reason=str(reason), error=str(fault))
+            # A namespace on its way out takes no Events; that is no news.
+            tell = log.debug if fault.cause is Cause.NAMESPACE_TERMINATING else log.warning
+            tell("an Event was not written", reason=str(reason), error=str(fault))
 
     def _is_said(self, what: tuple[str, str, str]) -> bool:
         now = self._clock()
