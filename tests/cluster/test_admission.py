@@ -454,6 +454,7 @@ async def test_an_object_older_than_a_refusal_can_still_be_released(
     assert change(api, fresh, {"metadata": {"finalizers": ["example.org/kept"]}}) == ""
     assert "spec.values.revision: x" in change(api, fresh, {"spec": {"mtls": {"mode": "Strict"}}})
     assert change(api, fresh, {"spec": {"values": None}}) == ""
+    api.patch("mesh", fresh, "demo", {"spec": {"values": None}})
 
 
 # --- versions, names and namespaces

@@ -257,21 +257,53 @@ async def test_a_control_plane_goes_neither_back_nor_over_a_minor(api: Api, sett
     assert read_versions(list_owned(api, settled)) == before
 
 
-async def test_before_anything_serves_a_downgrade_is_told_in_status(
+@contextmanager
+def without_policy(api: Api, name: str) -> Iterator[None]:
+    """The cluster without the binding of one admission policy, as one that predates it would be."""
+    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+    binding = api.request("GET", f"{path}/{name}.mesh.navarch.io")
+    api.request("DELETE", f"{path}/{name}.mesh.navarch.io")
+    try:
+        yield
+    finally:
+        kept = {key: binding["metadata"][key] for key in ("name", "labels") if key in binding["metadata"]}
+        api.request("POST", path, {**binding, "metadata": kept})
+
+
+async def test_a_downgrade_that_admission_did_not_see_is_told_in_status(
     api: Api, audit: Audit, operator: Operator, settled: str
 ) -> None:
-    api.create(build_mesh(settled, version="1.31.1", controlPlane=NOWHERE))
-    await wait_for(api, settled, condition="Available", status="False", reason="NoReplicaAvailable")
+    api.create(build_mesh(settled, version="1.31.1"))
+    await wait_for(api, settled)
     await assert_quiet(api, audit, operator, settled, "demo")
     before = read_versions(list_owned(api, settled))
-    edit(api, settled, version="1.31.0")
-    mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="Downgrade")
+
+    def is_taken() -> bool:
+        try:
+            edit(api, settled, version="1.31.0")
+        except Refused:
+            return False
+        return True
+
+    with without_policy(api, "version"):
+        await eventually(is_taken, seconds=30, every=0.2, what="the policy is out of force")
+        mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="Downgrade")
     assert_told(
         mesh, "Downgrade", ("spec.version: '1.31.0'", "lower than 1.31.1", "set it to 1.31.1 or higher")
     )
     assert read_versions(list_owned(api, settled)) == before
-    edit(api, settled, version="1.31.1", controlPlane={"placement": None})
+    edit(api, settled, version="1.31.1")
     await wait_for(api, settled)
+
+
+async def test_a_first_version_that_never_served_may_be_corrected_to_a_lower_one(
+    api: Api, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled, version="1.31.1", controlPlane=NOWHERE))
+    await wait_for(api, settled, condition="Available", status="False", reason="NoReplicaAvailable")
+    edit(api, settled, version="1.31.0", controlPlane={"placement": None})
+    mesh = await wait_for(api, settled)
+    assert mesh["status"]["version"] == {"desired": "1.31.0", "active": "1.31.0"}
 
 
 async def test_a_mesh_restored_over_one_that_is_two_minors_older_is_told_to_go_step_by_step(
@@ -298,9 +330,18 @@ async def test_a_mesh_restored_over_one_that_is_two_minors_older_is_told_to_go_s
             "config": {},
         },
     }
-    api.impersonating(USER).create(revision)
+    restorer = api.impersonating(USER)
+    restorer.create(revision)
+    restorer.patch("revision", settled, name, {"status": {"version": "1.29.4"}}, sub="status")
     before = read_versions(list_owned(api, settled))
-    api.create(build_mesh(settled, version="1.31"))
+    api.create(build_mesh(settled, version="1.31", paused=True))
+
+    def is_seen() -> bool:
+        status = (api.get("mesh", settled, "demo") or {}).get("status") or {}
+        return bool((status.get("version") or {}).get("active") == "1.29.4")
+
+    await eventually(is_seen, seconds=30, what="the operator knows what runs")
+    edit(api, settled, paused=None)
     mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="SkippedMinor")
     assert_told(mesh, "SkippedMinor", ("spec.version: '1.31'", "1.29.4", "set it to 1.30 first"))
     assert read_versions(list_owned(api, settled)).keys() == before.keys()

@@ -63,6 +63,7 @@ class World:
         self._stores = stores
         self._now = now
         self._crds = CRDInspector(client, stores["crds"], assets)
+        self._seen: set[tuple[str, str]] = set()
         self.prober = Prober(client)
         self.assets = assets
         self.environment = environment
@@ -75,6 +76,7 @@ class World:
             self._forget(namespace, name)
             return None
         self._stores["meshes"].observe(body)
+        self._seen.add((namespace, name))
         owner = Owner(namespace, name, body["metadata"]["uid"])
         spec, error = _parse_spec(body)
         meshes = tuple(sorted(self.summarise_meshes()))
@@ -107,12 +109,16 @@ class World:
         return replace(observed, proxies=proxies, probe=await self.prober.probe(observed))
 
     def find_orphans(self, namespace: str, name: str) -> tuple[Manifest, ...]:
-        """What is left of a mesh that is gone without having been cleaned up after."""
-        if any(m["metadata"]["name"] == name for m in self._stores["meshes"].list(namespace)):
+        """What is left of a mesh that went under our eyes without having been cleaned up after. Objects
+        whose mesh was never there are none: a backup restores them before it, perhaps."""
+        if (namespace, name) not in self._seen:
             return ()
         owner = Owner(namespace, name, "")
         revisions = (r for r in self._stores["revisions"].list(namespace) if owner.owns(r))
-        return (*self._owned(owner), *revisions)
+        orphans = (*self._owned(owner), *revisions)
+        if not orphans:
+            self._seen.discard((namespace, name))
+        return orphans
 
     async def find_unseen(self, owner: Owner) -> tuple[Manifest, ...]:
         """What the API server has of a mesh beyond what the stores know; written through, so that the next
