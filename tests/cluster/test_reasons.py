@@ -12,9 +12,6 @@ from tests.support.reasons import READ
 pytestmark = pytest.mark.last
 
 ELSEWHERE = {
-    Reason.KUBERNETES_TOO_OLD: "tests/unit/test_checks_version.py",  # no lab has an API server that old
-    Reason.NAME_TOO_LONG: "tests/unit/test_checks_neighbours.py",  # admission refuses every such name before
-    Reason.API_UNAVAILABLE: "tests/unit/test_unreachable.py",  # who reads status needs the API server, too
     Reason.DRIFT_REPAIRED: "tests/cluster/test_drift.py",  # only Events carry it
 }
 """Reasons that no status can show in the light lab, and what tests them instead."""

@@ -30,6 +30,7 @@ class Operator:
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=_free_port)
+    program: tuple[str, ...] = ("-m", "navarch")
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -43,7 +44,7 @@ class Operator:
         environment = {f"NAVARCH_{key.upper()}": value for key, value in values.items()}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "navarch", "run"],
+                [sys.executable, "-P", *self.program, "run"],
                 env={**os.environ, **environment},
                 stdout=log,
                 stderr=log,

@@ -59,7 +59,7 @@ class MeshController:
     async def _release(self, observed: ObservedMesh) -> Result:
         """Let a mesh go once the API server itself says that nothing of it is left."""
         if await self.world.find_unseen(observed.owner):
-            return After(0)
+            return After(1)
         await remove_finalizer(self.client, observed.body)
         self.world.prober.forget(observed.owner.uid)
         return Done()

@@ -7,7 +7,7 @@ Invariant: for a settled mesh, gathering costs one request: the mesh itself, rea
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -79,8 +79,9 @@ class World:
         self._seen.add((namespace, name))
         owner = Owner(namespace, name, body["metadata"]["uid"])
         spec, error = _parse_spec(body)
-        meshes = tuple(sorted(self.summarise_meshes()))
-        minors = tuple(sorted({m for mesh in self._stores["meshes"].list() if (m := self._minor_of(mesh))}))
+        # The fresh body counts, whatever the store has of this mesh: it may be behind, or know of a deletion.
+        bodies = {mesh["metadata"]["uid"]: mesh for mesh in self._stores["meshes"].list()} | {owner.uid: body}
+        minors = tuple(sorted({m for mesh in bodies.values() if (m := self._minor_of(mesh))}))
         revisions = tuple(r for r in self._stores["revisions"].list(namespace) if owner.owns(r))
         names = {r["metadata"]["name"] for r in revisions}
         profiles, profile_errors = self._read_profiles()
@@ -91,7 +92,7 @@ class World:
             body=body,
             spec=spec,
             spec_error=error,
-            meshes=meshes,
+            meshes=tuple(sorted(self._summarise(bodies.values()))),
             namespaces={ns.name: ns for ns in self._namespaces()},
             profiles=profiles,
             profile_errors=profile_errors,
@@ -169,9 +170,8 @@ class World:
             now=self._now(),
         )
 
-    def summarise_meshes(self) -> Iterator[MeshSummary]:
-        """Every mesh of the cluster as its neighbours see it."""
-        bodies = self._stores["meshes"].list()
+    def _summarise(self, bodies: Collection[Manifest]) -> Iterator[MeshSummary]:
+        """Meshes as their neighbours see them."""
         fixed = {mesh["metadata"]["uid"]: self._recorded_tag(mesh) for mesh in bodies}
         for mesh in bodies:
             metadata, spec = mesh["metadata"], mesh.get("spec") or {}

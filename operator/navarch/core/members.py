@@ -63,18 +63,14 @@ def _labelled(mesh: Membership, *expressions: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_discovery_selectors(mesh: Membership) -> list[dict[str, Any]]:
-    """MeshConfig.discoverySelectors: the namespaces istiod looks at. A list is a disjunction."""
+    """MeshConfig.discoverySelectors: the namespaces istiod looks at. A list is a disjunction; a webhook,
+    whose entries have one selector each, needs an entry for each of them."""
     selectors: list[dict[str, Any]] = [{"matchLabels": {NAMESPACE_NAME: mesh.namespace}}]
     revs = [_expression(ISTIO_REV, "In", *mesh.values), _expression(ISTIO_INJECTION, "DoesNotExist")]
     selectors.append(_labelled(mesh, *revs))
     if mesh.default:
         selectors.append(_labelled(mesh, _expression(ISTIO_INJECTION, "In", "enabled")))
     return selectors
-
-
-def build_namespace_selectors(mesh: Membership) -> list[dict[str, Any]]:
-    """Like the discoverySelectors, for a webhook that needs one selector for each disjunct (validation)."""
-    return build_discovery_selectors(mesh)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from navarch.core.assets import Assets
 from navarch.core.labels import ISTIO_REV
-from navarch.core.members import build_injection_selectors, build_namespace_selectors
+from navarch.core.members import build_discovery_selectors, build_injection_selectors
 from navarch.core.refs import Manifest
 from navarch.core.render import render_data
 from navarch.core.revisions import RevisionInput
@@ -35,7 +35,7 @@ def build_validation_selectors(revision: RevisionInput) -> list[ValidationSelect
     named = {"matchExpressions": [{"key": ISTIO_REV, "operator": "In", "values": [revision.name]}]}
     unnamed = {"matchExpressions": [{"key": ISTIO_REV, "operator": "DoesNotExist"}]}
     entries = [ValidationSelector("rev.", {}, named)]
-    for index, selector in enumerate(build_namespace_selectors(revision.membership)):
+    for index, selector in enumerate(build_discovery_selectors(revision.membership)):
         entries.append(ValidationSelector(f"member-{index}.", selector, unnamed))
     return entries
 
