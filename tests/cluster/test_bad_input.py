@@ -392,7 +392,17 @@ async def test_a_namespace_of_the_platform_holds_no_mesh(
     api: Api, audit: Audit, operator: Operator, fresh: str
 ) -> None:
     async with another_namespace(api, f"openshift-{fresh}") as platform:
-        api.create(build_mesh(platform))
+
+        def is_taken() -> bool:
+            try:
+                return bool(api.create(build_mesh(platform)))
+            except Refused as refused:
+                assert f"metadata.namespace: {platform}" in str(refused)
+                return False
+
+        assert not is_taken()
+        with without_policy(api, "placement"):
+            await eventually(is_taken, seconds=30, every=0.2, what="the policy is out of force")
         mesh = await wait_for(
             api, platform, condition="SpecAccepted", status="False", reason="NamespaceRefused"
         )
