@@ -61,6 +61,30 @@ async def test_two_meshes_of_different_versions_fight_over_nothing(
         assert read_versions(list_crds(api)) == read_versions(crds)
 
 
+async def test_what_all_meshes_want_is_put_back_by_one_of_them(
+    api: Api, audit: Audit, operator: Operator, settled: str
+) -> None:
+    name = "wasmplugins.extensions.istio.io"
+    async with another_namespace(api, f"{settled}-b") as other:
+        for namespace in (settled, other):
+            api.create(build_mesh(namespace))
+            await wait_for(api, namespace)
+        for attempt in ("one", "two", "three"):
+            before = (api.get("crd", "", name) or {})["spec"]["names"]["categories"]
+            mark = audit.mark()
+            api.patch("crd", "", name, {"spec": {"names": {"categories": [attempt]}}})
+            await eventually(
+                lambda before=before: (
+                    (api.get("crd", "", name) or {})["spec"]["names"]["categories"] == before
+                ),
+                seconds=20,
+                what="the CRD is put back",
+            )
+            for namespace in (settled, other):
+                await assert_quiet(api, audit, operator, namespace, "demo")
+            assert [r.name for r in audit.writes(mark) if r.resource == "customresourcedefinitions"] == [name]
+
+
 async def test_crds_are_never_taken_back_to_an_older_minor(api: Api, settled: str) -> None:
     async with another_namespace(api, f"{settled}-b") as other:
         api.create(build_mesh(other, version="1.31"))

@@ -9,6 +9,7 @@ does not keep the others of its wave from being applied, and keeps later waves a
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -61,6 +62,7 @@ class Applier:
         self._settled: dict[str, tuple[str, str]] = {}
         self._stood: dict[Ref, str] = {}
         self._hashes: dict[int, tuple[Manifest, str]] = {}
+        self._turns: defaultdict[Ref, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def apply(self, plan: Plan) -> Outcome:
         """Carry out `plan`. Failures are in the outcome; raises only NotLeading, and bugs."""
@@ -79,7 +81,7 @@ class Applier:
         async def apply_one(manifest: Manifest) -> _Fate:
             async with slots:
                 try:
-                    return await self._settle(owner, manifest)
+                    return await self._settle_shared(owner, manifest)
                 except KubeError as error:
                     return _failed(ref_of(manifest), error)
 
@@ -89,6 +91,14 @@ class Applier:
             if isinstance(fate, BaseException):
                 raise fate  # NotLeading or a bug; the others of the wave have been awaited
         return fates
+
+    async def _settle_shared(self, owner: Owner, manifest: Manifest) -> _Fate:
+        """What all meshes want is looked at by one of them at a time: the first one's write settles it for
+        all."""
+        if not _is_shared(manifest):
+            return await self._settle(owner, manifest)
+        async with self._turns[ref_of(manifest)]:
+            return await self._settle(owner, manifest)
 
     async def _settle(self, owner: Owner, manifest: Manifest) -> _Fate:
         ref = ref_of(manifest)
@@ -171,7 +181,7 @@ class Applier:
         self._settled[current["metadata"]["uid"]] = (current["metadata"]["resourceVersion"], desired)
 
     def _hash(self, manifest: Manifest) -> str:
-        if manifest["metadata"].get("labels", {}).get(COMPONENT) != _SHARED:
+        if not _is_shared(manifest):
             return stable_hash(manifest)
         # CRDs are huge and come from one frozen asset: one dictionary, one hash.
         known = self._hashes.get(id(manifest))
@@ -235,6 +245,10 @@ def _removal(collisions: Iterable[tuple[str, object]]) -> list[dict[str, object]
     return operations
 
 
+def _is_shared(manifest: Manifest) -> bool:
+    return bool(manifest["metadata"].get("labels", {}).get(COMPONENT) == _SHARED)
+
+
 def _applied(current: Object) -> str:
     annotations: dict[str, str] = current["metadata"].get("annotations") or {}
     return annotations.get(APPLIED, "")
@@ -247,7 +261,7 @@ def _find_stranger(current: Object, manifest: Manifest, owner: Owner) -> str:
     managedFields: that is drift, not a stranger.
     """
     labels = current["metadata"].get("labels") or {}
-    shared = manifest["metadata"].get("labels", {}).get(COMPONENT) == _SHARED
+    shared = _is_shared(manifest)
     if owner.owns(current) or (shared and labels.get(MANAGED_BY) == "navarch"):
         return ""
     if owner.uid and labels.get(MESH_UID) == owner.uid:
