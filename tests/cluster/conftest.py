@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -24,7 +25,9 @@ from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
 from navarch.kube.store import MANAGER, Object, Store, version_of
 
+from lab import cluster as clusters
 from lab.cluster import Cluster, service_account_kubeconfig
+from lab.light import cluster as light_cluster
 from tests.polling import eventually
 from tests.support.api import Api
 from tests.support.audit import Audit
@@ -253,10 +256,10 @@ def build_operator(cluster: Cluster, name: str = "operator", **settings: str) ->
     return Operator(kubeconfig, cluster.state / f"{name}.log", settings={"log_level": "info", **settings})
 
 
-@pytest.fixture(scope="session")
-async def operator(installed: Cluster) -> AsyncIterator[Operator]:
-    """The operator, running for the whole session with exactly the generated ClusterRole."""
-    process = build_operator(installed)
+@asynccontextmanager
+async def a_running_operator(cluster: Cluster) -> AsyncIterator[Operator]:
+    """One replica that is ready, with exactly the generated ClusterRole."""
+    process = build_operator(cluster)
     process.start()
     try:
         await eventually(process.is_ready, seconds=30, what=f"the operator is ready, see {process.log}")
@@ -265,13 +268,38 @@ async def operator(installed: Cluster) -> AsyncIterator[Operator]:
         process.stop()
 
 
-@pytest.fixture
-def fresh(api: Api, installed: Cluster) -> Iterator[str]:
-    """A namespace of the test's own, removed with everything in it afterwards."""
-    name = f"t{next(_numbers)}"
+@pytest.fixture(scope="session")
+async def operator(installed: Cluster) -> AsyncIterator[Operator]:
+    """The operator, running for the whole session."""
+    async with a_running_operator(installed) as process:
+        yield process
+
+
+@contextmanager
+def a_lab(name: str) -> Iterator[Cluster]:
+    """A light lab of a module's own, for what would spoil the one that all share."""
+    if clusters.is_current():
+        pytest.skip("an existing cluster is not to be spoilt")
+    name = f"test-{name}-{os.getpid()}"
+    try:
+        yield light_cluster.up(name)
+    finally:
+        light_cluster.down(name)
+
+
+@contextmanager
+def a_mesh_namespace(api: Api, name: str) -> Iterator[str]:
+    """A namespace that may hold a mesh, removed with everything in it afterwards."""
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
     remove_namespace(api, name)
+
+
+@pytest.fixture
+def fresh(api: Api, installed: Cluster) -> Iterator[str]:
+    """A namespace of the test's own."""
+    with a_mesh_namespace(api, f"t{next(_numbers)}") as name:
+        yield name
 
 
 def remove_namespace(api: Api, name: str) -> None:

@@ -65,7 +65,13 @@ async def holder(client: Client, namespace: str) -> str:
 async def test_one_of_two_replicas_leads(client: Client, namespace: str) -> None:
     async with replica(client, namespace, "a") as a, replica(client, namespace, "b") as b:
         await eventually(lambda: a.elector.leading.is_set() or b.elector.leading.is_set())
-        await asyncio.sleep(3 * RETRY)
+        renewals: set[str] = set()
+
+        async def are_some_rounds_over() -> bool:
+            renewals.add(str((await client.get(lease(namespace)))["spec"]["renewTime"]))
+            return len(renewals) > 3
+
+        await eventually(are_some_rounds_over, what="the leader has renewed, and the other tried, some times")
         leading = [r.elector.leading.is_set() for r in (a, b)]
         assert sorted(leading) == [False, True]
         leader, other = (a, b) if leading[0] else (b, a)

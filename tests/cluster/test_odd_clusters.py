@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from lab import cluster as clusters
 from lab.cluster import Cluster
-from lab.light import cluster as light_cluster
-from tests.cluster.conftest import build_operator, install
+from tests.cluster.conftest import a_lab, a_running_operator, build_operator, install
 from tests.polling import eventually
 from tests.support.api import Api, Refused
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
@@ -51,26 +48,15 @@ class Odd:
 
 
 @pytest.fixture(scope="module")
-async def odd(light: Cluster) -> AsyncIterator[Odd]:
-    if clusters.is_current():
-        pytest.skip("only a lab may be spoilt")
-    name = f"test-odd-{os.getpid()}"
-    cluster = light_cluster.up(name)
-    operator: Operator | None = None
-    try:
+async def odd() -> AsyncIterator[Odd]:
+    with a_lab("odd") as cluster:
         api = Api(cluster.kubeconfig)
         await install(api)
-        operator = build_operator(cluster)
-        operator.start()
-        await eventually(operator.is_ready, seconds=30, what=f"the operator is ready, see {operator.log}")
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
-        api.create(build_mesh(NS))
-        await wait_for(api, NS)
-        yield Odd(cluster, api, operator)
-    finally:
-        if operator is not None:
-            operator.stop()
-        light_cluster.down(name)
+        async with a_running_operator(cluster) as operator:
+            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
+            api.create(build_mesh(NS))
+            await wait_for(api, NS)
+            yield Odd(cluster, api, operator)
 
 
 @contextmanager

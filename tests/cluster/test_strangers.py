@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,7 @@ from typing import Any
 import pytest
 from navarch.assets import load_assets
 
-from lab import cluster as clusters
-from lab.cluster import Cluster
-from lab.light import cluster as light_cluster
-from tests.cluster.conftest import build_operator, install
+from tests.cluster.conftest import a_lab, a_running_operator, install
 from tests.polling import eventually
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
@@ -210,28 +206,17 @@ NS = "mesh"
 
 
 @pytest.fixture(scope="module")
-async def elsewhere(light: Cluster) -> AsyncIterator[Api]:
+async def elsewhere() -> AsyncIterator[Api]:
     """Another cluster, with Istio's CRDs of somebody else, newer than any that Navarch has, and one mesh."""
-    if clusters.is_current():
-        pytest.skip("CRDs of other people's are tried in a cluster of their own")
-    name = f"test-crds-{os.getpid()}"
-    cluster = light_cluster.up(name)
-    process: Operator | None = None
-    try:
+    with a_lab("crds") as cluster:
         api = Api(cluster.kubeconfig)
         for crd in load_assets().crds["1.31"]:
             api.apply(make_newer(crd), manager="helm")
         await install(api)
-        process = build_operator(cluster)
-        process.start()
-        await eventually(process.is_ready, seconds=30, what=f"the operator is ready, see {process.log}")
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
-        api.create(build_mesh(NS, mtls={"mode": "Strict"}))
-        yield api
-    finally:
-        if process is not None:
-            process.stop()
-        light_cluster.down(name)
+        async with a_running_operator(cluster):
+            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
+            api.create(build_mesh(NS, mtls={"mode": "Strict"}))
+            yield api
 
 
 def make_newer(crd: Mapping[str, Any]) -> Object:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.conftest import remove_namespace
+from tests.cluster.conftest import a_mesh_namespace
 from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.support.meshes import build_mesh, edit, list_owned, wait_for
@@ -16,10 +16,8 @@ from tests.support.operator import Operator
 @pytest.fixture
 def elsewhere(api: Api, fresh: str) -> Iterator[str]:
     """Another tenant's namespace."""
-    name = f"{fresh}-tenant"
-    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    yield name
-    remove_namespace(api, name)
+    with a_mesh_namespace(api, f"{fresh}-tenant") as name:
+        yield name
 
 
 def forge(mesh: str, namespace: str, revision: str) -> Object:

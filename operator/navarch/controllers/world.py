@@ -203,10 +203,10 @@ class World:
         return release.minor.name if release else ""
 
     def _owned(self, owner: Owner) -> Iterator[Manifest]:
-        for _, kind in OWNED_KINDS:
-            yield from (o for o in self._stores[kind].list() if owner.owns(o))
-        for kind in WEBHOOK_KINDS:
-            yield from (o for o in self._stores[kind].list() if owner.owns(o))
+        for kind in (*(kind for _, kind in OWNED_KINDS), *WEBHOOK_KINDS):
+            store = self._stores[kind]
+            near = store.list(owner.namespace if store.resource.namespaced else None)
+            yield from (o for o in near if owner.owns(o))
 
     def _namespaces(self) -> Iterator[Namespace]:
         for manifest in self._stores["namespaces"].list():

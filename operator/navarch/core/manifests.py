@@ -16,7 +16,6 @@ from navarch.core.resolve import build_revision_input
 from navarch.core.revisions import RevisionInput
 
 REVISION_WAVES = ("rbac", "bindings", "config", "workload", "webhooks")
-MESH_WAVES = ("crds", "revision", "tags", "policies")
 
 _WAVE_OF_KIND = {
     "ServiceAccount": "rbac",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.core.refs import Ref
 
 WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 BINDING_KINDS = ("ClusterRoleBinding", "RoleBinding")
@@ -52,11 +52,6 @@ def removal_rank(kind: str) -> int:
     if kind in WEBHOOK_KINDS:
         return -2
     return -1 if kind in BINDING_KINDS else len(APPLY_ORDER) - apply_rank(kind)
-
-
-def order_for_apply(manifests: Iterable[Manifest]) -> list[Manifest]:
-    """Manifests in the order of applying; within a kind by namespace and name."""
-    return sorted(manifests, key=lambda m: (apply_rank(m["kind"]), ref_of(m)))
 
 
 def order_for_removal(refs: Iterable[Ref]) -> list[Ref]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from navarch.core.refs import Manifest, Ref
+from navarch.core.refs import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,3 @@ def resource_of(api_version: str, kind: str) -> Resource:
 def resource_for(ref: Ref) -> Resource:
     """The resource of the kind that a reference names."""
     return resource_of(ref.api_version, ref.kind)
-
-
-def ref_in(resource: Resource, manifest: Manifest) -> Ref:
-    """The reference of an object read from `resource`, also where lists and metadata leave out its kind."""
-    metadata = manifest["metadata"]
-    return Ref(resource.api_version, resource.kind, metadata.get("namespace", ""), metadata["name"])
