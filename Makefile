@@ -11,7 +11,7 @@ ENGINE ?= podman
 IMAGE ?= navarch:dev
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test lock format wheel image venv assets
+.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test soak lock format wheel image venv assets
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -49,6 +49,9 @@ cluster-test: assets ## against a real API server (light lab, or CLUSTER=current
 
 node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, root)
 	@$(BIN)/python -m scripts.suite node
+
+soak: assets ## the tests that have a longer form, in that form (about an hour)
+	@$(BIN)/python -m scripts.suite cluster node -- --full -m long
 
 format: venv ## apply the style
 	$(BIN)/ruff check --fix .

@@ -202,8 +202,14 @@ def unique(namespace: str) -> Callable[[str], str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that judge what the others did come last."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """Tests that no operator may disturb come first, those that judge what the others did come last."""
+
+    def place(item: pytest.Item) -> int:
+        if item.get_closest_marker("first") is not None:
+            return 0
+        return 2 if item.get_closest_marker("last") is not None else 1
+
+    items.sort(key=place)
 
 
 # --- the operator as a process, and a namespace for each test
