@@ -102,13 +102,18 @@ def forget(name: str) -> None:
     shutil.rmtree(published(name), ignore_errors=True)
 
 
-def service_account_kubeconfig(cluster: Cluster, namespace: str, name: str, *, hours: int = 24) -> Path:
-    """A kubeconfig that authenticates as a ServiceAccount, by a token of the API server (TokenRequest)."""
+def service_account_kubeconfig(
+    cluster: Cluster, namespace: str, name: str, *, hours: int = 24, holder: str = ""
+) -> Path:
+    """A kubeconfig that authenticates as a ServiceAccount, by a token of the API server (TokenRequest).
+
+    Each call makes a new token. `holder` gives the file a name of its own, where several share an account.
+    """
     token = cluster.run("create", "token", name, "-n", namespace, f"--duration={hours}h").strip()
     view = json.loads(cluster.run("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))[
         "clusters"
     ][0]["cluster"]
-    path = cluster.state / "accounts" / f"{namespace}.{name}.kubeconfig"
+    path = cluster.state / "accounts" / f"{'.'.join(filter(None, (namespace, name, holder)))}.kubeconfig"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_private(path, build_kubeconfig(cluster=view, token=token))
     return path

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 READS = frozenset({"get", "list", "watch"})
 DECISION = "authorization.k8s.io/decision"
+CREDENTIAL = "authentication.kubernetes.io/credential-id"
 ASIDE = frozenset({"leases", "events"})
 """Resources whose writes are the process's own breath, not work on a mesh."""
 
@@ -30,10 +32,19 @@ class Request:
     dry_run: bool
     forbidden: bool
     """Whether it was refused for want of a right, and not by a policy, quota or webhook."""
+    received: datetime
+    """When the API server had read its head, by this machine's clock."""
+    credential: str
+    """Which token it came with; empty when it did not come with a service account's."""
+
+    @property
+    def is_mutating(self) -> bool:
+        """Whether it asked for a change of any kind, the process's own breath included."""
+        return self.verb not in READS and not self.dry_run
 
     @property
     def is_write(self) -> bool:
-        return self.verb not in READS and not self.dry_run and self.resource not in ASIDE
+        return self.is_mutating and self.resource not in ASIDE
 
     def __str__(self) -> str:
         where = f"{self.namespace}/{self.name}" if self.namespace else self.name
@@ -83,4 +94,6 @@ class Audit:
                     uri=event["requestURI"],
                     forbidden=(event.get("annotations") or {}).get(DECISION) == "forbid",
                     dry_run="dryRun=All" in event["requestURI"],
+                    received=datetime.fromisoformat(event["requestReceivedTimestamp"]),
+                    credential=",".join((event["user"].get("extra") or {}).get(CREDENTIAL, ())),
                 )

@@ -2,8 +2,8 @@
 
 Owns verbs, content types, limits and the mapping of failures to kube.errors. Must never build a typed model
 (five times the CPU per request) and never retry a write whose fate is unknown.
-Invariants: the guard is asked synchronously before each write is handed to the transport; at most `requests`
-requests are in flight, watches aside.
+Invariants: the guard is asked before each write, and once more when its bytes go out (kube.guard); at most
+`requests` requests are in flight, watches aside.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import copy
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlencode
@@ -22,6 +22,7 @@ import aiohttp
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.kube.credentials import Credentials
 from navarch.kube.errors import Conflict, Invalid, KubeError, Unavailable, error_of
+from navarch.kube.guard import Guard, guarding
 from navarch.kube.resources import Resource, resource_for
 from navarch.kube.wire import parse
 
@@ -89,7 +90,7 @@ class Client:
         self,
         credentials: Credentials,
         *,
-        guard: Callable[[], None] | None = None,
+        guard: Guard | None = None,
         observe: Observe | None = None,
         requests: int = 32,
         user_agent: str = "navarch",
@@ -110,7 +111,7 @@ class Client:
         """Close all connections, watches included."""
         await self._credentials.close()
 
-    def guarded(self, guard: Callable[[], None] | None, *, requests: int | None = None) -> Client:
+    def guarded(self, guard: Guard | None, *, requests: int | None = None) -> Client:
         """The same client with another guard, or none.
 
         Both share the request slots, unless `requests` gives the twin slots of its own: for the Lease, which
@@ -319,11 +320,10 @@ class Client:
         transport: Any = self._credentials.transport()
         started, code = time.monotonic(), 0
         try:
-            if request.writes and self._guard is not None:
-                self._guard()
-            answer = await transport.request(
-                request.method, url, headers=headers, body=request.body, _request_timeout=limits
-            )
+            with guarding(self._guard if request.writes else None):
+                answer = await transport.request(
+                    request.method, url, headers=headers, body=request.body, _request_timeout=limits
+                )
             response: aiohttp.ClientResponse = answer.response
             code = response.status
             return response

@@ -18,6 +18,8 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME
 
+from navarch.kube.guard import build_trace
+
 
 class Credentials:
     """A configuration that renews itself, and the transport made from it."""
@@ -98,6 +100,7 @@ async def load_credentials(kubeconfig: Path | None = None, *, context: str | Non
     await renew()
     # aiohttp would look for proxies and a netrc file before each request, which doubles a request's CPU.
     configuration.client_session_kwargs = {"trust_env": False}
+    configuration.trace_configs = [build_trace()]
     if configuration.proxy is None:
         configuration.proxy = _proxy_for(str(configuration.host))
     return Credentials(configuration, renew)

@@ -3,8 +3,8 @@
 Owns acquiring, renewing and releasing. Must never trust the wall clock: another holder's Lease expires by our
 own monotonic clock, counted from the moment its last renewal was first seen.
 Invariants: `check` passes only within `renew` seconds after the start of a renewal that succeeded, which ends
-before anybody else may take over; a release lets the next replica lead at once, and nothing here writes after
-it.
+before anybody else may take over; the Lease itself is written only so soon after it was looked at; a release
+lets the next replica lead at once, and nothing here writes after it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import structlog
 
 from navarch.core.refs import Ref
-from navarch.engine.result import NotLeading
+from navarch.engine.result import Fault, NotLeading
 from navarch.kube.client import Client, Object
-from navarch.kube.errors import Conflict, KubeError, NotFound
+from navarch.kube.errors import Conflict, NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -51,15 +51,16 @@ class Elector:
         if not 0 < retry < renew < duration:
             raise ValueError(f"retry {retry} < renew {renew} < duration {duration} does not hold")
         self.leading = asyncio.Event()
-        # Neither guarded by itself nor waiting behind reconciles.
-        self._client = client.guarded(None, requests=2)
+        # Not waiting behind reconciles.
+        self._client = client.guarded(self._check_turn, requests=2)
         self._ref = Ref("coordination.k8s.io/v1", "Lease", namespace, name)
         self._identity = identity
         self._on_lost = on_lost
         self._duration, self._renew, self._retry = duration, renew, retry
         self._clock, self._now = clock, now
-        self._deadline = float("-inf")
+        self._deadline = self._turn_ends = float("-inf")
         self._seen: tuple[str, float] = ("", 0.0)
+        self._expires = float("-inf")
         self._led_since = 0.0
         self._held = self._released = False
         self._turn = asyncio.Lock()
@@ -76,10 +77,16 @@ class Elector:
         if self._clock() >= self._deadline:
             raise NotLeading("the Lease could not be renewed in time")
 
+    def _check_turn(self) -> None:
+        """The guard of our own writes: one that lay here for longer rests on a Lease of long ago."""
+        if self._clock() >= self._turn_ends:
+            raise NotLeading("the Lease was looked at too long ago")
+
     async def run(self) -> None:
         """Compete, then renew, until cancelled, released or lost."""
         while not await self._attempt():
-            await asyncio.sleep(self._retry)
+            left = self._expires - self._clock()
+            await asyncio.sleep(left if 0 < left < self._retry else self._retry)
             if self._released:
                 return
         if self._released:
@@ -106,11 +113,12 @@ class Elector:
             async with asyncio.timeout(self._renew), self._turn:
                 if self._held:
                     await self._free()
-        except (TimeoutError, KubeError) as error:
+        except (TimeoutError, Fault) as error:
             log.warning("the Lease was not released and has to expire", error=str(error) or "timed out")
 
     async def _free(self) -> None:
         for last in (False, True):
+            self._turn_ends = self._clock() + self._renew
             lease = await self._client.get(self._ref)
             if lease["spec"].get("holderIdentity") != self._identity:
                 return
@@ -132,7 +140,7 @@ class Elector:
             try:
                 async with asyncio.timeout(max(self._deadline - self._clock(), 0)):
                     held = await self._try()
-            except (TimeoutError, KubeError) as error:
+            except (TimeoutError, Fault) as error:
                 log.warning("the Lease was not renewed", error=str(error) or "timed out")
             if held is False or self._clock() >= self._deadline:
                 return
@@ -141,7 +149,7 @@ class Elector:
         try:
             async with asyncio.timeout(self._renew):
                 return await self._try()
-        except (TimeoutError, KubeError) as error:
+        except (TimeoutError, Fault) as error:
             log.warning("the Lease is out of reach", error=str(error) or "timed out")
             return False
 
@@ -155,6 +163,7 @@ class Elector:
 
     async def _take(self) -> bool:
         started = self._clock()
+        self._turn_ends = started + self._renew
         try:
             lease = await self._client.get(self._ref)
         except NotFound:
@@ -181,9 +190,8 @@ class Elector:
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen[0]:
             self._seen = (version, self._clock())
-        if holder in ("", self._identity):
-            return True
-        return self._clock() >= self._seen[1] + float(spec.get("leaseDurationSeconds") or self._duration)
+        self._expires = self._seen[1] + float(spec.get("leaseDurationSeconds") or self._duration)
+        return holder in ("", self._identity) or self._clock() >= self._expires
 
     def _manifest(self, before: dict[str, Any]) -> dict[str, Any]:
         mine = before.get("holderIdentity") == self._identity
