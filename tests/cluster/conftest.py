@@ -220,11 +220,13 @@ def api(light: Cluster) -> Api:
     return Api(light.kubeconfig)
 
 
-async def install(api: Api) -> None:
-    """Apply the install manifests, but for the Deployment: here the operator is a process of the tests."""
-    for file in sorted((ROOT / "crds").glob("*.yaml")):
+async def install(api: Api, root: Path = ROOT) -> None:
+    """Apply a checkout's install manifests, but for the Deployment: here the operator is a process of the
+    tests.
+    """
+    for file in sorted((root / "crds").glob("*.yaml")):
         api.apply_all(file.read_text())
-    for manifest in yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text()):
+    for manifest in yaml.safe_load_all((root / "deploy" / "install.yaml").read_text()):
         if manifest["kind"] != "Deployment":
             api.apply(manifest)
     crds = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io")

@@ -31,6 +31,9 @@ class Operator:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=_free_port)
     program: tuple[str, ...] = ("-m", "navarch")
+    python: str = sys.executable
+    environment: dict[str, str] = field(default_factory=dict)
+    """Further variables of the process: which build it runs."""
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -44,8 +47,8 @@ class Operator:
         environment = {f"NAVARCH_{key.upper()}": value for key, value in values.items()}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", *self.program, "run"],
-                env={**os.environ, **environment},
+                [self.python, "-P", *self.program, "run"],
+                env={**os.environ, **environment, **self.environment},
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -32,7 +32,7 @@ def test_what_others_refer_to_comes_before_them() -> None:
     manifests = install()
     kinds = [m["kind"] for m in manifests]
     namespaces = [m["metadata"]["name"] for m in manifests if m["kind"] == "Namespace"]
-    assert kinds[:3] == ["Namespace", "Namespace", "ServiceAccount"]
+    assert kinds[:4] == ["Namespace", "Namespace", "ResourceQuota", "ServiceAccount"]
     assert kinds[-1] == "Deployment"
     assert all(m["metadata"].get("namespace", namespaces[0]) in namespaces for m in manifests)
 
@@ -61,6 +61,19 @@ def test_two_replicas_survive_a_drain_and_an_update() -> None:
     assert deployment["replicas"] == 2
     assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert only(manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    spread = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert [s["topologyKey"] for s in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert {s["whenUnsatisfiable"] for s in spread} == {"ScheduleAnyway"}
+
+
+def test_the_quota_leaves_room_for_the_priority_of_the_pods_amid_an_update() -> None:
+    manifests = install()
+    deployment = only(manifests, "Deployment")["spec"]
+    quota = only(manifests, "ResourceQuota", "navarch-critical-pods")["spec"]
+    (selector,) = quota["scopeSelector"]["matchExpressions"]
+    assert selector["values"] == [deployment["template"]["spec"]["priorityClassName"]]
+    surge = deployment["strategy"]["rollingUpdate"]["maxSurge"]
+    assert int(quota["hard"]["pods"]) > deployment["replicas"] + surge
 
 
 def test_selectors_find_the_pod() -> None:
@@ -79,6 +92,7 @@ def test_the_service_and_the_probes_reach_the_port_that_the_settings_open() -> N
     (container,) = only(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["ports"][0]["containerPort"] == PORT == Settings.model_fields["listen_port"].default
     assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": container["ports"][0]["name"]}
+    assert container["startupProbe"]["httpGet"] == container["livenessProbe"]["httpGet"]
     assert container["readinessProbe"]["httpGet"] == {
         "path": "/readyz",
         "port": container["ports"][0]["name"],

@@ -30,6 +30,7 @@ IMAGE = "navarch:0.1.0"
 PORT = 8080
 GRACE_SECONDS = 30
 """Time to finish the reconciles in hand and to release the Lease."""
+PRIORITY = "system-cluster-critical"
 
 _RBAC = "rbac.authorization.k8s.io/v1"
 _SELECTOR = {"app.kubernetes.io/name": NAME}
@@ -108,9 +109,22 @@ def _build_user_roles() -> list[JSONObject]:
     ]
 
 
+def _build_quota(namespace: str) -> JSONObject:
+    """Leave for the pods' priority: where an administrator limits the critical classes, a namespace needs a
+    quota of its own that names them. Elsewhere it limits nothing that is reached."""
+    selector = {"scopeName": "PriorityClass", "operator": "In", "values": [PRIORITY]}
+    spec = {"hard": {"pods": "10"}, "scopeSelector": {"matchExpressions": [selector]}}
+    return _build("v1", "ResourceQuota", f"{NAME}-critical-pods", namespace=namespace, spec=spec)
+
+
 def _build_container(image: str, probe_namespace: str) -> JSONObject:
-    def probe(path: str, *, period: int) -> JSONObject:
-        return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 5}
+    def probe(path: str, *, period: int, failures: int = 3) -> JSONObject:
+        return {
+            "httpGet": {"path": path, "port": "http"},
+            "periodSeconds": period,
+            "timeoutSeconds": 5,
+            "failureThreshold": failures,
+        }
 
     return {
         "name": NAME,
@@ -121,7 +135,9 @@ def _build_container(image: str, probe_namespace: str) -> JSONObject:
             {"name": "NAVARCH_PROBE_NAMESPACE", "value": probe_namespace},
         ],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "livenessProbe": probe("/livez", period=20) | {"initialDelaySeconds": 10},
+        # It answers as soon as the API server did, before its caches are warm: that is what readiness is for.
+        "startupProbe": probe("/livez", period=1, failures=60),
+        "livenessProbe": probe("/livez", period=20),
         "readinessProbe": probe("/readyz", period=5),
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": {
@@ -140,11 +156,14 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": _SELECTOR},
+            # Pods of the version before, which are about to go, do not count.
+            "matchLabelKeys": ["pod-template-hash"],
         }
         for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     ]
     pod = {
         "serviceAccountName": NAME,
+        "priorityClassName": PRIORITY,
         "automountServiceAccountToken": True,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -163,7 +182,12 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
         "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
     }
     service = {"selector": _SELECTOR, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
-    budget = {"maxUnavailable": 1, "selector": {"matchLabels": _SELECTOR}}
+    # minAvailable would block drains for ever where somebody runs one replica.
+    budget = {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": _SELECTOR},
+    }
     return [
         _build("v1", "Service", f"{NAME}-metrics", namespace=namespace, spec=service),
         _build("policy/v1", "PodDisruptionBudget", NAME, namespace=namespace, spec=budget),
@@ -183,6 +207,7 @@ def build_install(
     operator = f"system:serviceaccount:{namespace}:{NAME}"
     return [
         *_build_namespaces(namespace, probe_namespace),
+        _build_quota(namespace),
         _build("v1", "ServiceAccount", NAME, namespace=namespace, automountServiceAccountToken=False),
         *_build_roles(namespace, probe_namespace, grants),
         *_build_user_roles(),

@@ -1,0 +1,102 @@
+"""Builds of the operator, of this and of earlier commits: to have them, run them, and ask what they plan."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+from navarch.kube.resources import resource_of
+
+from lab.builds import ensure_go
+
+ROOT = Path(__file__).parents[2]
+DATA = Path("operator", "navarch", "_data")
+
+Named: TypeAlias = tuple[str, str, str]
+"""Resource, namespace and name of an object, as the audit log names it."""
+
+
+class NoBuild(Exception):
+    """Why there is no such build here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A source tree with its generated data, and the interpreter that has what it depends on."""
+
+    root: Path
+    python: str = sys.executable
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables under which `python -m navarch` is this build."""
+        return {"PYTHONPATH": str(self.root / "operator")}
+
+    def render(self, mesh: dict[str, Any], *, kubernetes: str) -> dict[Named, dict[str, Any]]:
+        """Everything that a mesh becomes by this build's plan, Istio's CRDs included."""
+        command = [self.python, "-P", "-m", "navarch", "render", "-f", "-"]
+        printed = subprocess.run(
+            [*command, "--kubernetes-version", kubernetes],
+            input=yaml.safe_dump(mesh),
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return {name_object(o): o for o in yaml.load_all(printed, yaml.CSafeLoader) if o}
+
+
+def name_object(manifest: dict[str, Any]) -> Named:
+    resource = resource_of(manifest["apiVersion"], manifest["kind"])
+    return resource.plural, manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
+
+
+def find_changes(before: dict[Named, Any], after: dict[Named, Any]) -> Iterator[Named]:
+    """What is made, changed or taken away between two plans."""
+    for name in before.keys() | after.keys():
+        if before.get(name) != after.get(name):
+            yield name
+
+
+def build_previous(folder: Path) -> Build:
+    """The build of the commit before this checkout's, made in an empty folder. Raises NoBuild."""
+    _extract(folder, commit="HEAD~1")
+    shutil.copytree(ROOT / DATA, folder / DATA, dirs_exist_ok=True)
+    python = sys.executable
+    if (folder / "requirements.txt").read_bytes() != (ROOT / "requirements.txt").read_bytes():
+        python = _install_dependencies(folder)
+    # Does nothing unless that commit pins other versions than this one.
+    path = f"{ensure_go().parent}:{os.environ['PATH']}"
+    generate = [sys.executable, "scripts/generate_assets.py"]
+    subprocess.run(generate, cwd=folder, env={**os.environ, "PATH": path}, check=True, timeout=600)
+    return Build(folder, python)
+
+
+def _extract(folder: Path, *, commit: str) -> None:
+    command = ["git", "-C", str(ROOT), "archive", "--format=tar", commit]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise NoBuild("there is no git here") from None
+    if done.returncode != 0:
+        raise NoBuild(f"this checkout has no commit {commit}: {done.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+
+
+def _install_dependencies(folder: Path) -> str:
+    """An environment with what that build is locked to; returns its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", folder / ".venv"], check=True)
+    python = folder / ".venv" / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    subprocess.run([*pip, "--requirement", folder / "requirements.txt"], check=True, timeout=600)
+    return str(python)
