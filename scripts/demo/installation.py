@@ -1,4 +1,4 @@
-"""Installs the operator of this checkout into a cluster.
+"""Installs the operator into a cluster: that of this checkout, unless another is named.
 
 Owns how `crds/` and `deploy/` reach a cluster that has no registry: on a node lab the operator runs as a pod
 of the image made from the Containerfile, elsewhere as a process of this machine. Must never give it more than
@@ -30,10 +30,10 @@ def load_documents(*paths: Path) -> list[Document]:
     return sorted(documents, key=lambda one: FIRST.index(one["kind"]) if one["kind"] in FIRST else len(FIRST))
 
 
-def load_installation() -> tuple[list[Document], Document]:
-    """What installs the operator, and apart from it its Deployment."""
+def load_installation(root: Path = ROOT) -> tuple[list[Document], Document]:
+    """What installs the operator of a checkout, and apart from it its Deployment."""
     everything = load_documents(
-        *sorted((ROOT / "crds").glob("*.yaml")), *sorted((ROOT / "deploy").glob("*.yaml"))
+        *sorted((root / "crds").glob("*.yaml")), *sorted((root / "deploy").glob("*.yaml"))
     )
     deployments = [document for document in everything if document["kind"] == "Deployment"]
     if len(deployments) != 1:
@@ -49,16 +49,16 @@ def apply_documents(cluster: Cluster, documents: list[Document]) -> None:
     cluster.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text, timeout=120)
 
 
-def install(cluster: Cluster) -> None:
-    """The operator, running; LabError or KubectlError when it does not come up."""
-    documents, deployment = load_installation()
+def install(cluster: Cluster, root: Path = ROOT) -> None:
+    """The operator of a checkout, running; LabError or KubectlError when it does not come up."""
+    documents, deployment = load_installation(root)
     apply_documents(cluster, documents)
     kinds = [
         f"crd/{one['metadata']['name']}" for one in documents if one["kind"] == "CustomResourceDefinition"
     ]
     cluster.run("wait", "--for=condition=Established", *kinds, "--timeout=30s", timeout=40)
     if cluster.kind == "node":
-        _start_pod(cluster, deployment)
+        _start_pod(cluster, deployment, root)
     else:
         _start_process(cluster, deployment)
 
@@ -71,11 +71,11 @@ def uninstall(cluster: Cluster) -> None:
     cluster.run("delete", "--ignore-not-found", "-f", "-", stdin=text, timeout=180)
 
 
-def _start_pod(cluster: Cluster, deployment: Document) -> None:
+def _start_pod(cluster: Cluster, deployment: Document, root: Path) -> None:
     from lab.images.operator import OPERATOR, ensure_operator_archive
     from lab.node.cluster import load_image
 
-    archive = ensure_operator_archive(ROOT)
+    archive = ensure_operator_archive(root)
     load_image(cluster, archive)
     template = deployment["spec"]["template"]
     # The archive is named after its content: another operator under the same name makes new pods.

@@ -56,6 +56,10 @@ async def two_replicas(cluster: Cluster, **settings: str) -> AsyncIterator[tuple
             await eventually(pair[0].is_leading, seconds=30, every=0.1, what="the first replica leads")
         assert not pair[1].is_leading()
         yield pair
+    except BaseException:
+        for replica in pair:
+            print(replica.describe())
+        raise
     finally:
         for replica in pair:
             if replica.process.is_running():

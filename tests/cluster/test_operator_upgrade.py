@@ -20,7 +20,7 @@ from tests.polling import eventually
 from tests.support.activity import is_leading, wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
-from tests.support.builds import ROOT, Build, Named, NoBuild, build_previous, find_changes
+from tests.support.builds import Build, Named, NoBuild, build_previous, find_named
 from tests.support.meshes import build_mesh, get_istiod, wait_for
 from tests.support.operator import USER, Operator
 from tests.support.workloads import build_pod, create_namespace, is_injected, is_ready
@@ -122,7 +122,7 @@ async def test_the_next_build_writes_only_what_its_plan_names_and_restarts_nothi
         await start_apps(api)
         await eventually(lambda: read_census(api) == "2/2", seconds=30, every=0.2, what="proxies are counted")
         await wait_for_rest(old)
-        named = find_named(api, previous, mesh)
+        named = find_named(api, mesh, before=previous)
         before, template, mark = look_at_pods(api), read_template(api), audit.mark()
         await replace_the_operator(api, old, new)
 
@@ -144,16 +144,6 @@ async def test_the_next_build_writes_only_what_its_plan_names_and_restarts_nothi
     finally:
         old.stop()
         new.stop()
-
-
-def find_named(api: Api, previous: Build, mesh: Object) -> set[Named]:
-    """What this build's plan of the mesh changes in the other's."""
-    version = api.request("GET", "/version")
-    kubernetes = f"{version['major']}.{version['minor'].rstrip('+')}"
-    before = previous.render(mesh, kubernetes=kubernetes)
-    after = Build(ROOT).render(mesh, kubernetes=kubernetes)
-    assert len(after) > 20
-    return {*find_changes(before, after)}
 
 
 def is_istiod_named(named: set[Named]) -> bool:

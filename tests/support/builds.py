@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +17,7 @@ import yaml
 from navarch.kube.resources import resource_of
 
 from lab.builds import ensure_go
+from tests.support.api import Api
 
 ROOT = Path(__file__).parents[2]
 DATA = Path("operator", "navarch", "_data")
@@ -41,11 +42,13 @@ class Build:
         """The variables under which `python -m navarch` is this build."""
         return {"PYTHONPATH": str(self.root / "operator")}
 
-    def render(self, mesh: dict[str, Any], *, kubernetes: str) -> dict[Named, dict[str, Any]]:
+    def render(
+        self, mesh: dict[str, Any], *, kubernetes: str, profiles: Sequence[Path] = ()
+    ) -> dict[Named, dict[str, Any]]:
         """Everything that a mesh becomes by this build's plan, Istio's CRDs included."""
-        command = [self.python, "-P", "-m", "navarch", "render", "-f", "-"]
+        options = ["--kubernetes-version", kubernetes, *(f"--profile={path}" for path in profiles)]
         printed = subprocess.run(
-            [*command, "--kubernetes-version", kubernetes],
+            [self.python, "-P", "-m", "navarch", "render", "-f", "-", *options],
             input=yaml.safe_dump(mesh),
             env={**os.environ, **self.environment},
             capture_output=True,
@@ -60,11 +63,16 @@ def name_object(manifest: dict[str, Any]) -> Named:
     return resource.plural, manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
 
 
-def find_changes(before: dict[Named, Any], after: dict[Named, Any]) -> Iterator[Named]:
-    """What is made, changed or taken away between two plans."""
-    for name in before.keys() | after.keys():
-        if before.get(name) != after.get(name):
-            yield name
+def find_named(api: Api, mesh: dict[str, Any], *, before: Build, profiles: Sequence[Path] = ()) -> set[Named]:
+    """What this checkout's plan of a mesh makes, changes or takes away of what the build before had planned;
+    both for the API server's version.
+    """
+    version = api.request("GET", "/version")
+    kubernetes = f"{version['major']}.{version['minor'].rstrip('+')}"
+    old = before.render(mesh, kubernetes=kubernetes, profiles=profiles)
+    new = Build(ROOT).render(mesh, kubernetes=kubernetes, profiles=profiles)
+    assert len(new) > 20
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
 
 def build_previous(folder: Path) -> Build:

@@ -52,6 +52,13 @@ class Replica:
         os.kill(self.process.pid, number)
         return time.monotonic()
 
+    def describe(self) -> str:
+        """What one wants to know when a test fails: whether it runs, leads, and what it said last."""
+        running = self.process.is_running()
+        leads = running and self.process.is_ready() and self.is_leading()
+        last = self.process.log.read_text().splitlines()[-30:]
+        return "\n".join([f"{self.name}: running {running}, leading {leads}", *last])
+
     async def see_end(self, *, seconds: float = 30) -> int:
         """The exit code of the process, which must end by itself."""
         await eventually(
