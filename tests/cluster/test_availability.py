@@ -22,9 +22,9 @@ from lab.cluster import Cluster
 from tests.cluster.conftest import assert_quiet, remove_namespace
 from tests.polling import eventually
 from tests.support.activity import wait_for_removals
-from tests.support.api import Api, Object
-from tests.support.audit import Audit
-from tests.support.meshes import OWNED, build_mesh, edit, list_owned, wait_for
+from tests.support.api import Api
+from tests.support.audit import Audit, Request
+from tests.support.meshes import build_mesh, edit, list_owned, wait_for
 from tests.support.operator import Operator
 from tests.support.replicas import Replica, read_holder
 
@@ -181,17 +181,33 @@ def passing_meshes(api: Api) -> Iterator[Callable[[], list[str]]]:
         remove_namespace(api, namespaces[-1])
 
 
+async def find_roles(pair: tuple[Replica, Replica]) -> tuple[Replica, Replica]:
+    """The leader and the other one. Who has ended is started again, as the kubelet does it."""
+    for replica in pair:
+        if not replica.process.is_running():
+            await replica.start()
+    leading = await eventually(
+        lambda: [r for r in pair if r.is_leading()], seconds=60, every=0.05, what="one of them leads"
+    )
+    return (pair[0], pair[1]) if leading[0] is pair[0] else (pair[1], pair[0])
+
+
 async def stop_for_longer_than_the_lease(
     api: Api, audit: Audit, leader: Replica, other: Replica, rng: random.Random
-) -> Stop:
-    """Stop the leader amid its writes; the other takes over and writes; the old one goes on, and must end."""
+) -> Stop | None:
+    """Stop the leader amid its writes; the other takes over and writes; the old one goes on, and must end.
+
+    None when it ended before: on a machine that is busy enough a leader may lose its short Lease by itself.
+    """
     mark, writes = audit.mark(), rng.randint(1, 40)
-    await eventually(
-        lambda: len([r for r in audit.writes(mark) if r.credential == leader.credential]) >= writes,
-        seconds=60,
-        every=0.001,
-        what="the leader writes",
-    )
+
+    def has_written() -> bool:
+        written = sum(r.credential == leader.credential for r in audit.writes(mark))
+        return written >= writes or not leader.process.is_running()
+
+    await eventually(has_written, seconds=60, every=0.001, what="the leader writes")
+    if not leader.process.is_running():
+        return None
     stopped = leader.send(signal.SIGSTOP)
     await eventually(
         lambda: read_holder(api)[0] == other.name, seconds=30, every=0.05, what="the other holds the Lease"
@@ -212,14 +228,14 @@ async def stop_for_longer_than_the_lease(
     return Stop(leader.credential, acquired)
 
 
-def find_late(audit: Audit, mark: int, stop: Stop) -> list[str]:
+def find_late(requests: list[Request], stop: Stop) -> list[str]:
     """What a stopped leader still asked for after the next one had taken the Lease."""
-    requests = audit.since(mark)
-    assert any(r.credential == stop.credential and r.is_mutating for r in requests)
+    asked = [r for r in requests if r.credential == stop.credential and r.is_mutating]
+    assert asked
     return [
         f"{r} {(r.received - stop.acquired).total_seconds():+.3f} s"
-        for r in requests
-        if r.credential == stop.credential and r.is_mutating and r.received > stop.acquired
+        for r in asked
+        if r.received > stop.acquired
     ]
 
 
@@ -235,23 +251,24 @@ async def test_a_leader_that_was_stopped_for_longer_than_its_lease_never_writes_
     stops: list[Stop] = []
     passed: list[str] = []
     async with two_replicas(vacant, **SHORT_LEASE) as pair:
-        leader, other = pair
         for namespace in meshes:
             await wait_for(api, namespace)
         edits = Edits(api, meshes, rng)
         with passing_meshes(api) as move_on:
             async with edits.going_on():
-                for _ in range(STOPS_IN_FULL if full else STOPS):
+                while len(stops) < (STOPS_IN_FULL if full else STOPS):
                     passed = move_on()
-                    stops.append(await stop_for_longer_than_the_lease(api, audit, leader, other, rng))
-                    await leader.start()
-                    leader, other = other, leader
-        late = [find_late(audit, mark, stop) for stop in stops]
+                    leader, other = await find_roles(pair)
+                    stop = await stop_for_longer_than_the_lease(api, audit, leader, other, rng)
+                    stops += [stop] if stop else []
+        requests = audit.since(mark)
+        late = [find_late(requests, stop) for stop in stops]
         print(f"{sum(edits.last.values())} edits, {len(stops)} stops, late requests: {late}")
         assert [requests for requests in late if len(requests) > 1] == []
         await see_the_right_end(api, edits, meshes, passed)
         assert find_repeated_events(api, started, times=len(stops) + 2) == []
         for namespace in meshes:
+            leader, _ = await find_roles(pair)
             await assert_quiet(api, audit, leader.process, namespace, "demo")
 
 
@@ -262,19 +279,8 @@ async def see_the_right_end(api: Api, edits: Edits, meshes: list[str], passed: l
         assert edits.expected(namespace) in read_mesh_config(api, namespace)
         assert api.get("configmap", namespace, f"values-{namespace}-demo-inplace") is not None
     await wait_for_removals(api)
-    assert [name for namespace in passed for name in map(name_of, list_owned(api, namespace))] == []
-    mine = {*meshes, *passed}
-    orphans = [
-        name_of(o)
-        for kind in OWNED
-        for o in api.list(kind, labels="app.kubernetes.io/managed-by=navarch")
-        if o["metadata"]["labels"].get("mesh.navarch.io/mesh-namespace") in mine - {*meshes}
-    ]
-    assert orphans == []
-
-
-def name_of(found: Object) -> str:
-    return f"{found['kind']} {found['metadata'].get('namespace', '')}/{found['metadata']['name']}"
+    left = [o for namespace in passed for o in list_owned(api, namespace)]
+    assert [f"{o['kind']} {o['metadata'].get('namespace', '')}/{o['metadata']['name']}" for o in left] == []
 
 
 def find_repeated_events(api: Api, started: float, *, times: int) -> list[str]:
