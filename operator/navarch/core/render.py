@@ -80,7 +80,7 @@ def render_text(assets: Assets, path: str, **context: Any) -> str:
     return _texts(assets).get_template(path).render(context)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """Writes YAML for Go programs too: what any of YAML's versions could take for a number or a word of its
     own is quoted, and a text of several lines stays readable."""
 
