@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -232,12 +233,17 @@ class World:
         for manifest in self._stores["profiles"].list():
             name = manifest["metadata"]["name"]
             try:
-                content = yaml.safe_load((manifest.get("data") or {}).get(PROFILE_KEY, ""))
+                content = _parse_profile((manifest.get("data") or {}).get(PROFILE_KEY, ""))
             except (yaml.YAMLError, ValueError, RecursionError) as error:
                 errors[name] = f"ConfigMap {name}, key {PROFILE_KEY}: {error}"
                 continue
             profiles[name] = content
         return profiles, errors
+
+
+@lru_cache(maxsize=64)
+def _parse_profile(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def _parse_spec(body: Manifest) -> tuple[MeshControlPlaneSpec | None, str]:

@@ -85,7 +85,7 @@ class _Dumper(yaml.CSafeDumper):
     own is quoted, and a text of several lines stays readable."""
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     one_line = "" if _PLAIN_WORD.fullmatch(text) else '"'
     style = "|" if "\n" in text else one_line
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
