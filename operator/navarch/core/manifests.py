@@ -83,10 +83,10 @@ def _render(revision: Hashed, assets: Assets, environment: Environment) -> Rende
     return Rendered(build_revision_waves(source, assets), mesh_waves, proxy_stamp(source, assets))
 
 
-def count_renderings() -> tuple[int, int]:
-    """How often a rendering was remembered, and how often it had to be made."""
+def count_renderings() -> dict[str, int]:
+    """How many renderings were remembered, and how many had to be made."""
     info = _render.cache_info()
-    return info.hits, info.misses
+    return {"remembered": info.hits, "made": info.misses}
 
 
 def build_mesh_waves(

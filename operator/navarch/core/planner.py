@@ -120,13 +120,17 @@ def build_membership(observed: ObservedMesh) -> Membership:
     return Membership(observed.owner.namespace, values, default, probe=probe)
 
 
-def is_counted(observed: ObservedMesh, proxy: ProxyPod) -> bool:
-    """Whether a pod that says it was injected by this mesh belongs to its census: it was stamped by our
-    injector, or runs in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
+def find_counted(observed: ObservedMesh, proxies: Iterable[ProxyPod]) -> list[ProxyPod]:
+    """Of the pods that say they were injected by this mesh those that belong to its census: they were stamped
+    by our injector, or run in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
     own."""
-    namespace = observed.namespaces.get(proxy.namespace)
-    labels = namespace.labels if namespace else {}
-    return bool(proxy.proxy) or is_member(build_membership(observed), proxy.namespace, labels)
+    membership = build_membership(observed)
+
+    def is_inside(name: str) -> bool:
+        namespace = observed.namespaces.get(name)
+        return is_member(membership, name, namespace.labels if namespace else {})
+
+    return [proxy for proxy in proxies if proxy.proxy or is_inside(proxy.namespace)]
 
 
 def find_excluded(observed: ObservedMesh, membership: Membership) -> tuple[str, ...]:
@@ -359,14 +363,20 @@ def is_released(observed: ObservedMesh, plan: Plan) -> bool:
 
 
 def determine_requeue(
-    plan: Plan, outcome: Outcome | None, conditions: Iterable[Mapping[str, Any]]
+    plan: Plan,
+    outcome: Outcome | None,
+    conditions: Iterable[Mapping[str, Any]],
+    *,
+    recount: float | None = None,
 ) -> float | None:
     """Seconds until the next look without an event; None waits for one. A failure that may pass by itself and
-    an unproved injection are looked at again sooner than the safety net would."""
+    an unproved injection are looked at again sooner than the safety net would; `recount` is when a census
+    that was held back is due."""
     unproved = any(c["type"] == ConditionType.INJECTION_READY and c["status"] != "True" for c in conditions)
     candidates = [
         plan.requeue_after,
         outcome.retry_after if outcome else None,
         PROBE_REQUEUE if unproved and not plan.waiting and plan.waves else None,
+        recount,
     ]
     return min((c for c in candidates if c is not None), default=None)
