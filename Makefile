@@ -11,7 +11,7 @@ ENGINE ?= podman
 IMAGE ?= navarch:dev
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test soak lock format wheel image venv assets
+.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test soak bench lock format wheel image venv assets
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -52,6 +52,9 @@ node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, roo
 
 soak: assets ## the tests that have a longer form, in that form (about an hour)
 	@$(BIN)/python -m scripts.suite cluster node -- --full -m long
+
+bench: assets ## what the operator costs, measured; prints a table and writes docs/reference/performance.md
+	@$(BIN)/python -m scripts.suite bench -- --full --performance docs/reference/performance.md --measured-on $$(date +%F)
 
 format: venv ## apply the style
 	$(BIN)/ruff check --fix .

@@ -238,7 +238,8 @@ def _exposed_name(metric: Metric) -> str:
 
 
 def _list_metrics() -> Iterator[tuple[Metric, Sequence[str]]]:
-    collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    kinds = (MetricWrapperBase, metrics.CountedElsewhere)
+    collectors = [value for value in vars(metrics).values() if isinstance(value, kinds)]
     for collector in collectors:
         for metric in collector.describe():
             yield metric, collector._labelnames

@@ -22,6 +22,7 @@ PARTS = {
     "packaging": ("tests/packaging",),
     "lab": ("tests/lab",),
     "cluster": ("tests/cluster",),
+    "bench": ("tests/bench",),
     "node": ("tests/node",),
 }
 
@@ -51,7 +52,7 @@ def prepare(part: str) -> None:
     """
     if is_current():
         return
-    if part in ("lab", "cluster", "node"):
+    if part in ("lab", "cluster", "bench", "node"):
         ensure("light")
     if part == "node":
         from lab.images.base import ensure_base_archive

@@ -27,6 +27,7 @@ from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
 from navarch.controllers.watches import WATCHES, WEBHOOK_KINDS, Watch
 from navarch.controllers.world import World
+from navarch.core.manifests import count_renderings
 from navarch.core.observed import Environment
 from navarch.engine.backoff import Backoff
 from navarch.engine.key import Key
@@ -222,6 +223,7 @@ class App:
         mesh = MeshController(world, applier, client, reporter)
         revision = RevisionController(world, applier, reporter)
         metrics.max_concurrent_reconciles.set(self._settings.workers)
+        metrics.renderings_total.read = count_renderings
         routes = {keys.MESH: mesh.reconcile, keys.REVISION: revision.reconcile}
 
         async def reconcile(key: Key) -> Result:

@@ -7,7 +7,6 @@ Invariant: all four ways of installing give the same Assets.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -16,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from navarch.core.assets import Assets
+from navarch.core.assets import Assets, CRDSets
 from navarch.core.catalog import Catalog, build_catalog
 
 
@@ -32,6 +31,10 @@ def _read(path: Traversable) -> str:
     if not path.is_file():
         raise MissingAssets(f"{path.name} is missing; in a checkout, `make generate` makes it")
     return path.read_text(encoding="utf-8")
+
+
+def _parse(path: Traversable) -> Any:
+    return yaml.load(_read(path), yaml.CSafeLoader)
 
 
 def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -54,7 +57,7 @@ def _load_templates() -> Mapping[str, str]:
 
 def load_catalog() -> Catalog:
     """The catalog alone, which needs no generated data."""
-    return build_catalog(yaml.safe_load(_read(_package() / "core" / "catalog" / "versions.yaml")))
+    return build_catalog(_parse(_package() / "core" / "catalog" / "versions.yaml"))
 
 
 def _load_profiles() -> Mapping[str, Mapping[str, Any]]:
@@ -62,16 +65,14 @@ def _load_profiles() -> Mapping[str, Mapping[str, Any]]:
     names = sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
     )
-    return {name: yaml.safe_load(_read(folder / f"{name}.yaml")) for name in names}
+    return {name: _parse(folder / f"{name}.yaml") for name in names}
 
 
 @cache
 def load_assets() -> Assets:
     """Everything. Raises MissingAssets, with what to do, when data that has to be generated is not there."""
     data, catalog = _package() / "_data", load_catalog()
-    crds = {
-        minor.name: tuple(json.loads(_read(data / f"crds-{minor.name}.json"))) for minor in catalog.minors
-    }
+    crds = CRDSets({minor.name: _read(data / f"crds-{minor.name}.json") for minor in catalog.minors})
     descriptors = {}
     for minor in catalog.minors:
         descriptor = data / f"mesh-{minor.name}.binpb"

@@ -23,8 +23,8 @@ from navarch.core.ordering import WEBHOOK_KINDS
 from navarch.core.planner import (
     build_wanted_revision,
     determine_requeue,
+    find_counted,
     find_crd_minor,
-    is_counted,
     is_released,
     plan_mesh,
     plan_removal,
@@ -361,6 +361,6 @@ def test_a_pod_is_counted_when_it_was_stamped_or_runs_in_the_mesh() -> None:
     observed = an_observed_mesh()
     namespaces = {**observed.namespaces, "app": Namespace("app", {"istio.io/rev": "shop-mesh"})}
     observed = replace(observed, namespaces=namespaces)
-    assert is_counted(observed, ProxyPod("app", "p", "shop-mesh-inplace", ""))
-    assert is_counted(observed, ProxyPod("left", "p", "shop-mesh-inplace", "1.31.1-x"))
-    assert not is_counted(observed, ProxyPod("left", "p", "shop-mesh-inplace", ""))
+    inside, stamped = ProxyPod("app", "p", "shop-mesh-inplace", ""), ProxyPod("left", "p", "r", "1.31.1-x")
+    bare = ProxyPod("left", "p", "shop-mesh-inplace", "")
+    assert find_counted(observed, [inside, stamped, bare]) == [inside, stamped]

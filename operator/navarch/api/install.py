@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from navarch.api.admission import HOST_ROLE, HOST_VERB, build_policies
 from navarch.api.controlplane import PLURAL as MESHES
-from navarch.api.meta import GROUP, JSONObject
+from navarch.api.meta import GROUP, IMAGE, JSONObject
 from navarch.api.rbac import (
     OPERATOR_USES,
     PROBE_USES,
@@ -26,7 +26,6 @@ from navarch.api.revision import PLURAL as REVISIONS
 NAME = "navarch"
 NAMESPACE = "navarch-system"
 PROBE_NAMESPACE = "navarch-probe"
-IMAGE = "navarch:0.1.0"
 PORT = 8080
 GRACE_SECONDS = 30
 """Time to finish the reconciles in hand and to release the Lease."""

@@ -15,6 +15,8 @@ from pydantic.alias_generators import to_camel
 GROUP = "mesh.navarch.io"
 VERSION = "v1beta1"
 API_VERSION = f"{GROUP}/{VERSION}"
+IMAGE = "navarch:0.1.0"
+"""The operator's image, unless another is named."""
 FORCE_DELETE = f"{GROUP}/force-delete"
 """Annotation: `"true"` lets a MeshControlPlane be deleted although pods still carry its proxies."""
 

@@ -17,7 +17,7 @@ import structlog
 import typer
 import yaml
 
-from navarch.api.install import IMAGE, build_install
+from navarch.api.meta import IMAGE
 from navarch.settings import Settings
 from navarch.telemetry.logs import configure_logging
 
@@ -93,6 +93,7 @@ def manifests(
 ) -> None:
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
     from navarch.api.export import build_crds
+    from navarch.api.install import build_install
     from navarch.assets import load_assets
     from navarch.core.grants import build_grants
 

@@ -50,7 +50,9 @@ class MeshController:
             outcome = await self.applier.apply(decision.plan)
         status = summarise_mesh(observed, findings, decision, outcome)
         await self.reporter.report(observed.body, status=status, outcome=outcome)
-        seconds = determine_requeue(decision.plan, outcome, status["conditions"])
+        seconds = determine_requeue(
+            decision.plan, outcome, status["conditions"], recount=observed.recount_after
+        )
         if seconds is not None:
             return After(seconds)
         refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
@@ -61,7 +63,7 @@ class MeshController:
         if await self.world.find_unseen(observed.owner):
             return After(1)
         await remove_finalizer(self.client, observed.body)
-        self.world.prober.forget(observed.owner.uid)
+        self.world.forget(observed.owner)
         return Done()
 
     async def _remove_orphans(self, key: Key) -> Result:

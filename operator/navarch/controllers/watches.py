@@ -6,12 +6,14 @@ Must never keep a Secret. Invariant: whatever a decision reads is either here or
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.certificates import fingerprint_bundle
 from navarch.core.labels import MESH_NAME, PROFILE, owner_of
+from navarch.core.observed import ProxyPod
 from navarch.core.proxies import read_proxy_pod
 
 Object = dict[str, Any]
@@ -40,8 +42,15 @@ def shrink_namespace(manifest: Object) -> Object:
 
 def shrink_proxy_pod(manifest: Object) -> Object:
     """Of a pod with a proxy: who injected it and what it was stamped with; not its labels."""
-    shrunk = _shrink(manifest, proxy=read_proxy_pod(manifest))
+    proxy = read_proxy_pod(manifest)
+    if proxy is not None:
+        # There are thousands, and few namespaces, revisions and stamps: each is kept once.
+        words = map(sys.intern, (proxy.namespace, proxy.revision, proxy.proxy))
+        namespace, revision, stamp = words
+        proxy = ProxyPod(namespace, proxy.name, revision, stamp)
+    shrunk = _shrink(manifest, proxy=proxy)
     shrunk["metadata"].pop("labels", None)
+    shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])
     return shrunk
 
 

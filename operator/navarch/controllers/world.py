@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from navarch.api import controlplane
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
+from navarch.controllers.census import Census
 from navarch.controllers.crds import CRDInspector
 from navarch.controllers.probe import Prober
 from navarch.controllers.problems import gather_problems
@@ -36,7 +37,7 @@ from navarch.core.observed import (
     Webhook,
     WebhookEntry,
 )
-from navarch.core.planner import find_deployment, is_counted
+from navarch.core.planner import find_counted, find_deployment
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.core.workloads import determine_rollout
 from navarch.kube.client import Client
@@ -65,6 +66,7 @@ class World:
         self._crds = CRDInspector(client, stores["crds"], assets)
         self._seen: set[tuple[str, str]] = set()
         self.prober = Prober(client)
+        self.census = Census()
         self.assets = assets
         self.environment = environment
 
@@ -106,8 +108,10 @@ class World:
             probe=None,
             now=self._now(),
         )
-        proxies = tuple(p for p in self._proxies() if p.revision in names and is_counted(observed, p))
-        return replace(observed, proxies=proxies, probe=await self.prober.probe(observed))
+        found = [p for p in self._proxies() if p.revision in names]
+        proxies, recount = self.census.count(owner.uid, find_counted(observed, found))
+        probe = await self.prober.probe(observed)
+        return replace(observed, proxies=proxies, recount_after=recount, probe=probe)
 
     def find_orphans(self, namespace: str, name: str) -> tuple[Manifest, ...]:
         """What is left of a mesh that went under our eyes without having been cleaned up after. Objects
@@ -140,10 +144,16 @@ class World:
                 found.append(manifest)
         return tuple(found)
 
+    def forget(self, owner: Owner) -> None:
+        """Drop what is remembered of a mesh that is gone."""
+        self.prober.forget(owner.uid)
+        self.census.forget(owner.uid)
+
     def _forget(self, namespace: str, name: str) -> None:
         for mesh in self._stores["meshes"].list(namespace):
             if mesh["metadata"]["name"] == name:
                 self._stores["meshes"].discard(ref_of(mesh), mesh["metadata"]["uid"])
+                self.forget(Owner(namespace, name, mesh["metadata"]["uid"]))
 
     async def gather_revision(self, namespace: str, name: str) -> ObservedRevision | None:
         """A revision and everything its reconcile depends on; None when it is gone or not ours."""

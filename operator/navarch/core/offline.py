@@ -15,12 +15,11 @@ from navarch.core.assets import Assets
 from navarch.core.checks import run_checks
 from navarch.core.findings import Finding
 from navarch.core.labels import NAMESPACE_NAME, Owner
-from navarch.core.manifests import build_mesh_waves, build_revision_waves
+from navarch.core.manifests import build_mesh_waves, render
 from navarch.core.naming import effective_tag
 from navarch.core.observed import Environment, MeshSummary, Namespace, ObservedMesh
 from navarch.core.planner import build_wanted_revision, find_crd_minor, is_accepted
 from navarch.core.refs import Manifest
-from navarch.core.resolve import build_revision_input
 
 Profiles = Mapping[str, Mapping[str, Any]]
 
@@ -87,8 +86,8 @@ def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Ma
     revision = build_wanted_revision(observed)
     if revision is None:
         return ()
-    source = build_revision_input(revision, observed.assets, observed.environment)
     minor = find_crd_minor(observed) if with_crds else None
     crds, record, *last = build_mesh_waves(revision, observed.assets, observed.environment, crd_minor=minor)
-    waves = (crds, record, *build_revision_waves(source, observed.assets), *last)
+    own = render(revision, observed.assets, observed.environment).waves
+    waves = (crds, record, *own, *last)
     return tuple(manifest for wave in waves for manifest in wave.objects)

@@ -20,14 +20,13 @@ from navarch.core.crds import find_newest
 from navarch.core.findings import Finding, Severity
 from navarch.core.hashing import stable_hash
 from navarch.core.labels import APPLIED, MESH_COMPONENTS, Owner, component_of, revision_of
-from navarch.core.manifests import build_mesh_waves, build_revision_waves
+from navarch.core.manifests import build_mesh_waves, render
 from navarch.core.members import NEVER_MEMBERS, Membership, is_member, is_never_member
 from navarch.core.naming import DEFAULT_TAG, revision_name
 from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision, ProxyPod
 from navarch.core.ordering import order_for_removal
 from navarch.core.refs import Manifest, Ref, ref_of
-from navarch.core.resolve import build_revision_input, build_revision_manifest, resolve_config
-from navarch.core.values import proxy_stamp
+from navarch.core.resolve import build_revision_manifest, resolve_mesh
 from navarch.core.workloads import determine_rollout
 
 SAFETY_REQUEUE = 30.0
@@ -100,7 +99,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     release = observed.assets.catalog.find(spec.version) if spec else None
     if spec is None or release is None:
         return None
-    config, _ = resolve_config(spec, profiles={**observed.assets.profiles, **observed.profiles})
+    config = resolve_mesh(spec, observed.assets, profiles=observed.profiles)
     if config is None:
         return None
     return build_revision_manifest(
@@ -121,13 +120,17 @@ def build_membership(observed: ObservedMesh) -> Membership:
     return Membership(observed.owner.namespace, values, default, probe=probe)
 
 
-def is_counted(observed: ObservedMesh, proxy: ProxyPod) -> bool:
-    """Whether a pod that says it was injected by this mesh belongs to its census: it was stamped by our
-    injector, or runs in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
+def find_counted(observed: ObservedMesh, proxies: Iterable[ProxyPod]) -> list[ProxyPod]:
+    """Of the pods that say they were injected by this mesh those that belong to its census: they were stamped
+    by our injector, or run in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
     own."""
-    namespace = observed.namespaces.get(proxy.namespace)
-    labels = namespace.labels if namespace else {}
-    return bool(proxy.proxy) or is_member(build_membership(observed), proxy.namespace, labels)
+    membership = build_membership(observed)
+
+    def is_inside(name: str) -> bool:
+        namespace = observed.namespaces.get(name)
+        return is_member(membership, name, namespace.labels if namespace else {})
+
+    return [proxy for proxy in proxies if proxy.proxy or is_inside(proxy.namespace)]
 
 
 def find_excluded(observed: ObservedMesh, membership: Membership) -> tuple[str, ...]:
@@ -168,8 +171,7 @@ def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> l
     if not surplus:
         return []
     # An object of the revision may be among them because somebody took one of its labels off: that is drift.
-    source = build_revision_input(wanted, observed.assets, observed.environment)
-    waves = build_revision_waves(source, observed.assets)
+    waves = render(wanted, observed.assets, observed.environment).waves
     rendered = {ref_of(o) for wave in waves for o in wave.objects}
     return [o for o in surplus if ref_of(o) not in rendered]
 
@@ -286,8 +288,8 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     if is_abandoned(observed) or not is_renderable(observed.body, observed.assets):
         return RevisionDecision(Plan(observed.owner), "")
     name = observed.body["metadata"]["name"]
-    revision = build_revision_input(observed.body, observed.assets, observed.environment)
-    waves = build_revision_waves(revision, observed.assets)
+    rendered = render(observed.body, observed.assets, observed.environment)
+    waves = rendered.waves
     kept = {ref_of(o) for wave in waves for o in wave.objects}
     surplus = [
         ref_of(o) for o in observed.owned if component_of(o) not in MESH_COMPONENTS and ref_of(o) not in kept
@@ -302,7 +304,7 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
         waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
     requeue = SAFETY_REQUEUE if waiting else None
     plan = Plan(observed.owner, waves, tuple(order_for_removal(surplus)), waiting, requeue)
-    return RevisionDecision(plan, proxy_stamp(revision, observed.assets))
+    return RevisionDecision(plan, rendered.proxy)
 
 
 def is_abandoned(observed: ObservedRevision) -> bool:
@@ -361,14 +363,20 @@ def is_released(observed: ObservedMesh, plan: Plan) -> bool:
 
 
 def determine_requeue(
-    plan: Plan, outcome: Outcome | None, conditions: Iterable[Mapping[str, Any]]
+    plan: Plan,
+    outcome: Outcome | None,
+    conditions: Iterable[Mapping[str, Any]],
+    *,
+    recount: float | None = None,
 ) -> float | None:
     """Seconds until the next look without an event; None waits for one. A failure that may pass by itself and
-    an unproved injection are looked at again sooner than the safety net would."""
+    an unproved injection are looked at again sooner than the safety net would; `recount` is when a census
+    that was held back is due."""
     unproved = any(c["type"] == ConditionType.INJECTION_READY and c["status"] != "True" for c in conditions)
     candidates = [
         plan.requeue_after,
         outcome.retry_after if outcome else None,
         PROBE_REQUEUE if unproved and not plan.waiting and plan.waves else None,
+        recount,
     ]
     return min((c for c in candidates if c is not None), default=None)

@@ -80,12 +80,12 @@ def render_text(assets: Assets, path: str, **context: Any) -> str:
     return _texts(assets).get_template(path).render(context)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """Writes YAML for Go programs too: what any of YAML's versions could take for a number or a word of its
     own is quoted, and a text of several lines stays readable."""
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     one_line = "" if _PLAIN_WORD.fullmatch(text) else '"'
     style = "|" if "\n" in text else one_line
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -80,6 +80,10 @@ class _Request:
     writes: bool = False
 
 
+def _whole(obj: Object) -> Object:
+    return obj
+
+
 class Client:
     """A client of one API server; close it after use, or use it as an asynchronous context manager.
 
@@ -144,8 +148,12 @@ class Client:
         field_selector: str = "",
         metadata_only: bool = False,
         limit: int = 500,
+        keep: Callable[[Object], Object | None] = _whole,
     ) -> Listing:
-        """A whole collection, read in chunks of `limit`. Raises Gone when it changed too much in between."""
+        """A whole collection, read in chunks of `limit`. Raises Gone when it changed too much in between.
+
+        `keep` gives what is to be kept of each object, or None: it is asked chunk by chunk, so that a large
+        collection is never held whole."""
         query = _selectors(label_selector, field_selector) | {"limit": str(limit)}
         items: list[Object] = []
         while True:
@@ -158,7 +166,8 @@ class Client:
                 accept=_accept(metadata_only, "List"),
             )
             page = await self._call(request)
-            items += (_typed(item, resource.api_version, resource.kind) for item in page.get("items") or ())
+            typed = (_typed(item, resource.api_version, resource.kind) for item in page.get("items") or ())
+            items += (kept for kept in map(keep, typed) if kept is not None)
             metadata = page["metadata"]
             if not metadata.get("continue"):
                 return Listing(tuple(items), metadata["resourceVersion"])

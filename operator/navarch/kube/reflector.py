@@ -118,6 +118,7 @@ class Reflector:
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             metadata_only=self._metadata_only,
+            keep=self.store.shrink,
         )
         self.store.replace(listing.items, listing.resource_version)
         self._hear()

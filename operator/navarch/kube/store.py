@@ -118,8 +118,19 @@ class Store:
         """A listing starts: what is written from now on may be missing in it."""
         self._written = {}
 
+    def shrink(self, obj: Object) -> Object | None:
+        """What is kept of an object; None where it cannot be taken in."""
+        try:
+            shrunk = without_foreign_fields(obj)
+            if self._metadata_only:
+                shrunk = {key: shrunk[key] for key in ("apiVersion", "kind", "metadata")}
+            return shrunk if self._transform is None else self._transform(shrunk)
+        except Exception as exc:
+            self._report(obj, "not kept", exc)
+            return None
+
     def replace(self, items: Iterable[Object], resource_version: str) -> None:
-        """Take over a whole listing; what is not in it is gone."""
+        """Take over a whole listing of objects that went through `shrink`; what is not in it is gone."""
         listed = {_name(obj): obj for obj in items}
         self._deleted = {name: uid for name, uid in self._deleted.items() if name in listed}
         self._at = at = int(resource_version) if resource_version.isdigit() else 0
@@ -131,7 +142,7 @@ class Store:
         for name, obj in listed.items():
             if written.get(name, 0) <= version_of(obj):
                 # Versions may have gone back: etcd was restored from a backup.
-                self._put(obj, force=True)
+                self._keep(obj, force=True)
 
     def change(self, obj: Object) -> None:
         """An ADDED or MODIFIED event."""
@@ -148,31 +159,35 @@ class Store:
         if old is not None and version_of(old) <= version_of(obj):
             self._drop(old)
 
-    def _put(self, obj: Object, *, force: bool = False) -> bool:
+    def _put(self, obj: Object) -> bool:
+        if not self._is_news(obj):
+            return False
+        shrunk = self.shrink(obj)
+        if shrunk is not None:
+            return self._keep(shrunk)
+        namespace, name = _name(obj)
+        if (old := self._namespaces.get(namespace, {}).get(name)) is not None:
+            self._drop(old)
+        return False
+
+    def _is_news(self, obj: Object, *, force: bool = False) -> bool:
         namespace, name = _name(obj)
         if self._deleted.get((namespace, name)) == obj["metadata"].get("uid"):
             return False
         old = self._namespaces.get(namespace, {}).get(name)
-        if old is not None:
-            same = obj["metadata"].get("resourceVersion") == old["metadata"].get("resourceVersion")
-            if same or (version_of(obj) < version_of(old) and not force):
-                return False
-        try:
-            obj = self._shrink(obj)
-        except Exception as exc:
-            self._report(obj, "not kept", exc)
-            if old is not None:
-                self._drop(old)
+        if old is None:
+            return True
+        same = obj["metadata"].get("resourceVersion") == old["metadata"].get("resourceVersion")
+        return not same and (version_of(obj) >= version_of(old) or force)
+
+    def _keep(self, obj: Object, *, force: bool = False) -> bool:
+        if not self._is_news(obj, force=force):
             return False
+        namespace, name = _name(obj)
+        old = self._namespaces[namespace].get(name)
         self._namespaces[namespace][name] = obj
         self._tell(old, obj)
         return True
-
-    def _shrink(self, obj: Object) -> Object:
-        obj = without_foreign_fields(obj)
-        if self._metadata_only:
-            obj = {key: obj[key] for key in ("apiVersion", "kind", "metadata")}
-        return obj if self._transform is None else self._transform(obj)
 
     def _tell(self, old: Object | None, new: Object | None) -> None:
         if self._on_change is None:

@@ -6,10 +6,12 @@ mirror controller-runtime's set. Must never be read by a decision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -127,6 +129,34 @@ drift_repaired_total = Counter(
     "Objects put back after somebody else's edit.",
     ["namespace", "mesh"],
     registry=REGISTRY,
+)
+
+
+class CountedElsewhere(Collector):
+    """A counter with one label whose values somebody else keeps; `read` gives them, by label value."""
+
+    def __init__(self, name: str, documentation: str, label: str) -> None:
+        self._name, self._documentation = name, documentation
+        self._labelnames = (label,)
+        self.read: Callable[[], Mapping[str, int]] = dict
+        REGISTRY.register(self)
+
+    def describe(self) -> Iterator[CounterMetricFamily]:
+        """The counter without its values."""
+        yield CounterMetricFamily(self._name, self._documentation, labels=self._labelnames)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """The values now."""
+        for family in self.describe():
+            for value, number in self.read().items():
+                family.add_metric([value], number)
+            yield family
+
+
+renderings_total = CountedElsewhere(
+    "navarch_renderings_total",
+    "What meshes become, by whether it was remembered or had to be made.",
+    "result",
 )
 
 

@@ -2,14 +2,18 @@
 
 Owns the list of rules and their order, which decides the reason that a refused mesh shows. Must never decide
 what comes of a finding. Invariant: equal observations give equal findings in equal order; without a readable
-spec, only rules that need none are asked.
+spec, only rules that need none are asked; what rules of content say is remembered by the hash of all that
+they may read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from typing import TypeAlias
 
+from navarch.core.assets import Assets
 from navarch.core.checks import (
     capacity,
     foreign,
@@ -24,6 +28,8 @@ from navarch.core.checks import (
     version,
 )
 from navarch.core.findings import Finding
+from navarch.core.hashing import stable_hash
+from navarch.core.memo import REMEMBERED, Hashed
 from navarch.core.observed import ObservedMesh
 from navarch.core.reasons import Reason
 
@@ -69,9 +75,46 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
 first."""
 
 
+_OF_CONTENT = frozenset(m.__name__ for m in (capacity, layers, meshconfig, overlays, power, values))
+"""Modules whose rules are about what a mesh asks for, whatever is around it: they are handed nothing else."""
+
+
 def run_checks(observed: ObservedMesh) -> tuple[Finding, ...]:
     """Everything that is wrong with the mesh, or worth a warning, in a stable order."""
     found = [finding for check in CHECKS_OF_PLACE for finding in check(observed)]
     if not any(finding.reason is Reason.INVALID_SPEC for finding in found):
-        found += [finding for check in CHECKS_OF_SPEC for finding in check(observed)]
+        content = _check_content(_without_surroundings(observed), observed.assets)
+        for check in CHECKS_OF_SPEC:
+            found += content[check] if check in content else check(observed)
     return tuple(found)
+
+
+def _without_surroundings(observed: ObservedMesh) -> Hashed:
+    """Of an observation the mesh's own name, its spec, and the profiles."""
+    own = tuple(mesh for mesh in observed.meshes if mesh.uid == observed.owner.uid)
+    body = {"spec": observed.body.get("spec")}
+    spec = observed.spec.to_json() if observed.spec else None
+    profiles = [observed.profiles, observed.profile_errors]
+    digest = stable_hash([observed.environment, observed.owner, own, body, spec, profiles], length=64)
+    bare = replace(
+        observed,
+        body=body,
+        meshes=own,
+        namespaces={},
+        owned=(),
+        revisions=(),
+        webhooks=(),
+        crds=(),
+        crd_minors=(),
+        proxies=(),
+        root="",
+        probe=None,
+        now="",
+    )
+    return Hashed(digest, bare)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _check_content(observed: Hashed, assets: Assets) -> Mapping[Check, tuple[Finding, ...]]:
+    """What the rules of content say; `assets` are the observation's own, which its hash does not cover."""
+    return {check: tuple(check(observed.data)) for check in CHECKS_OF_SPEC if check.__module__ in _OF_CONTENT}
