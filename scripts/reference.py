@@ -241,7 +241,7 @@ def build_differences_page() -> str:
         "and role, without revision, tag (`TAG`) and namespace; `*` is any text; the tests' mesh has tag\n"
         "`blue` and is in namespace `north`. What injection templates make of a pod is compared by\n"
         "what istiod injects, not here.\n\n"
-        "istiod injects, not here.\n\n" + build_table(["Object", "Field", "Upstream", "Navarch", "Why"], rows)
+        + build_table(["Object", "Field", "Upstream", "Navarch", "Why"], rows)
     )
 
 

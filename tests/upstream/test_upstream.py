@@ -92,12 +92,3 @@ def test_every_row_of_the_table_is_seen_and_no_gap_has_two_reasons(gaps_in: Find
             assert len(rows) < 2, f"{gap}: {rows}"
             seen.update(rows)
     assert not [row for row in DIFFERENCES if not seen[row]]
-
-
-def test_no_two_combinations_ask_for_the_same(builds: Mapping[str, Path]) -> None:
-    rendered = Counter(
-        json.dumps(render_ours(combination), sort_keys=True)
-        for combination in COMBINATIONS
-        if combination.name != "the usual providers, said with nothing"
-    )
-    assert len(rendered) == len(COMBINATIONS) - 1
