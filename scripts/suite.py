@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from lab.builds import ensure
+from lab.builds import ISTIO_KINDS, ISTIOCTL, ensure
 from lab.cluster import is_current
 from lab.packages import ensure_packages, missing_packages
 from lab.progress import LabError
@@ -20,6 +20,7 @@ from lab.progress import LabError
 PARTS = {
     "unit": ("tests/unit", "tests/golden", "tests/property"),
     "packaging": ("tests/packaging",),
+    "upstream": ("tests/upstream",),
     "lab": ("tests/lab",),
     "cluster": ("tests/cluster",),
     "bench": ("tests/bench",),
@@ -50,6 +51,8 @@ def prepare(part: str) -> None:
 
     Raises LabError when that fails.
     """
+    if part == "upstream":
+        ensure("node", only=[ISTIOCTL, ISTIO_KINDS])
     if is_current():
         return
     if part in ("lab", "cluster", "bench", "node"):

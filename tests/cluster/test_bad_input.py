@@ -324,7 +324,7 @@ async def test_a_mesh_restored_over_one_that_is_two_minors_older_is_told_to_go_s
         "spec": {
             "mesh": "demo",
             "tag": f"{settled}-demo",
-            "version": "1.29.4",
+            "version": "1.28.4",
             "strategy": "InPlace",
             "members": {"default": False, "excluded": []},
             "config": {},
@@ -332,21 +332,21 @@ async def test_a_mesh_restored_over_one_that_is_two_minors_older_is_told_to_go_s
     }
     restorer = api.impersonating(USER)
     restorer.create(revision)
-    restorer.patch("revision", settled, name, {"status": {"version": "1.29.4"}}, sub="status")
+    restorer.patch("revision", settled, name, {"status": {"version": "1.28.4"}}, sub="status")
     before = read_versions(list_owned(api, settled))
     api.create(build_mesh(settled, version="1.31", paused=True))
 
     def is_seen() -> bool:
         status = (api.get("mesh", settled, "demo") or {}).get("status") or {}
-        return bool((status.get("version") or {}).get("active") == "1.29.4")
+        return bool((status.get("version") or {}).get("active") == "1.28.4")
 
     await eventually(is_seen, seconds=30, what="the operator knows what runs")
     edit(api, settled, paused=None)
     mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="SkippedMinor")
-    assert_told(mesh, "SkippedMinor", ("spec.version: '1.31'", "1.29.4", "set it to 1.30 first"))
+    assert_told(mesh, "SkippedMinor", ("spec.version: '1.31'", "1.28.4", "set it to 1.29 first"))
     assert read_versions(list_owned(api, settled)).keys() == before.keys()
     await assert_calm(audit, settled)
-    edit(api, settled, version="1.30")
+    edit(api, settled, version="1.29")
     await wait_for(api, settled)
 
 

@@ -123,9 +123,9 @@ async def test_an_edit_rolls_istiod_with_surge_and_the_mesh_stays_available(
 
 
 async def test_a_version_moves_up_in_place(api: Api, settled: str) -> None:
-    api.create(build_mesh(settled, version="1.30"))
-    assert (await wait_for(api, settled))["status"]["version"] == {"desired": "1.30.3", "active": "1.30.3"}
-    for version in ("1.31.0", "1.31.1"):
+    api.create(build_mesh(settled, version="1.29"))
+    assert (await wait_for(api, settled))["status"]["version"] == {"desired": "1.29.6", "active": "1.29.6"}
+    for version in ("1.30.3", "1.31.0", "1.31.1"):
         before = api.get("mesh", settled, "demo")
         assert before is not None
         edit(api, settled, version=version)

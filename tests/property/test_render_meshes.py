@@ -19,7 +19,7 @@ from tests.golden.rendering import ASSETS, NAME, render_mesh, walk
 from tests.unit.test_render import with_template
 
 SLOW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-BOTH = [minor.features for minor in ASSETS.catalog.minors]
+EVERY = [minor.features for minor in ASSETS.catalog.minors]
 words = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 parts = st.lists(
     st.sampled_from(("a", "b", "inplace", "default", "istio", "system", "1", "31")), min_size=1, max_size=5
@@ -91,7 +91,7 @@ def test_meshes_with_different_tags_share_no_name_in_the_cluster(
     assert first.gateway_role != second.gateway_role
     assert first.injector != second.injector
     assert first.validator != second.validator
-    for features in BOTH:
+    for features in EVERY:
         assert first.tag_webhook(tag_1, features) != second.tag_webhook(tag_2, features)
         assert first.tag_webhook("default", features) != second.tag_webhook(tag_2, features)
     if namespace_1 == namespace_2:

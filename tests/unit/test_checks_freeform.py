@@ -257,7 +257,7 @@ GOOD_MESH_CONFIG = {
 }
 
 
-@pytest.mark.parametrize("version", ["1.30", "1.31"])
+@pytest.mark.parametrize("version", ["1.29", "1.30", "1.31"])
 def test_a_good_mesh_config_is_accepted(version: str) -> None:
     observed = an_observed_mesh(spec=a_spec(version=version, meshConfig=GOOD_MESH_CONFIG))
     for check in (

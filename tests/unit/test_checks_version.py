@@ -34,7 +34,7 @@ def with_catalog(observed: ObservedMesh, *, minor: str = "", **changes: Any) -> 
 
 @pytest.mark.parametrize(
     ("asked", "nearest"),
-    [("1.33", "1.31"), ("1.3", "1.30"), ("1.31.99", NEWEST), ("1.30.99", OLDER), ("2.0", "1.30")],
+    [("1.33", "1.31"), ("1.3", "1.29"), ("1.31.99", NEWEST), ("1.30.99", OLDER), ("2.0", "1.31")],
 )
 def test_an_unknown_version_is_refused_with_all_known_ones_and_the_nearest(asked: str, nearest: str) -> None:
     finding = only(version.check_version_is_known, mesh(asked))
@@ -43,23 +43,22 @@ def test_an_unknown_version_is_refused_with_all_known_ones_and_the_nearest(asked
     assert finding.remedy.endswith(f"the nearest is {nearest}")
 
 
-@pytest.mark.parametrize("asked", ["1.30", "1.31", *assets().catalog.versions])
+@pytest.mark.parametrize("asked", ["1.29", "1.30", "1.31", *assets().catalog.versions])
 def test_every_version_of_the_catalog_is_known(asked: str) -> None:
     assert not list(version.check_version_is_known(mesh(asked)))
 
 
-def test_a_cluster_below_the_hard_minimum_is_refused_with_both_versions() -> None:
-    finding = only(version.check_kubernetes_is_new_enough, mesh("1.31", kubernetes=(1, 31)))
+@pytest.mark.parametrize(("asked", "minimum"), [("1.29", "1.30"), ("1.30", "1.32"), ("1.31", "1.32")])
+def test_a_cluster_below_the_hard_minimum_is_refused_with_both_versions(asked: str, minimum: str) -> None:
+    finding = only(version.check_kubernetes_is_new_enough, mesh(asked, kubernetes=(1, 28)))
     assert finding.reason is Reason.KUBERNETES_TOO_OLD
-    assert "1.32" in finding.message
-    assert "1.31" in finding.message
+    assert f"needs Kubernetes {minimum} or newer; the cluster is 1.28" in finding.message
     assert finding.remedy == "upgrade the cluster"
 
 
 def test_a_minor_that_would_run_on_an_old_cluster_is_offered() -> None:
-    observed = with_catalog(mesh("1.31", kubernetes=(1, 31)), minor="1.30", kubernetes_minimum=(1, 30))
-    finding = only(version.check_kubernetes_is_new_enough, observed)
-    assert finding.remedy == "upgrade the cluster, or choose Istio 1.30"
+    finding = only(version.check_kubernetes_is_new_enough, mesh("1.31", kubernetes=(1, 31)))
+    assert finding.remedy == "upgrade the cluster, or choose Istio 1.29"
 
 
 @pytest.mark.parametrize("kubernetes", [(1, 32), (1, 36), (1, 40), (2, 0)])
@@ -75,7 +74,7 @@ def test_a_cluster_newer_than_tested_is_a_warning() -> None:
 
 
 def test_a_minor_past_its_end_of_life_is_a_warning() -> None:
-    finding = only(version.check_support, with_catalog(mesh("1.30"), end_of_life=True))
+    finding = only(version.check_support, mesh("1.29"))
     assert (finding.reason, finding.severity) == (Reason.VERSION_NOTICE, Severity.WARNING)
     assert "end of life" in finding.message
 
@@ -88,6 +87,7 @@ DOWNGRADES = [
     ("1.30", a_revision("1.31.0", serving="1.31.0")),
     ("1.31.0", a_revision("1.31.1", serving="1.31.1")),
     ("1.30.3", a_revision("1.30.3", serving="1.31.0")),
+    ("1.29", a_revision("1.30.0", serving="1.30.0")),
 ]
 
 
@@ -114,6 +114,7 @@ def test_a_minor_whose_newest_known_patch_is_below_the_running_one_names_that_pa
         ("1.31", a_revision(NEWEST, serving=NEWEST)),
         ("1.31.1", a_revision("1.31.0", serving="1.31.0")),
         ("1.31", a_revision("1.30.3", serving="1.30.3")),
+        ("1.30", a_revision("1.29.0", serving="1.29.0")),
         ("1.30.3", a_revision("1.31.1", serving="1.30.3")),
         ("1.30.3", a_revision("1.31.1")),
     ],
@@ -122,6 +123,7 @@ def test_a_minor_whose_newest_known_patch_is_below_the_running_one_names_that_pa
         "the same",
         "next patch",
         "next minor",
+        "next minor of the oldest",
         "back to what still runs",
         "correct the first",
     ],
@@ -133,10 +135,11 @@ def test_a_version_that_can_be_reached_is_accepted(asked: str, revision: dict[st
 
 
 def test_two_minors_at_once_are_refused_with_the_one_between() -> None:
-    observed = mesh("1.31", revisions=(a_revision("1.29.6", serving="1.29.6"),))
-    finding = only(version.check_one_minor_at_a_time, observed)
-    assert (finding.reason, finding.value) == (Reason.SKIPPED_MINOR, "1.31")
-    assert finding.remedy.startswith("set it to 1.30 first")
+    for running, between in (("1.29.6", "1.30"), ("1.28.10", "1.29")):
+        observed = mesh("1.31", revisions=(a_revision(running, serving=running),))
+        finding = only(version.check_one_minor_at_a_time, observed)
+        assert (finding.reason, finding.value) == (Reason.SKIPPED_MINOR, "1.31")
+        assert finding.remedy.startswith(f"set it to {between} first")
 
 
 def test_a_spec_that_does_not_parse_is_reported_field_by_field() -> None:

@@ -7,7 +7,7 @@ from navarch.core.naming import Names, effective_tag, find_long_names, is_revisi
 
 from tests.golden.rendering import ASSETS
 
-OLD, NEW = (minor.features for minor in ASSETS.catalog.minors)
+*_, OLD, NEW = (minor.features for minor in ASSETS.catalog.minors)
 
 
 def test_the_tag_that_is_asked_for_is_taken_as_it_is() -> None:

@@ -105,6 +105,9 @@ def test_the_crds_are_of_the_highest_minor_that_is_asked_for_or_there() -> None:
     assert find_crd_minor(older) == "1.30"
     assert find_crd_minor(replace(older, crd_minors=("1.30", "1.31"))) == "1.31"
     assert find_crd_minor(replace(older, crds=established("1.31"))) == "1.31"
+    oldest = an_observed_mesh(spec=a_spec(version="1.29"), crd_minors=("1.29",))
+    assert find_crd_minor(oldest) == "1.29"
+    assert find_crd_minor(replace(oldest, crds=established("1.30"))) == "1.30"
 
 
 def test_an_error_plans_nothing_for_a_new_mesh() -> None:

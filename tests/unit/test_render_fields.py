@@ -440,3 +440,38 @@ def test_selectors_and_templates_of_the_injector_come_from_values() -> None:
     assert injector["injectedAnnotations"].keys() == {"x", "mesh.navarch.io/proxy"}
     assert set(injector["templates"]) == {"sidecar", "gateway", "own"}
     assert injector["defaultTemplates"] == ["sidecar", "own"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"proxy": {"tracer": "zipkin"}}, {"zipkin": {"address": "zipkin.mesh-a:9411"}}),
+        (
+            {"proxy": {"tracer": "datadog"}, "tracer": {"datadog": {"address": "agent.dd:8126"}}},
+            {"datadog": {"address": "agent.dd:8126"}},
+        ),
+        (
+            {"proxy": {"tracer": "stackdriver"}, "tracer": {"stackdriver": {"debug": True}}},
+            {
+                "stackdriver": {
+                    "debug": True,
+                    "maxNumberOfAttributes": 200,
+                    "maxNumberOfAnnotations": 200,
+                    "maxNumberOfMessageEvents": 200,
+                }
+            },
+        ),
+    ],
+)
+def test_a_tracer_of_the_values_is_one_of_mesh_config(values: Any, expected: Any) -> None:
+    mesh = mesh_config_of(render_mesh({"values": {"global": values}}))
+    assert mesh["defaultConfig"]["tracing"] == expected
+
+
+def test_no_tracer_of_the_values_says_nothing_of_tracing() -> None:
+    assert "tracing" not in mesh_config_of(render_mesh())["defaultConfig"]
+
+
+def test_empty_default_providers_leave_the_usual_ones_as_upstream_does() -> None:
+    spec = {"meshConfig": {"defaultProviders": {}}}
+    assert mesh_config_of(render_mesh(spec))["defaultProviders"] == {"metrics": ["prometheus"]}

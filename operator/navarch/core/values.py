@@ -66,6 +66,7 @@ OWN_ENVIRONMENT = frozenset(
 
 INJECTION_TEMPLATES = ("gateway", "sidecar")
 PROVIDERS = ["prometheus"]
+_STACKDRIVER_LIMITS = ("maxNumberOfAttributes", "maxNumberOfAnnotations", "maxNumberOfMessageEvents")
 
 _BAKED_IN = (
     "defaultConfig",
@@ -144,6 +145,21 @@ def trust_domain_of(config: RevisionConfig) -> str:
     return (config.trust and config.trust.domain) or "cluster.local"
 
 
+def _build_tracing(shared: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """ProxyConfig.tracing as the values global.proxy.tracer and global.tracer ask for it; empty for none."""
+    defaults: Mapping[str, dict[str, Any]] = {
+        "zipkin": {"address": f"zipkin.{namespace}:9411"},
+        "datadog": {"address": "$(HOST_IP):8126"},
+        "lightstep": {},
+        "stackdriver": {"debug": False, **dict.fromkeys(_STACKDRIVER_LIMITS, 200)},
+    }
+    tracer, details = shared["proxy"]["tracer"], shared.get("tracer")
+    if tracer not in defaults:
+        return {}
+    wanted = details.get(tracer) if isinstance(details, Mapping) else None
+    return {tracer: defaults[tracer] | (dict(wanted) if isinstance(wanted, Mapping) else {})}
+
+
 def build_mesh_config(revision: RevisionInput, values: Mapping[str, Any]) -> dict[str, Any]:
     """MeshConfig: Istio's defaults below typed fields below the user's meshConfig; what is Navarch's own on
     top."""
@@ -155,8 +171,10 @@ def build_mesh_config(revision: RevisionInput, values: Mapping[str, Any]) -> dic
     }
     if shared["variant"]:
         lower["defaultConfig"]["image"] = {"imageType": shared["variant"]}
+    if tracing := _build_tracing(shared, revision.namespace):
+        lower["defaultConfig"]["tracing"] = tracing
     user = without_paths(config.mesh_config or {}, OWN_MESH_CONFIG)
-    if "defaultProviders" in user:
+    if user.get("defaultProviders", {}) != {}:
         del lower["defaultProviders"]
     own = {
         "trustDomain": trust_domain_of(config),

@@ -32,9 +32,12 @@ def _dotted(ordinal: Ordinal) -> str:
 
 
 def _nearest(version: str, catalog: Catalog) -> str:
-    """The known version of the same form that is fewest minors, then patches, away."""
+    """The known version of the same form that is fewest minors, then patches, away; the newest for a major
+    yet to come."""
     wanted = ordinal_of(version)
     known = catalog.versions if len(wanted) > 2 else [minor.name for minor in catalog.minors]
+    if wanted[0] > ordinal_of(known[-1])[0]:
+        return known[-1]
     return min(known, key=lambda name: [abs(a - b) for a, b in zip(wanted, ordinal_of(name), strict=True)])
 
 
