@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 READS = frozenset({"get", "list", "watch"})
@@ -30,6 +31,8 @@ class Request:
     dry_run: bool
     forbidden: bool
     """Whether it was refused for want of a right, and not by a policy, quota or webhook."""
+    at: float
+    """When the API server received it: seconds since the epoch."""
 
     @property
     def is_write(self) -> bool:
@@ -83,4 +86,5 @@ class Audit:
                     uri=event["requestURI"],
                     forbidden=(event.get("annotations") or {}).get(DECISION) == "forbid",
                     dry_run="dryRun=All" in event["requestURI"],
+                    at=datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
                 )

@@ -34,8 +34,12 @@ CHECKS_OF_PLACE: tuple[Check, ...] = (
     neighbours.check_oldest_in_namespace,
     schema.check_spec_parses,
     schema.check_nesting,
+    schema.check_size,
 )
 """Rules that need no parsed spec; only when it can be read are the others asked."""
+
+UNREADABLE = frozenset({Reason.INVALID_SPEC, Reason.TOO_LARGE})
+"""Reasons after which nobody looks into the spec any further."""
 
 CHECKS_OF_SPEC: tuple[Check, ...] = (
     version.check_version_is_known,
@@ -72,6 +76,6 @@ first."""
 def run_checks(observed: ObservedMesh) -> tuple[Finding, ...]:
     """Everything that is wrong with the mesh, or worth a warning, in a stable order."""
     found = [finding for check in CHECKS_OF_PLACE for finding in check(observed)]
-    if not any(finding.reason is Reason.INVALID_SPEC for finding in found):
+    if not any(finding.reason in UNREADABLE for finding in found):
         found += [finding for check in CHECKS_OF_SPEC for finding in check(observed)]
     return tuple(found)
