@@ -22,6 +22,7 @@ import kopf
 import structlog
 
 from navarch.assets import load_assets
+from navarch.controllers.containment import Containment
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
@@ -105,7 +106,7 @@ class App:
             )
             metrics.leader_election_master_status.set_function(lambda: float(elector.leading.is_set()))
             client = reader.guarded(elector.check)
-            queue = Queue(observer=self._observer)
+            queue = Queue(observer=self._observer, share=max(1, settings.workers // 2))
             metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
             version = await reader.fetch("/version")
@@ -224,7 +225,13 @@ class App:
         revision = RevisionController(world, applier, reporter)
         metrics.max_concurrent_reconciles.set(self._settings.workers)
         metrics.renderings_total.read = count_renderings
-        routes = {keys.MESH: mesh.reconcile, keys.REVISION: revision.reconcile}
+        contained = Containment(
+            reporter, {keys.MESH: stores["meshes"], keys.REVISION: stores["revisions"]}, now=read_clock
+        )
+        routes = {
+            keys.MESH: contained.wrap(mesh.reconcile),
+            keys.REVISION: contained.wrap(revision.reconcile),
+        }
 
         async def reconcile(key: Key) -> Result:
             return await routes[key.kind](key) if key.kind in routes else Done()
@@ -278,8 +285,13 @@ class App:
             for reflector in self._reflectors.values():
                 if not reflector.served:
                     reflector.nudge()
-        priority = EDIT if self._reflectors[watch.name].synced.is_set() else BACKGROUND
+        about = new or old
+        if about is None:
+            return
+        is_news = self._reflectors[watch.name].synced.is_set()
+        is_news = is_news and (watch.name != "meshes" or keys.is_edit(old, new))
         for ask in _find_asks(dependents, watch, old, new):
+            priority = EDIT if is_news and keys.is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
 
     def _find_unsynced(self) -> Iterable[str]:

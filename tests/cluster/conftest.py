@@ -258,10 +258,13 @@ def audit(light: Cluster) -> Audit:
     return Audit(light.audit_log, USER)
 
 
-def build_operator(cluster: Cluster, name: str = "operator", **settings: str) -> Operator:
+def build_operator(
+    cluster: Cluster, name: str = "operator", *, program: tuple[str, ...] = ("-m", "navarch"), **settings: str
+) -> Operator:
     """A replica that is not started yet; it speaks as the operator's own service account."""
     kubeconfig = service_account_kubeconfig(cluster, SYSTEM, "navarch")
-    return Operator(kubeconfig, cluster.state / f"{name}.log", settings={"log_level": "info", **settings})
+    log = cluster.state / f"{name}.log"
+    return Operator(kubeconfig, log, settings={"log_level": "info", **settings}, program=program)
 
 
 @asynccontextmanager

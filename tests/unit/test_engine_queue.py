@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from navarch.engine.fairness import LONGEST
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, DELETION, EDIT, Closed, Queue
@@ -294,3 +295,72 @@ def test_whatever_happens_nothing_is_lost_and_lanes_are_exclusive(steps: list[tu
         assert scenario.queue.depth == scenario.queue.delayed == 0
 
     asyncio.run(play())
+
+
+async def test_patient_keys_leave_workers_to_edits(clock: Clock) -> None:
+    queue = Queue(clock=clock, share=2)
+    patient = [Key("Mesh", f"patient-{n}", "m") for n in range(5)]
+    for key in patient:
+        queue.add(key, priority=BACKGROUND)
+    out = [(await queue.get()).key for _ in range(2)]
+    assert out == patient[:2]
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    edit = Key("Mesh", "edited", "m")
+    queue.add(edit, priority=EDIT)
+    assert (await waiting).key == edit
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not waiting.done(), "an edit that is out gives patient keys no more room"
+    queue.done(patient[0])
+    assert (await waiting).key == patient[2]
+
+
+async def test_an_edit_waits_for_what_was_edited_before_and_for_nothing_else(clock: Clock) -> None:
+    """However often others are edited, and however much is waiting."""
+    queue = Queue(clock=clock, share=1)
+    for number in range(500):
+        queue.add(Key("Mesh", f"background-{number}", "m"), priority=BACKGROUND)
+    earlier = [Key("Mesh", f"earlier-{number}", "m") for number in range(20)]
+    for key in earlier:
+        queue.add(key, priority=EDIT)
+    mine = Key("Mesh", "mine", "m")
+    queue.add(mine, priority=EDIT)
+    started: list[Key] = []
+    while mine not in started:
+        taken = await queue.get()
+        started.append(taken.key)
+        for key in earlier:  # their owners never rest
+            queue.add(key, priority=EDIT)
+        queue.done(taken.key)
+    assert started == [*earlier, mine]
+
+
+async def test_a_rested_lane_passes_those_that_never_rest(clock: Clock) -> None:
+    queue = Queue(clock=clock)
+    busy = [Key("Mesh", f"busy-{number}", "m") for number in range(50)]
+    for _ in range(5):
+        for key in busy:
+            queue.add(key, priority=EDIT)
+            clock.pass_time(0.01)
+            queue.done((await queue.get()).key)
+    for key in busy:
+        queue.add(key, priority=EDIT)
+    clock.pass_time(1)
+    mine = Key("Mesh", "mine", "m")
+    queue.add(mine, priority=EDIT)
+    assert (await queue.get()).key == mine
+
+
+async def test_a_busy_lane_is_put_back_and_never_held_back(clock: Clock) -> None:
+    queue = Queue(clock=clock)
+    busy = Key("Mesh", "busy", "m")
+    for _ in range(500):
+        queue.add(busy, priority=EDIT)
+        queue.done((await queue.get()).key)
+    queue.add(busy, priority=EDIT)
+    clock.pass_time(LONGEST + 1)
+    for number in range(10):
+        queue.add(Key("Mesh", f"rested-{number}", "m"), priority=EDIT)
+    assert (await queue.get()).key == busy

@@ -138,13 +138,13 @@ async def test_a_terminal_result_is_not_retried() -> None:
         assert b.queue.depth == b.queue.delayed == 0
 
 
-async def test_a_retry_keeps_its_priority() -> None:
+async def test_what_failed_is_tried_again_behind_what_was_edited() -> None:
     results = {A: iter([Retry(OSError("x"), after=0.0), Done()]), B: iter([Done()])}
     async with bench(lambda key: next(results[key]), count=1, gate_open=False) as b:
         b.queue.add(B, priority=EDIT)
         b.queue.add(A, priority=DELETION)
         b.gate.set()
-        await eventually(lambda: b.observer.finished == [(A, "error"), (A, "success"), (B, "success")])
+        await eventually(lambda: b.observer.finished == [(A, "error"), (B, "success"), (A, "success")])
 
 
 async def test_a_crash_is_logged_with_its_traceback_once_until_the_key_succeeds() -> None:

@@ -56,7 +56,7 @@ async def _quote(client: Client, namespace: str, problem: PodProblem) -> PodProb
         resource_of("v1", "Event"), namespace=namespace, field_selector=selector, limit=50
     )
     told = max(events.items, key=_telling, default=None)
-    return PodProblem(problem.pod, told["reason"], told["message"]) if told else problem
+    return PodProblem(problem.pod, told.get("reason", ""), told.get("message", "")) if told else problem
 
 
 def _telling(event: dict[str, Any]) -> tuple[int, str]:

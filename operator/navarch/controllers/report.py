@@ -49,6 +49,14 @@ class Reporter:
                 await self._tell(body, transition)
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
 
+    async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:
+        """Tell that a reconcile of `body` ended in an error that nobody foresaw."""
+        metadata = body["metadata"]
+        await self._recorder.record(body, reason=Reason.INTERNAL_ERROR, message=message, type="Warning")
+        if (body.get("status") or {}) != status:
+            self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
+        metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
+
     async def _tell_outcome(self, body: Manifest, outcome: Outcome) -> None:
         """Tell first what was written: it would be forgotten if the status could not be."""
         written = [f"{r.ref} {r.action}" for r in outcome.results if r.action in WRITES]

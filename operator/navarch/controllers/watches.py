@@ -14,6 +14,7 @@ from typing import Any
 from navarch.core.certificates import fingerprint_bundle
 from navarch.core.labels import MESH_NAME, PROFILE, owner_of
 from navarch.core.observed import ProxyPod
+from navarch.core.profiles import read_profile
 from navarch.core.proxies import read_proxy_pod
 
 Object = dict[str, Any]
@@ -66,6 +67,12 @@ def shrink_istiod_pod(manifest: Object) -> Object:
     status = manifest.get("status") or {}
     kept = {k: status[k] for k in ("conditions", "containerStatuses", "initContainerStatuses") if k in status}
     return _shrink(manifest, status=kept if owner_of(manifest) else {})
+
+
+def shrink_profile(manifest: Object) -> Object:
+    """Of a user profile: its content, read once for all meshes, or why it cannot be read."""
+    content, error = read_profile(manifest.get("data") or {}, manifest["metadata"]["name"])
+    return _shrink(manifest, content=content, error=error)
 
 
 def shrink_owned(manifest: Object) -> Object:
@@ -141,5 +148,12 @@ WATCHES = (
         field_selector=f"metadata.name={ROOT_CONFIG_MAP}",
         transform=shrink_root,
     ),
-    Watch("profiles", "v1", "ConfigMap", label_selector=PROFILE, in_operator_namespace=True),
+    Watch(
+        "profiles",
+        "v1",
+        "ConfigMap",
+        label_selector=PROFILE,
+        in_operator_namespace=True,
+        transform=shrink_profile,
+    ),
 )

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from navarch.api import controlplane
@@ -45,7 +44,8 @@ from navarch.kube.errors import NotFound
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Store
 
-PROFILE_KEY = "profile.yaml"
+REMEMBERED = 10_000
+"""Webhook configurations that are kept as they were read."""
 
 
 class World:
@@ -65,6 +65,7 @@ class World:
         self._now = now
         self._crds = CRDInspector(client, stores["crds"], assets)
         self._seen: set[tuple[str, str]] = set()
+        self._read: dict[str, tuple[str, Webhook]] = {}
         self.prober = Prober(client)
         self.census = Census()
         self.assets = assets
@@ -230,7 +231,18 @@ class World:
 
     def _webhooks(self) -> Iterator[Webhook]:
         for kind in WEBHOOK_KINDS:
-            yield from (read_webhook(manifest) for manifest in self._stores[kind].list())
+            yield from map(self._read_webhook, self._stores[kind].list())
+
+    def _read_webhook(self, manifest: Manifest) -> Webhook:
+        """A webhook as it was read before, unless it changed: its certificates are parsed once, and not at
+        every look of every mesh, whosever they are and however many."""
+        uid, version = manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"]
+        known = self._read.get(uid)
+        if known is None or known[0] != version:
+            if len(self._read) >= REMEMBERED:
+                self._read.clear()
+            known = self._read[uid] = (version, read_webhook(manifest))
+        return known[1]
 
     def _root(self, namespace: str) -> str:
         found = self._stores["roots"].get(Ref("v1", "ConfigMap", namespace, ROOT_CONFIG_MAP))
@@ -240,13 +252,10 @@ class World:
         profiles: dict[str, Mapping[str, Any]] = {}
         errors: dict[str, str] = {}
         for manifest in self._stores["profiles"].list():
-            name = manifest["metadata"]["name"]
-            try:
-                content = yaml.safe_load((manifest.get("data") or {}).get(PROFILE_KEY, ""))
-            except (yaml.YAMLError, ValueError, RecursionError) as error:
-                errors[name] = f"ConfigMap {name}, key {PROFILE_KEY}: {error}"
-                continue
-            profiles[name] = content
+            if manifest["error"]:
+                errors[manifest["metadata"]["name"]] = manifest["error"]
+            else:
+                profiles[manifest["metadata"]["name"]] = manifest["content"]
         return profiles, errors
 
 

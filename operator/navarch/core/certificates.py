@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 
@@ -16,7 +17,7 @@ def fingerprint_bundle(pem: bytes) -> str:
     broken."""
     try:
         certificates = x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
         return ""
     ders = sorted({c.public_bytes(Encoding.DER) for c in certificates})
     return hashlib.sha256(b"".join(ders)).hexdigest()[:16]

@@ -22,12 +22,22 @@ class Reason(StrEnum):
         member.doc = doc
         return member
 
+    @classmethod
+    def read(cls, value: str) -> Reason:
+        """A reason that stands in a status: one that another release of Navarch wrote, and this one does not
+        know, counts as not determined."""
+        return next((reason for reason in cls if reason.value == value), cls.NOT_YET_DETERMINED)
+
     # --- in order -------------------------------------------------------------------------------------------
     AS_EXPECTED = "AsExpected", "Everything this condition speaks of is as it should be."
     PROGRESSING = "Progressing", "A change is being carried out; the message says what is waited for."
     SETTLED = "Settled", "Nothing is being changed."
     NOT_PAUSED = "NotPaused", "spec.paused is not set."
     NOT_DELETING = "NotDeleting", "The object is not being deleted."
+    INTERNAL_ERROR = (
+        "InternalError",
+        "Navarch met an error that it does not know, a bug of its own: what runs is left as it is.",
+    )
     NOT_YET_DETERMINED = "NotYetDetermined", "Could not be determined yet; the message says what is missing."
     PAUSED = "Paused", "spec.paused is true: nothing but status and Events is written."
 
@@ -40,6 +50,7 @@ class Reason(StrEnum):
     KUBERNETES_TOO_OLD = "KubernetesTooOld", "The cluster is older than the Istio version's hard minimum."
     DOWNGRADE = "Downgrade", "spec.version is lower than what runs; Istio's state and proxies do not go back."
     SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
+    TOO_LARGE = "TooLarge", "A free-form field, or all of them together, is larger than Navarch takes."
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
     NAMESPACE_REFUSED = (
         "NamespaceRefused",

@@ -62,7 +62,8 @@ def merge_layers(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str
     merged: dict[str, Any] = merge(lower, upper)
     environments = [(layer.get("controlPlane") or {}).get("environment") or () for layer in (lower, upper)]
     if any(environments):
-        merged["controlPlane"] = {**merged["controlPlane"], "environment": _merge_environment(*environments)}
+        control_plane = merged.get("controlPlane") or {}  # a layer may have taken the whole of it away
+        merged["controlPlane"] = {**control_plane, "environment": _merge_environment(*environments)}
     if overlays := [overlay for layer in (lower, upper) for overlay in layer.get("overlays") or ()]:
         merged["overlays"] = overlays
     return merged

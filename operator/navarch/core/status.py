@@ -206,7 +206,7 @@ def _part_of_revision(observed: ObservedMesh, kind: ConditionType) -> Verdict:
     current = condition["observedGeneration"] >= manifest["metadata"].get("generation", 0)
     if not current and kind is not ConditionType.AVAILABLE:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the revision has not looked at its spec yet")
-    return Verdict(condition["status"], Reason(condition["reason"]), condition["message"])
+    return Verdict(condition["status"], Reason.read(condition["reason"]), condition["message"])
 
 
 def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Verdict:
@@ -219,8 +219,9 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
     if decision.plan.waves and (existing is None or not is_applied(existing, decision.revision)):
         return Verdict("True", Reason.PROGRESSING, f"{ref_of(decision.revision)} is being applied")
     rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
-    if rolling.reason is Reason.ROLLOUT_STUCK:
-        return rolling
+    for part in (_part_of_revision(observed, ConditionType.RECONCILED), rolling):
+        if part.reason in (Reason.INTERNAL_ERROR, Reason.ROLLOUT_STUCK):
+            return part
     if decision.plan.waiting:
         return Verdict("True", Reason.PROGRESSING, _join(w.message for w in decision.plan.waiting))
     return rolling if rolling.status != "Unknown" else Verdict("True", Reason.PROGRESSING, rolling.message)

@@ -1,9 +1,10 @@
-"""The queue of keys: each at most once, the most urgent first, one at a time per lane.
+"""The queue of keys: each at most once, the most urgent first, then the longest rested; one a time per lane.
 
 Owns which key may run when. Must never know what a key stands for. Everything but `get` is synchronous, so
 that event handlers can add without yielding.
 Invariants: a key that is added while it runs, runs exactly once more afterwards; two keys of one lane are
-never out at the same time; nothing that was added is lost unless the queue is closed.
+never out at the same time; nothing that was added is lost unless the queue is closed; between the arrival and
+the start of an edit no other edited key starts twice, and none that is less urgent than an edit.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from navarch.engine.fairness import Usage
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 
@@ -22,8 +24,10 @@ EDIT = 0
 """Priority of what somebody changed just now."""
 DELETION = 100
 """Priority of an object that is being deleted: somebody waits for it."""
+RETRY = -50
+"""Priority of a key that failed, or asked to be looked at again: nobody did anything just now."""
 BACKGROUND = -100
-"""Priority of initial listings and periodic resyncs, which must never delay an edit."""
+"""Priority of initial listings, of resyncs, and of what a neighbour changed; it must never delay an edit."""
 
 
 class Closed(Exception):
@@ -59,6 +63,7 @@ class Taken:
 @dataclass(order=True, slots=True)
 class _Entry:
     urgency: int
+    rank: float
     sequence: int
     key: Key = field(compare=False)
     since: float = field(compare=False)
@@ -73,9 +78,15 @@ class _Delayed:
 
 
 class Queue:
-    """A keyed work queue. `clock` is the running event loop unless a test passes its own."""
+    """A keyed work queue. `clock` is the running event loop unless a test passes its own; `share` is how many
+    keys less urgent than an edit may be out at the same time, None for any number."""
 
-    def __init__(self, *, observer: Observer | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, *, observer: Observer | None = None, clock: Clock | None = None, share: int | None = None
+    ) -> None:
+        self._share = share
+        self._usage = Usage()
+        self._patient: set[Key] = set()
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._observer = observer or Observer()
         self._heap: list[_Entry] = []
@@ -144,7 +155,8 @@ class Queue:
 
     def _push(self, key: Key, priority: int, since: float) -> None:
         self._sequence += 1
-        entry = _Entry(-priority, self._sequence, key, since)
+        rank = since + self._usage.find_delay(key.lane, self._clock.time())
+        entry = _Entry(-priority, rank, self._sequence, key, since)
         self._ready[key] = entry
         self._offer(entry)
 
@@ -186,7 +198,13 @@ class Queue:
             if parked is not None:
                 parked.append(entry)
                 continue
+            if -entry.urgency < EDIT:
+                if self._share is not None and len(self._patient) >= self._share:
+                    heapq.heappush(self._heap, entry)  # all that is left is no more urgent than this
+                    return None
+                self._patient.add(entry.key)
             self._lanes[entry.key.lane] = []
+            self._usage.count(entry.key.lane, self._clock.time())
             self._running[entry.key] = entry.key.lane
             del self._ready[entry.key]
             return Taken(entry.key, -entry.urgency, self._clock.time() - entry.since)
@@ -198,6 +216,9 @@ class Queue:
         Raises KeyError when it is not out.
         """
         lane = self._running.pop(key)
+        if key in self._patient:
+            self._patient.discard(key)
+            self._wake_one()
         for entry in self._lanes.pop(lane):
             if not entry.dropped:
                 self._offer(entry)

@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 from navarch.engine.backoff import Backoff
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
-from navarch.engine.queue import Closed, Queue, Taken
+from navarch.engine.queue import RETRY, Closed, Queue, Taken
 from navarch.engine.result import After, Done, Result, Retry, Terminal, classify
 
 log = structlog.get_logger(__name__)
@@ -112,7 +112,7 @@ class Workers:
                 return "success"
             case After(seconds):
                 self._forget(key)
-                self._queue.add(key, priority=taken.priority, after=seconds)
+                self._queue.add(key, priority=RETRY, after=seconds)
                 return "requeue_after"
             case Terminal(message):
                 self._forget(key)
@@ -124,7 +124,7 @@ class Workers:
                     delay = result.after
                 self._report(key, result, delay)
                 self._observer.key_retried(key)
-                self._queue.add(key, priority=taken.priority, after=delay)
+                self._queue.add(key, priority=RETRY, after=delay)
                 return "error"
 
     def _forget(self, key: Key) -> None:

@@ -36,7 +36,9 @@ def find_collisions(desired: Any, live: Any, path: str = "") -> Iterator[tuple[s
 
 
 def _in_ports(desired: Sequence[Any], live: Sequence[Any], path: str) -> Iterator[tuple[str, Any]]:
-    wanted = {item["name"]: _key(item) for item in desired if "name" in item}
+    # An overlay may have put anything there; what the API server refuses is its own affair.
+    named = (item for item in desired if isinstance(item, Mapping))
+    wanted = {item["name"]: _key(item) for item in named if "name" in item}
     for index in reversed(range(len(live))):
         name = live[index].get("name")
         if name in wanted and wanted[name] != _key(live[index]):

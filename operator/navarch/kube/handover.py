@@ -24,7 +24,8 @@ def build_handover(manifest: Manifest, live: Mapping[str, Any], manager: str) ->
 
     Applied without force it is refused when the number is not the live one any more.
     """
-    if manifest["kind"] != "Deployment" or "replicas" in manifest["spec"]:
+    spec = manifest.get("spec")
+    if manifest["kind"] != "Deployment" or not isinstance(spec, Mapping) or "replicas" in spec:
         return None
     owned = (own_fields(live, manager) or {}).get("f:spec") or {}
     replicas = (live.get("spec") or {}).get("replicas")

@@ -33,7 +33,9 @@ def build_registry(enqueue: Enqueue, login: Login) -> kopf.OperatorRegistry:
         @kopf.on.event(GROUP, plural, registry=registry, id=plural)
         def note(type: str | None, body: kopf.Body, **_: Any) -> None:
             metadata = body["metadata"]
-            priority = BACKGROUND if type is None else EDIT
+            # What was looked at already is here again because of its status: the reflectors tell the rest.
+            looked_at = (body.get("status") or {}).get("observedGeneration") == metadata.get("generation")
+            priority = BACKGROUND if type is None or looked_at else EDIT
             if "deletionTimestamp" in metadata:
                 priority = DELETION
             enqueue(Key(body["kind"], metadata["namespace"], metadata["name"]), priority)

@@ -45,6 +45,23 @@ def key_of(manifest: Object) -> Key:
     return Key(manifest["kind"], metadata["namespace"], metadata["name"])
 
 
+def is_near(key: Key, manifest: Object) -> bool:
+    """Whether a key lies where the object does, or where the mesh does whose labels it carries. To the others
+    that it concerns it is a neighbour's affair, and can wait."""
+    owner = owner_of(manifest)
+    metadata = manifest["metadata"]
+    place = metadata.get("namespace") or (owner.namespace if owner else metadata["name"])
+    return bool(place == key.namespace)
+
+
+def is_edit(old: Object | None, new: Object | None) -> bool:
+    """Whether anything but the status of one of our own objects differs."""
+    if old is None or new is None:
+        return True
+    watched = ("generation", "labels", "annotations", "finalizers", "deletionTimestamp")
+    return any(old["metadata"].get(key) != new["metadata"].get(key) for key in watched)
+
+
 def keys_for_owned(manifest: Object) -> Iterator[Key]:
     """The revision, or the mesh, whose labels an object carries."""
     owner = owner_of(manifest)

@@ -40,8 +40,12 @@ CHECKS_OF_PLACE: tuple[Check, ...] = (
     neighbours.check_oldest_in_namespace,
     schema.check_spec_parses,
     schema.check_nesting,
+    schema.check_size,
 )
 """Rules that need no parsed spec; only when it can be read are the others asked."""
+
+UNREADABLE = frozenset({Reason.INVALID_SPEC, Reason.TOO_LARGE})
+"""Reasons after which nobody looks into the spec any further."""
 
 CHECKS_OF_SPEC: tuple[Check, ...] = (
     version.check_version_is_known,
@@ -82,7 +86,7 @@ _OF_CONTENT = frozenset(m.__name__ for m in (capacity, layers, meshconfig, overl
 def run_checks(observed: ObservedMesh) -> tuple[Finding, ...]:
     """Everything that is wrong with the mesh, or worth a warning, in a stable order."""
     found = [finding for check in CHECKS_OF_PLACE for finding in check(observed)]
-    if not any(finding.reason is Reason.INVALID_SPEC for finding in found):
+    if not any(finding.reason in UNREADABLE for finding in found):
         content = _check_content(_without_surroundings(observed), observed.assets)
         for check in CHECKS_OF_SPEC:
             found += content[check] if check in content else check(observed)

@@ -6,6 +6,7 @@ Invariant: what passes can be walked, merged and written as JSON without fear.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,9 +16,14 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.findings import Finding
 from navarch.core.observed import ObservedMesh
 from navarch.core.reasons import Reason
+from navarch.core.size import LIMIT, describe_size, measure
 
 DEPTH = 64
 """Levels of nesting at the most; pydantic gives up at 255, and nothing of Istio's comes near."""
+
+
+FREE_FORM = ("meshConfig", "values", "overlays")
+"""Fields of the spec that hold whatever a user writes, however much."""
 
 
 def build_path(*steps: str | int, root: str = "spec") -> str:
@@ -49,6 +55,24 @@ def check_nesting(observed: ObservedMesh) -> Iterator[Finding]:
         if level:
             message = f"is nested more than {DEPTH} levels deep"
             yield Finding(Reason.INVALID_SPEC, build_path(name), "…", message, "leave the nesting out")
+
+
+def check_size(observed: ObservedMesh) -> Iterator[Finding]:
+    """The free-form fields are not larger than what can be looked at without making other meshes wait, and
+    rendered into objects that the API server takes."""
+    spec = observed.body.get("spec") or {}
+    present = [name for name in FREE_FORM if spec.get(name)]
+    if not measure((spec[name] for name in present), enough=LIMIT).exceeds(LIMIT):
+        return
+    largest = max(present, key=lambda name: len(json.dumps(spec[name])))
+    yield Finding(
+        Reason.TOO_LARGE,
+        build_path(largest),
+        describe_size(spec[largest]),
+        f"{', '.join(FREE_FORM)} of a mesh may have {LIMIT} together",
+        f"take out of {build_path(largest)} what the mesh can do without; lists of hosts, networks and "
+        "policies belong into Istio's own resources",
+    )
 
 
 def _contents(node: Any) -> Iterable[Any]:

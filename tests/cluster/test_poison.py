@@ -1,0 +1,300 @@
+"""What one tenant does, by malice or mistake, reaches no other mesh: neither as an error nor as a long wait.
+
+The operator of these tests has a bug on demand (tests/support/faulty.py), and is otherwise as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from lab.cluster import Cluster
+from tests.cluster.conftest import ROOT, a_lab, build_operator, install
+from tests.polling import eventually
+from tests.support.activity import is_leading, read_metric, wait_for_rest
+from tests.support.api import Api, Object
+from tests.support.audit import Audit
+from tests.support.meshes import build_mesh, edit, read_condition, wait_for
+from tests.support.operator import SYSTEM, USER, Operator
+
+BUG = "test/bug"
+VICTIM = "victim"
+ADMIN = "admin"
+"""The user of the lab's kubeconfig, as the audit log names it."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Cluster]:
+    """A lab of its own: what is made here would slow down the tests of others."""
+    with a_lab("poison") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def api(lab: Cluster) -> Api:
+    return Api(lab.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def audit(lab: Cluster) -> Audit:
+    assert lab.audit_log is not None
+    return Audit(lab.audit_log, USER)
+
+
+@pytest.fixture(scope="module")
+async def faulty(lab: Cluster, api: Api) -> AsyncIterator[Operator]:
+    """The operator with a bug on demand, leading and at rest, and a mesh that is well: victim/demo."""
+    await install(api)
+    process = build_operator(lab, "faulty", program=(str(ROOT / "tests" / "support" / "faulty.py"),))
+    process.start()
+    try:
+        await eventually(process.is_ready, seconds=60, every=0.1, what=f"ready, see {process.log}")
+        await eventually(lambda: is_leading(process), seconds=30, every=0.1, what="leading")
+        make_namespace(api, VICTIM)
+        api.create(build_mesh(VICTIM))
+        await wait_for(api, VICTIM)
+        await wait_for_rest(process)
+        yield process
+    finally:
+        process.stop()
+
+
+def make_namespace(api: Api, name: str) -> None:
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+
+def annotate(api: Api, namespace: str, **annotations: str | None) -> None:
+    api.patch("mesh", namespace, "demo", {"metadata": {"annotations": annotations}})
+
+
+def read_log(operator: Operator, *, since: int = 0) -> list[Object]:
+    text = operator.log.read_bytes()[since:].decode()
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def list_events(api: Api, namespace: str, reason: str) -> list[Object]:
+    return [event for event in api.list("event", namespace) if event.get("reason") == reason]
+
+
+_edits = iter(range(1_000_000))
+
+
+async def edit_the_victim(api: Api, audit: Audit) -> float:
+    """Edits the mesh that is well: seconds from the edit to the operator's first write, by the API server's
+    clock.
+    """
+    mark = audit.mark()
+    edit(api, VICTIM, meshConfig={"accessLogFile": f"/dev/stdout-{next(_edits)}"})
+
+    def find() -> float | None:
+        writes = [w.received.timestamp() for w in audit.writes(mark) if w.namespace == VICTIM]
+        edits = [r.received.timestamp() for r in audit.since(mark, user=ADMIN) if r.namespace == VICTIM and r.verb == "patch"]
+        return writes[0] - edits[0] if writes and edits else None
+
+    return await eventually(find, seconds=60, every=0.01, what="the first write after an edit")  # type: ignore[return-value]
+
+
+# --- an error that nobody foresaw ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["mesh", "revision"])
+async def test_an_error_that_nobody_foresaw_stays_with_its_object_and_is_counted_and_shown(
+    api: Api, audit: Audit, faulty: Operator, kind: str
+) -> None:
+    namespace = f"bug-{kind}"
+    make_namespace(api, namespace)
+    api.create(build_mesh(namespace))
+    await wait_for(api, namespace)
+    await wait_for_rest(faulty)
+    crashes, begin = read_metric(faulty, "reconcile_panics_total"), faulty.log.stat().st_size
+    annotate(api, namespace, **{BUG: kind})
+    edit(api, namespace, meshConfig={"accessLogFile": "/dev/stdout"})
+    name = "demo" if kind == "mesh" else f"{namespace}-demo-inplace"
+
+    def is_shown() -> Object | None:
+        found = api.get(kind, namespace, name) or {}
+        return found if read_condition(found, "Ready").get("reason") == "InternalError" else None
+
+    shown = await eventually(is_shown, seconds=30, every=0.1, what=f"the crash in the status of the {kind}")
+    for condition in ("Ready", "Reconciled"):
+        told = read_condition(shown, condition)  # type: ignore[arg-type]
+        assert (told["status"], told["reason"]) == ("Unknown", "InternalError")
+        assert f"UnknownBug: planning of {kind} {name}" in told["message"]
+        assert "navarch/controllers/" in told["message"]
+        assert "traceback in the operator's log" in told["message"]
+    assert read_condition(shown, "Available")["status"] == "True"  # type: ignore[arg-type]
+    if kind == "revision":
+        await wait_for(api, namespace, status="Unknown", reason="InternalError")
+    await eventually(lambda: list_events(api, namespace, "InternalError"), what="an Event tells it")
+    await eventually(
+        lambda: read_metric(faulty, "reconcile_panics_total") >= crashes + 2, seconds=20, what="tried again"
+    )
+    assert 0 < await edit_the_victim(api, audit) < 30
+    lines = [line for line in read_log(faulty, since=begin) if line["event"] == "crashed"]
+    assert {line["namespace"] for line in lines} == {namespace}
+    assert len([line for line in lines if "Traceback" in line.get("exception", "")]) == 1
+    annotate(api, namespace, **{BUG: None})
+    await wait_for(api, namespace)
+    assert faulty.fetch("/livez")[0] == 200
+
+
+async def test_an_object_that_crashes_is_tried_with_growing_pauses(
+    api: Api, audit: Audit, faulty: Operator
+) -> None:
+    namespace = "bug-pauses"
+    make_namespace(api, namespace)
+    mesh = build_mesh(namespace)
+    api.create({**mesh, "metadata": {**mesh["metadata"], "annotations": {BUG: "mesh"}}})
+    await wait_for(api, namespace, status="Unknown", reason="InternalError")
+    found = api.get("mesh", namespace, "demo")
+    assert found is not None
+    assert {c["status"] for c in found["status"]["conditions"]} == {"Unknown"}
+    await eventually(
+        lambda: len(list_pauses(faulty, namespace)) >= 4, seconds=60, every=0.2, what="four tries"
+    )
+    pauses = list_pauses(faulty, namespace)
+    assert pauses[-1] > 2 * pauses[1], pauses
+    writes = [str(w) for w in audit.writes(0) if w.namespace == namespace]
+    assert writes == [f"patch meshcontrolplanes/status {namespace}/demo -> 200"]
+    annotate(api, namespace, **{BUG: None})
+    await wait_for(api, namespace)
+
+
+def list_pauses(operator: Operator, namespace: str) -> list[float]:
+    crashes = (line for line in read_log(operator) if line["event"] == "crashed")
+    return [line["seconds"] for line in crashes if line["namespace"] == namespace]
+
+
+# --- what every mesh reads -------------------------------------------------------------------------------
+
+
+def build_certificate(*, version: int) -> bytes:
+    """A certificate in PEM that says it is of this X.509 version, less one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stranger")])
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(day).not_valid_after(day + timedelta(days=3650))
+    der = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    marker = b"\xa0\x03\x02\x01"  # [0] { INTEGER, one byte: the version }
+    at = der.index(marker) + len(marker)
+    body = base64.encodebytes(der[:at] + bytes([version]) + der[at + 1 :])
+    return b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+
+
+def build_stranger(name: str, client: Object, **entry: Any) -> Object:
+    """A webhook configuration that says it is an Istio's."""
+    webhook = {
+        "name": f"{name}.sidecar-injector.istio.io",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Ignore",
+        "clientConfig": client,
+        "objectSelector": {"matchLabels": {"never": "matched"}},
+        "rules": [
+            {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
+        ],
+        **entry,
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": f"poison-{name}", "labels": {"istio.io/rev": name}},
+        "webhooks": [webhook],
+    }
+
+
+URL = "https://stranger.example/inject"
+BROKEN_CERTIFICATE = build_certificate(version=7)
+STRANGERS = [
+    build_stranger("url", {"url": URL}),
+    build_stranger("certificate", {"url": URL, "caBundle": base64.b64encode(BROKEN_CERTIFICATE).decode()}),
+    build_stranger("no-pem", {"url": URL, "caBundle": base64.b64encode(b"\xff\x00 none").decode()}),
+    build_stranger(
+        "selects", {"url": URL}, namespaceSelector={"matchExpressions": [{"key": "a", "operator": "Exists"}]}
+    ),
+    {**build_stranger("empty", {"url": URL}), "webhooks": None},
+]
+PROFILES = {
+    "no-such-bool": ("controlPlane: { replicas: !!bool perhaps }", "it is not YAML"),
+    "empty-number": ("controlPlane: { replicas: !!int '' }", "it is not YAML"),
+    "no-such-time": ("trust: !!timestamp never", "it is not YAML"),
+    "not-finite": ("values: { x: .nan }", "is a float, which JSON has not"),
+    "a-date": ("values: { x: 2026-01-01 }", "is a date, which JSON has not"),
+    "bytes": ("values: { x: !!binary /w== }", "is a bytes, which JSON has not"),
+    "numbers-for-keys": ("values: { x: { 1: a } }", "the key 1 is not a text"),
+    "itself": ("values: &a { x: *a }", "nested more than"),
+    "laughs": (
+        "values:\n  a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"  {k}: &{k} [{', '.join(['*' + p] * 9)}]\n" for p, k in pairwise("abcdefghij")),
+        "it has more than",
+    ),
+    "large": ("values: { x: '" + "y" * 900_000 + "' }", "characters, and"),
+    "nothing-below": ("controlPlane: null", "take away what no mesh can be without"),
+}
+
+
+def build_profile(name: str, text: str) -> Object:
+    labels = {"mesh.navarch.io/profile": "true"}
+    metadata = {"name": name, "namespace": SYSTEM, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"profile.yaml": text}}
+
+
+async def test_odd_webhooks_and_profiles_reach_only_the_mesh_that_names_them(
+    api: Api, audit: Audit, faulty: Operator
+) -> None:
+    crashes, begin = read_metric(faulty, "reconcile_panics_total"), faulty.log.stat().st_size
+    for stranger in STRANGERS:
+        api.create(stranger)
+    environment = {"controlPlane": {"environment": [{"name": "A", "value": "b"}]}}
+    api.create(build_profile("with-environment", yaml.safe_dump(environment)))
+    for name, (text, _) in PROFILES.items():
+        api.create(build_profile(name, text))
+    for name, (_, told) in PROFILES.items():
+        namespace = f"names-{name}"
+        make_namespace(api, namespace)
+        api.create(build_mesh(namespace, profiles=["with-environment", name]))
+        refused = await wait_for(
+            api, namespace, condition="SpecAccepted", status="False", reason="ProfileInvalid"
+        )
+        assert told in read_condition(refused, "SpecAccepted")["message"]
+    await edit_the_victim(api, audit)
+    await wait_for(api, VICTIM)
+    assert read_metric(faulty, "reconcile_panics_total") == crashes
+    assert [line for line in read_log(faulty, since=begin) if line["level"] == "error"] == []
+    for stranger in STRANGERS:
+        api.delete("mwc", "", stranger["metadata"]["name"])
+    for name in (*PROFILES, "with-environment"):
+        api.delete("configmap", SYSTEM, name)
+
+
+async def test_patches_of_odd_shape_are_told_in_the_api_servers_words(api: Api, faulty: Operator) -> None:
+    crashes = read_metric(faulty, "reconcile_panics_total")
+    odd = {
+        "Service": {"spec": {"ports": [1]}},
+        "Deployment": {"spec": 0},
+        "ConfigMap": {"data": {"x": {"y": 1}}},
+    }
+    for kind, patch in odd.items():
+        namespace = f"odd-{kind.lower()}"
+        make_namespace(api, namespace)
+        api.create(build_mesh(namespace))
+        await wait_for(api, namespace)
+        name = f"{'istio' if kind == 'ConfigMap' else 'istiod'}-{namespace}-demo-inplace"
+        edit(api, namespace, overlays=[{"target": {"kind": kind, "name": name}, "patch": patch}])
+        told = await wait_for(api, namespace, condition="Reconciled", status="False", reason="ApplyFailed")
+        assert f"{kind} {namespace}/{name}" in read_condition(told, "Reconciled")["message"]
+        assert read_condition(told, "Available")["status"] == "True"
+        edit(api, namespace, overlays=None)
+        await wait_for(api, namespace)
+    assert read_metric(faulty, "reconcile_panics_total") == crashes
