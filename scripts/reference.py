@@ -22,12 +22,15 @@ from navarch.api.refused import (
     Path,
 )
 from navarch.cli import commands
+from navarch.cli.exits import Exit
 from navarch.core.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
 from navarch.core.reasons import Reason
 from navarch.settings import Settings
 from navarch.telemetry import metrics
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
+
+from scripts.reference_checks import build_checks_page
 
 Schema = Mapping[str, Any]
 
@@ -207,6 +210,7 @@ def build_reference(grants: Iterable[Rule]) -> dict[str, str]:
     pages["settings.md"] = build_settings_page()
     pages["metrics.md"] = build_metrics_page()
     pages["commands.md"] = build_commands_page()
+    pages["checks.md"] = build_checks_page()
     return pages
 
 
@@ -257,4 +261,7 @@ def build_commands_page() -> str:
         ]
         if rows:
             pages.append(build_table(["option", "meaning"], rows))
+    pages.append(
+        "\n## Exit codes\n\n" + build_table(["code", "meaning"], [(str(e.value), e.doc) for e in Exit])
+    )
     return "".join(pages)

@@ -6,13 +6,14 @@ Must never keep a Secret. Invariant: whatever a decision reads is either here or
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.certificates import fingerprint_bundle
 from navarch.core.labels import MESH_NAME, PROFILE, owner_of
 from navarch.core.proxies import read_proxy_pod
+from navarch.kube.store import Store
 
 Object = dict[str, Any]
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
@@ -95,6 +96,9 @@ OWNED_KINDS = (
 )
 WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
+PARTIAL = frozenset({"istiods", "proxies", "roots", "profiles", "namespaces"})
+"""Watches that hold parts of a kind under a name of their own; all others hold a whole kind of ours."""
+
 WATCHES = (
     Watch("meshes", "mesh.navarch.io/v1beta1", "MeshControlPlane"),
     Watch("revisions", "mesh.navarch.io/v1beta1", "MeshRevision"),
@@ -134,3 +138,8 @@ WATCHES = (
     ),
     Watch("profiles", "v1", "ConfigMap", label_selector=PROFILE, in_operator_namespace=True),
 )
+
+
+def stores_of_owned(stores: Mapping[str, Store]) -> dict[tuple[str, str], Store]:
+    """Of the stores by a watch's name, those that hold whole kinds of ours, by (API group, kind)."""
+    return {(s.resource.group, s.resource.kind): s for name, s in stores.items() if name not in PARTIAL}
