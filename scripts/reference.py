@@ -22,6 +22,7 @@ from navarch.api.refused import (
     Path,
 )
 from navarch.cli import commands
+from navarch.cli.exits import Exit
 from navarch.core.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
 from navarch.core.reasons import Reason
 from navarch.settings import Settings
@@ -29,6 +30,7 @@ from navarch.telemetry import metrics
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
+from scripts.reference_checks import build_checks_page
 from tests.upstream.differences import ANY, DIFFERENCES, OBJECT
 
 Schema = Mapping[str, Any]
@@ -210,6 +212,7 @@ def build_reference(grants: Iterable[Rule]) -> dict[str, str]:
     pages["metrics.md"] = build_metrics_page()
     pages["commands.md"] = build_commands_page()
     pages["differences.md"] = build_differences_page()
+    pages["checks.md"] = build_checks_page()
     return pages
 
 
@@ -293,4 +296,7 @@ def build_commands_page() -> str:
         ]
         if rows:
             pages.append(build_table(["option", "meaning"], rows))
+    pages.append(
+        "\n## Exit codes\n\n" + build_table(["code", "meaning"], [(str(e.value), e.doc) for e in Exit])
+    )
     return "".join(pages)

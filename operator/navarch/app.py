@@ -26,7 +26,7 @@ from navarch.controllers.containment import Containment
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
-from navarch.controllers.watches import WATCHES, WEBHOOK_KINDS, Watch
+from navarch.controllers.watches import WATCHES, WEBHOOK_KINDS, Watch, stores_of_owned
 from navarch.controllers.world import World
 from navarch.core.manifests import count_renderings
 from navarch.core.observed import Environment
@@ -44,7 +44,7 @@ from navarch.kube.events import Recorder
 from navarch.kube.lease import Elector
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
-from navarch.kube.store import Object, Stores
+from navarch.kube.store import Object
 from navarch.settings import Settings
 from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
@@ -216,7 +216,7 @@ class App:
     ) -> Workers:
         stores = {name: r.store for name, r in self._reflectors.items()}
         world = World(client, stores, load_assets(), environment=environment, now=read_clock)
-        applier = Applier(client, self._stores_of_owned())
+        applier = Applier(client, stores_of_owned(stores))
         recorder = Recorder(
             client, instance=identity, now=lambda: datetime.now(UTC), ids=lambda: secrets.token_hex(8)
         )
@@ -245,17 +245,6 @@ class App:
             ids=lambda: secrets.token_hex(4),
             observer=self._observer,
         )
-
-    def _stores_of_owned(self) -> Stores:
-        """The stores that hold whole kinds of ours; the others hold parts of a kind under a name of their
-        own.
-        """
-        partial_stores = {"istiods", "proxies", "roots", "profiles", "namespaces"}
-        return {
-            (r.store.resource.group, r.store.resource.kind): r.store
-            for name, r in self._reflectors.items()
-            if name not in partial_stores
-        }
 
     def _build_reflectors(self, client: Client, queue: Queue) -> None:
         dependents = keys.Dependents(

@@ -194,7 +194,7 @@ async def test_a_cluster_newer_than_tested_is_told_and_changes_nothing_else(api:
     assert accepted["status"] == "True"
     if accepted["reason"] == "AsExpected":
         pytest.skip("this cluster is not newer than what was tested")
-    assert accepted["reason"] == "VersionNotice"
+    assert accepted["reason"] == "UntestedKubernetes"
     assert "was tested on Kubernetes up to" in accepted["message"]
 
 

@@ -98,7 +98,11 @@ async def edit_the_victim(api: Api, audit: Audit) -> float:
 
     def find() -> float | None:
         writes = [w.received.timestamp() for w in audit.writes(mark) if w.namespace == VICTIM]
-        edits = [r.received.timestamp() for r in audit.since(mark, user=ADMIN) if r.namespace == VICTIM and r.verb == "patch"]
+        edits = [
+            r.received.timestamp()
+            for r in audit.since(mark, user=ADMIN)
+            if r.namespace == VICTIM and r.verb == "patch"
+        ]
         return writes[0] - edits[0] if writes and edits else None
 
     return await eventually(find, seconds=60, every=0.01, what="the first write after an edit")  # type: ignore[return-value]

@@ -66,9 +66,9 @@ def test_a_cluster_at_the_minimum_or_newer_is_accepted(kubernetes: tuple[int, in
     assert not list(version.check_kubernetes_is_new_enough(mesh("1.31", kubernetes=kubernetes)))
 
 
-def test_a_cluster_newer_than_tested_is_a_warning() -> None:
+def test_a_cluster_newer_than_tested_is_an_information() -> None:
     finding = only(version.check_support, mesh("1.31", kubernetes=(1, 37)))
-    assert (finding.reason, finding.severity) == (Reason.VERSION_NOTICE, Severity.WARNING)
+    assert (finding.reason, finding.severity) == (Reason.UNTESTED_KUBERNETES, Severity.INFO)
     assert "1.36" in finding.message
     assert "1.37" in finding.message
 

@@ -1,7 +1,7 @@
 """The `navarch` command.
 
-Owns arguments and exit codes. Must never hold logic of its own. Exit code 1 means that the input is wrong, 2
-that the command line is.
+Owns arguments and options; exit codes are cli/exits.py's. Must never hold logic of its own. Standard output
+holds what was asked for, standard error everything else.
 """
 
 from __future__ import annotations
@@ -9,20 +9,34 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
 import yaml
 
 from navarch.api.meta import IMAGE
+from navarch.cli.exits import Commands, Exit, build_console, told
 from navarch.settings import Settings
 from navarch.telemetry.logs import configure_logging
 
+if TYPE_CHECKING:
+    from navarch.survey.session import Target
+
+
+class Output(StrEnum):
+    """Form of what is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 app = typer.Typer(
     name="navarch",
+    cls=Commands,
     help="Owns the whole life of Istio service meshes.",
     no_args_is_help=True,
     add_completion=False,
@@ -44,7 +58,7 @@ def run() -> None:
         asyncio.run(App(settings).run())
     except Exception:
         structlog.get_logger(__name__).critical("ended", exc_info=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(Exit.WARNINGS) from None
 
 
 @app.command()
@@ -67,17 +81,20 @@ def render(
     from navarch.cli.render import InputError, render_mesh
 
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
         manifests = render_mesh(
-            text,
+            _read(file),
             kubernetes_version=kubernetes_version,
             profiles=[path.read_text() for path in profiles or ()],
             with_crds=not skip_crds,
         )
     except (InputError, OSError) as error:
         typer.echo(f"navarch render: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(Exit.WARNINGS) from None
     _print_all(manifests)
+
+
+def _read(file: Path) -> str:
+    return sys.stdin.read() if str(file) == "-" else file.read_text()
 
 
 def _print_all(documents: Iterable[Mapping[str, Any]]) -> None:
@@ -99,6 +116,67 @@ def manifests(
 
     install = build_install(grants=build_grants(load_assets()), image=image, namespace=namespace)
     _print_all([*build_crds(), *install])
+
+
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig to use; default: the usual one.")
+]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+OperatorNamespace = Annotated[
+    str | None,
+    typer.Option("--operator-namespace", help="Namespace of the operator; default: NAVARCH_NAMESPACE."),
+]
+
+
+def _build_target(kubeconfig: Path | None, context: str | None, operator_namespace: str | None) -> Target:
+    from navarch.survey.session import Target
+
+    settings = Settings()
+    return Target(
+        kubeconfig or settings.kubeconfig,
+        context,
+        operator_namespace or settings.namespace,
+        settings.probe_namespace,
+    )
+
+
+@app.command()
+def check(
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh to check; default: everything.")] = "",
+    *,
+    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Check the meshes of it only.")] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-f",
+            "--file",
+            help="File with meshes to check as if they were applied; - for standard input.",
+        ),
+    ] = None,
+    output: Annotated[Output, typer.Option("-o", "--output", help="Form of the report.")] = Output.TEXT,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Look at a cluster once and say what is wrong, and what to do: its meshes, Navarch itself, and Istios of
+    others. Works without an operator, and writes nothing.
+
+    Every finding has an id: the reason of the condition or Event that says the same. docs/reference/checks.md
+    has them all. The exit code is 0 where nothing is above an information, 1 for warnings, 2 for errors, 3
+    where the cluster could not be looked at.
+    """
+    from navarch.cli import check as command
+    from navarch.survey.checkup import Scope
+
+    with told("check"):
+        manifests = command.read_manifests(_read(file), namespace=namespace) if file else []
+        target = _build_target(kubeconfig, context, operator_namespace)
+        report = asyncio.run(command.check(target, Scope(namespace, mesh), manifests))
+    if output is Output.JSON:
+        command.print_json(report)
+    else:
+        command.print_text(report, build_console())
+    raise typer.Exit(command.determine_exit(report))
 
 
 @app.command()

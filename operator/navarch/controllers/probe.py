@@ -13,7 +13,7 @@ from navarch.core.labels import ISTIO_REV
 from navarch.core.observed import ObservedMesh, Probe, ProbeVerdict
 from navarch.core.proxies import read_proxy_pod
 from navarch.core.refs import Manifest
-from navarch.engine.result import Fault
+from navarch.engine.result import Cause, Fault
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError
 
@@ -78,6 +78,8 @@ class Prober:
 
 def determine_denial(error: KubeError) -> ProbeVerdict:
     """Whose denial it was: a webhook of Istio's names itself in the API server's message."""
+    if error.cause is Cause.NOT_PERMITTED:
+        return ProbeVerdict.NOT_PERMITTED
     text = str(error)
     if "sidecar-injector.istio.io" in text or "Pod injection failed" in text:
         return ProbeVerdict.WEBHOOK_FAILED

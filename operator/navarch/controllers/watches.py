@@ -7,7 +7,7 @@ Must never keep a Secret. Invariant: whatever a decision reads is either here or
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from navarch.core.labels import MESH_NAME, PROFILE, owner_of
 from navarch.core.observed import ProxyPod
 from navarch.core.profiles import read_profile
 from navarch.core.proxies import read_proxy_pod
+from navarch.kube.store import Store
 
 Object = dict[str, Any]
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
@@ -111,6 +112,9 @@ OWNED_KINDS = (
 )
 WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
+PARTIAL = frozenset({"istiods", "proxies", "roots", "profiles", "namespaces"})
+"""Watches that hold parts of a kind under a name of their own; all others hold a whole kind of ours."""
+
 WATCHES = (
     Watch("meshes", "mesh.navarch.io/v1beta1", "MeshControlPlane"),
     Watch("revisions", "mesh.navarch.io/v1beta1", "MeshRevision"),
@@ -157,3 +161,8 @@ WATCHES = (
         transform=shrink_profile,
     ),
 )
+
+
+def stores_of_owned(stores: Mapping[str, Store]) -> dict[tuple[str, str], Store]:
+    """Of the stores by a watch's name, those that hold whole kinds of ours, by (API group, kind)."""
+    return {(s.resource.group, s.resource.kind): s for name, s in stores.items() if name not in PARTIAL}

@@ -62,7 +62,7 @@ class World:
     ) -> None:
         self._client = client
         self._stores = stores
-        self._now = now
+        self.now = now
         self._crds = CRDInspector(client, stores["crds"], assets)
         self._seen: set[tuple[str, str]] = set()
         self._read: dict[str, tuple[str, Webhook]] = {}
@@ -80,7 +80,13 @@ class World:
             return None
         self._stores["meshes"].observe(body)
         self._seen.add((namespace, name))
-        owner = Owner(namespace, name, body["metadata"]["uid"])
+        return await self.observe(body)
+
+    async def observe(self, body: Manifest) -> ObservedMesh:
+        """Everything that a reconcile of the mesh `body` would depend on, whether or not it is in the cluster
+        yet."""
+        namespace = body["metadata"]["namespace"]
+        owner = Owner(namespace, body["metadata"]["name"], body["metadata"]["uid"])
         spec, error = _parse_spec(body)
         # The fresh body counts, whatever the store has of this mesh: it may be behind, or know of a deletion.
         bodies = {mesh["metadata"]["uid"]: mesh for mesh in self._stores["meshes"].list()} | {owner.uid: body}
@@ -95,21 +101,21 @@ class World:
             body=body,
             spec=spec,
             spec_error=error,
-            meshes=tuple(sorted(self._summarise(bodies.values()))),
-            namespaces={ns.name: ns for ns in self._namespaces()},
+            meshes=tuple(sorted(self.summarise(bodies.values()))),
+            namespaces={ns.name: ns for ns in self.namespaces()},
             profiles=profiles,
             profile_errors=profile_errors,
             owned=tuple(self._owned(owner)),
             revisions=revisions,
-            webhooks=tuple(self._webhooks()),
+            webhooks=tuple(self.webhooks()),
             crds=await self._crds.gather(minors),
             crd_minors=minors,
             proxies=(),
             root=self._root(namespace),
             probe=None,
-            now=self._now(),
+            now=self.now(),
         )
-        found = [p for p in self._proxies() if p.revision in names]
+        found = [p for p in self.proxies() if p.revision in names]
         proxies, recount = self.census.count(owner.uid, find_counted(observed, found))
         probe = await self.prober.probe(observed)
         return replace(observed, proxies=proxies, recount_after=recount, probe=probe)
@@ -175,13 +181,13 @@ class World:
             owner=owner,
             body=body,
             mesh=mesh,
-            namespace=next((ns for ns in self._namespaces() if ns.name == namespace), None),
+            namespace=next((ns for ns in self.namespaces() if ns.name == namespace), None),
             owned=owned,
             problems=problems,
-            now=self._now(),
+            now=self.now(),
         )
 
-    def _summarise(self, bodies: Collection[Manifest]) -> Iterator[MeshSummary]:
+    def summarise(self, bodies: Collection[Manifest]) -> Iterator[MeshSummary]:
         """Meshes as their neighbours see them."""
         fixed = {mesh["metadata"]["uid"]: self._recorded_tag(mesh) for mesh in bodies}
         for mesh in bodies:
@@ -219,17 +225,20 @@ class World:
             near = store.list(owner.namespace if store.resource.namespaced else None)
             yield from (o for o in near if owner.owns(o))
 
-    def _namespaces(self) -> Iterator[Namespace]:
+    def namespaces(self) -> Iterator[Namespace]:
+        """All namespaces of the cluster."""
         for manifest in self._stores["namespaces"].list():
             metadata = manifest["metadata"]
             yield Namespace(
                 metadata["name"], metadata.get("labels") or {}, terminating="deletionTimestamp" in metadata
             )
 
-    def _proxies(self) -> Iterator[ProxyPod]:
+    def proxies(self) -> Iterator[ProxyPod]:
+        """All pods with a proxy, whoever injected it."""
         yield from (p["proxy"] for p in self._stores["proxies"].list() if p["proxy"] is not None)
 
-    def _webhooks(self) -> Iterator[Webhook]:
+    def webhooks(self) -> Iterator[Webhook]:
+        """All webhook configurations, anybody's."""
         for kind in WEBHOOK_KINDS:
             yield from map(self._read_webhook, self._stores[kind].list())
 

@@ -12,10 +12,11 @@ from navarch.core.reasons import Reason
 
 
 class Severity(StrEnum):
-    """ERROR stops the spec from being acted on; WARNING is reported and changes nothing."""
+    """ERROR stops the spec from being acted on; WARNING asks for something to be done, INFO for nothing."""
 
     ERROR = "error"
     WARNING = "warning"
+    INFO = "info"
 
 
 @dataclass(frozen=True, slots=True)

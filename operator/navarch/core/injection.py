@@ -101,5 +101,6 @@ _VERDICTS: Mapping[ProbeVerdict, Callable[[Probe], Verdict]] = {
     ),
     ProbeVerdict.WEBHOOK_FAILED: lambda probe: Verdict("False", Reason.INJECTION_FAILED, probe.message),
     ProbeVerdict.DENIED: lambda probe: Verdict("Unknown", Reason.PROBE_DENIED, probe.message),
+    ProbeVerdict.NOT_PERMITTED: lambda probe: Verdict("Unknown", Reason.MISSING_PERMISSION, probe.message),
     ProbeVerdict.UNREACHABLE: lambda probe: Verdict("Unknown", Reason.NOT_YET_DETERMINED, probe.message),
 }

@@ -124,6 +124,7 @@ class ProbeVerdict(StrEnum):
     NOT_INJECTED = "not-injected"
     WEBHOOK_FAILED = "webhook-failed"
     DENIED = "denied"
+    NOT_PERMITTED = "not-permitted"
     UNREACHABLE = "unreachable"
 
 

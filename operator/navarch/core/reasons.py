@@ -81,7 +81,11 @@ class Reason(StrEnum):
         "ForeignIstio",
         "An Istio that Navarch did not install owns the same revision, tag or webhook.",
     )
-    VERSION_NOTICE = "VersionNotice", "The version is past its end of life, or the cluster newer than tested."
+    VERSION_NOTICE = "VersionNotice", "The version is past its end of life."
+    UNTESTED_KUBERNETES = (
+        "UntestedKubernetes",
+        "The cluster is newer than any that the Istio version was tested on.",
+    )
 
     # --- reconciling ----------------------------------------------------------------------------------------
     RECONCILED = "Reconciled", "All objects are as planned."

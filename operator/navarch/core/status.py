@@ -13,6 +13,7 @@ from typing import Any
 from navarch.core.actions import Outcome, Plan
 from navarch.core.conditions import (
     ConditionType,
+    Truth,
     Verdict,
     find_condition,
     merge_conditions,
@@ -40,10 +41,18 @@ LISTED = 5
 """How many objects a message names before it counts the rest."""
 
 
-def _join(items: Iterable[object]) -> str:
+def join(items: Iterable[object]) -> str:
+    """Texts in one message: the first few, and how many more there are."""
     texts = [str(item) for item in items]
     rest = len(texts) - LISTED
     return "; ".join(texts[:LISTED]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def _tell_all(status: Truth, told: Sequence[tuple[Reason, str]]) -> Verdict:
+    """Several things in one condition. Its reason is the first one's; the others' stand before their texts,
+    so that each is found by its own word."""
+    reason = told[0][0]
+    return Verdict(status, reason, join(text if why is reason else f"{why}: {text}" for why, text in told))
 
 
 # --- a revision
@@ -57,8 +66,7 @@ def determine_reconciled(outcome: Outcome | None, *, paused: bool) -> Verdict:
     if outcome is None:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing has been applied yet")
     if outcome.failures:
-        first = outcome.failures[0]
-        return Verdict("False", Reason(first.reason), _join(f.message for f in outcome.failures))
+        return _tell_all("False", [(Reason(f.reason), f.message) for f in outcome.failures])
     return Verdict("True", Reason.RECONCILED)
 
 
@@ -92,9 +100,9 @@ def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
     if not rollout.complete:
         reason = Reason.ROLLOUT_STUCK if observed.problems else Reason.ROLLING_OUT
         problems = (f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems)
-        return Verdict("True", reason, _join([f"{ref_of(deployment)}: {rollout.message}", *problems]))
+        return Verdict("True", reason, join([f"{ref_of(deployment)}: {rollout.message}", *problems]))
     if plan.waiting:
-        return Verdict("True", Reason.PROGRESSING, _join(w.message for w in plan.waiting))
+        return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
     return Verdict("False", Reason.SETTLED)
 
 
@@ -152,7 +160,7 @@ def _summarise_components(observed: ObservedRevision, deployment: Manifest | Non
         "ready": min(int((deployment.get("status") or {}).get("readyReplicas", 0)), rollout.desired),
         "desired": rollout.desired,
     }
-    message = _join(f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems) or rollout.message
+    message = join(f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems) or rollout.message
     return [component | ({"message": message[:4096]} if message else {})]
 
 
@@ -169,12 +177,11 @@ def _invert(verdict: Verdict) -> Verdict:
 
 def determine_accepted(findings: Sequence[Finding]) -> Verdict:
     """Whether the spec is valid; warnings are told without refusing it."""
-    errors = [f for f in findings if f.severity is Severity.ERROR]
-    if errors:
-        return Verdict("False", errors[0].reason, _join(errors))
-    if findings:
-        return Verdict("True", findings[0].reason, _join(findings))
-    return Verdict("True", Reason.AS_EXPECTED)
+    if not findings:
+        return Verdict("True", Reason.AS_EXPECTED)
+    worst_first = sorted(findings, key=lambda f: f.severity is not Severity.ERROR)
+    refused = worst_first[0].severity is Severity.ERROR
+    return _tell_all("False" if refused else "True", [(f.reason, str(f)) for f in worst_first])
 
 
 def determine_dependencies(observed: ObservedMesh) -> Verdict:
@@ -187,13 +194,13 @@ def determine_dependencies(observed: ObservedMesh) -> Verdict:
         lacking += [f"CustomResourceDefinition {name} does not exist" for name in missing]
     if lacking:
         remedy = "upgrade them with whatever installed them, or label them as Navarch's to hand them over"
-        return Verdict("False", Reason.CRDS_OUTDATED, f"{_join(lacking)}; {remedy}")
+        return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
     if foreign:
-        names = _join(crd.name for crd in foreign)
+        names = join(crd.name for crd in foreign)
         return Verdict("True", Reason.CRDS_FOREIGN, f"left untouched, and sufficient: {names}")
     pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
     if pending or not wanted:
-        return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {_join(pending)}")
+        return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {join(pending)}")
     return Verdict("True", Reason.DEPENDENCIES_MET)
 
 
@@ -223,7 +230,7 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
         if part.reason in (Reason.INTERNAL_ERROR, Reason.ROLLOUT_STUCK):
             return part
     if decision.plan.waiting:
-        return Verdict("True", Reason.PROGRESSING, _join(w.message for w in decision.plan.waiting))
+        return Verdict("True", Reason.PROGRESSING, join(w.message for w in decision.plan.waiting))
     return rolling if rolling.status != "Unknown" else Verdict("True", Reason.PROGRESSING, rolling.message)
 
 
@@ -251,9 +258,9 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
     if is_held(observed):
         return Verdict("True", Reason.PAUSED, "removal waits until spec.paused is taken away")
     left = [ref_of(o) for o in (*observed.owned, *observed.revisions)]
-    message = f"{len(left)} objects left: {_join(left)}" if left else "everything is removed"
+    message = f"{len(left)} objects left: {join(left)}" if left else "everything is removed"
     if observed.proxies:
-        pods = _join(f"{p.namespace}/{p.name}" for p in observed.proxies)
+        pods = join(f"{p.namespace}/{p.name}" for p in observed.proxies)
         return Verdict("True", Reason.PODS_LEFT_BEHIND, f"{message}; pods that keep their proxy: {pods}")
     if observed.namespace is not None and observed.namespace.terminating:
         return Verdict("True", Reason.NAMESPACE_TERMINATING, f"the namespace is being deleted; {message}")

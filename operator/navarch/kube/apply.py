@@ -53,6 +53,15 @@ class _Fate:
         return self.outcome.action in (Action.FAILED, Action.FOREIGN)
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The cluster against a plan: `foreign` objects stand in its way, `pending` ones are yet to be written or
+    removed."""
+
+    foreign: tuple[ObjectOutcome, ...]
+    pending: tuple[Ref, ...]
+
+
 class Applier:
     """Applies plans. `stores` hold what the reflectors saw, at least of every kind in the plans."""
 
@@ -74,6 +83,22 @@ class Applier:
                 return _sum_up(fates)
         fates += await self._prune(plan.owner, plan.prune)
         return _sum_up(fates)
+
+    async def compare(self, plan: Plan) -> Comparison:
+        """What apply() would find, without a write: the objects of `plan` that are somebody else's, and those
+        that are not as desired. Raises KubeError where an object cannot be read."""
+        foreign: list[ObjectOutcome] = []
+        pending: list[Ref] = []
+        for manifest in plan.objects():
+            ref, desired = ref_of(manifest), self._hash(manifest)
+            store = self._store(ref)
+            current = (store.get(ref) if store is not None else None) or await self._read(ref)
+            stranger = _find_stranger(current, manifest, plan.owner) if current else ""
+            if stranger:
+                foreign.append(_foreign(ref, stranger).outcome)
+            elif current is None or not self._is_settled(current, manifest, desired):
+                pending.append(ref)
+        return Comparison(tuple(foreign), (*pending, *plan.prune))
 
     async def _apply_wave(self, owner: Owner, manifests: Sequence[Manifest]) -> list[_Fate]:
         slots = asyncio.Semaphore(SIDE_BY_SIDE)

@@ -69,22 +69,20 @@ def check_kubernetes_is_new_enough(observed: ObservedMesh) -> Iterator[Finding]:
 
 
 def check_support(observed: ObservedMesh) -> Iterator[Finding]:
-    """The minor is still supported, and was tested on a Kubernetes as new as the cluster; both are
-    warnings."""
+    """The minor is still supported (else a warning), and was tested on a Kubernetes as new as the cluster
+    (else an information: a mesh may well be there before the tests are)."""
     release, cluster = find_release(observed), observed.environment.kubernetes
     if observed.spec is None or release is None:
         return
-    notices = []
-    if release.minor.end_of_life:
-        notices.append(
-            (f"Istio {release.minor.name} is past its end of life", "plan the upgrade to a newer minor")
-        )
-    if cluster > (newest := release.minor.kubernetes_newest):
-        tested = f"Istio {release.minor.name} was tested on Kubernetes up to {_dotted(newest)}"
+    minor, version = release.minor, observed.spec.version
+    if minor.end_of_life:
+        message, remedy = f"Istio {minor.name} is past its end of life", "plan the upgrade to a newer minor"
+        yield Finding(Reason.VERSION_NOTICE, FIELD, version, message, remedy, Severity.WARNING)
+    if cluster > minor.kubernetes_newest:
+        tested = f"Istio {minor.name} was tested on Kubernetes up to {_dotted(minor.kubernetes_newest)}"
         message = f"{tested}, and the cluster is {_dotted(cluster)}"
-        notices.append((message, "watch the mesh closely, or choose a newer minor"))
-    for message, remedy in notices:
-        yield Finding(Reason.VERSION_NOTICE, FIELD, observed.spec.version, message, remedy, Severity.WARNING)
+        remedy = "watch the mesh closely, or choose a newer minor"
+        yield Finding(Reason.UNTESTED_KUBERNETES, FIELD, version, message, remedy, Severity.INFO)
 
 
 def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:

@@ -1,0 +1,98 @@
+"""`navarch check`: reads the manifests, has the cluster looked at, prints the report.
+
+Owns the two forms of the report and the exit code. Must never decide what is said. Invariant: standard output
+holds the report and nothing else; without a terminal it holds no escape sequences.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from navarch.api.controlplane import KIND
+from navarch.api.meta import API_VERSION
+from navarch.cli.exits import Exit
+from navarch.core.diagnosis.report import Diagnosis, Report
+from navarch.core.findings import Severity
+from navarch.survey.checkup import Scope
+from navarch.survey.session import Target, open_session
+
+STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+EXITS = {Severity.ERROR: Exit.ERRORS, Severity.WARNING: Exit.WARNINGS, Severity.INFO: Exit.OK}
+
+
+class InputError(ValueError):
+    """What was to be checked cannot be read; the message says why."""
+
+
+def read_manifests(text: str, *, namespace: str) -> list[dict[str, Any]]:
+    """The MeshControlPlanes in a YAML stream; other documents are passed over. `namespace` is for those that
+    name none. Raises InputError."""
+    try:
+        documents = [d for d in yaml.safe_load_all(text) if isinstance(d, dict)]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"not YAML: {error}") from error
+    meshes = [d for d in documents if d.get("kind") == KIND]
+    if not meshes:
+        raise InputError(f"there is no {KIND} in it")
+    return [_complete(mesh, namespace or "default") for mesh in meshes]
+
+
+def _complete(mesh: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    metadata = mesh.get("metadata")
+    if mesh.get("apiVersion") != API_VERSION:
+        raise InputError(f"apiVersion: {mesh.get('apiVersion')!r}: write {API_VERSION}")
+    if not isinstance(metadata, Mapping) or not metadata.get("name"):
+        raise InputError("metadata.name is missing")
+    return {**mesh, "metadata": {"namespace": namespace, **metadata}}
+
+
+async def check(target: Target, scope: Scope, manifests: Sequence[Mapping[str, Any]]) -> Report:
+    """One look at the cluster."""
+    namespace = scope.namespace or (manifests[0]["metadata"]["namespace"] if manifests else "")
+    async with open_session(target, namespace=namespace) as session:
+        return await session.start_checkup().run(scope, manifests)
+
+
+def determine_exit(report: Report) -> Exit:
+    """The exit code: the worst of what was found."""
+    return EXITS[report.worst]
+
+
+def print_json(report: Report) -> None:
+    """The report for programs."""
+    print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+
+
+def print_text(report: Report, console: Console) -> None:
+    """The report for people."""
+    meshes = len(report.meshes)
+    kubernetes = ".".join(map(str, report.kubernetes))
+    looked = f"{meshes} mesh{'' if meshes == 1 else 'es'}"
+    console.print(f"navarch {report.navarch}, Kubernetes {kubernetes}: {looked} looked at", highlight=False)
+    for diagnosis in report.diagnoses:
+        console.print()
+        for line in _build_lines(diagnosis):
+            console.print(line, soft_wrap=True)
+    console.print()
+    counts = ", ".join(f"{report.count(s)} {s.value}{'' if report.count(s) == 1 else 's'}" for s in Severity)
+    console.print(counts if report.diagnoses else "nothing to be said", highlight=False)
+
+
+def _build_lines(diagnosis: Diagnosis) -> Iterator[Text]:
+    head = Text.assemble(
+        (f"{diagnosis.severity.value:<8}", STYLES[diagnosis.severity]),
+        (diagnosis.id, "bold"),
+        f"  {diagnosis.subject}",
+    )
+    if diagnosis.conditions:
+        head.append(f"  ({', '.join(diagnosis.conditions)})", "dim")
+    yield head
+    where = f"{diagnosis.field}: {diagnosis.value!r}: " if diagnosis.value else f"{diagnosis.field}: "
+    yield Text(f"        {where if diagnosis.field else ''}{diagnosis.message}")
+    yield Text.assemble("        ", ("do: ", "dim"), diagnosis.remedy)

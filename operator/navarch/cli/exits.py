@@ -1,0 +1,84 @@
+"""Exit codes of the command, and the options that its commands share.
+
+Owns the meaning of every exit code (documented in docs/reference/commands.md). Invariant: a code has one
+meaning whatever command gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+
+class Exit(IntEnum):
+    """How a command ended; `doc` says it to the user."""
+
+    doc: str
+
+    def __new__(cls, value: int, doc: str = "") -> Exit:
+        """Attach the documentation to the number."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+    OK = 0, "Done; `check`: nothing to be said above an information."
+    WARNINGS = (
+        1,
+        "`check`: warnings, and no error. `render`: the input is wrong. `run`: it has failed.",
+    )
+    ERRORS = 2, "`check`: errors."
+    BLIND = 3, "`check` and `describe`: could not look: no credentials, no answer, no such file or mesh."
+    USAGE = 64, "The command line is wrong; nothing was done."
+
+
+class Commands(TyperGroup):
+    """The group of all commands: a wrong command line ends with a code of its own. Typer's is 2, which
+    `check` needs."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the group's own options."""
+        with _usage():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read a command's options, and run it."""
+        with _usage():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    try:
+        yield
+    except TyperException as error:
+        error.exit_code = Exit.USAGE
+        raise
+
+
+@contextmanager
+def told(command: str) -> Iterator[None]:
+    """Ends the command with BLIND and one line on standard error where it could not look."""
+    from kubernetes.aio.config import ConfigException
+
+    from navarch.cli.check import InputError
+    from navarch.kube.errors import KubeError
+
+    try:
+        yield
+    except (InputError, LookupError, ConfigException, KubeError, OSError) as error:
+        typer.echo(f"navarch {command}: {error}", err=True)
+        raise typer.Exit(Exit.BLIND) from None
+
+
+def build_console() -> Console:
+    """Standard output: colours on a terminal only, and not with NO_COLOR; elsewhere lines of any length."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=10_000)

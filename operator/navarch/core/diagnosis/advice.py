@@ -1,0 +1,306 @@
+"""What to do about each id, how grave it is, and an example of it: the text of docs/reference/checks.md.
+
+Owns severity, remedy and example of every reason that can be reported; those of signs are in signs.py. Must
+never hold a rule. Invariant: each reason but those that say that all is well is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from navarch.core.findings import Severity
+from navarch.core.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """How grave a diagnosis is, what to do about it, and a message as an example."""
+
+    severity: Severity
+    remedy: str
+    example: str
+
+
+WELL = frozenset(
+    {
+        Reason.AS_EXPECTED,
+        Reason.SETTLED,
+        Reason.NOT_PAUSED,
+        Reason.NOT_DELETING,
+        Reason.RECONCILED,
+        Reason.INJECTION_PROVED,
+        Reason.DEPENDENCIES_MET,
+    }
+)
+"""Reasons that say that all is well: nothing is ever reported under them."""
+
+OF_REASONS: Mapping[Reason, Advice] = {
+    # specification
+    Reason.INVALID_SPEC: Advice(
+        Severity.ERROR,
+        "Correct the field that the message names; nothing is changed until then, and what was accepted "
+        "last stays in force.",
+        "spec.controlPlane.replicas: '3': with the profiles merged in, the autoscaler decides the number "
+        "of istiods",
+    ),
+    Reason.UNKNOWN_VERSION: Advice(
+        Severity.ERROR,
+        "Choose a version that the message lists, or upgrade Navarch.",
+        "spec.version: '1.99': this release of Navarch does not know that version of Istio",
+    ),
+    Reason.KUBERNETES_TOO_OLD: Advice(
+        Severity.ERROR,
+        "Upgrade the cluster, or choose an older minor of Istio.",
+        "spec.version: '1.31': Istio 1.31 needs Kubernetes 1.32 or newer; the cluster is 1.30",
+    ),
+    Reason.DOWNGRADE: Advice(
+        Severity.ERROR,
+        "Set spec.version to what runs, or higher.",
+        "spec.version: '1.30.3': is lower than 1.31.1, which runs",
+    ),
+    Reason.SKIPPED_MINOR: Advice(
+        Severity.ERROR,
+        "Go to the minor between first, restart the proxies, then go on.",
+        "spec.version: '1.31': is more than one minor above 1.29.6, which runs",
+    ),
+    Reason.NOT_THE_OLDEST: Advice(
+        Severity.ERROR,
+        "Move the mesh to a namespace of its own, or delete the older one and edit this one.",
+        "metadata.namespace: 'shop': already holds the older mesh shop/first",
+    ),
+    Reason.NAMESPACE_REFUSED: Advice(
+        Severity.ERROR,
+        "Create the mesh in a namespace of its own.",
+        "metadata.namespace: 'kube-system': cannot hold a mesh",
+    ),
+    Reason.TAG_CONFLICT: Advice(
+        Severity.ERROR,
+        "Delete the mesh and create it with another spec.tag; a tag never changes.",
+        "spec.tag: 'prod': is also the tag of mesh shop/main, which is older",
+    ),
+    Reason.DEFAULT_TAG_CONFLICT: Advice(
+        Severity.ERROR,
+        "Remove spec.defaultTag here, or from its present owner and then edit this mesh.",
+        "spec.defaultTag: 'true': mesh shop/main owns istio-injection=enabled",
+    ),
+    Reason.NAME_TOO_LONG: Advice(
+        Severity.ERROR,
+        "Delete the mesh and create it with a shorter name or tag.",
+        "spec.tag: 'a-very-long-tag': makes Service istiod-revision-tag-…, which has 66 of at most 63 "
+        "characters",
+    ),
+    Reason.PROFILE_NOT_FOUND: Advice(
+        Severity.ERROR,
+        "Correct the name, or create the ConfigMap in the operator's namespace.",
+        "spec.profiles[0]: 'prodution': there is no profile prodution; did you mean production?",
+    ),
+    Reason.PROFILE_CYCLE: Advice(
+        Severity.ERROR,
+        "Remove one of the inclusions.",
+        "spec.profiles[0]: 'a': profiles include each other: a -> b -> a",
+    ),
+    Reason.PROFILE_INVALID: Advice(
+        Severity.ERROR,
+        "Correct the profile's ConfigMap.",
+        "spec.profiles[0]: 'ours': profile ours cannot be used: it has no field replica",
+    ),
+    Reason.OVERLAY_UNMATCHED: Advice(
+        Severity.ERROR,
+        "Correct the overlay's target; `navarch render` prints what there is.",
+        "spec.overlays[0].target: 'Deployment istiod': no such object is rendered",
+    ),
+    Reason.OVERLAY_REFUSED: Advice(
+        Severity.ERROR,
+        "Take the refused part out of the patch.",
+        "spec.overlays[0].patch: 'metadata.name': is Navarch's own",
+    ),
+    Reason.FIELD_REFUSED: Advice(
+        Severity.ERROR,
+        "Remove the key; docs/reference/refused.md says what to use instead.",
+        "spec.meshConfig.rootNamespace: 'other': would move the root of configuration",
+    ),
+    Reason.MESH_CONFIG_INVALID: Advice(
+        Severity.ERROR,
+        "Correct the value by Istio's reference of MeshConfig.",
+        "spec.meshConfig.enableTracing: 'yes': is no boolean",
+    ),
+    Reason.VALUES_INVALID: Advice(
+        Severity.ERROR,
+        "Correct the value's shape by Istio's reference of values.",
+        "spec.values.global.proxy: '[]': must be a map",
+    ),
+    Reason.UNKNOWN_FIELD: Advice(
+        Severity.WARNING,
+        "Correct the name, or remove the field: istiod ignores it.",
+        "spec.meshConfig.acessLogFile: '/dev/stdout': MeshConfig has no such field; did you mean "
+        "accessLogFile?",
+    ),
+    Reason.FOREIGN_ISTIO: Advice(
+        Severity.ERROR,
+        "Uninstall that Istio, or create the mesh with another tag.",
+        "spec.tag: 'prod': is taken by a foreign Istio: MutatingWebhookConfiguration istio-revision-tag-"
+        "prod carries istio.io/tag=prod",
+    ),
+    Reason.VERSION_NOTICE: Advice(
+        Severity.WARNING,
+        "Plan the upgrade to a newer minor.",
+        "spec.version: '1.29': Istio 1.29 is past its end of life",
+    ),
+    Reason.UNTESTED_KUBERNETES: Advice(
+        Severity.INFO,
+        "Watch the mesh closely, or choose a newer minor.",
+        "spec.version: '1.31': Istio 1.31 was tested on Kubernetes up to 1.36, and the cluster is 1.37",
+    ),
+    # reconciling
+    Reason.FOREIGN_OBJECT: Advice(
+        Severity.ERROR,
+        "Remove or rename that object; it is never overwritten.",
+        "ConfigMap shop/istio-shop-mesh-inplace exists and is managed by Helm; it was left untouched",
+    ),
+    Reason.APPLY_FAILED: Advice(
+        Severity.ERROR,
+        "Read what the API server answered, and correct it; it is tried again.",
+        "Service shop/istiod-shop-mesh-inplace: spec.ports: Required value",
+    ),
+    Reason.ADMISSION_DENIED: Advice(
+        Severity.ERROR,
+        "Give the namespace what the policy, quota or webhook asks for; it is tried again.",
+        "Deployment shop/istiod-shop-mesh-inplace: exceeded quota: small",
+    ),
+    Reason.MISSING_PERMISSION: Advice(
+        Severity.ERROR,
+        "Apply `navarch manifests` of the operator's own release again.",
+        "Role shop/istiod-shop-mesh-inplace: cannot create resource roles",
+    ),
+    Reason.IMMUTABLE_FIELD: Advice(
+        Severity.ERROR,
+        "Delete the object that the message names; it is made again.",
+        "Deployment shop/istiod-shop-mesh-inplace: spec.selector: field is immutable",
+    ),
+    Reason.API_UNAVAILABLE: Advice(
+        Severity.ERROR,
+        "Look at the API server; it is tried again.",
+        "PeerAuthentication shop/default: no answer: TimeoutError",
+    ),
+    Reason.NAMESPACE_TERMINATING: Advice(
+        Severity.WARNING,
+        "Wait until the namespace is gone.",
+        "the namespace is being deleted; 12 objects left",
+    ),
+    Reason.PROGRESSING: Advice(
+        Severity.INFO,
+        "Wait; what is waited for is in the message.",
+        "MeshRevision shop/shop-mesh-inplace is being applied",
+    ),
+    Reason.NOT_YET_DETERMINED: Advice(
+        Severity.WARNING,
+        "Wait a moment; if it stays, look at the operator's log.",
+        "ConfigMap shop/istio-ca-root-cert does not exist yet",
+    ),
+    Reason.PAUSED: Advice(
+        Severity.WARNING,
+        "Take spec.paused away when the mesh is to be kept up again.",
+        "nothing but status and Events is written",
+    ),
+    # control plane
+    Reason.NO_REPLICA_AVAILABLE: Advice(
+        Severity.ERROR,
+        "Look at istiod's pods; new pods of the mesh are refused until one serves.",
+        "Deployment shop/istiod-shop-mesh-inplace: 1 of 1 pods updated, 0 available",
+    ),
+    Reason.NOT_INSTALLED: Advice(
+        Severity.WARNING,
+        "Wait for the installation, or see what keeps it from going on.",
+        "the control plane has not been installed yet",
+    ),
+    Reason.ROLLING_OUT: Advice(
+        Severity.INFO,
+        "Wait for the rollout.",
+        "Deployment shop/istiod-shop-mesh-inplace: 1 of 2 pods updated, 2 available",
+    ),
+    Reason.ROLLOUT_STUCK: Advice(
+        Severity.ERROR,
+        "Mend what the pods' own events say; the old istiod serves on.",
+        "pod istiod-…-x2x: ErrImagePull: not found",
+    ),
+    Reason.PROXIES_OUTDATED: Advice(
+        Severity.WARNING,
+        "Restart the workloads; `navarch describe` lists them.",
+        "2 pods run an older proxy; restart their workloads to bring them up to date",
+    ),
+    Reason.VERSION_PENDING: Advice(
+        Severity.INFO,
+        "Wait: what Progressing says has to come to its end first.",
+        "MeshRevision shop/shop-mesh-inplace is not yet as the spec asks",
+    ),
+    # injection
+    Reason.WEBHOOK_MISSING: Advice(
+        Severity.WARNING,
+        "Wait until istiod is available; the webhook is made after it.",
+        "the tag's webhook does not exist yet",
+    ),
+    Reason.CA_BUNDLE_MISSING: Advice(
+        Severity.WARNING,
+        "Wait; if it stays, look at istiod's log.",
+        "istiod has not written its root into MutatingWebhookConfiguration istio-revision-tag-shop-mesh yet",
+    ),
+    Reason.CA_BUNDLE_MISMATCH: Advice(
+        Severity.ERROR,
+        "Look at who else writes that webhook; istiod repairs it within moments.",
+        "MutatingWebhookConfiguration istio-revision-tag-shop-mesh trusts another root than istio-ca-"
+        "root-cert holds",
+    ),
+    Reason.INJECTION_FAILED: Advice(
+        Severity.ERROR,
+        "Look at istiod's log and its Service: pods of the mesh are refused.",
+        "failed calling webhook rev.namespace.sidecar-injector.istio.io: connection refused",
+    ),
+    Reason.NOT_INJECTED: Advice(
+        Severity.ERROR,
+        "Look for webhooks or policies that take the pod away from the mesh's.",
+        "the dry-run pod came back without a sidecar",
+    ),
+    Reason.WRONG_REVISION: Advice(
+        Severity.ERROR,
+        "Look for another injector that selects the same pods.",
+        "the dry-run pod was injected by canary, not by shop-mesh-inplace",
+    ),
+    Reason.PROBE_DENIED: Advice(
+        Severity.WARNING,
+        "Let the policy that the message names admit pods of the probe namespace.",
+        'admission webhook "policy.example" denied the request',
+    ),
+    # dependencies
+    Reason.CRDS_PENDING: Advice(
+        Severity.WARNING,
+        "Wait until they are established.",
+        "not established yet: gateways.networking.istio.io",
+    ),
+    Reason.CRDS_OUTDATED: Advice(
+        Severity.ERROR,
+        "Upgrade Istio's CRDs with whatever installed them, or hand them over to Navarch.",
+        "CustomResourceDefinition gateways.networking.istio.io lacks version v1",
+    ),
+    Reason.CRDS_FOREIGN: Advice(
+        Severity.INFO,
+        "Nothing; whoever installed them has to keep them new enough.",
+        "left untouched, and sufficient: gateways.networking.istio.io",
+    ),
+    Reason.DRIFT_REPAIRED: Advice(
+        Severity.INFO,
+        "Find out who changes it; it is put back each time.",
+        "Service shop/istiod-shop-mesh-inplace was put back",
+    ),
+    # deletion
+    Reason.REMOVING: Advice(
+        Severity.INFO,
+        "Wait.",
+        "4 objects left: Deployment shop/istiod-shop-mesh-inplace",
+    ),
+    Reason.PODS_LEFT_BEHIND: Advice(
+        Severity.WARNING,
+        "Restart those pods: they keep a proxy without a control plane.",
+        "pods that keep their proxy: shop/web-1",
+    ),
+}

@@ -1,0 +1,147 @@
+"""The ids of what is said about the cluster as a whole: no object of ours has a condition for it.
+
+Owns these words, as core/reasons.py owns those of conditions; together they are all ids there are. Invariant:
+values are CamelCase words, none of them is a reason's, and none changes once released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from navarch.core.diagnosis.advice import Advice
+from navarch.core.findings import Severity
+
+
+class Sign(StrEnum):
+    """An id; `doc` says in one sentence what it means to the user."""
+
+    doc: str
+
+    def __new__(cls, value: str, doc: str = "") -> Sign:
+        """Attach the documentation to the word."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+    NAVARCH_NOT_INSTALLED = "NavarchNotInstalled", "The cluster does not serve Navarch's own kinds."
+    NAVARCH_CRDS_OUTDATED = (
+        "NavarchCRDsOutdated",
+        "Navarch's own CRDs lack something that this release of the command knows.",
+    )
+    POLICY_MISSING = "PolicyMissing", "An admission policy of Navarch's, or its binding, does not exist."
+    OPERATOR_NOT_RUNNING = "OperatorNotRunning", "No replica of the operator holds a fresh Lease."
+    PROBE_NAMESPACE_MISSING = (
+        "ProbeNamespaceMissing",
+        "The namespace of the dry-run pods does not exist, so injection cannot be proved.",
+    )
+    KUBERNETES_UNSUPPORTED = (
+        "KubernetesUnsupported",
+        "The cluster is too old for every version of Istio that this release knows.",
+    )
+    ORPHANED_OBJECTS = "OrphanedObjects", "Objects carry the labels of a mesh that does not exist."
+    REVISION_NOT_FOUND = (
+        "RevisionNotFound",
+        "A namespace asks for injection, and no webhook answers: its pods silently get no sidecar.",
+    )
+    LABELS_CONTRADICT = (
+        "LabelsContradict",
+        "A namespace carries istio-injection and istio.io/rev; the former wins silently.",
+    )
+    PROXIES_ABANDONED = (
+        "ProxiesAbandoned",
+        "Pods run a sidecar of a revision that is gone: nobody renews their certificates.",
+    )
+    ANOTHER_ISTIO = "AnotherIstio", "An Istio that Navarch did not install is in the cluster."
+    ANOTHER_ISTIO_SHARES = (
+        "AnotherIstioShares",
+        "An Istio that Navarch did not install has something in common with a mesh.",
+    )
+    NAMESPACE_MISSING = "NamespaceMissing", "The namespace that a manifest names does not exist."
+    TOLD_BY_OPERATOR = (
+        "ToldByOperator",
+        "Not everything could be looked at; the conditions that the operator wrote are quoted.",
+    )
+    NOT_LOOKED_AT = "NotLookedAt", "Something that was asked about could not be looked at."
+
+
+OF_SIGNS: Mapping[Sign, Advice] = {
+    Sign.NAVARCH_NOT_INSTALLED: Advice(
+        Severity.INFO,
+        "`navarch manifests` prints what installs it.",
+        "the cluster has no CRD of mesh.navarch.io",
+    ),
+    Sign.NAVARCH_CRDS_OUTDATED: Advice(
+        Severity.ERROR,
+        "Apply `navarch manifests` of this release.",
+        "meshcontrolplanes.mesh.navarch.io lacks field v1beta1.spec.mtls",
+    ),
+    Sign.POLICY_MISSING: Advice(
+        Severity.WARNING,
+        "Apply `navarch manifests` of the operator's release again: without them a tenant can harm others.",
+        "there is no ValidatingAdmissionPolicy placement.mesh.navarch.io",
+    ),
+    Sign.OPERATOR_NOT_RUNNING: Advice(
+        Severity.ERROR,
+        "Look at the operator's Deployment, its pods and its log: nothing is kept up meanwhile.",
+        "navarch-7d4f has not renewed its Lease since 2026-11-01T10:00:00Z",
+    ),
+    Sign.PROBE_NAMESPACE_MISSING: Advice(
+        Severity.ERROR,
+        "Apply `navarch manifests` of the operator's release again.",
+        "there is no namespace navarch-probe",
+    ),
+    Sign.KUBERNETES_UNSUPPORTED: Advice(
+        Severity.ERROR,
+        "Upgrade the cluster.",
+        "the cluster is Kubernetes 1.28, and every known Istio needs 1.32 or newer",
+    ),
+    Sign.ORPHANED_OBJECTS: Advice(
+        Severity.WARNING,
+        "Create the mesh again under the same name and delete it, or delete the objects.",
+        "3 objects of a mesh that is gone: ConfigMap shop/istio-shop-mesh-inplace",
+    ),
+    Sign.REVISION_NOT_FOUND: Advice(
+        Severity.ERROR,
+        "Correct the label to the tag of a mesh (`kubectl get mesh -A` shows them), or take it away.",
+        "istio.io/rev=prd, and no injection webhook selects it: its pods start without a sidecar",
+    ),
+    Sign.LABELS_CONTRADICT: Advice(
+        Severity.WARNING,
+        "Take one of the two labels away.",
+        "carries istio-injection=enabled and istio.io/rev=prod; istio.io/rev counts for nothing here",
+    ),
+    Sign.PROXIES_ABANDONED: Advice(
+        Severity.ERROR,
+        "Label the namespace with a tag that exists, and restart the workloads.",
+        "3 pods run a sidecar of revision old, which is gone: web-1, web-2, web-3",
+    ),
+    Sign.ANOTHER_ISTIO: Advice(
+        Severity.INFO,
+        "Nothing; it is left alone.",
+        "Istio 1.30.3, revision canary, in namespace istio-system, by Helm (release istiod, deployed)",
+    ),
+    Sign.ANOTHER_ISTIO_SHARES: Advice(
+        Severity.WARNING,
+        "Separate the two: by discoverySelectors of that Istio, by other labels, or by removing it.",
+        "Istio 1.30.3, without a revision, in namespace istio-system, by Helm (release istiod, deployed):"
+        " its istiod has no discoverySelectors and writes its root certificate into the namespaces of "
+        "mesh shop/mesh",
+    ),
+    Sign.NAMESPACE_MISSING: Advice(
+        Severity.ERROR,
+        "Create the namespace first.",
+        "there is no namespace shop",
+    ),
+    Sign.TOLD_BY_OPERATOR: Advice(
+        Severity.INFO,
+        "Nothing; with the rights that the message names, the mesh would be looked at anew.",
+        "list customresourcedefinitions is not permitted",
+    ),
+    Sign.NOT_LOOKED_AT: Advice(
+        Severity.WARNING,
+        "Ask with the rights that the message names, or name a namespace or mesh to ask about less.",
+        "list pods in the whole cluster: not permitted",
+    ),
+}

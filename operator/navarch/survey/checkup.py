@@ -1,0 +1,201 @@
+"""`navarch check`: one look at the cluster, and everything that is worth saying about it.
+
+Owns the order of these calls. Must never write, and never judge: a mesh is judged by the operator's own
+checks, plans and verdicts, the rest by core/diagnosis. Invariant: where the look is complete, what is said of
+a mesh follows from the cluster alone, whether or not an operator runs; where it is not, the conditions that
+the operator wrote are quoted, and that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from pydantic import ValidationError
+
+from navarch.api.controlplane import KIND, MeshControlPlaneSpec
+from navarch.api.meta import API_VERSION, GROUP
+from navarch.controllers.world import World
+from navarch.core.conditions import ConditionType
+from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.cluster import RULES, RULES_OF_INSTALLATION, diagnose, run_rules
+from navarch.core.diagnosis.conditions import judge_findings, judge_verdicts, read_verdicts, without_echoes
+from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
+from navarch.core.diagnosis.signs import Sign
+from navarch.core.findings import Severity
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest, Ref
+from navarch.engine.result import Cause
+from navarch.kube.client import Client
+from navarch.kube.errors import KubeError, NotFound
+from navarch.survey.examination import Examination, Examiner
+from navarch.survey.snapshot import Gap, Snapshot, explain
+from navarch.survey.surroundings import Surveyor
+
+MESHES = f"meshcontrolplanes.{GROUP}"
+MANAGER = "navarch-check"
+"""Field manager of dry runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is asked about: the whole cluster, or the meshes of one namespace, or those of one name."""
+
+    namespace: str = ""
+    mesh: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything is asked about."""
+        return not self.namespace and not self.mesh
+
+    def has(self, mesh: Manifest) -> bool:
+        """Whether a mesh is asked about."""
+        metadata = mesh["metadata"]
+        return self.namespace in ("", metadata["namespace"]) and self.mesh in ("", metadata["name"])
+
+
+@dataclass
+class Checkup:
+    """One look; `gaps` grow while it is made."""
+
+    client: Client
+    world: World
+    snapshot: Snapshot
+    examiner: Examiner
+    gaps: list[Gap] = field(default_factory=list)
+
+    async def run(self, scope: Scope, manifests: Sequence[Manifest] = ()) -> Report:
+        """Check what is asked about; with `manifests`, these meshes as if they had been applied."""
+        self.gaps += self.snapshot.gaps
+        surveyor = Surveyor(self.client, self.snapshot, self.world)
+        cluster = await surveyor.observe(whole=scope.whole and not manifests)
+        found = [*run_rules(cluster, RULES if scope.whole and not manifests else RULES_OF_INSTALLATION)]
+        if scope.whole:
+            self.gaps += surveyor.gaps
+        meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
+        for manifest in manifests:
+            found += await self._judge_manifest(manifest)
+        for mesh in meshes if not manifests else ():
+            found += await self._judge_mesh(mesh)
+        found += self._tell_gaps(scope)
+        return Report(
+            version("navarch"),
+            self.world.environment.kubernetes,
+            tuple(sorted(subject_of(mesh) for mesh in manifests or meshes)),
+            order_diagnoses(found),
+            cluster.installations,
+        )
+
+    def _tell_gaps(self, scope: Scope) -> Iterator[Diagnosis]:
+        """What could not be looked at. Where one namespace was asked about and its meshes can be read, their
+        conditions have been quoted, and that is no warning."""
+        gaps = list(dict.fromkeys(self.gaps))
+        blind = gaps if scope.whole else [g for g in gaps if g.what == MESHES and not g.narrowed]
+        for gap in blind:
+            yield diagnose(Sign.NOT_LOOKED_AT, CLUSTER, str(gap))
+        rest = [str(gap) for gap in gaps if gap not in blind]
+        if rest:
+            yield diagnose(Sign.TOLD_BY_OPERATOR, CLUSTER, "; ".join(rest))
+
+    # --- a mesh of the cluster ------------------------------------------------------------------------------
+
+    async def _judge_mesh(self, mesh: Manifest) -> list[Diagnosis]:
+        if self.snapshot.gaps:
+            return [*self._quote(mesh)]
+        metadata = mesh["metadata"]
+        try:
+            examined = await self.examiner.examine(metadata["namespace"], metadata["name"])
+        except KubeError as error:
+            self.gaps.append(Gap(error.method.lower(), error.subject, explain(error)))
+            return [*self._quote(mesh)]
+        if examined is None:
+            return []
+        if examined.unproved:
+            self.gaps.append(Gap("create", "pods (as a dry run)", examined.unproved))
+        return [*_judge(examined)]
+
+    def _quote(self, mesh: Manifest) -> Iterator[Diagnosis]:
+        """What the operator wrote about a mesh and its revisions."""
+        subject, metadata = subject_of(mesh), mesh["metadata"]
+        seen = int((mesh.get("status") or {}).get("observedGeneration", 0))
+        if seen < int(metadata.get("generation", 0)):
+            reason = Reason.NOT_YET_DETERMINED
+            message = "the operator has not looked at this mesh yet, or not at its last edit"
+            advice = OF_REASONS[reason]
+            yield Diagnosis(reason.value, advice.severity, subject, message, advice.remedy)
+        said = [*judge_verdicts(subject, read_verdicts(mesh))]
+        yield from said
+        for revision in self.snapshot.stores["revisions"].list(metadata["namespace"]):
+            if (revision.get("spec") or {}).get("mesh") == metadata["name"]:
+                yield from without_echoes(said, judge_verdicts(subject_of(revision), read_verdicts(revision)))
+
+    # --- a mesh of a file -----------------------------------------------------------------------------------
+
+    async def _judge_manifest(self, manifest: Manifest) -> list[Diagnosis]:
+        subject = subject_of(manifest)
+        try:
+            MeshControlPlaneSpec.model_validate(manifest.get("spec") or {}, extra="forbid")
+        except ValidationError as error:
+            return [
+                _refuse(subject, f"spec.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()
+            ]
+        body = self._complete(manifest)
+        self.snapshot.stores["meshes"].change(body)
+        namespaces = {ns.name for ns in self.world.namespaces()}
+        if self.snapshot.has("namespaces") and subject.namespace not in namespaces:
+            message = f"there is no namespace {subject.namespace}"
+            return [diagnose(Sign.NAMESPACE_MISSING, subject, message), *await self._examine_manifest(body)]
+        return [*await self._examine_manifest(body), *await self._dry_run(manifest, subject)]
+
+    async def _examine_manifest(self, body: Manifest) -> list[Diagnosis]:
+        try:
+            return [*_judge(await self.examiner.examine_manifest(body))]
+        except KubeError as error:
+            self.gaps.append(Gap(error.method.lower(), error.subject, explain(error)))
+            return []
+
+    def _complete(self, manifest: Manifest) -> dict[str, object]:
+        """A mesh of a file as it would be once applied."""
+        metadata = manifest["metadata"]
+        ref = Ref(API_VERSION, KIND, metadata["namespace"], metadata["name"])
+        there = self.snapshot.stores["meshes"].get(ref)
+        made = {"uid": f"file-{ref}", "creationTimestamp": self.world.now()}
+        before: Manifest = there["metadata"] if there else made
+        generation = int(before.get("generation", 0)) + 1
+        status = {"status": there["status"]} if there and "status" in there else {}
+        return {**manifest, "metadata": {**before, **metadata, "generation": generation}, **status}
+
+    async def _dry_run(self, manifest: Manifest, subject: Subject) -> list[Diagnosis]:
+        """What the API server itself would say: its schema, policies and quotas."""
+        try:
+            await self.client.apply(manifest, manager=MANAGER, force=True, dry_run=True)
+        except NotFound:  # Navarch's CRDs are not installed, which is told already
+            return []
+        except KubeError as error:
+            if error.cause is Cause.NOT_PERMITTED:
+                self.gaps.append(Gap("patch", "meshcontrolplanes (as a dry run)", explain(error)))
+                return []
+            denied = error.cause is Cause.DENIED
+            return [
+                _refuse(
+                    subject, "", error.message, Reason.ADMISSION_DENIED if denied else Reason.INVALID_SPEC
+                )
+            ]
+        return []
+
+
+def _refuse(subject: Subject, field_: str, message: str, reason: Reason = Reason.INVALID_SPEC) -> Diagnosis:
+    return Diagnosis(reason.value, Severity.ERROR, subject, message, OF_REASONS[reason].remedy, field=field_)
+
+
+def _judge(examined: Examination) -> Iterator[Diagnosis]:
+    """What an examination says: of the spec each finding by itself, of the rest what conditions say."""
+    subject = subject_of(examined.body)
+    verdicts = {**examined.verdicts}
+    verdicts.pop(ConditionType.SPEC_ACCEPTED, None)
+    said = [*judge_findings(subject, examined.findings), *judge_verdicts(subject, verdicts)]
+    yield from said
+    for revision in examined.revisions:
+        yield from without_echoes(said, judge_verdicts(subject_of(revision), read_verdicts(revision)))

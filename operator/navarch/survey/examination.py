@@ -1,0 +1,127 @@
+"""A mesh as a reconcile would see it, without one: gather, check, plan, compare, summarise.
+
+Owns the path of a single mesh, or of a manifest that is to become one. Must never write; where a reconcile
+would apply a plan, it is compared with what is there. Invariant: of a mesh that its operator has brought to
+rest, the verdicts are those that stand in its status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from navarch.controllers.world import World
+from navarch.core.actions import Action, ObjectOutcome, Outcome, Plan, Wave
+from navarch.core.checks import run_checks
+from navarch.core.conditions import ConditionType, Verdict, find_condition
+from navarch.core.diagnosis.conditions import read_verdicts
+from navarch.core.findings import Finding
+from navarch.core.labels import COMPONENT
+from navarch.core.observed import ObservedMesh, ProbeVerdict
+from navarch.core.offline import build_objects
+from navarch.core.planner import is_held, is_revision_held, plan_mesh, plan_revision
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest, ref_of
+from navarch.core.status import (
+    determine_dependencies,
+    determine_mesh,
+    determine_reconciled,
+    join,
+    summarise_revision,
+)
+from navarch.kube.apply import Applier
+
+Verdicts = dict[ConditionType, Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was made of a mesh: the verdicts of its conditions, the findings about its spec, and its revisions
+    with their status as it should be. `unproved` tells why injection could not be proved anew."""
+
+    body: Manifest
+    findings: tuple[Finding, ...]
+    verdicts: Verdicts
+    revisions: tuple[Manifest, ...] = ()
+    unproved: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examiner:
+    """Examines meshes one by one. Raises KubeError where something cannot be read."""
+
+    world: World
+    applier: Applier
+
+    async def examine(self, namespace: str, name: str) -> Examination | None:
+        """A mesh of the cluster; None when it is gone."""
+        observed = await self.world.gather_mesh(namespace, name)
+        if observed is None:
+            return None
+        revisions = tuple([await self._examine_revision(r) for r in observed.revisions])
+        observed = replace(observed, revisions=revisions)
+        findings = run_checks(observed)
+        decision = plan_mesh(observed, findings)
+        outcome = None if is_held(observed) else await self._compare(decision.plan, observed.body)
+        verdicts = determine_mesh(observed, findings, decision, outcome)
+        unproved = _tell_unproved(observed)
+        if unproved:
+            verdicts |= _recall(observed.body, ConditionType.INJECTION_READY)
+        return Examination(observed.body, findings, verdicts, revisions, unproved)
+
+    async def examine_manifest(self, body: Manifest) -> Examination:
+        """A mesh that is not in the cluster as it is written here: what its conditions would say of the
+        spec, of Istio's CRDs, and of objects that stand in its way."""
+        observed = await self.world.observe(body)
+        findings = run_checks(observed)
+        verdicts = (
+            {ConditionType.DEPENDENCIES_READY: determine_dependencies(observed)} if observed.crds else {}
+        )
+        wanted = [
+            o for o in build_objects(observed) if o["metadata"].get("labels", {}).get(COMPONENT) != "crds"
+        ]
+        compared = await self.applier.compare(Plan(observed.owner, waves=(Wave("all", tuple(wanted)),)))
+        if compared.foreign:
+            reconciled = determine_reconciled(Outcome(compared.foreign), paused=False)
+            verdicts[ConditionType.RECONCILED] = reconciled
+        return Examination(observed.body, findings, verdicts)
+
+    async def _examine_revision(self, body: Manifest) -> Manifest:
+        """A revision with the status that it should have."""
+        metadata = body["metadata"]
+        observed = await self.world.gather_revision(metadata["namespace"], metadata["name"])
+        if observed is None:
+            return body
+        decision = plan_revision(observed)
+        outcome = None if is_revision_held(observed) else await self._compare(decision.plan, observed.body)
+        return {**body, "status": summarise_revision(observed, decision, outcome)}
+
+    async def _compare(self, plan: Plan, body: Manifest) -> Outcome:
+        """What would come of a plan. Of what only a write can tell (a quota, a missing permission), the word
+        of the operator counts, which has tried."""
+        said = find_condition(body, ConditionType.RECONCILED)
+        generation = body["metadata"].get("generation", 0)
+        if said is not None and said["status"] == "False" and said["observedGeneration"] == generation:
+            return Outcome((_fail(body, Reason(said["reason"]), said["message"]),))
+        compared = await self.applier.compare(plan)
+        if compared.foreign:
+            return Outcome(compared.foreign)
+        if compared.pending:
+            message = f"not as planned yet: {join(compared.pending)}"
+            return Outcome((_fail(body, Reason.PROGRESSING, message),))
+        return Outcome()
+
+
+def _fail(body: Manifest, reason: Reason, message: str) -> ObjectOutcome:
+    return ObjectOutcome(ref_of(body), Action.FAILED, reason, message)
+
+
+def _tell_unproved(observed: ObservedMesh) -> str:
+    """Why the dry-run pod could not be asked for, where that is for want of a right of whoever asks."""
+    probe = observed.probe
+    return probe.message if probe is not None and probe.verdict is ProbeVerdict.NOT_PERMITTED else ""
+
+
+def _recall(body: Manifest, kind: ConditionType) -> Verdicts:
+    """A verdict as the operator wrote it, if it did."""
+    verdict = read_verdicts(body).get(kind)
+    return {kind: verdict} if verdict else {}

@@ -1,0 +1,80 @@
+"""A look from beginning to end: connect, list, build what looks, look, disconnect.
+
+Owns the connection of the command. Must never be able to write: its client refuses before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from navarch.assets import load_assets
+from navarch.controllers.watches import WATCHES, Watch, stores_of_owned
+from navarch.controllers.world import World
+from navarch.core.observed import Environment
+from navarch.kube.apply import Applier
+from navarch.kube.client import Client
+from navarch.kube.credentials import load_credentials
+from navarch.survey.checkup import Checkup
+from navarch.survey.examination import Examiner
+from navarch.survey.snapshot import Snapshot, take_snapshot
+
+
+class WriteRefused(RuntimeError):
+    """A bug: the command was about to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which cluster, and where Navarch is in it."""
+
+    kubeconfig: Path | None
+    context: str | None
+    operator_namespace: str
+    probe_namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a look is made with."""
+
+    client: Client
+    world: World
+    snapshot: Snapshot
+
+    def start_checkup(self) -> Checkup:
+        """A checkup of this cluster."""
+        applier = Applier(self.client, stores_of_owned(self.snapshot.stores))
+        return Checkup(self.client, self.world, self.snapshot, Examiner(self.world, applier))
+
+
+def read_clock() -> str:
+    """The time as Kubernetes writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _refuse() -> None:
+    raise WriteRefused("the command only looks")
+
+
+@asynccontextmanager
+async def open_session(
+    target: Target, *, namespace: str = "", watches: Iterable[Watch] = WATCHES
+) -> AsyncIterator[Session]:
+    """Look at a cluster. Raises ConfigException without credentials and KubeError where nobody answers."""
+    credentials = await load_credentials(target.kubeconfig, context=target.context)
+    async with Client(credentials, guard=_refuse, user_agent="navarch-cli") as client:
+        version = await client.fetch("/version")
+        environment = Environment(
+            kubernetes=(int(version["major"]), int(version["minor"].rstrip("+"))),
+            operator_namespace=target.operator_namespace,
+            probe_namespace=target.probe_namespace,
+        )
+        snapshot = await take_snapshot(
+            client, operator_namespace=target.operator_namespace, namespace=namespace, watches=watches
+        )
+        world = World(client, snapshot.stores, load_assets(), environment=environment, now=read_clock)
+        yield Session(client, world, snapshot)

@@ -1,0 +1,221 @@
+"""What is in the cluster beside meshes: Navarch's own installation, and Istios of others.
+
+Owns the requests of this look that no reconcile makes. Must never decide. Invariant: each request that fails
+is a gap, and the look goes on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+
+from navarch.api.admission import build_policies
+from navarch.api.export import RESOURCES, build_crd
+from navarch.controllers.watches import OWNED_KINDS, WEBHOOK_KINDS
+from navarch.controllers.world import World
+from navarch.core.crds import find_missing
+from navarch.core.diagnosis.cluster import Lease, Navarch, ObservedCluster
+from navarch.core.diagnosis.installations import (
+    HELM_NAMESPACE,
+    HELM_RELEASE,
+    ISTIOD,
+    Installation,
+    Installer,
+    find_deployments,
+    find_resources,
+    merge_installations,
+)
+from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
+from navarch.core.labels import Owner, owner_of
+from navarch.core.observed import MeshSummary
+from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.kube.client import Client
+from navarch.kube.errors import KubeError, NotFound
+from navarch.kube.resources import Resource, resource_of
+from navarch.survey.snapshot import Gap, Snapshot, explain, name_of
+
+LEASE = "navarch"
+FOREIGN_CRDS = (
+    "istiorevisions.sailoperator.io",
+    "istios.sailoperator.io",
+    "servicemeshcontrolplanes.maistra.io",
+    "istiooperators.install.istio.io",
+)
+"""CRDs of other installers whose objects stand for control planes."""
+MEMBER_ROLLS = "servicemeshmemberrolls.maistra.io"
+_CRDS = "apiextensions.k8s.io/v1"
+
+
+@dataclass
+class Surveyor:
+    """Makes these requests; `gaps` grow while it does."""
+
+    client: Client
+    snapshot: Snapshot
+    world: World
+    gaps: list[Gap] = field(default_factory=list)
+
+    async def observe(self, *, whole: bool) -> ObservedCluster:
+        """The cluster as far as it can be seen; without `whole`, Navarch's own installation only."""
+        stores, snapshot, world = self.snapshot.stores, self.snapshot, self.world
+        meshes = tuple(sorted(world.summarise(stores["meshes"].list())))
+        namespaces = {ns.name: ns for ns in world.namespaces()}
+        observed = ObservedCluster(
+            environment=world.environment,
+            assets=world.assets,
+            now=world.now(),
+            navarch=await self._look_at_navarch(world.environment.operator_namespace),
+            meshes=meshes if snapshot.has("meshes") else None,
+            revisions=tuple(r["metadata"]["name"] for r in stores["revisions"].list()),
+            namespaces=namespaces if snapshot.has("namespaces") else None,
+            webhooks=tuple(world.webhooks()) if snapshot.has(*WEBHOOK_KINDS) else None,
+            owned=_group(self._list_owned()),
+            proxies=tuple(world.proxies()) if snapshot.has("proxies") else None,
+        )
+        return replace(observed, installations=await self._find_others(meshes)) if whole else observed
+
+    # --- Navarch's own installation -------------------------------------------------------------------------
+
+    async def _look_at_navarch(self, namespace: str) -> Navarch:
+        crds = {}
+        for resource in RESOURCES:
+            wanted = build_crd(resource)
+            there = await self._get(Ref(_CRDS, "CustomResourceDefinition", "", wanted["metadata"]["name"]))
+            if there is not None:
+                crds[wanted["metadata"]["name"]] = find_missing(wanted, there)
+        return Navarch(crds, await self._find_missing_policies(), await self._read_lease(namespace))
+
+    async def _find_missing_policies(self) -> tuple[str, ...] | None:
+        wanted = [ref_of(m) for m in build_policies(operator="", reserved=())]
+        there: set[Ref] = set()
+        for api_version, kind in sorted({(ref.api_version, ref.kind) for ref in wanted}):
+            found = await self._list(resource_of(api_version, kind))
+            if found is None:
+                return None
+            there |= {ref_of(manifest) for manifest in found}
+        return tuple(str(ref) for ref in wanted if ref not in there)
+
+    async def _read_lease(self, namespace: str) -> Lease | bool | None:
+        ref = Ref("coordination.k8s.io/v1", "Lease", namespace, LEASE)
+        gaps = len(self.gaps)
+        found = await self._get(ref)
+        if found is None:
+            return None if len(self.gaps) > gaps else False
+        spec = found.get("spec") or {}
+        seconds = int(spec.get("leaseDurationSeconds") or 0)
+        return Lease(spec.get("holderIdentity") or "", spec.get("renewTime") or "", seconds)
+
+    def _list_owned(self) -> Iterator[Manifest]:
+        for name in (*(kind for _, kind in OWNED_KINDS), *WEBHOOK_KINDS, "revisions"):
+            yield from self.snapshot.stores[name].list()
+
+    # --- others' Istios -------------------------------------------------------------------------------------
+
+    async def _find_others(self, meshes: Iterable[MeshSummary]) -> tuple[Installation, ...]:
+        namespaces = {ns.name: ns for ns in self.world.namespaces()}
+        probe = self.world.environment.probe_namespace
+        neighbours = [Neighbour(m, find_members(m, namespaces, probe=probe)) for m in meshes]
+        deployments = await self._list(resource_of("apps/v1", "Deployment"), labels=ISTIOD) or ()
+        foreign = [d for d in deployments if owner_of(d) is None]
+        resources = [o for crd in FOREIGN_CRDS for o in await self._list_custom(crd)]
+        rolls = await self._list_custom(MEMBER_ROLLS)
+        found = merge_installations(
+            [*find_resources(resources), *find_deployments(foreign, await self._read_releases(foreign))]
+        )
+        reached = []
+        for installation in found:
+            if installation.installer is Installer.MAISTRA:
+                reach: frozenset[str] | None = read_members(rolls, installation.namespace)
+            else:
+                config = await self._read_mesh_config(installation)
+                reach = None if config is None else find_reach(config, installation.namespace, namespaces)
+            reached.append(replace(installation, shares=tuple(find_shared(installation, reach, neighbours))))
+        return tuple(reached)
+
+    async def _read_releases(self, deployments: Iterable[Manifest]) -> dict[tuple[str, str], str]:
+        """The status of each Helm release that a control plane names, from the labels of its newest record:
+        the record itself, a Secret, is not read."""
+        status: dict[tuple[str, str], str] = {}
+        for deployment in deployments:
+            annotations = deployment["metadata"].get("annotations") or {}
+            release, namespace = annotations.get(HELM_RELEASE), annotations.get(HELM_NAMESPACE)
+            if not release or not namespace:
+                continue
+            records = await self._list(
+                resource_of("v1", "Secret"),
+                namespace,
+                labels=f"owner=helm,name={release}",
+                metadata_only=True,
+            )
+            labels = [record["metadata"]["labels"] for record in records or ()]
+            newest = max(labels, key=lambda found: int(found.get("version", "0")), default=None)
+            if newest is not None:
+                status[namespace, release] = str(newest.get("status", ""))
+        return status
+
+    async def _read_mesh_config(self, installation: Installation) -> Mapping[str, Any] | None:
+        """The MeshConfig of a foreign istiod; None where it cannot be read."""
+        suffix = f"-{installation.revision}" if installation.revision else ""
+        found = await self._get(Ref("v1", "ConfigMap", installation.namespace, f"istio{suffix}"))
+        try:
+            config = yaml.safe_load(((found or {}).get("data") or {})["mesh"])
+        except (KeyError, yaml.YAMLError, ValueError, RecursionError):
+            return None
+        return config if isinstance(config, Mapping) else None
+
+    async def _list_custom(self, crd: str) -> tuple[Manifest, ...]:
+        """All objects of a kind that the cluster may or may not serve, in the version in which it stores
+        them."""
+        ref = Ref(_CRDS, "CustomResourceDefinition", "", crd)
+        if self.snapshot.stores["crds"].get(ref) is None:
+            return ()
+        found = await self._get(ref)
+        if found is None:
+            return ()
+        spec = found["spec"]
+        version = next((v["name"] for v in spec["versions"] if v.get("storage") and v.get("served")), None)
+        if version is None:
+            return ()
+        names = spec["names"]
+        namespaced = spec["scope"] == "Namespaced"
+        resource = Resource(f"{spec['group']}/{version}", names["kind"], names["plural"], namespaced)
+        return await self._list(resource) or ()
+
+    # --- requests that may fail -----------------------------------------------------------------------------
+
+    async def _get(self, ref: Ref) -> Manifest | None:
+        try:
+            return await self.client.get(ref)
+        except NotFound:
+            return None
+        except KubeError as error:
+            self.gaps.append(Gap("get", str(ref), explain(error)))
+            return None
+
+    async def _list(
+        self, resource: Resource, namespace: str = "", *, labels: str = "", metadata_only: bool = False
+    ) -> tuple[Manifest, ...] | None:
+        try:
+            listing = await self.client.list(
+                resource, namespace=namespace, label_selector=labels, metadata_only=metadata_only
+            )
+        except NotFound:
+            return ()
+        except KubeError as error:
+            self.gaps.append(Gap("list", name_of(resource), explain(error)))
+            return None
+        return listing.items
+
+
+def _group(objects: Iterable[Manifest]) -> dict[Owner, tuple[Ref, ...]]:
+    """References by the mesh whose labels the objects carry, whatever its uid."""
+    grouped: defaultdict[Owner, list[Ref]] = defaultdict(list)
+    for manifest in objects:
+        owner = owner_of(manifest)
+        if owner is not None:
+            grouped[replace(owner, uid="")].append(ref_of(manifest))
+    return {owner: tuple(refs) for owner, refs in grouped.items()}
