@@ -28,10 +28,14 @@ def _package() -> Traversable:
     return files("navarch")
 
 
-def _read(path: Traversable) -> str:
+def _read_bytes(path: Traversable) -> bytes:
     if not path.is_file():
         raise MissingAssets(f"{path.name} is missing; in a checkout, `make generate` makes it")
-    return path.read_text(encoding="utf-8")
+    return path.read_bytes()
+
+
+def _read(path: Traversable) -> str:
+    return _read_bytes(path).decode("utf-8")
 
 
 def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -72,10 +76,6 @@ def load_assets() -> Assets:
     crds = {
         minor.name: tuple(json.loads(_read(data / f"crds-{minor.name}.json"))) for minor in catalog.minors
     }
-    descriptors = {}
-    for minor in catalog.minors:
-        descriptor = data / f"mesh-{minor.name}.binpb"
-        if not descriptor.is_file():
-            raise MissingAssets(f"{descriptor.name} is missing; in a checkout, `make generate` makes it")
-        descriptors[minor.name] = descriptor.read_bytes()
-    return Assets(_load_templates(), catalog, crds, descriptors, _load_profiles())
+    meshes = {minor.name: _read_bytes(data / f"mesh-{minor.name}.binpb") for minor in catalog.minors}
+    values = _read_bytes(data / "values.binpb")
+    return Assets(_load_templates(), catalog, crds, meshes, values, _load_profiles())

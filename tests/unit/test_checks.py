@@ -82,6 +82,7 @@ BAD_INPUT: dict[Reason, ObservedMesh] = {
 }
 WARNINGS: dict[Reason, ObservedMesh] = {
     Reason.UNKNOWN_FIELD: bad(meshConfig={"accesLogFile": "x"}),
+    Reason.VALUE_UNREAD: bad(values={"pilot": {"replicaCount": 3}}),
     Reason.VERSION_NOTICE: an_observed_mesh(kubernetes=(1, 99)),
 }
 
