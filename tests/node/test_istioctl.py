@@ -144,6 +144,10 @@ def test_without_namespace_and_revision_istioctl_finds_no_istiod(
     assert "no running Istio pods" in told.err
 
 
+def test_without_flags_version_tells_only_its_own(istioctl: Istioctl, mesh: Mesh) -> None:
+    assert istioctl.ask("version").out.splitlines() == [f"client version: {VERSION}"]
+
+
 def test_the_owner_of_the_default_tag_needs_no_revision(istioctl: Istioctl, default: Mesh, api: Api) -> None:
     there = ("--istioNamespace", default.namespace)
     assert {row[0] for row in istioctl.ask("proxy-status", *there).rows} == read_inside(api, {default.apps})
@@ -166,6 +170,7 @@ def test_the_namespace_can_be_given_once_for_all_by_the_environment(istioctl: Is
         ("routes", r"server\.shop\.svc\.cluster\.local:80"),
         ("endpoints", r":8080 +HEALTHY +OK +outbound\|80\|\|server\.shop\.svc\.cluster\.local"),
         ("secret", r"(?s)default +Cert Chain +ACTIVE +true.*ROOTCA +CA +ACTIVE +true"),
+        ("log", r"(?m)^ *admin: warning"),
         ("bootstrap", r'"discoveryAddress": "istiod-mesh-demo-inplace\.mesh\.svc:15012"'),
     ],
 )
@@ -178,11 +183,14 @@ def test_proxy_config_needs_no_flags(istioctl: Istioctl, client: str, what: str,
 
 
 def test_analyze_finds_nothing_wrong_with_a_cluster_of_two_meshes(
-    istioctl: Istioctl, flags: tuple[str, ...], default: Mesh, pinned: str
+    istioctl: Istioctl, flags: tuple[str, ...], mesh: Mesh, default: Mesh, pinned: str
 ) -> None:
     for scope in ((), flags):
         found = read_messages(istioctl.ask("analyze", "--all-namespaces", "-o", "json", *scope))
-        assert [message for message in found if message["level"] != "Info"] == []
+        assert {(message["level"], message["code"]) for message in found} <= {("Info", "IST0102")}
+        told = {message["origin"].removeprefix("Namespace ") for message in found}
+        assert {mesh.namespace, default.namespace, mesh.outside} <= told
+        assert told.isdisjoint({mesh.apps, default.apps, pinned})
 
 
 def test_analyze_has_no_word_about_namespaces_that_are_labelled_for_a_mesh(
@@ -192,6 +200,18 @@ def test_analyze_has_no_word_about_namespaces_that_are_labelled_for_a_mesh(
         for scope in ((), flags):
             told = istioctl.ask("analyze", "--namespace", namespace, *scope)
             assert "No validation issues found" in told.err, told.text
+
+
+def test_analyze_takes_the_mesh_config_of_a_mesh(
+    istioctl: Istioctl, mesh: Mesh, api: Api, tmp_path: Path
+) -> None:
+    config = api.get("configmap", mesh.namespace, f"istio-{mesh.revision}") or {}
+    file = tmp_path / "mesh.yaml"
+    file.write_text(config["data"]["mesh"])
+    told = istioctl.ask("analyze", "--namespace", mesh.apps, "--meshConfigFile", str(file))
+    assert "No validation issues found" in told.err, told.text
+    file.write_text("rootNamespace: [no text]")
+    assert istioctl.run("analyze", "--namespace", mesh.apps, "--meshConfigFile", str(file)).code == 1
 
 
 @pytest.fixture
@@ -226,6 +246,22 @@ def test_tag_list_shows_each_tag_its_revision_and_its_namespaces(
             default.tag: (default.revision, []),
             "default": (default.revision, []),  # istioctl looks for istio.io/rev alone
         }
+
+
+async def test_a_tag_of_ours_that_istioctl_removes_comes_back(
+    istioctl: Istioctl, mesh: Mesh, api: Api
+) -> None:
+    istioctl.ask("tag", "remove", mesh.tag, "--skip-confirmation", "--istioNamespace", mesh.namespace)
+    await eventually(
+        lambda: (
+            mesh.tag in istioctl.ask("tag", "list").out
+            and api.get("mwc", "", f"istio-revision-tag-{mesh.tag}")
+        ),
+        seconds=30,
+        every=0.5,
+        what="the tag is back",
+    )
+    await mesh.wait_for()
 
 
 async def test_a_tag_that_istioctl_sets_is_taken_away_again(istioctl: Istioctl, mesh: Mesh, api: Api) -> None:
@@ -266,6 +302,7 @@ def test_describe_needs_the_namespace_alone(istioctl: Istioctl, mesh: Mesh, clie
     told = istioctl.ask("x", "describe", "pod", client, "--istioNamespace", mesh.namespace)
     assert f"Pod Revision: {mesh.revision}" in told.out
     assert "Workload mTLS mode: STRICT" in told.out
+    assert istioctl.run("x", "describe", "pod", client).code == 1
     service = istioctl.ask("x", "describe", "service", f"server.{mesh.apps}", "-i", mesh.namespace)
     assert "Port: http 80/HTTP targets pod port 8080" in service.out
 
@@ -287,6 +324,10 @@ def test_injector_list_shows_the_image_of_each_mesh(istioctl: Istioctl, mesh: Me
         rf"{mesh.apps} +istio-revision-tag-{mesh.tag} +{mesh.revision} +lab\.local/istio/proxyv2:1\.31\.1"
     )
     assert re.search(wanted, told), told
+
+
+def test_authz_check_lists_the_policies_of_a_pod(istioctl: Istioctl, client: str) -> None:
+    assert "AuthorizationPolicy" in istioctl.ask("x", "authz", "check", client).out
 
 
 def test_validate_judges_files_without_a_cluster(istioctl: Istioctl, tmp_path: Path) -> None:
@@ -318,3 +359,4 @@ def test_istiod_answers_istioctl(
 ) -> None:
     told = istioctl.ask(*command, *flags)
     assert re.search(wanted, told.out), told.text
+    assert istioctl.run(*command).code == 1

@@ -72,6 +72,7 @@ def test_an_unknown_field_is_told_with_the_nearest_known_one(
         ({"connectTimeout": "5"}, "connectTimeout", "a duration"),
         ({"connectTimeout": 5}, "connectTimeout", "a duration"),
         ({"connectTimeout": "1 h"}, "connectTimeout", "a duration"),
+        ({"defaultConfig": {"tracing": {"sampling": True}}}, "defaultConfig.tracing.sampling", "a number"),
         ({"accessLogEncoding": "1"}, "accessLogEncoding", "one of TEXT, JSON"),
         ({"accessLogEncoding": True}, "accessLogEncoding", "one of TEXT, JSON"),
         ({"proxyListenPort": "x"}, "proxyListenPort", "a whole number"),

@@ -38,6 +38,7 @@ _SCALARS = {
     FieldDescriptor.CPPTYPE_UINT32: "UInt32Value",
     FieldDescriptor.CPPTYPE_UINT64: "UInt64Value",
 }
+_FRACTIONS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 _WORDS = {
     "BoolValue": "true or false",
     "DoubleValue": "a number",
@@ -134,6 +135,7 @@ def _parse(message: Descriptor, field: FieldDescriptor, value: Any, path: str) -
 
 
 def _is_readable(message: Descriptor, field: FieldDescriptor, value: Any) -> bool:
+    """As protobuf's JSON has it, but for what istiod's reader (golang/protobuf, jsonpb) does otherwise."""
     name = field.message_type.name if field.message_type is not None else ""
     if name == "Duration":
         return isinstance(value, str) and _DURATION.fullmatch(value) is not None
@@ -142,6 +144,8 @@ def _is_readable(message: Descriptor, field: FieldDescriptor, value: Any) -> boo
         return whole or isinstance(value, str)
     if field.enum_type is not None and not field.is_repeated:
         return whole or (isinstance(value, str) and value in field.enum_type.values_by_name)
+    if isinstance(value, bool) and (field.cpp_type in _FRACTIONS or name in ("DoubleValue", "FloatValue")):
+        return False
     try:
         json_format.ParseDict({field.json_name: value}, message_factory.GetMessageClass(message)())
     except (json_format.ParseError, TypeError):

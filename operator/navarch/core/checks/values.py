@@ -98,8 +98,10 @@ def _find(
     observed: ObservedMesh, finder: Callable[[Tree, Tree, bytes], Iterator[Problem]]
 ) -> Iterator[tuple[str, str, Problem]]:
     """Problems in the sum of profiles and spec: (field, subject of the sentence, problem)."""
-    config, defaults = resolved_config(observed), build_default_values(observed)
-    if observed.spec is None or config is None or not defaults or not config.values:
+    config = resolved_config(observed)
+    if observed.spec is None or config is None or not config.values:
+        return
+    if not (defaults := build_default_values(observed)):
         return
     descriptors = observed.assets.values_descriptors
     own = {problem.path for problem in finder(observed.spec.values or {}, defaults, descriptors)}
