@@ -1,6 +1,6 @@
 """Build hook: refuses to build a package without the data that `make generate` makes.
 
-Owns nothing of that data; knows only its file names and that each minor's pin is the catalog's. Must never
+Owns nothing of that data; knows only its file names and that each pin is the catalog's. Must never
 need more than hatchling and Python's own library. An editable install is let through: its data may
 come later.
 """
@@ -23,12 +23,14 @@ def find_gap(root: Path) -> str | None:
     minors = re.findall(r'^  "([0-9]+\.[0-9]+)":$', catalog, re.MULTILINE)
     if not minors:
         return f"{CATALOG} names no minor"
-    for minor in minors:
-        for name in (f"crds-{minor}.json", f"mesh-{minor}.binpb", f"pin-{minor}"):
-            if not (root / DATA / name).is_file():
-                return f"{DATA / name} is missing"
-        if (root / DATA / f"pin-{minor}").read_text(encoding="utf-8").split()[-1] not in catalog:
-            return f"{DATA} was generated from another version of Istio's API than {CATALOG} pins for {minor}"
+    wanted = {minor: (f"crds-{minor}.json", f"mesh-{minor}.binpb") for minor in minors}
+    for name, files in {**wanted, "values": ("values.binpb",)}.items():
+        pin = f"pin-{name}"
+        for file in (*files, pin):
+            if not (root / DATA / file).is_file():
+                return f"{DATA / file} is missing"
+        if (root / DATA / pin).read_text(encoding="utf-8").split()[-1] not in catalog:
+            return f"{DATA} was generated from another version of Istio than {CATALOG} pins for {name}"
     return None
 
 

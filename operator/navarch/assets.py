@@ -27,10 +27,14 @@ def _package() -> Traversable:
     return files("navarch")
 
 
-def _read(path: Traversable) -> str:
+def _read_bytes(path: Traversable) -> bytes:
     if not path.is_file():
         raise MissingAssets(f"{path.name} is missing; in a checkout, `make generate` makes it")
-    return path.read_text(encoding="utf-8")
+    return path.read_bytes()
+
+
+def _read(path: Traversable) -> str:
+    return _read_bytes(path).decode("utf-8")
 
 
 def _parse(path: Traversable) -> Any:
@@ -73,10 +77,6 @@ def load_assets() -> Assets:
     """Everything. Raises MissingAssets, with what to do, when data that has to be generated is not there."""
     data, catalog = _package() / "_data", load_catalog()
     crds = CRDSets({minor.name: _read(data / f"crds-{minor.name}.json") for minor in catalog.minors})
-    descriptors = {}
-    for minor in catalog.minors:
-        descriptor = data / f"mesh-{minor.name}.binpb"
-        if not descriptor.is_file():
-            raise MissingAssets(f"{descriptor.name} is missing; in a checkout, `make generate` makes it")
-        descriptors[minor.name] = descriptor.read_bytes()
-    return Assets(_load_templates(), catalog, crds, descriptors, _load_profiles())
+    meshes = {minor.name: _read_bytes(data / f"mesh-{minor.name}.binpb") for minor in catalog.minors}
+    values = _read_bytes(data / "values.binpb")
+    return Assets(_load_templates(), catalog, crds, meshes, values, _load_profiles())

@@ -188,6 +188,14 @@ async def test_a_field_that_istio_does_not_know_is_told_and_changes_nothing_else
     assert "did you mean accessLogFile?" in accepted["message"]
 
 
+async def test_a_value_that_nothing_reads_is_told_and_changes_nothing_else(api: Api, settled: str) -> None:
+    api.create(build_mesh(settled, values={"pilot": {"replicaCount": 3}}))
+    mesh = await wait_for(api, settled)
+    accepted = read_condition(mesh, "SpecAccepted")
+    assert (accepted["status"], accepted["reason"]) == ("True", "ValueUnread")
+    assert "spec.values.pilot.replicaCount" in accepted["message"]
+
+
 async def test_a_cluster_newer_than_tested_is_told_and_changes_nothing_else(api: Api, settled: str) -> None:
     api.create(build_mesh(settled))
     accepted = read_condition(await wait_for(api, settled), "SpecAccepted")

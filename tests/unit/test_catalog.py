@@ -30,6 +30,7 @@ def data() -> dict[str, Any]:
         for f in fields(Features)
     }
     return {
+        "values": {"version": "v0.0.1", "hash": "h1:y"},
         "minors": {"1.30": row},
         "features": {name: {"since": "1.31", "source": "x"} for name in camel.values()},
     }

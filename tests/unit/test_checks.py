@@ -82,6 +82,7 @@ BAD_INPUT: dict[Reason, ObservedMesh] = {
 }
 NOTICES: dict[Reason, tuple[Severity, ObservedMesh]] = {
     Reason.UNKNOWN_FIELD: (Severity.WARNING, bad(meshConfig={"accesLogFile": "x"})),
+    Reason.VALUE_UNREAD: (Severity.WARNING, bad(values={"pilot": {"replicaCount": 3}})),
     Reason.UNTESTED_KUBERNETES: (Severity.INFO, an_observed_mesh(kubernetes=(1, 99))),
 }
 

@@ -24,7 +24,6 @@ from navarch.core.checks import (
     power,
     run_checks,
     schema,
-    values,
 )
 from navarch.core.findings import Finding, Severity
 from navarch.core.observed import ObservedMesh
@@ -92,72 +91,6 @@ def test_what_a_users_profile_sets_is_not_judged() -> None:
     observed = an_observed_mesh(spec=a_spec(profiles=["trusted"]), profiles={"trusted": profile})
     for check in (power.check_mesh_config_keys, power.check_values_keys, power.check_environment_names):
         assert not list(check(observed))
-
-
-def test_every_default_value_may_be_written_down_but_those_that_are_navarchs_own() -> None:
-    observed = with_values(values.build_default_values(an_observed_mesh()))
-    assert not list(values.check_values_shapes(observed))
-    assert not list(values.check_values_are_known(observed))
-
-
-WRONG_SHAPES = [
-    ({"global": []}, "spec.values.global", "a map"),
-    ({"global": {"proxy": "x"}}, "spec.values.global.proxy", "a map"),
-    ({"global": {"imagePullSecrets": "a"}}, "spec.values.global.imagePullSecrets", "a list"),
-    ({"global": {"logAsJson": "false"}}, "spec.values.global.logAsJson", "true or false"),
-    ({"global": {"meshID": 5}}, "spec.values.global.meshID", "a text (in quotes)"),
-    ({"global": {"meshID": {}}}, "spec.values.global.meshID", "a text (in quotes)"),
-    ({"global": {"proxy": {"statusPort": True}}}, "spec.values.global.proxy.statusPort", "a whole number"),
-]
-
-
-@pytest.mark.parametrize(("tree", "path", "wanted"), WRONG_SHAPES, ids=[shape[1] for shape in WRONG_SHAPES])
-def test_a_value_of_another_kind_than_its_default_is_refused(
-    tree: dict[str, Any], path: str, wanted: str
-) -> None:
-    finding = only(values.check_values_shapes, with_values(tree))
-    assert (finding.reason, finding.field) == (Reason.VALUES_INVALID, path)
-    assert wanted in finding.remedy
-
-
-def test_null_takes_a_profiles_value_away_and_is_no_value_itself() -> None:
-    profile = {"values": {"global": {"meshID": "west", "logAsJson": True}}}
-    values_ = {"global": {"meshID": None, "proxy": None}}
-    observed = an_observed_mesh(spec=a_spec(profiles=["a"], values=values_), profiles={"a": profile})
-    assert not list(values.check_values_shapes(observed))
-
-
-def test_a_profiles_value_of_another_kind_is_told_of_the_profile() -> None:
-    profile = {"values": {"global": {"meshID": 5, "zzz": 1}}}
-    observed = an_observed_mesh(spec=a_spec(profiles=["a"]), profiles={"a": profile})
-    for check in (values.check_values_shapes, values.check_values_are_known):
-        finding = only(check, observed)
-        assert finding.field == "spec.profiles"
-        assert "values.global." in finding.message
-
-
-def test_an_unknown_value_is_a_warning_with_the_nearest_known_one() -> None:
-    finding = only(values.check_values_are_known, with_values({"global": {"proxy": {"loglevel": "debug"}}}))
-    assert (finding.reason, finding.severity) == (Reason.UNKNOWN_FIELD, Severity.WARNING)
-    assert (finding.field, finding.value) == ("spec.values.global.proxy.loglevel", "debug")
-    assert finding.remedy == "did you mean logLevel?"
-
-
-def test_an_unknown_value_like_no_other_is_a_warning_too() -> None:
-    assert "remove it" in only(values.check_values_are_known, with_values({"zzz": 1})).remedy
-
-
-def test_maps_without_a_default_content_are_free_form() -> None:
-    lifecycle = {"preStop": {"exec": {"command": ["sleep", "5"]}}}
-    observed = with_values({"global": {"proxy": {"lifecycle": lifecycle}}})
-    assert not list(values.check_values_are_known(observed))
-    assert not list(values.check_values_shapes(observed))
-
-
-def test_values_of_an_unknown_version_are_not_compared() -> None:
-    observed = an_observed_mesh(spec=a_spec(version="9.9", values={"zzz": 1}))
-    assert not list(values.check_values_are_known(observed))
-    assert not list(values.check_values_shapes(observed))
 
 
 SERVICE = "istiod-shop-mesh-inplace"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from navarch.core.meshconfig import Kind, Problem, find_problems
+from navarch.core.definitions import Kind, Problem, find_problems
 
 from tests.golden.rendering import ASSETS, mesh_config_of, render_mesh
 from tests.golden.test_golden import CASES, OPTIONS
@@ -30,6 +30,7 @@ def only_problem(mesh_config: dict[str, Any]) -> Problem:
             "proxyListenPort": 15001,
         },
         {"access_log_file": "/dev/stdout"},
+        {"connectTimeout": "100ms", "dnsRefreshRate": "1m30s", "tcpKeepalive": {"time": "2h"}},
         {"accessLogEncoding": "JSON", "ingressControllerMode": 2},
         {"defaultConfig": {"concurrency": 2, "proxyMetadata": {"A": "b"}, "tracing": {"sampling": 1.5}}},
         {"defaultConfig": {"holdApplicationUntilProxyStarts": True, "drainDuration": "45s"}},
@@ -70,6 +71,10 @@ def test_an_unknown_field_is_told_with_the_nearest_known_one(
         ({"accessLogEncoding": "XML"}, "accessLogEncoding", "one of TEXT, JSON"),
         ({"connectTimeout": "5"}, "connectTimeout", "a duration"),
         ({"connectTimeout": 5}, "connectTimeout", "a duration"),
+        ({"connectTimeout": "1 h"}, "connectTimeout", "a duration"),
+        ({"defaultConfig": {"tracing": {"sampling": True}}}, "defaultConfig.tracing.sampling", "a number"),
+        ({"accessLogEncoding": "1"}, "accessLogEncoding", "one of TEXT, JSON"),
+        ({"accessLogEncoding": True}, "accessLogEncoding", "one of TEXT, JSON"),
         ({"proxyListenPort": "x"}, "proxyListenPort", "a whole number"),
         ({"accessLogFile": 7}, "accessLogFile", "a text"),
         ({"trustDomainAliases": "a"}, "trustDomainAliases", "a list of which each is a text"),

@@ -41,11 +41,12 @@ class CRDSets(Mapping[str, tuple[Manifest, ...]]):
 @dataclass(frozen=True, slots=True, eq=False)
 class Assets:
     """`templates` by path below templates/; `crds` (Istio's) and `mesh_descriptors` (a serialised
-    FileDescriptorSet with MeshConfig) by minor; `profiles` are the built-in ones by name. Compared and hashed
-    by identity."""
+    FileDescriptorSet with MeshConfig) by minor; `values_descriptors` is that of values, for all minors;
+    `profiles` are the built-in ones by name. Compared and hashed by identity."""
 
     templates: Mapping[str, str]
     catalog: Catalog
     crds: Mapping[str, tuple[Manifest, ...]]
     mesh_descriptors: Mapping[str, bytes]
+    values_descriptors: bytes
     profiles: Mapping[str, Mapping[str, Any]]

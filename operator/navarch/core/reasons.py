@@ -75,8 +75,12 @@ class Reason(StrEnum):
         "A key of meshConfig, values or environment would move namespaces or widen power.",
     )
     MESH_CONFIG_INVALID = "MeshConfigInvalid", "meshConfig does not have the types of Istio's MeshConfig."
-    VALUES_INVALID = "ValuesInvalid", "values does not have the shape that injection templates count on."
+    VALUES_INVALID = (
+        "ValuesInvalid",
+        "values does not have the types that istiod and injection templates read.",
+    )
     UNKNOWN_FIELD = "UnknownField", "Istio does not know a field and would ignore it silently."
+    VALUE_UNREAD = "ValueUnread", "A value is one of Istio's, but nothing that Navarch renders reads it."
     FOREIGN_ISTIO = (
         "ForeignIstio",
         "An Istio that Navarch did not install owns the same revision, tag or webhook.",

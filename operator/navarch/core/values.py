@@ -78,7 +78,13 @@ _BAKED_IN = (
 )
 """Keys of MeshConfig that injection writes into the pod (pkg/kube/inject: template inputs); all others are
 live."""
-_LIVE_VALUES = ("alwaysInjectSelector", "injectedAnnotations", "neverInjectSelector", "reinvocationPolicy")
+_LIVE_VALUES = (
+    "alwaysInjectSelector",
+    "enableNamespacesByDefault",
+    "injectedAnnotations",
+    "neverInjectSelector",
+    "reinvocationPolicy",
+)
 """Keys of values.sidecarInjectorWebhook that decide whether a pod is injected, not how."""
 
 

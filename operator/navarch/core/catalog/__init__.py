@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 Ordinal: TypeAlias = tuple[int, ...]
+API, ISTIO = "istio.io/api", "istio.io/istio"
+"""Go modules."""
 
 
 def ordinal_of(version: str) -> Ordinal:
@@ -31,12 +33,21 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class Minor:
-    """One minor of Istio. Kubernetes versions are (major, minor); `patches` are ascending.
+class Pin:
+    """An exact Go module; `hash` is go.sum's."""
 
-    `api_version` and `api_hash` pin the Go module istio.io/api that this minor's CRDs and MeshConfig come
-    from.
-    """
+    path: str
+    version: str
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.path}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Minor:
+    """One minor of Istio. Kubernetes versions are (major, minor); `patches` are ascending. `api` is where its
+    CRDs and MeshConfig come from."""
 
     name: str
     patches: tuple[str, ...]
@@ -44,8 +55,7 @@ class Minor:
     kubernetes_minimum: Ordinal
     kubernetes_newest: Ordinal
     end_of_life: bool
-    api_version: str
-    api_hash: str
+    api: Pin
     features: Features
 
 
@@ -59,9 +69,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All releases, minors ascending."""
+    """All releases, minors ascending. `values` is where the definition of all minors' values comes from."""
 
     minors: tuple[Minor, ...]
+    values: Pin
 
     def find(self, version: str) -> Release | None:
         """The release that `1.31` (its newest patch) or `1.31.1` names; None when the catalog has no such
@@ -102,10 +113,10 @@ def build_catalog(data: Mapping[str, Any]) -> Catalog:
             kubernetes_minimum=ordinal_of(row["kubernetes"]["minimum"]),
             kubernetes_newest=ordinal_of(row["kubernetes"]["newest"]),
             end_of_life=row["endOfLife"],
-            api_version=row["api"]["version"],
-            api_hash=row["api"]["hash"],
+            api=Pin(API, row["api"]["version"], row["api"]["hash"]),
             features=_build_features(name, data["features"]),
         )
         for name, row in data["minors"].items()
     )
-    return Catalog(tuple(sorted(minors, key=lambda minor: ordinal_of(minor.name))))
+    values = Pin(ISTIO, data["values"]["version"], data["values"]["hash"])
+    return Catalog(tuple(sorted(minors, key=lambda minor: ordinal_of(minor.name))), values)

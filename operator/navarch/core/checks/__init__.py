@@ -73,6 +73,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     capacity.check_resources,
     meshconfig.check_mesh_config_is_known,
     values.check_values_are_known,
+    values.check_values_are_read,
     version.check_support,
 )
 """Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from navarch.core.checks.layers import resolved_config
 from navarch.core.checks.version import find_release
+from navarch.core.definitions import Kind, Problem, find_problems
 from navarch.core.findings import Finding, Severity
-from navarch.core.meshconfig import Kind, Problem, find_problems
 from navarch.core.observed import ObservedMesh
 from navarch.core.reasons import Reason
 
