@@ -40,8 +40,8 @@ from navarch.core.planner import find_deployment, is_counted
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.core.workloads import determine_rollout
 from navarch.kube.client import Client
-from navarch.kube.errors import NotFound
-from navarch.kube.resources import resource_of
+from navarch.kube.errors import NotFound, Unserved
+from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Store
 
 PROFILE_KEY = "profile.yaml"
@@ -73,6 +73,11 @@ class World:
         try:
             body = await self._client.get(Ref(API_VERSION, controlplane.KIND, namespace, name))
         except NotFound:
+            self._forget(namespace, name)
+            return None
+        except Unserved:
+            if self._is_installed(resource_of(API_VERSION, controlplane.KIND)):
+                raise
             self._forget(namespace, name)
             return None
         self._stores["meshes"].observe(body)
@@ -133,12 +138,19 @@ class World:
             namespace = owner.namespace if resource.namespaced else ""
             try:
                 listing = await self._client.list(resource, namespace=namespace, label_selector=selector)
-            except NotFound:  # the kind's CRD is not installed
+            except Unserved:
+                if resource.builtin or self._is_installed(resource):
+                    raise
                 continue
             for manifest in listing.items:
                 self._stores[watch.name].observe(manifest)
                 found.append(manifest)
         return tuple(found)
+
+    def _is_installed(self, resource: Resource) -> bool:
+        """Whether the cluster has the CRD of a kind: then a 404 does not mean that there are no objects."""
+        name = f"{resource.plural}.{resource.group}"
+        return any(crd["metadata"]["name"] == name for crd in self._stores["crds"].list())
 
     def _forget(self, namespace: str, name: str) -> None:
         for mesh in self._stores["meshes"].list(namespace):
