@@ -11,14 +11,12 @@ import random
 import secrets
 import signal
 import socket
-import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, count
-from typing import Any, cast
+from itertools import chain
+from typing import Any
 
-import kopf
 import structlog
 
 from navarch.assets import load_assets
@@ -40,6 +38,7 @@ from navarch.kube.apply import Applier
 from navarch.kube.auth import build_connection_info
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
+from navarch.kube.errors import KubeError
 from navarch.kube.events import Recorder
 from navarch.kube.lease import Elector
 from navarch.kube.reflector import Reflector
@@ -50,19 +49,15 @@ from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
 from navarch.triggers import keys
-from navarch.triggers.handlers import build_registry, build_settings
+from navarch.triggers.shell import Shell
 
 log = structlog.get_logger(__name__)
 
 LEASE = "navarch"
 GRACE = 20.0
 """Seconds that running reconciles get at shutdown; less than the pod's termination grace period."""
-SILENCE = 180.0
-"""Seconds without a word on one watch, while others are heard from, after which this process is not live any
-more."""
-STUCK = 600.0
-"""Seconds for which a key may wait for a worker of the leader before this process is not live any more."""
-KOPF_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
+FIRST_CONTACT_DELAY = 2.0
+"""Seconds between two attempts to reach the API server for the first time."""
 
 
 def read_clock() -> str:
@@ -109,98 +104,88 @@ class App:
             queue = Queue(observer=self._observer, share=max(1, settings.workers // 2))
             metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
-            version = await reader.fetch("/version")
-            environment = Environment(
-                kubernetes=(int(version["major"]), int(version["minor"].rstrip("+"))),
-                operator_namespace=settings.namespace,
-                probe_namespace=settings.probe_namespace,
+            shell = Shell(
+                lambda key, priority: queue.add(key, priority=priority),
+                lambda: build_connection_info(credentials, now=datetime.now(UTC)),
+                idle=settings.silence_seconds / 2,
             )
-            workers = self._build_workers(client, queue, elector, environment, identity=identity)
-            live = partial(find_dead, self._reflectors, queue, led=lambda: elector.led)
-            health = HealthServer(metrics.REGISTRY, live=live, ready=self._find_unsynced)
+            health = HealthServer(
+                metrics.REGISTRY,
+                live=partial(self._find_dead, queue, elector, shell),
+                ready=self._find_unsynced,
+            )
             await health.start(settings.listen_host, settings.listen_port)
             self.port = health.port
+
+            def build(environment: Environment) -> Workers:
+                return self._build_workers(client, queue, elector, environment, identity=identity)
+
             try:
-                await self._supervise(
-                    elector,
-                    workers,
-                    queue,
-                    login=lambda: build_connection_info(credentials, now=datetime.now(UTC)),
-                )
+                await self._supervise(elector, queue, shell, reader=reader, build_workers=build)
             finally:
                 await health.stop()
 
     async def _supervise(
         self,
         elector: Elector,
-        workers: Workers,
         queue: Queue,
+        shell: Shell,
         *,
-        login: Callable[[], Awaitable[kopf.ConnectionInfo]],
+        reader: Client,
+        build_workers: Callable[[Environment], Workers],
     ) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        parts: list[asyncio.Task[Any]]
         parts = [asyncio.create_task(r.run(), name=f"watch-{name}") for name, r in self._reflectors.items()]
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        warm = asyncio.create_task(self._warm_up(), name="warm-up")
+        warm = asyncio.create_task(self._warm_up(reader), name="warm-up")
+        waited: set[asyncio.Task[Any]] = {warm, stopping}
+        workers: Workers | None = None
         try:
-            await asyncio.wait([warm, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not warm.done():
                 return
+            workers = build_workers(warm.result())
             parts.append(asyncio.create_task(elector.run(), name="lease"))
             parts.append(asyncio.create_task(workers.run(), name="workers"))
             parts.append(asyncio.create_task(self._resync(queue), name="resync"))
-            parts.append(asyncio.create_task(self._run_kopf(queue, login), name="kopf"))
-            done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+            parts.append(asyncio.create_task(shell.run(), name="kopf"))
+            done, _ = await asyncio.wait({*parts, stopping}, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
                 raise RuntimeError(f"{task.get_name()} ended")
         finally:
-            await workers.stop(grace=GRACE)
+            if workers is not None:
+                await workers.stop(grace=GRACE)
             await elector.release()
             for task in [*parts, stopping, warm]:
                 task.cancel()
             await asyncio.gather(*parts, stopping, warm, return_exceptions=True)
 
-    async def _warm_up(self) -> None:
+    async def _warm_up(self, reader: Client) -> Environment:
+        """Wait until every store is complete; what there is to know of the cluster."""
+        environment = await self._read_environment(reader)
         for reflector in self._reflectors.values():
             await reflector.synced.wait()
         log.info("caches are warm", watches=len(self._reflectors))
+        return environment
 
-    async def _run_kopf(self, queue: Queue, login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> None:
-        """Keep kopf running: it ends on a watch error that it does not know, and each run lists our kinds
-        again.
-
-        It lives in a thread with a loop of its own: at its end it cancels every task that was started after
-        it, in its loop, and in a main thread it would take the process's signals.
-        """
-        loop = asyncio.get_running_loop()
-
-        def enqueue(key: Key, priority: int) -> None:
-            loop.call_soon_threadsafe(partial(queue.add, key, priority=priority))
-
-        async def log_in() -> kopf.ConnectionInfo:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_awaiting(login), loop))
-
-        for attempt in count():
-            stop = threading.Event()
-            shell = kopf.operator(
-                registry=build_registry(enqueue, log_in),
-                settings=build_settings(),
-                clusterwide=True,
-                standalone=True,
-                # Only peers would read it, but kopf makes it from the user's name, and a pod's user has none.
-                identity=cast("Any", "navarch"),
-                stop_flag=stop,
-            )
+    async def _read_environment(self, reader: Client) -> Environment:
+        while True:
             try:
-                await asyncio.to_thread(asyncio.run, shell)
-            except Exception:
-                log.warning("kopf ended", exc_info=True)
-            finally:
-                stop.set()
-            await asyncio.sleep(KOPF_DELAYS[min(attempt, len(KOPF_DELAYS) - 1)])
+                version = await reader.fetch("/version")
+                break
+            except KubeError as error:
+                # A process that ended here would be restarted ever more rarely, and late when it is back.
+                log.warning("the API server is out of reach", error=str(error))
+                await asyncio.sleep(FIRST_CONTACT_DELAY)
+        return Environment(
+            kubernetes=(int(version["major"]), int(version["minor"].rstrip("+"))),
+            operator_namespace=self._settings.namespace,
+            probe_namespace=self._settings.probe_namespace,
+        )
 
     async def _resync(self, queue: Queue) -> None:
         """Look at everything now and then: the net below all events."""
@@ -261,6 +246,7 @@ class App:
                 metadata_only=watch.metadata_only,
                 transform=watch.transform,
                 on_change=partial(self._enqueue, queue, dependents, watch),
+                idle=self._settings.silence_seconds / 2,
             )
             metrics.watch_age_seconds.labels(watch.name).set_function(partial(getattr, reflector, "age"))
 
@@ -283,6 +269,17 @@ class App:
             priority = EDIT if is_news and keys.is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
 
+    def _find_dead(self, queue: Queue, elector: Elector, shell: Shell) -> Iterator[str]:
+        settings = self._settings
+        return find_dead(
+            self._reflectors,
+            queue,
+            led=elector.led,
+            quiet=shell.age,
+            silence=settings.silence_seconds,
+            stuck=settings.stuck_seconds,
+        )
+
     def _find_unsynced(self) -> Iterable[str]:
         for name, reflector in self._reflectors.items():
             if not reflector.synced.is_set():
@@ -290,24 +287,30 @@ class App:
 
 
 def find_dead(
-    reflectors: Mapping[str, Reflector], queue: Queue, *, led: Callable[[], float]
+    reflectors: Mapping[str, Reflector],
+    queue: Queue,
+    *,
+    led: float,
+    quiet: float,
+    silence: float,
+    stuck: float,
 ) -> Iterator[str]:
-    """Why the process must be restarted, a sentence each: a silent watch, or a leader whose workers stand
-    still. `led` tells for how many seconds this replica has been leading, 0 when it does not.
+    """Why the process must be restarted, a sentence each: a silent watch, kopf gone, or a leader whose
+    workers stand still. All in seconds: `led` since this replica leads, 0 when it does not; `quiet` since
+    kopf showed a sign of life; `silence` and `stuck` are the bounds.
     """
     # Where no watch was heard from all that time, it is the API server that was silent: no restart helps.
-    if any(reflector.steady >= SILENCE for reflector in reflectors.values()):
+    heard = max((reflector.steady for reflector in reflectors.values()), default=0.0)
+    if heard >= silence:
         for name, reflector in reflectors.items():
-            if reflector.age > SILENCE:
+            if reflector.age > silence:
                 yield f"watch {name} has been silent for {reflector.age:.0f} s"
-    # What a standby's queue holds is not late: nobody was there to work on it.
-    waited = min(queue.age, led())
-    if waited > STUCK:
+        if quiet > silence:
+            yield f"kopf has shown no sign of life for {quiet:.0f} s"
+    # What a standby's queue holds is not late, nor what nobody can work on while the API server is away.
+    waited = min(queue.age, led, heard)
+    if waited > stuck:
         yield f"a key has been waiting for a worker for {waited:.0f} s"
-
-
-async def _awaiting(login: Callable[[], Awaitable[kopf.ConnectionInfo]]) -> kopf.ConnectionInfo:
-    return await login()
 
 
 def _find_asks(

@@ -40,9 +40,19 @@ class Settings(BaseSettings):
     )
     lease_seconds: float = Field(15, ge=1, description="Validity of the leader's Lease.")
     lease_renew_seconds: float = Field(
-        10, ge=0.5, description="Time within which the leader must renew, else it ends."
+        10, ge=0.5, description="Time within which the leader must renew, else it stops writing."
     )
     lease_retry_seconds: float = Field(2, ge=0.1, description="Seconds between two attempts at the Lease.")
+    silence_seconds: float = Field(
+        180,
+        ge=2,
+        description="Seconds without a word on one watch, or from kopf, while other watches are heard, after "
+        "which /livez fails. After half of it a watch is started anew. A healthy watch speaks about each "
+        "minute: less than 150 fails without need.",
+    )
+    stuck_seconds: float = Field(
+        600, ge=2, description="Seconds for which a key may wait for a worker before /livez fails."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."
     )

@@ -20,7 +20,7 @@ from navarch.core.refs import Manifest, Ref
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
-from navarch.kube.errors import NotFound
+from navarch.kube.errors import NotFound, Unserved
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
 from navarch.kube.store import MANAGER, Object, Store, version_of
@@ -141,7 +141,7 @@ async def crds(client: Client) -> tuple[Manifest, ...]:
     async def served() -> bool:
         try:
             await client.fetch(path)
-        except NotFound:
+        except Unserved:
             return False
         return True
 

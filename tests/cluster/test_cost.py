@@ -15,7 +15,7 @@ import pytest
 from lab.cluster import Cluster
 from tests.cluster.conftest import build_operator, remove_namespace
 from tests.polling import eventually
-from tests.support.activity import count_reconciles, is_leading, wait_for_removals, wait_for_rest
+from tests.support.activity import bring_up, count_reconciles, is_leading, wait_for_removals, wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
 from tests.support.meshes import build_mesh, list_owned, wait_for
@@ -46,23 +46,14 @@ async def leader(replicas: list[Operator]) -> Operator:
     """The first replica, alone, leading and at rest."""
     first, second = replicas
     second.stop()
-    await start(first)
+    await bring_up(first)
     return first
-
-
-async def start(replica: Operator) -> None:
-    """Starts a replica that does not run; returns when it leads and is at rest."""
-    if not replica.is_running():
-        replica.start()
-    await eventually(replica.is_ready, seconds=30, every=0.05, what=f"ready, see {replica.log}")
-    await eventually(lambda: is_leading(replica), seconds=15, every=0.1, what="leading")
-    await wait_for_rest(replica)
 
 
 @pytest.fixture(scope="module")
 async def meshes(api: Api, replicas: list[Operator]) -> AsyncIterator[list[str]]:
     """Two namespaces with a mesh each, settled."""
-    await start(replicas[0])
+    await bring_up(replicas[0])
     namespaces = [f"{NS}-1", f"{NS}-2"]
     for namespace, version in zip(namespaces, ("1.31", "1.30"), strict=True):
         api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -110,7 +101,7 @@ async def test_a_restart_costs_no_write(
     }
     mark = audit.mark()
     leader.stop(with_signal=end)
-    await start(leader)
+    await bring_up(leader)
     assert count_reconciles(leader) >= 2 * len(meshes), "meshes and revisions were looked at"
     assert [str(write) for write in audit.writes(mark)] == []
     after = {
@@ -174,43 +165,3 @@ async def test_a_replica_that_lost_its_lease_ends(api: Api, leader: Operator) ->
     told = [json.loads(line) for line in leader.log.read_text().splitlines()]
     assert any(line["level"] == "critical" and "lease ended" in line["exception"] for line in told)
     api.patch("lease", SYSTEM, "navarch", {"spec": {"holderIdentity": ""}})
-
-
-@pytest.mark.parametrize("writes", [2, 9, 18])
-async def test_an_installation_that_was_killed_is_finished_by_the_next_run(
-    api: Api, audit: Audit, leader: Operator, fresh: str, writes: int
-) -> None:
-    mark = audit.mark()
-    api.create(build_mesh(fresh, mtls={"mode": "Strict"}))
-    await eventually(
-        lambda: len(audit.writes(mark)) >= writes, every=0.001, what="the installation has begun"
-    )
-    leader.kill()
-    assert (api.get("mesh", fresh, "demo") or {}).get("status", {}).get("activeRevision") is None
-    await start(leader)
-    await wait_for(api, fresh)
-    kinds = {o["kind"] for o in list_owned(api, fresh)}
-    assert {"Deployment", "MutatingWebhookConfiguration", "PeerAuthentication"} <= kinds
-
-
-@pytest.mark.parametrize("deletions", [1, 8])
-async def test_a_removal_that_was_killed_is_finished_by_the_next_run(
-    api: Api, audit: Audit, leader: Operator, fresh: str, deletions: int
-) -> None:
-    api.create(build_mesh(fresh, mtls={"mode": "Strict"}))
-    await wait_for(api, fresh)
-    mark = audit.mark()
-    api.delete("mesh", fresh, "demo")
-
-    def has_begun() -> bool:
-        return len([w for w in audit.writes(mark) if w.verb == "delete"]) >= deletions
-
-    await eventually(has_begun, every=0.001, what="the removal has begun")
-    leader.kill()
-    assert api.get("mesh", fresh, "demo") is not None
-    assert list_owned(api, fresh) != []
-    await start(leader)
-    await eventually(
-        lambda: api.get("mesh", fresh, "demo") is None, seconds=30, every=0.1, what="the mesh is gone"
-    )
-    assert list_owned(api, fresh) == []

@@ -42,16 +42,28 @@ def is_leading(operator: Operator) -> bool:
     return read_metric(operator, "leader_election_master_status") == 1
 
 
+class Rest:
+    """Whether no key waits or runs, and none was looked at for a moment; ask again and again."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self._seen: list[tuple[float, ...]] = []
+
+    def look(self) -> bool:
+        """One look more."""
+        samples = read_metrics(self._operator)
+        self._seen.append(tuple(add_up(samples, name) for name in MOVING))
+        return (
+            bool(samples)
+            and len(self._seen) >= CALM
+            and self._seen[-1][:2] == (0, 0)
+            and len(set(self._seen[-CALM:])) == 1
+        )
+
+
 async def wait_for_rest(operator: Operator, *, seconds: float = 60) -> None:
     """Waits until no key waits or runs, and none was looked at for a moment."""
-    seen: list[tuple[float, ...]] = []
-
-    def is_at_rest() -> bool:
-        samples = read_metrics(operator)
-        seen.append(tuple(add_up(samples, name) for name in MOVING))
-        return len(seen) >= CALM and seen[-1][:2] == (0, 0) and len(set(seen[-CALM:])) == 1
-
-    await eventually(is_at_rest, seconds=seconds, every=0.1, what="the operator comes to rest")
+    await eventually(Rest(operator).look, seconds=seconds, every=0.1, what="the operator comes to rest")
 
 
 async def wait_for_removals(api: Api, *, seconds: float = 60) -> None:
@@ -62,3 +74,12 @@ async def wait_for_removals(api: Api, *, seconds: float = 60) -> None:
         every=0.2,
         what="meshes that are being deleted are gone",
     )
+
+
+async def bring_up(replica: Operator, *, seconds: float = 60) -> None:
+    """Starts a replica that does not run; returns when it leads and is at rest."""
+    if not replica.is_running():
+        replica.start()
+    await eventually(replica.is_ready, seconds=seconds, every=0.05, what=f"ready, see {replica.log}")
+    await eventually(lambda: is_leading(replica), seconds=seconds, every=0.1, what="leading")
+    await wait_for_rest(replica)

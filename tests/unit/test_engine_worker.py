@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 
 import pytest
 import structlog
@@ -12,7 +13,17 @@ from navarch.engine.backoff import Backoff
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 from navarch.engine.queue import DELETION, EDIT, Queue
-from navarch.engine.result import After, Cause, Done, Fault, Result, Retry, Terminal, classify
+from navarch.engine.result import (
+    OUTAGE_DELAY,
+    After,
+    Cause,
+    Done,
+    Fault,
+    Result,
+    Retry,
+    Terminal,
+    classify,
+)
 from navarch.engine.worker import Workers
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.testing import LogCapture
@@ -147,6 +158,13 @@ async def test_what_failed_is_tried_again_behind_what_was_edited() -> None:
         await eventually(lambda: b.observer.finished == [(A, "error"), (B, "success"), (A, "success")])
 
 
+async def test_a_bound_of_the_backoff_holds_however_often_a_key_failed() -> None:
+    endings = iter([*[Retry(OSError("x"), longest=0.001)] * 12, Done()])
+    async with bench(lambda key: next(endings), count=1, base=0.2) as b:
+        b.queue.add(A)
+        await eventually(lambda: (A, "success") in b.observer.finished, seconds=2)
+
+
 async def test_a_crash_is_logged_with_its_traceback_once_until_the_key_succeeds() -> None:
     outcomes: list[Result | BaseException] = [RuntimeError("bug")] * 3 + [Done()]
     outcomes += [RuntimeError("bug"), Done()]
@@ -247,7 +265,8 @@ async def test_stopping_cancels_what_outlasts_its_grace() -> None:
 def test_every_cause_has_its_delay(cause: Cause, after: float | None) -> None:
     fault = Fault("x")
     fault.cause = cause
-    assert classify(fault) == Retry(fault, after=after)
+    longest = OUTAGE_DELAY if cause is Cause.UNREACHABLE else inf
+    assert classify(fault) == Retry(fault, after=after, longest=longest)
 
 
 def test_what_the_server_asks_for_overrides_the_table() -> None:

@@ -16,6 +16,7 @@ from navarch.kube.errors import (
     NotFound,
     TooManyRequests,
     Unavailable,
+    Unserved,
     error_of,
 )
 
@@ -33,7 +34,7 @@ def error(status: int, message: str = "no", subject: str = "ConfigMap ns/x", **d
     [
         (400, Invalid),
         (401, Unavailable),
-        (404, NotFound),
+        (404, Unserved),
         (408, Unavailable),
         (409, Conflict),
         (410, Gone),
@@ -49,6 +50,12 @@ def test_every_status_has_one_class(status: int, kind: type[KubeError]) -> None:
     found = error(status)
     assert type(found) is kind
     assert isinstance(classify(found), Retry)
+
+
+def test_only_a_404_that_names_an_object_says_that_there_is_none() -> None:
+    assert type(error(404, name="x", kind="configmaps")) is NotFound
+    assert type(error_of(404, "404 page not found", method="GET", subject="ConfigMap ns/x")) is Unserved
+    assert not issubclass(Unserved, NotFound)
 
 
 def test_an_error_names_method_object_and_reason() -> None:

@@ -8,18 +8,21 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
-from navarch.app import SILENCE, STUCK, find_dead
+from navarch.app import find_dead
 from navarch.engine.key import Key
 from navarch.engine.queue import EDIT, Queue, Timer
 from navarch.kube.client import Client
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
+from navarch.settings import Settings
 from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
 from prometheus_client import CollectorRegistry
 
 KEY = Key("MeshControlPlane", "ns", "demo")
+LATE = "a key has been waiting for a worker for 601 s"
+SILENCE, STUCK = Settings().silence_seconds, Settings().stuck_seconds
 
 
 class Clock:
@@ -42,6 +45,13 @@ def build_reflector(clock: Clock) -> Reflector:
     return Reflector(cast(Client, None), resource_of("v1", "Pod"), clock=clock)
 
 
+def list_dead(
+    reflectors: dict[str, Reflector], queue: Queue | None = None, *, led: float = 0.0, quiet: float = 0.0
+) -> list[str]:
+    """With the bounds that users get."""
+    return list(find_dead(reflectors, queue or Queue(), led=led, quiet=quiet, silence=SILENCE, stuck=STUCK))
+
+
 def pass_time(clock: Clock, seconds: int, *heard: Reflector) -> None:
     """Let time pass while the API server is heard of by some watches, about each minute."""
     for _ in range(seconds // 60):
@@ -56,9 +66,9 @@ async def test_a_watch_that_is_silent_while_others_are_heard_from_is_a_dead_proc
     silent, heard = build_reflector(clock), build_reflector(clock)
     reflectors = {"meshes": silent, "revisions": heard}
     pass_time(clock, int(SILENCE), heard)
-    assert list(find_dead(reflectors, Queue(), led=lambda: 0.0)) == []
+    assert list_dead(reflectors) == []
     pass_time(clock, 1)
-    assert list(find_dead(reflectors, Queue(), led=lambda: 0.0)) == ["watch meshes has been silent for 181 s"]
+    assert list_dead(reflectors) == ["watch meshes has been silent for 181 s"]
 
 
 async def test_an_outage_of_the_api_server_kills_nobody_neither_while_it_lasts_nor_when_it_ends() -> None:
@@ -69,44 +79,67 @@ async def test_an_outage_of_the_api_server_kills_nobody_neither_while_it_lasts_n
     pass_time(clock, 59, *others)
     for _ in range(100):
         pass_time(clock, 10)
-        assert list(find_dead(reflectors, Queue(), led=lambda: 0.0)) == []
+        assert list_dead(reflectors) == []
     for reflector in others:  # it is back; one watch still waits for its next try
         reflector._hear()
     for _ in range(17):
         pass_time(clock, 10)
         for reflector in others:
             reflector._hear()
-        assert list(find_dead(reflectors, Queue(), led=lambda: 0.0)) == []
+        assert list_dead(reflectors) == []
     pass_time(clock, 10)
-    assert len(list(find_dead(reflectors, Queue(), led=lambda: 0.0))) == 1, "but it must not wait for ever"
+    assert len(list_dead(reflectors)) == 1, "but it must not wait for ever"
 
 
 async def test_a_queue_that_stands_still_is_a_dead_leader_and_a_live_standby() -> None:
     clock = Clock()
+    heard = build_reflector(clock)
     queue = Queue(clock=clock)
     queue.add(KEY, priority=EDIT)
-    led = clock.now
-    clock.now += STUCK
-    assert list(find_dead({}, queue, led=lambda: clock.now - led)) == []
-    clock.now += 1
-    assert list(find_dead({}, queue, led=lambda: clock.now - led)) == [
+    pass_time(clock, int(STUCK), heard)
+    assert list_dead({"meshes": heard}, queue, led=STUCK) == []
+    pass_time(clock, 1)
+    assert list_dead({"meshes": heard}, queue, led=STUCK + 1) == [
         "a key has been waiting for a worker for 601 s"
     ]
-    assert list(find_dead({}, queue, led=lambda: 0.0)) == []
+    assert list_dead({"meshes": heard}, queue, led=0.0) == []
 
 
 async def test_a_standbys_old_queue_counts_only_from_when_it_leads() -> None:
     clock = Clock()
+    heard = build_reflector(clock)
     queue = Queue(clock=clock)
     queue.add(KEY, priority=EDIT)
-    clock.now += 10 * STUCK
-    led = clock.now
-    clock.now += STUCK
-    assert list(find_dead({}, queue, led=lambda: clock.now - led)) == []
-    clock.now += 1
-    assert list(find_dead({}, queue, led=lambda: clock.now - led)) == [
+    pass_time(clock, 10 * int(STUCK), heard)
+    assert list_dead({"meshes": heard}, queue, led=STUCK) == []
+    assert list_dead({"meshes": heard}, queue, led=STUCK + 1) == [
         "a key has been waiting for a worker for 601 s"
     ]
+
+
+async def test_a_queue_that_waits_for_the_api_server_is_nobodys_death() -> None:
+    clock = Clock()
+    heard = build_reflector(clock)
+    queue = Queue(clock=clock)
+    pass_time(clock, 60, heard)
+    queue.add(KEY, priority=EDIT)
+    for _ in range(100):  # all workers wait for answers that do not come
+        pass_time(clock, 59)
+        assert list_dead({"meshes": heard}, queue, led=clock.now) == []
+    pass_time(clock, int(STUCK), heard)
+    assert list_dead({"meshes": heard}, queue, led=clock.now) == [], "it has just come back"
+    pass_time(clock, 120, heard)
+    assert len(list_dead({"meshes": heard}, queue, led=clock.now)) == 1
+
+
+async def test_kopf_without_a_sign_of_life_is_a_dead_process_while_the_api_server_is_heard() -> None:
+    clock = Clock()
+    heard = build_reflector(clock)
+    pass_time(clock, int(SILENCE), heard)
+    assert list_dead({"meshes": heard}, quiet=SILENCE) == []
+    assert list_dead({"meshes": heard}, quiet=SILENCE + 1) == ["kopf has shown no sign of life for 181 s"]
+    pass_time(clock, 1000)
+    assert list_dead({"meshes": heard}, quiet=2000) == []
 
 
 @asynccontextmanager

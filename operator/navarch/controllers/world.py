@@ -40,8 +40,8 @@ from navarch.core.planner import find_counted, find_deployment
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.core.workloads import determine_rollout
 from navarch.kube.client import Client
-from navarch.kube.errors import NotFound
-from navarch.kube.resources import resource_of
+from navarch.kube.errors import NotFound, Unserved
+from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Store
 
 REMEMBERED = 10_000
@@ -76,6 +76,11 @@ class World:
         try:
             body = await self._client.get(Ref(API_VERSION, controlplane.KIND, namespace, name))
         except NotFound:
+            self._forget(namespace, name)
+            return None
+        except Unserved:
+            if self._is_installed(resource_of(API_VERSION, controlplane.KIND)):
+                raise
             self._forget(namespace, name)
             return None
         self._stores["meshes"].observe(body)
@@ -144,7 +149,9 @@ class World:
             namespace = owner.namespace if resource.namespaced else ""
             try:
                 listing = await self._client.list(resource, namespace=namespace, label_selector=selector)
-            except NotFound:  # the kind's CRD is not installed
+            except Unserved:
+                if resource.builtin or self._is_installed(resource):
+                    raise
                 continue
             for manifest in listing.items:
                 self._stores[watch.name].observe(manifest)
@@ -155,6 +162,11 @@ class World:
         """Drop what is remembered of a mesh that is gone."""
         self.prober.forget(owner.uid)
         self.census.forget(owner.uid)
+
+    def _is_installed(self, resource: Resource) -> bool:
+        """Whether the cluster has the CRD of a kind: then a 404 does not mean that there are no objects."""
+        name = f"{resource.plural}.{resource.group}"
+        return any(crd["metadata"]["name"] == name for crd in self._stores["crds"].list())
 
     def _forget(self, namespace: str, name: str) -> None:
         for mesh in self._stores["meshes"].list(namespace):

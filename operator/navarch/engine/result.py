@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from typing import TypeAlias
 
 
@@ -27,12 +28,14 @@ class After:
 class Retry:
     """Failed and worth another try: after `after` seconds, or by the key's backoff when None.
 
-    `crashed` marks an error that nobody foresaw: it is logged with its traceback.
+    `longest` bounds the backoff; `crashed` marks an error that nobody foresaw: it is logged with its
+    traceback.
     """
 
     error: Exception
     after: float | None = None
     crashed: bool = False
+    longest: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,14 @@ _DELAYS: dict[Cause, float | None] = {
 """Seconds until the next try; None means the key's backoff. A missing permission is not worth a storm."""
 
 
+OUTAGE_DELAY = 30.0
+"""The longest backoff while the API server cannot be reached: that is no key's fault, and what failed
+meanwhile is to be done soon after."""
+
+
 def classify(exc: Exception) -> Result:
     """What an exception that escaped a reconcile means for its key."""
     if isinstance(exc, Fault):
         after = exc.retry_after if exc.retry_after is not None else _DELAYS[exc.cause]
-        return Retry(exc, after=after)
+        return Retry(exc, after=after, longest=OUTAGE_DELAY if exc.cause is Cause.UNREACHABLE else inf)
     return Retry(exc, crashed=True)

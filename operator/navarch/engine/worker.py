@@ -119,7 +119,7 @@ class Workers:
                 log.warning("not retried until it is edited", error=message)
                 return "terminal"
             case Retry():
-                delay = self._backoff.next_delay(key)
+                delay = min(self._backoff.next_delay(key), result.longest)
                 if result.after is not None:
                     delay = result.after
                 self._report(key, result, delay)

@@ -134,7 +134,7 @@ class Client:
         return await self._call(_Request("GET", path, path))
 
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Object:
-        """One object. Raises NotFound, also when its kind is not served."""
+        """One object. Raises NotFound; Unserved when its kind is not served."""
         accept = _accept(metadata_only, "")
         found = await self._call(_of(ref, "GET", accept=accept))
         return _typed(found, ref.api_version, ref.kind)
@@ -183,10 +183,12 @@ class Client:
         field_selector: str = "",
         metadata_only: bool = False,
         seconds: int = 300,
+        idle: float = IDLE_SECONDS,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Changes since `resource_version`, bookmarks included, until the server ends it after `seconds`.
 
-        Raises Gone when that version is too old, Unavailable when the stream breaks or falls silent.
+        Raises Gone when that version is too old, Unavailable when the stream breaks or is silent for `idle`
+        seconds.
         """
         query = _selectors(label_selector, field_selector) | {
             "watch": "1",
@@ -197,7 +199,7 @@ class Client:
         path = resource.path(namespace=namespace)
         accept = _accept(metadata_only, "")
         request = _Request("GET", path, resource.kind, f"{resource.plural}:watch", query, accept=accept)
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
         with _Translated(request):
             response = await self._open(request, limits)
         try:

@@ -39,7 +39,14 @@ class KubeError(Fault):
 
 
 class NotFound(KubeError):
-    """404: no such object, or the kind is not served."""
+    """404: the API server knows the kind, and has no such object."""
+
+    cause = Cause.VANISHED
+
+
+class Unserved(KubeError):
+    """404 that names no object: the kind is not served, or not by whoever answered. Nothing may be concluded
+    from it about an object: an API server that starts, or a proxy in front of it, answers like that."""
 
     cause = Cause.VANISHED
 
@@ -164,6 +171,8 @@ def error_of(
         status = 409  # the object that was meant has been replaced by another one of its name
     if _is_secret(subject):
         text, about["causes"] = _masked(causes), ()
+    if status == 404 and not details.get("name"):
+        return Unserved(text, **about)
     return _class_of(status)(text, **about)
 
 

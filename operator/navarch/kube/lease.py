@@ -2,6 +2,7 @@
 
 Owns acquiring, renewing and releasing. Must never trust the wall clock: another holder's Lease expires by our
 own monotonic clock, counted from the moment its last renewal was first seen.
+A leader that cannot reach the API server stops writing, and goes on when it finds the Lease still its own.
 Invariants: `check` passes only within `renew` seconds after the start of a renewal that succeeded, which ends
 before anybody else may take over; the Lease itself is written only so soon after it was looked at; a release
 lets the next replica lead at once, and nothing here writes after it.
@@ -28,10 +29,9 @@ log = structlog.get_logger(__name__)
 class Elector:
     """Competes for one Lease.
 
-    `duration` is how long the Lease holds without renewal, `renew` how long the leader goes on trying before
-    it gives up, `retry` the time between two attempts; all in seconds. `on_lost` is called once when the
-    leader is not the leader any more; the process is expected to end. `now` gives aware UTC time, for
-    display only.
+    `duration` is how long the Lease holds without renewal, `renew` how long the leader goes on writing
+    without one, `retry` the time between two attempts; all in seconds. `on_lost` is called once when somebody
+    else leads instead; the process is expected to end. `now` gives aware UTC time, for display only.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Elector:
         self._seen: tuple[str, float] = ("", 0.0)
         self._expires = float("-inf")
         self._led_since = 0.0
-        self._held = self._released = False
+        self._held = self._released = self._interrupted = False
         self._turn = asyncio.Lock()
 
     @property
@@ -83,7 +83,7 @@ class Elector:
             raise NotLeading("the Lease was looked at too long ago")
 
     async def run(self) -> None:
-        """Compete, then renew, until cancelled, released or lost."""
+        """Compete, then renew, until cancelled, released or lost to somebody else."""
         while not await self._attempt():
             left = self._expires - self._clock()
             await asyncio.sleep(left if 0 < left < self._retry else self._retry)
@@ -91,9 +91,7 @@ class Elector:
                 return
         if self._released:
             return
-        self._led_since = self._clock()
-        self.leading.set()
-        log.info("leading", lease=str(self._ref), identity=self._identity)
+        self._lead()
         await self._hold()
         if self._released:
             return
@@ -131,19 +129,41 @@ class Elector:
                 if last:
                     raise
 
+    def _lead(self) -> None:
+        self._interrupted = False
+        self._led_since = self._clock()
+        self.leading.set()
+        log.info("leading", lease=str(self._ref), identity=self._identity)
+
     async def _hold(self) -> None:
+        """Renew until released, or until somebody else holds the Lease.
+
+        While it is out of reach for too long nothing is written; a restart would not bring it nearer.
+        """
         while True:
             await asyncio.sleep(self._retry)
             if self._released:
                 return
             held: bool | None = None
             try:
-                async with asyncio.timeout(max(self._deadline - self._clock(), 0)):
+                async with asyncio.timeout(self._patience()):
                     held = await self._try()
             except (TimeoutError, Fault) as error:
                 log.warning("the Lease was not renewed", error=str(error) or "timed out")
-            if held is False or self._clock() >= self._deadline:
+            if held is False:
                 return
+            if held and self._interrupted:
+                self._lead()
+            elif self._clock() >= self._deadline and not self._interrupted:
+                self._interrupt()
+
+    def _patience(self) -> float:
+        return self._renew if self._interrupted else max(self._deadline - self._clock(), 0)
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+        self.leading.clear()
+        log.error("not leading until the Lease is in reach again", lease=str(self._ref))
 
     async def _attempt(self) -> bool:
         try:
@@ -170,6 +190,8 @@ class Elector:
             lease = None
         if lease is not None and not self._is_free(lease):
             return False
+        if self._interrupted and not self._is_ours(lease):
+            return False  # somebody may have led meanwhile, and what is still in hand here is of before
         self._held = True  # perhaps: it is released also when the answer never came
         try:
             if lease is None:
@@ -178,7 +200,7 @@ class Elector:
                 await self._client.replace(lease | {"spec": self._manifest(lease["spec"])["spec"]})
         except Conflict:
             # Somebody wrote at the same moment: who it was shows at the next look.
-            if self.leading.is_set():
+            if self.leading.is_set() or self._interrupted:
                 raise
             return False
         self._deadline = started + self._renew
@@ -192,6 +214,9 @@ class Elector:
             self._seen = (version, self._clock())
         self._expires = self._seen[1] + float(spec.get("leaseDurationSeconds") or self._duration)
         return holder in ("", self._identity) or self._clock() >= self._expires
+
+    def _is_ours(self, lease: Object | None) -> bool:
+        return lease is not None and lease["spec"].get("holderIdentity") == self._identity
 
     def _manifest(self, before: dict[str, Any]) -> dict[str, Any]:
         mine = before.get("holderIdentity") == self._identity

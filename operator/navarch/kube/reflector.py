@@ -17,7 +17,7 @@ from contextlib import aclosing
 import structlog
 
 from navarch.kube.client import IDLE_SECONDS, Client
-from navarch.kube.errors import Gone, KubeError, NotFound
+from navarch.kube.errors import Gone, KubeError, Unserved
 from navarch.kube.resources import Resource
 from navarch.kube.store import Change, Object, Store
 
@@ -36,7 +36,8 @@ class Reflector:
     """Lists and watches one kind, optionally narrowed by selectors.
 
     `metadata_only` keeps PartialObjectMetadata; `transform` shrinks an object before it is stored;
-    `on_change` gets the old and the new object; `jitter` returns numbers from [0, 1).
+    `on_change` gets the old and the new object; `jitter` returns numbers from [0, 1); a watch that says
+    nothing for `idle` seconds is started anew.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Reflector:
         on_change: Change | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        idle: float = IDLE_SECONDS,
     ) -> None:
         self.store = Store(resource, metadata_only=metadata_only, transform=transform, on_change=on_change)
         self.synced = asyncio.Event()
@@ -61,7 +63,7 @@ class Reflector:
         self._namespace = namespace
         self._label_selector, self._field_selector = label_selector, field_selector
         self._metadata_only = metadata_only
-        self._clock, self._jitter = clock, jitter
+        self._clock, self._jitter, self._idle = clock, jitter, idle
         self._seen = self._heard_since = clock()
         self._relist_at = 0.0
         self._nudged = asyncio.Event()
@@ -77,7 +79,7 @@ class Reflector:
     @property
     def steady(self) -> float:
         """Seconds for which the API server has been heard of without a gap; 0 during one."""
-        return 0.0 if self.age > IDLE_SECONDS else self._clock() - self._heard_since
+        return 0.0 if self.age > self._idle else self._clock() - self._heard_since
 
     def nudge(self) -> None:
         """Look again at once instead of waiting, for example because the CRD was just applied."""
@@ -91,9 +93,13 @@ class Reflector:
                     await self._list()
                 await self._watch()
                 self._failures = 0
-            except NotFound:
-                self._unserved()
-                await self._pause(UNSERVED_DELAY)
+            except Unserved as missing:
+                if self._resource.builtin:
+                    # No API server is without it: somebody answered who does not know yet what it serves.
+                    await self._recover(missing)
+                else:
+                    self._unserved()
+                    await self._pause(UNSERVED_DELAY)
             except Exception as exc:
                 # Whatever it was, also a bug in a callback: a kind that is no longer watched is worse.
                 await self._recover(exc)
@@ -136,6 +142,7 @@ class Reflector:
             field_selector=self._field_selector,
             metadata_only=self._metadata_only,
             seconds=WATCH_SECONDS + int(self._jitter() * 60),
+            idle=self._idle,
         )
         async with aclosing(events):
             async for event in events:
@@ -159,7 +166,7 @@ class Reflector:
         self.synced.set()
 
     def _hear(self) -> None:
-        if self.age > IDLE_SECONDS:
+        if self.age > self._idle:
             self._heard_since = self._clock()
         self._seen = self._clock()
 

@@ -25,6 +25,11 @@ class Resource:
         """The API group; empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
+    @property
+    def builtin(self) -> bool:
+        """Whether every API server serves it, without anybody's CRD."""
+        return "." not in self.group or self.group.endswith(".k8s.io")
+
     def path(self, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The URL path of a collection, an object or its subresource."""
         root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"

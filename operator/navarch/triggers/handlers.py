@@ -56,8 +56,11 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         return None
 
 
-def build_settings() -> kopf.OperatorSettings:
-    """kopf as a shell: no peering, no posting, nothing written into our objects, endless patience."""
+def build_settings(*, idle: float) -> kopf.OperatorSettings:
+    """kopf as a shell: no peering, no posting, nothing written into our objects.
+
+    `idle` is after how many seconds without a word a watch is started anew.
+    """
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
@@ -66,6 +69,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.watching.server_timeout = 290
+    settings.watching.inactivity_timeout = idle
     settings.persistence.finalizer = f"{GROUP}/unused"
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.process.ultimate_exiting_timeout = 60

@@ -1,0 +1,271 @@
+"""The operator is killed after every single write of an install, an edit and a deletion: the next run
+finishes it.
+
+A proxy lets exactly n writes through, one after the other, and keeps the answer of the last from the
+operator; then the process gets SIGKILL. One run for each n, until the work is done without a kill. The short
+form takes a spread of all n that begins at a random one; the long form takes all.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+
+from lab.cluster import Cluster
+from tests.cluster.conftest import build_operator, remove_namespace
+from tests.polling import eventually
+from tests.support.activity import Rest, bring_up, count_reconciles, wait_for_removals, wait_for_rest
+from tests.support.api import Api, Object
+from tests.support.audit import Audit, Request
+from tests.support.faults import Proxy
+from tests.support.meshes import build_mesh, edit, is_current, read_condition, read_versions
+from tests.support.operator import Operator
+from tests.support.witness import Name, find_left, find_written, list_labelled, name_objects
+
+SETTINGS = {
+    "lease_seconds": "4",
+    "lease_renew_seconds": "3",
+    "lease_retry_seconds": "0.3",
+    "identity": "killed",
+}
+"""One identity for all runs, as in a StatefulSet: the Lease of the run before need not expire first."""
+BOUND = 60.0
+"""Seconds within which a run must have finished what the one before it left (3 to 5 on a quiet machine)."""
+SHORT = 8
+"""Kills of each operation in the short form."""
+BEFORE: dict[str, Any] = {
+    "version": "1.30",
+    "mtls": {"mode": "Strict"},
+    "controlPlane": {"autoscaling": {"minReplicas": 2}},
+}
+AFTER: dict[str, Any] = {
+    "version": "1.31",
+    "mtls": None,
+    "controlPlane": {"networkPolicy": True, "autoscaling": {"enabled": False}},
+}
+"""An edit that changes nearly all objects, adds one (a network policy) and removes three (the autoscaler, the
+budget and the policy)."""
+GONE: Object = {"metadata": {"name": "users", "resourceVersion": "gone"}}
+STRANGERS = ("configmap", "secret", "serviceaccount", "peerauthentication")
+
+
+@dataclass
+class Stage:
+    """What the tests work with: an operator behind a proxy, and the witnesses."""
+
+    api: Api
+    audit: Audit
+    proxy: Proxy
+    operator: Operator
+
+    def is_ready(self, namespace: str) -> bool:
+        mesh = self.api.get("mesh", namespace, "demo")
+        return is_current(mesh) and read_condition(mesh, "Ready").get("status") == "True"
+
+    def is_gone(self, namespace: str) -> bool:
+        return self.api.get("mesh", namespace, "demo") is None
+
+    def list_requests(self, mark: int, namespace: str) -> list[Request]:
+        """What the operator has written for one mesh since a mark."""
+        return [r for r in self.audit.writes(mark) if namespace in r.uri]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is begun, and by what one sees that it is done; `prepare` comes first, undisturbed."""
+
+    name: str
+    begin: Callable[[Api, str], object]
+    is_done: Callable[[Stage, str], bool]
+    prepare: Callable[[Api, str], object] | None = None
+
+
+INSTALL = Operation("install", lambda api, ns: api.create(build_mesh(ns, **BEFORE)), Stage.is_ready)
+EDIT = Operation("edit", lambda api, ns: edit(api, ns, **AFTER), Stage.is_ready, prepare=INSTALL.begin)
+DELETION = Operation(
+    "deletion", lambda api, ns: api.delete("mesh", ns, "demo"), Stage.is_gone, prepare=INSTALL.begin
+)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What an operation has left and removed, comparable between namespaces."""
+
+    names: set[Name]
+    removed: set[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+async def stage(
+    api: Api, audit: Audit, operator: Operator, installed: Cluster, crds: object
+) -> AsyncIterator[Stage]:
+    """In place of the session's operator one behind a proxy, leading and at rest."""
+    await wait_for_removals(api)
+    operator.stop()
+    replica = build_operator(installed, "killed", **SETTINGS)
+    with Proxy(installed, replica.kubeconfig, name="killed") as proxy:
+        replica.kubeconfig = proxy.kubeconfig
+        await bring_up(replica)
+        stage = Stage(api, audit, proxy, replica)
+        # The first mesh of a cluster brings Istio's CRDs up to date: done before anything is counted.
+        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kill-first"}})
+        api.create(build_mesh("kill-first"))
+        await eventually(lambda: stage.is_ready("kill-first"), seconds=BOUND, every=0.1)
+        await wait_for_rest(replica)
+        yield stage
+        remove_namespace(api, "kill-first")
+        proxy.thaw()
+        replica.stop()
+    operator.start()
+    await eventually(operator.is_ready, seconds=60, what="the session's operator is back")
+
+
+def put_strangers(api: Api, namespace: str) -> None:
+    """A namespace with things in it that are not ours."""
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    user: Object = {"apiVersion": "v1", "metadata": {"namespace": namespace, "name": "users"}}
+    istio = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "spec": {}}
+    api.create({**user, "kind": "ConfigMap", "data": {"mesh": "mine"}})
+    api.create({**user, "kind": "Secret", "stringData": {"key": "mine"}})
+    api.create({**user, "kind": "ServiceAccount"})
+    api.create({**user, **istio})
+
+
+def read_strangers(api: Api, namespace: str) -> dict[tuple[str, str], str]:
+    return read_versions([{**(api.get(k, namespace, "users") or GONE), "kind": k} for k in STRANGERS])
+
+
+def read_crds(api: Api) -> dict[str, str]:
+    return {o["metadata"]["name"]: o["metadata"]["uid"] for o in api.list("crd")}
+
+
+async def begin(stage: Stage, operation: Operation, namespace: str, writes: int) -> bool:
+    """Begin, and kill the operator after so many writes. Tells whether there were so many."""
+    rest = Rest(stage.operator)
+    stage.proxy.allow(writes)
+    operation.begin(stage.api, namespace)
+
+    def has_ended() -> bool:
+        return stage.proxy.frozen.is_set() or (operation.is_done(stage, namespace) and rest.look())
+
+    await eventually(has_ended, seconds=BOUND, every=0.05, what=f"{operation.name}, {writes} writes")
+    killed = stage.proxy.frozen.is_set()
+    if killed:
+        assert stage.proxy.writes == writes
+        stage.operator.kill()
+    stage.proxy.thaw()
+    return killed
+
+
+async def run(stage: Stage, operation: Operation, namespace: str, writes: int) -> tuple[bool, Trace]:
+    """One run with a kill, and the next one that finishes it; what must not have changed is looked at."""
+    mark = stage.audit.mark()
+    crds, strangers = read_crds(stage.api), read_strangers(stage.api, namespace)
+    killed = await begin(stage, operation, namespace, writes)
+    if killed:
+        started = time.monotonic()
+        await bring_up(stage.operator, seconds=BOUND)
+        await eventually(
+            lambda: operation.is_done(stage, namespace), seconds=BOUND, every=0.1, what=f"{namespace} is done"
+        )
+        await wait_for_rest(stage.operator, seconds=BOUND)
+        print(f"{operation.name}: killed after {writes}, done {time.monotonic() - started:.1f} s later")
+    requests = stage.list_requests(mark, namespace)
+    labelled = list_labelled(stage.api, namespace)
+    uids = {o["metadata"]["uid"] for o in labelled} | {
+        o["metadata"]["uid"] for o in stage.api.list("mesh", namespace)
+    }
+    orphans = [o for o in find_left(stage.api, find_written(requests)) if o["metadata"]["uid"] not in uids]
+    assert orphans == [], "written by the operator, and not to be found by a mesh's labels"
+    assert read_strangers(stage.api, namespace) == strangers
+    assert read_crds(stage.api) == crds
+    removed = {
+        (r.resource, r.name.replace(namespace, "NS")) for r in requests if r.verb == "delete" and r.code < 300
+    }
+    return killed, Trace(name_objects(labelled, namespace), removed)
+
+
+def choose_writes(total: int, *, full: bool) -> Iterator[int]:
+    """After how many writes to kill: all numbers without end, or the first, the last and a spread between."""
+    if full:
+        yield from count(1)
+    step = max(1, round(total / (SHORT - 2)))
+    first = random.randrange(2, 2 + step)
+    print(f"{total} writes; killed after 1, {total}, and each {step}th from {first}")
+    yield from sorted({1, *range(first, total, step), total})
+
+
+async def survive(stage: Stage, operation: Operation, *, full: bool) -> None:
+    """Whatever the number of writes, the next run ends where an undisturbed one does."""
+    namespace = f"{operation.name}-000"
+    await prepare(stage, operation, namespace)
+    killed, wanted = await run(stage, operation, namespace, 10**6)
+    assert not killed
+    total = stage.proxy.writes
+    used = [namespace]
+    for writes in choose_writes(total, full=full):
+        namespace = f"{operation.name}-{writes:03}"
+        used.append(namespace)
+        await prepare(stage, operation, namespace)
+        killed, found = await run(stage, operation, namespace, writes)
+        assert found.names == wanted.names
+        assert found.removed <= wanted.removed
+        if not killed:
+            break
+    else:
+        assert not full
+    await assert_all_quiet(stage, used)
+    for namespace in used:
+        remove_namespace(stage.api, namespace)
+    await wait_for_removals(stage.api)
+
+
+async def prepare(stage: Stage, operation: Operation, namespace: str) -> None:
+    put_strangers(stage.api, namespace)
+    if operation.prepare is not None:
+        operation.prepare(stage.api, namespace)
+        await eventually(lambda: stage.is_ready(namespace), seconds=BOUND, every=0.1, what="prepared")
+        await wait_for_rest(stage.operator, seconds=BOUND)
+
+
+async def assert_all_quiet(stage: Stage, namespaces: list[str]) -> None:
+    """Another look at all meshes writes nothing."""
+    meshes = [m for ns in namespaces for m in stage.api.list("mesh", ns)]
+    mark, before = stage.audit.mark(), count_reconciles(stage.operator)
+    for mesh in meshes:
+        metadata = mesh["metadata"]
+        again = {"metadata": {"annotations": {"look": "again"}}}
+        stage.api.patch("mesh", metadata["namespace"], metadata["name"], again)
+    await eventually(
+        lambda: count_reconciles(stage.operator) >= before + len(meshes), seconds=BOUND, what="another look"
+    )
+    await wait_for_rest(stage.operator)
+    assert [str(write) for write in stage.audit.writes(mark)] == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+async def test_an_installation_killed_after_any_write_is_finished_by_the_next_run(
+    stage: Stage, full: bool
+) -> None:
+    await survive(stage, INSTALL, full=full)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+async def test_an_edit_killed_after_any_write_is_finished_by_the_next_run(stage: Stage, full: bool) -> None:
+    await survive(stage, EDIT, full=full)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+async def test_a_deletion_killed_after_any_write_is_finished_by_the_next_run(
+    stage: Stage, full: bool
+) -> None:
+    await survive(stage, DELETION, full=full)
