@@ -157,7 +157,7 @@ def test_a_name_that_templates_read_and_istios_definition_lacks_is_known() -> No
     [
         ({"pilot": {"autoscaleMin": 2}}, "pilot.autoscaleMin"),
         ({"cni": {"enabled": True, "chained": False}}, "cni"),
-        ({"global": {"waypoint": {"affinity": {}}}}, "global.waypoint"),
+        ({"global": {"operatorManageWebhooks": True}}, "global.operatorManageWebhooks"),
     ],
 )
 def test_a_value_that_nothing_reads_is_a_warning(tree: dict[str, Any], path: str) -> None:

@@ -88,7 +88,9 @@ async def test_what_kopf_asks_and_tells_arrives_in_the_process_s_own_loop() -> N
         (login,) = [handler.fn for handler in registry._activities.get_all_handlers()]
         assert (await login()).server == "http://127.0.0.1:1"  # type: ignore[misc,operator,union-attr]
         note = registry._watching.get_all_handlers()[0].fn
-        body = kopf.Body({"kind": key.kind, "metadata": {"namespace": key.namespace, "name": key.name}})
+        body = kopf.Body(
+            {"kind": key.kind, "metadata": {"namespace": key.namespace, "name": key.name, "generation": 1}}
+        )
         note(type="ADDED", body=body)  # type: ignore[call-arg]
         await asyncio.to_thread(stop_flag.wait)
 
