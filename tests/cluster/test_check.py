@@ -1,24 +1,37 @@
-"""`navarch check`, as a process, on a cluster of its own: what it says, and that it changes nothing."""
+"""`navarch check`, as a process, on a cluster of its own: what it says, and that it changes nothing.
+
+The tests are in the order in which they spoil the cluster: without Navarch, with a mesh that is well, with
+what may go wrong, and at the end without an operator.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from lab.cluster import Cluster
+from lab.cluster import Cluster, service_account_kubeconfig
 from tests.cluster.conftest import a_lab, a_running_operator, install
-from tests.support.api import Api
+from tests.polling import eventually
+from tests.support.activity import wait_for_rest
+from tests.support.api import Api, Object
 from tests.support.audit import Audit
 from tests.support.command import Ended, navarch
-from tests.support.meshes import build_mesh, wait_for
-from tests.support.operator import USER
+from tests.support.meshes import build_mesh, edit, get_istiod, wait_for
+from tests.support.operator import USER, Operator
 
 NS = "shop"
-ADMIN = "admin"
+TAG = f"{NS}-demo"
+REVISION = f"{TAG}-inplace"
+ALWAYS = {"UntestedKubernetes"}
+"""What is said of any mesh of the lab, whose Kubernetes is the newest there is."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +42,27 @@ class Place:
     api: Api
     audit: Audit
 
-    async def check(self, *arguments: str, **more: Any) -> Ended:
-        """`navarch check` as cluster-admin; what it wrote fails the test."""
+    async def check(self, *arguments: str, kubeconfig: Path | None = None, **more: Any) -> Ended:
+        """`navarch check`; whatever it writes fails the test."""
         mark = self.audit.mark()
-        command = ["check", *arguments]
-        ended = await asyncio.to_thread(navarch, *command, kubeconfig=self.cluster.kubeconfig, **more)
-        done = [r for r in self.audit.since(mark, user=ADMIN) if r.agent.startswith("navarch-cli")]
-        assert done, f"no request of the command's: {ended}"
+        ended = await asyncio.to_thread(
+            navarch, "check", *arguments, kubeconfig=kubeconfig or self.cluster.kubeconfig, **more
+        )
+        done = [r for r in self.audit.everybody(mark) if r.agent == "navarch-cli"]
+        assert done, f"the command asked for nothing: {ended}"
         assert [str(r) for r in done if r.verb not in ("get", "list") and not r.dry_run] == []
         return ended
+
+    async def report(self, *arguments: str, **more: Any) -> Ended:
+        """The same, for programs."""
+        ended = await self.check("-o", "json", *arguments, **more)
+        assert ended.out.startswith("{"), ended
+        return ended
+
+    def make(self, kind: str, name: str, namespace: str = "", **more: Any) -> Object:
+        """A small object, made anew."""
+        metadata = {"name": name, "namespace": namespace, **more.pop("metadata", {})}
+        return self.api.create({"apiVersion": "v1", "kind": kind, "metadata": metadata, **more})
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +73,350 @@ async def bare() -> AsyncIterator[Place]:
         yield Place(cluster, Api(cluster.kubeconfig), Audit(cluster.audit_log, USER))
 
 
-async def test_a_cluster_without_navarch_is_fine_and_that_is_said(bare: Place) -> None:
-    ended = await bare.check("-o", "json")
-    assert (ended.code, ended.ids) == (0, {"NavarchNotInstalled"})
-    assert ended.json["worst"] == "info"
+@dataclass(frozen=True)
+class Inhabited(Place):
+    """The same cluster, and the operator in it."""
+
+    operator: Operator
+
+    async def read_mesh(self) -> Object:
+        """The mesh, once nothing moves any more."""
+        await wait_for_rest(self.operator)
+        mesh = self.api.get("mesh", NS, "demo")
+        assert mesh is not None
+        return mesh
 
 
 @pytest.fixture(scope="module")
-async def place(bare: Place) -> AsyncIterator[Place]:
+async def place(bare: Place) -> AsyncIterator[Inhabited]:
     """The cluster with Navarch, an operator, and one mesh that is ready."""
     await install(bare.api)
-    async with a_running_operator(bare.cluster):
-        bare.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
+    async with a_running_operator(bare.cluster) as operator:
+        bare.make("Namespace", NS)
         bare.api.create(build_mesh(NS))
         await wait_for(bare.api, NS)
-        yield bare
+        yield Inhabited(bare.cluster, bare.api, bare.audit, operator)
 
 
-async def test_a_healthy_mesh_gives_no_finding_above_an_information(place: Place) -> None:
-    ended = await place.check("-o", "json")
-    assert ended.ids == {"UntestedKubernetes"}, ended
+# --- without Navarch ---------------------------------------------------------------------------------------
+
+
+async def test_a_cluster_without_navarch_is_fine_and_that_is_said(bare: Place) -> None:
+    ended = await bare.report()
+    assert (ended.code, ended.ids) == (0, {"NavarchNotInstalled"})
+    assert ended.json["worst"] == "info"
+    assert ended.json["counts"] == {"error": 0, "warning": 0, "info": 1}
+
+
+async def test_a_manifest_can_be_checked_before_navarch_is_there(bare: Place) -> None:
+    manifest = yaml.safe_dump(build_mesh("default"))
+    ended = await bare.report("-f", "-", stdin=manifest)
+    assert (ended.code, ended.ids) == (0, {"NavarchNotInstalled", *ALWAYS})
+    wrong = yaml.safe_dump(build_mesh("default", version="1.99"))
+    ended = await bare.report("-f", "-", stdin=wrong)
+    assert (ended.code, ended.ids) == (2, {"NavarchNotInstalled", "UnknownVersion"})
+
+
+# --- a mesh that is well -----------------------------------------------------------------------------------
+
+
+async def test_a_healthy_mesh_gives_nothing_above_an_information(place: Inhabited) -> None:
+    await place.read_mesh()
+    ended = await place.report()
+    assert (ended.code, ended.ids) == (0, ALWAYS), ended
+    assert ended.json["meshes"] == [{"kind": "MeshControlPlane", "namespace": NS, "name": "demo"}]
+
+
+async def test_the_text_names_id_subject_message_and_remedy_and_has_no_colours(place: Inhabited) -> None:
+    ended = await place.check()
     assert ended.code == 0
-    text = await place.check()
-    assert "\x1b" not in text.out
-    print(text.out)
+    assert "\x1b" not in ended.out
+    assert "UntestedKubernetes  MeshControlPlane shop/demo  (SpecAccepted)" in ended.out
+    assert "was tested on Kubernetes up to" in ended.out
+    assert "do: " in ended.out
+    assert "0 errors, 0 warnings, 1 info" in ended.out
+
+
+# --- the same in the command, in conditions and in Events --------------------------------------------------
+
+
+GOOD_WHEN_FALSE = ("Progressing", "Deleting", "Paused")
+
+
+def assert_the_same(report: Ended, mesh: Object, events: list[Object], *, told: set[str]) -> None:
+    """The command says what the mesh's conditions say, no less and no more, in the same words; and of `told`
+    there is an Event."""
+    conditions = {c["type"]: c for c in mesh["status"]["conditions"]}
+    findings = [f for f in report.json["findings"] if f["subject"]["kind"] == "MeshControlPlane"]
+    for finding in findings:
+        assert finding["conditions"], finding
+        for kind in finding["conditions"]:
+            condition = conditions[kind]
+            assert finding["id"] == condition["reason"] or f"{finding['id']}: " in condition["message"]
+            assert finding["message"] in condition["message"]
+    for kind, condition in conditions.items():
+        well = condition["status"] == ("False" if kind in GOOD_WHEN_FALSE else "True")
+        if kind != "Ready" and not well:
+            assert any(condition["reason"] == f["id"] and kind in f["conditions"] for f in findings), (
+                condition
+            )
+    assert told <= {f["id"] for f in findings}
+    for word in told:
+        (texts,) = [{f["message"] for f in findings if f["id"] == word}]
+        notes = [e["note"] for e in events if e["reason"] == word]
+        assert any(text in note for text in texts for note in notes), (word, texts, notes)
+
+
+def list_events(api: Api, mesh: Object) -> list[Object]:
+    return [e for e in api.list("event", NS) if e["regarding"]["uid"] == mesh["metadata"]["uid"]]
+
+
+async def test_a_warning_about_the_spec_is_its_condition_and_its_event(place: Inhabited) -> None:
+    edit(place.api, NS, meshConfig={"accesLogFile": "/dev/stdout"})
+    await wait_for(place.api, NS, condition="SpecAccepted", reason="UnknownField")
+    mesh = await place.read_mesh()
+    ended = await place.report()
+    assert (ended.code, ended.ids) == (1, {"UnknownField", *ALWAYS})
+    assert_the_same(ended, mesh, list_events(place.api, mesh), told={"UnknownField"})
+    (finding,) = ended.find("UnknownField")
+    assert finding["field"] == "spec.meshConfig.accesLogFile"
+    edit(place.api, NS, meshConfig=None)
+    await wait_for(place.api, NS)
+
+
+async def test_several_errors_of_a_spec_are_found_each_by_its_own_id(place: Inhabited) -> None:
+    edit(place.api, NS, version="1.99", profiles=["none"])
+    await wait_for(place.api, NS, condition="SpecAccepted", status="False")
+    mesh = await place.read_mesh()
+    ended = await place.report()
+    assert ended.code == 2
+    assert {"UnknownVersion", "ProfileNotFound"} <= ended.ids
+    assert_the_same(ended, mesh, list_events(place.api, mesh), told={"UnknownVersion"})
+    edit(place.api, NS, version="1.31", profiles=None)
+    await wait_for(place.api, NS)
+
+
+async def test_a_rollout_that_is_stuck_is_told_with_the_pods_own_words(place: Inhabited) -> None:
+    edit(place.api, NS, controlPlane={"placement": {"nodeSelector": {"no": "where"}}})
+    await wait_for(place.api, NS, condition="Progressing", reason="RolloutStuck")
+    mesh = await place.read_mesh()
+    ended = await place.report()
+    assert ended.code == 2
+    assert_the_same(ended, mesh, list_events(place.api, mesh), told={"RolloutStuck"})
+    assert "node" in ended.find("RolloutStuck")[0]["message"]
+    edit(place.api, NS, controlPlane={"placement": None})
+    await wait_for(place.api, NS)
+
+
+async def test_an_object_in_the_way_is_named_as_the_condition_names_it(place: Inhabited) -> None:
+    theirs = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "default", "namespace": NS},
+        "spec": {"mtls": {"mode": "PERMISSIVE"}},
+    }
+    place.api.create(theirs)
+    edit(place.api, NS, mtls={"mode": "Strict"})
+    await wait_for(place.api, NS, condition="Reconciled", status="False", reason="ForeignObject")
+    mesh = await place.read_mesh()
+    ended = await place.report()
+    assert ended.code == 2
+    assert_the_same(ended, mesh, list_events(place.api, mesh), told={"ForeignObject"})
+    place.api.delete("peerauthentication", NS, "default")
+    edit(place.api, NS, mtls=None)
+    await wait_for(place.api, NS)
+
+
+async def test_a_paused_mesh_is_a_warning(place: Inhabited) -> None:
+    edit(place.api, NS, paused=True)
+    await wait_for(place.api, NS, condition="Paused")
+    mesh = await place.read_mesh()
+    ended = await place.report()
+    assert ended.code == 1
+    assert_the_same(ended, mesh, list_events(place.api, mesh), told={"Paused"})
+    edit(place.api, NS, paused=None)
+    await wait_for(place.api, NS)
+
+
+# --- a manifest that is yet to be applied ------------------------------------------------------------------
+
+
+async def test_a_manifest_is_checked_against_the_clusters_state(place: Inhabited) -> None:
+    place.make("Namespace", "second")
+    for arguments, expected in (
+        ({}, (0, set())),
+        ({"tag": TAG}, (2, {"TagConflict"})),
+        ({"meshConfig": {"accesLogFile": "x"}}, (1, {"UnknownField"})),
+        ({"nonsense": 1}, (2, {"InvalidSpec"})),
+    ):
+        ended = await place.report("-f", "-", stdin=yaml.safe_dump(build_mesh("second", **arguments)))
+        assert (ended.code, ended.ids - ALWAYS) == expected, ended
+    assert place.api.get("mesh", "second", "demo") is None
+
+
+async def test_what_the_api_server_itself_would_refuse_of_a_manifest_is_told(place: Inhabited) -> None:
+    moved = build_mesh(NS, tag="another")
+    ended = await place.report("-f", "-", stdin=yaml.safe_dump(moved))
+    assert ended.code == 2
+    assert "tag" in json.dumps(ended.find("InvalidSpec") + ended.find("AdmissionDenied"))
+    ended = await place.report("-f", "-", stdin=yaml.safe_dump(build_mesh("nowhere")))
+    assert (ended.code, ended.ids - ALWAYS) == (2, {"NamespaceMissing"})
+
+
+async def test_an_object_that_would_stand_in_a_manifests_way_is_named(place: Inhabited) -> None:
+    name = "istio-second-demo-inplace"
+    place.make("ConfigMap", name, "second", data={})
+    ended = await place.report("-f", "-", stdin=yaml.safe_dump(build_mesh("second")))
+    assert (ended.code, ended.ids - ALWAYS) == (2, {"ForeignObject"})
+    assert f"ConfigMap second/{name}" in ended.find("ForeignObject")[0]["message"]
+    place.api.delete("configmap", "second", name)
+
+
+# --- what belongs to no mesh -------------------------------------------------------------------------------
+
+
+@contextmanager
+def a_labelled_namespace(api: Api, name: str, **labels: str) -> Iterator[None]:
+    plain = {key.replace("__", "/").replace("_", "-"): value for key, value in labels.items()}
+    metadata = {"name": name, "labels": plain}
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    yield
+    api.delete("namespace", "", name)
+
+
+async def test_namespaces_whose_labels_lead_nowhere_or_two_ways_are_named(place: Inhabited) -> None:
+    with (
+        a_labelled_namespace(place.api, "lost", **{"istio.io__rev": "prodution"}),
+        a_labelled_namespace(place.api, "nobodys", istio_injection="enabled"),
+        a_labelled_namespace(place.api, "torn", **{"istio.io__rev": TAG, "istio_injection": "disabled"}),
+        a_labelled_namespace(place.api, "fine", **{"istio.io__rev": TAG}),
+    ):
+        ended = await place.report()
+    assert ended.code == 2
+    assert [f["subject"]["name"] for f in ended.find("RevisionNotFound")] == ["lost", "nobodys"]
+    assert "istio.io/rev=prodution" in ended.find("RevisionNotFound")[0]["message"]
+    assert [f["subject"]["name"] for f in ended.find("LabelsContradict")] == ["torn"]
+    assert ended.ids - ALWAYS == {"RevisionNotFound", "LabelsContradict"}
+
+
+async def test_pods_of_a_revision_that_is_gone_are_counted(place: Inhabited) -> None:
+    annotations = {"sidecar.istio.io/status": json.dumps({"revision": "gone"})}
+    labels = {"service.istio.io/canonical-name": "web"}
+    metadata = {"labels": labels, "annotations": annotations}
+    spec = {"containers": [{"name": "app", "image": "app.invalid/app:1"}]}
+    place.make("Pod", "web-1", "default", metadata=metadata, spec=spec)
+    ended = await place.report()
+    (finding,) = ended.find("ProxiesAbandoned")
+    assert ended.code == 2
+    assert finding["subject"] == {"kind": "Namespace", "namespace": "", "name": "default"}
+    assert "1 pods run a sidecar of revision gone" in finding["message"]
+    place.api.delete("pod", "default", "web-1")
+    await eventually(lambda: place.api.get("pod", "default", "web-1") is None, seconds=30, what="it is gone")
+
+
+async def test_objects_of_a_mesh_that_is_gone_are_named(place: Inhabited) -> None:
+    labels = {"mesh.navarch.io/mesh-namespace": "default", "mesh.navarch.io/mesh-name": "past"}
+    place.make("ConfigMap", "left", "default", metadata={"labels": labels})
+    ended = await place.report()
+    assert (ended.code, ended.ids - ALWAYS) == (1, {"OrphanedObjects"})
+    (finding,) = ended.find("OrphanedObjects")
+    assert "ConfigMap default/left" in finding["message"]
+    place.api.delete("configmap", "default", "left")
+
+
+# --- somebody who may see little ---------------------------------------------------------------------------
+
+
+async def test_a_tenant_sees_what_the_operator_wrote_and_is_told_what_was_not_looked_at(
+    place: Inhabited,
+) -> None:
+    api = place.api
+    place.make("ServiceAccount", "tenant", NS)
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "tenant", "namespace": NS},
+        "roleRef": role,
+        "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": NS}],
+    }
+    api.create(binding)
+    tenant = service_account_kubeconfig(place.cluster, NS, "tenant")
+    ended = await place.report("-n", NS, kubeconfig=tenant)
+    assert (ended.code, ended.ids) == (0, {"ToldByOperator", *ALWAYS}), ended
+    assert "list customresourcedefinitions.apiextensions.k8s.io" in ended.find("ToldByOperator")[0]["message"]
+
+    edit(api, NS, meshConfig={"accesLogFile": "/dev/stdout"})
+    await wait_for(api, NS, condition="SpecAccepted", reason="UnknownField")
+    mesh = await place.read_mesh()
+    ended = await place.report("demo", "-n", NS, kubeconfig=tenant)
+    assert ended.code == 1
+    assert_the_same(ended, mesh, [], told=set())
+    assert ended.find("UnknownField")
+    edit(api, NS, meshConfig=None)
+    await wait_for(api, NS)
+
+    ended = await place.report(kubeconfig=tenant)
+    assert ended.code == 1
+    unseen = {finding["message"] for finding in ended.find("NotLookedAt")}
+    assert "list meshcontrolplanes.mesh.navarch.io: not permitted" in unseen
+    assert ended.json["meshes"] == []
+
+
+# --- without an operator -----------------------------------------------------------------------------------
+
+
+async def test_without_an_operator_the_cluster_itself_is_looked_at(place: Inhabited) -> None:
+    await place.read_mesh()
+    place.operator.stop()
+    place.api.delete("service", NS, get_istiod(place.api, NS)["metadata"]["name"])
+    ended = await place.report()
+    assert ended.code == 2
+    assert ended.ids - ALWAYS == {"OperatorNotRunning", "Progressing"}
+    (finding,) = ended.find("Progressing")
+    assert finding["message"] == f"not as planned yet: Service {NS}/istiod-{REVISION}"
+    assert "no holder" in ended.find("OperatorNotRunning")[0]["message"]
+
+
+async def test_what_an_installation_lacks_is_named(place: Inhabited) -> None:
+    for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+        path = f"/apis/admissionregistration.k8s.io/v1/{kind}/placement.mesh.navarch.io"
+        place.api.request("DELETE", path)
+    rules = [
+        {"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/mtls"}
+    ]
+    place.api.patch("crd", "", "meshcontrolplanes.mesh.navarch.io", rules)
+    place.api.delete("namespace", "", "navarch-probe")
+    await eventually(
+        lambda: place.api.get("namespace", "", "navarch-probe") is None, seconds=60, what="it is gone"
+    )
+    ended = await place.report()
+    assert {"PolicyMissing", "NavarchCRDsOutdated", "ProbeNamespaceMissing"} <= ended.ids
+    assert "placement.mesh.navarch.io" in ended.find("PolicyMissing")[0]["message"]
+    assert "lacks field v1beta1.spec.mtls" in ended.find("NavarchCRDsOutdated")[0]["message"]
+
+
+# --- the command itself ------------------------------------------------------------------------------------
+
+
+def test_a_wrong_command_line_and_a_cluster_that_does_not_answer_have_codes_of_their_own(
+    tmp_path: Path,
+) -> None:
+    assert navarch("check", "--nonsense").code == 64
+    assert navarch("check", "-o", "xml").code == 64
+    nobody = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "x", "user": {}}],
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(nobody))
+    ended = navarch("check", kubeconfig=path)
+    assert (ended.code, ended.out) == (3, "")
+    assert "no answer" in ended.err
+    ended = navarch("check", "-f", str(tmp_path / "none.yaml"), kubeconfig=path)
+    assert (ended.code, ended.out) == (3, "")
+    assert "none.yaml" in ended.err

@@ -67,6 +67,10 @@ class Audit:
         wanted = self._user if user is None else user
         return [r for r in self._read(mark) if r.user == wanted]
 
+    def everybody(self, mark: int) -> list[Request]:
+        """Finished requests since `mark`, whoever's they are."""
+        return [*self._read(mark)]
+
     def writes(self, mark: int) -> list[Request]:
         """Requests of the operator since `mark` that changed something."""
         return [r for r in self.since(mark) if r.is_write]

@@ -34,6 +34,14 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class TreeOutput(StrEnum):
+    """Form of a tree."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+
+
 app = typer.Typer(
     name="navarch",
     cls=Commands,
@@ -177,6 +185,36 @@ def check(
     else:
         command.print_text(report, build_console())
     raise typer.Exit(command.determine_exit(report))
+
+
+@app.command()
+def describe(
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh.")],
+    *,
+    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Namespace of the mesh.")] = "",
+    output: Annotated[TreeOutput, typer.Option("-o", "--output", help="Form of the tree.")] = TreeOutput.TEXT,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Show a mesh as a tree: revisions, components, proxies by workload, events; and at each node that is not
+    well why it is not, and what to do. Writes nothing.
+
+    The ids are those of `navarch check`. The exit code says whether the mesh could be looked at, not how it
+    is.
+    """
+    from navarch.cli import describe as command
+    from navarch.survey.description import describe as look
+
+    printers = {
+        TreeOutput.TEXT: lambda node: command.print_text(node, build_console()),
+        TreeOutput.JSON: command.print_json,
+        TreeOutput.YAML: command.print_yaml,
+    }
+    with told("describe"):
+        target = _build_target(kubeconfig, context, operator_namespace)
+        tree = asyncio.run(look(target, mesh, namespace=namespace))
+    printers[output](tree)
 
 
 @app.command()

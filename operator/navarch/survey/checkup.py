@@ -24,6 +24,7 @@ from navarch.core.diagnosis.conditions import judge_findings, judge_verdicts, re
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.findings import Severity
+from navarch.core.labels import Owner
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest, Ref
 from navarch.engine.result import Cause
@@ -58,13 +59,14 @@ class Scope:
 
 @dataclass
 class Checkup:
-    """One look; `gaps` grow while it is made."""
+    """One look; `gaps` and `examined` grow while it is made."""
 
     client: Client
     world: World
     snapshot: Snapshot
     examiner: Examiner
     gaps: list[Gap] = field(default_factory=list)
+    examined: list[Examination] = field(default_factory=list)
 
     async def run(self, scope: Scope, manifests: Sequence[Manifest] = ()) -> Report:
         """Check what is asked about; with `manifests`, these meshes as if they had been applied."""
@@ -112,9 +114,16 @@ class Checkup:
             return [*self._quote(mesh)]
         if examined is None:
             return []
+        self.examined.append(examined)
         if examined.unproved:
             self.gaps.append(Gap("create", "pods (as a dry run)", examined.unproved))
         return [*_judge(examined)]
+
+    def list_revisions(self, mesh: Manifest) -> Iterator[Manifest]:
+        """The revisions of a mesh, as they were read."""
+        metadata = mesh["metadata"]
+        owner = Owner(metadata["namespace"], metadata["name"], "")
+        yield from (r for r in self.snapshot.stores["revisions"].list(owner.namespace) if owner.owns(r))
 
     def _quote(self, mesh: Manifest) -> Iterator[Diagnosis]:
         """What the operator wrote about a mesh and its revisions."""
@@ -127,9 +136,8 @@ class Checkup:
             yield Diagnosis(reason.value, advice.severity, subject, message, advice.remedy)
         said = [*judge_verdicts(subject, read_verdicts(mesh))]
         yield from said
-        for revision in self.snapshot.stores["revisions"].list(metadata["namespace"]):
-            if (revision.get("spec") or {}).get("mesh") == metadata["name"]:
-                yield from without_echoes(said, judge_verdicts(subject_of(revision), read_verdicts(revision)))
+        for revision in self.list_revisions(mesh):
+            yield from without_echoes(said, judge_verdicts(subject_of(revision), read_verdicts(revision)))
 
     # --- a mesh of a file -----------------------------------------------------------------------------------
 

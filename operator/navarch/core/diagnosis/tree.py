@@ -1,0 +1,319 @@
+"""The tree of `navarch describe`: mesh, revisions, components, proxies, each with what is wrong with it.
+
+Owns the shape of the tree and the place of each diagnosis in it: at the deepest node that it is about, and
+there only. Must never find anything wrong itself. Invariant: every diagnosis of the mesh and its revisions is
+in the tree exactly once, save those that only repeat another one's words.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from navarch.core.conditions import ConditionType, find_condition
+from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.report import Diagnosis, subject_of
+from navarch.core.findings import Severity
+from navarch.core.observed import ProxyPod
+from navarch.core.reasons import Reason
+from navarch.core.refs import Manifest
+
+TREE_VERSION = 1
+"""Version of the JSON schema, as REPORT_VERSION of the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is not well, at the node where it is."""
+
+    id: str
+    severity: Severity
+    message: str
+    remedy: str
+
+    def to_json(self) -> dict[str, str]:
+        """As a part of the tree."""
+        return {
+            "id": self.id,
+            "severity": self.severity.value,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One thing and what it consists of. `summary` says how it is in a few words, `facts` the same for
+    programs."""
+
+    kind: str
+    name: str
+    summary: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    troubles: tuple[Trouble, ...] = ()
+    children: tuple[Node, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "summary": self.summary,
+            "facts": dict(self.facts),
+            "troubles": [trouble.to_json() for trouble in self.troubles],
+            "children": [child.to_json() for child in self.children],
+        }
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Workload:
+    """What a pod belongs to. `kind` is Pod for one that nobody would make again."""
+
+    namespace: str
+    kind: str
+    name: str
+
+    @property
+    def manual(self) -> bool:
+        """Whether no rollout replaces its pods: a bare pod, or a job's."""
+        return self.kind in ("Pod", "Job")
+
+
+@dataclass(frozen=True, slots=True)
+class EventNote:
+    """An Event about the mesh or a revision; `at` is RFC 3339."""
+
+    at: str
+    type: str
+    reason: str
+    about: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """Everything that the tree is made of. `proxies` are the mesh's with the workload of each; `narrowed`
+    names the one namespace whose pods could be seen, empty where all could."""
+
+    mesh: Manifest
+    revisions: tuple[Manifest, ...]
+    proxies: tuple[tuple[ProxyPod, Workload], ...]
+    diagnoses: tuple[Diagnosis, ...]
+    events: tuple[EventNote, ...] = ()
+    narrowed: str = ""
+
+
+_OF_COMPONENTS = frozenset(
+    {Reason.ROLLOUT_STUCK, Reason.ROLLING_OUT, Reason.NO_REPLICA_AVAILABLE, Reason.NOT_INSTALLED}
+)
+_CRDS = ("CRDs", "Istio's CRDs")
+_PROXIES = ("Proxies", "proxies")
+_ECHOES = frozenset({Reason.VERSION_PENDING, Reason.PROGRESSING})
+"""Reasons that may say nothing but what another condition says already."""
+
+
+def build_tree(portrait: Portrait) -> Node:
+    """The tree of one mesh."""
+    subject, told = subject_of(portrait.mesh), _place(portrait)
+    status = portrait.mesh.get("status") or {}
+    revisions = tuple(_build_revision(portrait, revision, told) for revision in portrait.revisions)
+    children = (
+        _build_crds(told),
+        *revisions,
+        _build_proxies(portrait, told),
+        *_build_events(portrait.events),
+    )
+    known = {place for node in _walk(children) for place in [(node.kind, node.name)]}
+    homeless = [t for place, ts in told.items() if place not in known for t in ts]
+    version = status.get("version") or {}
+    facts = {
+        "namespace": subject.namespace,
+        "version": version.get("active", ""),
+        "desired": version.get("desired", ""),
+        "tag": status.get("tag", ""),
+        "ready": (find_condition(portrait.mesh, ConditionType.READY) or {}).get("status", "Unknown"),
+    }
+    return Node(
+        subject.kind,
+        f"{subject.namespace}/{subject.name}",
+        _tell_mesh(facts),
+        facts,
+        tuple(homeless),
+        children,
+    )
+
+
+def _tell_mesh(facts: Mapping[str, str]) -> str:
+    active, desired = facts["version"], facts["desired"]
+    version = f"Istio {active}" if active else "nothing installed"
+    version += f", to be {desired}" if desired and desired != active else ""
+    tag = f", tag {facts['tag']}" if facts["tag"] else ""
+    words = {"True": "ready", "False": "not ready"}
+    return f"{version}{tag}, {words.get(facts['ready'], 'readiness unknown')}"
+
+
+def _place(portrait: Portrait) -> dict[tuple[str, str], list[Trouble]]:
+    """Each diagnosis by (kind, name) of the node that it belongs to."""
+    placed: dict[tuple[str, str], list[Trouble]] = defaultdict(list)
+    messages = {d.message for d in portrait.diagnoses if d.id not in _ECHOES}
+    for diagnosis in portrait.diagnoses:
+        if diagnosis.id in _ECHOES and diagnosis.message in messages:
+            continue
+        if diagnosis.id == Reason.PROXIES_OUTDATED and portrait.proxies and not portrait.narrowed:
+            continue  # told at each workload that is concerned
+        where = f"{diagnosis.field}: {diagnosis.value!r}: " if diagnosis.field else ""
+        trouble = Trouble(diagnosis.id, diagnosis.severity, f"{where}{diagnosis.message}", diagnosis.remedy)
+        placed[_find_place(portrait, diagnosis)].append(trouble)
+    return placed
+
+
+def _find_place(portrait: Portrait, diagnosis: Diagnosis) -> tuple[str, str]:
+    components = [c for r in portrait.revisions for c in (r.get("status") or {}).get("components") or ()]
+    if diagnosis.id in _OF_COMPONENTS and components:
+        named = [c for c in components if c["name"] in diagnosis.message] or components
+        return named[0]["kind"], named[0]["name"]
+    if diagnosis.id == Reason.PROXIES_OUTDATED:
+        return _PROXIES
+    if ConditionType.INJECTION_READY.value in diagnosis.conditions:
+        return "Injection", _tag_of(portrait)
+    if ConditionType.DEPENDENCIES_READY.value in diagnosis.conditions:
+        return _CRDS
+    return diagnosis.subject.kind, diagnosis.subject.name
+
+
+def _tag_of(portrait: Portrait) -> str:
+    return str((portrait.mesh.get("status") or {}).get("tag", ""))
+
+
+def _build_crds(told: Mapping[tuple[str, str], list[Trouble]]) -> Node:
+    troubles = tuple(told.get(_CRDS, ()))
+    return Node(*_CRDS, "" if troubles else "as they should be", {}, troubles)
+
+
+def _build_revision(
+    portrait: Portrait, revision: Manifest, told: Mapping[tuple[str, str], list[Trouble]]
+) -> Node:
+    name, status = revision["metadata"]["name"], revision.get("status") or {}
+    serving, wanted = status.get("version", ""), revision["spec"]["version"]
+    summary = f"serves Istio {serving}" if serving else "serves nothing yet"
+    summary += f", to be {wanted}" if serving != wanted else ""
+    components = [
+        Node(
+            c["kind"],
+            c["name"],
+            f"{c['ready']} of {c['desired']} ready",
+            {"ready": c["ready"], "desired": c["desired"]},
+            tuple(told.get((c["kind"], c["name"]), ())),
+        )
+        for c in status.get("components") or ()
+    ]
+    tag = _tag_of(portrait)
+    if tag and tag == revision["spec"].get("tag"):
+        troubles = tuple(told.get(("Injection", tag), ()))
+        components.append(Node("Injection", tag, "" if troubles else "proved", {}, troubles))
+    facts = {"version": serving, "desired": wanted}
+    return Node(
+        "MeshRevision", name, summary, facts, tuple(told.get(("MeshRevision", name), ())), tuple(components)
+    )
+
+
+# --- proxies -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Proxies of one workload, or of many. `manual` ones are outdated, and nothing makes their pods again."""
+
+    current: int = 0
+    outdated: int = 0
+    manual: int = 0
+
+    def __add__(self, other: Census) -> Census:
+        """Both together."""
+        return Census(
+            self.current + other.current, self.outdated + other.outdated, self.manual + other.manual
+        )
+
+    def __str__(self) -> str:
+        parts = [f"{self.current} current"]
+        parts += [f"{self.outdated} outdated"] if self.outdated else []
+        parts += [f"{self.manual} to be replaced by hand"] if self.manual else []
+        return ", ".join(parts)
+
+    def to_json(self) -> dict[str, int]:
+        """As facts of a node."""
+        return {"current": self.current, "outdated": self.outdated, "manual": self.manual}
+
+
+def count_workloads(portrait: Portrait) -> dict[Workload, Census]:
+    """The proxies of each workload, by the same rule as the census in status."""
+    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in portrait.revisions}
+    counted: dict[Workload, Census] = defaultdict(Census)
+    for proxy, workload in portrait.proxies:
+        if proxy.proxy and stamps.get(proxy.revision) == proxy.proxy:
+            counted[workload] += Census(current=1)
+        else:
+            counted[workload] += Census(manual=1) if workload.manual else Census(outdated=1)
+    return dict(sorted(counted.items()))
+
+
+def _build_proxies(portrait: Portrait, told: Mapping[tuple[str, str], list[Trouble]]) -> Node:
+    counted = count_workloads(portrait)
+    namespaces: dict[str, list[Workload]] = defaultdict(list)
+    for workload in counted:
+        namespaces[workload.namespace].append(workload)
+    children = [
+        Node(
+            "Namespace",
+            namespace,
+            str(census := sum((counted[w] for w in workloads), Census())),
+            census.to_json(),
+            (),
+            tuple(_build_workload(workload, counted[workload]) for workload in workloads),
+        )
+        for namespace, workloads in namespaces.items()
+    ]
+    census = sum(counted.values(), Census())
+    summary = str(census) if counted else "none"
+    if portrait.narrowed:
+        summary += f" in namespace {portrait.narrowed}, the only one that could be looked at"
+    return Node(*_PROXIES, summary, census.to_json(), tuple(told.get(_PROXIES, ())), tuple(children))
+
+
+def _build_workload(workload: Workload, census: Census) -> Node:
+    stale = census.outdated + census.manual
+    troubles: tuple[Trouble, ...] = ()
+    if stale:
+        total = stale + census.current
+        advice = OF_REASONS[Reason.PROXIES_OUTDATED]
+        message = f"{stale} of {total} pods run an older proxy"
+        remedy = _tell_restart(workload)
+        troubles = (Trouble(Reason.PROXIES_OUTDATED.value, advice.severity, message, remedy),)
+    return Node(workload.kind, workload.name, str(census), census.to_json(), troubles)
+
+
+def _tell_restart(workload: Workload) -> str:
+    if workload.kind == "Pod":
+        return "delete the pod and create it again: it belongs to nothing that would"
+    if workload.kind == "Job":
+        return "wait for the job to end, or run it again"
+    if workload.kind in ("Deployment", "StatefulSet", "DaemonSet"):
+        return f"kubectl rollout restart {workload.kind.lower()}/{workload.name} -n {workload.namespace}"
+    return f"have {workload.kind} {workload.name} make its pods again"
+
+
+def _build_events(events: Sequence[EventNote]) -> Iterator[Node]:
+    if events:
+        children = tuple(
+            Node("Event", e.reason, f"{e.at} {e.type}, {e.about}: {e.message}", {"at": e.at, "type": e.type})
+            for e in events
+        )
+        yield Node("Events", "events", f"the last {len(events)}", {}, (), children)
+
+
+def _walk(nodes: Iterable[Node]) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        yield from _walk(node.children)

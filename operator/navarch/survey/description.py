@@ -1,0 +1,121 @@
+"""`navarch describe`: one mesh with all that it consists of.
+
+Owns the requests of this look: events, and which workload a pod belongs to. Must never judge: what is wrong
+is a checkup's. Invariant: whoever may read the mesh gets a tree; what else may not be read is missing from it
+and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from navarch.controllers.watches import WATCHES, Object, Watch, shrink_proxy_pod
+from navarch.core.diagnosis.sharing import find_members
+from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree
+from navarch.core.observed import ProxyPod
+from navarch.core.refs import Manifest
+from navarch.kube.errors import KubeError
+from navarch.kube.resources import resource_of
+from navarch.survey.checkup import Scope
+from navarch.survey.session import Session, Target, open_session
+from navarch.survey.snapshot import Gap, explain
+
+EVENTS = 10
+"""How many Events are shown: the last ones."""
+WORKLOAD = "workload"
+
+
+def keep_workload(manifest: Object) -> Object:
+    """Of a pod with a proxy: what a reconcile keeps of it, and what would make the pod again."""
+    return {**shrink_proxy_pod(manifest), WORKLOAD: read_workload(manifest)}
+
+
+def read_workload(pod: Manifest) -> Workload:
+    """What a pod belongs to. A Deployment's name is its ReplicaSet's without the hash of the template."""
+    metadata = pod["metadata"]
+    owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
+    if owner is None:
+        return Workload(metadata["namespace"], "Pod", metadata["name"])
+    template = (metadata.get("labels") or {}).get("pod-template-hash", "")
+    if owner["kind"] == "ReplicaSet" and template and owner["name"].endswith(f"-{template}"):
+        return Workload(metadata["namespace"], "Deployment", owner["name"].removesuffix(f"-{template}"))
+    return Workload(metadata["namespace"], owner["kind"], owner["name"])
+
+
+def _choose_watches() -> Iterator[Watch]:
+    for watch in WATCHES:
+        yield replace(watch, transform=keep_workload) if watch.name == "proxies" else watch
+
+
+async def describe(target: Target, name: str, *, namespace: str) -> Node:
+    """The tree of a mesh. Raises LookupError where there is none, or more than one, of that name."""
+    async with open_session(target, namespace=namespace, watches=_choose_watches()) as session:
+        scope = Scope(namespace, name)
+        found = [mesh for mesh in session.snapshot.stores["meshes"].list() if scope.has(mesh)]
+        if len(found) != 1:
+            raise LookupError(_tell_choice(session, found, name, namespace))
+        mesh = found[0]
+        checkup = session.start_checkup()
+        report = await checkup.run(Scope(mesh["metadata"]["namespace"], name))
+        examined = next(iter(checkup.examined), None)
+        revisions = examined.revisions if examined else tuple(checkup.list_revisions(mesh))
+        portrait = Portrait(
+            mesh=examined.body if examined else mesh,
+            revisions=revisions,
+            proxies=tuple(_list_proxies(session, mesh, {r["metadata"]["name"] for r in revisions})),
+            diagnoses=report.diagnoses,
+            events=await _list_events(session, checkup.gaps, [mesh, *revisions]),
+            narrowed=next((g.narrowed for g in session.snapshot.gaps if g.what == "pods"), ""),
+        )
+        return build_tree(portrait)
+
+
+def _tell_choice(session: Session, found: list[Object], name: str, namespace: str) -> str:
+    if found:
+        names = ", ".join(m["metadata"]["namespace"] for m in found)
+        return f"there are meshes of the name {name} in {names}: choose one with -n"
+    where = f" in namespace {namespace}" if namespace else ""
+    blind = [str(g) for g in session.snapshot.gaps if g.what.startswith("meshcontrolplanes")]
+    return f"there is no mesh {name}{where}" + (
+        f", as far as can be seen ({'; '.join(blind)})" if blind else ""
+    )
+
+
+def _list_proxies(
+    session: Session, mesh: Manifest, revisions: set[str]
+) -> Iterator[tuple[ProxyPod, Workload]]:
+    """The mesh's pods, by the rule of its census: stamped by our injector, or in a namespace of the mesh."""
+    world = session.world
+    namespaces = {ns.name: ns for ns in world.namespaces()}
+    summary = next(m for m in world.summarise([mesh]))
+    members = find_members(summary, namespaces, probe=world.environment.probe_namespace)
+    for pod in session.snapshot.stores["proxies"].list():
+        proxy: ProxyPod | None = pod["proxy"]
+        if proxy and proxy.revision in revisions and (proxy.proxy or proxy.namespace in members):
+            yield proxy, pod[WORKLOAD]
+
+
+async def _list_events(session: Session, gaps: list[Gap], objects: list[Manifest]) -> tuple[EventNote, ...]:
+    """The last Events about these objects. They are read by the API's older name, which can select by uid."""
+    notes: list[EventNote] = []
+    for manifest in objects:
+        metadata = manifest["metadata"]
+        try:
+            listing = await session.client.list(
+                resource_of("v1", "Event"),
+                namespace=metadata["namespace"],
+                field_selector=f"involvedObject.uid={metadata['uid']}",
+            )
+        except KubeError as error:
+            gaps.append(Gap("list", "events", explain(error)))
+            continue
+        notes += (_read_event(event, f"{manifest['kind']} {metadata['name']}") for event in listing.items)
+    return tuple(sorted(notes, key=lambda note: note.at)[-EVENTS:])
+
+
+def _read_event(event: Object, about: str) -> EventNote:
+    at = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
+    return EventNote(
+        at[:19] + "Z", event.get("type", ""), event.get("reason", ""), about, event.get("message", "")
+    )

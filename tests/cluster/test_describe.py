@@ -1,0 +1,206 @@
+"""`navarch describe`, as a process: the tree of a mesh, and the reason at each node that is not well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.cluster import Cluster, service_account_kubeconfig
+from tests.cluster.conftest import a_mesh_namespace
+from tests.polling import eventually
+from tests.support.activity import wait_for_rest
+from tests.support.api import Api, Object
+from tests.support.command import navarch
+from tests.support.meshes import build_mesh, edit, wait_for
+from tests.support.operator import Operator
+
+
+async def describe(kubeconfig: Path, namespace: str) -> Object:
+    """The tree for programs."""
+    ended = await asyncio.to_thread(
+        navarch, "describe", "demo", "-n", namespace, "-o", "json", kubeconfig=kubeconfig
+    )
+    assert ended.code == 0, ended
+    tree: Object = ended.json["tree"]
+    return tree
+
+
+def walk(node: Object) -> Iterator[Object]:
+    yield node
+    for child in node["children"]:
+        yield from walk(child)
+
+
+def find(tree: Object, kind: str, name: str = "") -> Object:
+    """The one node of a kind (and a name)."""
+    (found,) = [n for n in walk(tree) if n["kind"] == kind and name in ("", n["name"])]
+    return found
+
+
+def list_troubles(tree: Object) -> set[tuple[str, str]]:
+    """What is not well: the kind of the node, and the id."""
+    return {(n["kind"], t["id"]) for n in walk(tree) for t in n["troubles"]} - {
+        ("MeshControlPlane", "UntestedKubernetes")
+    }
+
+
+def build_pod(namespace: str, name: str, mesh: str, *, stamp: str) -> Object:
+    """A pod that says that it was injected; in the lab nobody runs it."""
+    labels = {"service.istio.io/canonical-name": "web", "sidecar.istio.io/inject": "false", "app": name}
+    annotations = {"sidecar.istio.io/status": f'{{"revision": "{mesh}"}}', "mesh.navarch.io/proxy": stamp}
+    metadata = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations}
+    containers = [{"name": "app", "image": "app.invalid/app:1"}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers}}
+
+
+def build_deployment(namespace: str, name: str, mesh: str, *, stamp: str, replicas: int) -> Object:
+    """A Deployment of such pods."""
+    pod = build_pod(namespace, name, mesh, stamp=stamp)
+    metadata = {key: pod["metadata"][key] for key in ("labels", "annotations")}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": metadata, "spec": pod["spec"]},
+        },
+    }
+
+
+@pytest.fixture
+def members(api: Api, fresh: str) -> Iterator[str]:
+    """A namespace for workloads."""
+    with a_mesh_namespace(api, f"{fresh}-apps") as name:
+        yield name
+
+
+async def test_a_mesh_that_is_well_is_a_tree_without_a_trouble(
+    api: Api, light: Cluster, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    await wait_for_rest(operator)
+    tree = await describe(light.kubeconfig, settled)
+    assert list_troubles(tree) == set()
+    assert (tree["kind"], tree["name"]) == ("MeshControlPlane", f"{settled}/demo")
+    assert tree["facts"]["version"] == tree["facts"]["desired"] == "1.31.1"
+    assert tree["facts"]["ready"] == "True"
+    revision = find(tree, "MeshRevision", f"{settled}-demo-inplace")
+    assert revision["facts"]["version"] == "1.31.1"
+    istiod = find(revision, "Deployment", f"istiod-{settled}-demo-inplace")
+    assert istiod["facts"] == {"ready": 1, "desired": 1}
+    assert find(revision, "Injection")["summary"] == "proved"
+    assert find(tree, "Proxies")["summary"] == "none"
+    events = find(tree, "Events")["children"]
+    assert any(e["name"] == "AsExpected" and "Ready is now True" in e["summary"] for e in events)
+    assert [e["facts"]["at"] for e in events] == sorted(e["facts"]["at"] for e in events)
+
+
+async def test_a_reason_stands_at_the_node_that_is_not_well_and_nowhere_else(
+    api: Api, light: Cluster, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    edit(api, settled, controlPlane={"placement": {"nodeSelector": {"no": "where"}}})
+    await wait_for(api, settled, condition="Progressing", reason="RolloutStuck")
+    await wait_for_rest(operator)
+    tree = await describe(light.kubeconfig, settled)
+    assert list_troubles(tree) == {("Deployment", "RolloutStuck")}
+    (trouble,) = find(tree, "Deployment")["troubles"]
+    assert "FailedScheduling" in trouble["message"]
+    assert trouble["severity"] == "error"
+    assert tree["facts"]["ready"] == "False"
+    edit(api, settled, controlPlane={"placement": None}, meshConfig={"accesLogFile": "x"})
+    await wait_for(api, settled)
+    await wait_for_rest(operator)
+    tree = await describe(light.kubeconfig, settled)
+    assert list_troubles(tree) == {("MeshControlPlane", "UnknownField")}
+
+
+async def test_proxies_are_counted_by_workload_and_what_must_be_restarted_is_told_there(
+    api: Api, light: Cluster, operator: Operator, settled: str, members: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    mesh = f"{settled}-demo-inplace"
+    revision = api.get("revision", settled, mesh)
+    assert revision is not None
+    current = revision["status"]["proxy"]
+    api.create(build_deployment(members, "old", mesh, stamp="1.30.0-old", replicas=2))
+    api.create(build_deployment(members, "new", mesh, stamp=current, replicas=1))
+    api.create(build_pod(members, "bare", mesh, stamp="1.30.0-old"))
+
+    def is_counted() -> bool:
+        found = api.get("mesh", settled, "demo") or {}
+        return bool(found["status"]["proxies"]["summary"] == "1/4")
+
+    await eventually(is_counted, seconds=60, what="the census has all four")
+    tree = await describe(light.kubeconfig, settled)
+    namespace = find(tree, "Namespace", members)
+    assert namespace["facts"] == {"current": 1, "outdated": 2, "manual": 1}
+    assert list_troubles(tree) == {("Pod", "ProxiesOutdated"), ("Deployment", "ProxiesOutdated")}
+    assert find(namespace, "Deployment", "new")["troubles"] == []
+    (trouble,) = find(namespace, "Deployment", "old")["troubles"]
+    assert trouble["message"] == "2 of 2 pods run an older proxy"
+    assert trouble["remedy"] == f"kubectl rollout restart deployment/old -n {members}"
+    assert "belongs to nothing" in find(namespace, "Pod", "bare")["troubles"][0]["remedy"]
+
+
+async def test_the_tree_is_drawn_for_people_and_is_the_same_in_yaml(
+    api: Api, light: Cluster, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    await wait_for_rest(operator)
+    ended = await asyncio.to_thread(navarch, "describe", "demo", "-n", settled, kubeconfig=light.kubeconfig)
+    assert ended.code == 0
+    assert "\x1b" not in ended.out
+    lines = ended.out.splitlines()
+    assert lines[0].startswith(f"MeshControlPlane {settled}/demo  Istio 1.31.1, tag {settled}-demo, ready")
+    assert f"├── MeshRevision {settled}-demo-inplace  serves Istio 1.31.1" in lines
+    assert f"│   ├── Deployment istiod-{settled}-demo-inplace  1 of 1 ready" in lines
+    told = await asyncio.to_thread(
+        navarch, "describe", "demo", "-n", settled, "-o", "yaml", kubeconfig=light.kubeconfig
+    )
+    assert yaml.safe_load(told.out)["tree"] == await describe(light.kubeconfig, settled)
+
+
+async def test_somebody_who_may_see_one_namespace_gets_a_tree_of_what_is_in_it(
+    api: Api, light: Cluster, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    edit(api, settled, controlPlane={"placement": {"nodeSelector": {"no": "where"}}})
+    await wait_for(api, settled, condition="Progressing", reason="RolloutStuck")
+    await wait_for_rest(operator)
+    metadata = {"name": "tenant", "namespace": settled}
+    api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    api.create(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+            "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": settled}],
+        }
+    )
+    tenant = service_account_kubeconfig(light, settled, "tenant")
+    tree = await describe(tenant, settled)
+    expected = {("Deployment", "RolloutStuck"), ("MeshControlPlane", "ToldByOperator")}
+    assert list_troubles(tree) == expected
+    assert find(tree, "Proxies")["summary"].endswith("the only one that could be looked at")
+    assert find(tree, "Events")["children"]
+    edit(api, settled, controlPlane={"placement": None})
+    await wait_for(api, settled)
+
+
+async def test_a_mesh_that_is_not_there_is_said_on_standard_error(light: Cluster, operator: Operator) -> None:
+    ended = await asyncio.to_thread(navarch, "describe", "none", "-n", "default", kubeconfig=light.kubeconfig)
+    assert (ended.code, ended.out) == (3, "")
+    assert "there is no mesh none in namespace default" in ended.err

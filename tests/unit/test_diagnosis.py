@@ -1,0 +1,270 @@
+"""What is said of a whole cluster: every rule on a table, and the forms of the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from navarch.core.conditions import ConditionType, Verdict
+from navarch.core.diagnosis.advice import OF_REASONS, WELL
+from navarch.core.diagnosis.cluster import Lease, Navarch, ObservedCluster, run_rules
+from navarch.core.diagnosis.conditions import judge_verdicts, without_echoes
+from navarch.core.diagnosis.installations import Installation, Installer
+from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses
+from navarch.core.diagnosis.signs import OF_SIGNS, Sign
+from navarch.core.findings import Finding, Severity
+from navarch.core.labels import Owner
+from navarch.core.observed import Environment, Namespace, ProxyPod
+from navarch.core.reasons import Reason
+from navarch.core.refs import Ref
+from navarch.core.status import determine_accepted
+
+from tests.unit.observations import NOW, a_mesh, a_webhook, assets
+
+MESH = Subject("MeshControlPlane", "shop", "mesh")
+FRESH = Lease("navarch-1", "2026-10-01T11:59:55.123456Z", 15)
+INJECTOR = "rev.namespace.sidecar-injector.istio.io"
+
+
+def a_cluster(**changes: Any) -> ObservedCluster:
+    """A cluster in which all is well."""
+    tagged = {"matchExpressions": [{"key": "istio.io/rev", "operator": "In", "values": ["prod"]}]}
+    observed = ObservedCluster(
+        environment=Environment((1, 35), "navarch-system", "navarch-probe"),
+        assets=assets(),
+        now=NOW,
+        navarch=Navarch({"meshcontrolplanes.mesh.navarch.io": ""}, (), FRESH),
+        meshes=(a_mesh("shop"),),
+        revisions=("shop-mesh-inplace",),
+        namespaces={n: Namespace(n, {}) for n in ("navarch-probe", "shop")},
+        webhooks=(a_webhook("tag", tag="prod", revision="prod-inplace", entries={INJECTOR: tagged}),),
+        owned={},
+        proxies=(),
+    )
+    return replace(observed, **changes)
+
+
+def with_namespace(**labels: str) -> ObservedCluster:
+    """A cluster with a namespace `apps` of these labels."""
+    named = {key.replace("istio_io_rev", "istio.io/rev").replace("_", "-"): v for key, v in labels.items()}
+    observed = a_cluster()
+    return replace(observed, namespaces={**(observed.namespaces or {}), "apps": Namespace("apps", named)})
+
+
+def with_navarch(**changes: Any) -> ObservedCluster:
+    observed = a_cluster()
+    return replace(observed, navarch=replace(observed.navarch, **changes))
+
+
+GONE = ProxyPod("apps", "web-1", "old", "1.30.0-x")
+OTHERS = Installation(
+    Installer.HELM, "istio-system", "Deployment istiod", "", "1.30.3", "release istiod, deployed"
+)
+OWNED = {Owner("shop", "past", ""): (Ref("v1", "ConfigMap", "shop", "left"),)}
+
+CASES: dict[Sign, tuple[ObservedCluster, str]] = {
+    Sign.NAVARCH_NOT_INSTALLED: (a_cluster(navarch=Navarch({})), "mesh.navarch.io"),
+    Sign.NAVARCH_CRDS_OUTDATED: (with_navarch(crds={"a.mesh.navarch.io": "field v1beta1.spec.x"}), "spec.x"),
+    Sign.POLICY_MISSING: (with_navarch(missing_policies=("ValidatingAdmissionPolicy p",)), "Policy p"),
+    Sign.OPERATOR_NOT_RUNNING: (with_navarch(lease=replace(FRESH, holder="")), "no holder"),
+    Sign.PROBE_NAMESPACE_MISSING: (a_cluster(namespaces={}), "navarch-probe"),
+    Sign.KUBERNETES_UNSUPPORTED: (
+        a_cluster(environment=Environment((1, 28), "navarch-system", "navarch-probe")),
+        "1.28",
+    ),
+    Sign.ORPHANED_OBJECTS: (a_cluster(owned=OWNED), "ConfigMap shop/left"),
+    Sign.REVISION_NOT_FOUND: (with_namespace(istio_io_rev="prd"), "istio.io/rev=prd"),
+    Sign.LABELS_CONTRADICT: (
+        with_namespace(istio_injection="disabled", istio_io_rev="prod"),
+        "istio.io/rev=prod",
+    ),
+    Sign.PROXIES_ABANDONED: (a_cluster(proxies=(GONE,)), "web-1"),
+    Sign.ANOTHER_ISTIO: (a_cluster(installations=(OTHERS,)), "by Helm (release istiod, deployed)"),
+    Sign.ANOTHER_ISTIO_SHARES: (
+        a_cluster(installations=(replace(OTHERS, shares=("it is near",)),)),
+        "it is near",
+    ),
+}
+
+
+def test_a_cluster_in_which_all_is_well_gives_nothing() -> None:
+    assert list(run_rules(a_cluster())) == []
+
+
+@pytest.mark.parametrize("sign", CASES, ids=str)
+def test_what_is_not_well_is_said_once_with_its_own_id(sign: Sign) -> None:
+    observed, text = CASES[sign]
+    (diagnosis,) = run_rules(observed)
+    assert (diagnosis.id, diagnosis.severity) == (sign.value, OF_SIGNS[sign].severity)
+    assert text in diagnosis.message
+    assert diagnosis.remedy
+
+
+def test_every_sign_of_a_rule_has_a_case() -> None:
+    of_the_look = {Sign.NAMESPACE_MISSING, Sign.TOLD_BY_OPERATOR, Sign.NOT_LOOKED_AT}
+    assert set(CASES) == set(Sign) - of_the_look
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        a_cluster(namespaces=None, owned=OWNED, meshes=None),
+        with_navarch(lease=None, missing_policies=None),
+        replace(with_namespace(istio_io_rev="prd"), webhooks=None),
+        a_cluster(proxies=(GONE,), webhooks=None),
+    ],
+)
+def test_of_what_was_not_looked_at_nothing_is_claimed(unseen: ObservedCluster) -> None:
+    assert list(run_rules(unseen)) == []
+
+
+@pytest.mark.parametrize(
+    ("lease", "text"),
+    [
+        (False, "no operator has ever run"),
+        (Lease("navarch-1", "2026-10-01T11:58:00.000000Z", 15), "has not renewed its Lease since"),
+        (Lease("navarch-1", "", 15), "has not renewed its Lease since"),
+    ],
+)
+def test_an_operator_that_does_not_lead_is_told_with_what_is_known_of_it(lease: Any, text: str) -> None:
+    (diagnosis,) = run_rules(with_navarch(lease=lease))
+    assert diagnosis.id == Sign.OPERATOR_NOT_RUNNING
+    assert text in diagnosis.message
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        with_namespace(istio_io_rev="prod"),
+        with_namespace(istio_io_rev="shop-mesh"),  # a mesh that is being set up: its own conditions tell
+        with_namespace(istio_injection="disabled"),
+        with_namespace(istio_io_rev=""),
+        with_namespace(),
+    ],
+)
+def test_a_namespace_that_is_answered_or_asks_for_nothing_is_left_alone(observed: ObservedCluster) -> None:
+    assert list(run_rules(observed)) == []
+
+
+def test_injection_by_the_bare_label_needs_a_webhook_that_asks_for_it() -> None:
+    asks = {"matchExpressions": [{"key": "istio-injection", "operator": "In", "values": ["enabled"]}]}
+    everything: dict[str, Any] = {}
+    observed = with_namespace(istio_injection="enabled")
+    for selector, expected in ((asks, []), (everything, ["RevisionNotFound"])):
+        webhook = a_webhook("any", revision="x", entries={INJECTOR: selector})
+        assert [d.id for d in run_rules(replace(observed, webhooks=(webhook,)))] == expected
+
+
+# --- ids ---------------------------------------------------------------------------------------------------
+
+
+def test_every_reason_is_either_good_news_or_advised_about() -> None:
+    assert set(OF_REASONS) | WELL == set(Reason)
+    assert not set(OF_REASONS) & WELL
+    assert set(OF_SIGNS) == set(Sign)
+
+
+def test_no_sign_is_called_like_a_reason() -> None:
+    assert not {s.value for s in Sign} & {r.value for r in Reason}
+
+
+@pytest.mark.parametrize("check", ["error", "warning"])
+def test_severities_of_reasons_are_those_of_their_findings(check: str) -> None:
+    from tests.unit.test_checks import BAD_INPUT, NOTICES
+
+    if check == "error":
+        assert {OF_REASONS[reason].severity for reason in BAD_INPUT} == {Severity.ERROR}
+    else:
+        assert {r: OF_REASONS[r].severity for r in NOTICES} == {r: s for r, (s, _) in NOTICES.items()}
+
+
+# --- conditions --------------------------------------------------------------------------------------------
+
+
+def test_conditions_that_are_well_say_nothing_and_the_others_say_their_own_words() -> None:
+    verdicts = {
+        ConditionType.READY: Verdict("False", Reason.ROLLOUT_STUCK, "stuck"),
+        ConditionType.AVAILABLE: Verdict("True", Reason.AS_EXPECTED),
+        ConditionType.PROGRESSING: Verdict("True", Reason.ROLLOUT_STUCK, "stuck"),
+        ConditionType.UP_TO_DATE: Verdict("False", Reason.ROLLOUT_STUCK, "stuck"),
+        ConditionType.PAUSED: Verdict("False", Reason.NOT_PAUSED),
+        ConditionType.DEPENDENCIES_READY: Verdict("True", Reason.CRDS_FOREIGN, "theirs"),
+        ConditionType.INJECTION_READY: Verdict("Unknown", Reason.NOT_YET_DETERMINED),
+    }
+    found = {d.id: d for d in judge_verdicts(MESH, verdicts)}
+    assert set(found) == {"RolloutStuck", "CRDsForeign", "NotYetDetermined"}
+    assert found["RolloutStuck"].conditions == ("Progressing", "UpToDate")
+    assert found["RolloutStuck"].message == "stuck"
+    assert found["NotYetDetermined"].message == Reason.NOT_YET_DETERMINED.doc
+
+
+def test_what_a_mesh_repeats_of_its_revision_is_said_once() -> None:
+    verdicts = {ConditionType.AVAILABLE: Verdict("False", Reason.NO_REPLICA_AVAILABLE, "none")}
+    mesh = list(judge_verdicts(MESH, verdicts))
+    revision = Subject("MeshRevision", "shop", "shop-mesh-inplace")
+    more = verdicts | {ConditionType.RECONCILED: Verdict("False", Reason.APPLY_FAILED, "no")}
+    assert [d.id for d in without_echoes(mesh, judge_verdicts(revision, more))] == ["ApplyFailed"]
+
+
+def test_a_condition_that_says_several_things_names_the_id_of_each() -> None:
+    first = Finding(Reason.UNKNOWN_VERSION, "spec.version", "9", "is unknown", "choose another")
+    second = replace(first, reason=Reason.TAG_CONFLICT, field="spec.tag")
+    notice = replace(first, reason=Reason.UNKNOWN_FIELD, severity=Severity.WARNING)
+    verdict = determine_accepted([notice, first, second])
+    assert (verdict.status, verdict.reason) == ("False", Reason.UNKNOWN_VERSION)
+    assert verdict.message == f"{first}; TagConflict: {second}; UnknownField: {notice}"
+    assert determine_accepted([notice]) == Verdict("True", Reason.UNKNOWN_FIELD, str(notice))
+
+
+# --- the report --------------------------------------------------------------------------------------------
+
+
+def a_diagnosis(id: str, severity: Severity) -> Diagnosis:
+    return Diagnosis(id, severity, CLUSTER, "message", "remedy")
+
+
+def test_the_worst_comes_first_and_nothing_is_said_twice() -> None:
+    some = [
+        a_diagnosis(s.value, s) for s in (Severity.INFO, Severity.ERROR, Severity.WARNING, Severity.ERROR)
+    ]
+    assert [d.severity for d in order_diagnoses(some)] == [Severity.ERROR, Severity.WARNING, Severity.INFO]
+
+
+@pytest.mark.parametrize("worst", Severity)
+def test_the_exit_code_is_the_worst_severitys(worst: Severity) -> None:
+    from navarch.cli.check import determine_exit
+
+    diagnoses = tuple(
+        a_diagnosis(s.value, s) for s in Severity if list(Severity).index(s) >= list(Severity).index(worst)
+    )
+    report = Report("1", (1, 35), (), diagnoses)
+    assert (report.worst, int(determine_exit(report))) == (
+        worst,
+        {"error": 2, "warning": 1, "info": 0}[worst],
+    )
+
+
+def test_a_report_without_a_finding_is_well() -> None:
+    from navarch.cli.check import determine_exit
+
+    report = Report("1", (1, 35), (MESH,), ())
+    assert determine_exit(report) == 0
+    assert report.to_json() == {
+        "schema": 1,
+        "navarch": "1",
+        "kubernetes": "1.35",
+        "worst": "info",
+        "counts": {"error": 0, "warning": 0, "info": 0},
+        "meshes": [{"kind": "MeshControlPlane", "namespace": "shop", "name": "mesh"}],
+        "installations": [],
+        "findings": [],
+    }
+
+
+def test_every_id_has_a_heading_in_the_reference() -> None:
+    from scripts.reference_checks import build_checks_page
+
+    page = build_checks_page()
+    for word in (*OF_REASONS, *OF_SIGNS):
+        assert f"\n### {word.value}\n" in page
