@@ -49,10 +49,10 @@ def _build_entry(name: Reason | Sign, advice: Advice) -> str:
 
 def _build_parts() -> Iterator[str]:
     yield (
-        "# Checks\n\nWhat `navarch check` can say. Every finding has an id that never changes. For a mesh it "
-        "is the reason of the condition that says the same, and of the Event that told when it began: one word "
-        "to search for, in the command's output, in `kubectl describe` and here. Where a condition says several "
-        "things, its reason is the first one's, and the others' ids stand in its message.\n\n"
+        "# Checks\n\nWhat `navarch check` can say. Every finding has an id that never changes. For a mesh "
+        "it is the reason of the condition that says the same, and of the Event that told when it began: one "
+        "word to search for, in the command's output, in `kubectl describe` and here. Where a condition says "
+        "several things, its reason is the first one's, and the others' ids stand in its message.\n\n"
         "## Exit codes\n\n"
     )
     yield "| Code | Meaning |\n| --- | --- |\n"

@@ -136,6 +136,11 @@ OperatorNamespace = Annotated[
 ]
 
 
+def _log_to_stderr() -> None:
+    """Whatever is logged on the way must not get between the lines of what is printed."""
+    configure_logging("error", as_json=False)
+
+
 def _build_target(kubeconfig: Path | None, context: str | None, operator_namespace: str | None) -> Target:
     from navarch.survey.session import Target
 
@@ -176,6 +181,7 @@ def check(
     from navarch.cli import check as command
     from navarch.survey.checkup import Scope
 
+    _log_to_stderr()
     with told("check"):
         manifests = command.read_manifests(_read(file), namespace=namespace) if file else []
         target = _build_target(kubeconfig, context, operator_namespace)
@@ -211,6 +217,7 @@ def describe(
         TreeOutput.JSON: command.print_json,
         TreeOutput.YAML: command.print_yaml,
     }
+    _log_to_stderr()
     with told("describe"):
         target = _build_target(kubeconfig, context, operator_namespace)
         tree = asyncio.run(look(target, mesh, namespace=namespace))

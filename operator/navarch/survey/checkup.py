@@ -77,11 +77,13 @@ class Checkup:
         if scope.whole:
             self.gaps += surveyor.gaps
         meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
+        if scope.mesh and not meshes and not manifests:
+            raise LookupError(tell_missing(scope, self.snapshot))
         for manifest in manifests:
             found += await self._judge_manifest(manifest)
         for mesh in meshes if not manifests else ():
             found += await self._judge_mesh(mesh)
-        found += self._tell_gaps(scope)
+        found += self._tell_gaps(complete=scope.whole or bool(manifests))
         return Report(
             version("navarch"),
             self.world.environment.kubernetes,
@@ -90,11 +92,11 @@ class Checkup:
             cluster.installations,
         )
 
-    def _tell_gaps(self, scope: Scope) -> Iterator[Diagnosis]:
-        """What could not be looked at. Where one namespace was asked about and its meshes can be read, their
-        conditions have been quoted, and that is no warning."""
+    def _tell_gaps(self, *, complete: bool) -> Iterator[Diagnosis]:
+        """What could not be looked at. It is a warning where the answer was to be `complete`, and for meshes
+        that may not be read at all; else their conditions have been quoted, and nothing is missing."""
         gaps = list(dict.fromkeys(self.gaps))
-        blind = gaps if scope.whole else [g for g in gaps if g.what == MESHES and not g.narrowed]
+        blind = gaps if complete else [g for g in gaps if g.what == MESHES and not g.narrowed]
         for gap in blind:
             yield diagnose(Sign.NOT_LOOKED_AT, CLUSTER, str(gap))
         rest = [str(gap) for gap in gaps if gap not in blind]
@@ -177,8 +179,11 @@ class Checkup:
 
     async def _dry_run(self, manifest: Manifest, subject: Subject) -> list[Diagnosis]:
         """What the API server itself would say: its schema, policies and quotas."""
+        kept = ("name", "namespace", "labels", "annotations")
+        metadata = {key: value for key, value in manifest["metadata"].items() if key in kept}
+        body = {key: value for key, value in manifest.items() if key != "status"} | {"metadata": metadata}
         try:
-            await self.client.apply(manifest, manager=MANAGER, force=True, dry_run=True)
+            await self.client.apply(body, manager=MANAGER, force=True, dry_run=True)
         except NotFound:  # Navarch's CRDs are not installed, which is told already
             return []
         except KubeError as error:
@@ -192,6 +197,13 @@ class Checkup:
                 )
             ]
         return []
+
+
+def tell_missing(scope: Scope, snapshot: Snapshot) -> str:
+    """That there is no mesh as was asked for, and whether that could be seen."""
+    where = f" in namespace {scope.namespace}" if scope.namespace else ""
+    blind = "; ".join(str(gap) for gap in snapshot.gaps if gap.what == MESHES)
+    return f"there is no mesh {scope.mesh}{where}" + (f", as far as can be seen ({blind})" if blind else "")
 
 
 def _refuse(subject: Subject, field_: str, message: str, reason: Reason = Reason.INVALID_SPEC) -> Diagnosis:

@@ -17,7 +17,7 @@ from navarch.core.observed import ProxyPod
 from navarch.core.refs import Manifest
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
-from navarch.survey.checkup import Scope
+from navarch.survey.checkup import Scope, tell_missing
 from navarch.survey.session import Session, Target, open_session
 from navarch.survey.snapshot import Gap, explain
 
@@ -53,8 +53,11 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
     async with open_session(target, namespace=namespace, watches=_choose_watches()) as session:
         scope = Scope(namespace, name)
         found = [mesh for mesh in session.snapshot.stores["meshes"].list() if scope.has(mesh)]
-        if len(found) != 1:
-            raise LookupError(_tell_choice(session, found, name, namespace))
+        if not found:
+            raise LookupError(tell_missing(scope, session.snapshot))
+        if len(found) > 1:
+            names = ", ".join(sorted(m["metadata"]["namespace"] for m in found))
+            raise LookupError(f"there are meshes of the name {name} in {names}: choose one with -n")
         mesh = found[0]
         checkup = session.start_checkup()
         report = await checkup.run(Scope(mesh["metadata"]["namespace"], name))
@@ -69,17 +72,6 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
             narrowed=next((g.narrowed for g in session.snapshot.gaps if g.what == "pods"), ""),
         )
         return build_tree(portrait)
-
-
-def _tell_choice(session: Session, found: list[Object], name: str, namespace: str) -> str:
-    if found:
-        names = ", ".join(m["metadata"]["namespace"] for m in found)
-        return f"there are meshes of the name {name} in {names}: choose one with -n"
-    where = f" in namespace {namespace}" if namespace else ""
-    blind = [str(g) for g in session.snapshot.gaps if g.what.startswith("meshcontrolplanes")]
-    return f"there is no mesh {name}{where}" + (
-        f", as far as can be seen ({'; '.join(blind)})" if blind else ""
-    )
 
 
 def _list_proxies(

@@ -81,13 +81,21 @@ class Surveyor:
     # --- Navarch's own installation -------------------------------------------------------------------------
 
     async def _look_at_navarch(self, namespace: str) -> Navarch:
-        crds = {}
+        return Navarch(
+            await self._compare_crds(), await self._find_missing_policies(), await self._read_lease(namespace)
+        )
+
+    async def _compare_crds(self) -> dict[str, str] | None:
+        crds: dict[str, str] = {}
         for resource in RESOURCES:
-            wanted = build_crd(resource)
-            there = await self._get(Ref(_CRDS, "CustomResourceDefinition", "", wanted["metadata"]["name"]))
+            wanted, gaps = build_crd(resource), len(self.gaps)
+            name = wanted["metadata"]["name"]
+            there = await self._get(Ref(_CRDS, "CustomResourceDefinition", "", name))
+            if len(self.gaps) > gaps:
+                return None
             if there is not None:
-                crds[wanted["metadata"]["name"]] = find_missing(wanted, there)
-        return Navarch(crds, await self._find_missing_policies(), await self._read_lease(namespace))
+                crds[name] = find_missing(wanted, there)
+        return crds
 
     async def _find_missing_policies(self) -> tuple[str, ...] | None:
         wanted = [ref_of(m) for m in build_policies(operator="", reserved=())]

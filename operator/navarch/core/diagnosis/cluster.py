@@ -40,17 +40,16 @@ class Lease:
 @dataclass(frozen=True, slots=True)
 class Navarch:
     """Navarch's own installation. `crds` says of each CRD of ours that exists what it lacks (empty: nothing);
-    `missing_policies` and `lease` are None where they could not be looked at; `lease` is False where there is
-    none."""
+    each is None where it could not be looked at; `lease` is False where there is none."""
 
-    crds: Mapping[str, str]
+    crds: Mapping[str, str] | None
     missing_policies: tuple[str, ...] | None = None
     lease: Lease | bool | None = None
 
     @property
     def installed(self) -> bool:
-        """Whether the cluster knows of Navarch at all."""
-        return bool(self.crds)
+        """Whether the cluster knows of Navarch, as far as can be seen."""
+        return self.crds is None or bool(self.crds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def check_navarch_is_installed(observed: ObservedCluster) -> Iterator[Diagnosis]
     """The cluster serves Navarch's kinds, and each of their CRDs has all fields."""
     if not observed.navarch.installed:
         yield diagnose(Sign.NAVARCH_NOT_INSTALLED, CLUSTER, "the cluster has no CRD of mesh.navarch.io")
-    for name, lacks in observed.navarch.crds.items():
+    for name, lacks in (observed.navarch.crds or {}).items():
         if lacks:
             subject = Subject("CustomResourceDefinition", "", name)
             yield diagnose(Sign.NAVARCH_CRDS_OUTDATED, subject, f"{name} lacks {lacks}")

@@ -104,7 +104,7 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.REVISION_NOT_FOUND: Advice(
         Severity.ERROR,
-        "Correct the label to the tag of a mesh (`kubectl get mesh -A` shows them), or take it away.",
+        "Correct the label to the tag of a mesh (`kubectl get meshcp -A` shows them), or take it away.",
         "istio.io/rev=prd, and no injection webhook selects it: its pods start without a sidecar",
     ),
     Sign.LABELS_CONTRADICT: Advice(
