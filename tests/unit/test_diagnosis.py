@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from navarch.core.observed import Environment, Namespace, ProxyPod
 from navarch.core.reasons import Reason
 from navarch.core.refs import Ref
 from navarch.core.status import determine_accepted
+from rich.console import Console
 
 from tests.unit.observations import NOW, a_mesh, a_webhook, assets
 
@@ -260,6 +262,19 @@ def test_a_report_without_a_finding_is_well() -> None:
         "installations": [],
         "findings": [],
     }
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_severities_are_coloured_on_terminals_that_want_it(
+    environment: dict[str, str], coloured: bool
+) -> None:
+    from navarch.cli.check import print_text
+
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, _environ={"TERM": "xterm", **environment})
+    print_text(Report("1", (1, 35), (), (a_diagnosis("Word", Severity.ERROR),)), console)
+    assert ("\x1b[1;31m" in out.getvalue()) is coloured
+    assert "Word" in out.getvalue()
 
 
 def test_every_id_has_a_heading_in_the_reference() -> None:

@@ -80,5 +80,5 @@ def told(command: str) -> Iterator[None]:
 
 def build_console() -> Console:
     """Standard output: colours on a terminal only, and not with NO_COLOR; elsewhere lines of any length."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=10_000)

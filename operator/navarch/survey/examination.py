@@ -18,7 +18,7 @@ from navarch.core.findings import Finding
 from navarch.core.labels import COMPONENT
 from navarch.core.observed import ObservedMesh, ProbeVerdict
 from navarch.core.offline import build_objects
-from navarch.core.planner import is_held, is_revision_held, plan_mesh, plan_revision
+from navarch.core.planner import is_accepted, is_held, is_revision_held, plan_mesh, plan_revision
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest, ref_of
 from navarch.core.status import (
@@ -76,13 +76,13 @@ class Examiner:
         verdicts = (
             {ConditionType.DEPENDENCIES_READY: determine_dependencies(observed)} if observed.crds else {}
         )
-        wanted = [
-            o for o in build_objects(observed) if o["metadata"].get("labels", {}).get(COMPONENT) != "crds"
-        ]
-        compared = await self.applier.compare(Plan(observed.owner, waves=(Wave("all", tuple(wanted)),)))
-        if compared.foreign:
-            reconciled = determine_reconciled(Outcome(compared.foreign), paused=False)
-            verdicts[ConditionType.RECONCILED] = reconciled
+        if is_accepted(findings):
+            objects = build_objects(observed)
+            wanted = tuple(o for o in objects if o["metadata"].get("labels", {}).get(COMPONENT) != "crds")
+            compared = await self.applier.compare(Plan(observed.owner, waves=(Wave("all", wanted),)))
+            if compared.foreign:
+                reconciled = determine_reconciled(Outcome(compared.foreign), paused=False)
+                verdicts[ConditionType.RECONCILED] = reconciled
         return Examination(observed.body, findings, verdicts)
 
     async def _examine_revision(self, body: Manifest) -> Manifest:

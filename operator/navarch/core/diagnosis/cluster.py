@@ -199,7 +199,7 @@ def check_labels_agree(observed: ObservedCluster) -> Iterator[Diagnosis]:
     """No namespace says two things at once."""
     for namespace in (observed.namespaces or {}).values():
         labels = namespace.labels
-        if ISTIO_INJECTION in labels and ISTIO_REV in labels:
+        if ISTIO_INJECTION in labels and ISTIO_REV in labels and not namespace.terminating:
             message = (
                 f"carries {ISTIO_INJECTION}={labels[ISTIO_INJECTION]} and {ISTIO_REV}={labels[ISTIO_REV]}; "
                 f"{ISTIO_REV} counts for nothing here"
