@@ -196,6 +196,17 @@ async def test_a_value_that_nothing_reads_is_told_and_changes_nothing_else(api: 
     assert "spec.values.pilot.replicaCount" in accepted["message"]
 
 
+async def test_a_minor_past_its_end_of_life_is_told_beside_what_else_there_is_to_say(
+    api: Api, settled: str
+) -> None:
+    api.create(build_mesh(settled, version="1.29"))
+    accepted = read_condition(await wait_for(api, settled), "SpecAccepted")
+    assert (accepted["status"], accepted["reason"]) == ("True", "VersionNotice")
+    assert "end of life" in accepted["message"]
+    if "was tested on Kubernetes up to" in accepted["message"]:
+        assert "; UntestedKubernetes: spec.version: '1.29': " in accepted["message"]
+
+
 async def test_a_cluster_newer_than_tested_is_told_and_changes_nothing_else(api: Api, settled: str) -> None:
     api.create(build_mesh(settled))
     accepted = read_condition(await wait_for(api, settled), "SpecAccepted")

@@ -13,7 +13,6 @@ pytestmark = pytest.mark.last
 
 ELSEWHERE = {
     Reason.DRIFT_REPAIRED: "tests/cluster/test_drift.py",  # only Events carry it
-    Reason.VERSION_NOTICE: "tests/unit/test_checks_version.py",  # no minor of the catalog is past its end
 }
 """Reasons that no status can show in the light lab, and what tests them instead."""
 

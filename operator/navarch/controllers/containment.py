@@ -58,11 +58,16 @@ class Containment:
         if body is None:
             return
         try:
-            message = describe_crash(_quote(error), _find_place(error))
+            message = tell_crash(error)
             status = summarise_crash(body, message, now=self._now())
             await self._reporter.report_crash(body, status=status, message=message)
         except Exception as second:
             log.warning("a crash could not be told on its object", error=f"{type(second).__name__}: {second}")
+
+
+def tell_crash(error: Exception) -> str:
+    """The words for an error that nobody foresaw."""
+    return describe_crash(_quote(error), _find_place(error))
 
 
 def _quote(error: Exception) -> str:

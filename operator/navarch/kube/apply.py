@@ -23,7 +23,7 @@ from navarch.engine.result import Cause, Retry, classify
 from navarch.kube.client import Client, Object
 from navarch.kube.collisions import find_collisions
 from navarch.kube.coverage import is_covered, own_fields
-from navarch.kube.errors import Conflict, Denial, Forbidden, Invalid, KubeError, NotFound
+from navarch.kube.errors import Conflict, Denial, Forbidden, Invalid, KubeError, NotFound, Unserved
 from navarch.kube.handover import REPLICAS_MANAGER, build_handover
 from navarch.kube.store import MANAGER, Store, Stores
 
@@ -92,7 +92,12 @@ class Applier:
         for manifest in plan.objects():
             ref, desired = ref_of(manifest), self._hash(manifest)
             store = self._store(ref)
-            current = (store.get(ref) if store is not None else None) or await self._read(ref)
+            current = store.get(ref) if store is not None else None
+            if current is None:
+                try:
+                    current = await self._read(ref)
+                except Unserved:  # nothing of a kind stands in the way before the kind itself is there
+                    current = None
             stranger = _find_stranger(current, manifest, plan.owner) if current else ""
             if stranger:
                 foreign.append(_foreign(ref, stranger).outcome)

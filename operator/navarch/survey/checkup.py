@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
+from navarch.controllers.containment import tell_crash
 from navarch.controllers.world import World
 from navarch.core.conditions import ConditionType
 from navarch.core.diagnosis.advice import OF_REASONS
@@ -29,7 +30,7 @@ from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest, Ref
 from navarch.engine.result import Cause
 from navarch.kube.client import Client
-from navarch.kube.errors import KubeError, NotFound
+from navarch.kube.errors import KubeError, NotFound, Unserved
 from navarch.survey.examination import Examination, Examiner
 from navarch.survey.snapshot import Gap, Snapshot, explain
 from navarch.survey.surroundings import Surveyor
@@ -114,6 +115,8 @@ class Checkup:
         except KubeError as error:
             self.gaps.append(Gap(error.method.lower(), error.subject, explain(error)))
             return [*self._quote(mesh)]
+        except Exception as error:  # as in a reconcile: one mesh never stands in another's way
+            return [*self._quote(mesh), _tell_crash(subject_of(mesh), error)]
         if examined is None:
             return []
         self.examined.append(examined)
@@ -165,6 +168,8 @@ class Checkup:
         except KubeError as error:
             self.gaps.append(Gap(error.method.lower(), error.subject, explain(error)))
             return []
+        except Exception as error:
+            return [_tell_crash(subject_of(body), error)]
 
     def _complete(self, manifest: Manifest) -> dict[str, object]:
         """A mesh of a file as it would be once applied."""
@@ -184,7 +189,7 @@ class Checkup:
         body = {key: value for key, value in manifest.items() if key != "status"} | {"metadata": metadata}
         try:
             await self.client.apply(body, manager=MANAGER, force=True, dry_run=True)
-        except NotFound:  # Navarch's CRDs are not installed, which is told already
+        except (NotFound, Unserved):  # Navarch's CRDs are not installed, which is told already
             return []
         except KubeError as error:
             if error.cause is Cause.NOT_PERMITTED:
@@ -197,6 +202,11 @@ class Checkup:
                 )
             ]
         return []
+
+
+def _tell_crash(subject: Subject, error: Exception) -> Diagnosis:
+    reason = Reason.INTERNAL_ERROR
+    return Diagnosis(reason.value, Severity.ERROR, subject, tell_crash(error), OF_REASONS[reason].remedy)
 
 
 def tell_missing(scope: Scope, snapshot: Snapshot) -> str:

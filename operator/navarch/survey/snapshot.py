@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from navarch.controllers.watches import WATCHES, Watch
 from navarch.engine.result import Cause
 from navarch.kube.client import Client, Listing
-from navarch.kube.errors import Forbidden, KubeError, NotFound
+from navarch.kube.errors import Forbidden, KubeError, NotFound, Unserved
 from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Store
 
@@ -86,7 +86,7 @@ async def _fill(
                 gap = Gap("list", name_of(resource), explain(error), narrowed=namespace)
             except KubeError:
                 pass  # the wider refusal tells more
-    except NotFound:  # the kind's CRD is not installed
+    except (NotFound, Unserved):  # the kind's CRD is not installed
         listing = Listing((), "")
     except KubeError as error:
         gap, listing = Gap("list", name_of(resource), explain(error)), Listing((), "")

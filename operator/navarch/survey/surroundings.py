@@ -34,7 +34,7 @@ from navarch.core.labels import Owner, owner_of
 from navarch.core.observed import MeshSummary
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client
-from navarch.kube.errors import KubeError, NotFound
+from navarch.kube.errors import KubeError, NotFound, Unserved
 from navarch.kube.resources import Resource, resource_of
 from navarch.survey.snapshot import Gap, Snapshot, explain, name_of
 
@@ -198,7 +198,7 @@ class Surveyor:
     async def _get(self, ref: Ref) -> Manifest | None:
         try:
             return await self.client.get(ref)
-        except NotFound:
+        except (NotFound, Unserved):
             return None
         except KubeError as error:
             self.gaps.append(Gap("get", str(ref), explain(error)))
@@ -211,7 +211,7 @@ class Surveyor:
             listing = await self.client.list(
                 resource, namespace=namespace, label_selector=labels, metadata_only=metadata_only
             )
-        except NotFound:
+        except (NotFound, Unserved):
             return ()
         except KubeError as error:
             self.gaps.append(Gap("list", name_of(resource), explain(error)))

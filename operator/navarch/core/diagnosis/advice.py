@@ -44,6 +44,11 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "spec.controlPlane.replicas: '3': with the profiles merged in, the autoscaler decides the number "
         "of istiods",
     ),
+    Reason.TOO_LARGE: Advice(
+        Severity.ERROR,
+        "Make the field smaller: what is large belongs into objects of its own.",
+        "spec.meshConfig: '900 KiB': is larger than Navarch takes",
+    ),
     Reason.UNKNOWN_VERSION: Advice(
         Severity.ERROR,
         "Choose a version that the message lists, or upgrade Navarch.",
@@ -136,6 +141,11 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "spec.meshConfig.acessLogFile: '/dev/stdout': MeshConfig has no such field; did you mean "
         "accessLogFile?",
     ),
+    Reason.VALUE_UNREAD: Advice(
+        Severity.WARNING,
+        "Use the field of the spec that the message names, or remove the value.",
+        "spec.values.pilot.replicaCount: '3': nothing that Navarch renders reads it",
+    ),
     Reason.FOREIGN_ISTIO: Advice(
         Severity.ERROR,
         "Uninstall that Istio, or create the mesh with another tag.",
@@ -192,6 +202,11 @@ OF_REASONS: Mapping[Reason, Advice] = {
         Severity.INFO,
         "Wait; what is waited for is in the message.",
         "MeshRevision shop/shop-mesh-inplace is being applied",
+    ),
+    Reason.INTERNAL_ERROR: Advice(
+        Severity.ERROR,
+        "Undo the object's last edit if there was one, and report this with the traceback.",
+        "an error that Navarch does not know, at navarch/core/planner.py:99: KeyError: 'spec'",
     ),
     Reason.NOT_YET_DETERMINED: Advice(
         Severity.WARNING,

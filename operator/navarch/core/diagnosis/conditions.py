@@ -24,19 +24,25 @@ NORMAL: Mapping[ConditionType, str] = {
 }
 """The status that asks for nothing, where it is not True."""
 TELLING = frozenset(
-    {Reason.CRDS_FOREIGN, Reason.UNKNOWN_FIELD, Reason.UNTESTED_KUBERNETES, Reason.VERSION_NOTICE}
+    {
+        Reason.CRDS_FOREIGN,
+        Reason.UNKNOWN_FIELD,
+        Reason.UNTESTED_KUBERNETES,
+        Reason.VALUE_UNREAD,
+        Reason.VERSION_NOTICE,
+    }
 )
 """Reasons that are worth saying although all is well."""
 
 
 def read_verdicts(manifest: Mapping[str, Any]) -> dict[ConditionType, Verdict]:
-    """The verdicts that an object's status holds, of the types and reasons that this release knows."""
+    """The verdicts that an object's status holds, of the types that this release knows."""
     conditions = (manifest.get("status") or {}).get("conditions") or ()
-    types, reasons = {t.value for t in ConditionType}, {r.value for r in Reason}
+    types = {t.value for t in ConditionType}
     return {
-        ConditionType(c["type"]): Verdict(c["status"], Reason(c["reason"]), c.get("message", ""))
+        ConditionType(c["type"]): Verdict(c["status"], Reason.read(c["reason"]), c.get("message", ""))
         for c in conditions
-        if c["type"] in types and c["reason"] in reasons
+        if c["type"] in types
     }
 
 
