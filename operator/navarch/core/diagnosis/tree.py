@@ -223,16 +223,16 @@ def _build_revision(
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class Tally:
     """Proxies of one workload, or of many. `manual` ones are outdated, and nothing makes their pods again."""
 
     current: int = 0
     outdated: int = 0
     manual: int = 0
 
-    def __add__(self, other: Census) -> Census:
+    def __add__(self, other: Tally) -> Tally:
         """Both together."""
-        return Census(
+        return Tally(
             self.current + other.current, self.outdated + other.outdated, self.manual + other.manual
         )
 
@@ -247,15 +247,15 @@ class Census:
         return {"current": self.current, "outdated": self.outdated, "manual": self.manual}
 
 
-def count_workloads(portrait: Portrait) -> dict[Workload, Census]:
+def count_workloads(portrait: Portrait) -> dict[Workload, Tally]:
     """The proxies of each workload, by the same rule as the census in status."""
     stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in portrait.revisions}
-    counted: dict[Workload, Census] = defaultdict(Census)
+    counted: dict[Workload, Tally] = defaultdict(Tally)
     for proxy, workload in portrait.proxies:
         if proxy.proxy and stamps.get(proxy.revision) == proxy.proxy:
-            counted[workload] += Census(current=1)
+            counted[workload] += Tally(current=1)
         else:
-            counted[workload] += Census(manual=1) if workload.manual else Census(outdated=1)
+            counted[workload] += Tally(manual=1) if workload.manual else Tally(outdated=1)
     return dict(sorted(counted.items()))
 
 
@@ -268,21 +268,21 @@ def _build_proxies(portrait: Portrait, told: Mapping[tuple[str, str], list[Troub
         Node(
             "Namespace",
             namespace,
-            str(census := sum((counted[w] for w in workloads), Census())),
+            str(census := sum((counted[w] for w in workloads), Tally())),
             census.to_json(),
             (),
             tuple(_build_workload(workload, counted[workload]) for workload in workloads),
         )
         for namespace, workloads in namespaces.items()
     ]
-    census = sum(counted.values(), Census())
+    census = sum(counted.values(), Tally())
     summary = str(census) if counted else "none"
     if portrait.narrowed:
         summary += f" in namespace {portrait.narrowed}, the only one that could be looked at"
     return Node(*_PROXIES, summary, census.to_json(), tuple(told.get(_PROXIES, ())), tuple(children))
 
 
-def _build_workload(workload: Workload, census: Census) -> Node:
+def _build_workload(workload: Workload, census: Tally) -> Node:
     stale = census.outdated + census.manual
     troubles: tuple[Trouble, ...] = ()
     if stale:
