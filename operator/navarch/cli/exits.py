@@ -70,10 +70,11 @@ def told(command: str) -> Iterator[None]:
 
     from navarch.cli.check import InputError
     from navarch.kube.errors import KubeError
+    from navarch.survey.checkup import MeshNotFound
 
     try:
         yield
-    except (InputError, LookupError, ConfigException, KubeError, OSError) as error:
+    except (InputError, MeshNotFound, ConfigException, KubeError, OSError) as error:
         typer.echo(f"navarch {command}: {error}", err=True)
         raise typer.Exit(Exit.BLIND) from None
 

@@ -40,6 +40,10 @@ MANAGER = "navarch-check"
 """Field manager of dry runs."""
 
 
+class MeshNotFound(Exception):
+    """There is no mesh, or more than one, of the name that was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What is asked about: the whole cluster, or the meshes of one namespace, or those of one name."""
@@ -79,7 +83,7 @@ class Checkup:
             self.gaps += surveyor.gaps
         meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
         if scope.mesh and not meshes and not manifests:
-            raise LookupError(tell_missing(scope, self.snapshot))
+            raise MeshNotFound(tell_missing(scope, self.snapshot))
         for manifest in manifests:
             found += await self._judge_manifest(manifest)
         for mesh in meshes if not manifests else ():

@@ -17,7 +17,7 @@ from navarch.core.observed import ProxyPod
 from navarch.core.refs import Manifest
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
-from navarch.survey.checkup import Scope, tell_missing
+from navarch.survey.checkup import MeshNotFound, Scope, tell_missing
 from navarch.survey.session import Session, Target, open_session
 from navarch.survey.snapshot import Gap, explain
 
@@ -49,15 +49,15 @@ def _choose_watches() -> Iterator[Watch]:
 
 
 async def describe(target: Target, name: str, *, namespace: str) -> Node:
-    """The tree of a mesh. Raises LookupError where there is none, or more than one, of that name."""
+    """The tree of a mesh. Raises MeshNotFound where there is none, or more than one, of that name."""
     async with open_session(target, namespace=namespace, watches=_choose_watches()) as session:
         scope = Scope(namespace, name)
         found = [mesh for mesh in session.snapshot.stores["meshes"].list() if scope.has(mesh)]
         if not found:
-            raise LookupError(tell_missing(scope, session.snapshot))
+            raise MeshNotFound(tell_missing(scope, session.snapshot))
         if len(found) > 1:
             names = ", ".join(sorted(m["metadata"]["namespace"] for m in found))
-            raise LookupError(f"there are meshes of the name {name} in {names}: choose one with -n")
+            raise MeshNotFound(f"there are meshes of the name {name} in {names}: choose one with -n")
         mesh = found[0]
         checkup = session.start_checkup()
         report = await checkup.run(Scope(mesh["metadata"]["namespace"], name))

@@ -76,13 +76,13 @@ async def _fill(
     where = operator_namespace if watch.in_operator_namespace else ""
     gap: Gap | None = None
     try:
-        listing = await _list(client, watch, resource, where)
+        listing = await _list(client, watch, store, where)
     except Forbidden as error:
         gap = Gap("list", name_of(resource), explain(error))
         listing = Listing((), "")
         if namespace and resource.namespaced and not where:
             try:
-                listing = await _list(client, watch, resource, namespace)
+                listing = await _list(client, watch, store, namespace)
                 gap = Gap("list", name_of(resource), explain(error), narrowed=namespace)
             except KubeError:
                 pass  # the wider refusal tells more
@@ -94,11 +94,12 @@ async def _fill(
     return store, gap
 
 
-async def _list(client: Client, watch: Watch, resource: Resource, namespace: str) -> Listing:
+async def _list(client: Client, watch: Watch, store: Store, namespace: str) -> Listing:
     return await client.list(
-        resource,
+        store.resource,
         namespace=namespace,
         label_selector=watch.label_selector,
         field_selector=watch.field_selector,
         metadata_only=watch.metadata_only,
+        keep=store.shrink,
     )

@@ -232,9 +232,7 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         """Both together."""
-        return Tally(
-            self.current + other.current, self.outdated + other.outdated, self.manual + other.manual
-        )
+        return Tally(self.current + other.current, self.outdated + other.outdated, self.manual + other.manual)
 
     def __str__(self) -> str:
         parts = [f"{self.current} current"]
