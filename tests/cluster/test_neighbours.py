@@ -230,3 +230,15 @@ async def test_a_mesh_never_takes_the_namespace_of_another_ones_control_plane(ap
         lambda: f"{settled}-b" not in read_excluded(), seconds=30, what="the namespace is forgotten"
     )
     await wait_for(api, settled)
+
+
+async def test_a_mesh_of_an_older_minor_comes_up_beside_the_crds_that_a_newer_one_left_behind(
+    api: Api, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled, "newer", version="1.31"))
+    await wait_for(api, settled, "newer")
+    api.delete("mesh", settled, "newer")
+    await see_gone(api, settled, "newer")
+    api.create(build_mesh(settled, version="1.29"))
+    mesh = await wait_for(api, settled)
+    assert read_condition(mesh, "DependenciesReady")["reason"] == "DependenciesMet"

@@ -34,16 +34,19 @@ class CRDInspector:
         self._lacks: dict[str, tuple[str, str]] = {}
 
     async def gather(self, minors: tuple[str, ...]) -> tuple[CRD, ...]:
-        """The Istio CRDs that exist, sorted by name; compared with the newest of `minors`."""
+        """The Istio CRDs that exist, of whatever minor, sorted by name; those that the newest of `minors` has
+        are compared with it."""
         wanted = self._wanted(minors)
-        found = [await self._inspect(name, wanted[name], minors) for name in sorted(wanted)]
+        # A set of a newer minor than any mesh asks for may have been left behind, and it is what counts.
+        known = {crd["metadata"]["name"] for crds in self._assets.crds.values() for crd in crds}
+        found = [await self._inspect(name, wanted.get(name), minors) for name in sorted(known)]
         return tuple(crd for crd in found if crd is not None)
 
     def _wanted(self, minors: tuple[str, ...]) -> dict[str, Manifest]:
         newest = find_newest(m for m in minors if m in self._assets.crds) or find_newest(self._assets.crds)
         return {crd["metadata"]["name"]: crd for crd in self._assets.crds.get(newest or "", ())}
 
-    async def _inspect(self, name: str, wanted: Manifest, minors: tuple[str, ...]) -> CRD | None:
+    async def _inspect(self, name: str, wanted: Manifest | None, minors: tuple[str, ...]) -> CRD | None:
         ref = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
         stored = self._store.get(ref)
         if stored is None:
@@ -59,7 +62,7 @@ class CRDInspector:
                 return None
             if _is_established(full):
                 self._established.add(metadata["uid"])
-            lacks = "" if ours else find_missing(wanted, full)
+            lacks = "" if ours or wanted is None else find_missing(wanted, full)
             self._lacks[name] = (version, lacks)
         return CRD(
             name=name,
