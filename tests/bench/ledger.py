@@ -70,13 +70,14 @@ def build_page(rows: Sequence[Row], *, date: str) -> str:
         "",
         "Written by `make bench`; do not edit. Everything is measured against a real API server on the light",
         "lab (etcd, API server, controller-manager, scheduler, pretended nodes and pods, a stand-in for",
-        "istiod), all of it on one machine, with the operator as a process of its own. Requests are counted in",
-        "the API server's audit log under the operator's own user, but for its Lease, Events and dry runs.",
+        "istiod), all of it on one machine, with the operator as a process of its own. Requests are",
+        "counted in the API server's audit log under the operator's own user; its Lease, Events and dry",
+        "runs are not.",
         "",
         f"Measured on {date}: {describe_machine()}.",
         "",
         "*Bound* is what the run holds the number to. A shorter form of the same runs in `make test`, where",
-        "counts, ratios and memory decide and seconds are only printed. The last column but one is the peer:",
+        "counts, ratios and memory decide and seconds are only printed. The peer in column Sail:",
         f"{ELSEWHERE}.",
     ]
     for section in SECTIONS:

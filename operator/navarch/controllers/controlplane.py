@@ -49,10 +49,8 @@ class MeshController:
                 await add_finalizer(self.client, observed.body)
             outcome = await self.applier.apply(decision.plan)
         status = summarise_mesh(observed, findings, decision, outcome)
-        await self.reporter.report(observed.body, status=status, outcome=outcome)
-        seconds = determine_requeue(
-            decision.plan, outcome, status["conditions"], recount=observed.recount_after
-        )
+        held = await self.reporter.report(observed.body, status=status, outcome=outcome)
+        seconds = determine_requeue(decision.plan, outcome, status["conditions"], held=held)
         if seconds is not None:
             return After(seconds)
         refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
@@ -63,7 +61,7 @@ class MeshController:
         if await self.world.find_unseen(observed.owner):
             return After(1)
         await remove_finalizer(self.client, observed.body)
-        self.world.forget(observed.owner)
+        self.world.prober.forget(observed.owner.uid)
         return Done()
 
     async def _remove_orphans(self, key: Key) -> Result:

@@ -1,7 +1,8 @@
 """report(): status when it differs, an Event for each transition, metrics.
 
 Owns the last step of every reconcile. Must never write a status that says what the present one says.
-Invariant: reporting the same status twice writes once.
+Invariants: reporting the same status twice writes once; what somebody may be waiting for is written at once,
+progress and numbers at the pace of controllers/pace.py.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Any
 
 import structlog
 
+from navarch.controllers.pace import Pace
 from navarch.core.actions import WRITES, Outcome
 from navarch.core.conditions import ConditionType, Transition, find_transitions
 from navarch.core.labels import owner_of
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest
-from navarch.core.status import find_drift
+from navarch.core.status import find_drift, is_news
 from navarch.kube.client import Client
 from navarch.kube.events import Recorder
 from navarch.kube.parents import apply_status
@@ -35,19 +37,28 @@ class Reporter:
         self._client = client
         self._recorder = recorder
         self._stores = {"MeshControlPlane": stores["meshes"], "MeshRevision": stores["revisions"]}
+        self._pace = Pace()
 
-    async def report(self, body: Manifest, *, status: Mapping[str, Any], outcome: Outcome | None) -> None:
-        """Tell what was seen of `body`: in its status, in Events, in metrics."""
+    async def report(
+        self, body: Manifest, *, status: Mapping[str, Any], outcome: Outcome | None
+    ) -> float | None:
+        """Tell what was seen of `body`: in its status, in Events, in metrics. Where the status is held back,
+        after how many seconds it may be written."""
         metadata, previous = body["metadata"], body.get("status") or {}
         if outcome is not None:
             await self._tell_outcome(body, outcome)
-        transitions = find_transitions(previous.get("conditions") or (), status["conditions"])
-        if previous != status:
-            self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
-        if body["kind"] == "MeshControlPlane":
-            for transition in transitions:
-                await self._tell(body, transition)
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
+        if previous == status:
+            return None
+        if not is_news(body["kind"], previous, status):
+            if wait := self._pace.find_wait(metadata["uid"]):
+                return wait
+            self._pace.note(metadata["uid"])
+        self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
+        if body["kind"] == "MeshControlPlane":
+            for transition in find_transitions(previous.get("conditions") or (), status["conditions"]):
+                await self._tell(body, transition)
+        return None
 
     async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:
         """Tell that a reconcile of `body` ended in an error that nobody foresaw."""

@@ -35,6 +35,6 @@ class RevisionController:
         decision = plan_revision(observed)
         outcome = None if is_revision_held(observed) else await self.applier.apply(decision.plan)
         status = summarise_revision(observed, decision, outcome)
-        await self.reporter.report(observed.body, status=status, outcome=outcome)
-        seconds = determine_requeue(decision.plan, outcome, status["conditions"])
+        held = await self.reporter.report(observed.body, status=status, outcome=outcome)
+        seconds = determine_requeue(decision.plan, outcome, status["conditions"], held=held)
         return Done() if seconds is None else After(seconds)

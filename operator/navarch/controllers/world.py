@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from navarch.api import controlplane
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
-from navarch.controllers.census import Census
 from navarch.controllers.crds import CRDInspector
 from navarch.controllers.probe import Prober
 from navarch.controllers.problems import gather_problems
@@ -67,7 +66,6 @@ class World:
         self._seen: set[tuple[str, str]] = set()
         self._read: dict[str, tuple[str, Webhook]] = {}
         self.prober = Prober(client)
-        self.census = Census()
         self.assets = assets
         self.environment = environment
 
@@ -121,9 +119,8 @@ class World:
             now=self.now(),
         )
         found = [p for p in self.proxies() if p.revision in names]
-        proxies, recount = self.census.count(owner.uid, find_counted(observed, found))
-        probe = await self.prober.probe(observed)
-        return replace(observed, proxies=proxies, recount_after=recount, probe=probe)
+        proxies = tuple(find_counted(observed, found))
+        return replace(observed, proxies=proxies, probe=await self.prober.probe(observed))
 
     def find_orphans(self, namespace: str, name: str) -> tuple[Manifest, ...]:
         """What is left of a mesh that went under our eyes without having been cleaned up after. Objects
@@ -158,11 +155,6 @@ class World:
                 found.append(manifest)
         return tuple(found)
 
-    def forget(self, owner: Owner) -> None:
-        """Drop what is remembered of a mesh that is gone."""
-        self.prober.forget(owner.uid)
-        self.census.forget(owner.uid)
-
     def _is_installed(self, resource: Resource) -> bool:
         """Whether the cluster has the CRD of a kind: then a 404 does not mean that there are no objects."""
         name = f"{resource.plural}.{resource.group}"
@@ -172,7 +164,6 @@ class World:
         for mesh in self._stores["meshes"].list(namespace):
             if mesh["metadata"]["name"] == name:
                 self._stores["meshes"].discard(ref_of(mesh), mesh["metadata"]["uid"])
-                self.forget(Owner(namespace, name, mesh["metadata"]["uid"]))
 
     async def gather_revision(self, namespace: str, name: str) -> ObservedRevision | None:
         """A revision and everything its reconcile depends on; None when it is gone or not ours."""

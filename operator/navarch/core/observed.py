@@ -146,8 +146,7 @@ class ObservedMesh:
     `meshes` are all meshes of the cluster, this one included; `owned` the objects that carry its labels,
     except CRDs; `revisions` its MeshRevisions. `namespaces` are all of the cluster. `profiles` are the user
     profiles by name. `root` is the fingerprint of the mesh's root certificates, empty while unknown. `probe`
-    is None while no dry run was due. While `proxies` are those of an earlier look, `recount_after` is in how
-    many seconds they may be counted anew.
+    is None while no dry run was due.
     """
 
     environment: Environment
@@ -169,7 +168,6 @@ class ObservedMesh:
     root: str
     probe: Probe | None
     now: str
-    recount_after: float | None = None
 
     @property
     def generation(self) -> int:

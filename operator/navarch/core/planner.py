@@ -367,16 +367,16 @@ def determine_requeue(
     outcome: Outcome | None,
     conditions: Iterable[Mapping[str, Any]],
     *,
-    recount: float | None = None,
+    held: float | None = None,
 ) -> float | None:
     """Seconds until the next look without an event; None waits for one. A failure that may pass by itself and
-    an unproved injection are looked at again sooner than the safety net would; `recount` is when a census
-    that was held back is due."""
+    an unproved injection are looked at again sooner than the safety net would; `held` is when a status
+    that was held back may be written."""
     unproved = any(c["type"] == ConditionType.INJECTION_READY and c["status"] != "True" for c in conditions)
     candidates = [
         plan.requeue_after,
         outcome.retry_after if outcome else None,
         PROBE_REQUEUE if unproved and not plan.waiting and plan.waves else None,
-        recount,
+        held,
     ]
     return min((c for c in candidates if c is not None), default=None)

@@ -7,9 +7,10 @@ changes while nothing in the cluster changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from navarch.api import controlplane, revision
 from navarch.core.actions import Outcome, Plan
 from navarch.core.conditions import (
     ConditionType,
@@ -359,6 +360,30 @@ def _summarise_revision_of_mesh(observed: ObservedMesh, manifest: Manifest) -> d
         "ready": ready is not None and ready["status"] == "True",
         "proxies": sum(p.revision == name for p in observed.proxies),
     }
+
+
+_NEWS: Mapping[str, Collection[ConditionType]] = {
+    controlplane.KIND: (
+        ConditionType.READY,
+        ConditionType.SPEC_ACCEPTED,
+        ConditionType.DELETING,
+        ConditionType.PAUSED,
+    ),
+    # The mesh's next step waits for each of its revision's conditions.
+    revision.KIND: tuple(ConditionType),
+}
+
+
+def is_news(kind: str, previous: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Whether somebody may be waiting for what this status says, and the previous one does not: that it is
+    ready or not, that an edit was looked at, what pods are stamped with. All else is progress and numbers."""
+
+    def headlines(told: Mapping[str, Any]) -> list[Any]:
+        statuses = {c["type"]: c["status"] for c in told.get("conditions") or ()}
+        words = [told.get("observedGeneration"), told.get("proxy")]
+        return [*words, *(statuses.get(condition) for condition in _NEWS[kind])]
+
+    return headlines(previous) != headlines(status)
 
 
 def find_drift(outcome: Outcome) -> list[str]:
