@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from navarch.core.catalog import Catalog
 from navarch.core.checks import capacity, layers, schema, version
 from navarch.core.findings import Finding, Severity
 from navarch.core.observed import ObservedMesh
@@ -29,7 +28,9 @@ def with_catalog(observed: ObservedMesh, *, minor: str = "", **changes: Any) -> 
     minors = tuple(
         replace(m, **changes) if minor in ("", m.name) else m for m in observed.assets.catalog.minors
     )
-    return replace(observed, assets=replace(observed.assets, catalog=Catalog(minors)))
+    return replace(
+        observed, assets=replace(observed.assets, catalog=replace(observed.assets.catalog, minors=minors))
+    )
 
 
 @pytest.mark.parametrize(

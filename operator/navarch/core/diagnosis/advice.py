@@ -136,6 +136,11 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "spec.meshConfig.acessLogFile: '/dev/stdout': MeshConfig has no such field; did you mean "
         "accessLogFile?",
     ),
+    Reason.VALUE_UNREAD: Advice(
+        Severity.WARNING,
+        "Use a field of the spec instead, or remove the value; a template of your own may read it.",
+        "spec.values.pilot.replicaCount: '3': is Istio's, but not read by injection, and has no effect here",
+    ),
     Reason.FOREIGN_ISTIO: Advice(
         Severity.ERROR,
         "Uninstall that Istio, or create the mesh with another tag.",

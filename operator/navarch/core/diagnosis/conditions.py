@@ -24,7 +24,13 @@ NORMAL: Mapping[ConditionType, str] = {
 }
 """The status that asks for nothing, where it is not True."""
 TELLING = frozenset(
-    {Reason.CRDS_FOREIGN, Reason.UNKNOWN_FIELD, Reason.UNTESTED_KUBERNETES, Reason.VERSION_NOTICE}
+    {
+        Reason.CRDS_FOREIGN,
+        Reason.UNKNOWN_FIELD,
+        Reason.UNTESTED_KUBERNETES,
+        Reason.VALUE_UNREAD,
+        Reason.VERSION_NOTICE,
+    }
 )
 """Reasons that are worth saying although all is well."""
 
