@@ -47,6 +47,11 @@ WRONG_SHAPES = [
         "spec.values.cni.rollingMaxUnavailable",
         "a whole number or a text",
     ),
+    (
+        {"global": {"waypoint": {"resources": {"limits": {"cpu": 2}}}}},
+        "spec.values.global.waypoint.resources.limits",
+        "a map whose values are each a text",
+    ),
     ({"telemetry": {"enabled": "yes"}}, "spec.values.telemetry.enabled", "true or false"),
 ]
 
@@ -99,6 +104,11 @@ def test_values_of_an_unknown_version_are_not_compared() -> None:
 
 
 WELL_FORMED = [
+    {
+        "global": {
+            name: {"resources": {"limits": {"memory": "1Gi", "x/y": "1"}}} for name in ("proxy", "waypoint")
+        }
+    },
     {"pilot": {"keepaliveMaxServerConnectionAge": "30m", "rollingMaxSurge": "25%", "cpu": None}},
     {"pilot": {"rollingMaxSurge": 1, "env": {"A": "b", "C": 1}, "tag": 1.31, "traceSampling": 1.5}},
     {"gateways": {"istio-ingressgateway": {"labels": {"a": "b"}, "ports": [{"port": 80, "name": "http"}]}}},
@@ -157,7 +167,7 @@ def test_a_name_that_templates_read_and_istios_definition_lacks_is_known() -> No
     [
         ({"pilot": {"autoscaleMin": 2}}, "pilot.autoscaleMin"),
         ({"cni": {"enabled": True, "chained": False}}, "cni"),
-        ({"global": {"operatorManageWebhooks": True}}, "global.operatorManageWebhooks"),
+        ({"global": {"defaultResources": {"requests": {}}}}, "global.defaultResources"),
     ],
 )
 def test_a_value_that_nothing_reads_is_a_warning(tree: dict[str, Any], path: str) -> None:
@@ -201,7 +211,9 @@ NAMES = sorted(
         for name in (field.name, field.json_name)
     }
 )
-LEAVES = st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4)
+LEAVES = (
+    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4)
+)
 TREES = st.recursive(
     LEAVES | st.dictionaries(st.sampled_from(NAMES), LEAVES, max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),

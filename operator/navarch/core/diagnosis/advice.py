@@ -143,8 +143,8 @@ OF_REASONS: Mapping[Reason, Advice] = {
     ),
     Reason.VALUE_UNREAD: Advice(
         Severity.WARNING,
-        "Use the field of the spec that the message names, or remove the value.",
-        "spec.values.pilot.replicaCount: '3': nothing that Navarch renders reads it",
+        "Use a field of the spec instead, or remove the value; a template of your own may read it.",
+        "spec.values.pilot.replicaCount: '3': is Istio's, but not read by injection, and has no effect here",
     ),
     Reason.FOREIGN_ISTIO: Advice(
         Severity.ERROR,
