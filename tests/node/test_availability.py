@@ -49,9 +49,8 @@ async def see_two_replicas(api: Api) -> Object:
     return leader
 
 
-def look_at_pods(mesh: Mesh) -> dict[str, tuple[str, list[int], str]]:
+def look_at_pods(pods: list[Object]) -> dict[str, tuple[str, list[int], str]]:
     """What would change if istiod or a proxy had been started again."""
-    pods = [*mesh.list_istiods(), *mesh.api.list("pod", mesh.apps)]
     return {
         pod["metadata"]["name"]: (
             pod["metadata"]["uid"],
@@ -65,7 +64,8 @@ def look_at_pods(mesh: Mesh) -> dict[str, tuple[str, list[int], str]]:
 async def test_a_drained_leader_leaves_the_mesh_to_the_other_replica(
     mesh: Mesh, operator: Cluster, api: Api
 ) -> None:
-    leader, before = await see_two_replicas(api), look_at_pods(mesh)
+    leader = await see_two_replicas(api)
+    before = look_at_pods([*mesh.list_istiods(), *api.list("pod", mesh.apps)])
     name, values = leader["metadata"]["name"], f"values-{mesh.revision}"
     eviction = {
         "apiVersion": "policy/v1",
@@ -84,7 +84,7 @@ async def test_a_drained_leader_leaves_the_mesh_to_the_other_replica(
     print(f"repaired {time.monotonic() - evicted:.1f} s after the eviction")
     assert (await see_two_replicas(api))["metadata"]["name"] != name
     await mesh.wait_for()
-    assert look_at_pods(mesh) == before
+    assert look_at_pods([*mesh.list_istiods(), *api.list("pod", mesh.apps)]) == before
     assert ask(operator, mesh.apps, mesh.url).ok
 
 
@@ -114,7 +114,8 @@ async def test_another_build_of_the_operator_takes_over_without_a_request_lost_o
         await mesh.wait_for()
         await wait_for_silence(audit)
         spec = (api.get("mesh", mesh.namespace, mesh.name) or {})["spec"]
-        before, mark = look_at_pods(mesh), audit.mark()
+        istiods, proxies = look_at_pods(mesh.list_istiods()), look_at_pods(api.list("pod", mesh.apps))
+        mark = audit.mark()
         with traffic(operator, mesh.apps, mesh.url, count=100):
             await asyncio.to_thread(install, operator, ROOT)
             await see_two_replicas(api)
@@ -127,5 +128,6 @@ async def test_another_build_of_the_operator_takes_over_without_a_request_lost_o
     named = find_named(api, manifest, before=previous, profiles=[PROFILE])
     written = {(w.resource, w.namespace, w.name) for w in audit.writes(mark) if w.subresource != "status"}
     assert written - named == set()
+    assert look_at_pods(api.list("pod", mesh.apps)) == proxies
     if not any(resource == "deployments" for resource, _, _ in named):
-        assert look_at_pods(mesh) == before
+        assert look_at_pods(mesh.list_istiods()) == istiods
