@@ -147,7 +147,9 @@ class ObservedMesh:
     except CRDs; `revisions` its MeshRevisions. `namespaces` are all of the cluster. `profiles` are the user
     profiles by name. `root` is the fingerprint of the mesh's root certificates, empty while unknown. `probe`
     is None while no dry run was due. While `proxies` are those of an earlier look, `recount_after` is in how
-    many seconds they may be counted anew.
+    many seconds they may be counted anew. `kind_deleted` is when the deletion of the
+    kind itself, its CustomResourceDefinition, was asked for; it is looked for while the mesh is being deleted
+    only.
     """
 
     environment: Environment
@@ -170,6 +172,7 @@ class ObservedMesh:
     probe: Probe | None
     now: str
     recount_after: float | None = None
+    kind_deleted: str = ""
 
     @property
     def generation(self) -> int:
