@@ -114,11 +114,12 @@ async def edit_one(api: Api, audit: Audit, namespace: str = VICTIM) -> Reaction:
         own = audit.since(mark)
         writes = [r.received.timestamp() for r in own if r.is_write and r.namespace == namespace]
         edits = [r.received.timestamp() for r in audit.since(mark, user=ADMIN) if r.namespace == namespace and r.is_write]
-        looks = [r for r in own if r.verb == "get" and r.resource == "meshcontrolplanes"]
+        gets = (r for r in own if r.verb == "get" and r.resource == "meshcontrolplanes")
+        looks = [(r, r.received.timestamp()) for r in gets]
         if not writes or not edits:
             return None
-        started = min(r.at for r in looks if r.namespace == namespace and r.at >= edits[0])
-        passed = [r for r in looks if r.namespace != namespace and edits[0] <= r.at < started]
+        started = min(t for r, t in looks if r.namespace == namespace and t >= edits[0])
+        passed = [r for r, t in looks if r.namespace != namespace and edits[0] <= t < started]
         return Reaction(writes[0] - edits[0], len(passed))
 
     return await eventually(find, seconds=60, every=0.1, what="the first write after an edit")  # type: ignore[return-value]
@@ -428,6 +429,10 @@ async def test_broken_meshes_that_are_edited_without_pause_delay_nobody_else(
     assert read_metric(faulty, "reconcile_panics_total", controller="MeshControlPlane") <= 20
 
 
+STALL = 2.0
+"""Seconds for which the event loop must not stand still. A quiet machine stays below a fifth of that; without
+the limits, 30,000 unknown names take half a minute.
+"""
 LARGE: dict[str, Object] = {
     "entries": {f"no-such-field-{number}": number for number in range(30_000)},
     "text": {"accessLogFormat": "x" * 900_000},
@@ -462,7 +467,7 @@ async def test_what_is_too_large_is_told_and_makes_nobody_wait(
         bound for bound, stalls_now in read_stalls(faulty).items() if stalls_now > stalls.get(bound, 0)
     }
     print(f"{shape}: stalls of the event loop by then: {sorted(longest)}")
-    assert not {bound for bound in longest if bound > 1.0}
+    assert not {bound for bound in longest if bound > STALL}
     edit(api, namespace, meshConfig=None)
     await wait_for(api, namespace)
 

@@ -28,7 +28,7 @@ CA_SECRET, ROOT = "istio-ca-secret", "istio-ca-root-cert"
 GRACE = "15"
 """Seconds for which the objects of a mesh that vanished are kept here."""
 OF_THE_CLUSTER = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
-"""Metadata that backup tools leave out of what they restore."""
+"""Metadata that backup tools leave out of what they restore, like the address of a Service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +85,21 @@ def restore(site: Site, saved: Object) -> None:
     manifest = deepcopy(saved)
     manifest.pop("status", None)
     manifest["metadata"] = {k: v for k, v in manifest["metadata"].items() if k not in OF_THE_CLUSTER}
+    if manifest["kind"] == "Service":
+        for key in ("clusterIP", "clusterIPs"):
+            manifest["spec"].pop(key, None)
     site.api.create(manifest)
 
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What must be the same afterwards: identities of the mesh's objects and pods, istiod's generation, and
-    the certificate authority.
+    """What must be the same afterwards: identities of the mesh's objects and pods, istiod's template, and the
+    certificate authority.
     """
 
     uids: dict[tuple[str, str], str]
     pods: set[str]
-    generation: int
+    template: Object
     authority: Object
     root: Object
 
@@ -108,7 +111,7 @@ def read_traces(site: Site, namespace: str) -> Traces:
     return Traces(
         {(o["kind"], o["metadata"]["name"]): o["metadata"]["uid"] for o in owned},
         {pod["metadata"]["uid"] for pod in pods},
-        deployment["metadata"]["generation"],
+        deployment["spec"]["template"],
         (site.api.get("secret", namespace, CA_SECRET) or {})["data"],
         (site.api.get("configmap", namespace, ROOT) or {})["data"],
     )
