@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 
 import pytest
-import yaml
 
 from lab.cluster import Cluster
 from tests.cluster.conftest import a_lab, assert_quiet, build_operator, install
@@ -20,6 +18,7 @@ from tests.polling import eventually
 from tests.support.activity import count_reconciles, is_leading, wait_for_rest
 from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
+from tests.support.backup import restore, save
 from tests.support.meshes import build_mesh, list_owned, read_condition, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 
@@ -27,8 +26,6 @@ KINDS = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io")
 CA_SECRET, ROOT = "istio-ca-secret", "istio-ca-root-cert"
 GRACE = "15"
 """Seconds for which the objects of a mesh that vanished are kept here."""
-OF_THE_CLUSTER = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
-"""Metadata that backup tools leave out of what they restore, like the address of a Service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +69,6 @@ async def elsewhere(labs: list[Cluster]) -> AsyncIterator[Site]:
     made = await start(labs[1])
     yield made
     made.operator.stop()
-
-
-def save(site: Site, kind: str, namespace: str, name: str) -> Object:
-    """An object as `kubectl get -o yaml` shows it."""
-    saved: Object = yaml.safe_load(site.cluster.run("get", kind, "-n", namespace, name, "-o", "yaml"))
-    return saved
-
-
-def restore(site: Site, saved: Object) -> None:
-    """Creates a saved object as backup tools do: without what belonged to the old one's existence."""
-    manifest = deepcopy(saved)
-    manifest.pop("status", None)
-    manifest["metadata"] = {k: v for k, v in manifest["metadata"].items() if k not in OF_THE_CLUSTER}
-    if manifest["kind"] == "Service":
-        for key in ("clusterIP", "clusterIPs"):
-            manifest["spec"].pop(key, None)
-    site.api.create(manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +141,14 @@ async def test_a_mesh_whose_kind_was_deleted_stands_and_is_taken_over_when_it_is
         site.api.delete("crd", "", kind)
     told = await wait_for(site.api, "lost-kind", condition="Deleting", reason="KindDeleted")
     assert "everything is left in place" in read_condition(told, "Deleting")["message"]
-    saved = save(site, "meshcontrolplane", "lost-kind", "demo")
+    saved = save(site.cluster, "meshcontrolplane", "lost-kind", "demo")
     assert read_traces(site, "lost-kind") == before
     strip(site, "lost-kind")
     await eventually(lambda: site.api.get("crd", "", KINDS[0]) is None, seconds=30, what="the kind is gone")
     await wait_for_rest(site.operator)
     assert read_traces(site, "lost-kind") == before
     await install(site.api)
-    restore(site, saved)
+    restore(site.api, saved)
     await assert_taken_over(site, "lost-kind", before, old, mark)
 
 
@@ -176,21 +156,21 @@ async def test_a_mesh_without_its_finalizer_is_waited_for_and_taken_over(
     site: Site,
 ) -> None:
     old = await make_mesh(site, "stripped")
-    saved, mark = save(site, "meshcontrolplane", "stripped", "demo"), site.audit.mark()
+    saved, mark = save(site.cluster, "meshcontrolplane", "stripped", "demo"), site.audit.mark()
     site.api.patch("mesh", "stripped", "demo", {"spec": {"paused": True}})
     await wait_for(site.api, "stripped", condition="Paused")
     before = read_traces(site, "stripped")
     site.api.delete("mesh", "stripped", "demo")
     strip(site, "stripped")
     await see_gone(site, "stripped")
-    restore(site, saved)
+    restore(site.api, saved)
     await assert_taken_over(site, "stripped", before, old, mark)
 
 
 async def test_a_mesh_that_was_lost_while_the_operator_was_away_is_taken_over(site: Site) -> None:
     old = await make_mesh(site, "away")
     saved, before, mark = (
-        save(site, "meshcontrolplane", "away", "demo"),
+        save(site.cluster, "meshcontrolplane", "away", "demo"),
         read_traces(site, "away"),
         site.audit.mark(),
     )
@@ -201,7 +181,7 @@ async def test_a_mesh_that_was_lost_while_the_operator_was_away_is_taken_over(si
     await eventually(lambda: is_leading(site.operator), seconds=60, every=0.1, what="leading")
     await wait_for_rest(site.operator)
     assert read_traces(site, "away") == before
-    restore(site, saved)
+    restore(site.api, saved)
     await assert_taken_over(site, "away", before, old, mark)
 
 
@@ -228,13 +208,13 @@ async def test_a_mesh_is_restored_on_a_fresh_cluster_with_its_root_in_any_order(
 ) -> None:
     namespace = order.replace(" ", "-")
     old = await make_mesh(site, namespace)
-    mesh = save(site, "meshcontrolplane", namespace, "demo")
-    secret = save(site, "secret", namespace, CA_SECRET)
+    mesh = save(site.cluster, "meshcontrolplane", namespace, "demo")
+    secret = save(site.cluster, "secret", namespace, CA_SECRET)
     children = [] if order == "mesh alone" else list_owned(site.api, namespace)
     await restore_in(elsewhere, namespace, secret)
     mark = elsewhere.audit.mark()
     if order == "mesh first":
-        restore(elsewhere, mesh)
+        restore(elsewhere.api, mesh)
     restore_children(elsewhere, children)
     if order != "mesh first":
         if children:
@@ -243,7 +223,7 @@ async def test_a_mesh_is_restored_on_a_fresh_cluster_with_its_root_in_any_order(
             assert kept == {o["kind"] for o in children} - {"MeshRevision"}, (
                 "nobody eats what waits for its mesh"
             )
-        restore(elsewhere, mesh)
+        restore(elsewhere.api, mesh)
     found = await wait_for(elsewhere.api, namespace)
     assert found["status"]["tag"] == old["status"]["tag"]
     await wait_for_rest(elsewhere.operator)
@@ -257,7 +237,7 @@ async def test_a_mesh_is_restored_on_a_fresh_cluster_with_its_root_in_any_order(
 async def restore_in(site: Site, namespace: str, secret: Object) -> None:
     """The namespace, and the certificate authority before anything else."""
     site.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    restore(site, secret)
+    restore(site.api, secret)
 
 
 def restore_children(site: Site, children: list[Object]) -> None:
@@ -265,10 +245,10 @@ def restore_children(site: Site, children: list[Object]) -> None:
     for child in children:
         if child["kind"] == "MeshRevision":
             with pytest.raises(Refused, match="MeshRevisions are Navarch's own"):
-                restore(site, child)
+                restore(site.api, child)
             continue
         with suppress_conflict():
-            restore(site, child)
+            restore(site.api, child)
 
 
 @contextmanager
@@ -294,11 +274,11 @@ async def test_profiles_are_restored_with_the_mesh_that_names_them_in_any_order(
     site.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "profiled"}})
     site.api.create(build_mesh("profiled", profiles=["ours"]))
     await wait_for(site.api, "profiled")
-    saved = save(site, "meshcontrolplane", "profiled", "demo"), save(site, "configmap", SYSTEM, "ours")
+    mesh = save(site.cluster, "meshcontrolplane", "profiled", "demo")
     elsewhere.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "profiled"}})
-    restore(elsewhere, saved[0])
+    restore(elsewhere.api, mesh)
     await wait_for(
         elsewhere.api, "profiled", condition="SpecAccepted", status="False", reason="ProfileNotFound"
     )
-    restore(elsewhere, saved[1])
+    restore(elsewhere.api, save(site.cluster, "configmap", SYSTEM, "ours"))
     await wait_for(elsewhere.api, "profiled")
