@@ -113,7 +113,11 @@ async def edit_one(api: Api, audit: Audit, namespace: str = VICTIM) -> Reaction:
     def find() -> Reaction | None:
         own = audit.since(mark)
         writes = [r.received.timestamp() for r in own if r.is_write and r.namespace == namespace]
-        edits = [r.received.timestamp() for r in audit.since(mark, user=ADMIN) if r.namespace == namespace and r.is_write]
+        edits = [
+            r.received.timestamp()
+            for r in audit.since(mark, user=ADMIN)
+            if r.namespace == namespace and r.is_write
+        ]
         gets = (r for r in own if r.verb == "get" and r.resource == "meshcontrolplanes")
         looks = [(r, r.received.timestamp()) for r in gets]
         if not writes or not edits:
