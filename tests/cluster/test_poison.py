@@ -407,6 +407,7 @@ def show(name: str, found: list[Reaction]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 async def test_broken_meshes_that_are_edited_without_pause_delay_nobody_else(
     api: Api, audit: Audit, lab: Cluster, faulty: Operator, victims: list[str], broken: list[str], full: bool
 ) -> None:
