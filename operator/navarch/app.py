@@ -58,6 +58,8 @@ GRACE = 20.0
 """Seconds that running reconciles get at shutdown; less than the pod's termination grace period."""
 FIRST_CONTACT_DELAY = 2.0
 """Seconds between two attempts to reach the API server for the first time."""
+STALL_PERIOD = 0.25
+"""Seconds between two looks at how late the event loop is."""
 
 
 def read_clock() -> str:
@@ -101,7 +103,7 @@ class App:
             )
             metrics.leader_election_master_status.set_function(lambda: float(elector.leading.is_set()))
             client = reader.guarded(elector.check)
-            queue = Queue(observer=self._observer, share=max(1, settings.workers // 2))
+            queue = Queue(observer=self._observer, share=max(1, settings.workers // 4))
             metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
             shell = Shell(
@@ -139,6 +141,7 @@ class App:
             loop.add_signal_handler(number, self._stop.set)
         parts: list[asyncio.Task[Any]]
         parts = [asyncio.create_task(r.run(), name=f"watch-{name}") for name, r in self._reflectors.items()]
+        parts.append(asyncio.create_task(watch_stalls(), name="stalls"))
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         warm = asyncio.create_task(self._warm_up(reader), name="warm-up")
         waited: set[asyncio.Task[Any]] = {warm, stopping}
@@ -200,7 +203,14 @@ class App:
         self, client: Client, queue: Queue, elector: Elector, environment: Environment, *, identity: str
     ) -> Workers:
         stores = {name: r.store for name, r in self._reflectors.items()}
-        world = World(client, stores, load_assets(), environment=environment, now=read_clock)
+        world = World(
+            client,
+            stores,
+            load_assets(),
+            environment=environment,
+            now=read_clock,
+            orphan_seconds=self._settings.orphan_seconds,
+        )
         applier = Applier(client, stores_of_owned(stores))
         recorder = Recorder(
             client, instance=identity, now=lambda: datetime.now(UTC), ids=lambda: secrets.token_hex(8)
@@ -284,6 +294,15 @@ class App:
         for name, reflector in self._reflectors.items():
             if not reflector.synced.is_set():
                 yield f"watch {name} is not synced yet"
+
+
+async def watch_stalls() -> None:
+    """Measure how late the event loop is, for as long as it runs."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + STALL_PERIOD
+        await asyncio.sleep(STALL_PERIOD)
+        metrics.event_loop_stall_seconds.observe(loop.time() - due)
 
 
 def find_dead(

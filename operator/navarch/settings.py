@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     resync_seconds: float = Field(
         600, ge=10, description="Seconds between two full passes over all meshes, ±10 %."
     )
+    orphan_seconds: float = Field(
+        300,
+        ge=0,
+        description="Seconds for which the objects of a mesh are kept that vanished without having been "
+        "let go (its finalizer was taken off by hand), for whoever restores it.",
+    )
     listen_host: str = Field("0.0.0.0", description="Address of /livez, /readyz and /metrics.")
     listen_port: int = Field(
         8080, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 picks a free one."

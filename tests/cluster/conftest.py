@@ -264,7 +264,9 @@ def build_operator(
     """A replica that is not started yet; it speaks as the operator's own service account."""
     kubeconfig = service_account_kubeconfig(cluster, SYSTEM, "navarch")
     log = cluster.state / f"{name}.log"
-    return Operator(kubeconfig, log, settings={"log_level": "info", **settings}, program=program)
+    return Operator(
+        kubeconfig, log, settings={"log_level": "info", "orphan_seconds": "3", **settings}, program=program
+    )
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from navarch.engine.fairness import LONGEST
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
-from navarch.engine.queue import BACKGROUND, DELETION, EDIT, Closed, Queue
+from navarch.engine.queue import BACKGROUND, DELETION, EDIT, UNWELL, Closed, Queue
 
 
 @dataclass(order=True)
@@ -309,12 +309,24 @@ async def test_patient_keys_leave_workers_to_edits(clock: Clock) -> None:
     assert not waiting.done()
     edit = Key("Mesh", "edited", "m")
     queue.add(edit, priority=EDIT)
+    await asyncio.sleep(0)
+    assert not waiting.done(), "what never ran is patient too"
+    queue.done(patient[1])
+    assert (await waiting).key == edit
+    queue.done(edit)
+    queue.add(Key("Mesh", "patient-9", "m"), priority=BACKGROUND)
+    waiting = asyncio.create_task(queue.get())
+    assert (await waiting).key == patient[2]
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.add(edit, priority=EDIT)
     assert (await waiting).key == edit
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     assert not waiting.done(), "an edit that is out gives patient keys no more room"
     queue.done(patient[0])
-    assert (await waiting).key == patient[2]
+    assert (await waiting).key == patient[3]
 
 
 async def test_an_edit_waits_for_what_was_edited_before_and_for_nothing_else(clock: Clock) -> None:
@@ -323,10 +335,12 @@ async def test_an_edit_waits_for_what_was_edited_before_and_for_nothing_else(clo
     for number in range(500):
         queue.add(Key("Mesh", f"background-{number}", "m"), priority=BACKGROUND)
     earlier = [Key("Mesh", f"earlier-{number}", "m") for number in range(20)]
-    for key in earlier:
-        queue.add(key, priority=EDIT)
     mine = Key("Mesh", "mine", "m")
-    queue.add(mine, priority=EDIT)
+    for key in (*earlier, mine):  # to be known as well
+        queue.add(key, priority=EDIT)
+        queue.done((await queue.get()).key)
+    for key in (*earlier, mine):
+        queue.add(key, priority=EDIT)
     started: list[Key] = []
     while mine not in started:
         taken = await queue.get()
@@ -340,15 +354,17 @@ async def test_an_edit_waits_for_what_was_edited_before_and_for_nothing_else(clo
 async def test_a_rested_lane_passes_those_that_never_rest(clock: Clock) -> None:
     queue = Queue(clock=clock)
     busy = [Key("Mesh", f"busy-{number}", "m") for number in range(50)]
-    for _ in range(5):
+    mine = Key("Mesh", "mine", "m")
+    queue.add(mine, priority=EDIT)
+    queue.done((await queue.get()).key)
+    for _ in range(20):
         for key in busy:
             queue.add(key, priority=EDIT)
             clock.pass_time(0.01)
             queue.done((await queue.get()).key)
     for key in busy:
         queue.add(key, priority=EDIT)
-    clock.pass_time(1)
-    mine = Key("Mesh", "mine", "m")
+    clock.pass_time(LONGEST / 2)
     queue.add(mine, priority=EDIT)
     assert (await queue.get()).key == mine
 
@@ -359,8 +375,30 @@ async def test_a_busy_lane_is_put_back_and_never_held_back(clock: Clock) -> None
     for _ in range(500):
         queue.add(busy, priority=EDIT)
         queue.done((await queue.get()).key)
+    rested = [Key("Mesh", f"rested-{number}", "m") for number in range(10)]
+    for key in rested:
+        queue.add(key, priority=EDIT)
+        queue.done((await queue.get()).key)
     queue.add(busy, priority=EDIT)
-    clock.pass_time(LONGEST + 1)
-    for number in range(10):
-        queue.add(Key("Mesh", f"rested-{number}", "m"), priority=EDIT)
+    clock.pass_time(LONGEST + 0.1)
+    for key in rested:
+        queue.add(key, priority=EDIT)
     assert (await queue.get()).key == busy
+
+
+async def test_what_is_well_passes_what_never_was_and_nobody_waits_for_ever(clock: Clock) -> None:
+    queue = Queue(clock=clock)
+    mine, broken = Key("Mesh", "mine", "m"), [Key("Mesh", f"broken-{number}", "m") for number in range(100)]
+    queue.add(mine)
+    queue.done((await queue.get()).key, well=True)
+    queue.add(broken[0])
+    queue.done((await queue.get()).key, well=False)
+    for key in broken:
+        queue.add(key, priority=EDIT)
+    clock.pass_time(UNWELL / 2)
+    queue.add(mine, priority=EDIT)
+    assert (await queue.get()).key == mine
+    queue.done(mine)
+    clock.pass_time(UNWELL)
+    queue.add(mine, priority=EDIT)
+    assert (await queue.get()).key in broken

@@ -66,7 +66,9 @@ class MeshController:
 
     async def _remove_orphans(self, key: Key) -> Result:
         """Clear up after a mesh whose finalizer was taken off by hand."""
-        orphans = self.world.find_orphans(key.namespace, key.name)
+        orphans = await self.world.find_orphans(key.namespace, key.name)
+        if orphans and (grace := self.world.find_grace(key.namespace, key.name)) > 0:
+            return After(grace)
         plan = plan_removal(Owner(key.namespace, key.name, ""), orphans)
         await self.applier.apply(plan)
         return Done() if plan.requeue_after is None else After(plan.requeue_after)

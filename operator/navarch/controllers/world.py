@@ -7,6 +7,7 @@ Invariant: for a settled mesh, gathering costs one request: the mesh itself, rea
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from navarch.api import controlplane
 from navarch.api.controlplane import MeshControlPlaneSpec
-from navarch.api.meta import API_VERSION
+from navarch.api.meta import API_VERSION, GROUP
 from navarch.controllers.crds import CRDInspector
 from navarch.controllers.probe import Prober
 from navarch.controllers.problems import gather_problems
@@ -23,7 +24,7 @@ from navarch.controllers.watches import OWNED_KINDS, ROOT, ROOT_CONFIG_MAP, WATC
 from navarch.core.assets import Assets
 from navarch.core.certificates import fingerprint_bundle
 from navarch.core.labels import ISTIO_REV, ISTIO_TAG, MESH_NAME, MESH_NAMESPACE, Owner, owner_of, revision_of
-from navarch.core.naming import effective_tag
+from navarch.core.naming import DEFAULT_TAG, effective_tag
 from navarch.core.observed import (
     Environment,
     MeshSummary,
@@ -43,6 +44,12 @@ from navarch.kube.errors import NotFound, Unserved
 from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Store
 
+KIND_REF = Ref(
+    "apiextensions.k8s.io/v1",
+    "CustomResourceDefinition",
+    "",
+    f"{controlplane.PLURAL}.{GROUP}",
+)
 REMEMBERED = 10_000
 """Webhook configurations that are kept as they were read."""
 
@@ -58,12 +65,16 @@ class World:
         *,
         environment: Environment,
         now: Callable[[], str],
+        orphan_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._stores = stores
         self.now = now
         self._crds = CRDInspector(client, stores["crds"], assets)
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: dict[tuple[str, str], str] = {}
+        self._lost: dict[tuple[str, str], float] = {}
+        self._orphan_seconds, self._clock = orphan_seconds, clock
         self._read: dict[str, tuple[str, Webhook]] = {}
         self.prober = Prober(client)
         self.assets = assets
@@ -82,7 +93,8 @@ class World:
             self._forget(namespace, name)
             return None
         self._stores["meshes"].observe(body)
-        self._seen.add((namespace, name))
+        self._seen[namespace, name] = self._find_kind_uid()
+        self._lost.pop((namespace, name), None)
         return await self.observe(body)
 
     async def observe(self, body: Manifest) -> ObservedMesh:
@@ -117,22 +129,53 @@ class World:
             root=self._root(namespace),
             probe=None,
             now=self.now(),
+            kind_deleted=await self._find_kind_deletion(body),
         )
         found = [p for p in self.proxies() if p.revision in names]
         proxies = tuple(find_counted(observed, found))
         return replace(observed, proxies=proxies, probe=await self.prober.probe(observed))
 
-    def find_orphans(self, namespace: str, name: str) -> tuple[Manifest, ...]:
+    async def find_orphans(self, namespace: str, name: str) -> tuple[Manifest, ...]:
         """What is left of a mesh that went under our eyes without having been cleaned up after. Objects
-        whose mesh was never there are none: a backup restores them before it, perhaps."""
+        whose mesh was never there are none: a backup restores them before it, perhaps. Nor are those whose
+        mesh went with its kind: that was nobody's wish for this mesh."""
         if (namespace, name) not in self._seen:
             return ()
         owner = Owner(namespace, name, "")
         revisions = (r for r in self._stores["revisions"].list(namespace) if owner.owns(r))
         orphans = (*self._owned(owner), *revisions)
-        if not orphans:
-            self._seen.discard((namespace, name))
+        if not orphans or not await self._is_kind_as_it_was(self._seen[namespace, name]):
+            self._seen.pop((namespace, name), None)
+            self._lost.pop((namespace, name), None)
+            return ()
         return orphans
+
+    def find_grace(self, namespace: str, name: str) -> float:
+        """For how many seconds more the objects of a mesh that is gone are kept for whoever restores it."""
+        now = self._clock()
+        return self._lost.setdefault((namespace, name), now) + self._orphan_seconds - now
+
+    async def _read_kind(self) -> Manifest | None:
+        try:
+            return await self._client.get(KIND_REF, metadata_only=True)
+        except NotFound:
+            return None
+
+    async def _is_kind_as_it_was(self, uid: str) -> bool:
+        kind = await self._read_kind()
+        return kind is not None and kind["metadata"]["uid"] == uid and not _deletion_of(kind)
+
+    async def _find_kind_deletion(self, body: Manifest) -> str:
+        """When the deletion of the kind itself was asked for; read fresh, since the watch may tell of it
+        after it told of the mesh."""
+        if not _deletion_of(body):
+            return ""
+        kind = await self._read_kind()
+        return _deletion_of(kind) if kind is not None else ""
+
+    def _find_kind_uid(self) -> str:
+        stored = self._stores["crds"].get(KIND_REF)
+        return str(stored["metadata"]["uid"]) if stored is not None else ""
 
     async def find_unseen(self, owner: Owner) -> tuple[Manifest, ...]:
         """What the API server has of a mesh beyond what the stores know; written through, so that the next
@@ -193,10 +236,10 @@ class World:
     def summarise(self, bodies: Collection[Manifest]) -> Iterator[MeshSummary]:
         """Meshes as their neighbours see them."""
         fixed = {mesh["metadata"]["uid"]: self._recorded_tag(mesh) for mesh in bodies}
+        taken = frozenset(filter(None, fixed.values()))  # what is computed below is for meshes not in it
         for mesh in bodies:
             metadata, spec = mesh["metadata"], mesh.get("spec") or {}
             uid = metadata["uid"]
-            taken = {tag for other, tag in fixed.items() if tag and other != uid}
             tag = fixed[uid] or effective_tag(metadata["namespace"], metadata["name"], taken=taken)
             yield MeshSummary(
                 metadata["creationTimestamp"],
@@ -214,8 +257,15 @@ class World:
             return str(recorded)
         metadata = mesh["metadata"]
         owner = Owner(metadata["namespace"], metadata["name"], metadata["uid"])
-        revisions = self._stores["revisions"].list(owner.namespace)
-        return next((str(r["spec"]["tag"]) for r in revisions if owner.owns(r)), "")
+        for revision in self._stores["revisions"].list(owner.namespace):
+            if owner.owns(revision):
+                return str(revision["spec"]["tag"])
+        # A mesh that was restored from a backup has neither status nor revision yet.
+        tags = (m["metadata"]["labels"].get(ISTIO_TAG, "") for m in self._own_webhooks(owner))
+        return next((tag for tag in tags if tag not in ("", DEFAULT_TAG)), "")
+
+    def _own_webhooks(self, owner: Owner) -> Iterator[Manifest]:
+        yield from (m for m in self._stores["MutatingWebhookConfiguration"].list() if owner.owns(m))
 
     def _minor_of(self, mesh: Manifest) -> str:
         version = (mesh.get("spec") or {}).get("version", "")
@@ -269,6 +319,10 @@ class World:
             else:
                 profiles[manifest["metadata"]["name"]] = manifest["content"]
         return profiles, errors
+
+
+def _deletion_of(manifest: Manifest) -> str:
+    return str(manifest["metadata"].get("deletionTimestamp") or "")
 
 
 def _parse_spec(body: Manifest) -> tuple[MeshControlPlaneSpec | None, str]:

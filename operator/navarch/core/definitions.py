@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
@@ -27,6 +27,9 @@ _DURATION = re.compile(r"[-+]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)")
 """istiod reads durations as Go does, which knows more units than the seconds of protobuf's JSON."""
 _INT_OR_STRING = "IntOrString"
 """The one message of Istio's for which it has a reader of its own (operator/pkg/apis)."""
+
+HINTED = 20
+"""Unknown names that are compared with known ones; nobody reads more, and each comparison takes its time."""
 
 _SCALARS = {
     FieldDescriptor.CPPTYPE_BOOL: "BoolValue",
@@ -70,7 +73,7 @@ class Problem:
     path: str
     value: str
     message: str
-    nearest: str = ""
+    nearest: str = field(default="", compare=False)
 
 
 @lru_cache(maxsize=8)
@@ -87,10 +90,10 @@ def find_problems(
     tree: Mapping[str, Any], descriptors: bytes, message: str = MESH_CONFIG
 ) -> Iterator[Problem]:
     """Everything in `tree` that the message of these descriptors has no place for."""
-    return _walk_message(load_definition(descriptors, message), tree, "")
+    return _walk_message(load_definition(descriptors, message), tree, "", iter(range(HINTED)))
 
 
-def _walk_message(message: Descriptor, data: Any, path: str) -> Iterator[Problem]:
+def _walk_message(message: Descriptor, data: Any, path: str, hints: Iterator[int]) -> Iterator[Problem]:
     if not isinstance(data, Mapping):
         yield Problem(Kind.WRONG_TYPE, path, _show(data), f"is not a map of {message.name}'s fields")
         return
@@ -99,13 +102,16 @@ def _walk_message(message: Descriptor, data: Any, path: str) -> Iterator[Problem
         where = f"{path}.{key}" if path else str(key)
         field = known.get(str(key))
         if field is None:
-            nearest = next(iter(get_close_matches(str(key), known, n=1)), "")
+            names = known if next(hints, None) is not None else ()
+            nearest = next(iter(get_close_matches(str(key), names, n=1)), "")
             yield Problem(Kind.UNKNOWN, where, _show(value), f"{message.name} has no such field", nearest)
         elif value is not None:
-            yield from _walk_field(message, field, value, where)
+            yield from _walk_field(message, field, value, where, hints)
 
 
-def _walk_field(message: Descriptor, field: FieldDescriptor, value: Any, path: str) -> Iterator[Problem]:
+def _walk_field(
+    message: Descriptor, field: FieldDescriptor, value: Any, path: str, hints: Iterator[int]
+) -> Iterator[Problem]:
     nested = field.message_type
     if nested is not None and nested.GetOptions().map_entry:
         entry = nested.fields_by_name["value"].message_type
@@ -113,14 +119,14 @@ def _walk_field(message: Descriptor, field: FieldDescriptor, value: Any, path: s
             yield from _parse(message, field, value, path)
         else:
             for key, item in value.items():
-                yield from _walk_message(entry, item, f"{path}[{key}]")
+                yield from _walk_message(entry, item, f"{path}[{key}]", hints)
     elif nested is None or _has_own_json(nested):
         yield from _parse(message, field, value, path)
     elif not field.is_repeated:
-        yield from _walk_message(nested, value, path)
+        yield from _walk_message(nested, value, path, hints)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, item in enumerate(value):
-            yield from _walk_message(nested, item, f"{path}[{index}]")
+            yield from _walk_message(nested, item, f"{path}[{index}]", hints)
     else:
         yield Problem(Kind.WRONG_TYPE, path, _show(value), "is not a list")
 

@@ -19,7 +19,7 @@ from navarch.core.conditions import ConditionType, find_condition
 from navarch.core.crds import find_newest
 from navarch.core.findings import Finding, Severity
 from navarch.core.hashing import stable_hash
-from navarch.core.labels import APPLIED, MESH_COMPONENTS, Owner, component_of, revision_of
+from navarch.core.labels import APPLIED, FORCE_DELETE, MESH_COMPONENTS, Owner, component_of, revision_of
 from navarch.core.manifests import build_mesh_waves, render
 from navarch.core.members import NEVER_MEMBERS, Membership, is_member, is_never_member
 from navarch.core.naming import DEFAULT_TAG, revision_name
@@ -56,7 +56,18 @@ class RevisionDecision:
 
 def is_leaving(observed: ObservedMesh) -> bool:
     """Whether the mesh is to be taken down: it is being deleted, or its namespace is."""
-    return observed.deleting or (observed.namespace is not None and observed.namespace.terminating)
+    terminating = observed.namespace is not None and observed.namespace.terminating
+    return terminating or (observed.deleting and not is_withheld(observed))
+
+
+def is_withheld(observed: ObservedMesh) -> bool:
+    """Whether a mesh is being deleted only because its kind is: then it stands, unless somebody insists.
+    Nobody who deletes a CustomResourceDefinition means to cut the traffic of every mesh in the cluster.
+    """
+    metadata = observed.body["metadata"]
+    insists = (metadata.get("annotations") or {}).get(FORCE_DELETE) == "true"
+    caused = bool(observed.kind_deleted) and metadata.get("deletionTimestamp", "") >= observed.kind_deleted
+    return caused and not insists
 
 
 def is_accepted(findings: Iterable[Finding]) -> bool:
@@ -69,6 +80,8 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     kept up."""
     if is_leaving(observed):
         return MeshDecision(None, plan_teardown(observed))
+    if observed.deleting:  # withheld
+        return MeshDecision(_restate_revision(observed), Plan(observed.owner))
     wanted = build_wanted_revision(observed) if is_accepted(findings) else _restate_revision(observed)
     if wanted is None:
         return MeshDecision(None, Plan(observed.owner))
@@ -359,7 +372,7 @@ def is_revision_held(observed: ObservedRevision) -> bool:
 
 def is_released(observed: ObservedMesh, plan: Plan) -> bool:
     """Whether the finalizer may go: the mesh is being deleted, is not paused, and nothing of it is left."""
-    return observed.deleting and not is_held(observed) and not plan.prune
+    return observed.deleting and not is_withheld(observed) and not is_held(observed) and not plan.prune
 
 
 def determine_requeue(

@@ -130,6 +130,10 @@ class Reason(StrEnum):
 
     # --- deletion -------------------------------------------------------------------------------------------
     REMOVING = "Removing", "Objects of the mesh are being removed; the message says which are left."
+    KIND_DELETED = (
+        "KindDeleted",
+        "The kind's CustomResourceDefinition is being deleted; the mesh is left in place.",
+    )
     PODS_LEFT_BEHIND = "PodsLeftBehind", "Pods still carry a proxy of a mesh that is going away."
 
     # --- events ---------------------------------------------------------------------------------------------

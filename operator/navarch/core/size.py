@@ -43,6 +43,10 @@ def measure(trees: Iterable[Any], *, enough: Size | None = None) -> Size:
     while stack:
         node, depth = stack.pop()
         nodes += 1
+        if isinstance(node, (Mapping, list, tuple)):
+            found = Size(nodes + len(stack) + len(node), written)
+            if enough is not None and found.exceeds(enough):
+                return found  # before anything is done for each of them
         if isinstance(node, Mapping):
             written += sum(_length(str(key), depth) for key in node)
             stack += [(value, depth + 1) for value in node.values()]
@@ -50,9 +54,6 @@ def measure(trees: Iterable[Any], *, enough: Size | None = None) -> Size:
             stack += [(item, depth + 1) for item in node]
         else:
             written += _length(node, depth)
-        size = Size(nodes, written)
-        if enough is not None and size.exceeds(enough):
-            return size
     return Size(nodes, written)
 
 

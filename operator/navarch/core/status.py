@@ -22,7 +22,7 @@ from navarch.core.conditions import (
 )
 from navarch.core.findings import Finding, Severity
 from navarch.core.injection import determine_injection
-from navarch.core.labels import component_of
+from navarch.core.labels import FORCE_DELETE, component_of
 from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision
 from navarch.core.planner import (
     MeshDecision,
@@ -254,6 +254,13 @@ def determine_up_to_date(
 
 def determine_deleting(observed: ObservedMesh) -> Verdict:
     """Whether and how far the mesh is being removed."""
+    if observed.deleting and not is_leaving(observed):
+        message = (
+            "the kind itself is being deleted, and this mesh only with it: everything is left in place; save "
+            "this object, and see docs/how-to/back-up-and-restore.md. To remove the mesh all the same, "
+            f"annotate it with {FORCE_DELETE}=true"
+        )
+        return Verdict("True", Reason.KIND_DELETED, message)
     if not is_leaving(observed):
         return Verdict("False", Reason.NOT_DELETING)
     if is_held(observed):

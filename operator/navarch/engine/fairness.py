@@ -10,9 +10,9 @@ from math import exp
 
 MEMORY = 60.0
 """Seconds after which a run counts for a third of what it did."""
-PER_RUN = 1.0
+PER_RUN = 0.05
 """Seconds by which each run of late puts a lane back."""
-LONGEST = 60.0
+LONGEST = 1.0
 """Seconds by which a lane is put back at the most: nobody starves."""
 _REMEMBERED = 20_000
 

@@ -30,6 +30,12 @@ BACKGROUND = -100
 """Priority of initial listings, of resyncs, and of what a neighbour changed; it must never delay an edit."""
 
 
+UNWELL = 30.0
+"""Seconds by which a key that never ran, or did not end well when it did, counts as having come later: five
+hundred that are refused hold up nobody who serves, and none of them waits for ever."""
+_REMEMBERED = 20_000
+
+
 class Closed(Exception):
     """The queue was closed: the regular end of a worker's loop."""
 
@@ -65,6 +71,7 @@ class _Entry:
     urgency: int
     rank: float
     sequence: int
+    patient: bool = field(compare=False)
     key: Key = field(compare=False)
     since: float = field(compare=False)
     dropped: bool = field(default=False, compare=False)
@@ -79,17 +86,19 @@ class _Delayed:
 
 class Queue:
     """A keyed work queue. `clock` is the running event loop unless a test passes its own; `share` is how many
-    keys less urgent than an edit may be out at the same time, None for any number."""
+    patient keys may be out at the same time, None for any number: those less urgent than an edit, and those
+    that never ran or did not end well when they last did."""
 
     def __init__(
         self, *, observer: Observer | None = None, clock: Clock | None = None, share: int | None = None
     ) -> None:
         self._share = share
         self._usage = Usage()
+        self._well: set[Key] = set()
         self._patient: set[Key] = set()
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._observer = observer or Observer()
-        self._heap: list[_Entry] = []
+        self._heaps: tuple[list[_Entry], list[_Entry]] = ([], [])
         self._ready: dict[Key, _Entry] = {}
         self._delayed: dict[Key, _Delayed] = {}
         self._again: dict[Key, int] = {}
@@ -156,12 +165,15 @@ class Queue:
     def _push(self, key: Key, priority: int, since: float) -> None:
         self._sequence += 1
         rank = since + self._usage.find_delay(key.lane, self._clock.time())
-        entry = _Entry(-priority, rank, self._sequence, key, since)
+        if key not in self._well:
+            rank += UNWELL
+        patient = priority < EDIT or (priority == EDIT and key not in self._well)
+        entry = _Entry(-priority, rank, self._sequence, patient, key, since)
         self._ready[key] = entry
         self._offer(entry)
 
     def _offer(self, entry: _Entry) -> None:
-        heapq.heappush(self._heap, entry)
+        heapq.heappush(self._heaps[entry.patient], entry)
         self._wake_one()
 
     async def get(self) -> Taken:
@@ -190,32 +202,39 @@ class Queue:
                 return
 
     def _take(self) -> Taken | None:
-        while self._heap:
-            entry = heapq.heappop(self._heap)
+        while True:
+            crowded = self._share is not None and len(self._patient) >= self._share
+            heaps = [heap for heap in self._heaps[: 1 if crowded else 2] if heap]
+            if not heaps:
+                return None
+            entry = heapq.heappop(min(heaps, key=lambda heap: heap[0]))
             if entry.dropped:
                 continue
             parked = self._lanes.get(entry.key.lane)
             if parked is not None:
                 parked.append(entry)
                 continue
-            if -entry.urgency < EDIT:
-                if self._share is not None and len(self._patient) >= self._share:
-                    heapq.heappush(self._heap, entry)  # all that is left is no more urgent than this
-                    return None
-                self._patient.add(entry.key)
             self._lanes[entry.key.lane] = []
             self._usage.count(entry.key.lane, self._clock.time())
             self._running[entry.key] = entry.key.lane
+            if entry.patient:
+                self._patient.add(entry.key)
             del self._ready[entry.key]
             return Taken(entry.key, -entry.urgency, self._clock.time() - entry.since)
-        return None
 
-    def done(self, key: Key) -> None:
-        """Give a key back: its lane is free, and it runs again if it was added meanwhile.
+    def done(self, key: Key, *, well: bool = True) -> None:
+        """Give a key back: its lane is free, and it runs again if it was added meanwhile. `well` says how it
+        ended: with an object that is to be looked at again only when something changes, or at a set time.
 
         Raises KeyError when it is not out.
         """
         lane = self._running.pop(key)
+        if len(self._well) >= _REMEMBERED:
+            self._well.clear()
+        if well:
+            self._well.add(key)
+        else:
+            self._well.discard(key)
         if key in self._patient:
             self._patient.discard(key)
             self._wake_one()

@@ -20,6 +20,9 @@ from navarch.engine.observer import Observer
 from navarch.engine.queue import RETRY, Closed, Queue, Taken
 from navarch.engine.result import After, Done, Result, Retry, Terminal, classify
 
+WELL = frozenset({"success", "requeue_after"})
+"""Results after which a key's next edit goes before those of keys that ended otherwise."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -76,15 +79,16 @@ class Workers:
                 taken = await self._queue.get()
             except Closed:
                 return
+            well = False
             try:
                 if self._gate.is_set():
-                    await self._run(taken)
+                    well = await self._run(taken) in WELL
                 else:  # it closed while this worker waited for a key
                     self._queue.add(taken.key, priority=taken.priority)
             finally:
-                self._queue.done(taken.key)
+                self._queue.done(taken.key, well=well)
 
-    async def _run(self, taken: Taken) -> None:
+    async def _run(self, taken: Taken) -> str:
         key = taken.key
         fields = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "reconcile_id": self._ids()}
         with bound_contextvars(**fields):
@@ -96,6 +100,7 @@ class Workers:
                 name = self._settle(taken, result)
             finally:
                 self._observer.reconcile_finished(key, result=name, seconds=self._clock() - started)
+            return name
 
     async def _outcome(self, key: Key) -> Result:
         try:

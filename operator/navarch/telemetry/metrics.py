@@ -94,6 +94,12 @@ rest_client_request_duration_seconds = Histogram(
 leader_election_master_status = Gauge(
     "navarch_leader_election_master_status", "1 while this replica leads.", registry=REGISTRY
 )
+event_loop_stall_seconds = Histogram(
+    "navarch_event_loop_stall_seconds",
+    "Time by which the event loop, which all meshes share, came late to a look every quarter of a second.",
+    buckets=(0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+    registry=REGISTRY,
+)
 watch_age_seconds = Gauge(
     "navarch_watch_age_seconds",
     "Seconds since a watch stream was last heard of.",

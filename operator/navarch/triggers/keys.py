@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.labels import (
+    GROUP,
     ISTIO_INJECTION,
     ISTIO_REV,
     ISTIO_TAG,
@@ -126,8 +127,8 @@ class Dependents:
             yield from self.all_meshes()
 
     def keys_for_crd(self, manifest: Object) -> Iterator[Key]:
-        """Every mesh, when the CRD is one of Istio's."""
-        if manifest["metadata"]["name"].endswith(".istio.io"):
+        """Every mesh, when the CRD is one of Istio's, or our own."""
+        if manifest["metadata"]["name"].endswith((".istio.io", f".{GROUP}")):
             yield from self.all_meshes()
 
     def keys_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Key]:

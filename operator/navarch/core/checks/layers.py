@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from navarch.api.spec import RevisionConfig
 from navarch.core.checks.neighbours import summary_of
@@ -35,7 +35,18 @@ def _find_lost(base: Mapping[str, Any], merged: Mapping[str, Any], path: str = "
             yield from _find_lost(value, merged[key], where)
 
 
-def _resolve(observed: ObservedMesh) -> tuple[RevisionConfig | None, list[Finding]]:
+_Resolved: TypeAlias = tuple[RevisionConfig | None, list[Finding]]
+_LAST: list[tuple[ObservedMesh, _Resolved]] = []
+"""The observation that was resolved last, and the result: a dozen rules ask one after the other."""
+
+
+def _resolve(observed: ObservedMesh) -> _Resolved:
+    if not _LAST or _LAST[0][0] is not observed:
+        _LAST[:] = [(observed, _resolve_anew(observed))]
+    return _LAST[0][1]
+
+
+def _resolve_anew(observed: ObservedMesh) -> _Resolved:
     if observed.spec is None:
         return None, []
     broken = dict.fromkeys(observed.profile_errors)

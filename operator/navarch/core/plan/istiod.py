@@ -12,7 +12,7 @@ from typing import Any
 from navarch.api.spec import Autoscaling, ControlPlane
 from navarch.core.assets import Assets
 from navarch.core.hashing import stable_hash
-from navarch.core.labels import RESTART
+from navarch.core.labels import MESH_UID, RESTART
 from navarch.core.refs import Manifest
 from navarch.core.render import dump_yaml, render_data
 from navarch.core.revisions import RevisionInput
@@ -103,7 +103,7 @@ def _build_deployment(revision: RevisionInput, assets: Assets, values: Mapping[s
         revision,
         assets,
         "deployment",
-        pod_labels=revision.labels(COMPONENT, POD_LABELS),
+        pod_labels=_build_pod_labels(revision),
         replicas=None if _autoscaling(control_plane) else control_plane.replicas,
         restart_annotation=RESTART,
         restart=stable_hash({"trustDomain": trust_domain_of(revision.config)}),
@@ -115,6 +115,13 @@ def _build_deployment(revision: RevisionInput, assets: Assets, values: Mapping[s
         placement=placement,
         resources=control_plane.resources.to_json() if control_plane.resources else {},
     )
+
+
+def _build_pod_labels(revision: RevisionInput) -> dict[str, str]:
+    """The labels of istiod's pods: without the mesh's uid, for a mesh that was restored from a backup has
+    another, and that is no reason to restart its istiod."""
+    labels = revision.labels(COMPONENT, POD_LABELS)
+    return {key: value for key, value in labels.items() if key != MESH_UID}
 
 
 def image_of(revision: RevisionInput, values: Mapping[str, Any]) -> str:

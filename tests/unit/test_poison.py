@@ -1,0 +1,217 @@
+"""What a tenant may write that no code expects: read without an exception, and bounded in what it costs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from navarch.core.checks import run_checks, schema
+from navarch.core.conditions import find_condition
+from navarch.core.crashes import describe_crash, summarise_crash
+from navarch.core.planner import is_leaving, is_released, is_withheld, plan_mesh
+from navarch.core.profiles import KEY, read_profile
+from navarch.core.reasons import Reason
+from navarch.core.render import dump_yaml
+from navarch.core.resolve import merge_layers
+from navarch.core.size import LIMIT, measure
+from navarch.core.status import summarise_mesh
+from navarch.kube.collisions import find_collisions
+from navarch.kube.handover import build_handover
+from navarch.triggers.keys import Key, is_edit, is_near
+
+from tests.unit.observations import NOW, OWNER, a_revision, a_spec, an_observed_mesh, only
+
+CONTAINERS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+@given(tree=CONTAINERS)
+def test_the_measure_bounds_the_text_that_is_rendered(tree: Any) -> None:
+    written = len(dump_yaml({"x": tree}).encode())
+    assert written <= measure([{"x": tree}]).bytes + 8 * measure([tree]).nodes + 16
+
+
+def test_counting_stops_where_it_is_enough() -> None:
+    tree = {"x": list(range(1_000_000))}
+    found = measure([tree], enough=LIMIT)
+    assert found.exceeds(LIMIT)
+    assert found.bytes < 100, "nothing was done for each of a million"
+
+
+@pytest.mark.parametrize("name", ["meshConfig", "values"])
+def test_what_is_too_large_is_told_by_field_and_size_and_nothing_else_is_asked(name: str) -> None:
+    tree = {f"key-{number}": "x" for number in range(LIMIT.nodes)}
+    observed = an_observed_mesh(spec=a_spec(**{name: tree}, profiles=["no-such-profile"]))
+    found = only(schema.check_size, observed)
+    assert (found.reason, found.field) == (Reason.TOO_LARGE, f"spec.{name}")
+    assert found.value == f"{-(-len(json.dumps(tree)) // 1024):,} KiB of JSON with more than 4,000 entries"
+    assert [f.reason for f in run_checks(observed)] == [Reason.TOO_LARGE]
+
+
+def test_a_text_of_many_lines_counts_with_its_indentation() -> None:
+    nested: Any = "x\n" * 20_000
+    for _ in range(20):
+        nested = {"a": nested}
+    assert len(json.dumps(nested)) < LIMIT.bytes < len(dump_yaml(nested))
+    assert measure([nested]).exceeds(LIMIT)
+
+
+def test_what_is_large_in_sum_is_refused_although_no_part_is() -> None:
+    half = {f"key-{number}": "x" for number in range(LIMIT.nodes * 2 // 3)}
+    assert not list(schema.check_size(an_observed_mesh(spec=a_spec(values=half))))
+    assert only(schema.check_size, an_observed_mesh(spec=a_spec(values=half, meshConfig=half)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: !!bool perhaps",
+        "x: !!int ''",
+        "x: !!float ''",
+        "x: !!timestamp never",
+        "x: .inf",
+        "x: 2026-01-01",
+        "x: !!set { a }",
+        "x: !!binary /w==",
+        "1: a",
+        "&a [*a]",
+        "x: [",
+        "x: '" + "y" * 70_000 + "'",
+        "[" * 40 + "]" * 40,
+        yaml.safe_dump(list(range(3_000))),
+    ],
+)
+def test_a_profile_that_is_no_plain_json_is_an_error_and_no_exception(text: str) -> None:
+    content, error = read_profile({KEY: text}, "odd")
+    assert content is None
+    assert error.startswith("ConfigMap odd, key profile.yaml: ")
+
+
+@given(text=st.text(alphabet="ab:-[]{}&*!'\"|> \n,#%@?~0.", max_size=60))
+def test_no_text_of_a_profile_raises(text: str) -> None:
+    content, error = read_profile({KEY: text}, "odd")
+    json.dumps(content, allow_nan=False)
+    assert content is None or error == ""
+
+
+def test_a_profile_may_take_the_control_plane_away_that_another_gave_variables() -> None:
+    lower = {"controlPlane": {"replicas": 2, "environment": [{"name": "A", "value": "b"}]}}
+    merged = merge_layers(lower, {"controlPlane": None})
+    assert merged == {"controlPlane": {"environment": [{"name": "A", "value": "b"}]}}
+
+
+@pytest.mark.parametrize("spec", [0, "x", [], None, {"ports": [1, "name", {"name": "a", "port": 1}]}])
+def test_patches_of_any_shape_are_compared_without_an_exception(spec: Any) -> None:
+    live = {
+        "spec": {"ports": [{"name": "a", "port": 2}]},
+        "metadata": {"name": "x", "namespace": "y", "uid": "z"},
+    }
+    list(find_collisions({"spec": spec}, live))
+    assert (
+        build_handover({"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec}, live, "navarch") is None
+    )
+
+
+# --- a crash ---------------------------------------------------------------------------------------------
+
+
+def test_a_crash_makes_two_conditions_unknown_and_leaves_the_others() -> None:
+    observed = an_observed_mesh()
+    findings = run_checks(observed)
+    status = summarise_mesh(observed, findings, plan_mesh(observed, findings), None)
+    body = {**observed.body, "status": status}
+    message = describe_crash("KeyError: 'x'", "navarch/core/x.py:1")
+    crashed = summarise_crash(body, message, now=NOW)
+    changed = {c["type"] for c in crashed["conditions"] if c not in status["conditions"]}
+    assert changed == {"Ready", "Reconciled"}
+    assert [c["type"] for c in crashed["conditions"]] == [c["type"] for c in status["conditions"]]
+    assert summarise_crash({**body, "status": crashed}, message, now="2027-01-01T00:00:00Z") == crashed
+
+
+def test_a_crash_at_the_first_look_has_every_condition() -> None:
+    crashed = summarise_crash(an_observed_mesh().body, "boom", now=NOW)
+    assert len(crashed["conditions"]) == 10
+    assert {(c["status"], c["reason"]) for c in crashed["conditions"]} == {("Unknown", "InternalError")}
+
+
+def test_a_reason_of_another_release_is_read_as_not_determined() -> None:
+    revision = a_revision("1.31.1", serving="1.31.1")
+    condition = {
+        "type": "Available",
+        "status": "True",
+        "reason": "FromTheFuture",
+        "message": "",
+        "observedGeneration": 1,
+    }
+    revision["status"]["conditions"] = [condition]
+    observed = an_observed_mesh(revisions=(revision,))
+    status = summarise_mesh(observed, (), plan_mesh(observed, ()), None)
+    found = find_condition({"status": status}, "Available")  # type: ignore[arg-type]
+    assert found is not None
+    assert (found["status"], found["reason"]) == ("True", "NotYetDetermined")
+
+
+# --- who has to wait for whom ----------------------------------------------------------------------------
+
+
+def test_a_status_is_no_edit_and_everything_else_is() -> None:
+    old = {"metadata": {"generation": 1, "resourceVersion": "1"}}
+    assert is_edit(None, old)
+    assert is_edit(old, None)
+    assert not is_edit(old, {"metadata": {"generation": 1, "resourceVersion": "2"}, "status": {}})
+    assert is_edit(old, {"metadata": {"generation": 2}})
+    assert is_edit(old, {"metadata": {"generation": 1, "annotations": {"a": "b"}}})
+
+
+def test_a_key_is_near_what_lies_in_its_namespace_or_carries_its_labels() -> None:
+    key = Key("MeshControlPlane", OWNER.namespace, OWNER.name)
+    labels = OWNER.labels(component="istiod")
+    assert is_near(key, {"kind": "ClusterRole", "metadata": {"name": "x", "labels": labels}})
+    assert is_near(key, {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": OWNER.namespace}})
+    assert is_near(key, {"kind": "Namespace", "metadata": {"name": OWNER.namespace}})
+    assert not is_near(key, {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "elsewhere"}})
+    assert not is_near(key, {"kind": "Namespace", "metadata": {"name": "elsewhere"}})
+
+
+# --- a mesh whose kind is deleted ------------------------------------------------------------------------
+
+EARLIER, LATER = "2026-10-01T11:00:00Z", "2026-10-01T11:30:00Z"
+
+
+def a_mesh_being_deleted(at: str, *, kind_deleted: str, **annotations: str) -> Any:
+    observed = an_observed_mesh(kind_deleted=kind_deleted, revisions=(a_revision("1.31.1"),))
+    observed.body["metadata"].update(deletionTimestamp=at, annotations=annotations)  # type: ignore[attr-defined]
+    return observed
+
+
+def test_a_mesh_that_is_deleted_with_its_kind_stands() -> None:
+    observed = a_mesh_being_deleted(LATER, kind_deleted=EARLIER)
+    decision = plan_mesh(observed, ())
+    assert is_withheld(observed)
+    assert (decision.plan.waves, decision.plan.prune) == ((), ())
+    assert not is_released(observed, decision.plan)
+    status = summarise_mesh(observed, (), decision, None)
+    found = find_condition({"status": status}, "Deleting")  # type: ignore[arg-type]
+    assert found is not None
+    assert (found["status"], found["reason"]) == ("True", "KindDeleted")
+
+
+@pytest.mark.parametrize(
+    ("at", "kind_deleted", "annotations"),
+    [
+        (LATER, "", {}),
+        (EARLIER, LATER, {}),
+        (LATER, EARLIER, {"mesh.navarch.io/force-delete": "true"}),
+    ],
+)
+def test_a_mesh_that_somebody_deleted_goes(at: str, kind_deleted: str, annotations: dict[str, str]) -> None:
+    observed = a_mesh_being_deleted(at, kind_deleted=kind_deleted, **annotations)
+    assert is_leaving(observed)
+    assert plan_mesh(observed, ()).plan.prune
