@@ -309,13 +309,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         "sidecar",
         "the default, spelt out; the injector's configuration says the same on both sides",
     ),
-    Difference(
-        "ConfigMap istio-sidecar-injector",
-        "data.values.sidecarInjectorWebhook.enableNamespacesByDefault",
-        "false",
-        None,
-        _CHARTS,
-    ),
     *(
         Difference("ConfigMap istio-sidecar-injector", f"data.values.global.{key}", value, None, _CHARTS)
         for key, value in {
