@@ -30,26 +30,11 @@ from navarch.telemetry import metrics
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
+from scripts.markdown import build_table, code, escape
 from scripts.reference_checks import build_checks_page
-from tests.upstream.differences import ANY, DIFFERENCES, OBJECT
+from scripts.reference_differences import build_differences_page
 
 Schema = Mapping[str, Any]
-
-
-def escape(text: str) -> str:
-    """Text as it may stand in a cell of a Markdown table."""
-    return text.replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*")
-
-
-def code(text: str) -> str:
-    """Text in code style, in a cell of a Markdown table."""
-    return f"`{text.replace('|', chr(92) + '|')}`"
-
-
-def build_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; cells are written as they are."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def describe_type(schema: Schema) -> str:
@@ -214,38 +199,6 @@ def build_reference(grants: Iterable[Rule]) -> dict[str, str]:
     pages["differences.md"] = build_differences_page()
     pages["checks.md"] = build_checks_page()
     return pages
-
-
-def build_differences_page() -> str:
-    """What is rendered differently from upstream's installer."""
-
-    def show(value: str | None) -> str:
-        if value is None or value == ANY:
-            return "nothing" if value is None else "a value"
-        return code(value or '""') if value != OBJECT else "there"
-
-    rows = [
-        [
-            code(row.where),
-            code(row.path) if row.path else "",
-            show(row.upstream),
-            show(row.ours),
-            escape(row.reason) + (f" ({escape(row.when)})" if row.when else ""),
-        ]
-        for row in DIFFERENCES
-    ]
-    return (
-        "# Differences from upstream\n\n"
-        "Navarch renders an istiod by its own templates. The suite `tests/upstream` asks Istio's installer\n"
-        "(`istioctl manifest generate`) and Navarch for the same meshes, in many combinations of settings,\n"
-        "and compares what the objects mean: quantities as numbers, lists by the names of their items,\n"
-        "texts that hold YAML or JSON as what they hold, rules of roles one permission at a time, what the\n"
-        "API server fills in. This is all that differs, for Istio's newest minor. Objects are named by kind\n"
-        "and role, without revision, tag (`TAG`) and namespace; `*` is any text; the tests' mesh has tag\n"
-        "`blue` and is in namespace `north`. What injection templates make of a pod is compared by\n"
-        "what istiod injects, not here.\n\n"
-        + build_table(["Object", "Field", "Upstream", "Navarch", "Why"], rows)
-    )
 
 
 def build_settings_page() -> str:

@@ -70,3 +70,18 @@ def test_a_module_that_is_not_required_is_named() -> None:
 def test_the_cache_is_outside_the_work_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NAVARCH_LAB_CACHE", raising=False)
     assert builds.MODULES.parents[1] not in builds.cache().parents
+
+
+def test_only_what_is_asked_for_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAVARCH_LAB_CACHE", str(tmp_path))
+    made = builds.ensure("node", only=[builds.ISTIO_KINDS])
+    assert list(made) == [builds.ISTIO_KINDS]
+    assert "VirtualService" in made[builds.ISTIO_KINDS].read_text()
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        made[builds.ISTIO_KINDS].parent.name
+    }
+
+
+def test_a_build_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(LabError, match=r"istioctl-0: the lab has no such build; there are .*kwok"):
+        builds.ensure("node", only=["istioctl-0"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from navarch.core.resolve import merge
 
 from tests.upstream.comparison import NAMESPACE
 
@@ -18,13 +19,15 @@ from tests.upstream.comparison import NAMESPACE
 @dataclass(frozen=True, slots=True)
 class Combination:
     """One wish; `upstream` is laid over the spec of an IstioOperator, `ours` over that of a mesh. `with_crds`
-    says whether Istio's CRDs are compared, too: no wish changes them, and they are large."""
+    says whether Istio's CRDs are compared, too: no wish changes them, and they are large. `parts` are the
+    names of the wishes that are contained in both."""
 
     name: str
     upstream: Mapping[str, Any]
     ours: Mapping[str, Any]
     namespace: str
     with_crds: bool
+    parts: tuple[str, ...] = ()
 
     @property
     def owns_default_tag(self) -> bool:
@@ -37,16 +40,17 @@ class Combination:
 
 def _read() -> tuple[Combination, ...]:
     rows = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    return tuple(
-        Combination(
-            name=row["name"],
-            upstream={**row.get("both", {}), **row.get("upstream", {})},
-            ours={**row.get("both", {}), **row.get("ours", {})},
-            namespace=row.get("namespace", NAMESPACE),
-            with_crds=row is rows[0],
+    found: dict[str, Combination] = {}
+    for row in rows:
+        upstream, ours = ({**row.get("both", {}), **row.get(side, {})} for side in ("upstream", "ours"))
+        parts = tuple(row.get("all", ()))
+        for part in parts:
+            upstream, ours = merge(upstream, found[part].upstream), merge(ours, found[part].ours)
+        namespace = row.get("namespace", NAMESPACE)
+        found[row["name"]] = Combination(
+            row["name"], upstream, ours, namespace, with_crds=not found, parts=parts
         )
-        for row in rows
-    )
+    return tuple(found.values())
 
 
 COMBINATIONS = _read()

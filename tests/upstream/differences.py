@@ -32,7 +32,7 @@ class Difference:
 
 
 _LABELS = "*metadata.labels."
-_DEFAULT_TAG = ("the default tag", "in istio-system")
+_DEFAULT_TAG = ("the default tag", "in istio-system", "many of these at once")
 _REMOTE = "lets another cluster's control plane read this one; comes with meshes over several clusters"
 _CHARTS = (
     "read by upstream's charts only, never by injection; here it would look as if setting it did something"
@@ -254,6 +254,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "templates read one variable of it, which meshes do not have; to repeat istiod's variables here "
         "would make every proxy outdated with each of them",
         when="with variables of istiod",
+        only=("istiod's environment", "native sidecars"),
     ),
     Difference(
         "ConfigMap istio-sidecar-injector",
@@ -307,13 +308,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         None,
         "sidecar",
         "the default, spelt out; the injector's configuration says the same on both sides",
-    ),
-    Difference(
-        "ConfigMap istio-sidecar-injector",
-        "data.values.sidecarInjectorWebhook.enableNamespacesByDefault",
-        "false",
-        None,
-        _CHARTS,
     ),
     *(
         Difference("ConfigMap istio-sidecar-injector", f"data.values.global.{key}", value, None, _CHARTS)
