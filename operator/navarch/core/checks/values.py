@@ -45,7 +45,8 @@ def build_default_values(observed: ObservedMesh) -> Tree:
     if source is None:
         return {}
     defaults = build_values(source, observed.assets)
-    defaults["global"]["proxy"]["resources"] = {}
+    for part in (defaults["global"]["proxy"], defaults["global"]["waypoint"]):
+        part["resources"] = {}
     return defaults
 
 
