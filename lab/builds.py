@@ -37,6 +37,8 @@ ISTIO_VERSIONS = ("1.31.0", "1.31.1")
 """The version strings under which the one pinned Istio is linked; the second exists to test upgrades."""
 ISTIOCTL = f"istioctl-{ISTIO_VERSIONS[0]}"
 """Name of the one istioctl, in ensure()."""
+ISTIOD = f"pilot-discovery-{ISTIO_VERSIONS[-1]}"
+"""Name of the newest istiod, in ensure()."""
 ISTIO_KINDS = "istio-kinds"
 """Name of Istio's own list of the kinds that it reads, in ensure()."""
 
@@ -212,6 +214,24 @@ def go_environment() -> dict[str, str]:
     return {**os.environ, **fixed}
 
 
+def find_source(module: str, source: str) -> Path:
+    """The folder of a dependency of `lab/modules/<module>`, at its pinned version, in Go's module cache.
+
+    Raises LabError when it is not there and cannot be downloaded.
+    """
+    go, place = ensure_go(), MODULES / module
+    listing = [str(go), "list", "-m", "-f", "{{.Dir}}", source]
+    for attempt in range(2):
+        listed = subprocess.run(
+            listing, cwd=place, env=go_environment(), check=True, capture_output=True, text=True
+        ).stdout.strip()
+        if listed or attempt:
+            break
+        download = [str(go), "mod", "download", source]
+        run_visibly(download, label=source, log=cache() / "build.log", cwd=place, env=go_environment())
+    return Path(listed)
+
+
 def _make(recipe: Recipe, *, folder: Path, label: str) -> None:
     go, module = ensure_go(), MODULES / recipe.module
     if not (module / "go.mod").exists():
@@ -223,19 +243,7 @@ def _make(recipe: Recipe, *, folder: Path, label: str) -> None:
         argv = [str(go), "build", "-trimpath", "-ldflags", flags, "-o", output, recipe.package]
         run_visibly(argv, label=label, log=log, cwd=module, env=go_environment())
         return
-    run_visibly(
-        [go, "mod", "download", recipe.source], label=label, log=log, cwd=module, env=go_environment()
-    )
-    source = Path(
-        subprocess.run(
-            [go, "list", "-m", "-f", "{{.Dir}}", recipe.source],
-            cwd=module,
-            env=go_environment(),
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-    )
+    source = find_source(recipe.module, recipe.source)
     (folder / recipe.file).write_text("\n---\n".join((source / path).read_text() for path in recipe.paths))
 
 

@@ -11,6 +11,7 @@ from scripts.markdown import build_table, code, escape
 from tests.upstream.combinations import COMBINATIONS, Combination
 from tests.upstream.comparison import NAMESPACE
 from tests.upstream.differences import ANY, DIFFERENCES, OBJECT
+from tests.upstream.injected_differences import DEPLOYED, INJECTED
 
 
 def build_differences_page() -> str:
@@ -39,11 +40,30 @@ def build_differences_page() -> str:
         "texts that hold YAML or JSON as what they hold, rules of roles one permission at a time, what the\n"
         "API server fills in. This is all that differs, for Istio's newest minor. Objects are named by kind\n"
         "and role, without revision, tag (`TAG`) and namespace; `*` is any text; the tests' mesh has tag\n"
-        "`blue` and is in namespace `north`. What injection templates make of a pod is compared by\n"
-        "what istiod injects, not here.\n\n"
+        "`blue` and is in namespace `north`. Injection templates are not compared as texts, but by what\n"
+        "istiod makes with them, [below](#what-istiod-makes-with-our-templates).\n\n"
         + build_table(["Object", "Field", "Upstream", "Navarch", "Why"], rows)
+        + _build_made_section()
         + "\n## What was compared\n\nEach wish as it is said to either side, beside names and version.\n"
         + "".join(map(_build_wish, COMBINATIONS))
+    )
+
+
+def _build_made_section() -> str:
+    """What istiod makes differently with our injection templates."""
+    groups = (("pod", INJECTED), ("Gateway's", DEPLOYED))
+    rows = [
+        [group, code(row.among), code(row.where), row.what, escape(row.reason)]
+        for group, table in groups
+        for row in table
+    ]
+    return (
+        "\n## What istiod makes with our templates\n\n"
+        "The same suite runs the real istiod as a process, with the configuration of either side, has it\n"
+        "inject the pods of Istio's own tests and deploy Gateways of every class in many settings, and\n"
+        "compares what came of it. This is all that differs; the second column says in which of the\n"
+        "suite's pods, or objects of Gateways.\n\n"
+        + build_table(["Of a", "Called", "Field", "There", "Why"], rows)
     )
 
 

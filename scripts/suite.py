@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from lab.builds import ISTIO_KINDS, ISTIOCTL, ensure
+from lab.builds import ISTIO_KINDS, ISTIOCTL, ISTIOD, ensure
 from lab.cluster import is_current
 from lab.packages import ensure_packages, missing_packages
 from lab.progress import LabError
@@ -52,10 +52,10 @@ def prepare(part: str) -> None:
     Raises LabError when that fails.
     """
     if part == "upstream":
-        ensure("node", only=[ISTIOCTL, ISTIO_KINDS])
+        ensure("node", only=[ISTIOCTL, ISTIO_KINDS, ISTIOD])
     if is_current():
         return
-    if part in ("lab", "cluster", "bench", "node"):
+    if part in ("lab", "upstream", "cluster", "bench", "node"):
         ensure("light")
     if part == "node":
         from lab.images.base import ensure_base_archive

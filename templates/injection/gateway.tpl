@@ -1,7 +1,8 @@
-[% set kind = "gateway" %]
+[% set volumes = ["workload-socket", "credential-socket", "workload-certs", "istiod-ca-cert", "istio-data", "istio-envoy", "istio-token", "istio-podinfo"] %]
 [# What istiod merges into a gateway's pod, whose one container is the proxy itself. #]
 [% include "injection/preamble.tpl" %]
 {{- $mode := .ProxyConfig.InterceptionMode.String -}}
+{{- $workload := .DeploymentMeta.Name -}}
 metadata:
   labels:
     service.istio.io/canonical-name: {{ toJson $name }}
@@ -21,6 +22,8 @@ spec:
 {{- end }}
     securityContext: { runAsUser: {{ $uid }}, runAsGroup: {{ $gid }} }
 [% include "injection/environment.tpl" %]
+[% include "injection/environment-metadata.tpl" %]
+[% include "injection/pull-policy.tpl" %]
     readinessProbe:
       httpGet: { path: /healthz/ready, port: 15021 }
       initialDelaySeconds: {{ $proxy.readinessInitialDelaySeconds }}
@@ -28,5 +31,7 @@ spec:
       timeoutSeconds: 3
       failureThreshold: {{ $proxy.readinessFailureThreshold }}
 [% include "injection/mounts.tpl" %]
+[% include "injection/bootstrap-mount.tpl" %]
 [% include "injection/volumes.tpl" %]
+[% include "injection/bootstrap-volume.tpl" %]
 [% include "injection/pull-secrets.tpl" %]

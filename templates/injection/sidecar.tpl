@@ -1,7 +1,9 @@
-[% set kind = "sidecar" %]
+[% set volumes = ["workload-socket", "credential-socket", "workload-certs", "istiod-ca-cert", "istio-ca-crl", "istio-data", "istio-envoy", "istio-token", "istio-podinfo"] %]
+[% set port = 15021 %]
 [# What istiod merges into a pod that joins the mesh: a proxy beside its containers, and what leads traffic to it. #]
 [% include "injection/preamble.tpl" %]
 {{- $mode := annotation $meta "sidecar.istio.io/interceptionMode" .ProxyConfig.InterceptionMode -}}
+{{- $workload := index $labels "service.istio.io/workload-name" | default .DeploymentMeta.Name -}}
 {{- $captures := ne $mode "NONE" -}}
 {{- $transparent := eq $mode "TPROXY" -}}
 {{- $lowPorts := eq (annotation $meta "sidecar.istio.io/capNetBindService" $proxy.capNetBindService) "true" -}}
@@ -126,6 +128,14 @@ spec:
     lifecycle: { preStop: { exec: { command: [pilot-agent, request, {{ print "--debug-port=" $statusPort | toJson }}, POST, drain] } } }
 {{- end }}
 [% include "injection/environment.tpl" %]
+[% include "injection/environment-localhost.tpl" %]
+[% if features.otel_resource_attributes %]
+{{- with otelResourceAttributes .MeshConfig $annotations $labels .DeploymentMeta.Namespace .Spec.Containers }}
+    - { name: OTEL_RESOURCE_ATTRIBUTES, value: {{ toJson . }} }
+{{- end }}
+[% endif %]
+[% include "injection/environment-metadata.tpl" %]
+[% include "injection/pull-policy.tpl" %]
 {{- if ne $statusPort "0" }}
 {{- if $proxy.startupProbe.enabled }}
     startupProbe:
@@ -135,12 +145,7 @@ spec:
       timeoutSeconds: 3
       failureThreshold: {{ $proxy.startupProbe.failureThreshold }}
 {{- end }}
-    readinessProbe:
-      httpGet: { path: /healthz/ready, port: 15021 }
-      initialDelaySeconds: {{ annotation $meta "readiness.status.sidecar.istio.io/initialDelaySeconds" $proxy.readinessInitialDelaySeconds }}
-      periodSeconds: {{ annotation $meta "readiness.status.sidecar.istio.io/periodSeconds" $proxy.readinessPeriodSeconds }}
-      timeoutSeconds: 3
-      failureThreshold: {{ annotation $meta "readiness.status.sidecar.istio.io/failureThreshold" $proxy.readinessFailureThreshold }}
+[% include "injection/readiness.tpl" %]
 {{- end }}
     securityContext:
 {{- if eq (index .ProxyConfig.ProxyMetadata "IPTABLES_TRACE_LOGGING") "true" }}
@@ -174,15 +179,9 @@ spec:
 {{- end }}
     resources: {{ template "resources" . }}
 [% include "injection/mounts.tpl" %]
-{{- with index $annotations "sidecar.istio.io/userVolumeMount" }}
-{{- range $volume, $mount := fromJSON . }}
-    - {{ toJson (mustMerge (dict "name" $volume) $mount) }}
-{{- end }}
-{{- end }}
+[% include "injection/bootstrap-mount.tpl" %]
+[% include "injection/user-mounts.tpl" %]
 [% include "injection/volumes.tpl" %]
-{{- with index $annotations "sidecar.istio.io/userVolume" }}
-{{- range $volume, $source := fromJSON . }}
-  - {{ toJson (mustMerge (dict "name" $volume) $source) }}
-{{- end }}
-{{- end }}
+[% include "injection/bootstrap-volume.tpl" %]
+[% include "injection/user-volumes.tpl" %]
 [% include "injection/pull-secrets.tpl" %]

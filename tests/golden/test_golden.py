@@ -53,7 +53,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "pullSecrets": [{"name": "regcred"}],
         },
         "meshConfig": {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}},
-        "values": {"global": {"network": "north"}},
+        "values": {
+            "global": {"network": "north"},
+            "gatewayClasses": {"istio": {"service": {"spec": {"type": "NodePort"}}}},
+        },
         "overlays": [
             {
                 "target": {"kind": "Service", "name": "istiod-blue-inplace"},
@@ -96,14 +99,16 @@ def test_a_mesh_renders_to_what_was_reviewed(minor: str, option: str) -> None:
 
 
 @pytest.mark.parametrize("minor", MINORS)
-@pytest.mark.parametrize("template", ["sidecar", "gateway"])
-def test_an_injection_template_is_what_was_reviewed(minor: str, template: str) -> None:
-    compare(
-        FILES / f"{minor}-{template}.tpl", injector_of(render_mesh({"version": minor}))["templates"][template]
-    )
+def test_injection_templates_are_what_was_reviewed(minor: str) -> None:
+    for name, template in injector_of(render_mesh({"version": minor}))["templates"].items():
+        compare(FILES / f"{minor}-{name}.tpl", template)
 
 
 def test_no_golden_file_is_left_over() -> None:
     wanted = {f"{minor}-{option}.yaml" for minor, option in CASES}
-    wanted |= {f"{minor}-{template}.tpl" for minor in MINORS for template in ("sidecar", "gateway")}
+    wanted |= {
+        f"{minor}-{name}.tpl"
+        for minor in MINORS
+        for name in injector_of(render_mesh({"version": minor}))["templates"]
+    }
     assert {path.name for path in FILES.iterdir()} == wanted

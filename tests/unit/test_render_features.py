@@ -12,14 +12,18 @@ from navarch.core.render import render_text
 from navarch.core.resolve import build_revision_input
 from navarch.core.revisions import RevisionInput
 from navarch.core.roles import istiod_cluster_rules
+from navarch.core.values import list_gateway_templates
 
 from tests.golden.rendering import ASSETS, ENVIRONMENT, find_one, render_mesh
 
 NEWEST = ASSETS.catalog.minors[-1].features
 TESTED = {
+    "agentgateway",
+    "agentgateway_waypoint",
     "canonical_name_trimmed",
     "default_tag_webhook_suffixed",
     "fips_godebug",
+    "gateway_listener_protocols",
     "listener_sets",
     "otel_resource_attributes",
     "proxy_init_image",
@@ -58,8 +62,8 @@ def test_minors_have_the_features_that_istios_sources_say() -> None:
         for minor in ASSETS.catalog.minors
     }
     assert had == {
-        "1.29": set(),
-        "1.30": {"listener_sets", "otel_resource_attributes"},
+        "1.29": {"agentgateway"},
+        "1.30": {"agentgateway", "listener_sets", "otel_resource_attributes"},
         "1.31": TESTED,
     }
 
@@ -85,6 +89,22 @@ def test_a_template_reads_proxy_init_image_only_where_istiod_has_it() -> None:
 def test_the_canonical_name_is_trimmed_as_the_minor_does_it() -> None:
     assert 'trimAll "-_."' in sidecar(NEWEST)
     assert 'trimSuffix "-"' in sidecar(without("canonical_name_trimmed"))
+
+
+@pytest.mark.parametrize("feature", ["agentgateway", "agentgateway_waypoint"])
+def test_a_template_is_there_where_the_minor_deploys_from_it(feature: str) -> None:
+    assert feature.replace("_", "-") in list_gateway_templates(NEWEST)
+    assert feature.replace("_", "-") not in list_gateway_templates(without(feature))
+
+
+def test_a_gateways_ports_have_the_protocols_that_istiod_says_where_it_does() -> None:
+    def protocol(features: Features) -> str:
+        return render_text(ASSETS, "injection/kube-gateway.tpl", features=features).partition('"protocol" ')[
+            2
+        ]
+
+    assert protocol(NEWEST).startswith(".Protocol ")
+    assert protocol(without("gateway_listener_protocols")).startswith('"TCP" ')
 
 
 def test_the_default_tags_webhook_has_the_name_that_the_minor_looks_for() -> None:

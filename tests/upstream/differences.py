@@ -270,23 +270,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         None,
         "makes istiods before 1.9 refuse to inject; there are none",
     ),
-    *(
-        Difference(
-            "ConfigMap istio-sidecar-injector",
-            f"data.config.templates.{name}",
-            ANY,
-            None,
-            "comes with the components that ask for it",
-        )
-        for name in (
-            "agentgateway",
-            "agentgateway-waypoint",
-            "grpc-agent",
-            "grpc-simple",
-            "kube-gateway",
-            "waypoint",
-        )
-    ),
     Difference("ConfigMap istio-sidecar-injector", "data.config.aliases", None, "{}", _SPELT_OUT),
     Difference(
         "ConfigMap istio-sidecar-injector",

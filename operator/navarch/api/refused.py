@@ -146,6 +146,10 @@ REFUSED_ENVIRONMENT: Mapping[str, str] = {
 }
 """Names in spec.controlPlane.environment."""
 
+GATEWAY_KINDS = ("deployment", "horizontalPodAutoscaler", "podDisruptionBudget", "service", "serviceAccount")
+"""What istiod deploys for a Gateway, as a class's ConfigMap and spec.values.gatewayClasses call it
+(pilot/pkg/config/kube/gatewaycommon/deploymentcontroller.go, supportedOverlays)."""
+
 REFUSED_PATCH: Mapping[Path, str] = {
     ("apiVersion",): "an overlay cannot make an object another one; leave it out of the patch",
     ("kind",): "an overlay cannot make an object another one; leave it out of the patch",
@@ -157,6 +161,10 @@ REFUSED_PATCH: Mapping[Path, str] = {
     ("data", "mesh"): "it would pass by the checks on Istio's configuration; use spec.meshConfig",
     ("data", "config"): "it would pass by the checks on injection; use spec.values",
     ("data", "values"): "it would pass by the checks on injection; use spec.values",
+    **{
+        ("data", kind): "it would pass by the checks on gateways; use spec.values.gatewayClasses"
+        for kind in GATEWAY_KINDS
+    },
 }
 """Paths in spec.overlays[].patch. Labels and annotations under mesh.navarch.io/ are refused besides."""
 

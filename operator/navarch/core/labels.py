@@ -40,6 +40,8 @@ ISTIO_TAG = "istio.io/tag"
 ISTIO_INJECTION = "istio-injection"
 SIDECAR_INJECT = "sidecar.istio.io/inject"
 SIDECAR_STATUS = "sidecar.istio.io/status"
+GATEWAY_CLASS_DEFAULTS = "gateway.istio.io/defaults-for-class"
+"""Label on ConfigMaps beside istiod: the class whose Gateways are deployed with them."""
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 

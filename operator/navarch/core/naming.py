@@ -81,6 +81,10 @@ class Names:
         """ConfigMap that istiod reads injection templates and values from."""
         return f"istio-sidecar-injector-{self.revision}"
 
+    def gateway_class_config(self, gateway_class: str) -> str:
+        """ConfigMap of what a class's Gateways are deployed with, which istiod finds by label."""
+        return f"istio-{self.revision}-gatewayclass-{gateway_class}"
+
     @property
     def values(self) -> str:
         """ConfigMap that shows the values to people."""

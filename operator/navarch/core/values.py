@@ -12,6 +12,7 @@ from typing import Any
 
 from navarch.api.spec import RevisionConfig
 from navarch.core.assets import Assets
+from navarch.core.catalog import Features
 from navarch.core.hashing import stable_hash
 from navarch.core.members import build_discovery_selectors
 from navarch.core.render import render_data, render_text
@@ -64,7 +65,11 @@ OWN_ENVIRONMENT = frozenset(
 )
 """Variables of istiod that are Navarch's own: they say who istiod is, or need rights that it is not given."""
 
-INJECTION_TEMPLATES = ("gateway", "sidecar")
+POD_TEMPLATES = ("gateway", "grpc-agent", "grpc-simple", "sidecar")
+"""Templates that istiod merges into pods as they are created."""
+_GATEWAY_TEMPLATES = ("kube-gateway", "waypoint")
+GATEWAY_CLASSES = "gatewayClasses"
+"""Key of values with changes to what istiod deploys for Gateways, by class; not for injection templates."""
 PROVIDERS = ["prometheus"]
 _STACKDRIVER_LIMITS = ("maxNumberOfAttributes", "maxNumberOfAnnotations", "maxNumberOfMessageEvents")
 
@@ -86,6 +91,8 @@ _LIVE_VALUES = (
     "reinvocationPolicy",
 )
 """Keys of values.sidecarInjectorWebhook that decide whether a pod is injected, not how."""
+_GATEWAY_VALUES = ("agentgateway", "waypoint")
+"""Keys of values.global that only templates of Gateways read."""
 
 
 def without_paths(tree: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
@@ -192,30 +199,53 @@ def build_mesh_config(revision: RevisionInput, values: Mapping[str, Any]) -> dic
     return merged
 
 
+def list_gateway_templates(features: Features) -> tuple[str, ...]:
+    """Templates from which istiod deploys Gateways: whole manifests, which it rolls out by itself."""
+    more = {"agentgateway": features.agentgateway, "agentgateway-waypoint": features.agentgateway_waypoint}
+    return (*_GATEWAY_TEMPLATES, *(name for name, known in more.items() if known))
+
+
 def build_injection_templates(
     revision: RevisionInput, assets: Assets, values: Mapping[str, Any]
 ) -> dict[str, str]:
     """Injection templates by name; the user's of the same name win."""
     own = {
         name: render_text(assets, f"injection/{name}.tpl", features=revision.features)
-        for name in INJECTION_TEMPLATES
+        for name in (*POD_TEMPLATES, *list_gateway_templates(revision.features))
     }
     return own | dict(values["sidecarInjectorWebhook"]["templates"])
+
+
+def build_injection_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the values, those that injection templates get to see."""
+    return {key: value for key, value in values.items() if key != GATEWAY_CLASSES}
+
+
+def read_gateway_classes(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Changes to what istiod deploys for Gateways: class -> kind -> patch, as far as they have that form."""
+    classes = values.get(GATEWAY_CLASSES)
+    return {
+        name: {kind: patch for kind, patch in overlays.items() if isinstance(patch, Mapping)}
+        for name, overlays in sorted(classes.items() if isinstance(classes, Mapping) else ())
+        if isinstance(overlays, Mapping)
+    }
 
 
 def proxy_stamp(revision: RevisionInput, assets: Assets) -> str:
     """Value of mesh.navarch.io/proxy on pods injected now: the version, and a hash of everything that only a
     restart of the pod can change. A proxy with another value is outdated."""
-    values = build_values(revision, assets)
+    values = build_injection_values(build_values(revision, assets))
     mesh = build_mesh_config(revision, values)
-    webhook = {
-        key: value for key, value in values["sidecarInjectorWebhook"].items() if key not in _LIVE_VALUES
-    }
+    templates = build_injection_templates(revision, assets, values)
+    rolled_by_istiod = list_gateway_templates(revision.features)
+    shared = {key: value for key, value in values["global"].items() if key not in _GATEWAY_VALUES}
+    apart = (*_LIVE_VALUES, "templates")
+    webhook = {key: value for key, value in values["sidecarInjectorWebhook"].items() if key not in apart}
     environment = environment_of(revision.config)
     baked = {
-        "values": {**values, "sidecarInjectorWebhook": webhook},
+        "values": {**values, "global": shared, "sidecarInjectorWebhook": webhook},
         "mesh": {key: mesh[key] for key in _BAKED_IN if key in mesh},
-        "templates": build_injection_templates(revision, assets, values),
+        "templates": {name: text for name, text in templates.items() if name not in rolled_by_istiod},
         "compliance": environment.get("COMPLIANCE_POLICY"),
         "native": [
             _proxy_json(revision.config).get("nativeSidecars"),

@@ -38,6 +38,7 @@
 {{- if $global.sts.servicePort }}{{ $logArgs = append $logArgs (print "--stsPort=" $global.sts.servicePort) }}{{ end -}}
 {{- if $global.logAsJson }}{{ $logArgs = append $logArgs "--log_as_json" }}{{ end -}}
 {{- $mode := annotation $meta "sidecar.istio.io/interceptionMode" .ProxyConfig.InterceptionMode -}}
+{{- $workload := index $labels "service.istio.io/workload-name" | default .DeploymentMeta.Name -}}
 {{- $captures := ne $mode "NONE" -}}
 {{- $transparent := eq $mode "TPROXY" -}}
 {{- $lowPorts := eq (annotation $meta "sidecar.istio.io/capNetBindService" $proxy.capNetBindService) "true" -}}
@@ -162,9 +163,6 @@ spec:
     lifecycle: { preStop: { exec: { command: [pilot-agent, request, {{ print "--debug-port=" $statusPort | toJson }}, POST, drain] } } }
 {{- end }}
     env:
-{{- if eq .InboundTrafficPolicyMode "localhost" }}
-    - { name: REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION, value: "true" }
-{{- end }}
     - { name: PILOT_CERT_PROVIDER, value: {{ toJson $global.pilotCertProvider }} }
     - name: CA_ADDR
       value: {{ $global.caAddress | default (printf "istiod-%s.%s.svc:15012" .Values.revision $global.istioNamespace) | toJson }}
@@ -173,27 +171,27 @@ spec:
     - { name: INSTANCE_IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } }
     - { name: SERVICE_ACCOUNT, valueFrom: { fieldRef: { fieldPath: spec.serviceAccountName } } }
     - { name: HOST_IP, valueFrom: { fieldRef: { fieldPath: status.hostIP } } }
-    - { name: ISTIO_CPU_LIMIT, valueFrom: { resourceFieldRef: { resource: limits.cpu, divisor: "1" } } }
     - { name: PROXY_CONFIG, value: {{ protoToJSON .ProxyConfig | toJson }} }
-    - { name: ISTIO_META_POD_PORTS, value: {{ print "[" (join "," $ports) "]" | toJson }} }
-    - { name: ISTIO_META_APP_CONTAINERS, value: {{ join "," $apps | toJson }} }
+    - { name: ISTIO_META_NODE_NAME, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }
+    - { name: ISTIO_CPU_LIMIT, valueFrom: { resourceFieldRef: { resource: limits.cpu, divisor: "1" } } }
     - { name: GOMEMLIMIT, valueFrom: { resourceFieldRef: { resource: limits.memory, divisor: "1" } } }
     - { name: GOMAXPROCS, valueFrom: { resourceFieldRef: { resource: limits.cpu, divisor: "1" } } }
-{{- with .CompliancePolicy }}
-    - { name: COMPLIANCE_POLICY, value: {{ toJson . }} }
-{{- end }}
+    - { name: ISTIO_META_POD_PORTS, value: {{ print "[" (join "," $ports) "]" | toJson }} }
+    - { name: ISTIO_META_APP_CONTAINERS, value: {{ join "," $apps | toJson }} }
     - { name: ISTIO_META_CLUSTER_ID, value: {{ $global.multiCluster.clusterName | default "Kubernetes" | toJson }} }
-    - { name: ISTIO_META_NODE_NAME, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }
-    - { name: ISTIO_META_INTERCEPTION_MODE, value: {{ toJson $mode }} }
 {{- with $global.network }}
     - { name: ISTIO_META_NETWORK, value: {{ toJson . }} }
 {{- end }}
-{{- with index $labels "service.istio.io/workload-name" | default .DeploymentMeta.Name }}
+{{- with $workload }}
     - { name: ISTIO_META_WORKLOAD_NAME, value: {{ toJson . }} }
 {{- end }}
 {{- if and .TypeMeta.APIVersion .DeploymentMeta.Name }}
     - name: ISTIO_META_OWNER
       value: {{ printf "kubernetes://apis/%s/namespaces/%s/%ss/%s" .TypeMeta.APIVersion (valueOrDefault .DeploymentMeta.Namespace "default") (toLower .TypeMeta.Kind) .DeploymentMeta.Name | toJson }}
+{{- end }}
+    - { name: ISTIO_META_INTERCEPTION_MODE, value: {{ toJson $mode }} }
+{{- with .CompliancePolicy }}
+    - { name: COMPLIANCE_POLICY, value: {{ toJson . }} }
 {{- end }}
 {{- if $bootstrap }}
     - { name: ISTIO_BOOTSTRAP_OVERRIDE, value: /etc/istio/custom-bootstrap/custom_bootstrap.json }
@@ -204,6 +202,9 @@ spec:
 {{- end }}
 {{- with $trustDomain }}
     - { name: TRUST_DOMAIN, value: {{ toJson . }} }
+{{- end }}
+{{- if eq .InboundTrafficPolicyMode "localhost" }}
+    - { name: REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION, value: "true" }
 {{- end }}
 {{- range $key, $value := .ProxyConfig.ProxyMetadata }}
     - { name: {{ toJson $key }}, value: {{ toJson $value }} }
@@ -280,19 +281,12 @@ spec:
   - { name: workload-socket, emptyDir: {} }
   - { name: credential-socket, emptyDir: {} }
   - { name: workload-certs, emptyDir: {} }
-  - { name: istio-envoy, emptyDir: { medium: Memory } }
-  - { name: istio-data, emptyDir: {} }
-  - name: istio-podinfo
-    downwardAPI:
-      items:
-      - { path: labels, fieldRef: { fieldPath: metadata.labels } }
-      - { path: annotations, fieldRef: { fieldPath: metadata.annotations } }
-  - name: istio-token
-    projected:
-      sources:
-      - serviceAccountToken: { path: istio-token, expirationSeconds: 43200, audience: {{ toJson $global.sds.token.aud }} }
   - { name: istiod-ca-cert, configMap: { name: istio-ca-root-cert } }
   - { name: istio-ca-crl, configMap: { name: istio-ca-crl, optional: true } }
+  - { name: istio-data, emptyDir: {} }
+  - { name: istio-envoy, emptyDir: { medium: Memory } }
+  - { name: istio-token, projected: { sources: [{ serviceAccountToken: { path: istio-token, expirationSeconds: 43200, audience: {{ toJson $global.sds.token.aud }} } }] } }
+  - { name: istio-podinfo, downwardAPI: { items: [{ path: labels, fieldRef: { fieldPath: metadata.labels } }, { path: annotations, fieldRef: { fieldPath: metadata.annotations } }] } }
 {{- if $bootstrap }}
   - { name: custom-bootstrap-volume, configMap: { name: {{ toJson $bootstrap }} } }
 {{- end }}

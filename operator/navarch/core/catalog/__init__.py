@@ -30,6 +30,9 @@ class Features:
     proxy_init_image: bool
     canonical_name_trimmed: bool
     fips_godebug: bool
+    agentgateway: bool
+    agentgateway_waypoint: bool
+    gateway_listener_protocols: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from navarch.core.assets import Assets
 from navarch.core.checks import (
     capacity,
     foreign,
+    gateways,
     layers,
     meshconfig,
     neighbours,
@@ -62,8 +63,10 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     power.check_mesh_config_keys,
     power.check_values_keys,
     power.check_environment_names,
+    gateways.check_gateway_classes_reach,
     meshconfig.check_mesh_config_types,
     values.check_values_shapes,
+    gateways.check_gateway_classes_shapes,
     overlays.check_overlay_kinds,
     overlays.check_overlay_patches,
     overlays.check_overlays_apply,

@@ -45,8 +45,8 @@ def build_default_values(observed: ObservedMesh) -> Tree:
     if source is None:
         return {}
     defaults = build_values(source, observed.assets)
-    for container in ("proxy", "waypoint"):
-        defaults["global"][container]["resources"] = {}
+    for part in (defaults["global"]["proxy"], defaults["global"]["waypoint"]):
+        part["resources"] = {}
     return defaults
 
 

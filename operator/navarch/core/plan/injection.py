@@ -1,4 +1,5 @@
-"""What istiod injects: the templates, the values they read, and who is left out.
+"""What istiod injects and deploys: the templates, the values they read, who is left out, and what a class of
+Gateways has otherwise.
 
 Owns the injector's ConfigMaps. Must exist before istiod starts: one that starts without them becomes ready
 without an injector and never looks again. Invariant: every pod that is injected carries
@@ -12,18 +13,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from navarch.core.assets import Assets
-from navarch.core.labels import PROXY
+from navarch.core.labels import GATEWAY_CLASS_DEFAULTS, PROXY
 from navarch.core.refs import Manifest
 from navarch.core.render import dump_yaml, render_data
 from navarch.core.revisions import RevisionInput
-from navarch.core.values import build_injection_templates, build_values, proxy_stamp
+from navarch.core.values import (
+    build_injection_templates,
+    build_injection_values,
+    build_values,
+    proxy_stamp,
+    read_gateway_classes,
+)
 
 COMPONENT = "injection"
 
 
 def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]:
-    """The injector's ConfigMap, and one that shows the values to people."""
-    values = build_values(revision, assets)
+    """The injector's ConfigMap, one that shows the values to people, and one per class of Gateways."""
+    everything = build_values(revision, assets)
+    values = build_injection_values(everything)
     common = {"revision": revision, "names": revision.names, "labels": revision.labels(COMPONENT)}
     yield render_data(
         assets,
@@ -32,8 +40,18 @@ def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]
         values=_dump(values),
         **common,
     )
-    original, merged = _dump(revision.config.values or {}), _dump(values)
+    original, merged = _dump(revision.config.values or {}), _dump(everything)
     yield render_data(assets, "injection/values-config-map.yaml", original=original, merged=merged, **common)
+    for gateway_class, overlays in read_gateway_classes(everything).items():
+        functional = {GATEWAY_CLASS_DEFAULTS: gateway_class}
+        yield render_data(
+            assets,
+            "injection/gateway-class-config-map.yaml",
+            revision=revision,
+            name=revision.names.gateway_class_config(gateway_class),
+            labels=revision.labels(COMPONENT, functional),
+            overlays={kind: dump_yaml(overlay) for kind, overlay in overlays.items()},
+        )
 
 
 def build_injector_config(

@@ -1,0 +1,3 @@
+{{- if $bootstrap }}
+    - { name: custom-bootstrap-volume, mountPath: /etc/istio/custom-bootstrap }
+{{- end }}

@@ -1,0 +1,3 @@
+{{- if $bootstrap }}
+  - { name: custom-bootstrap-volume, configMap: { name: {{ toJson $bootstrap }} } }
+{{- end }}

@@ -1,0 +1,3 @@
+{{- if eq .InboundTrafficPolicyMode "localhost" }}
+    - { name: REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION, value: "true" }
+{{- end }}

@@ -1,0 +1,3 @@
+{{- range $key, $value := .ProxyConfig.ProxyMetadata }}
+    - { name: {{ toJson $key }}, value: {{ toJson $value }} }
+{{- end }}

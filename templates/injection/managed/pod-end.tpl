@@ -1,0 +1,4 @@
+[% filter indent(4, true) %]
+[% include "injection/volumes.tpl" %]
+[% include "injection/pull-secrets.tpl" %]
+[% endfilter %]

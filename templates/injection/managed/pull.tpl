@@ -1,0 +1,3 @@
+{{- with $global.imagePullPolicy }}
+        imagePullPolicy: {{ toJson . }}
+{{- end }}

@@ -1,0 +1,163 @@
+"""The real istiod as a plain process of this machine, with its configuration in files.
+
+Must never be given a cluster that other tests look at: an istiod writes its root certificate into every
+namespace that its mesh configuration selects.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.builds import ISTIOD, ensure
+
+Object = dict[str, Any]
+READY_SECONDS = 60
+
+
+class InjectionRefused(Exception):
+    """istiod could not inject a pod; the text is what the API server would have been told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What an istiod reads: the injector's configuration and values, MeshConfig, and its environment."""
+
+    namespace: str
+    revision: str
+    injector: str
+    values: str
+    mesh: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Istiod:
+    """A running istiod: its webhooks answer in plain HTTP at `url`, plaintext xDS at the address `xds`."""
+
+    url: str
+    xds: str
+    log: Path
+
+    def is_ready(self) -> bool:
+        """Whether discovery, injector and validation are up."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def inject(self, pod: Object) -> Object:
+        """The pod as the API server would store it. Raises InjectionRefused."""
+        request = {
+            "uid": "1",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "namespace": pod["metadata"].get("namespace", "default"),
+            "operation": "CREATE",
+            "object": pod,
+        }
+        review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+        headers = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(f"{self.url}/inject", json.dumps(review).encode(), headers)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            response = json.loads(answer.read())["response"]
+        if not response["allowed"]:
+            raise InjectionRefused(response["status"]["message"])
+        patch = json.loads(base64.b64decode(response.get("patch") or "")) if response.get("patch") else []
+        return apply_json_patch(pod, patch)
+
+
+def apply_json_patch(document: Object, patch: list[Object]) -> Object:
+    """A copy of a document with a JSON patch applied, as far as admission webhooks use it (RFC 6902: add,
+    remove, replace)."""
+    copy = deepcopy(document)
+    for operation in patch:
+        *parents, last = [
+            part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]
+        ]
+        place: Any = copy
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place[part]
+        key: Any = last
+        if isinstance(place, list):
+            key = len(place) if last == "-" else int(last)
+        if operation["op"] == "remove":
+            del place[key]
+        elif operation["op"] == "add" and isinstance(place, list):
+            place.insert(key, operation["value"])
+        elif operation["op"] in {"add", "replace"}:
+            place[key] = operation["value"]
+        else:
+            raise ValueError(f"this patch also uses {operation['op']!r}")
+    return copy
+
+
+@contextmanager
+def run_istiod(kubeconfig: Path, configuration: Configuration, folder: Path) -> Iterator[Istiod]:
+    """An istiod that is ready, until the block ends. `folder` must be empty; its log stays there."""
+    binary = ensure("node", only=[ISTIOD])[ISTIOD]
+    injection = folder / "var" / "lib" / "istio" / "inject"
+    injection.mkdir(parents=True)
+    (injection / "config").write_text(configuration.injector)
+    (injection / "values").write_text(configuration.values)
+    (folder / "mesh").write_text(configuration.mesh)
+    http, xds, monitoring = (f"127.0.0.1:{_free_port()}" for _ in range(3))
+    argv = [
+        str(binary),
+        "discovery",
+        f"--kubeconfig={kubeconfig}",
+        "--meshConfig=mesh",
+        f"--httpAddr={http}",
+        "--httpsAddr=",
+        f"--grpcAddr={xds}",
+        "--secureGRPCAddr=",
+        f"--monitoringAddr={monitoring}",
+        "--ctrlz_port=0",
+        "--shutdownDuration=0s",
+    ]
+    own = {
+        "POD_NAME": "istiod",
+        "POD_NAMESPACE": configuration.namespace,
+        "REVISION": configuration.revision,
+        "ENABLE_LEADER_ELECTION": "false",
+        "ISTIOD_CUSTOM_HOST": "localhost",
+    }
+    environment = {**os.environ, **configuration.environment, **own}
+    log = folder / "istiod.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(argv, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    istiod = Istiod(f"http://{http}", xds, log)
+    try:
+        _wait_until_ready(istiod, process)
+        yield istiod
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_ready(istiod: Istiod, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not istiod.is_ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = "\n".join(istiod.log.read_text(errors="replace").splitlines()[-15:])
+            raise AssertionError(f"istiod did not become ready:\n{tail}")
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

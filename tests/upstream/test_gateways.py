@@ -1,0 +1,105 @@
+"""What the real istiod deploys for Gateways of every class, with upstream's templates and with ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.cluster import Cluster, service_account_kubeconfig
+from tests.polling import eventually
+from tests.support.api import Api
+from tests.support.istiod import Object, run_istiod
+from tests.upstream import gateways
+from tests.upstream.gateways import SETTINGS, build_gateways, list_made, remove_made, strip
+from tests.upstream.injected_differences import DEPLOYED
+from tests.upstream.installations import NAMESPACE, REVISION, build_configuration, render_ours, render_theirs
+from tests.upstream.object_comparison import compare
+
+OF_CLASS = "gateway.istio.io/defaults-for-class"
+ACCESS = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+USED: set[int] = set()
+"""Numbers of the rows that explained something."""
+
+
+@pytest.fixture(scope="module")
+async def api(cluster: Cluster) -> Api:
+    """An API server with Gateways in a namespace that carries the mesh's tag, and the roles of a mesh of
+    ours."""
+    api = Api(cluster.kubeconfig)
+    await gateways.set_up(api)
+    tag = f"istiod-revision-tag-{REVISION.removesuffix('-inplace')}"
+    for manifest in render_ours(SETTINGS["default"]):
+        if manifest["kind"] in ACCESS or manifest["metadata"]["name"] == tag:
+            api.apply(manifest)
+    return api
+
+
+def list_expected(name: str) -> set[str]:
+    """Kind and name of everything that istiod has to deploy under a setting."""
+    expected: set[str] = set()
+    for gateway in build_gateways():
+        own, gateway_class = gateway["metadata"]["name"], gateway["spec"]["gatewayClassName"]
+        annotations = gateway["metadata"].get("annotations", {})
+        default = f"{own}-istio" if gateway_class == "istio" else own
+        called = annotations.get("gateway.istio.io/name-override", default)
+        account = annotations.get("gateway.istio.io/service-account", default)
+        expected |= {f"serviceaccount {account}", f"deployment {called}", f"service {called}"}
+        if own == "way-more" or (gateway_class == "istio" and name == "everything"):
+            expected |= {f"hpa {called}", f"pdb {called}"}
+    return expected
+
+
+async def deploy(
+    api: Api, kubeconfig: Path, objects: list[Object], *, name: str, folder: Path
+) -> dict[str, Object]:
+    """What an istiod with these objects' configuration deploys, by kind and name."""
+    defaults = [
+        o for o in objects if o["kind"] == "ConfigMap" and OF_CLASS in (o["metadata"].get("labels") or {})
+    ]
+    for manifest in defaults:
+        api.apply(manifest)
+    try:
+        with run_istiod(kubeconfig, build_configuration(objects), folder):
+            log = folder / "istiod.log"
+
+            def is_complete() -> bool:
+                errors = [line for line in log.read_text().splitlines() if "rendering templates" in line]
+                assert not errors, errors[0]
+                return list_made(api).keys() == list_expected(name)
+
+            await eventually(is_complete, seconds=60, every=0.2, what=f"see {log}")
+            assert not api.list("deployment", gateways.ELSEWHERE), "that namespace has not the mesh's tag"
+            return {key: strip(manifest) for key, manifest in list_made(api).items()}
+    finally:
+        for manifest in defaults:
+            api.delete("configmap", NAMESPACE, manifest["metadata"]["name"])
+        await remove_made(api)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+async def test_gateways_are_deployed_as_upstream_deploys_them(
+    api: Api, cluster: Cluster, name: str, tmp_path: Path
+) -> None:
+    setting, account = SETTINGS[name], f"istiod-{REVISION}"
+    theirs = await deploy(
+        api, cluster.kubeconfig, render_theirs(setting), name=name, folder=tmp_path / "theirs"
+    )
+    kubeconfig = service_account_kubeconfig(cluster, NAMESPACE, account)
+    ours = await deploy(api, kubeconfig, render_ours(setting), name=name, folder=tmp_path / "ours")
+    told = []
+    for key in sorted(list_expected(name)):
+        for difference in compare(theirs[key], ours[key]):
+            found = [number for number, row in enumerate(DEPLOYED) if row.explains(difference, key)]
+            USED.update(found)
+            if not found:
+                told.append(f"{key}: {difference}")
+    assert not told, "\n".join(told)
+    if name == "everything":
+        assert ours["hpa web-istio"]["spec"]["maxReplicas"] == 4
+        assert ours["service plain-istio"]["spec"]["externalTrafficPolicy"] == "Local"
+
+
+def test_no_row_of_the_table_is_left_over() -> None:
+    left = [row.where for number, row in enumerate(DEPLOYED) if number not in USED]
+    assert not left, left
