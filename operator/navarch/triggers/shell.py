@@ -97,6 +97,8 @@ class Shell:
             )
         finally:
             beating.cancel()
+            # kopf waits for the flag in a thread of this loop's executor, which the loop waits for at its end.
+            stop.set()
 
     async def _keep_beating(self) -> None:
         while True:
