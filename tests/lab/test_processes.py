@@ -65,6 +65,6 @@ def test_a_halted_process_is_resumed_as_it_was(tmp_path: Path) -> None:
     after = processes.resume(tmp_path, halted, log=log)
     assert after.is_alive()
     assert (after.name, after.port) == ("sleeper", 1234)
-    assert Path(f"/proc/{after.pid}/cmdline").read_bytes() == b"sleep\0601\0"
+    assert Path(f"/proc/{after.pid}/cmdline").read_bytes() == b"\0".join((b"sleep", b"601", b""))
     processes.stop_all(tmp_path)
     assert not after.is_alive()

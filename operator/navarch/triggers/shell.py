@@ -97,7 +97,7 @@ class Shell:
             )
         finally:
             beating.cancel()
-            # kopf waits for the flag in a thread of this loop's executor, which the loop waits for at its end.
+            # kopf waits for the flag in a thread, and the loop waits for its threads at its end.
             stop.set()
 
     async def _keep_beating(self) -> None:
