@@ -87,12 +87,37 @@ def stop_all(state: Path) -> None:
     (state / "processes.json").unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A process that was ended and may be started again as it was."""
+
+    process: Process
+    argv: tuple[str, ...]
+
+
+def halt(state: Path, name: str, *, grace: float = GRACE_SECONDS) -> Halted:
+    """Ends one recorded process and forgets it; `grace` 0 kills it. KeyError when none of this name lives."""
+    found = [process for process in recorded(state) if process.name == name and process.is_alive()]
+    if not found:
+        raise KeyError(name)
+    process = found[-1]
+    command = Path(f"/proc/{process.pid}/cmdline").read_bytes().rstrip(b"\0")
+    stop(process, grace=grace)
+    _write(state, [p for p in recorded(state) if p.pid != process.pid])
+    return Halted(process, tuple(command.decode().split("\0")))
+
+
+def resume(state: Path, halted: Halted, *, log: Path) -> Process:
+    """Starts a halted process again, with the same arguments."""
+    return start(state, halted.process.name, halted.argv, log=log, port=halted.process.port)
+
+
 def stop(process: Process, *, grace: float = GRACE_SECONDS) -> None:
     """Ends one process and waits until it is gone. A paused one is resumed first, so that it can end.
 
-    One that is still there after `grace` seconds is killed.
+    One that is still there after `grace` seconds is killed, with 0 at once.
     """
-    for number in (signal.SIGCONT, signal.SIGTERM):
+    for number in (signal.SIGCONT, signal.SIGTERM) if grace else (signal.SIGKILL,):
         _send(process, number)
     deadline = time.monotonic() + grace
     while process.is_alive():

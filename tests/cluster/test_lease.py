@@ -12,11 +12,14 @@ import pytest
 from navarch.core.refs import Ref
 from navarch.engine.result import NotLeading
 from navarch.kube.client import Client
+from navarch.kube.credentials import load_credentials
 from navarch.kube.errors import NotFound
 from navarch.kube.lease import Elector
 
+from lab.cluster import Cluster
 from tests.cluster.conftest import Requests
 from tests.polling import eventually
+from tests.support.faults import Answer, Proxy
 
 DURATION, RENEW, RETRY = 2.0, 1.0, 0.1
 
@@ -228,3 +231,36 @@ def test_timings_that_would_allow_two_leaders_are_refused() -> None:
                 renew=renew,
                 retry=retry,
             )
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_leader_out_of_reach_stops_and_leads_again_unless_somebody_took_over(
+    light: Cluster, client: Client, namespace: str, taken: bool
+) -> None:
+    with Proxy(light, light.kubeconfig, name="lease") as proxy:
+        async with (
+            Client(await load_credentials(proxy.kubeconfig)) as cut_off,
+            replica(cut_off, namespace, "a") as a,
+        ):
+            await eventually(a.elector.leading.is_set)
+            before = (await client.get(lease(namespace)))["spec"]
+            with proxy.inflict(Answer(503)):
+                await eventually(lambda: not may_write(a.elector), seconds=2 * DURATION)
+                await eventually(lambda: not a.elector.leading.is_set())
+                assert a.elector.led == 0.0
+                if taken:
+                    async with replica(client, namespace, "b") as b:
+                        await eventually(b.elector.leading.is_set, seconds=2 * DURATION)
+                        await b.elector.release()
+                assert not a.task.done()
+            if taken:
+                await asyncio.wait_for(a.lost.wait(), 5)
+                assert not may_write(a.elector)
+                assert await holder(client, namespace) == "", "what b has given back is not taken"
+                return
+            await eventually(a.elector.leading.is_set)
+            assert may_write(a.elector)
+            assert not a.lost.is_set()
+            after = (await client.get(lease(namespace)))["spec"]
+            assert after["leaseTransitions"] == before["leaseTransitions"]
+            assert after["acquireTime"] == before["acquireTime"]

@@ -53,3 +53,18 @@ def test_what_ended_by_itself_counts_as_ended_and_keeps_its_log(tmp_path: Path) 
     assert (tmp_path / "log").read_text() == "done\n"
     assert process.memory() == 0
     processes.stop_all(tmp_path)
+
+
+def test_a_halted_process_is_resumed_as_it_was(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    other = processes.start(tmp_path, "other", ["sleep", "600"], log=log)
+    before = processes.start(tmp_path, "sleeper", ["sleep", "601"], log=log, port=1234)
+    halted = processes.halt(tmp_path, "sleeper", grace=0)
+    assert not before.is_alive()
+    assert processes.recorded(tmp_path) == [other]
+    after = processes.resume(tmp_path, halted, log=log)
+    assert after.is_alive()
+    assert (after.name, after.port) == ("sleeper", 1234)
+    assert Path(f"/proc/{after.pid}/cmdline").read_bytes() == b"\0".join((b"sleep", b"601", b""))
+    processes.stop_all(tmp_path)
+    assert not after.is_alive()

@@ -14,11 +14,10 @@ import socket
 import ssl
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +41,7 @@ class Seen:
     path: str
     query: Mapping[str, str]
     agent: str
-    at: float = field(default_factory=time.monotonic, compare=False)
+    token: str = ""
 
     @property
     def is_watch(self) -> bool:
@@ -89,25 +88,27 @@ class Paged:
 
 
 Deed = Answer | Late | Reset | Paged
-ENDS: dict[str, bytes] = {
-    "reset": b'{"type":"MODIFIED","object":{"kind":"Conf',
-    "end": b'{"type":"MODIFIED","object":{"kind":"Conf',
-    "gone": json.dumps(
-        {
-            "type": "ERROR",
-            "object": {
-                "kind": "Status",
-                "apiVersion": "v1",
-                "metadata": {},
-                "status": "Failure",
-                "message": "too old resource version",
-                "reason": "Expired",
-                "code": 410,
-            },
-        }
-    ).encode()
-    + b"\n",
-}
+
+
+def _build_status(code: int) -> dict[str, Any]:
+    reasons = {401: "Unauthorized", 410: "Expired", 429: "TooManyRequests"}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": f"the proxy says {code}",
+        "reason": reasons.get(code, "InternalError"),
+        "code": code,
+    }
+
+
+def _build_error(code: int) -> bytes:
+    return json.dumps({"type": "ERROR", "object": _build_status(code)}).encode() + b"\n"
+
+
+_HALF = b'{"type":"MODIFIED","object":{"kind":"Conf'
+ENDS = {"reset": _HALF, "end": _HALF, "gone": _build_error(410), "error": _build_error(500)}
 """Last words of a watch that is cut: half an object before a reset or a clean end, or an ERROR event."""
 
 
@@ -253,7 +254,8 @@ class Proxy:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         agent = request.headers.get("User-Agent", "").partition("/")[0]
-        seen = Seen(request.method, request.path, dict(request.query), agent)
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        seen = Seen(request.method, request.path, dict(request.query), agent, token)
         self.requests.append(seen)
         fault = next((f for f in self._faults if f.matches(seen)), None)
         if fault is not None:
@@ -266,7 +268,7 @@ class Proxy:
             case Late(seconds):
                 await asyncio.sleep(seconds)
             case Paged(limit) if "limit" in seen.query:
-                seen = Seen(seen.method, seen.path, {**seen.query, "limit": str(limit)}, agent)
+                seen = replace(seen, query={**seen.query, "limit": str(limit)})
         try:
             if seen.is_write and self._limit is not None:
                 return await self._forward_counted(request, seen)
@@ -399,16 +401,7 @@ def _version_of(line: bytes) -> str:
 def _refuse(code: int, headers: Mapping[str, str], body: bytes | None) -> web.Response:
     if body is not None:
         return web.Response(status=code, headers=headers, body=body)
-    status = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": f"the proxy says {code}",
-        "reason": {401: "Unauthorized", 410: "Expired", 429: "TooManyRequests"}.get(code, "InternalError"),
-        "code": code,
-    }
-    return web.json_response(status, status=code, headers=headers)
+    return web.json_response(_build_status(code), status=code, headers=headers)
 
 
 def _reset(request: web.Request) -> web.Response:

@@ -72,5 +72,6 @@ def build_settings(*, idle: float) -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = idle
     settings.persistence.finalizer = f"{GROUP}/unused"
     settings.persistence.diffbase_storage = _NoDiffBase()
-    settings.process.ultimate_exiting_timeout = 60
+    # It would be a SIGKILL, and not to kopf's thread alone: whoever looks at /livez decides.
+    settings.process.ultimate_exiting_timeout = None
     return settings

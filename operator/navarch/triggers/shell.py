@@ -97,6 +97,8 @@ class Shell:
             )
         finally:
             beating.cancel()
+            # kopf waits for the flag in a thread, and the loop waits for its threads at its end.
+            stop.set()
 
     async def _keep_beating(self) -> None:
         while True:

@@ -1,0 +1,499 @@
+"""Bad days of the API server and of the network to it, and what the operator makes of them.
+
+The operator runs behind a proxy, in a lab of its own. Each test makes one kind of trouble; while it lasts, a
+spec is edited, objects of ours are removed and changed, a mesh and a namespace with a proxy are deleted, all
+of it at the API server itself. Afterwards everything must be right in bounded time: by the same process,
+without ghosts, with `/livez` at 200 while it lasted, and with a second look that writes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from navarch.kube.reflector import LONGEST_DELAY
+from urllib3.exceptions import HTTPError
+
+from lab.cluster import Cluster, service_account_kubeconfig
+from lab.light import outages
+from lab.progress import wait_until
+from tests.cluster.conftest import a_lab, assert_quiet, build_operator, install
+from tests.polling import eventually
+from tests.support.activity import bring_up, read_metrics, wait_for_rest
+from tests.support.api import Api, Object, Refused
+from tests.support.audit import Audit
+from tests.support.faults import KOPF, OURS, Answer, Deed, Late, Paged, Proxy, Reset, Seen
+from tests.support.meshes import build_mesh, edit, is_current, read_condition
+from tests.support.operator import SYSTEM, USER, Operator
+from tests.support.witness import list_labelled
+
+SILENCE = 8.0
+STUCK = 20.0
+SETTINGS = {
+    "lease_seconds": "4",
+    "lease_renew_seconds": "3",
+    "lease_retry_seconds": "0.3",
+    "silence_seconds": str(SILENCE),
+    "stuck_seconds": str(STUCK),
+}
+BOUND = 60.0
+"""Seconds within which all must be right after a fault; the longest backoff is 30 s."""
+KEPT = "kept"
+DRIFT = {"spec": {"strategy": {"rollingUpdate": {"maxSurge": 7}}}}
+_numbers = count(1)
+
+
+@dataclass
+class World:
+    """A lab with an operator behind a proxy, and a mesh that lives through all tests."""
+
+    cluster: Cluster
+    api: Api
+    audit: Audit
+    proxy: Proxy
+    operator: Operator
+    full: bool
+
+    def hold(self, seconds: float, in_full: float = 60.0) -> float:
+        """How long a fault lasts."""
+        return in_full if self.full else seconds
+
+
+@pytest.fixture(scope="module")
+async def world(full: bool) -> AsyncIterator[World]:
+    with a_lab("faults") as cluster:
+        api = Api(cluster.kubeconfig)
+        await install(api)
+        assert cluster.audit_log is not None
+        audit = Audit(cluster.audit_log, USER)
+        operator = build_operator(cluster, **SETTINGS)
+        with Proxy(cluster, operator.kubeconfig) as proxy:
+            # Real bookmarks come once a minute: too rarely for thresholds of seconds.
+            proxy.heartbeat = 0.5
+            operator.kubeconfig = proxy.kubeconfig
+            try:
+                await bring_up(operator)
+                make_namespace(api, KEPT)
+                api.create(build_mesh(KEPT, mtls={"mode": "Strict"}))
+                world = World(cluster, api, audit, proxy, operator, full)
+                await eventually(
+                    lambda: is_ready(api, KEPT), seconds=BOUND, every=0.1, what="the mesh is ready"
+                )
+                yield world
+            finally:
+                operator.stop()
+
+
+def make_namespace(api: Api, name: str, **labels: str) -> None:
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+
+
+def is_ready(api: Api, namespace: str) -> bool:
+    mesh = api.get("mesh", namespace, "demo")
+    return is_current(mesh) and read_condition(mesh, "Ready").get("status") == "True"
+
+
+def count_proxies(api: Api) -> int:
+    mesh = api.get("mesh", KEPT, "demo") or {}
+    return int(((mesh.get("status") or {}).get("proxies") or {}).get("total", -1))
+
+
+# --- what happens meanwhile ------------------------------------------------------------------------------
+
+
+@dataclass
+class Meanwhile:
+    """What is there before a fault, what is done during it, and what must be so afterwards."""
+
+    world: World
+    number: int = field(default_factory=lambda: next(_numbers))
+
+    @property
+    def doomed(self) -> str:
+        return f"doomed-{self.number}"
+
+    @property
+    def guest(self) -> str:
+        return f"guest-{self.number}"
+
+    async def prepare(self) -> None:
+        """A second mesh, which has what the first one will want, and a proxy in a namespace of the first."""
+        api = self.world.api
+        edit(api, KEPT, defaultTag=None)
+        for namespace, labels in ((self.doomed, {}), (self.guest, {"istio.io/rev": f"{KEPT}-demo"})):
+            make_namespace(api, namespace, **labels)
+        api.create(build_mesh(self.doomed, defaultTag=True))
+        for namespace in (KEPT, self.doomed):
+            await eventually(lambda: is_ready(api, namespace), seconds=BOUND, every=0.1, what=namespace)  # noqa: B023
+        await eventually(lambda: api.get("serviceaccount", self.guest, "default"), what="the account")
+        api.create(build_pod(self.guest))
+        await eventually(lambda: count_proxies(api) == 1, seconds=BOUND, every=0.1, what="the census")
+        await wait_for_rest(self.world.operator)
+
+    def happen(self) -> None:
+        """All of it at the API server itself: edits, drift of both kinds, deletions."""
+        api = self.world.api
+        edit(api, KEPT, defaultTag=True, meshConfig={"accessLogFormat": f"{self.number}."})
+        api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
+        api.patch("deployment", KEPT, f"istiod-{KEPT}-demo-inplace", DRIFT)
+        api.delete("mesh", self.doomed, "demo")
+        api.delete("pod", self.guest, "app")
+        api.delete("namespace", "", self.guest)
+
+    def find_wrong(self) -> list[str]:
+        """What is not as it must be."""
+        api = self.world.api
+        config = api.get("configmap", KEPT, f"istio-{KEPT}-demo-inplace") or {}
+        deployment = api.get("deployment", KEPT, f"istiod-{KEPT}-demo-inplace") or {}
+        tests = {
+            "the edit has not arrived": f"{self.number}." in (config.get("data") or {}).get("mesh", ""),
+            "what was removed is missing": api.get("configmap", KEPT, f"values-{KEPT}-demo-inplace"),
+            "what was changed is not put back": read_surge(deployment) != 7,
+            "the deleted mesh is there": api.get("mesh", self.doomed, "demo") is None,
+            "a proxy that is gone is counted": count_proxies(api) == 0,
+            "status is not true": is_ready(api, KEPT),
+            "the default tag is the deleted mesh's": has_default_tag(api),
+        }
+        return [wrong for wrong, right in tests.items() if not right]
+
+    async def see_recovery(self, pid: int) -> float:
+        """Returns after how many seconds everything was right."""
+        world, started = self.world, time.monotonic()
+        wrong = ["nobody has looked"]
+
+        def look() -> bool:
+            nonlocal wrong
+            wrong = self.find_wrong()
+            return not wrong
+
+        try:
+            await eventually(look, seconds=BOUND, every=0.2)
+        except AssertionError:
+            raise AssertionError(f"{wrong}, see {world.operator.log}") from None
+        seconds = time.monotonic() - started
+        assert (world.operator.is_running(), world.operator.pid) == (True, pid)
+        assert list_labelled(world.api, self.doomed) == []
+        assert [s for s in read_metrics(world.operator) if self.doomed in s.labels.values()] == [], "a ghost"
+        # A watch may still wait for its next try, which with these thresholds is a silence.
+        await eventually(lambda: world.operator.fetch("/livez")[0] == 200, seconds=LONGEST_DELAY, every=0.2)
+        assert world.operator.fetch("/readyz")[0] == 200
+        await assert_quiet(world.api, world.audit, world.operator, KEPT, "demo")
+        return seconds
+
+
+def read_surge(deployment: Object) -> Any:
+    return deployment.get("spec", {"strategy": {}})["strategy"].get("rollingUpdate", {}).get("maxSurge", 7)
+
+
+def has_default_tag(api: Api) -> bool:
+    labels = f"mesh.navarch.io/mesh-namespace={KEPT},istio.io/tag=default"
+    return bool(api.list("mwc", labels=labels))
+
+
+def build_pod(namespace: str) -> Object:
+    container = {"name": "app", "image": "app:1"}
+    metadata = {"name": "app", "namespace": namespace, "labels": {"app": "app"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+
+
+async def live_through(
+    world: World,
+    fault: Callable[[World], AbstractContextManager[Counter[str]]],
+    *,
+    seconds: float,
+    victims: tuple[str, ...] = (KOPF, OURS),
+    is_live: bool = True,
+) -> None:
+    """Prepare, let the fault begin, let things happen, wait until it has struck its victims and has lasted,
+    and see everything right after its end."""
+    meanwhile = Meanwhile(world)
+    await meanwhile.prepare()
+    pid, begun = world.operator.pid, time.monotonic()
+    with fault(world) as struck:
+        meanwhile.happen()
+        answers: Counter[int] = Counter()
+
+        def is_over() -> bool:
+            answers[world.operator.fetch("/livez")[0]] += 1
+            return time.monotonic() >= begun + seconds and all(struck[victim] for victim in victims)
+
+        await eventually(is_over, seconds=seconds + BOUND, every=0.2, what=f"{victims} are struck: {struck}")
+    took = await meanwhile.see_recovery(pid)
+    print(f"lasted {time.monotonic() - begun - took:.1f} s, struck {dict(struck)}, right after {took:.1f} s")
+    assert not is_live or set(answers) == {200}, "a restart would have helped nobody"
+
+
+def is_watch(seen: Seen) -> bool:
+    return seen.is_watch
+
+
+def is_anything(seen: Seen) -> bool:
+    return True
+
+
+# --- watches ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["reset", "end", "gone", "error"])
+async def test_watches_that_are_dropped_are_taken_up_again_and_nothing_is_missed(
+    world: World, end: str
+) -> None:
+    @contextmanager
+    def fault(world: World) -> Iterator[Counter[str]]:
+        with world.proxy.inflict(Reset(), is_watch):
+            struck = world.proxy.cut(end)
+            assert struck[OURS] > 15
+            yield struck
+
+    await live_through(world, fault, seconds=2)
+
+
+async def test_watches_that_say_nothing_are_noticed_and_started_anew(world: World) -> None:
+    @contextmanager
+    def fault(world: World) -> Iterator[Counter[str]]:
+        with world.proxy.silence(is_watch) as silenced:
+            yield silenced
+
+    # All are silent alike: that is the API server, and nothing here is dead.
+    await live_through(world, fault, seconds=world.hold(SILENCE + 2))
+
+
+async def test_a_list_that_expires_on_its_second_page_is_begun_again(world: World) -> None:
+    def is_later_page(seen: Seen) -> bool:
+        return "continue" in seen.query
+
+    @contextmanager
+    def fault(world: World) -> Iterator[Counter[str]]:
+        with (
+            world.proxy.inflict(Paged(1), lambda seen: "limit" in seen.query),
+            world.proxy.inflict(Answer(410), is_later_page) as expired,
+        ):
+            world.proxy.cut("gone")
+            yield expired.struck
+
+    await live_through(world, fault, seconds=2)
+
+
+# --- answers ----------------------------------------------------------------------------------------------
+
+TROUBLES: dict[str, tuple[Deed, Callable[[Seen], bool], float]] = {
+    "too many requests": (Answer(429, {"Retry-After": "1"}), is_anything, 4),
+    "internal errors": (Answer(500), is_anything, 4),
+    "unavailable": (Answer(503), is_anything, SILENCE + 4),
+    "not found": (Answer(404, body=b"404 page not found\n"), is_anything, 4),
+    "forbidden": (Answer(403), is_anything, 4),
+    "resets": (Reset(), is_anything, 4),
+    "resets after the fact": (Reset(after=True), lambda seen: not seen.is_watch, 4),
+    "slow answers": (Late(2.0), is_anything, 6),
+}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_trouble_with_all_requests_passes_without_a_trace(world: World, trouble: str) -> None:
+    deed, matches, seconds = TROUBLES[trouble]
+
+    @contextmanager
+    def fault(world: World) -> Iterator[Counter[str]]:
+        with world.proxy.inflict(deed, matches) as inflicted:
+            world.proxy.cut("reset")
+            yield inflicted.struck
+
+    await live_through(world, fault, seconds=world.hold(seconds))
+
+
+async def test_an_expired_token_is_replaced_by_the_one_that_is_written_next(world: World) -> None:
+    expired: set[str] = set()
+    fresh = service_account_kubeconfig(world.cluster, SYSTEM, "navarch")
+    with world.proxy.inflict(Answer(401), lambda seen: seen.token in expired) as refused:
+
+        @contextmanager
+        def fault(world: World) -> Iterator[Counter[str]]:
+            expired.add(world.proxy.token_file.read_text())
+            world.proxy.cut("reset")
+            yield refused.struck
+            world.proxy.token_file.write_text(read_token(fresh))
+
+        await live_through(world, fault, seconds=4)
+
+
+def read_token(kubeconfig: Path) -> str:
+    return str(yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"])
+
+
+async def test_a_discovery_that_fails_for_another_group_disturbs_nothing(world: World) -> None:
+    group, version = "metrics.example.com", "v1beta1"
+    service = {"namespace": "default", "name": "not-there"}
+    api_service = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": f"{version}.{group}"},
+        "spec": {
+            "group": group,
+            "version": version,
+            "service": service,
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+            "insecureSkipTLSVerify": True,
+        },
+    }
+    path = "/apis/apiregistration.k8s.io/v1/apiservices"
+    world.api.request("POST", path, api_service)
+
+    def is_refused() -> bool:
+        try:
+            world.api.request("GET", f"/apis/{group}/{version}")
+        except Refused as refused:
+            return refused.code == 503
+        return False
+
+    @contextmanager
+    def fault(world: World) -> Iterator[Counter[str]]:
+        mark = len(world.proxy.requests)
+        # kopf ends with this, and has to find out again what is served.
+        struck = world.proxy.cut("error")
+        yield struck
+        assert [r for r in world.proxy.requests[mark:] if r.agent == KOPF and r.path == "/apis"]
+
+    try:
+        await eventually(is_refused, seconds=30, what="the group is announced and does not answer")
+        await live_through(world, fault, seconds=4)
+    finally:
+        world.api.request("DELETE", f"{path}/{version}.{group}")
+
+
+# --- the API server and etcd themselves ---------------------------------------------------------------------
+
+
+def is_served(api: Api) -> bool:
+    try:
+        return bool(api.request("GET", "/readyz") == "ok")
+    except (Refused, HTTPError):
+        return False
+
+
+def wait_for_cluster(world: World) -> None:
+    outages.wait_for_etcd(world.cluster)
+    wait_until(lambda: is_served(world.api), what="the API server is back", seconds=BOUND)
+
+
+@pytest.mark.parametrize("daemon", ["kube-apiserver", "etcd"])
+async def test_a_control_plane_that_was_away_is_followed_again(world: World, daemon: str) -> None:
+    @contextmanager
+    def fault(world: World) -> Iterator[Counter[str]]:
+        mark, begun = len(world.proxy.requests), time.monotonic()
+        with outages.without(world.cluster, daemon):
+            lasts = world.hold(5.0)
+            wait_until(lambda: time.monotonic() > begun + lasts, what="it is away", seconds=lasts + 1)
+        struck = Counter(seen.agent for seen in world.proxy.requests[mark:])
+        # What happens next, happens while the operator finds its way back.
+        wait_for_cluster(world)
+        yield struck
+
+    await live_through(world, fault, seconds=6, victims=(OURS,))
+
+
+async def test_an_etcd_that_has_forgotten_what_happened_leaves_no_ghosts(world: World) -> None:
+    @contextmanager
+    def fault(world: World) -> Iterator[Counter[str]]:
+        with world.proxy.inflict(Reset()) as cut_off:
+            world.proxy.cut("reset")
+            yield cut_off.struck
+            # The API server remembers the last minutes by itself, so it has to go as well.
+            outages.compact(world.cluster)
+            with outages.without(world.cluster, "kube-apiserver"):
+                pass
+            wait_for_cluster(world)
+
+    mark = len(world.proxy.requests)
+    await live_through(world, fault, seconds=4)
+    lists = {
+        seen.path for seen in world.proxy.requests[mark:] if "limit" in seen.query and seen.agent == OURS
+    }
+    assert len(lists) > 15, "what could not be told by events was listed anew"
+
+
+# --- liveness ---------------------------------------------------------------------------------------------
+
+
+async def see_death_and_recovery(world: World, trouble: AbstractContextManager[Any], *, words: str) -> None:
+    """/livez says what is dead, while it is, and is content when it lives again."""
+    pid = world.operator.pid
+    assert world.operator.fetch("/livez") == (200, "ok")
+    with trouble:
+        await eventually(
+            lambda: world.operator.fetch("/livez")[0] == 503, seconds=BOUND, every=0.2, what=f"dead: {words}"
+        )
+        told = world.operator.fetch("/livez")[1]
+        assert words in told
+        assert len(told.splitlines()) == 1, told
+    await eventually(lambda: world.operator.fetch("/livez")[0] == 200, seconds=BOUND, every=0.2, what="alive")
+    assert (world.operator.is_running(), world.operator.pid) == (True, pid)
+    await wait_for_rest(world.operator)
+    await assert_quiet(world.api, world.audit, world.operator, KEPT, "demo")
+
+
+async def test_one_watch_that_is_silent_while_others_are_heard_is_a_death(world: World) -> None:
+    def is_of_deployments(seen: Seen) -> bool:
+        return seen.is_watch and seen.path.endswith("/deployments")
+
+    await see_death_and_recovery(
+        world, world.proxy.silence(is_of_deployments), words="watch Deployment has been silent"
+    )
+
+
+async def test_a_kopf_that_never_lasts_is_a_death(world: World) -> None:
+    def is_list_of_kopf(seen: Seen) -> bool:
+        return seen.agent == KOPF and seen.path.endswith("/meshcontrolplanes")
+
+    @contextmanager
+    def trouble() -> Iterator[None]:
+        with world.proxy.inflict(Answer(404, body=b"404 page not found\n"), is_list_of_kopf):
+            world.proxy.cut("gone", lambda seen: seen.agent == KOPF)
+            yield
+
+    await see_death_and_recovery(world, trouble(), words="kopf has shown no sign of life")
+
+
+async def test_workers_that_stand_still_are_a_death(world: World) -> None:
+    def is_of_a_worker(seen: Seen) -> bool:
+        return seen.agent == OURS and not seen.is_watch and not seen.is_lease and "limit" not in seen.query
+
+    @contextmanager
+    def trouble() -> Iterator[None]:
+        again = {"metadata": {"annotations": {"look": "again"}}}
+        with world.proxy.inflict(Late(STUCK + 8), is_of_a_worker) as stuck:
+            world.api.patch("mesh", KEPT, "demo", again)
+            wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=10)
+            world.api.patch("revision", KEPT, f"{KEPT}-demo-inplace", again)
+            yield
+
+    await see_death_and_recovery(world, trouble(), words="a key has been waiting for a worker")
+
+
+async def test_either_watch_of_a_mesh_is_enough(world: World) -> None:
+    """kopf's and our own: while one is silent, edits are acted on because of the other."""
+    for number, deaf in enumerate((KOPF, OURS)):
+
+        def is_deaf(seen: Seen) -> bool:
+            return seen.is_watch and seen.path.endswith("/meshcontrolplanes") and seen.agent == deaf  # noqa: B023
+
+        with world.proxy.silence(is_deaf) as silenced:
+            await eventually(lambda: silenced[deaf] > 0, what=f"{deaf} hears nothing")  # noqa: B023
+            edit(world.api, KEPT, meshConfig={"accessLogFormat": f"either {number}."})
+
+            def has_arrived() -> bool:
+                config = world.api.get("configmap", KEPT, f"istio-{KEPT}-demo-inplace") or {}
+                return f"either {number}." in (config.get("data") or {}).get("mesh", "")  # noqa: B023
+
+            await eventually(has_arrived, seconds=BOUND, every=0.05, what=f"without {deaf}")
+    await eventually(lambda: is_ready(world.api, KEPT), seconds=BOUND, every=0.2)

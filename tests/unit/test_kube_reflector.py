@@ -1,0 +1,58 @@
+"""What a reflector believes of a server that says 404 without naming an object."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from navarch.kube.client import Client
+from navarch.kube.reflector import Reflector
+from navarch.kube.resources import RESOURCES, resource_of
+
+from tests.polling import eventually
+from tests.unit.test_kube_transport import serving
+
+OBJECT = {"metadata": {"name": "x", "namespace": "n", "uid": "u", "resourceVersion": "1"}}
+
+
+def test_kinds_that_need_a_crd_are_told_from_those_that_every_server_has() -> None:
+    custom = {resource.group for resource in RESOURCES if not resource.builtin}
+    assert {"mesh.navarch.io", "security.istio.io"} <= custom
+    assert not {group for group in custom if not group.endswith((".istio.io", ".navarch.io"))}
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "believed"),
+    [
+        ("apps/v1", "Deployment", False),
+        ("v1", "ConfigMap", False),
+        ("security.istio.io/v1", "PeerAuthentication", True),
+    ],
+)
+async def test_a_404_empties_the_store_only_of_a_kind_that_may_be_missing(
+    tmp_path: Path, api_version: str, kind: str, believed: bool
+) -> None:
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append("watch" if "watch" in request.query else "list")
+        if asked == ["list"]:
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [OBJECT]})
+        return web.Response(status=404, text="404 page not found\n")
+
+    async with serving(tmp_path, handler) as credentials, Client(credentials) as client:
+        reflector = Reflector(client, resource_of(api_version, kind), jitter=lambda: 0.0)
+        task = asyncio.create_task(reflector.run())
+        try:
+            await eventually(lambda: len(asked) >= 2)
+            if believed:
+                await eventually(lambda: not reflector.store.list())
+            else:
+                await eventually(lambda: asked[2:], what="it lists again")
+                assert len(reflector.store.list()) == 1
+            assert reflector.served is not believed
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
