@@ -34,8 +34,9 @@ def render_mesh(spec: Mapping[str, Any] | None = None, *, namespace: str = NAMES
 
 
 def find_one(objects: list[Manifest], kind: str, name: str = "") -> Manifest:
-    """The one object of a kind whose name contains `name`."""
-    (found,) = [o for o in objects if o["kind"] == kind and name in o["metadata"]["name"]]
+    """The one object of a kind whose name is `name`, or else contains it."""
+    named = [o for o in objects if o["kind"] == kind and name in o["metadata"]["name"]]
+    (found,) = [o for o in named if o["metadata"]["name"] == name] or named
     return found
 
 

@@ -313,6 +313,11 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Wait.",
         "4 objects left: Deployment shop/istiod-shop-mesh-inplace",
     ),
+    Reason.KIND_DELETED: Advice(
+        Severity.WARNING,
+        "Save the mesh and restore its kind, as docs/how-to/back-up-and-restore.md shows; nothing was removed.",
+        "the kind itself is being deleted, and this mesh only with it: everything is left in place",
+    ),
     Reason.PODS_LEFT_BEHIND: Advice(
         Severity.WARNING,
         "Restart those pods: they keep a proxy without a control plane.",
