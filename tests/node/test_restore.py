@@ -5,6 +5,7 @@ and trust what comes after.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,10 +21,13 @@ FORCE = {"mesh.navarch.io/force-delete": "true"}
 CA_SECRET, ROOT = "istio-ca-secret", "istio-ca-root-cert"
 
 
+_numbers = count(1)
+
+
 @pytest.fixture
 async def lost(operator: Cluster, api: Api) -> AsyncIterator[Mesh]:
     """A mesh with two applications that will be lost."""
-    made = await make_mesh(operator, api, "lost", version="1.31", mtls={"mode": "Strict"})
+    made = await make_mesh(operator, api, f"lost-{next(_numbers)}", version="1.31", mtls={"mode": "Strict"})
     try:
         yield made
     finally:

@@ -8,11 +8,10 @@ once is handed out again, so nobody may change it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from navarch.core.actions import Wave
 from navarch.core.assets import Assets
-from navarch.core.memo import REMEMBERED, Hashed, build_hashed
+from navarch.core.memo import Hashed, Latest, build_hashed
 from navarch.core.observed import Environment
 from navarch.core.overlays import OverlayProblem, apply_overlays
 from navarch.core.plan import crds, injection, istiod, policies, tags, webhooks
@@ -70,10 +69,12 @@ def render(revision: Manifest, assets: Assets, environment: Environment) -> Rend
     """What a MeshRevision becomes, remembered by the hash of all that it is rendered from. Raises like
     build_revision_input."""
     metadata = {key: revision["metadata"].get(key) for key in ("name", "namespace", "labels")}
-    return _render(build_hashed({"metadata": metadata, "spec": revision["spec"]}), assets, environment)
+    place = f"{metadata['namespace']}/{metadata['name']}"
+    source = build_hashed({"metadata": metadata, "spec": revision["spec"]}, place=place)
+    return _render(source, assets, environment)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@Latest
 def _render(revision: Hashed, assets: Assets, environment: Environment) -> Rendered:
     source = build_revision_input(revision.data, assets, environment)
     mesh_waves = tuple(
@@ -85,8 +86,7 @@ def _render(revision: Hashed, assets: Assets, environment: Environment) -> Rende
 
 def count_renderings() -> dict[str, int]:
     """How many renderings were remembered, and how many had to be made."""
-    info = _render.cache_info()
-    return {"remembered": info.hits, "made": info.misses}
+    return {"remembered": _render.hits, "made": _render.misses}
 
 
 def build_mesh_waves(

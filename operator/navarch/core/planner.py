@@ -112,7 +112,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     release = observed.assets.catalog.find(spec.version) if spec else None
     if spec is None or release is None:
         return None
-    config = resolve_mesh(spec, observed.assets, profiles=observed.profiles)
+    config = resolve_mesh(observed.owner, spec, observed.assets, profiles=observed.profiles)
     if config is None:
         return None
     return build_revision_manifest(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import lru_cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -25,7 +24,7 @@ from navarch.core.findings import Finding
 from navarch.core.hashing import stable_hash
 from navarch.core.labels import Owner, owner_of
 from navarch.core.members import Membership
-from navarch.core.memo import REMEMBERED, Hashed
+from navarch.core.memo import Hashed, Latest
 from navarch.core.naming import DEFAULT_TAG, revision_name
 from navarch.core.observed import Environment
 from navarch.core.reasons import Reason
@@ -160,15 +159,15 @@ def resolve_config(
 
 
 def resolve_mesh(
-    spec: MeshControlPlaneSpec, assets: Assets, *, profiles: Mapping[str, Any]
+    owner: Owner, spec: MeshControlPlaneSpec, assets: Assets, *, profiles: Mapping[str, Any]
 ) -> RevisionConfig | None:
     """The configuration that `spec` asks for with the built-in profiles and the users' own, remembered by the
     hash of both; None when it cannot be resolved. Nobody may change it."""
     digest = stable_hash([spec.to_json(), profiles], length=64)
-    return _resolve_mesh(Hashed(digest, (spec, profiles)), assets)
+    return _resolve_mesh(Hashed(digest, (spec, profiles), f"{owner.namespace}/{owner.name}"), assets)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@Latest
 def _resolve_mesh(asked: Hashed, assets: Assets) -> RevisionConfig | None:
     spec, profiles = asked.data
     return resolve_config(spec, profiles={**assets.profiles, **profiles})[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import TypeAlias
 
 from navarch.core.assets import Assets
@@ -30,7 +29,7 @@ from navarch.core.checks import (
 )
 from navarch.core.findings import Finding
 from navarch.core.hashing import stable_hash
-from navarch.core.memo import REMEMBERED, Hashed
+from navarch.core.memo import Hashed, Latest
 from navarch.core.observed import ObservedMesh
 from navarch.core.reasons import Reason
 
@@ -119,10 +118,10 @@ def _without_surroundings(observed: ObservedMesh) -> Hashed:
         probe=None,
         now="",
     )
-    return Hashed(digest, bare)
+    return Hashed(digest, bare, f"{observed.owner.namespace}/{observed.owner.name}")
 
 
-@lru_cache(maxsize=REMEMBERED)
+@Latest
 def _check_content(observed: Hashed, assets: Assets) -> Mapping[Check, tuple[Finding, ...]]:
     """What the rules of content say; `assets` are the observation's own, which its hash does not cover."""
     return {check: tuple(check(observed.data)) for check in CHECKS_OF_SPEC if check.__module__ in _OF_CONTENT}

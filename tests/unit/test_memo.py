@@ -1,0 +1,55 @@
+"""What is remembered: for each place the latest result, and no more of them than was said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from navarch.core.memo import REMEMBERED, Hashed, Latest, build_hashed
+
+
+def test_a_result_is_made_once_while_nothing_differs() -> None:
+    made: list[Any] = []
+
+    @Latest
+    def double(asked: Hashed, factor: int) -> int:
+        made.append(asked.data)
+        return int(asked.data["x"]) * factor
+
+    one = build_hashed({"x": 1}, place="a")
+    assert [double(one, 2), double(build_hashed({"x": 1}, place="a"), 2)] == [2, 2]
+    assert double(one, 3) == 3, "another argument"
+    assert double(build_hashed({"x": 1}, place="b"), 2) == 2
+    assert len(made) == 3
+    assert (double.hits, double.misses) == (1, 3)
+
+
+def test_a_place_that_changes_all_the_time_takes_nothing_from_others() -> None:
+    made: list[str] = []
+
+    @Latest
+    def note(asked: Hashed) -> str:
+        made.append(asked.place)
+        return asked.place
+
+    rested = [build_hashed({}, place=f"rested-{number}") for number in range(REMEMBERED - 1)]
+    for asked in rested:
+        note(asked)
+    for number in range(10 * REMEMBERED):
+        note(build_hashed({"number": number}, place="busy"))
+    made.clear()
+    for asked in rested:
+        note(asked)
+    assert made == []
+
+
+def test_of_more_places_than_are_remembered_the_longest_unused_goes() -> None:
+    @Latest
+    def same(asked: Hashed) -> Any:
+        return asked.data
+
+    places = [build_hashed({}, place=str(number)) for number in range(REMEMBERED + 1)]
+    for asked in places:
+        same(asked)
+    same(places[1])
+    same(places[0])
+    assert (same.hits, same.misses) == (1, REMEMBERED + 2)
