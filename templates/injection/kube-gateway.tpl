@@ -7,7 +7,8 @@
 {{- $outside := strdict -}}
 {{- $traffic := strdict -}}
 {{- $args := concat (list "proxy" "router" "--domain" $domain) $logs -}}
-{{- if $global.sts.servicePort }}{{ $args = append $args (print "--stsPort=" $global.sts.servicePort) }}{{ end }}
+{{- if $global.sts.servicePort }}{{ $args = append $args (print "--stsPort=" $global.sts.servicePort) }}{{ end -}}
+{{- if $global.logAsJson }}{{ $args = append $args "--log_as_json" }}{{ end }}
 [% include "injection/managed/account.tpl" %]
 [% include "injection/managed/deployment.tpl" %]
 [% include "injection/managed/sysctls.tpl" %]

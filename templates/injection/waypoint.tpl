@@ -7,6 +7,7 @@
 {{- $outside := strdict "istio.io/dataplane-mode" "none" -}}
 {{- $traffic := strdict "networking.istio.io/traffic-distribution" "PreferClose" -}}
 {{- $args := concat (list "proxy" "waypoint" "--domain" $domain "--serviceCluster" (print .ServiceAccount ".$(POD_NAMESPACE)")) $logs -}}
+{{- if $global.logAsJson }}{{ $args = append $args "--log_as_json" }}{{ end -}}
 {{- with $proxy.outlierLogPath }}{{ $args = append $args (print "--outlierLogPath=" .) }}{{ end }}
 [% include "injection/managed/account.tpl" %]
 [% include "injection/managed/deployment.tpl" %]

@@ -15,11 +15,11 @@
 {{- if not (contains "/" $image) }}{{ $image = .ProxyImage }}{{ end -}}
 {{- $domain := print "$(POD_NAMESPACE).svc." $proxy.clusterDomain -}}
 {{- $logs := list (print "--proxyLogLevel=" (annotation $meta "sidecar.istio.io/logLevel" $proxy.logLevel)) (print "--proxyComponentLogLevel=" (annotation $meta "sidecar.istio.io/componentLogLevel" $proxy.componentLogLevel)) (print "--log_output_level=" (annotation $meta "sidecar.istio.io/agentLogLevel" $global.logging.level)) -}}
-{{- if $global.logAsJson }}{{ $logs = append $logs "--log_as_json" }}{{ end -}}
 {{- $outside := strdict -}}
 {{- $traffic := strdict -}}
 {{- $args := concat (list "proxy" "router" "--domain" $domain) $logs -}}
-{{- if $global.sts.servicePort }}{{ $args = append $args (print "--stsPort=" $global.sts.servicePort) }}{{ end }}
+{{- if $global.sts.servicePort }}{{ $args = append $args (print "--stsPort=" $global.sts.servicePort) }}{{ end -}}
+{{- if $global.logAsJson }}{{ $args = append $args "--log_as_json" }}{{ end }}
 apiVersion: v1
 kind: ServiceAccount
 metadata: {{ merge (dict "name" .ServiceAccount "annotations" $annotations "labels" $labels) $common | toJson }}

@@ -15,10 +15,10 @@
 {{- if not (contains "/" $image) }}{{ $image = .ProxyImage }}{{ end -}}
 {{- $domain := print "$(POD_NAMESPACE).svc." $proxy.clusterDomain -}}
 {{- $logs := list (print "--proxyLogLevel=" (annotation $meta "sidecar.istio.io/logLevel" $proxy.logLevel)) (print "--proxyComponentLogLevel=" (annotation $meta "sidecar.istio.io/componentLogLevel" $proxy.componentLogLevel)) (print "--log_output_level=" (annotation $meta "sidecar.istio.io/agentLogLevel" $global.logging.level)) -}}
-{{- if $global.logAsJson }}{{ $logs = append $logs "--log_as_json" }}{{ end -}}
 {{- $outside := strdict "istio.io/dataplane-mode" "none" -}}
 {{- $traffic := strdict "networking.istio.io/traffic-distribution" "PreferClose" -}}
 {{- $args := concat (list "proxy" "waypoint" "--domain" $domain "--serviceCluster" (print .ServiceAccount ".$(POD_NAMESPACE)")) $logs -}}
+{{- if $global.logAsJson }}{{ $args = append $args "--log_as_json" }}{{ end -}}
 {{- with $proxy.outlierLogPath }}{{ $args = append $args (print "--outlierLogPath=" .) }}{{ end }}
 apiVersion: v1
 kind: ServiceAccount
