@@ -240,7 +240,7 @@ def find_late(requests: list[Request], stop: Stop) -> list[str]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 async def test_a_leader_that_was_stopped_for_longer_than_its_lease_never_writes_beside_the_next(
     vacant: Cluster, api: Api, audit: Audit, meshes: list[str], full: bool
 ) -> None:
