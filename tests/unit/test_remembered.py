@@ -1,0 +1,110 @@
+"""What is remembered by the hash of its input: never anything else than what would be made anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from navarch.core.assets import Assets
+from navarch.core.checks import CHECKS_OF_PLACE, CHECKS_OF_SPEC, run_checks
+from navarch.core.findings import Finding
+from navarch.core.hashing import stable_hash
+from navarch.core.manifests import count_renderings, render
+from navarch.core.observed import Environment, Namespace, ObservedMesh
+from navarch.core.planner import build_wanted_revision, plan_mesh
+from navarch.core.refs import Manifest
+
+from tests.unit.observations import a_mesh, a_revision, a_spec, a_webhook, an_observed_mesh, assets
+
+ENVIRONMENT = Environment((1, 35), "navarch-system", "navarch-probe")
+SPECS: tuple[dict[str, Any], ...] = (
+    {},
+    {"meshConfig": {"accesLogFile": "/dev/stdout", "enableTracing": "yes"}},
+    {"values": {"global": {"proxy": "x"}, "nothing": 1}},
+    {"profiles": ["user", "missing"]},
+    {"overlays": [{"target": {"kind": "Service", "name": "x"}, "patch": {"spec": {}}}]},
+    {"controlPlane": {"environment": [{"name": "REVISION", "value": "x"}]}},
+    {"tag": "taken", "defaultTag": True},
+)
+
+
+def among_others(spec: dict[str, Any], **changes: Any) -> ObservedMesh:
+    """A mesh in the middle of everything that an observation can hold."""
+    observed = an_observed_mesh(
+        spec=a_spec(**spec),
+        neighbours=(a_mesh("other", tag="taken", default_tag=True),),
+        profiles={"user": {"mtls": {"mode": "Strict"}, "nothing": 1}},
+        profile_errors={"broken": "not YAML"},
+        revisions=(a_revision("1.31.0", serving="1.31.0"),),
+        webhooks=(a_webhook("istio-sidecar-injector", entries={"rev.object.sidecar-injector.istio.io": {}}),),
+        crd_minors=("1.31",),
+    )
+    namespaces = {**observed.namespaces, "app": Namespace("app", {"istio.io/rev": "taken"})}
+    return replace(observed, namespaces=namespaces, **changes)
+
+
+def run_each(observed: ObservedMesh) -> tuple[Finding, ...]:
+    """What every rule says of the whole observation, asked by itself."""
+    return tuple(f for check in (*CHECKS_OF_PLACE, *CHECKS_OF_SPEC) for f in check(observed))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_what_is_remembered_of_the_checks_is_what_each_would_say(spec: dict[str, Any]) -> None:
+    for observed in (an_observed_mesh(spec=a_spec(**spec)), among_others(spec)):
+        assert run_checks(observed) == run_each(observed)
+        assert run_checks(observed) == run_each(observed), "and once more, from memory"
+
+
+def test_a_profile_that_changes_changes_what_is_found() -> None:
+    spec = {"profiles": ["user"]}
+    good, bad = {"mtls": {"mode": "Strict"}}, {"mtls": {"mode": "Strict"}, "nothing": 1}
+    assert run_checks(among_others(spec, profiles={"user": good})) != run_checks(
+        among_others(spec, profiles={"user": bad})
+    )
+
+
+def a_rendering(revision: Manifest, *, data: Assets | None = None, probe: str = "navarch-probe") -> Any:
+    return render(revision, data or assets(), replace(ENVIRONMENT, probe_namespace=probe))
+
+
+def a_wanted(**spec: Any) -> Manifest:
+    wanted = build_wanted_revision(an_observed_mesh(spec=a_spec(**spec)))
+    assert wanted is not None
+    return wanted
+
+
+def test_equal_revisions_share_one_rendering_whatever_their_status_and_order() -> None:
+    wanted = a_wanted()
+    first = a_rendering(wanted)
+    other = {key: wanted[key] for key in reversed(wanted)} | {"status": {"version": "1.31.0"}}
+    other["metadata"] = {**wanted["metadata"], "resourceVersion": "7", "annotations": {"a": "b"}}
+    before = count_renderings()
+    assert a_rendering(other) is first
+    assert count_renderings() == {**before, "remembered": before["remembered"] + 1}
+
+
+def test_each_input_of_a_rendering_counts() -> None:
+    wanted, made = a_wanted(), count_renderings()["made"]
+    first = a_rendering(wanted)
+    labels = {**wanted["metadata"]["labels"], "mesh.navarch.io/mesh-uid": "another"}
+    renderings = [
+        first,
+        a_rendering(a_wanted(meshConfig={"accessLogFile": "/dev/stdout"})),
+        a_rendering(wanted, probe="elsewhere"),
+        a_rendering({**wanted, "metadata": {**wanted["metadata"], "labels": labels}}),
+        a_rendering(wanted, data=replace(assets())),
+    ]
+    assert len({id(rendering) for rendering in renderings}) == len(renderings)
+    assert count_renderings()["made"] >= made + len(renderings) - 1
+    assert renderings[-1] == first
+
+
+def test_a_plan_leaves_what_is_remembered_as_it_is() -> None:
+    overlay = {"target": {"kind": "Service", "name": "istiod-shop-mesh-inplace"}, "patch": {"spec": {"x": 1}}}
+    for spec in ({}, {"overlays": [overlay]}, {"defaultTag": True, "mtls": {"mode": "Strict"}}):
+        observed = an_observed_mesh(spec=a_spec(**spec))
+        rendered = a_rendering(a_wanted(**spec))
+        before = stable_hash([rendered.waves, rendered.mesh_waves])
+        plan_mesh(observed, run_checks(observed))
+        assert stable_hash([rendered.waves, rendered.mesh_waves]) == before
