@@ -320,6 +320,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     *(
         Difference("ConfigMap istio-sidecar-injector", f"data.values.global.{key}", None, value, _SPELT_OUT)
         for key, value in {
+            "agentgateway.image": "agentgateway",
             "platform": "",
             "proxy.capNetBindService": "false",
             "proxy.lifecycle": "{}",
