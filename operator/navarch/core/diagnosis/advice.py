@@ -315,7 +315,7 @@ OF_REASONS: Mapping[Reason, Advice] = {
     ),
     Reason.KIND_DELETED: Advice(
         Severity.WARNING,
-        "Save the mesh and restore its kind, as docs/how-to/back-up-and-restore.md shows; nothing was removed.",
+        "Save the mesh and restore its kind, as docs/how-to/back-up-and-restore.md shows; nothing goes.",
         "the kind itself is being deleted, and this mesh only with it: everything is left in place",
     ),
     Reason.PODS_LEFT_BEHIND: Advice(
