@@ -39,7 +39,12 @@ spec:
   meshConfig: { accessLogFile: /dev/stdout }
   controlPlane: { networkPolicy: true }
 """
-SHOW_ASSETS = "from navarch.assets import load_assets; print(load_assets())"
+SHOW_ASSETS = """
+from dataclasses import replace
+from navarch.assets import load_assets
+assets = load_assets()
+print(replace(assets, crds=dict(assets.crds)))
+"""
 
 
 @dataclass(frozen=True, slots=True)
