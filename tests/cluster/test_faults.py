@@ -483,7 +483,8 @@ async def test_workers_that_stand_still_are_a_death(world: World) -> None:
         with world.proxy.inflict(Late(STUCK + 8), is_of_a_worker) as stuck:
             world.api.patch("mesh", KEPT, "demo", again)
             wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=10)
-            world.api.patch("revision", KEPT, f"{KEPT}-demo-inplace", again)
+            # The revision shares its lane with the mesh, and has to wait for it.
+            world.api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
             yield
 
     await see_death_and_recovery(world, trouble(), words="a key has been waiting for a worker")
