@@ -15,8 +15,9 @@ from tests.support.growth import PROBE, Held, fit, show
 from tests.support.operator import SYSTEM
 from tests.support.workloads import traffic
 
-GROWTH = 1.0
-"""KiB a reconcile that a slope has to exceed, beyond its noise, to count as a leak."""
+GROWTH = {True: 0.5, False: 3.0}
+"""KiB a reconcile, in the full form and in the short one, that a slope has to exceed, beyond its noise, to
+count as a leak. A rendering that was not let go has two hundred."""
 
 
 def find_leader(mesh: Mesh) -> str:
@@ -73,7 +74,7 @@ async def test_a_mesh_that_is_edited_every_second_serves_and_its_operator_does_n
     await mesh.wait_for()
     line = fit([(reconciles, held.rss) for reconciles, held in samples])
     print(show(samples, line))
-    assert not line.rises(more_than=GROWTH), show(samples, line)
+    assert not line.rises(more_than=GROWTH[full]), show(samples, line)
     first, last = samples[0][1], samples[-1][1]
     assert last.threads <= first.threads + 2
     assert last.files <= first.files + 8, "connections of a pool come and go"
