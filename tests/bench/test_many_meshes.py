@@ -91,7 +91,7 @@ async def test_meshes_that_are_applied_at_once_are_all_installed(
         SECTION,
         "writes of that, for each mesh",
         f"{len(writes) / len(names):.0f} objects once each",
-        bound="1",
+        bound="each object once",
     )
     note(SECTION, f"memory (RSS) with {len(names) + 1} meshes", f"{read_rss(bed.operator.pid):.0f} MiB")
 
