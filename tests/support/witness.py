@@ -25,9 +25,18 @@ def list_collections(api: Api) -> list[tuple[str, str]]:
     return [
         (f"{root}/{resource['name']}", resource["kind"])
         for root in roots
-        for resource in api.request("GET", root)["resources"]
+        for resource in _discover(api, root)
         if "/" not in resource["name"] and {"list", "delete"} <= set(resource["verbs"])
     ]
+
+
+def _discover(api: Api, root: str) -> list[Object]:
+    try:
+        return list(api.request("GET", root)["resources"])
+    except Refused as refused:
+        if refused.code != 503:  # announced, and whoever is to serve it is not there
+            raise
+        return []
 
 
 def list_labelled(api: Api, namespace: str) -> list[Object]:
