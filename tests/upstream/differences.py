@@ -273,13 +273,6 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference("ConfigMap istio-sidecar-injector", "data.config.aliases", None, "{}", _SPELT_OUT),
     Difference(
         "ConfigMap istio-sidecar-injector",
-        "data.values.global.agentgateway.image",
-        None,
-        "agentgateway",
-        _SPELT_OUT,
-    ),
-    Difference(
-        "ConfigMap istio-sidecar-injector",
         "data.values.sidecarInjectorWebhook.aliases",
         None,
         "{}",
