@@ -65,6 +65,8 @@ def test_a_halted_process_is_resumed_as_it_was(tmp_path: Path) -> None:
     after = processes.resume(tmp_path, halted, log=log)
     assert after.is_alive()
     assert (after.name, after.port) == ("sleeper", 1234)
-    assert Path(f"/proc/{after.pid}/cmdline").read_bytes() == b"\0".join((b"sleep", b"601", b""))
+    command = Path(f"/proc/{after.pid}/cmdline")
+    # The kernel fills it in a moment after the process exists.
+    wait_until(lambda: command.read_bytes() == b"\0".join((b"sleep", b"601", b"")), what="it", seconds=10)
     processes.stop_all(tmp_path)
     assert not after.is_alive()
