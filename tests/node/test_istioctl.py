@@ -202,16 +202,28 @@ def test_analyze_has_no_word_about_namespaces_that_are_labelled_for_a_mesh(
             assert "No validation issues found" in told.err, told.text
 
 
-def test_analyze_takes_the_mesh_config_of_a_mesh(
-    istioctl: Istioctl, mesh: Mesh, api: Api, tmp_path: Path
+ENTRY: Object = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "ServiceEntry",
+    "metadata": {"name": "outer", "namespace": "shop"},
+    "spec": {"hosts": ["outer.example.org"], "ports": [{"number": 9000, "name": "tcp", "protocol": "TCP"}]},
+}
+"""It lacks an address, unless MeshConfig says that proxies allocate one."""
+
+
+def test_analyze_takes_the_mesh_config_that_it_is_handed(
+    istioctl: Istioctl, flags: tuple[str, ...], mesh: Mesh, api: Api, tmp_path: Path
 ) -> None:
-    config = api.get("configmap", mesh.namespace, f"istio-{mesh.revision}") or {}
-    file = tmp_path / "mesh.yaml"
-    file.write_text(config["data"]["mesh"])
-    told = istioctl.ask("analyze", "--namespace", mesh.apps, "--meshConfigFile", str(file))
-    assert "No validation issues found" in told.err, told.text
-    file.write_text("rootNamespace: [no text]")
-    assert istioctl.run("analyze", "--namespace", mesh.apps, "--meshConfigFile", str(file)).code == 1
+    found = api.get("configmap", mesh.namespace, f"istio-{mesh.revision}") or {}
+    config = yaml.safe_load(found["data"]["mesh"])
+    metadata = {"ISTIO_META_DNS_CAPTURE": "true", "PILOT_ENABLE_IP_AUTOALLOCATE": "true"}
+    config["defaultConfig"]["proxyMetadata"] = metadata
+    file, entry = tmp_path / "mesh.yaml", tmp_path / "entry.yaml"
+    entry.write_text(yaml.safe_dump(ENTRY))
+    file.write_text(yaml.safe_dump(config))
+    analyze = ("analyze", "--namespace", mesh.apps, str(entry), *flags)
+    assert "IST0134" in istioctl.ask(*analyze).out
+    assert "IST0134" not in istioctl.ask(*analyze, "--meshConfigFile", str(file)).out
 
 
 @pytest.fixture
