@@ -226,6 +226,8 @@ async def test_an_object_in_the_way_is_named_as_the_condition_names_it(place: In
     place.api.create(theirs)
     async with edited(place, mtls={"mode": "Strict"}):
         await wait_for(place.api, NS, condition="Reconciled", status="False", reason="ForeignObject")
+        # What nobody waits for is written into status a few seconds later.
+        await wait_for(place.api, NS, condition="Progressing", status="False")
         mesh = await place.read_mesh()
         ended = await place.report()
         place.api.delete("peerauthentication", NS, "default")
@@ -379,12 +381,12 @@ async def test_a_mesh_that_is_not_there_is_no_mesh_that_is_well(place: Inhabited
 async def test_without_an_operator_the_cluster_itself_is_looked_at(place: Inhabited) -> None:
     await place.read_mesh()
     place.operator.stop()
-    place.api.delete("pdb", NS, get_istiod(place.api, NS)["metadata"]["name"])
+    place.api.delete("hpa", NS, get_istiod(place.api, NS)["metadata"]["name"])
     ended = await place.report()
     assert ended.code == 2
     assert ended.ids - ALWAYS == {"OperatorNotRunning", "Progressing"}
     (finding,) = ended.find("Progressing")
-    assert finding["message"] == f"not as planned yet: PodDisruptionBudget {NS}/istiod-{REVISION}"
+    assert finding["message"] == f"not as planned yet: HorizontalPodAutoscaler {NS}/istiod-{REVISION}"
     assert "no holder" in ended.find("OperatorNotRunning")[0]["message"]
 
 
