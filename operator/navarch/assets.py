@@ -76,7 +76,7 @@ def _load_profiles() -> Mapping[str, Mapping[str, Any]]:
 def load_assets() -> Assets:
     """Everything. Raises MissingAssets, with what to do, when data that has to be generated is not there."""
     data, catalog = _package() / "_data", load_catalog()
-    crds = CRDSets({minor.name: _read(data / f"crds-{minor.name}.json") for minor in catalog.minors})
+    crds = CRDSets({minor.name: _read_bytes(data / f"crds-{minor.name}.json") for minor in catalog.minors})
     meshes = {minor.name: _read_bytes(data / f"mesh-{minor.name}.binpb") for minor in catalog.minors}
     values = _read_bytes(data / "values.binpb")
     return Assets(_load_templates(), catalog, crds, meshes, values, _load_profiles())

@@ -56,7 +56,10 @@ def test_meshes_that_are_gone_are_forgotten() -> None:
 
 
 def a_status(generation: int = 1, proxies: int = 0, **conditions: str) -> dict[str, Any]:
-    told = [{"type": kind, "status": status, "message": str(proxies)} for kind, status in conditions.items()]
+    told = [
+        {"type": kind, "status": status.partition(" ")[0], "reason": status, "message": str(proxies)}
+        for kind, status in conditions.items()
+    ]
     return {"observedGeneration": generation, "conditions": told, "proxies": {"total": proxies}}
 
 
@@ -65,12 +68,14 @@ def test_readiness_and_the_look_at_an_edit_are_news_and_numbers_and_progress_are
     assert is_news(kind, {}, before)
     assert is_news(kind, before, a_status(Ready="True", Available="True"))
     assert is_news(kind, before, a_status(generation=2, Ready="False", Available="False"))
-    assert not is_news(kind, before, a_status(Ready="False", Available="True"))
+    assert is_news(kind, a_status(DependenciesReady="True"), a_status(DependenciesReady="False"))
+    assert not is_news(kind, before, a_status(Ready="False Progressing", Available="True"))
     assert not is_news(kind, before, a_status(proxies=7, Ready="False", Available="False"))
 
 
 def test_the_mesh_waits_for_each_condition_of_its_revision_and_for_the_stamp() -> None:
     kind, before = "MeshRevision", a_status(Ready="False", Available="False")
     assert is_news(kind, before, a_status(Ready="False", Available="True"))
+    assert is_news(kind, before, a_status(Ready="False", Available="False NoReplica"))
     assert is_news(kind, before, {**before, "proxy": "1.31.1-a"})
     assert not is_news(kind, before, a_status(proxies=7, Ready="False", Available="False"))

@@ -19,7 +19,7 @@ class CRDSets(Mapping[str, tuple[Manifest, ...]]):
     """Istio's CRDs by minor, from the JSON of each set: parsed when first asked for, and then the same
     dictionaries each time. A set takes four times its text's memory, and few clusters see more than one."""
 
-    def __init__(self, texts: Mapping[str, str]) -> None:
+    def __init__(self, texts: Mapping[str, bytes]) -> None:
         self._texts = texts
         self._parsed: dict[str, tuple[Manifest, ...]] = {}
 

@@ -7,10 +7,10 @@ changes while nothing in the cluster changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from navarch.api import controlplane, revision
+from navarch.api import revision
 from navarch.core.actions import Outcome, Plan
 from navarch.core.conditions import (
     ConditionType,
@@ -369,26 +369,22 @@ def _summarise_revision_of_mesh(observed: ObservedMesh, manifest: Manifest) -> d
     }
 
 
-_NEWS: Mapping[str, Collection[ConditionType]] = {
-    controlplane.KIND: (
-        ConditionType.READY,
-        ConditionType.SPEC_ACCEPTED,
-        ConditionType.DELETING,
-        ConditionType.PAUSED,
-    ),
-    # The mesh's next step waits for each of its revision's conditions.
-    revision.KIND: tuple(ConditionType),
-}
+_NEWS = tuple(map(ConditionType, ("Ready", "SpecAccepted", "DependenciesReady", "Deleting", "Paused")))
+"""Conditions of a mesh by whose status somebody may be waiting; the others show progress towards them."""
 
 
 def is_news(kind: str, previous: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether somebody may be waiting for what this status says, and the previous one does not: that it is
-    ready or not, that an edit was looked at, what pods are stamped with. All else is progress and numbers."""
+    ready or not, that an edit was looked at, what pods are stamped with, and every condition of a revision.
+    All else is progress and numbers."""
 
     def headlines(told: Mapping[str, Any]) -> list[Any]:
-        statuses = {c["type"]: c["status"] for c in told.get("conditions") or ()}
-        words = [told.get("observedGeneration"), told.get("proxy")]
-        return [*words, *(statuses.get(condition) for condition in _NEWS[kind])]
+        conditions = {c["type"]: c for c in told.get("conditions") or ()}
+        if kind == revision.KIND:
+            words: list[Any] = [(name, c["status"], c["reason"]) for name, c in sorted(conditions.items())]
+        else:
+            words = [conditions[name]["status"] for name in _NEWS if name in conditions]
+        return [told.get("observedGeneration"), told.get("proxy"), *words]
 
     return headlines(previous) != headlines(status)
 

@@ -7,6 +7,7 @@ Invariant: a service-account token is read again before it expires, and a refuse
 from __future__ import annotations
 
 import os
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME
 
 from navarch.kube.guard import build_trace
+
+TLS_BUFFER = 32 * 1024
+"""Bytes that asyncio keeps for each TLS connection to read into: two records of TLS. Its own default is eight
+times as much, and an operator with thirty watches and as many requests has sixty connections."""
 
 
 class Credentials:
@@ -44,6 +49,7 @@ class Credentials:
     def transport(self) -> RESTClientObject:
         """The connection pool; made on first use, because it belongs to the running event loop."""
         if self._transport is None:
+            SSLProtocol.max_size = TLS_BUFFER
             self._transport = RESTClientObject(self.configuration)
         return self._transport
 
