@@ -138,4 +138,4 @@ def test_our_checks_and_istios_own_reader_agree(reader: Reader, message: str, fu
         if ours is reader.can_read(message, tree):
             differing.append(f"{'.'.join(path)}={content!r}: {'refused' if ours else 'accepted'} by us")
     assert differing == []
-    assert min(refused.values()) > len(chosen) / 10
+    assert min(refused.values()) > len(chosen) / 20, "both answers were asked for"
