@@ -28,12 +28,12 @@ MOUNTS = {
     "workload-socket": "/var/run/secrets/workload-spiffe-uds",
     "credential-socket": "/var/run/secrets/credential-uds",
     "workload-certs": "/var/run/secrets/workload-spiffe-credentials",
-    "istio-envoy": "/etc/istio/proxy",
-    "istio-data": "/var/lib/istio/data",
-    "istio-podinfo": "/etc/istio/pod",
-    "istio-token": "/var/run/secrets/tokens",
     "istiod-ca-cert": "/var/run/secrets/istio",
     "istio-ca-crl": "/var/run/secrets/istio/crl",
+    "istio-data": "/var/lib/istio/data",
+    "istio-envoy": "/etc/istio/proxy",
+    "istio-token": "/var/run/secrets/tokens",
+    "istio-podinfo": "/etc/istio/pod",
 }
 
 UNPRIVILEGED = {
