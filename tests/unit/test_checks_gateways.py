@@ -19,7 +19,13 @@ HARMLESS: dict[str, Any] = {
             "replicas": 3,
             "strategy": {"rollingUpdate": {"maxSurge": 1}},
             "template": {
-                "metadata": {"annotations": {"a": "b"}},
+                "metadata": {
+                    "annotations": {
+                        "a": "b",
+                        "prometheus.io/scrape": "false",
+                        "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+                    }
+                },
                 "spec": {
                     "containers": [{"name": "istio-proxy", "resources": {"requests": {"cpu": "1"}}}],
                     "nodeSelector": {"role": "edge"},
@@ -27,9 +33,33 @@ HARMLESS: dict[str, Any] = {
             },
         },
     },
-    "horizontalPodAutoscaler": {"spec": {"maxReplicas": 9}},
-    "podDisruptionBudget": {"spec": {"minAvailable": 1}},
-    "service": {"metadata": {"annotations": {"a": "b"}}, "spec": {"type": "LoadBalancer"}},
+    "horizontalPodAutoscaler": {
+        "metadata": {"labels": {"app.kubernetes.io/part-of": "edge"}},
+        "spec": {
+            "minReplicas": 2,
+            "maxReplicas": 9,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu"}}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},
+        },
+    },
+    "podDisruptionBudget": {
+        "metadata": {"annotations": {"owner": "edge"}},
+        "spec": {"minAvailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"},
+    },
+    "service": {
+        "metadata": {
+            "labels": {"team": "edge"},
+            "annotations": {
+                "a": "b",
+                "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
+                "service.kubernetes.io/topology-mode": "Auto",
+                "external-dns.alpha.kubernetes.io/hostname": "shop.example.com",
+                "cloud.google.com/l4-rbs": "enabled",
+                "metallb.io/address-pool": "edge",
+            },
+        },
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 443}]},
+    },
     "serviceAccount": {"metadata": {"labels": {"team": "edge"}}},
 }
 
@@ -80,6 +110,120 @@ def test_a_mesh_reaches_no_further_than_the_gateways_own_traffic(kind: str, patc
         Reason.FIELD_REFUSED,
         f"spec.values.gatewayClasses.istio.{field}",
     )
+
+
+def find_refused(kind: str, patch: Any) -> list[str]:
+    """Paths below the kind that are refused for their reach."""
+    start = f"spec.values.gatewayClasses.istio.{kind}."
+    found = [f for f in run_checks(with_classes({"istio": {kind: patch}})) if f.field.startswith(start)]
+    assert {f.reason for f in found} <= {Reason.FIELD_REFUSED}
+    return [f.field.removeprefix(start) for f in found]
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch", "refused"),
+    [
+        (
+            "horizontalPodAutoscaler",
+            {"spec": {"maxReplicas": 0, "scaleTargetRef": {"kind": "Deployment", "name": "payments"}}},
+            ["spec.scaleTargetRef"],
+        ),
+        (
+            "podDisruptionBudget",
+            {"spec": {"selector": {"$patch": "replace"}, "maxUnavailable": 0}},
+            ["spec.selector"],
+        ),
+        ("podDisruptionBudget", {"status": {}}, ["status"]),
+        ("horizontalPodAutoscaler", {"spec": None}, ["spec"]),  # it would take away a profile's words
+    ],
+)
+def test_a_mesh_reaches_no_further_than_what_its_gateways_scale_and_guard(
+    kind: str, patch: Any, refused: list[str]
+) -> None:
+    assert find_refused(kind, patch) == refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch", "refused"),
+    [
+        ("horizontalPodAutoscaler", {"spec": {"metrics": [{"$patch": "delete"}]}}, "spec.metrics[0].$patch"),
+        (
+            "service",
+            {"spec": {"ports": [{"$setElementOrder/x": [], "port": 1}]}},
+            "spec.ports[0].$setElementOrder/x",
+        ),
+        ("deployment", {"spec": {"strategy": {"$retainKeys": ["type"]}}}, "spec.strategy.$retainKeys"),
+        ("deployment", {"$patch": "delete"}, "$patch"),
+        ("podDisruptionBudget", {"spec": {"$patch": "replace"}}, "spec.$patch"),
+        ("service", {"metadata": {"labels": {"$patch": "replace/x"}}}, "metadata.labels.$patch"),
+    ],
+)
+def test_a_mesh_reaches_no_further_by_a_directive_wherever_it_stands(
+    kind: str, patch: Any, refused: str
+) -> None:
+    assert find_refused(kind, patch) == [refused]
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "annotations"),
+    [
+        *(
+            (kind, {f"{domain}/a": "x"}, {f"{domain}/a": "x"})
+            for kind in ("deployment", "horizontalPodAutoscaler", "podDisruptionBudget", "service")
+            for domain in (
+                "istio.io",
+                "sidecar.istio.io",
+                "gateway.istio.io",
+                "mesh.navarch.io",
+                "autoscaling.alpha.kubernetes.io",
+                "app.kubernetes.io",
+                "node.k8s.io",
+            )
+        ),
+        ("service", {"service.kubernetes.io/headless": ""}, {"networking.istio.io/exportTo": "*"}),
+        ("deployment", {"sidecar.istio.io/inject": "true"}, {"keel.sh/policy": "all"}),
+    ],
+)
+def test_a_mesh_reaches_no_further_by_what_it_writes_on_objects(
+    kind: str, labels: dict[str, str], annotations: dict[str, str]
+) -> None:
+    expected = [
+        *(f"metadata.labels.{k}" for k in labels),
+        *(f"metadata.annotations.{k}" for k in annotations),
+    ]
+    assert find_refused(kind, {"metadata": {"labels": labels, "annotations": annotations}}) == expected
+
+
+@pytest.mark.parametrize("role", ["eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account", "any"])
+def test_a_mesh_reaches_no_further_by_its_gateways_accounts(role: str) -> None:
+    metadata = {"labels": {"azure.workload.identity/use": "true"}, "annotations": {role: "x"}}
+    assert find_refused("serviceAccount", {"metadata": metadata}) == [
+        "metadata.labels.azure.workload.identity/use",
+        "metadata.annotations",
+    ]
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "sidecar.istio.io/proxyImage",
+        "sidecar.istio.io/userVolume",
+        "sidecar.istio.io/userVolumeMount",
+        "sidecar.istio.io/bootstrapOverride",
+        "inject.istio.io/templates",
+        "istio.io/rev",
+        "iam.amazonaws.com/role",
+        "vault.hashicorp.com/agent-inject",
+        "container.apparmor.security.beta.kubernetes.io/istio-proxy",
+        "k8s.v1.cni.cncf.io/networks",
+        "service.beta.kubernetes.io/on-services-only",
+    ],
+)
+def test_a_mesh_reaches_no_further_by_what_it_writes_on_pods(annotation: str) -> None:
+    metadata = {"labels": {"app": "payments"}, "annotations": {annotation: "x"}}
+    patch = {"spec": {"template": {"metadata": metadata}}}
+    where = "spec.template.metadata"
+    assert find_refused("deployment", patch) == [f"{where}.labels", f"{where}.annotations.{annotation}"]
 
 
 def test_a_profile_may_do_more() -> None:

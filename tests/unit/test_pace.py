@@ -70,7 +70,14 @@ def test_readiness_and_the_look_at_an_edit_are_news_and_numbers_and_progress_are
     assert is_news(kind, before, a_status(generation=2, Ready="False", Available="False"))
     assert is_news(kind, a_status(DependenciesReady="True"), a_status(DependenciesReady="False"))
     assert not is_news(kind, before, a_status(Ready="False Progressing", Available="True"))
-    assert not is_news(kind, before, a_status(proxies=7, Ready="False", Available="False"))
+
+
+def test_whether_a_mesh_has_proxies_is_news_and_how_many_is_not() -> None:
+    kind, none, one, many = "MeshControlPlane", a_status(), a_status(proxies=1), a_status(proxies=40)
+    assert is_news(kind, none, many), "from now on the mesh may not be deleted"
+    assert is_news(kind, one, none), "and from now on it may"
+    assert not is_news(kind, one, many)
+    assert not is_news(kind, {**none, "proxies": {}}, none)
 
 
 def test_the_mesh_waits_for_each_condition_of_its_revision_and_for_the_stamp() -> None:
@@ -78,4 +85,4 @@ def test_the_mesh_waits_for_each_condition_of_its_revision_and_for_the_stamp() -
     assert is_news(kind, before, a_status(Ready="False", Available="True"))
     assert is_news(kind, before, a_status(Ready="False", Available="False NoReplica"))
     assert is_news(kind, before, {**before, "proxy": "1.31.1-a"})
-    assert not is_news(kind, before, a_status(proxies=7, Ready="False", Available="False"))
+    assert not is_news(kind, before, {**before, "version": "1.31.1"})

@@ -10,6 +10,7 @@ from navarch.core.conditions import ConditionType
 from navarch.core.findings import Finding
 from navarch.core.hashing import stable_hash
 from navarch.core.labels import APPLIED, MESH_COMPONENTS, component_of
+from navarch.core.members import find_counted
 from navarch.core.observed import (
     CRD,
     CRDOwner,
@@ -23,8 +24,8 @@ from navarch.core.ordering import WEBHOOK_KINDS
 from navarch.core.planner import (
     build_wanted_revision,
     determine_requeue,
-    find_counted,
     find_crd_minor,
+    find_membership,
     is_released,
     plan_mesh,
     plan_removal,
@@ -366,4 +367,5 @@ def test_a_pod_is_counted_when_it_was_stamped_or_runs_in_the_mesh() -> None:
     observed = replace(observed, namespaces=namespaces)
     inside, stamped = ProxyPod("app", "p", "shop-mesh-inplace", ""), ProxyPod("left", "p", "r", "1.31.1-x")
     bare = ProxyPod("left", "p", "shop-mesh-inplace", "")
-    assert find_counted(observed, [inside, stamped, bare]) == [inside, stamped]
+    membership = find_membership(observed)
+    assert find_counted(membership, namespaces, [inside, stamped, bare]) == [inside, stamped]

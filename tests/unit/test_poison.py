@@ -45,6 +45,40 @@ def test_counting_stops_where_it_is_enough() -> None:
     assert found.bytes < 100, "nothing was done for each of a million"
 
 
+def nested(*path: str, holds: Any) -> dict[str, Any]:
+    for name in reversed(path):
+        holds = {name: holds}
+    return dict(holds)
+
+
+TERM = {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}
+OTHER_TREES = {
+    "affinity": nested(
+        "controlPlane",
+        "placement",
+        "affinity",
+        "nodeAffinity",
+        holds={"preferredDuringSchedulingIgnoredDuringExecution": [TERM] * 6_000},
+    ),
+    "tolerations": nested("controlPlane", "placement", "tolerations", holds=[{"values": ["x"] * 5_000}]),
+    "spread": nested(
+        "controlPlane",
+        "placement",
+        "topologySpreadConstraints",
+        holds=[{"labelSelector": {"matchLabels": {f"key-{number}": "x" for number in range(5_000)}}}],
+    ),
+    "lifecycle": nested("proxy", "lifecycle", "preStop", "exec", "command", holds=["x" * 600_000]),
+}
+
+
+@pytest.mark.parametrize("tree", OTHER_TREES.values(), ids=OTHER_TREES)
+def test_every_field_counts_that_holds_whatever_a_user_writes(tree: dict[str, Any]) -> None:
+    observed = an_observed_mesh(spec=a_spec(**tree, values={"global": {"network": "a"}}))
+    found = only(schema.check_size, observed)
+    assert (found.reason, found.field) == (Reason.TOO_LARGE, f"spec.{next(iter(tree))}")
+    assert [f.reason for f in run_checks(observed)] == [Reason.TOO_LARGE]
+
+
 @pytest.mark.parametrize("name", ["meshConfig", "values"])
 def test_what_is_too_large_is_told_by_field_and_size_and_nothing_else_is_asked(name: str) -> None:
     tree = {f"key-{number}": "x" for number in range(LIMIT.nodes)}
@@ -191,8 +225,18 @@ def a_mesh_being_deleted(at: str, *, kind_deleted: str, **annotations: str) -> A
     return observed
 
 
-def test_a_mesh_that_is_deleted_with_its_kind_stands() -> None:
-    observed = a_mesh_being_deleted(LATER, kind_deleted=EARLIER)
+@pytest.mark.parametrize(
+    ("at", "kind_deleted"),
+    [
+        (LATER, EARLIER),
+        (LATER, LATER),
+        ("2026-10-01T11:29:50Z", LATER),  # by another API server, whose clock is behind
+        ("2026-10-01T11:29:59.5+00:00", LATER),
+        ("2026-10-01T13:29:55+02:00", LATER),
+    ],
+)
+def test_a_mesh_that_is_deleted_with_its_kind_stands(at: str, kind_deleted: str) -> None:
+    observed = a_mesh_being_deleted(at, kind_deleted=kind_deleted)
     decision = plan_mesh(observed, ())
     assert is_withheld(observed)
     assert (decision.plan.waves, decision.plan.prune) == ((), ())
@@ -208,6 +252,7 @@ def test_a_mesh_that_is_deleted_with_its_kind_stands() -> None:
     [
         (LATER, "", {}),
         (EARLIER, LATER, {}),
+        ("2026-10-01T11:29:49Z", LATER, {}),
         (LATER, EARLIER, {"mesh.navarch.io/force-delete": "true"}),
     ],
 )

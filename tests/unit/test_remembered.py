@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.assets import Assets
-from navarch.core.checks import CHECKS_OF_PLACE, CHECKS_OF_SPEC, run_checks
+from navarch.core.checks import CHECKS_OF_PLACE, CHECKS_OF_SPEC, _without_surroundings, layers, run_checks
 from navarch.core.findings import Finding
 from navarch.core.hashing import stable_hash
+from navarch.core.labels import Owner
 from navarch.core.manifests import count_renderings, render
-from navarch.core.observed import Environment, Namespace, ObservedMesh
+from navarch.core.observed import (
+    CRD,
+    CRDOwner,
+    Environment,
+    Namespace,
+    ObservedMesh,
+    Probe,
+    ProbeVerdict,
+    ProxyPod,
+)
 from navarch.core.planner import build_wanted_revision, plan_mesh
 from navarch.core.refs import Manifest
 
@@ -54,6 +65,53 @@ def test_what_is_remembered_of_the_checks_is_what_each_would_say(spec: dict[str,
     for observed in (an_observed_mesh(spec=a_spec(**spec)), among_others(spec)):
         assert run_checks(observed) == run_each(observed)
         assert run_checks(observed) == run_each(observed), "and once more, from memory"
+
+
+def test_looks_that_differ_in_the_time_only_resolve_the_layers_once() -> None:
+    for spec in SPECS:
+        observed = among_others(spec)
+        run_checks(observed)
+        (resolved,) = layers._LAST
+        for second in range(10):
+            run_checks(replace(observed, now=f"2026-10-01T12:00:{second:02}Z"))
+        assert layers._LAST[0] is resolved, spec
+
+
+OTHERWISE: dict[str, Any] = {
+    "environment": replace(ENVIRONMENT, operator_namespace="elsewhere"),
+    "owner": Owner("shop", "another", "uid-shop"),
+    "body": {"metadata": {"name": "mesh", "generation": 7}, "spec": {"version": "1.30"}},
+    "spec": MeshControlPlaneSpec.model_validate({"version": "1.30"}),
+    "spec_error": "it cannot be read",
+    "meshes": (a_mesh("other"),),
+    "namespaces": {"app": Namespace("app", {})},
+    "profiles": {"another": {}},
+    "profile_errors": {"another": "not YAML"},
+    "owned": (a_revision("1.31.0"),),
+    "revisions": (a_revision("1.30.0"),),
+    "webhooks": (a_webhook("another"),),
+    "crds": (CRD("another", CRDOwner.FOREIGN, established=False),),
+    "crd_minors": ("1.30",),
+    "proxies": (ProxyPod("app", "p", "r", ""),),
+    "root": "another",
+    "probe": Probe(ProbeVerdict.DENIED),
+    "now": "2026-10-01T13:00:00Z",
+    "kind_deleted": "2026-10-01T13:00:00Z",
+}
+"""Of every field of an observation another value. The assets are handed in beside what is hashed."""
+
+
+def test_no_field_of_an_observation_is_missing_here() -> None:
+    assert {*OTHERWISE, "assets"} == {field.name for field in fields(ObservedMesh)}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_rules_of_content_are_handed_is_covered_by_the_hash_or_blank(name: str) -> None:
+    observed = among_others({"profiles": ["user"]})
+    changed = replace(observed, **{name: OTHERWISE[name]})
+    assert changed != observed
+    before, after = _without_surroundings(observed), _without_surroundings(changed)
+    assert (before.digest != after.digest) or (before.data == after.data)
 
 
 def test_a_profile_that_changes_changes_what_is_found() -> None:

@@ -281,3 +281,16 @@ def test_only_a_repaired_edit_is_drift() -> None:
         ObjectOutcome(REF, Action.CREATED),
     )
     assert find_drift(Outcome(results)) == ["Service shop/istiod"]
+
+
+def test_a_revision_claims_nothing_of_what_becomes_of_a_mesh_that_is_being_deleted() -> None:
+    mesh = an_observed_revision().mesh
+    assert mesh is not None
+    going = {**mesh, "metadata": {**mesh["metadata"], "deletionTimestamp": "2026-10-01T11:00:00Z"}}
+    observed = an_observed_revision(mesh=going)
+    status = summarise_revision(observed, plan_revision(observed), None)
+    (progressing,) = (c for c in status["conditions"] if c["type"] == "Progressing")
+    assert (progressing["status"], progressing["reason"]) == ("Unknown", "NotYetDetermined")
+    assert (
+        progressing["message"] == "nothing is made while the mesh, or its namespace, is being deleted or gone"
+    )

@@ -24,6 +24,7 @@ from navarch.controllers.watches import OWNED_KINDS, ROOT, ROOT_CONFIG_MAP, WATC
 from navarch.core.assets import Assets
 from navarch.core.certificates import fingerprint_bundle
 from navarch.core.labels import ISTIO_REV, ISTIO_TAG, MESH_NAME, MESH_NAMESPACE, Owner, owner_of, revision_of
+from navarch.core.members import find_counted
 from navarch.core.naming import DEFAULT_TAG, effective_tag
 from navarch.core.observed import (
     Environment,
@@ -36,7 +37,7 @@ from navarch.core.observed import (
     Webhook,
     WebhookEntry,
 )
-from navarch.core.planner import find_counted, find_deployment
+from navarch.core.planner import find_deployment, find_membership
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.core.workloads import determine_rollout
 from navarch.kube.client import Client
@@ -132,7 +133,7 @@ class World:
             kind_deleted=await self._find_kind_deletion(body),
         )
         found = [p for p in self.proxies() if p.revision in names]
-        proxies = tuple(find_counted(observed, found))
+        proxies = tuple(find_counted(find_membership(observed), observed.namespaces, found))
         return replace(observed, proxies=proxies, probe=await self.prober.probe(observed))
 
     async def find_orphans(self, namespace: str, name: str) -> tuple[Manifest, ...]:

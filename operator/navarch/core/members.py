@@ -12,11 +12,13 @@ webhook selectors of a revision and of a tag).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME, SIDECAR_INJECT
+from navarch.core.naming import DEFAULT_TAG, revision_name
+from navarch.core.observed import Namespace, ProxyPod
 
 NEVER_MEMBERS = ("kube-node-lease", "kube-public", "kube-system")
 """Namespaces that belong to no mesh, whatever their labels."""
@@ -37,6 +39,15 @@ class Membership:
     probe: str = ""
 
 
+def build_membership(
+    namespace: str, tag: str, *, default: bool, probe: str, excluded: Iterable[str] = NEVER_MEMBERS
+) -> Membership:
+    """What makes a namespace a member of the mesh in `namespace` with this effective tag; `default` says
+    whether it owns tag `default`."""
+    values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
+    return Membership(namespace, values, default, excluded=tuple(excluded), probe=probe)
+
+
 def is_never_member(name: str) -> bool:
     """Whether a namespace of this name can belong to no mesh but one whose control plane it holds."""
     return name.startswith(NEVER_MEMBER_PREFIXES)
@@ -51,6 +62,20 @@ def is_member(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
     if ISTIO_INJECTION in labels:
         return mesh.default and labels[ISTIO_INJECTION] == "enabled"
     return labels.get(ISTIO_REV) in mesh.values
+
+
+def find_counted(
+    mesh: Membership, namespaces: Mapping[str, Namespace], proxies: Iterable[ProxyPod]
+) -> list[ProxyPod]:
+    """Of the pods that say they were injected by this mesh those that belong to its census: they were stamped
+    by our injector, or run in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
+    own."""
+
+    def is_inside(name: str) -> bool:
+        namespace = namespaces.get(name)
+        return is_member(mesh, name, namespace.labels if namespace else {})
+
+    return [proxy for proxy in proxies if proxy.proxy or is_inside(proxy.namespace)]
 
 
 def _expression(key: str, operator: str, *values: str) -> dict[str, Any]:

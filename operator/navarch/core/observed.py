@@ -19,11 +19,8 @@ from navarch.core.refs import Manifest, Ref
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What is the same for every mesh: the cluster and the operator's own settings.
-
-    `kubernetes` is (major, minor) of the API server; `control_planes` names every namespace that holds a
-    mesh.
-    """
+    """What is the same for every mesh: the cluster and the operator's own settings. `kubernetes` is (major,
+    minor) of the API server."""
 
     kubernetes: tuple[int, int]
     operator_namespace: str
@@ -85,8 +82,8 @@ class CRDOwner(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CRD:
-    """An Istio CRD in the cluster. `applied` is our hash annotation; `minor` the Istio minor it was applied
-    for. `lacks` names, for a foreign one, the first thing that the wanted minor needs and it has not (else
+    """An Istio CRD in the cluster. `minor` is the Istio minor it was applied for, empty where it is foreign.
+    `lacks` names, for a foreign one, the first thing that the wanted minor needs and it has not (else
     empty)."""
 
     name: str
@@ -109,8 +106,8 @@ class ProxyPod:
 
 @dataclass(frozen=True, slots=True)
 class PodProblem:
-    """Why a pod of the control plane is not ready: the newest Warning of its own, or its containers'
-    state."""
+    """Why a pod of the control plane is not ready: the Warning about it that tells most, which is the
+    longest; where there is none, what its own status says."""
 
     pod: str
     reason: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,9 +22,9 @@ from navarch.core.findings import Finding, Severity
 from navarch.core.hashing import stable_hash
 from navarch.core.labels import APPLIED, FORCE_DELETE, MESH_COMPONENTS, Owner, component_of, revision_of
 from navarch.core.manifests import build_mesh_waves, render
-from navarch.core.members import NEVER_MEMBERS, Membership, is_member, is_never_member
-from navarch.core.naming import DEFAULT_TAG, revision_name
-from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision, ProxyPod
+from navarch.core.members import NEVER_MEMBERS, Membership, build_membership, is_member, is_never_member
+from navarch.core.naming import revision_name
+from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision
 from navarch.core.ordering import order_for_removal
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.core.resolve import build_revision_manifest, resolve_mesh
@@ -34,6 +35,9 @@ SAFETY_REQUEUE = 30.0
 
 PROBE_REQUEUE = 5.0
 """Seconds after which an injection that could not be proved is tried again."""
+
+CLOCK_SLACK = timedelta(seconds=10)
+"""By how much the clocks of two API servers may differ, which stamped a mesh's deletion and its kind's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,15 @@ def is_withheld(observed: ObservedMesh) -> bool:
     """
     metadata = observed.body["metadata"]
     insists = (metadata.get("annotations") or {}).get(FORCE_DELETE) == "true"
-    caused = bool(observed.kind_deleted) and metadata.get("deletionTimestamp", "") >= observed.kind_deleted
-    return caused and not insists
+    return _is_caused_by_kind(metadata.get("deletionTimestamp", ""), observed.kind_deleted) and not insists
+
+
+def _is_caused_by_kind(deleted: str, kind_deleted: str) -> bool:
+    """Whether a mesh's deletion is no older than its kind's, as far as clocks can tell. In doubt it is
+    taken for caused: what stands can still be removed. Both are RFC 3339, or empty."""
+    if not deleted or not kind_deleted:
+        return False
+    return datetime.fromisoformat(deleted) >= datetime.fromisoformat(kind_deleted) - CLOCK_SLACK
 
 
 def is_accepted(findings: Iterable[Finding]) -> bool:
@@ -121,29 +132,15 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
         release=release,
         config=config,
         default=bool(spec.default_tag),
-        excluded=find_excluded(observed, build_membership(observed)),
+        excluded=find_excluded(observed, find_membership(observed)),
     )
 
 
-def build_membership(observed: ObservedMesh) -> Membership:
+def find_membership(observed: ObservedMesh) -> Membership:
     """What makes a namespace the mesh's, before any exclusion but that of the cluster's own."""
     default = bool((observed.body.get("spec") or {}).get("defaultTag"))
-    values = (observed.tag, revision_name(observed.tag), *([DEFAULT_TAG] if default else ()))
     probe = observed.environment.probe_namespace
-    return Membership(observed.owner.namespace, values, default, probe=probe)
-
-
-def find_counted(observed: ObservedMesh, proxies: Iterable[ProxyPod]) -> list[ProxyPod]:
-    """Of the pods that say they were injected by this mesh those that belong to its census: they were stamped
-    by our injector, or run in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
-    own."""
-    membership = build_membership(observed)
-
-    def is_inside(name: str) -> bool:
-        namespace = observed.namespaces.get(name)
-        return is_member(membership, name, namespace.labels if namespace else {})
-
-    return [proxy for proxy in proxies if proxy.proxy or is_inside(proxy.namespace)]
+    return build_membership(observed.owner.namespace, observed.tag, default=default, probe=probe)
 
 
 def find_excluded(observed: ObservedMesh, membership: Membership) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Reason(StrEnum):
     KUBERNETES_TOO_OLD = "KubernetesTooOld", "The cluster is older than the Istio version's hard minimum."
     DOWNGRADE = "Downgrade", "spec.version is lower than what runs; Istio's state and proxies do not go back."
     SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
-    TOO_LARGE = "TooLarge", "A free-form field, or all of them together, is larger than Navarch takes."
+    TOO_LARGE = "TooLarge", "The specification is larger than Navarch takes; the largest part is named."
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
     NAMESPACE_REFUSED = (
         "NamespaceRefused",

@@ -23,9 +23,9 @@ from navarch.core.catalog import Release
 from navarch.core.findings import Finding
 from navarch.core.hashing import stable_hash
 from navarch.core.labels import Owner, owner_of
-from navarch.core.members import Membership
+from navarch.core.members import build_membership
 from navarch.core.memo import Hashed, Latest
-from navarch.core.naming import DEFAULT_TAG, revision_name
+from navarch.core.naming import revision_name
 from navarch.core.observed import Environment
 from navarch.core.reasons import Reason
 from navarch.core.refs import Manifest
@@ -230,12 +230,12 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
         version=release.version,
         minor=release.minor.name,
         features=release.minor.features,
-        membership=Membership(
-            namespace=namespace,
-            values=(spec.tag, name, *([DEFAULT_TAG] if spec.members.default else ())),
+        membership=build_membership(
+            namespace,
+            spec.tag,
             default=spec.members.default,
-            excluded=tuple(spec.members.excluded),
             probe=environment.probe_namespace,
+            excluded=spec.members.excluded,
         ),
         hub=(images and images.hub) or release.minor.hub,
         image_tag=(images and images.tag) or release.version,

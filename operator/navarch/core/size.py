@@ -1,4 +1,4 @@
-"""How large a free-form tree is: what its rendering costs, and how long its text becomes.
+"""How large a tree of JSON is: what its rendering costs, and how long its text becomes.
 
 Owns the measure. Must never take longer than its limits allow: it is asked before anything else looks into
 what a user wrote. Invariant: a tree within LIMIT renders to less YAML than a ConfigMap holds.
@@ -31,7 +31,7 @@ class Size:
 
 
 LIMIT = Size(nodes=4_000, bytes=512 * 1024)
-"""The most that meshConfig, values and overlays of one mesh may have together. The bytes keep each rendered
+"""The most that the specification of one mesh may have. The bytes keep each rendered
 object under the API server's limit for a ConfigMap (1 MiB), the entries a look at the mesh under a fifth of
 a second: all meshes share one thread."""
 

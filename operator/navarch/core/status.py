@@ -93,7 +93,8 @@ def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
         return Verdict("False", Reason.UNKNOWN_VERSION, _tell_unknown(observed))
     wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
     if wanted is None:
-        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the mesh is being removed")
+        message = "nothing is made while the mesh, or its namespace, is being deleted or gone"
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
     deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
     if deployment is None or not is_applied(deployment, wanted):
         return Verdict("True", Reason.PROGRESSING, f"{ref_of(wanted)} is being applied")
@@ -375,8 +376,9 @@ _NEWS = tuple(map(ConditionType, ("Ready", "SpecAccepted", "DependenciesReady", 
 
 def is_news(kind: str, previous: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether somebody may be waiting for what this status says, and the previous one does not: that it is
-    ready or not, that an edit was looked at, what pods are stamped with, and every condition of a revision.
-    All else is progress and numbers."""
+    ready or not, that an edit was looked at, what pods are stamped with, whether there are any (the policy
+    that guards a mesh with proxies from deletion reads it), and every condition of a revision. All else is
+    progress and numbers."""
 
     def headlines(told: Mapping[str, Any]) -> list[Any]:
         conditions = {c["type"]: c for c in told.get("conditions") or ()}
@@ -384,7 +386,8 @@ def is_news(kind: str, previous: Mapping[str, Any], status: Mapping[str, Any]) -
             words: list[Any] = [(name, c["status"], c["reason"]) for name, c in sorted(conditions.items())]
         else:
             words = [conditions[name]["status"] for name in _NEWS if name in conditions]
-        return [told.get("observedGeneration"), told.get("proxy"), *words]
+        populated = bool((told.get("proxies") or {}).get("total"))
+        return [told.get("observedGeneration"), told.get("proxy"), populated, *words]
 
     return headlines(previous) != headlines(status)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from navarch.controllers.watches import WATCHES, Object, Watch, shrink_proxy_pod
-from navarch.core.diagnosis.sharing import find_members
 from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree
+from navarch.core.members import build_membership, find_counted
 from navarch.core.observed import ProxyPod
 from navarch.core.refs import Manifest
 from navarch.kube.errors import KubeError
@@ -77,15 +77,23 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
 def _list_proxies(
     session: Session, mesh: Manifest, revisions: set[str]
 ) -> Iterator[tuple[ProxyPod, Workload]]:
-    """The mesh's pods, by the rule of its census: stamped by our injector, or in a namespace of the mesh."""
+    """The mesh's pods, by the rule of its census."""
     world = session.world
     namespaces = {ns.name: ns for ns in world.namespaces()}
     summary = next(m for m in world.summarise([mesh]))
-    members = find_members(summary, namespaces, probe=world.environment.probe_namespace)
-    for pod in session.snapshot.stores["proxies"].list():
-        proxy: ProxyPod | None = pod["proxy"]
-        if proxy and proxy.revision in revisions and (proxy.proxy or proxy.namespace in members):
-            yield proxy, pod[WORKLOAD]
+    membership = build_membership(
+        summary.namespace,
+        summary.tag,
+        default=summary.default_tag,
+        probe=world.environment.probe_namespace,
+    )
+    injected: dict[ProxyPod, Workload] = {
+        pod["proxy"]: pod[WORKLOAD]
+        for pod in session.snapshot.stores["proxies"].list()
+        if pod["proxy"] and pod["proxy"].revision in revisions
+    }
+    for proxy in find_counted(membership, namespaces, injected):
+        yield proxy, injected[proxy]
 
 
 async def _list_events(session: Session, gaps: list[Gap], objects: list[Manifest]) -> tuple[EventNote, ...]:

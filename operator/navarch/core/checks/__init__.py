@@ -82,7 +82,9 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
 first."""
 
 
-_OF_CONTENT = frozenset(m.__name__ for m in (capacity, layers, meshconfig, overlays, power, values))
+_OF_CONTENT = frozenset(
+    module.__name__ for module in (capacity, gateways, layers, meshconfig, overlays, power, values)
+)
 """Modules whose rules are about what a mesh asks for, whatever is around it: they are handed nothing else."""
 
 
@@ -106,6 +108,7 @@ def _without_surroundings(observed: ObservedMesh) -> Hashed:
     bare = replace(
         observed,
         body=body,
+        spec_error="",
         meshes=own,
         namespaces={},
         owned=(),
@@ -117,6 +120,7 @@ def _without_surroundings(observed: ObservedMesh) -> Hashed:
         root="",
         probe=None,
         now="",
+        kind_deleted="",
     )
     return Hashed(digest, bare, f"{observed.owner.namespace}/{observed.owner.name}")
 

@@ -1,14 +1,15 @@
 """Changes to what istiod deploys for Gateways (values.gatewayClasses): their form, and how far they reach.
 
 Owns the rules on those patches. Must never let one through that makes istiod fail on every Gateway of the
-class. Invariant: a mesh's own spec cannot bring a container, an image, a volume or a right into gateways; a
-profile can.
+class. Invariant: a mesh's own spec cannot bring a container, an image, a volume or a right into gateways, nor
+make their objects select, scale or answer for anything but the gateways themselves; a profile can.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from navarch.api.refused import GATEWAY_KINDS
@@ -19,14 +20,70 @@ from navarch.core.observed import ObservedMesh
 from navarch.core.reasons import Reason
 from navarch.core.values import GATEWAY_CLASSES
 
-Allowed: TypeAlias = Mapping[str, "Allowed | None"]
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys of labels or annotations that a mesh's own spec may set. One without a domain is nobody's and may
+    be set; one of a domain belongs to the software of that domain, which acts on it with rights of its own.
+
+    `known` are such keys, or with a slash at their end domains, that may be set nevertheless; `domains` says
+    whether those of any domain may but the RESERVED.
+    """
+
+    known: tuple[str, ...] = ()
+    domains: bool = False
+
+    def has(self, key: str) -> bool:
+        """Whether this key may be set; a directive of the patch is none."""
+        if key.startswith("$"):
+            return False
+        domain, slash, _ = key.rpartition("/")
+        if not slash or key in self.known or f"{domain}/" in self.known:
+            return True
+        return self.domains and not any(f".{domain}".endswith(f".{reserved}") for reserved in RESERVED)
+
+
+Allowed: TypeAlias = Mapping[str, "Allowed | Keys | None"]
+
+RESERVED = ("istio.io", "k8s.io", "kubernetes.io", "navarch.io")
+"""Domains, with all below them, whose keys make Kubernetes, istiod or Navarch act on an object."""
 
 CLASS_FORM = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 CLASS_LENGTH = 63
 """Characters of a class's name at the most, since it is a label's value."""
 _FIXED = ("name", "namespace", "generateName", "ownerReferences", "finalizers")
 
-_METADATA: Allowed = {"annotations": None, "labels": None}
+_LABELS = Keys(
+    known=(  # recommended by Kubernetes, and read by people only
+        "app.kubernetes.io/component",
+        "app.kubernetes.io/part-of",
+        "app.kubernetes.io/version",
+    )
+)
+_METADATA: Allowed = {"annotations": Keys(), "labels": _LABELS}
+_POD_METADATA: Allowed = {  # no label: Services, budgets and policies of the namespace would select the pods
+    "annotations": Keys(
+        known=(
+            "cluster-autoscaler.kubernetes.io/safe-to-evict",  # where a gateway may run
+            "prometheus.io/path",  # who collects its metrics; Istio's own templates set them
+            "prometheus.io/port",
+            "prometheus.io/scheme",
+            "prometheus.io/scrape",
+        )
+    )
+}
+_SERVICE_METADATA: Allowed = {
+    "annotations": Keys(  # how the Service is exposed is said by them, in each provider's own domain
+        known=(
+            "external-dns.alpha.kubernetes.io/",  # the names under which it is found
+            "service.beta.kubernetes.io/",  # the load balancers of AWS, Azure, DigitalOcean, OpenStack
+            "service.kubernetes.io/topology-mode",  # whether traffic stays in its zone
+        ),
+        domains=True,
+    ),
+    "labels": _LABELS,
+}
+_ACCOUNT_METADATA: Allowed = {"labels": _LABELS}  # annotations bind an account to rights in a cloud
 _CONTAINER: Allowed = {"name": None, "resources": None}
 _POD: Allowed = {
     "affinity": None,
@@ -46,13 +103,19 @@ _ALLOWED: Allowed = {
             "replicas": None,
             "revisionHistoryLimit": None,
             "strategy": None,
-            "template": {"metadata": _METADATA, "spec": _POD},
+            "template": {"metadata": _POD_METADATA, "spec": _POD},
         },
     },
-    "horizontalPodAutoscaler": None,
-    "podDisruptionBudget": None,
-    "service": {
+    "horizontalPodAutoscaler": {  # what it scales is the gateway
         "metadata": _METADATA,
+        "spec": {"behavior": None, "maxReplicas": None, "metrics": None, "minReplicas": None},
+    },
+    "podDisruptionBudget": {  # what it guards are the gateway's pods
+        "metadata": _METADATA,
+        "spec": {"maxUnavailable": None, "minAvailable": None, "unhealthyPodEvictionPolicy": None},
+    },
+    "service": {
+        "metadata": _SERVICE_METADATA,
         "spec": {
             "allocateLoadBalancerNodePorts": None,
             "externalTrafficPolicy": None,
@@ -67,9 +130,9 @@ _ALLOWED: Allowed = {
             "type": None,
         },
     },
-    "serviceAccount": {"metadata": _METADATA},
+    "serviceAccount": {"metadata": _ACCOUNT_METADATA},
 }
-"""What a mesh's own spec may change, by kind; None is a whole subtree."""
+"""What a mesh's own spec may change, by kind; None is a whole subtree, without directives."""
 _CONTAINERS = ("istio-proxy", "agentgateway")
 
 
@@ -122,18 +185,33 @@ def _find_reaching(patch: Any, allowed: Allowed, path: str) -> Iterator[tuple[st
             continue
         below = allowed[key]
         if below is None:
-            continue
-        if below is _CONTAINER and isinstance(value, list):
+            yield from _find_directives(value, where)
+        elif below is _CONTAINER and isinstance(value, list):
             for index, container in enumerate(value):
                 named = isinstance(container, Mapping) and container.get("name") in _CONTAINERS
                 if named:
-                    yield from _find_reaching(container, below, f"{where}[{index}]")
+                    yield from _find_reaching(container, _CONTAINER, f"{where}[{index}]")
                 else:
                     yield f"{where}[{index}]", container
-        elif isinstance(value, Mapping):
-            yield from _find_reaching(value, below, where)
-        else:
+        elif not isinstance(value, Mapping):
             yield where, value
+        elif isinstance(below, Keys):
+            yield from ((f"{where}.{name}", text) for name, text in value.items() if not below.has(name))
+        else:
+            yield from _find_reaching(value, below, where)
+
+
+def _find_directives(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Keys by which a strategic merge patch would replace or delete what istiod's template says."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            if key.startswith("$"):
+                yield f"{path}.{key}", value
+            else:
+                yield from _find_directives(value, f"{path}.{key}")
+    elif isinstance(tree, list):
+        for index, item in enumerate(tree):
+            yield from _find_directives(item, f"{path}[{index}]")
 
 
 def check_gateway_classes_shapes(observed: ObservedMesh) -> Iterator[Finding]:

@@ -22,10 +22,6 @@ DEPTH = 64
 """Levels of nesting at the most; pydantic gives up at 255, and nothing of Istio's comes near."""
 
 
-FREE_FORM = ("meshConfig", "values", "overlays")
-"""Fields of the spec that hold whatever a user writes, however much."""
-
-
 def build_path(*steps: str | int, root: str = "spec") -> str:
     """A path as users write it: `spec.controlPlane.environment[0].name`."""
     return root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
@@ -58,18 +54,18 @@ def check_nesting(observed: ObservedMesh) -> Iterator[Finding]:
 
 
 def check_size(observed: ObservedMesh) -> Iterator[Finding]:
-    """The free-form fields are not larger than what can be looked at without making other meshes wait, and
-    rendered into objects that the API server takes."""
+    """The specification is not larger than what can be looked at without making other meshes wait, and
+    rendered into objects that the API server takes. All of it counts: affinity, tolerations and lifecycle
+    hooks hold whatever a user writes, as meshConfig and values do."""
     spec = observed.body.get("spec") or {}
-    present = [name for name in FREE_FORM if spec.get(name)]
-    if not measure((spec[name] for name in present), enough=LIMIT).exceeds(LIMIT):
+    if not measure(spec.values(), enough=LIMIT).exceeds(LIMIT):
         return
-    largest = max(present, key=lambda name: len(json.dumps(spec[name])))
+    largest = max(spec, key=lambda name: len(json.dumps(spec[name])))
     yield Finding(
         Reason.TOO_LARGE,
         build_path(largest),
         describe_size(spec[largest]),
-        f"{', '.join(FREE_FORM)} of a mesh may have {LIMIT} together",
+        f"the specification of a mesh may have {LIMIT} in all, and this is its largest part",
         f"take out of {build_path(largest)} what the mesh can do without; lists of hosts, networks and "
         "policies belong into Istio's own resources",
     )

@@ -17,8 +17,8 @@ from typing import Any
 
 from navarch.core.diagnosis.installations import Installation, Installer
 from navarch.core.labels import NAMESPACE_NAME
-from navarch.core.members import Membership, is_member, matches
-from navarch.core.naming import DEFAULT_TAG, revision_name
+from navarch.core.members import build_membership, is_member, matches
+from navarch.core.naming import revision_name
 from navarch.core.observed import MeshSummary, Namespace
 from navarch.core.refs import Manifest
 
@@ -35,8 +35,7 @@ class Neighbour:
 
 def find_members(mesh: MeshSummary, namespaces: Mapping[str, Namespace], *, probe: str) -> frozenset[str]:
     """The namespaces of a mesh by their labels."""
-    values = (mesh.tag, revision_name(mesh.tag), *([DEFAULT_TAG] if mesh.default_tag else ()))
-    membership = Membership(mesh.namespace, values, mesh.default_tag, probe=probe)
+    membership = build_membership(mesh.namespace, mesh.tag, default=mesh.default_tag, probe=probe)
     return frozenset(n.name for n in namespaces.values() if is_member(membership, n.name, n.labels))
 
 
