@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from navarch.api.meta import LEASE
 from navarch.assets import load_assets
 from navarch.controllers.containment import Containment
 from navarch.controllers.controlplane import MeshController
@@ -38,6 +39,7 @@ from navarch.kube.apply import Applier
 from navarch.kube.auth import build_connection_info
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
+from navarch.kube.environment import read_clock, read_kubernetes
 from navarch.kube.errors import KubeError
 from navarch.kube.events import Recorder
 from navarch.kube.lease import Elector
@@ -53,18 +55,12 @@ from navarch.triggers.shell import Shell
 
 log = structlog.get_logger(__name__)
 
-LEASE = "navarch"
 GRACE = 20.0
 """Seconds that running reconciles get at shutdown; less than the pod's termination grace period."""
 FIRST_CONTACT_DELAY = 2.0
 """Seconds between two attempts to reach the API server for the first time."""
 STALL_PERIOD = 0.25
 """Seconds between two looks at how late the event loop is."""
-
-
-def read_clock() -> str:
-    """The time as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class _Metrics(MetricsObserver, Observer):
@@ -178,14 +174,14 @@ class App:
     async def _read_environment(self, reader: Client) -> Environment:
         while True:
             try:
-                version = await reader.fetch("/version")
+                kubernetes = await read_kubernetes(reader)
                 break
             except KubeError as error:
                 # A process that ended here would be restarted ever more rarely, and late when it is back.
                 log.warning("the API server is out of reach", error=str(error))
                 await asyncio.sleep(FIRST_CONTACT_DELAY)
         return Environment(
-            kubernetes=(int(version["major"]), int(version["minor"].rstrip("+"))),
+            kubernetes=kubernetes,
             operator_namespace=self._settings.namespace,
             probe_namespace=self._settings.probe_namespace,
         )

@@ -260,6 +260,26 @@ async def test_a_manifest_is_checked_against_the_clusters_state(place: Inhabited
     assert place.api.get("mesh", "second", "demo") is None
 
 
+async def test_meshes_of_one_file_see_what_the_others_are_to_become(place: Inhabited) -> None:
+    older = build_mesh(NS, defaultTag=True)
+    # As `kubectl get -o yaml` writes it; some of it is not the file's to say.
+    live = place.api.get("mesh", NS, "demo")
+    assert live is not None
+    older["metadata"] |= {key: live["metadata"][key] for key in ("resourceVersion", "generation")}
+    older["metadata"] |= {"uid": "of-another-cluster", "creationTimestamp": "2999-01-01T00:00:00Z"}
+    newer = build_mesh("second", defaultTag=True)
+    for order in ([older, newer], [newer, older]):
+        ended = await place.report("-f", "-", stdin=yaml.safe_dump_all(order))
+        assert (ended.code, ended.ids - ALWAYS) == (2, {"DefaultTagConflict"}), ended
+        (finding,) = ended.find("DefaultTagConflict")
+        assert finding["subject"]["namespace"] == "second"
+    ended = await place.report("-f", "-", stdin=yaml.safe_dump(newer))
+    assert (ended.code, ended.ids - ALWAYS) == (0, set()), ended
+    older, newer = build_mesh(NS, tag="blue"), build_mesh("second", tag="blue")
+    ended = await place.report("-f", "-", stdin=yaml.safe_dump_all([older, newer]))
+    assert [f["subject"]["namespace"] for f in ended.find("TagConflict")] == ["second"]
+
+
 async def test_what_the_api_server_itself_would_refuse_of_a_manifest_is_told(place: Inhabited) -> None:
     moved = build_mesh(NS, tag="another")
     ended = await place.report("-f", "-", stdin=yaml.safe_dump(moved))

@@ -134,7 +134,8 @@ def _build_container(image: str, probe_namespace: str) -> JSONObject:
             {"name": "NAVARCH_PROBE_NAMESPACE", "value": probe_namespace},
         ],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        # It answers as soon as the API server did, before its caches are warm: that is what readiness is for.
+        # It answers from the first moment, before the API server was reached and the caches are warm: that is
+        # what readiness is for.
         "startupProbe": probe("/livez", period=1, failures=60),
         "livenessProbe": probe("/livez", period=20),
         "readinessProbe": probe("/readyz", period=5),

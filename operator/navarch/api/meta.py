@@ -17,6 +17,8 @@ VERSION = "v1beta1"
 API_VERSION = f"{GROUP}/{VERSION}"
 IMAGE = "navarch:0.1.0"
 """The operator's image, unless another is named."""
+LEASE = "navarch"
+"""Name of the Lease that the leading operator holds, in the namespace of the operator."""
 FORCE_DELETE = f"{GROUP}/force-delete"
 """Annotation: `"true"` lets a MeshControlPlane be deleted although pods still carry its proxies."""
 

@@ -1,4 +1,4 @@
-"""`navarch check`: reads the manifests, has the cluster looked at, prints the report.
+"""`navarch check`: has the cluster looked at, prints the report.
 
 Owns the two forms of the report and the exit code. Must never decide what is said. Invariant: standard output
 holds the report and nothing else; without a terminal it holds no escape sequences.
@@ -10,12 +10,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.text import Text
 
-from navarch.api.controlplane import KIND
-from navarch.api.meta import API_VERSION
 from navarch.cli.exits import Exit
 from navarch.core.diagnosis.report import Diagnosis, Report
 from navarch.core.findings import Severity
@@ -24,32 +21,6 @@ from navarch.survey.session import Target, open_session
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 EXITS = {Severity.ERROR: Exit.ERRORS, Severity.WARNING: Exit.WARNINGS, Severity.INFO: Exit.OK}
-
-
-class InputError(ValueError):
-    """What was to be checked cannot be read; the message says why."""
-
-
-def read_manifests(text: str, *, namespace: str) -> list[dict[str, Any]]:
-    """The MeshControlPlanes in a YAML stream; other documents are passed over. `namespace` is for those that
-    name none. Raises InputError."""
-    try:
-        documents = [d for d in yaml.safe_load_all(text) if isinstance(d, dict)]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"not YAML: {error}") from error
-    meshes = [d for d in documents if d.get("kind") == KIND]
-    if not meshes:
-        raise InputError(f"there is no {KIND} in it")
-    return [_complete(mesh, namespace or "default") for mesh in meshes]
-
-
-def _complete(mesh: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-    metadata = mesh.get("metadata")
-    if mesh.get("apiVersion") != API_VERSION:
-        raise InputError(f"apiVersion: {mesh.get('apiVersion')!r}: write {API_VERSION}")
-    if not isinstance(metadata, Mapping) or not metadata.get("name"):
-        raise InputError("metadata.name is missing")
-    return {**mesh, "metadata": {"namespace": namespace, **metadata}}
 
 
 async def check(target: Target, scope: Scope, manifests: Sequence[Mapping[str, Any]]) -> Report:

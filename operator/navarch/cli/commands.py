@@ -20,7 +20,6 @@ import yaml
 
 from navarch.api.meta import IMAGE
 from navarch.cli.exits import Commands, Exit, build_console, told
-from navarch.settings import Settings
 from navarch.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -56,8 +55,13 @@ app = typer.Typer(
 def run() -> None:
     """Run the operator; settings come from the environment (NAVARCH_*)."""
     from navarch.app import App
+    from navarch.cli.inputs import InputError, load_settings
 
-    settings = Settings()
+    try:
+        settings = load_settings()
+    except InputError as error:
+        typer.echo(f"navarch run: {error}", err=True)
+        raise typer.Exit(Exit.WARNINGS) from None
     # One tenant's free-form object, nested as deeply as the API server allows (10,000 levels), must not make
     # reading a whole list fail for everybody.
     sys.setrecursionlimit(25_000)
@@ -86,23 +90,20 @@ def render(
     skip_crds: Annotated[bool, typer.Option("--skip-crds", help="Leave Istio's CRDs out.")] = False,
 ) -> None:
     """Print everything that a MeshControlPlane becomes, as YAML, without a cluster."""
-    from navarch.cli.render import InputError, render_mesh
+    from navarch.cli.inputs import InputError, read_file
+    from navarch.cli.render import render_mesh
 
     try:
         manifests = render_mesh(
-            _read(file),
+            read_file(file),
             kubernetes_version=kubernetes_version,
-            profiles=[path.read_text() for path in profiles or ()],
+            profiles=[read_file(path) for path in profiles or ()],
             with_crds=not skip_crds,
         )
     except (InputError, OSError) as error:
         typer.echo(f"navarch render: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
     _print_all(manifests)
-
-
-def _read(file: Path) -> str:
-    return sys.stdin.read() if str(file) == "-" else file.read_text()
 
 
 def _print_all(documents: Iterable[Mapping[str, Any]]) -> None:
@@ -142,9 +143,10 @@ def _log_to_stderr() -> None:
 
 
 def _build_target(kubeconfig: Path | None, context: str | None, operator_namespace: str | None) -> Target:
+    from navarch.cli.inputs import load_settings
     from navarch.survey.session import Target
 
-    settings = Settings()
+    settings = load_settings()
     return Target(
         kubeconfig or settings.kubeconfig,
         context,
@@ -179,17 +181,18 @@ def check(
     where the cluster could not be looked at.
     """
     from navarch.cli import check as command
+    from navarch.cli.inputs import parse_meshes, read_file
     from navarch.survey.checkup import Scope
 
     _log_to_stderr()
     with told("check"):
-        manifests = command.read_manifests(_read(file), namespace=namespace) if file else []
+        manifests = parse_meshes(read_file(file), namespace=namespace) if file else []
         target = _build_target(kubeconfig, context, operator_namespace)
         report = asyncio.run(command.check(target, Scope(namespace, mesh), manifests))
-    if output is Output.JSON:
-        command.print_json(report)
-    else:
-        command.print_text(report, build_console())
+        if output is Output.JSON:
+            command.print_json(report)
+        else:
+            command.print_text(report, build_console())
     raise typer.Exit(command.determine_exit(report))
 
 
@@ -221,7 +224,7 @@ def describe(
     with told("describe"):
         target = _build_target(kubeconfig, context, operator_namespace)
         tree = asyncio.run(look(target, mesh, namespace=namespace))
-    printers[output](tree)
+        printers[output](tree)
 
 
 @app.command()

@@ -6,6 +6,7 @@ meaning whatever command gives it.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -35,7 +36,11 @@ class Exit(IntEnum):
         "`check`: warnings, and no error. `render`: the input is wrong. `run`: it has failed.",
     )
     ERRORS = 2, "`check`: errors."
-    BLIND = 3, "`check` and `describe`: could not look: no credentials, no answer, no such file or mesh."
+    BLIND = (
+        3,
+        "`check` and `describe`: could not look: no credentials, no answer, no such file or mesh, a setting "
+        "that is wrong, or a failure of the command's own.",
+    )
     USAGE = 64, "The command line is wrong; nothing was done."
 
 
@@ -65,17 +70,24 @@ def _usage() -> Iterator[None]:
 
 @contextmanager
 def told(command: str) -> Iterator[None]:
-    """Ends the command with BLIND and one line on standard error where it could not look."""
+    """Ends the command with BLIND and a line on standard error where it could not look; a traceback is before
+    it where nobody foresaw why. No failure may look like a report: 1 and 2 stand for what was found."""
     from kubernetes.aio.config import ConfigException
 
-    from navarch.cli.check import InputError
+    from navarch.cli.inputs import InputError
     from navarch.kube.errors import KubeError
     from navarch.survey.checkup import MeshNotFound
 
     try:
         yield
+    except typer.Exit:
+        raise
     except (InputError, MeshNotFound, ConfigException, KubeError, OSError) as error:
         typer.echo(f"navarch {command}: {error}", err=True)
+        raise typer.Exit(Exit.BLIND) from None
+    except Exception as error:
+        traceback.print_exc()
+        typer.echo(f"navarch {command}: failed, which is a bug: {type(error).__name__}: {error}", err=True)
         raise typer.Exit(Exit.BLIND) from None
 
 

@@ -1,6 +1,6 @@
 """What a MeshControlPlane becomes, without a cluster.
 
-Owns the reading of files. Must never render by itself: core/offline.py takes the operator's own path.
+Owns what is asked of it. Must never render by itself: core/offline.py takes the operator's own path.
 Invariant: the same input prints the same bytes everywhere.
 """
 
@@ -9,21 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
-from navarch.api.meta import API_VERSION
 from navarch.assets import load_assets
+from navarch.cli.inputs import InputError, load_settings, parse_documents, parse_meshes
 from navarch.core.findings import Severity
 from navarch.core.observed import Environment
 from navarch.core.offline import build_offline
 from navarch.core.refs import Manifest
-from navarch.settings import Settings
-
-
-class InputError(ValueError):
-    """The manifest, or what it asks for, is wrong; the message says what and how to mend it."""
 
 
 def render_mesh(
@@ -37,7 +31,7 @@ def render_mesh(
     release = assets.catalog.find(mesh["spec"]["version"])
     newest = release.minor.kubernetes_newest if release else (1, 0)
     kubernetes = _parse_kubernetes(kubernetes_version) if kubernetes_version else (newest[0], newest[1])
-    settings = Settings()
+    settings = load_settings()
     environment = Environment(kubernetes, settings.namespace, settings.probe_namespace)
     offline = build_offline(
         mesh, assets, environment, profiles=_parse_profiles(profiles), with_crds=with_crds
@@ -49,18 +43,10 @@ def render_mesh(
 
 
 def _parse_mesh(text: str) -> Mapping[str, Any]:
-    try:
-        documents = [d for d in yaml.safe_load_all(text) if d]
-    except yaml.YAMLError as error:
-        raise InputError(f"not YAML: {error}") from error
-    meshes = [d for d in documents if isinstance(d, dict) and d.get("kind") == KIND]
+    meshes = parse_meshes(text)
     if len(meshes) != 1:
         raise InputError(f"expected one {KIND}, found {len(meshes)}")
     mesh: Mapping[str, Any] = meshes[0]
-    if mesh.get("apiVersion") != API_VERSION:
-        raise InputError(f"apiVersion: {mesh.get('apiVersion')!r}: write {API_VERSION}")
-    if not (mesh.get("metadata") or {}).get("name"):
-        raise InputError("metadata.name: is missing")
     try:
         MeshControlPlaneSpec.model_validate(mesh.get("spec") or {}, extra="forbid")
     except ValidationError as error:
@@ -72,12 +58,20 @@ def _parse_mesh(text: str) -> Mapping[str, Any]:
 def _parse_profiles(texts: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     profiles = {}
     for text in texts:
-        manifest = yaml.safe_load(text)
+        manifest = _parse_one(text)
         try:
-            profiles[manifest["metadata"]["name"]] = yaml.safe_load(manifest["data"]["profile.yaml"])
+            name, content = manifest["metadata"]["name"], manifest["data"]["profile.yaml"]
         except (KeyError, TypeError) as error:
             raise InputError(f"a profile is a ConfigMap with key profile.yaml: {error} is missing") from error
+        profiles[name] = _parse_one(str(content))
     return profiles
+
+
+def _parse_one(text: str) -> Any:
+    documents = parse_documents(text)
+    if len(documents) != 1:
+        raise InputError(f"a profile, and the ConfigMap that it is in, is one document, not {len(documents)}")
+    return documents[0]
 
 
 def _parse_kubernetes(text: str) -> tuple[int, int]:

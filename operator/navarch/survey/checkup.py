@@ -31,11 +31,13 @@ from navarch.core.refs import Manifest, Ref
 from navarch.engine.result import Cause
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound, Unserved
+from navarch.kube.store import version_of
 from navarch.survey.examination import Examination, Examiner
 from navarch.survey.snapshot import Gap, Snapshot, explain
 from navarch.survey.surroundings import Surveyor
 
 MESHES = f"meshcontrolplanes.{GROUP}"
+_CRD = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", MESHES)
 MANAGER = "navarch-check"
 """Field manager of dry runs."""
 
@@ -84,8 +86,7 @@ class Checkup:
         meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
         if scope.mesh and not meshes and not manifests:
             raise MeshNotFound(tell_missing(scope, self.snapshot))
-        for manifest in manifests:
-            found += await self._judge_manifest(manifest)
+        found += await self._judge_manifests(manifests)
         for mesh in meshes if not manifests else ():
             found += await self._judge_mesh(mesh)
         found += self._tell_gaps(complete=scope.whole or bool(manifests))
@@ -150,16 +151,23 @@ class Checkup:
 
     # --- a mesh of a file -----------------------------------------------------------------------------------
 
-    async def _judge_manifest(self, manifest: Manifest) -> list[Diagnosis]:
+    async def _judge_manifests(self, manifests: Sequence[Manifest]) -> list[Diagnosis]:
+        """All are taken in before the first one is judged: each sees what the others are to become."""
+        found: list[Diagnosis] = []
+        bodies = []
+        for manifest in manifests:
+            refused = _check_form(manifest)
+            found += refused
+            if not refused:
+                body = self._complete(manifest)
+                self.snapshot.stores["meshes"].change(body)
+                bodies.append((manifest, body))
+        for manifest, body in bodies:
+            found += await self._judge_manifest(manifest, body)
+        return found
+
+    async def _judge_manifest(self, manifest: Manifest, body: Manifest) -> list[Diagnosis]:
         subject = subject_of(manifest)
-        try:
-            MeshControlPlaneSpec.model_validate(manifest.get("spec") or {}, extra="forbid")
-        except ValidationError as error:
-            return [
-                _refuse(subject, f"spec.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()
-            ]
-        body = self._complete(manifest)
-        self.snapshot.stores["meshes"].change(body)
         namespaces = {ns.name for ns in self.world.namespaces()}
         if self.snapshot.has("namespaces") and subject.namespace not in namespaces:
             message = f"there is no namespace {subject.namespace}"
@@ -182,9 +190,16 @@ class Checkup:
         there = self.snapshot.stores["meshes"].get(ref)
         made = {"uid": f"file-{ref}", "creationTimestamp": self.world.now()}
         before: Manifest = there["metadata"] if there else made
-        generation = int(before.get("generation", 0)) + 1
+        # Whatever the file says of it, this is the API server's to say; and what is not newer is no news.
+        own = {
+            "uid": before["uid"],
+            "creationTimestamp": before["creationTimestamp"],
+            "generation": int(before.get("generation", 0)) + 1,
+            "resourceVersion": str(version_of({"metadata": before}) + 1),
+        }
         status = {"status": there["status"]} if there and "status" in there else {}
-        return {**manifest, "metadata": {**before, **metadata, "generation": generation}, **status}
+        wanted = {key: value for key, value in manifest.items() if key != "status"}
+        return {**wanted, "metadata": {**before, **metadata, **own}, **status}
 
     async def _dry_run(self, manifest: Manifest, subject: Subject) -> list[Diagnosis]:
         """What the API server itself would say: its schema, policies and quotas."""
@@ -193,10 +208,13 @@ class Checkup:
         body = {key: value for key, value in manifest.items() if key != "status"} | {"metadata": metadata}
         try:
             await self.client.apply(body, manager=MANAGER, force=True, dry_run=True)
-        except (NotFound, Unserved):  # Navarch's CRDs are not installed, which is told already
-            return []
+        except NotFound as error:  # of a mesh that is to be made, nothing else can be missing
+            return [diagnose(Sign.NAMESPACE_MISSING, subject, error.message)]
         except KubeError as error:
-            if error.cause is Cause.NOT_PERMITTED:
+            blind = isinstance(error, Unserved)
+            if blind and self.snapshot.has("crds") and self.snapshot.stores["crds"].get(_CRD) is None:
+                return []  # Navarch's CRDs are not installed, which is told already
+            if blind or error.cause is Cause.NOT_PERMITTED:
                 self.gaps.append(Gap("patch", "meshcontrolplanes (as a dry run)", explain(error)))
                 return []
             denied = error.cause is Cause.DENIED
@@ -206,6 +224,16 @@ class Checkup:
                 )
             ]
         return []
+
+
+def _check_form(manifest: Manifest) -> list[Diagnosis]:
+    """What the schema refuses of a mesh."""
+    try:
+        MeshControlPlaneSpec.model_validate(manifest.get("spec") or {}, extra="forbid")
+    except ValidationError as error:
+        subject = subject_of(manifest)
+        return [_refuse(subject, f"spec.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()]
+    return []
 
 
 def _tell_crash(subject: Subject, error: Exception) -> Diagnosis:

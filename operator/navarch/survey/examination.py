@@ -98,10 +98,9 @@ class Examiner:
     async def _compare(self, plan: Plan, body: Manifest) -> Outcome:
         """What would come of a plan. Of what only a write can tell (a quota, a missing permission), the word
         of the operator counts, which has tried."""
-        said = find_condition(body, ConditionType.RECONCILED)
-        generation = body["metadata"].get("generation", 0)
-        if said is not None and said["status"] == "False" and said["observedGeneration"] == generation:
-            return Outcome((_fail(body, Reason(said["reason"]), said["message"]),))
+        failed = recall_failure(body)
+        if failed is not None:
+            return Outcome((failed,))
         compared = await self.applier.compare(plan)
         if compared.foreign:
             return Outcome(compared.foreign)
@@ -109,6 +108,15 @@ class Examiner:
             message = f"not as planned yet: {join(compared.pending)}"
             return Outcome((_fail(body, Reason.PROGRESSING, message),))
         return Outcome()
+
+
+def recall_failure(body: Manifest) -> ObjectOutcome | None:
+    """What the operator failed at in this generation of an object, as it wrote it; None where it did not."""
+    said = find_condition(body, ConditionType.RECONCILED)
+    generation = body["metadata"].get("generation", 0)
+    if said is None or said["status"] != "False" or said["observedGeneration"] != generation:
+        return None
+    return _fail(body, Reason.read(said["reason"]), said["message"])
 
 
 def _fail(body: Manifest, reason: Reason, message: str) -> ObjectOutcome:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+
+import yaml
+from kubernetes.aio.config import ConfigException
 
 from navarch.assets import load_assets
 from navarch.controllers.watches import WATCHES, Watch, stores_of_owned
@@ -17,7 +19,8 @@ from navarch.controllers.world import World
 from navarch.core.observed import Environment
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
-from navarch.kube.credentials import load_credentials
+from navarch.kube.credentials import Credentials, load_credentials
+from navarch.kube.environment import read_clock, read_kubernetes
 from navarch.survey.checkup import Checkup
 from navarch.survey.examination import Examiner
 from navarch.survey.snapshot import Snapshot, take_snapshot
@@ -51,13 +54,17 @@ class Session:
         return Checkup(self.client, self.world, self.snapshot, Examiner(self.world, applier))
 
 
-def read_clock() -> str:
-    """The time as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _refuse() -> None:
     raise WriteRefused("the command only looks")
+
+
+async def _find_credentials(target: Target) -> Credentials:
+    """What to connect with. Raises ConfigException, also where the loader stumbles over what is in a file."""
+    try:
+        return await load_credentials(target.kubeconfig, context=target.context)
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        which = target.kubeconfig or "the usual kubeconfig"
+        raise ConfigException(f"{which}: not a kubeconfig: {type(error).__name__}: {error}") from error
 
 
 @asynccontextmanager
@@ -65,11 +72,10 @@ async def open_session(
     target: Target, *, namespace: str = "", watches: Iterable[Watch] = WATCHES
 ) -> AsyncIterator[Session]:
     """Look at a cluster. Raises ConfigException without credentials and KubeError where nobody answers."""
-    credentials = await load_credentials(target.kubeconfig, context=target.context)
+    credentials = await _find_credentials(target)
     async with Client(credentials, guard=_refuse, user_agent="navarch-cli") as client:
-        version = await client.fetch("/version")
         environment = Environment(
-            kubernetes=(int(version["major"]), int(version["minor"].rstrip("+"))),
+            kubernetes=await read_kubernetes(client),
             operator_namespace=target.operator_namespace,
             probe_namespace=target.probe_namespace,
         )

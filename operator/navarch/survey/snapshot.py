@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from navarch.controllers.watches import WATCHES, Watch
 from navarch.engine.result import Cause
 from navarch.kube.client import Client, Listing
-from navarch.kube.errors import Forbidden, KubeError, NotFound, Unserved
+from navarch.kube.errors import Forbidden, KubeError, Unserved
 from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Store
 
@@ -43,7 +43,7 @@ class Snapshot:
 
     def has(self, *names: str) -> bool:
         """Whether these stores are complete."""
-        return not {self.stores[name].resource.plural for name in names} & {g.what for g in self.gaps}
+        return not {name_of(self.stores[name].resource) for name in names} & {g.what for g in self.gaps}
 
 
 def name_of(resource: Resource) -> str:
@@ -54,6 +54,12 @@ def name_of(resource: Resource) -> str:
 def explain(error: KubeError) -> str:
     """Why a request failed, in few words where they suffice."""
     return "not permitted" if error.cause is Cause.NOT_PERMITTED else error.message
+
+
+def is_no_kind(error: KubeError, resource: Resource) -> bool:
+    """Whether a list failed because the cluster has no CRD of the kind, so that there are no objects of it.
+    Of a built-in kind the same answer is an outage."""
+    return isinstance(error, Unserved) and not resource.builtin
 
 
 async def take_snapshot(
@@ -86,10 +92,10 @@ async def _fill(
                 gap = Gap("list", name_of(resource), explain(error), narrowed=namespace)
             except KubeError:
                 pass  # the wider refusal tells more
-    except (NotFound, Unserved):  # the kind's CRD is not installed
-        listing = Listing((), "")
     except KubeError as error:
-        gap, listing = Gap("list", name_of(resource), explain(error)), Listing((), "")
+        listing = Listing((), "")
+        if not is_no_kind(error, resource):
+            gap = Gap("list", name_of(resource), explain(error))
     store.replace(listing.items, listing.resource_version)
     return store, gap
 

@@ -15,6 +15,7 @@ import yaml
 
 from navarch.api.admission import build_policies
 from navarch.api.export import RESOURCES, build_crd
+from navarch.api.meta import LEASE
 from navarch.controllers.watches import OWNED_KINDS, WEBHOOK_KINDS
 from navarch.controllers.world import World
 from navarch.core.crds import find_missing
@@ -34,11 +35,10 @@ from navarch.core.labels import Owner, owner_of
 from navarch.core.observed import MeshSummary
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client
-from navarch.kube.errors import KubeError, NotFound, Unserved
+from navarch.kube.errors import KubeError, NotFound
 from navarch.kube.resources import Resource, resource_of
-from navarch.survey.snapshot import Gap, Snapshot, explain, name_of
+from navarch.survey.snapshot import Gap, Snapshot, explain, is_no_kind, name_of
 
-LEASE = "navarch"
 FOREIGN_CRDS = (
     "istiorevisions.sailoperator.io",
     "istios.sailoperator.io",
@@ -198,7 +198,7 @@ class Surveyor:
     async def _get(self, ref: Ref) -> Manifest | None:
         try:
             return await self.client.get(ref)
-        except (NotFound, Unserved):
+        except NotFound:
             return None
         except KubeError as error:
             self.gaps.append(Gap("get", str(ref), explain(error)))
@@ -211,9 +211,9 @@ class Surveyor:
             listing = await self.client.list(
                 resource, namespace=namespace, label_selector=labels, metadata_only=metadata_only
             )
-        except (NotFound, Unserved):
-            return ()
         except KubeError as error:
+            if is_no_kind(error, resource):
+                return ()
             self.gaps.append(Gap("list", name_of(resource), explain(error)))
             return None
         return listing.items

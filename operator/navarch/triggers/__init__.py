@@ -1,1 +1,1 @@
-"""From events to keys. Nothing else."""
+"""From events to keys, with the thread in which kopf lives. Nothing else."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from navarch.api.meta import LEASE
 from navarch.core.assets import Assets
 from navarch.core.diagnosis.installations import Installation
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
@@ -106,9 +107,9 @@ def check_operator_leads(observed: ObservedCluster) -> Iterator[Diagnosis]:
     lease, where = observed.navarch.lease, observed.environment.operator_namespace
     if not observed.navarch.installed or lease is None:
         return
-    subject = Subject("Lease", where, "navarch")
+    subject = Subject("Lease", where, LEASE)
     if not isinstance(lease, Lease):
-        message = f"there is no Lease navarch in namespace {where}: no operator has ever run there"
+        message = f"there is no Lease {LEASE} in namespace {where}: no operator has ever run there"
     elif not lease.holder:
         message = "the Lease has no holder: the last operator has ended and none has come"
     elif _age(lease.renewed, observed.now) > timedelta(seconds=lease.seconds) + PATIENCE:

@@ -1,0 +1,121 @@
+"""The command as a process that cannot look: it says why, and ends with the code that says so."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from navarch.api.meta import API_VERSION
+from navarch.cli.inputs import InputError, load_settings, parse_meshes, read_file
+from navarch.cli.render import render_mesh
+
+from tests.support.command import navarch
+from tests.unit.test_kube_transport import serving
+
+MESH = f"apiVersion: {API_VERSION}\nkind: MeshControlPlane\nmetadata: {{name: demo}}\n"
+DEEP = "[" * 5000 + "]" * 5000
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"clusters: [a\nusers: }\n", "ParserError"),
+        (b"hello there\n", "TypeError"),
+        (b"\xff\xfe\x00", "UnicodeDecodeError"),
+    ],
+    ids=["broken YAML", "plain text", "no text"],
+)
+def test_a_kubeconfig_that_is_none_is_named_in_one_line_and_gives_no_severitys_code(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_bytes(content)
+    ended = navarch("check", kubeconfig=path)
+    assert (ended.code, ended.out) == (3, "")
+    assert f"navarch check: {path}: not a kubeconfig: {said}" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_setting_that_is_wrong_is_named_by_its_variable(tmp_path: Path) -> None:
+    for command, code in (("check",), 3), (("describe", "demo"), 3), (("run",), 1):
+        ended = navarch(*command, environment={"NAVARCH_WORKERS": "0"})
+        assert (ended.code, ended.out) == (code, "")
+        assert f"navarch {command[0]}: NAVARCH_WORKERS: Input should be greater than" in ended.err
+        assert "Traceback" not in ended.err
+
+
+def test_a_file_that_is_no_text_is_named_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_bytes(b"kind: \xff\n")
+    for command, code in (("check", 3), ("render", 1)):
+        ended = navarch(command, "-f", str(path))
+        assert (ended.code, ended.out) == (code, "")
+        assert ended.err.startswith(f"navarch {command}: {path}: not a text in UTF-8"), ended
+        assert len(ended.err.splitlines()) == 1
+
+
+async def test_a_failure_that_nobody_foresaw_has_a_traceback_and_is_no_report(tmp_path: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        is_version = request.path == "/version"
+        return web.json_response({"major": "1", "minor": "36+"} if is_version else {"items": []})
+
+    async with serving(tmp_path, handler):
+        for command in ("check",), ("describe", "demo"):
+            ended = await asyncio.to_thread(navarch, *command, kubeconfig=tmp_path / "kubeconfig")
+            assert (ended.code, ended.out) == (3, "")
+            assert "Traceback" in ended.err
+            assert (
+                ended.err.splitlines()[-1]
+                == f"navarch {command[0]}: failed, which is a bug: KeyError: 'metadata'"
+            )
+
+
+async def test_a_server_that_is_no_kubernetes_is_no_cluster_that_was_looked_at(tmp_path: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="welcome")
+
+    async with serving(tmp_path, handler):
+        ended = await asyncio.to_thread(navarch, "check", kubeconfig=tmp_path / "kubeconfig")
+    assert (ended.code, ended.out) == (3, "")
+    assert "the answer is not the version of a Kubernetes API server" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_settings_that_are_wrong_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAVARCH_WORKERS", "many")
+    monkeypatch.setenv("NAVARCH_LOG_LEVEL", "loud")
+    with pytest.raises(InputError, match=r"NAVARCH_WORKERS: .*'many'; NAVARCH_LOG_LEVEL: .*'loud'"):
+        load_settings()
+
+
+def test_check_and_render_refuse_the_same_files_in_the_same_words() -> None:
+    for text, said in (
+        (MESH + f"spec: {DEEP}", "nested too deep"),
+        (MESH + "spec: [", "not YAML"),
+        (MESH + "spec: {meshConfig: {x: 2024-99-99}}", "not YAML"),
+        ("kind: ConfigMap", "there is no MeshControlPlane in it"),
+        (MESH.replace("v1beta1", "v1"), f"write {API_VERSION}"),
+        (MESH.replace("demo", "''"), "metadata.name: is missing"),
+        (MESH.replace("demo", "1"), "metadata.name: 1: is not a string"),
+        (MESH.replace("{name: demo}", "demo"), "metadata.name: is missing"),
+    ):
+        for read in (parse_meshes, render_mesh):
+            with pytest.raises(InputError, match=said):
+                read(text)
+
+
+def test_a_profile_that_is_no_config_map_is_refused() -> None:
+    mesh = MESH + "spec: {version: 1.31.1}"
+    for profile in ("[", "text", "", "a: 1\n---\nb: 2", "data: {profile.yaml: '['}", DEEP):
+        with pytest.raises(InputError):
+            render_mesh(mesh, profiles=[profile])
+
+
+def test_a_mesh_without_a_namespace_is_in_the_one_that_is_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text(f"kind: Other\n---\n---\n{MESH}---\n{MESH.replace('demo', 'demo, namespace: own')}")
+    meshes = parse_meshes(read_file(path), namespace="shop")
+    assert [mesh["metadata"]["namespace"] for mesh in meshes] == ["shop", "own"]
+    assert parse_meshes(MESH)[0]["metadata"] == {"name": "demo", "namespace": "default"}
