@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
+from math import inf
 from typing import Any
 
 import pytest
@@ -121,11 +122,15 @@ async def edit_one(api: Api, audit: Audit, namespace: str = VICTIM) -> Reaction:
         ]
         gets = (r for r in own if r.verb == "get" and r.resource == "meshcontrolplanes")
         looks = [(r, r.received.timestamp()) for r in gets]
-        if not writes or not edits:
+        if not edits:
             return None
-        started = min(t for r, t in looks if r.namespace == namespace and t >= edits[0])
+        # What was being looked at already when the edit came may still write, and that is no reaction.
+        started = min((t for r, t in looks if r.namespace == namespace and t >= edits[0]), default=inf)
+        written = min((t for t in writes if t >= started), default=None)
+        if written is None:
+            return None
         passed = [r for r, t in looks if r.namespace != namespace and edits[0] <= t < started]
-        return Reaction(writes[0] - edits[0], len(passed))
+        return Reaction(written - edits[0], len(passed))
 
     return await eventually(find, seconds=60, every=0.1, what="the first write after an edit")  # type: ignore[return-value]
 
