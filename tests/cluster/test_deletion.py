@@ -10,6 +10,7 @@ from navarch.core.naming import Names
 from lab.cluster import Cluster
 from tests.cluster.test_neighbours import another_namespace, list_crds, see_gone
 from tests.polling import eventually
+from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
 from tests.support.meshes import build_mesh, edit, list_owned, read_condition, read_versions, wait_for
@@ -240,4 +241,39 @@ async def test_a_mesh_that_never_was_accepted_goes_at_once(api: Api, operator: O
     api.create(build_mesh(fresh, version="9.9"))
     await wait_for(api, fresh, condition="SpecAccepted", status="False", reason="UnknownVersion")
     api.delete("mesh", fresh, "demo")
+    await see_gone(api, fresh)
+
+
+async def test_a_mesh_that_somebody_else_holds_costs_one_request_for_each_look(
+    api: Api, audit: Audit, operator: Operator, fresh: str
+) -> None:
+    mesh = build_mesh(fresh)
+    api.create({**mesh, "metadata": {**mesh["metadata"], "finalizers": ["test.example/hold"]}})
+    await wait_for(api, fresh)
+    mark = audit.mark()
+    api.delete("mesh", fresh, "demo")
+
+    def is_let_go() -> bool:
+        found = api.get("mesh", fresh, "demo")
+        return found is not None and found["metadata"]["finalizers"] == ["test.example/hold"]
+
+    def list_asked(since: int) -> list[str]:
+        return [r.uri for r in audit.since(since) if r.verb == "list" and fresh in r.uri]
+
+    await eventually(is_let_go, seconds=60, every=0.1, what="Navarch lets it go")
+    assert list_asked(mark), "the API server itself was asked before"
+    assert list_owned(api, fresh) == []
+    await wait_for_rest(operator)
+    mark = audit.mark()
+    for number in range(5):
+        api.patch("mesh", fresh, "demo", {"metadata": {"annotations": {"touched": str(number)}}})
+        await eventually(
+            lambda number=number: (  # type: ignore[misc]
+                len([r for r in audit.since(mark) if r.verb == "get" and r.namespace == fresh]) > number
+            ),
+            what="it is looked at",
+        )
+    await wait_for_rest(operator)
+    assert list_asked(mark) == []
+    api.patch("mesh", fresh, "demo", {"metadata": {"finalizers": None}})
     await see_gone(api, fresh)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
+from math import inf
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from navarch.controllers.pace import PERIOD
 
 from lab.cluster import Cluster
 from tests.cluster.conftest import ROOT, a_lab, build_operator, install
@@ -120,11 +122,15 @@ async def edit_one(api: Api, audit: Audit, namespace: str = VICTIM) -> Reaction:
         ]
         gets = (r for r in own if r.verb == "get" and r.resource == "meshcontrolplanes")
         looks = [(r, r.received.timestamp()) for r in gets]
-        if not writes or not edits:
+        if not edits:
             return None
-        started = min(t for r, t in looks if r.namespace == namespace and t >= edits[0])
+        # What was being looked at already when the edit came may still write, and that is no reaction.
+        started = min((t for r, t in looks if r.namespace == namespace and t >= edits[0]), default=inf)
+        written = min((t for t in writes if t >= started), default=None)
+        if written is None:
+            return None
         passed = [r for r, t in looks if r.namespace != namespace and edits[0] <= t < started]
-        return Reaction(writes[0] - edits[0], len(passed))
+        return Reaction(written - edits[0], len(passed))
 
     return await eventually(find, seconds=60, every=0.1, what="the first write after an edit")  # type: ignore[return-value]
 
@@ -193,6 +199,44 @@ async def test_an_object_that_crashes_is_tried_with_growing_pauses(
     assert writes == [f"patch meshcontrolplanes/status {namespace}/demo -> 200"]
     annotate(api, namespace, **{BUG: None})
     await wait_for(api, namespace)
+
+
+async def test_an_error_that_reads_differently_each_time_is_told_at_a_pace(
+    api: Api, audit: Audit, faulty: Operator
+) -> None:
+    namespace = "bug-varying"
+    mesh = build_mesh(namespace)
+    make_namespace(api, namespace)
+    api.create({**mesh, "metadata": {**mesh["metadata"], "annotations": {BUG: "mesh-varying"}}})
+
+    def find_told() -> list[float]:
+        return sorted(w.received.timestamp() for w in audit.writes(0) if w.namespace == namespace)
+
+    await eventually(lambda: len(find_told()) >= 3, seconds=90, every=0.2, what="three statuses")
+    told = find_told()
+    assert min(later - earlier for earlier, later in pairwise(told)) > PERIOD - 1, told
+    annotate(api, namespace, **{BUG: None})
+    await wait_for(api, namespace)
+
+
+async def test_a_mesh_that_crashes_every_second_time_comes_to_rest(
+    api: Api, audit: Audit, faulty: Operator
+) -> None:
+    namespace = "bug-flaky"
+    make_namespace(api, namespace)
+    api.create(build_mesh(namespace))
+    await wait_for(api, namespace)
+    await wait_for_rest(faulty)
+    crashes, mark = read_metric(faulty, "reconcile_panics_total"), audit.mark()
+    annotate(api, namespace, **{BUG: "mesh-flaky"})
+    await eventually(
+        lambda: read_metric(faulty, "reconcile_panics_total") > crashes, seconds=30, every=0.1, what="a crash"
+    )
+    await wait_for_rest(faulty, seconds=60)
+    await wait_for(api, namespace)
+    told = [w for w in audit.writes(mark) if w.namespace == namespace and "/status" in str(w)]
+    assert 2 <= len(told) <= 6, told
+    annotate(api, namespace, **{BUG: None})
 
 
 def list_pauses(operator: Operator, namespace: str) -> list[float]:

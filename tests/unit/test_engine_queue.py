@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from navarch.engine.fairness import LONGEST
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
-from navarch.engine.queue import BACKGROUND, DELETION, EDIT, UNWELL, Closed, Queue
+from navarch.engine.queue import (
+    BACKGROUND,
+    EDIT,
+    LONGEST_PUT_BACK,
+    RETRY,
+    UNWELL,
+    Closed,
+    Queue,
+    Taken,
+)
 
 
 @dataclass(order=True)
@@ -124,19 +133,34 @@ async def test_cluster_scoped_keys_are_serialised_by_name(queue: Queue) -> None:
     assert (first.lane, second.lane) == ("default", "other")
 
 
-async def test_edits_overtake_background_work_and_deletions_overtake_both(queue: Queue) -> None:
+async def test_edits_overtake_retries_and_retries_overtake_background_work(queue: Queue) -> None:
     queue.add(key("resync"), priority=BACKGROUND)
+    queue.add(key("retry"), priority=RETRY)
     queue.add(key("edit"), priority=EDIT)
-    queue.add(key("deletion"), priority=DELETION)
-    assert [await take(queue) for _ in range(3)] == [key("deletion"), key("edit"), key("resync")]
+    taken = [await asyncio.wait_for(queue.get(), 1) for _ in range(3)]
+    assert [(t.key, t.priority) for t in taken] == [
+        (key("edit"), EDIT),
+        (key("retry"), RETRY),
+        (key("resync"), BACKGROUND),
+    ]
+
+
+async def test_nothing_is_more_urgent_than_an_edit(queue: Queue, clock: Clock) -> None:
+    queue.add(key("edit"), priority=EDIT)
+    clock.pass_time(0.1)
+    queue.add(key("pushy"), priority=EDIT + 100)
+    assert [await take(queue), await take(queue)] == [key("edit"), key("pushy")]
 
 
 async def test_the_highest_priority_wins_when_a_key_is_added_twice(queue: Queue) -> None:
     queue.add(key("a"), priority=BACKGROUND)
-    queue.add(key("b"), priority=EDIT)
-    queue.add(key("a"), priority=DELETION)
+    queue.add(key("b"), priority=RETRY)
+    queue.add(key("a"), priority=RETRY)
+    queue.add(key("a"), priority=EDIT)
     queue.add(key("a"), priority=BACKGROUND)
+    queue.add(key("c"), priority=RETRY)
     assert [await take(queue), await take(queue)] == [key("a"), key("b")]
+    assert await take(queue) == key("c")
     assert await is_empty(queue)
 
 
@@ -144,10 +168,10 @@ async def test_a_raised_priority_counts_also_for_a_key_that_waits_for_its_lane(q
     busy, low, high = (Key(kind, "ns", "x") for kind in ("Busy", "Low", "High"))
     queue.add(busy)
     await take(queue)
-    queue.add(high, priority=EDIT)
+    queue.add(high, priority=RETRY)
     queue.add(low, priority=BACKGROUND)
     assert await is_empty(queue)
-    queue.add(low, priority=DELETION)
+    queue.add(low, priority=EDIT)
     queue.done(busy)
     assert await take(queue) == low
 
@@ -228,7 +252,7 @@ async def test_waiting_time_depth_and_age_are_told(clock: Clock) -> None:
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 STEPS = st.one_of(
-    st.tuples(st.just("add"), NAMES, st.sampled_from([BACKGROUND, EDIT, DELETION])),
+    st.tuples(st.just("add"), NAMES, st.sampled_from([BACKGROUND, RETRY, EDIT])),
     st.tuples(st.just("later"), NAMES, st.integers(1, 20)),
     st.tuples(st.just("take"), NAMES, st.just(0)),
     st.tuples(st.just("done"), NAMES, st.just(0)),
@@ -402,3 +426,137 @@ async def test_what_is_well_passes_what_never_was_and_nobody_waits_for_ever(cloc
     clock.pass_time(UNWELL)
     queue.add(mine, priority=EDIT)
     assert (await queue.get()).key in broken
+
+
+async def take_now(queue: Queue) -> Taken | None:
+    """What a free worker gets without waiting."""
+    getter = asyncio.ensure_future(queue.get())
+    await asyncio.sleep(0)
+    if getter.done():
+        return getter.result()
+    getter.cancel()
+    await asyncio.gather(getter, return_exceptions=True)
+    return None
+
+
+class Crew:
+    """`workers` workers; `end` is told of each key whose run took `seconds`, and gives it back."""
+
+    def __init__(
+        self, queue: Queue, clock: Clock, *, workers: int, seconds: float, end: Callable[[Key], None]
+    ) -> None:
+        self.queue, self.clock, self.workers, self.seconds, self.end = queue, clock, workers, seconds, end
+        self.out: dict[Key, float] = {}
+        self.starts: list[tuple[float, Key]] = []
+
+    async def work(self, seconds: int) -> None:
+        """For so many seconds; time passes one second at a time."""
+        for _ in range(seconds):
+            for running in [key for key, due in self.out.items() if due <= self.clock.now]:
+                del self.out[running]
+                self.end(running)
+            while len(self.out) < self.workers and (taken := await take_now(self.queue)) is not None:
+                self.out[taken.key] = self.clock.now + self.seconds
+                self.starts.append((self.clock.now, taken.key))
+            self.clock.pass_time(1)
+
+    def started(self, key: Key) -> float:
+        """When a key started last."""
+        return max((at for at, other in self.starts if other == key), default=float("inf"))
+
+
+HANGS = 10
+"""Seconds for which a run of these hangs."""
+
+
+@pytest.mark.parametrize(("well", "priority"), [(True, RETRY), (False, RETRY), (False, EDIT)])
+async def test_whoever_hangs_and_comes_back_for_ever_starves_nobody(
+    clock: Clock, well: bool, priority: int
+) -> None:
+    queue = Queue(clock=clock, share=2)
+    hanging = [key(f"hangs-{number}") for number in range(9)]
+    mine, resync, new = key("mine"), key("resync"), key("new")
+
+    def end(running: Key) -> None:
+        if running in hanging:
+            queue.add(running, priority=priority, after=5)
+        queue.done(running, well=well or running == mine)
+
+    crew = Crew(queue, clock, workers=8, seconds=HANGS, end=end)
+    queue.add(mine)
+    await crew.work(HANGS + 1)
+    for other in hanging:
+        queue.add(other, priority=priority)
+    await crew.work(300)
+    asked = clock.now
+    queue.add(resync, priority=BACKGROUND)
+    queue.add(new, priority=EDIT)
+    queue.add(mine, priority=EDIT)
+    await crew.work(300)
+    assert crew.started(mine) == asked, "workers are left for edits of what is well"
+    once_each = (len(hanging) + 1) * HANGS / 2
+    for late in (resync, new):
+        assert crew.started(late) <= asked + LONGEST_PUT_BACK + once_each
+    assert len([at for at, other in crew.starts if other in hanging]) > 50, "they did keep coming"
+
+
+@pytest.mark.parametrize("priority", [EDIT, EDIT + 100])
+async def test_no_number_of_namespaces_that_are_touched_without_pause_holds_up_an_edit(
+    clock: Clock, priority: int
+) -> None:
+    """However the one asks for it that touches them."""
+    queue = Queue(clock=clock, share=2)
+    touched, mine = [key(f"touched-{number}") for number in range(40)], key("mine")
+
+    def end(running: Key) -> None:
+        if running in touched:
+            queue.add(running, priority=priority)
+        queue.done(running)
+
+    crew = Crew(queue, clock, workers=8, seconds=1, end=end)
+    queue.add(mine)
+    for other in touched:
+        queue.add(other, priority=priority)
+    await crew.work(100)
+    asked, queued = clock.now, queue.depth
+    queue.add(mine, priority=EDIT)
+    await crew.work(100)
+    assert queued > 8
+    passed = [other for at, other in crew.starts if asked <= at < crew.started(mine)]
+    assert crew.started(mine) <= asked + LONGEST + len(touched) / 8 + 1
+    assert len(passed) <= len(touched) + 8 * (LONGEST + 1)
+
+
+async def test_edits_of_what_is_well_without_end_starve_nobody(clock: Clock) -> None:
+    queue = Queue(clock=clock, share=2)
+    busy, resync = [key(f"busy-{number}") for number in range(40)], key("resync")
+
+    def end(running: Key) -> None:
+        if running in busy:
+            queue.add(running, priority=EDIT)
+        queue.done(running)
+
+    crew = Crew(queue, clock, workers=8, seconds=1, end=end)
+    for other in busy:
+        queue.add(other)
+    await crew.work(100)
+    asked = clock.now
+    queue.add(resync, priority=BACKGROUND)
+    await crew.work(200)
+    assert crew.started(resync) <= asked + LONGEST_PUT_BACK + len(busy) / 8 + 1
+
+
+async def test_what_did_not_run_to_its_end_counts_as_what_it_did_before(clock: Clock) -> None:
+    queue = Queue(clock=clock, share=1)
+    good, bad, other = key("good"), key("bad"), key("other")
+    for name, well in ((good, True), (bad, False)):
+        queue.add(name)
+        queue.done(await take(queue), well=well)
+        queue.add(name)
+        queue.done(await take(queue), well=None)
+    queue.add(other, priority=BACKGROUND)
+    assert await take(queue) == other
+    queue.add(bad)
+    queue.add(good)
+    assert await take(queue) == good, "the one patient place is taken"
+    assert await is_empty(queue)

@@ -12,7 +12,7 @@ import structlog
 from navarch.engine.backoff import Backoff
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
-from navarch.engine.queue import DELETION, EDIT, Queue
+from navarch.engine.queue import EDIT, RETRY, Queue
 from navarch.engine.result import (
     OUTAGE_DELAY,
     After,
@@ -152,10 +152,51 @@ async def test_a_terminal_result_is_not_retried() -> None:
 async def test_what_failed_is_tried_again_behind_what_was_edited() -> None:
     results = {A: iter([Retry(OSError("x"), after=0.0), Done()]), B: iter([Done()])}
     async with bench(lambda key: next(results[key]), count=1, gate_open=False) as b:
+        b.queue.add(A, priority=EDIT)
         b.queue.add(B, priority=EDIT)
-        b.queue.add(A, priority=DELETION)
         b.gate.set()
         await eventually(lambda: b.observer.finished == [(A, "error"), (B, "success"), (A, "success")])
+
+
+@pytest.mark.parametrize(
+    ("ending", "well"),
+    [
+        (Done(), True),
+        (After(1000), True),
+        (After(1000, well=False), False),
+        (Terminal("spec.version: unknown"), False),
+        (Retry(OSError("x"), after=1000), False),
+        (RuntimeError("bug"), False),
+    ],
+)
+async def test_only_what_ended_well_goes_before_others(ending: Result | BaseException, well: bool) -> None:
+    """B is known to be well and came later: it passes A unless A is well too."""
+    async with bench(lambda key: ending if key == A else Done(), count=1, base=1000) as b:
+        for key in (B, A):
+            b.queue.add(key)
+            await eventually(lambda key=key: key in {k for k, _ in b.observer.finished})  # type: ignore[misc]
+        b.observer.finished.clear()
+        b.queue.add(A)
+        b.queue.add(B)
+        await eventually(lambda: len(b.observer.finished) == 2)
+        assert [key for key, _ in b.observer.finished] == ([A, B] if well else [B, A])
+
+
+async def test_a_key_handed_back_because_the_gate_closed_keeps_its_standing() -> None:
+    async with bench(lambda key: Done(), count=1) as b:
+        for number, key in enumerate((A, B, B, B)):  # so that B's lane is not the more rested one
+            b.queue.add(key)
+            await eventually(lambda number=number: len(b.observer.finished) > number)  # type: ignore[misc]
+        b.observer.finished.clear()
+        b.gate.clear()  # the worker waits for a key by now, and hands back the next one
+        b.queue.add(A, priority=RETRY)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        b.queue.add(A)
+        b.queue.add(B)
+        b.gate.set()
+        await eventually(lambda: len(b.observer.finished) == 2)
+        assert b.observer.finished == [(A, "success"), (B, "success")]
 
 
 async def test_a_bound_of_the_backoff_holds_however_often_a_key_failed() -> None:

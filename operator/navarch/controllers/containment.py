@@ -7,6 +7,7 @@ happens while the crash is being told, the engine sees the crash and nothing els
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 Reconcile: TypeAlias = Callable[[Key], Awaitable[Result]]
 LONGEST_ERROR = 500
 """Characters of an exception that a message quotes: some carry the whole of what they choked on."""
+ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+"""Where an object lies in memory, as its repr tells: another place at each try."""
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -71,7 +74,7 @@ def tell_crash(error: Exception) -> str:
 
 
 def _quote(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = ADDRESS.sub("0x…", " ".join(str(error).split()))
     return f"{type(error).__name__}: {text[:LONGEST_ERROR]}".rstrip(": ")
 
 

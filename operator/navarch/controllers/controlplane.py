@@ -20,7 +20,7 @@ from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result, Terminal
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
-from navarch.kube.parents import add_finalizer, remove_finalizer
+from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
 from navarch.telemetry import metrics
 
 
@@ -51,17 +51,19 @@ class MeshController:
         status = summarise_mesh(observed, findings, decision, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome)
         seconds = determine_requeue(decision.plan, outcome, status["conditions"], held=held)
-        if seconds is not None:
-            return After(seconds)
         refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
+        if seconds is not None:
+            return After(seconds, well=not refusals and not (outcome and outcome.failures))
         return Terminal("; ".join(refusals)) if refusals else Done()
 
     async def _release(self, observed: ObservedMesh) -> Result:
         """Let a mesh go once the API server itself says that nothing of it is left."""
+        self.world.prober.forget(observed.owner.uid)
+        if not has_finalizer(observed.body):
+            return Done()  # it was let go, and others hold it: what they do to it costs one look each
         if await self.world.find_unseen(observed.owner):
             return After(1)
         await remove_finalizer(self.client, observed.body)
-        self.world.prober.forget(observed.owner.uid)
         return Done()
 
     async def _remove_orphans(self, key: Key) -> Result:
@@ -70,5 +72,7 @@ class MeshController:
         if orphans and (grace := self.world.find_grace(key.namespace, key.name)) > 0:
             return After(grace)
         plan = plan_removal(Owner(key.namespace, key.name, ""), orphans)
-        await self.applier.apply(plan)
-        return Done() if plan.requeue_after is None else After(plan.requeue_after)
+        outcome = await self.applier.apply(plan)
+        if plan.requeue_after is None:
+            return Done()
+        return After(plan.requeue_after, well=not outcome.failures)

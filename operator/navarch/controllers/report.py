@@ -2,7 +2,9 @@
 
 Owns the last step of every reconcile. Must never write a status that says what the present one says.
 Invariants: reporting the same status twice writes once; what somebody may be waiting for is written at once,
-progress and numbers at the pace of controllers/pace.py.
+progress and numbers at the pace of controllers/pace.py; of one generation of an object no two crashes are
+told within that pace either, whatever they say and whatever was told between them, because what is told is
+an event, and would start the next try at once.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class Reporter:
         self._recorder = recorder
         self._stores = {"MeshControlPlane": stores["meshes"], "MeshRevision": stores["revisions"]}
         self._pace = Pace()
+        self._crashes = Pace()
 
     async def report(
         self, body: Manifest, *, status: Mapping[str, Any], outcome: Outcome | None
@@ -61,8 +64,13 @@ class Reporter:
         return None
 
     async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:
-        """Tell that a reconcile of `body` ended in an error that nobody foresaw."""
+        """Tell that a reconcile of `body` ended in an error that nobody foresaw; the next try tells it where
+        another crash was told just now."""
         metadata = body["metadata"]
+        told = f"{metadata['uid']}/{metadata.get('generation', 0)}"
+        if self._crashes.find_wait(told) is not None:
+            return
+        self._crashes.note(told)
         await self._recorder.record(body, reason=Reason.INTERNAL_ERROR, message=message, type="Warning")
         if (body.get("status") or {}) != status:
             self._stores[body["kind"]].observe(await apply_status(self._client, body, status))

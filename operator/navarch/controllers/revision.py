@@ -37,4 +37,6 @@ class RevisionController:
         status = summarise_revision(observed, decision, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome)
         seconds = determine_requeue(decision.plan, outcome, status["conditions"], held=held)
-        return Done() if seconds is None else After(seconds)
+        if seconds is None:
+            return Done()
+        return After(seconds, well=not (outcome and outcome.failures))

@@ -1,10 +1,14 @@
-"""The queue of keys: each at most once, the most urgent first, then the longest rested; one a time per lane.
+"""The queue of keys: each at most once, in the order of their rank; one a time per lane.
 
 Owns which key may run when. Must never know what a key stands for. Everything but `get` is synchronous, so
 that event handlers can add without yielding.
+A key's rank is the time at which it came, plus what puts it back: that it is no edit, that it is not known to
+be well, that its lane was busy of late. All of these are bounded (LONGEST_PUT_BACK), so once a key waited
+longer than that, nobody who comes later gets a worker that it could have had: nothing starves.
 Invariants: a key that is added while it runs, runs exactly once more afterwards; two keys of one lane are
-never out at the same time; nothing that was added is lost unless the queue is closed; between the arrival and
-the start of an edit no other edited key starts twice, and none that is less urgent than an edit.
+never out at the same time; nothing that was added is lost unless the queue is closed; never more than `share`
+patient keys are out; between the arrival and the start of an edit of a key that is well, and whose lane has
+rested, no other such edit starts twice, nor does any key start that came less than its own offset before.
 """
 
 from __future__ import annotations
@@ -16,23 +20,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from navarch.engine.fairness import Usage
+from navarch.engine.fairness import LONGEST, Usage
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 
 EDIT = 0
 """Priority of what somebody changed just now."""
-DELETION = 100
-"""Priority of an object that is being deleted: somebody waits for it."""
 RETRY = -50
 """Priority of a key that failed, or asked to be looked at again: nobody did anything just now."""
 BACKGROUND = -100
-"""Priority of initial listings, of resyncs, and of what a neighbour changed; it must never delay an edit."""
+"""Priority of initial listings, of resyncs, and of what a neighbour changed: nobody waits for it."""
 
-
+RETRY_LATER = 15.0
+"""Seconds by which a key that is less urgent than an edit counts as having come later."""
+BACKGROUND_LATER = 30.0
+"""The same for a key that is less urgent than a retry."""
 UNWELL = 30.0
 """Seconds by which a key that never ran, or did not end well when it did, counts as having come later: five
 hundred that are refused hold up nobody who serves, and none of them waits for ever."""
+LONGEST_PUT_BACK = BACKGROUND_LATER + UNWELL + LONGEST
+"""Seconds by which any key counts as having come later, at the most."""
 _REMEMBERED = 20_000
 
 
@@ -68,9 +75,9 @@ class Taken:
 
 @dataclass(order=True, slots=True)
 class _Entry:
-    urgency: int
     rank: float
     sequence: int
+    priority: int = field(compare=False)
     patient: bool = field(compare=False)
     key: Key = field(compare=False)
     since: float = field(compare=False)
@@ -111,7 +118,7 @@ class Queue:
     def add(self, key: Key, *, priority: int = EDIT, after: float = 0.0) -> None:
         """Ask for a run of `key`, at once or after so many seconds.
 
-        Of several requests the earliest time and the highest priority count.
+        Of several requests the earliest time and the highest priority count; none is above EDIT.
         """
         if self._closed:
             return
@@ -154,7 +161,7 @@ class Queue:
         since = self._clock.time()
         entry = self._ready.get(key)
         if entry is not None:
-            if -entry.urgency >= priority:
+            if entry.priority >= priority:
                 return
             entry.dropped = True
             since = entry.since
@@ -164,11 +171,11 @@ class Queue:
 
     def _push(self, key: Key, priority: int, since: float) -> None:
         self._sequence += 1
+        is_well = key in self._well
         rank = since + self._usage.find_delay(key.lane, self._clock.time())
-        if key not in self._well:
-            rank += UNWELL
-        patient = priority < EDIT or (priority == EDIT and key not in self._well)
-        entry = _Entry(-priority, rank, self._sequence, patient, key, since)
+        rank += _find_offset(priority) + (0.0 if is_well else UNWELL)
+        patient = priority < EDIT or not is_well
+        entry = _Entry(rank, self._sequence, priority, patient, key, since)
         self._ready[key] = entry
         self._offer(entry)
 
@@ -177,7 +184,8 @@ class Queue:
         self._wake_one()
 
     async def get(self) -> Taken:
-        """The most urgent key whose lane is free; waits for one. Raises Closed once the queue was closed."""
+        """The key of the lowest rank whose lane is free and which `share` allows; waits for one. Raises
+        Closed once the queue was closed."""
         while True:
             if self._closed:
                 raise Closed
@@ -220,11 +228,11 @@ class Queue:
             if entry.patient:
                 self._patient.add(entry.key)
             del self._ready[entry.key]
-            return Taken(entry.key, -entry.urgency, self._clock.time() - entry.since)
+            return Taken(entry.key, entry.priority, self._clock.time() - entry.since)
 
-    def done(self, key: Key, *, well: bool = True) -> None:
+    def done(self, key: Key, *, well: bool | None = True) -> None:
         """Give a key back: its lane is free, and it runs again if it was added meanwhile. `well` says how it
-        ended: with an object that is to be looked at again only when something changes, or at a set time.
+        ended; None when it did not run to its end, so that it counts as what it did before.
 
         Raises KeyError when it is not out.
         """
@@ -233,7 +241,7 @@ class Queue:
             self._well.clear()
         if well:
             self._well.add(key)
-        else:
+        elif well is not None:
             self._well.discard(key)
         if key in self._patient:
             self._patient.discard(key)
@@ -273,3 +281,10 @@ class Queue:
         """Seconds that the oldest ready key has been waiting; 0 when none is."""
         oldest = min((entry.since for entry in self._ready.values()), default=None)
         return 0.0 if oldest is None else self._clock.time() - oldest
+
+
+def _find_offset(priority: int) -> float:
+    """By how many seconds a key of this priority counts as having come later than an edit."""
+    if priority >= EDIT:
+        return 0.0
+    return RETRY_LATER if priority >= RETRY else BACKGROUND_LATER

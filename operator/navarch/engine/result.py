@@ -19,9 +19,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """All well; look again after so many seconds."""
+    """Look again after so many seconds. `well` is False where something of it was refused or failed, and is
+    told elsewhere: the key then waits behind those that are well."""
 
     seconds: float
+    well: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,17 @@ class Terminal:
 
 
 Result: TypeAlias = Done | After | Retry | Terminal
+
+
+def is_well(result: Result) -> bool:
+    """Whether the key's next edit goes before those of keys that ended otherwise."""
+    match result:
+        case Done():
+            return True
+        case After(well=well):
+            return well
+        case Retry() | Terminal():
+            return False
 
 
 class Cause(Enum):

@@ -18,10 +18,7 @@ from navarch.engine.backoff import Backoff
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 from navarch.engine.queue import RETRY, Closed, Queue, Taken
-from navarch.engine.result import After, Done, Result, Retry, Terminal, classify
-
-WELL = frozenset({"success", "requeue_after"})
-"""Results after which a key's next edit goes before those of keys that ended otherwise."""
+from navarch.engine.result import After, Done, Result, Retry, Terminal, classify, is_well
 
 log = structlog.get_logger(__name__)
 
@@ -79,16 +76,17 @@ class Workers:
                 taken = await self._queue.get()
             except Closed:
                 return
-            well = False
+            well: bool | None = None
             try:
                 if self._gate.is_set():
-                    well = await self._run(taken) in WELL
+                    well = await self._run(taken)
                 else:  # it closed while this worker waited for a key
                     self._queue.add(taken.key, priority=taken.priority)
             finally:
                 self._queue.done(taken.key, well=well)
 
-    async def _run(self, taken: Taken) -> str:
+    async def _run(self, taken: Taken) -> bool:
+        """One reconcile; whether it ended well."""
         key = taken.key
         fields = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "reconcile_id": self._ids()}
         with bound_contextvars(**fields):
@@ -100,7 +98,7 @@ class Workers:
                 name = self._settle(taken, result)
             finally:
                 self._observer.reconcile_finished(key, result=name, seconds=self._clock() - started)
-            return name
+            return is_well(result)
 
     async def _outcome(self, key: Key) -> Result:
         try:

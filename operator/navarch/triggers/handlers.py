@@ -13,7 +13,7 @@ from typing import Any
 import kopf
 
 from navarch.engine.key import Key
-from navarch.engine.queue import BACKGROUND, DELETION, EDIT
+from navarch.engine.queue import BACKGROUND, EDIT
 
 GROUP = "mesh.navarch.io"
 Enqueue = Callable[[Key, int], None]
@@ -34,10 +34,9 @@ def build_registry(enqueue: Enqueue, login: Login) -> kopf.OperatorRegistry:
         def note(type: str | None, body: kopf.Body, **_: Any) -> None:
             metadata = body["metadata"]
             # What was looked at already is here again because of its status: the reflectors tell the rest.
+            # A deletion raises the generation, so it is an edit like any other.
             looked_at = (body.get("status") or {}).get("observedGeneration") == metadata.get("generation")
             priority = BACKGROUND if type is None or looked_at else EDIT
-            if "deletionTimestamp" in metadata:
-                priority = DELETION
             enqueue(Key(body["kind"], metadata["namespace"], metadata["name"]), priority)
 
     return registry
