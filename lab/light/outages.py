@@ -7,6 +7,7 @@ Must never touch another lab's processes. Invariant: after the context managers 
 from __future__ import annotations
 
 import json
+import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ def without(cluster: Cluster, daemon: str) -> Iterator[None]:
     try:
         yield
     finally:
+        if halted.process.port is not None:
+            # A killed process of many threads is gone before its sockets are.
+            what = f"port {halted.process.port} of {daemon} is free"
+            wait_until(lambda: _is_free(int(halted.process.port or 0)), what=what, seconds=60)
         processes.resume(cluster.state, halted, log=cluster.state / "log" / f"{daemon}.log")
 
 
@@ -48,6 +53,17 @@ def wait_for_etcd(cluster: Cluster) -> None:
         return True
 
     wait_until(is_there, what=f"{cluster.name}: etcd", seconds=60)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError:
+            return False
+    return True
 
 
 def _find_port(state: Path, daemon: str) -> int:

@@ -35,7 +35,7 @@ from tests.support.meshes import build_mesh, edit, is_current, read_condition
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.witness import list_labelled
 
-SILENCE = 8.0
+SILENCE = 16.0
 STUCK = 20.0
 SETTINGS = {
     "lease_seconds": "4",
