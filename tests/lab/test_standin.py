@@ -16,12 +16,12 @@ VOLUMES = [
     "workload-socket",
     "credential-socket",
     "workload-certs",
-    "istio-envoy",
-    "istio-data",
-    "istio-podinfo",
-    "istio-token",
     "istiod-ca-cert",
     "istio-ca-crl",
+    "istio-data",
+    "istio-envoy",
+    "istio-token",
+    "istio-podinfo",
 ]
 
 
