@@ -35,7 +35,10 @@ from tests.support.meshes import build_mesh, edit, is_current, read_condition
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.witness import list_labelled
 
-SILENCE = 16.0
+SILENCE = 40.0
+"""Longer than a watch waits between two tries (30 s at most): nobody is dead for waiting."""
+IMPATIENCE = 8.0
+"""What takes the place of SILENCE where a death is waited for."""
 STUCK = 20.0
 SETTINGS = {
     "lease_seconds": "4",
@@ -90,6 +93,15 @@ async def world(full: bool) -> AsyncIterator[World]:
                 yield world
             finally:
                 operator.stop()
+
+
+@pytest.fixture(scope="module")
+async def impatient(world: World) -> World:
+    """The same world, from now on with an operator that soon takes silence for death."""
+    world.operator.stop()
+    world.operator.settings["silence_seconds"] = str(IMPATIENCE)
+    await bring_up(world.operator)
+    return world
 
 
 def make_namespace(api: Api, name: str, **labels: str) -> None:
@@ -451,43 +463,43 @@ async def see_death_and_recovery(world: World, trouble: AbstractContextManager[A
     await assert_quiet(world.api, world.audit, world.operator, KEPT, "demo")
 
 
-async def test_one_watch_that_is_silent_while_others_are_heard_is_a_death(world: World) -> None:
+async def test_one_watch_that_is_silent_while_others_are_heard_is_a_death(impatient: World) -> None:
     def is_of_deployments(seen: Seen) -> bool:
         return seen.is_watch and seen.path.endswith("/deployments")
 
     await see_death_and_recovery(
-        world, world.proxy.silence(is_of_deployments), words="watch Deployment has been silent"
+        impatient, impatient.proxy.silence(is_of_deployments), words="watch Deployment has been silent"
     )
 
 
-async def test_a_kopf_that_never_lasts_is_a_death(world: World) -> None:
+async def test_a_kopf_that_never_lasts_is_a_death(impatient: World) -> None:
     def is_list_of_kopf(seen: Seen) -> bool:
         return seen.agent == KOPF and seen.path.endswith("/meshcontrolplanes")
 
     @contextmanager
     def trouble() -> Iterator[None]:
-        with world.proxy.inflict(Answer(404, body=b"404 page not found\n"), is_list_of_kopf):
-            world.proxy.cut("gone", lambda seen: seen.agent == KOPF)
+        with impatient.proxy.inflict(Answer(404, body=b"404 page not found\n"), is_list_of_kopf):
+            impatient.proxy.cut("gone", lambda seen: seen.agent == KOPF)
             yield
 
-    await see_death_and_recovery(world, trouble(), words="kopf has shown no sign of life")
+    await see_death_and_recovery(impatient, trouble(), words="kopf has shown no sign of life")
 
 
-async def test_workers_that_stand_still_are_a_death(world: World) -> None:
+async def test_workers_that_stand_still_are_a_death(impatient: World) -> None:
     def is_of_a_worker(seen: Seen) -> bool:
         return seen.agent == OURS and not seen.is_watch and not seen.is_lease and "limit" not in seen.query
 
     @contextmanager
     def trouble() -> Iterator[None]:
         again = {"metadata": {"annotations": {"look": "again"}}}
-        with world.proxy.inflict(Late(STUCK + 8), is_of_a_worker) as stuck:
-            world.api.patch("mesh", KEPT, "demo", again)
+        with impatient.proxy.inflict(Late(STUCK + 8), is_of_a_worker) as stuck:
+            impatient.api.patch("mesh", KEPT, "demo", again)
             wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=10)
             # The revision shares its lane with the mesh, and has to wait for it.
-            world.api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
+            impatient.api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
             yield
 
-    await see_death_and_recovery(world, trouble(), words="a key has been waiting for a worker")
+    await see_death_and_recovery(impatient, trouble(), words="a key has been waiting for a worker")
 
 
 async def test_either_watch_of_a_mesh_is_enough(world: World) -> None:
