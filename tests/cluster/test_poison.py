@@ -479,9 +479,7 @@ async def test_broken_meshes_that_are_edited_without_pause_delay_nobody_else(
 
 
 STALL = 2.0
-"""Seconds for which the event loop must not stand still. A quiet machine stays below a fifth of that; without
-the limits, 30,000 unknown names take half a minute.
-"""
+"""Seconds for which the event loop must not stand still, with room for a machine that is busy otherwise."""
 LARGE: dict[str, Object] = {
     "entries": {f"no-such-field-{number}": number for number in range(30_000)},
     "text": {"accessLogFormat": "x" * 900_000},
