@@ -26,7 +26,9 @@ log = structlog.get_logger(__name__)
 DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between the end of a run and the next one, growing while runs end soon."""
 BEAT = 5.0
-"""Seconds between two signs of life; a run that ends before the first one counts as none."""
+"""Seconds between two signs of life; a run that begins to end before the first one counts as none."""
+URGING = 1.0
+"""Seconds between two cancellations of whatever keeps a run from ending."""
 LASTING = 60.0
 """Seconds after which a run was a good one: when it ends, the next one starts soon again."""
 
@@ -85,9 +87,27 @@ class Shell:
             return cast("kopf.ConnectionInfo", await asyncio.wrap_future(asked))
 
         beating = asyncio.create_task(self._keep_beating())
+        registry = build_registry(enqueue, log_in)
+
+        run = asyncio.current_task()
+
+        @kopf.on.cleanup(registry=registry)
+        async def let_go(**_: Any) -> None:
+            # It watches no more; what is left of the run is its end.
+            beating.cancel()
+            stop.set()
+            asyncio.get_running_loop().call_later(URGING, urge)
+
+        def urge() -> None:
+            # After a watch of one kind has failed, the other kind's may swallow kopf's only cancellation, and
+            # kopf would wait for it for ever.
+            for task in asyncio.all_tasks() - {run}:
+                task.cancel()
+            asyncio.get_running_loop().call_later(URGING, urge)
+
         try:
             await self._operate(
-                registry=build_registry(enqueue, log_in),
+                registry=registry,
                 settings=build_settings(idle=self._idle),
                 clusterwide=True,
                 standalone=True,
@@ -97,7 +117,7 @@ class Shell:
             )
         finally:
             beating.cancel()
-            # kopf waits for the flag in a thread, and the loop waits for its threads at its end.
+            # The loop waits for its threads at its end.
             stop.set()
 
     async def _keep_beating(self) -> None:
