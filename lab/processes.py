@@ -20,12 +20,14 @@ GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One daemon of a lab. `started`: its start time in clock ticks since boot (/proc/PID/stat, field 22)."""
+    """One daemon of a lab. `started`: its start time in clock ticks since boot (/proc/PID/stat, field 22);
+    `argv`: what it was started with."""
 
     name: str
     pid: int
     started: int
     port: int | None = None
+    argv: tuple[str, ...] = ()
 
     def is_alive(self) -> bool:
         """Whether exactly this process still runs (a zombie does not)."""
@@ -67,7 +69,7 @@ def start(
         )
     finally:
         os.close(out)
-    process = Process(name, pid, _stat(pid)[1], port)
+    process = Process(name, pid, _stat(pid)[1], port, tuple(arguments))
     _write(state, [*recorded(state), process])
     return process
 
@@ -75,9 +77,10 @@ def start(
 def recorded(state: Path) -> list[Process]:
     """The processes that were started in this state directory, oldest first, alive or not."""
     try:
-        return [Process(**entry) for entry in json.loads((state / "processes.json").read_text())]
+        entries = json.loads((state / "processes.json").read_text())
     except FileNotFoundError:
         return []
+    return [Process(**{**entry, "argv": tuple(entry.get("argv", ()))}) for entry in entries]
 
 
 def stop_all(state: Path) -> None:
@@ -87,29 +90,21 @@ def stop_all(state: Path) -> None:
     (state / "processes.json").unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Halted:
-    """A process that was ended and may be started again as it was."""
-
-    process: Process
-    argv: tuple[str, ...]
-
-
-def halt(state: Path, name: str, *, grace: float = GRACE_SECONDS) -> Halted:
-    """Ends one recorded process and forgets it; `grace` 0 kills it. KeyError when none of this name lives."""
+def halt(state: Path, name: str, *, grace: float = GRACE_SECONDS) -> Process:
+    """Ends one recorded process and forgets it, and gives it back for `resume`; `grace` 0 kills it. KeyError
+    when none of this name lives."""
     found = [process for process in recorded(state) if process.name == name and process.is_alive()]
     if not found:
         raise KeyError(name)
     process = found[-1]
-    command = Path(f"/proc/{process.pid}/cmdline").read_bytes().rstrip(b"\0")
     stop(process, grace=grace)
     _write(state, [p for p in recorded(state) if p.pid != process.pid])
-    return Halted(process, tuple(command.decode().split("\0")))
+    return process
 
 
-def resume(state: Path, halted: Halted, *, log: Path) -> Process:
+def resume(state: Path, halted: Process, *, log: Path) -> Process:
     """Starts a halted process again, with the same arguments."""
-    return start(state, halted.process.name, halted.argv, log=log, port=halted.process.port)
+    return start(state, halted.name, halted.argv, log=log, port=halted.port)
 
 
 def stop(process: Process, *, grace: float = GRACE_SECONDS) -> None:

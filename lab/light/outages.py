@@ -26,10 +26,10 @@ def without(cluster: Cluster, daemon: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if halted.process.port is not None:
+        if halted.port is not None:
             # A killed process of many threads is gone before its sockets are.
-            what = f"port {halted.process.port} of {daemon} is free"
-            wait_until(lambda: _is_free(int(halted.process.port or 0)), what=what, seconds=60)
+            what = f"port {halted.port} of {daemon} is free"
+            wait_until(lambda: _is_free(int(halted.port or 0)), what=what, seconds=60)
         processes.resume(cluster.state, halted, log=cluster.state / "log" / f"{daemon}.log")
 
 

@@ -315,7 +315,8 @@ def find_dead(
     kopf showed a sign of life; `silence` and `stuck` are the bounds.
     """
     # Where no watch was heard from all that time, it is the API server that was silent: no restart helps.
-    heard = max((reflector.steady for reflector in reflectors.values()), default=0.0)
+    # That a kind is not served may also be said by something that is not the API server.
+    heard = max((reflector.steady for reflector in reflectors.values() if reflector.served), default=0.0)
     if heard >= silence:
         for name, reflector in reflectors.items():
             if reflector.age > silence:

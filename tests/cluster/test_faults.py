@@ -9,6 +9,7 @@ without ghosts, with `/livez` at 200 while it lasted, and with a second look tha
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -449,10 +450,68 @@ async def test_an_etcd_that_has_forgotten_what_happened_leaves_no_ghosts(world: 
     assert len(lists) > 15, "what could not be told by events was listed anew"
 
 
+# --- webhooks ---------------------------------------------------------------------------------------------
+
+
+async def test_an_api_server_that_missed_a_change_of_the_injector_is_made_to_read_it_again(
+    world: World,
+) -> None:
+    """What kube-apiserver 1.37.2 says in one of about nine hundred changes of a webhook, and for good until
+    the webhook changes again: here the proxy says it."""
+    words = (
+        'Internal error occurred: failed calling webhook "rev.object.sidecar-injector.istio.io": failed to '
+        "call webhook: tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    )
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "InternalError"}
+    stale = Answer(500, body=json.dumps({**status, "message": words, "code": 500}).encode())
+
+    edit(world.api, KEPT, defaultTag=None)
+
+    def find_injector() -> Object:
+        labels = f"mesh.navarch.io/mesh-namespace={KEPT},istio.io/tag"
+        (found,) = world.api.list("mwc", labels=labels)
+        return found
+
+    def read_reread() -> Any:
+        return (find_injector()["metadata"].get("annotations") or {}).get("mesh.navarch.io/reread")
+
+    def is_probe(seen: Seen) -> bool:
+        return (
+            seen.method == "POST"
+            and seen.path.endswith("/pods")
+            and "dryRun" in seen.query
+            and read_reread() is None
+        )
+
+    await eventually(lambda: is_ready(world.api, KEPT), seconds=BOUND, every=0.1)
+    await wait_for_rest(world.operator)
+    assert read_reread() is None
+    blank = {"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}
+    with world.proxy.inflict(stale, is_probe) as inflicted:
+        world.api.patch("mwc", "", find_injector()["metadata"]["name"], [blank])
+        await eventually(lambda: inflicted.struck[OURS] > 0, what="istiod wrote its root, and it is proved")
+        await eventually(
+            lambda: (
+                read_condition(world.api.get("mesh", KEPT, "demo"), "InjectionReady")["reason"]
+                == "InjectionFailed"
+            ),
+            what="it is told",
+        )
+        mark = world.audit.mark()
+        await eventually(read_reread, seconds=BOUND, every=0.2, what="the webhook is written again")
+    await eventually(lambda: is_ready(world.api, KEPT), seconds=BOUND, every=0.1)
+    await wait_for_rest(world.operator)
+    written = [w.name for w in world.audit.writes(mark) if w.resource == "mutatingwebhookconfigurations"]
+    assert written == [find_injector()["metadata"]["name"]], "once, and never taken back"
+    await assert_quiet(world.api, world.audit, world.operator, KEPT, "demo")
+
+
 # --- liveness ---------------------------------------------------------------------------------------------
 
 
-async def see_death_and_recovery(world: World, trouble: AbstractContextManager[Any], *, words: str, holds: int = 1) -> None:
+async def see_death_and_recovery(
+    world: World, trouble: AbstractContextManager[Any], *, words: str, holds: int = 1
+) -> None:
     """/livez says what is dead, while it is (and `holds` seconds on), and is content when it lives again."""
     pid = world.operator.pid
     assert world.operator.fetch("/livez") == (200, "ok")

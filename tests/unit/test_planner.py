@@ -9,7 +9,7 @@ from navarch.core.actions import Plan
 from navarch.core.conditions import ConditionType
 from navarch.core.findings import Finding
 from navarch.core.hashing import stable_hash
-from navarch.core.labels import APPLIED, MESH_COMPONENTS, component_of
+from navarch.core.labels import APPLIED, MESH_COMPONENTS, REREAD, component_of
 from navarch.core.members import find_counted
 from navarch.core.observed import (
     CRD,
@@ -18,6 +18,8 @@ from navarch.core.observed import (
     Namespace,
     ObservedMesh,
     ObservedRevision,
+    Probe,
+    ProbeVerdict,
     ProxyPod,
 )
 from navarch.core.ordering import WEBHOOK_KINDS
@@ -297,6 +299,37 @@ def test_an_old_tag_goes_only_when_istiod_has_taken_up_the_new_one() -> None:
     entries = tuple(replace(e, ca_bundle="root") for e in webhook.entries)
     trusted = replace(observed, webhooks=(replace(webhook, entries=entries),))
     assert [ref.name for ref in plan_mesh(trusted, ()).plan.prune] == ["old"]
+
+
+UNTRUSTED = "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+
+
+def injectors(observed: ObservedMesh) -> list[Manifest]:
+    objects = plan_mesh(observed, ()).plan.objects()
+    return [o for o in objects if o["kind"] == "MutatingWebhookConfiguration"]
+
+
+def read_rereads(observed: ObservedMesh) -> list[str | None]:
+    return [(o["metadata"].get("annotations") or {}).get(REREAD) for o in injectors(observed)]
+
+
+def failing(observed: ObservedMesh, seconds: float, *, now: str, message: str = UNTRUSTED) -> ObservedMesh:
+    probe = Probe(ProbeVerdict.WEBHOOK_FAILED, message=message, failing=seconds)
+    return replace(observed, probe=probe, now=now)
+
+
+def test_an_injector_that_the_api_server_has_not_read_is_written_once_more_and_then_left_alone() -> None:
+    observed = installed(an_observed_mesh(spec=a_spec(defaultTag=True), crds=established()))
+    first, soon, later = "2026-10-01T12:00:00Z", "2026-10-01T12:04:59Z", "2026-10-01T12:05:00Z"
+    assert read_rereads(observed) == [None, None]
+    assert read_rereads(failing(observed, 14.9, now=first)) == [None, None], "it may still be on its way"
+    assert read_rereads(failing(observed, 600, now=first, message="no endpoints")) == [None, None]
+    marked = replace(observed, owned=tuple(injectors(failing(observed, 15, now=first))))
+    assert read_rereads(failing(observed, 15, now=first)) == [first, first]
+    assert read_rereads(failing(marked, 60, now=soon)) == [first, first], "something else is wrong"
+    assert read_rereads(failing(marked, 600, now=later)) == [later, later]
+    healed = replace(marked, probe=Probe(ProbeVerdict.INJECTED, revision="x"), now=later)
+    assert read_rereads(healed) == [first, first], "taking it off would be a change as well"
 
 
 def test_tags_wait_while_the_revision_still_serves_another_version() -> None:

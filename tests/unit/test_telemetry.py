@@ -42,7 +42,9 @@ class Clock:
 
 
 def build_reflector(clock: Clock) -> Reflector:
-    return Reflector(cast(Client, None), resource_of("v1", "Pod"), clock=clock)
+    reflector = Reflector(cast(Client, None), resource_of("v1", "Pod"), clock=clock)
+    reflector.served = True
+    return reflector
 
 
 def list_dead(
@@ -69,6 +71,14 @@ async def test_a_watch_that_is_silent_while_others_are_heard_from_is_a_dead_proc
     assert list_dead(reflectors) == []
     pass_time(clock, 1)
     assert list_dead(reflectors) == ["watch meshes has been silent for 181 s"]
+
+
+async def test_whoever_answers_that_kinds_are_not_served_need_not_be_the_api_server() -> None:
+    clock = Clock()
+    refused, unserved = build_reflector(clock), build_reflector(clock)
+    unserved.served = False
+    pass_time(clock, 600, unserved)
+    assert list_dead({"deployments": refused, "policies": unserved}, quiet=600) == []
 
 
 async def test_an_outage_of_the_api_server_kills_nobody_neither_while_it_lasts_nor_when_it_ends() -> None:

@@ -6,6 +6,8 @@ create a pod for real. Invariant: while nothing that the result depends on chang
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from navarch.core.injection import compute_evidence, determine_injection, is_probe_due
@@ -43,28 +45,40 @@ def read_probe(pod: Manifest) -> Probe:
 
 
 class Prober:
-    """Runs the dry run when it is due, and remembers a proof for as long as its evidence stands."""
+    """Runs the dry run when it is due, and remembers a proof, or since when there is none, for as long as the
+    evidence stands."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._clock = client, clock
         self._proofs: dict[str, tuple[str, Probe]] = {}
+        self._failures: dict[str, tuple[str, float]] = {}
 
     async def probe(self, observed: ObservedMesh) -> Probe | None:
         """The result for what was observed; None while a dry run could tell nothing."""
+        uid = observed.owner.uid
         if not is_probe_due(observed):
+            # What comes back as it was has to be proved again: the API server may not have followed.
+            self.forget(uid)
             return None
         evidence = compute_evidence(observed)
-        known = self._proofs.get(observed.owner.uid)
+        known = self._proofs.get(uid)
         if known is not None and known[0] == evidence:
             return known[1]
         probe = await self._run(observed)
         if determine_injection(replace(observed, probe=probe)).is_true:
-            self._proofs[observed.owner.uid] = (evidence, probe)
-        return probe
+            self.forget(uid)
+            self._proofs[uid] = (evidence, probe)
+            return probe
+        failed, since = self._failures.get(uid, ("", 0.0))
+        if failed != evidence:
+            since = self._clock()
+            self._failures[uid] = (evidence, since)
+        return replace(probe, failing=self._clock() - since)
 
     def forget(self, uid: str) -> None:
-        """Drop what is known of a mesh that is gone."""
+        """Drop what is known of a mesh, for example because it is gone."""
         self._proofs.pop(uid, None)
+        self._failures.pop(uid, None)
 
     async def _run(self, observed: ObservedMesh) -> Probe:
         pod = build_probe_pod(observed.environment.probe_namespace, observed.tag)

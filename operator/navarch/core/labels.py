@@ -30,6 +30,9 @@ MESH_COMPONENTS = frozenset({"crds", "revision", "tags", "policies"})
 """Components that belong to the mesh as a whole; all others belong to one revision."""
 """Label on Istio's CRDs that Navarch made: the minor they are of. CRDs serve all meshes and carry no mesh's
 labels."""
+REREAD = f"{GROUP}/reread"
+"""Annotation on a webhook: when it was written once more because the API server went by an older state of
+it."""
 RESTART = f"{GROUP}/restart"
 """Annotation on istiod's pods: hash of what istiod reads only when it starts."""
 FORCE_DELETE = meta.FORCE_DELETE

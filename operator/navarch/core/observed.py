@@ -128,11 +128,13 @@ class ProbeVerdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Probe:
     """Result of the dry-run pod. `revision` is the one that injected it, `message` the API server's own
-    words."""
+    words, `failing` for how many seconds it has come to nothing although nothing that it depends on changed.
+    """
 
     verdict: ProbeVerdict
     revision: str = ""
     message: str = ""
+    failing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
