@@ -16,16 +16,17 @@ from itertools import count
 from typing import Any
 
 import pytest
+from navarch.assets import load_assets
 
 from lab.cluster import Cluster
-from tests.cluster.conftest import build_operator, remove_namespace
+from tests.cluster.conftest import a_lab, build_operator, install, remove_namespace
 from tests.polling import eventually
 from tests.support.activity import Rest, bring_up, count_reconciles, wait_for_removals, wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit, Request
 from tests.support.faults import Proxy
 from tests.support.meshes import build_mesh, edit, is_current, read_condition, read_versions
-from tests.support.operator import Operator
+from tests.support.operator import USER, Operator
 from tests.support.witness import Name, find_left, find_written, list_labelled, name_objects
 
 SETTINGS = {
@@ -269,3 +270,74 @@ async def test_a_deletion_killed_after_any_write_is_finished_by_the_next_run(
     stage: Stage, full: bool
 ) -> None:
     await survive(stage, DELETION, full=full)
+
+
+# --- the first mesh of a cluster ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def empty() -> AsyncIterator[Stage]:
+    """A cluster of its own, without Istio's CRDs."""
+    with a_lab("killed-first") as cluster:
+        api = Api(cluster.kubeconfig)
+        await install(api)
+        assert cluster.audit_log is not None
+        replica = build_operator(cluster, "killed", **SETTINGS)
+        with Proxy(cluster, replica.kubeconfig) as proxy:
+            replica.kubeconfig = proxy.kubeconfig
+            try:
+                await bring_up(replica)
+                yield Stage(api, Audit(cluster.audit_log, USER), proxy, replica)
+            finally:
+                proxy.thaw()
+                replica.stop()
+
+
+def read_istio_crds(api: Api) -> dict[str, str]:
+    return {name: uid for name, uid in read_crds(api).items() if name.endswith(".istio.io")}
+
+
+async def install_first(stage: Stage, namespace: str, writes: int) -> tuple[dict[str, str], dict[str, str]]:
+    """The CRDs when the operator was killed, and when the next run has finished the first mesh."""
+    stage.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    stage.proxy.allow(writes)
+    INSTALL.begin(stage.api, namespace)
+    await eventually(stage.proxy.frozen.is_set, seconds=BOUND, every=0.05, what=f"{writes} writes")
+    stage.operator.kill()
+    then = read_istio_crds(stage.api)
+    stage.proxy.thaw()
+    await bring_up(stage.operator, seconds=BOUND)
+    await eventually(lambda: stage.is_ready(namespace), seconds=BOUND, every=0.1, what=f"{namespace} is done")
+    await wait_for_rest(stage.operator, seconds=BOUND)
+    return then, read_istio_crds(stage.api)
+
+
+async def remove_all(stage: Stage, namespace: str) -> None:
+    """The mesh, and what outlives every mesh: Istio's CRDs."""
+    stage.api.delete("mesh", namespace, "demo")
+    await eventually(lambda: stage.is_gone(namespace), seconds=BOUND, every=0.1, what="the mesh is gone")
+    for name in read_istio_crds(stage.api):
+        stage.api.delete("crd", "", name)
+    await eventually(lambda: not read_istio_crds(stage.api), seconds=BOUND, every=0.1, what="no CRDs")
+    await wait_for_rest(stage.operator, seconds=BOUND)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+async def test_a_cluster_s_first_mesh_killed_amid_istio_s_crds_is_finished_by_the_next_run(
+    empty: Stage, full: bool
+) -> None:
+    wanted = {crd["metadata"]["name"] for crd in load_assets().crds["1.30"]}
+    first = random.randrange(4, len(wanted))
+    seen: set[int] = set()
+    for writes in range(1, len(wanted) + 4) if full else (1, first, len(wanted) + 1):
+        namespace, mark = f"first-{writes:03}", empty.audit.mark()
+        then, now = await install_first(empty, namespace, writes)
+        seen.add(len(then))
+        assert now.keys() == wanted
+        assert now | then == now, "what was there is not made again"
+        assert [str(r) for r in empty.audit.writes(mark) if r.verb == "delete"] == []
+        await assert_all_quiet(empty, [namespace])
+        await remove_all(empty, namespace)
+    print(f"CRDs that were there when the operator was killed: {sorted(seen)} of {len(wanted)}")
+    assert seen & set(range(1, len(wanted))), "killed amid them"
