@@ -19,7 +19,8 @@ MESH_UID = f"{GROUP}/mesh-uid"
 COMPONENT = f"{GROUP}/component"
 REVISION = f"{GROUP}/revision"
 CRD_MINOR = f"{GROUP}/istio-minor"
-"""Label on Istio's CRDs: the minor whose set they are."""
+"""Label on Istio's CRDs that Navarch made: the minor whose set they are. CRDs serve all meshes and carry no
+mesh's labels."""
 PROFILE = f"{GROUP}/profile"
 APPLIED = f"{GROUP}/applied"
 """Annotation: hash of the manifest as it was last applied; half of the evidence that an object is up to
@@ -28,8 +29,6 @@ PROXY = f"{GROUP}/proxy"
 """Annotation on every injected pod: `<version>-<hash of what needs a restart>`; what the census reads."""
 MESH_COMPONENTS = frozenset({"crds", "revision", "tags", "policies"})
 """Components that belong to the mesh as a whole; all others belong to one revision."""
-"""Label on Istio's CRDs that Navarch made: the minor they are of. CRDs serve all meshes and carry no mesh's
-labels."""
 REREAD = f"{GROUP}/reread"
 """Annotation on a webhook: when it was written once more because the API server went by an older state of
 it."""

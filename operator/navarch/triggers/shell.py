@@ -88,7 +88,6 @@ class Shell:
 
         beating = asyncio.create_task(self._keep_beating())
         registry = build_registry(enqueue, log_in)
-
         run = asyncio.current_task()
 
         @kopf.on.cleanup(registry=registry)
