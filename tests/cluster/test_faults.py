@@ -489,12 +489,16 @@ async def test_an_api_server_that_missed_a_change_of_the_injector_is_made_to_rea
     blank = {"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}
     with world.proxy.inflict(stale, is_probe) as inflicted:
         world.api.patch("mwc", "", find_injector()["metadata"]["name"], [blank])
-        await eventually(lambda: inflicted.struck[OURS] > 0, what="istiod wrote its root, and it is proved")
+        await eventually(
+            lambda: inflicted.struck[OURS] > 0, seconds=BOUND, what="istiod wrote its root, and it is proved"
+        )
         await eventually(
             lambda: (
                 read_condition(world.api.get("mesh", KEPT, "demo"), "InjectionReady")["reason"]
                 == "InjectionFailed"
             ),
+            seconds=BOUND,
+            every=0.1,
             what="it is told",
         )
         mark = world.audit.mark()
