@@ -57,8 +57,6 @@ class Prober:
         """The result for what was observed; None while a dry run could tell nothing."""
         uid = observed.owner.uid
         if not is_probe_due(observed):
-            # What comes back as it was has to be proved again: the API server may not have followed.
-            self.forget(uid)
             return None
         evidence = compute_evidence(observed)
         known = self._proofs.get(uid)
@@ -66,7 +64,7 @@ class Prober:
             return known[1]
         probe = await self._run(observed)
         if determine_injection(replace(observed, probe=probe)).is_true:
-            self.forget(uid)
+            self._failures.pop(uid, None)
             self._proofs[uid] = (evidence, probe)
             return probe
         failed, since = self._failures.get(uid, ("", 0.0))
@@ -76,7 +74,7 @@ class Prober:
         return replace(probe, failing=self._clock() - since)
 
     def forget(self, uid: str) -> None:
-        """Drop what is known of a mesh, for example because it is gone."""
+        """Drop what is known of a mesh that is gone."""
         self._proofs.pop(uid, None)
         self._failures.pop(uid, None)
 

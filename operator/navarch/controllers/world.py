@@ -344,6 +344,7 @@ def read_webhook(manifest: Manifest) -> Webhook:
         revision=labels.get(ISTIO_REV, ""),
         tag=labels.get(ISTIO_TAG, ""),
         entries=tuple(_read_entry(entry) for entry in manifest.get("webhooks") or ()),
+        generation=int(manifest["metadata"].get("generation") or 0),
     )
 
 

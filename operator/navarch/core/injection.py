@@ -91,6 +91,7 @@ def compute_evidence(observed: ObservedMesh) -> str:
             str(w.ref),
             w.revision,
             w.tag,
+            w.generation,
             [(e.name, e.ca_bundle, e.namespace_selector, e.object_selector) for e in w.entries],
         )
         for w in find_injectors(observed)

@@ -64,13 +64,14 @@ class WebhookEntry:
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """A mutating or validating webhook configuration, anybody's. `revision` and `tag` are Istio's labels on
-    it."""
+    it; `generation` grows with each change of its entries, also with one that was taken back."""
 
     ref: Ref
     owner: Owner | None
     revision: str
     tag: str
     entries: tuple[WebhookEntry, ...]
+    generation: int = 0
 
 
 class CRDOwner(StrEnum):
