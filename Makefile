@@ -53,7 +53,7 @@ cluster-test: assets ## against a real API server (light lab, or CLUSTER=current
 node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, root)
 	@$(BIN)/python -m scripts.suite node
 
-soak: assets ## the tests that have a longer form, in that form (about 95 minutes)
+soak: assets ## the tests that have a longer form, in that form (about 105 minutes)
 	@$(BIN)/python -m scripts.suite cluster node -- --full -m long
 
 bench: assets ## what the operator costs, measured; prints a table and writes docs/reference/performance.md
