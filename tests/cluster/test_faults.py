@@ -67,6 +67,8 @@ class World:
     proxy: Proxy
     operator: Operator
     full: bool
+    watches: dict[str, int]
+    """How many are open in good times, by whose they are."""
 
     def hold(self, seconds: float, in_full: float = 60.0) -> float:
         """How long a fault lasts."""
@@ -89,11 +91,11 @@ async def world(full: bool) -> AsyncIterator[World]:
                 await bring_up(operator)
                 make_namespace(api, KEPT)
                 api.create(build_mesh(KEPT, mtls={"mode": "Strict"}))
-                world = World(cluster, api, audit, proxy, operator, full)
                 await eventually(
                     lambda: is_ready(api, KEPT), seconds=BOUND, every=0.1, what="the mesh is ready"
                 )
-                yield world
+                watches = {agent: proxy.count_watches(agent) for agent in (KOPF, OURS)}
+                yield World(cluster, api, audit, proxy, operator, full, watches)
             finally:
                 operator.stop()
 
@@ -116,18 +118,18 @@ def is_ready(api: Api, namespace: str) -> bool:
     return is_current(mesh) and read_condition(mesh, "Ready").get("status") == "True"
 
 
-async def wait_for_kopf(world: World) -> None:
-    """kopf has shown a sign of life since its watches were opened; after a long fault that takes it half a
-    minute, and with these thresholds a fault right after the other would count as its death."""
+async def wait_for_watches(world: World) -> None:
+    """All watches are open again, and kopf has shown a sign of life since. After a long fault that takes half
+    a minute, and with these thresholds a fault right after the other would count as a death."""
     opened = time.monotonic()
 
-    def has_beaten() -> bool:
+    def are_steady() -> bool:
         nonlocal opened
-        if world.proxy.count_watches(KOPF) < 2:
+        if any(world.proxy.count_watches(agent) < number for agent, number in world.watches.items()):
             opened = time.monotonic()
         return time.monotonic() > opened + BEAT + 1
 
-    await eventually(has_beaten, seconds=BOUND, every=0.2, what="kopf is back")
+    await eventually(are_steady, seconds=BOUND, every=0.2, what=f"all of {world.watches} are back")
 
 
 def count_proxies(api: Api) -> int:
@@ -161,7 +163,7 @@ class Meanwhile:
         """A second mesh, which has what the first one will want, and a proxy in a namespace of the first."""
         api = self.world.api
         if self.world.full:
-            await wait_for_kopf(self.world)
+            await wait_for_watches(self.world)
         edit(api, KEPT, defaultTag=None)
         for namespace, labels in ((self.doomed, {}), (self.guest, {"istio.io/rev": f"{KEPT}-demo"})):
             make_namespace(api, namespace, **labels)
