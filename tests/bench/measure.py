@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from statistics import median
 
 from tests.polling import eventually
 from tests.support.audit import ASIDE, READS
+from tests.support.logs import read_events
 
 MIB = 1024
 """Kibibytes of a mebibyte: /proc counts in the former."""
@@ -99,25 +99,20 @@ class Moment:
 
 def read_moments(log: Path, mark: int) -> Iterator[Moment]:
     """The requests in an audit log from a point on, in the order in which they ended."""
-    with log.open("rb") as lines:
-        lines.seek(mark)
-        for line in lines:
-            if not line.endswith(b"\n"):  # still being written
-                return
-            event = json.loads(line)
-            if event["stage"] != "ResponseComplete":
-                continue
-            about, verb = event.get("objectRef") or {}, event["verb"]
-            resource = about.get("resource", "")
-            writes = verb not in READS and resource not in ASIDE and "dryRun=All" not in event["requestURI"]
-            yield Moment(
-                user=event["user"]["username"],
-                verb=verb,
-                resource=resource,
-                subresource=about.get("subresource", ""),
-                namespace=about.get("namespace", ""),
-                name=about.get("name", ""),
-                received=datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
-                ended=datetime.fromisoformat(event["stageTimestamp"]).timestamp(),
-                is_write=writes,
-            )
+    for event in read_events(log, mark):
+        if event["stage"] != "ResponseComplete":
+            continue
+        about, verb = event.get("objectRef") or {}, event["verb"]
+        resource = about.get("resource", "")
+        writes = verb not in READS and resource not in ASIDE and "dryRun=All" not in event["requestURI"]
+        yield Moment(
+            user=event["user"]["username"],
+            verb=verb,
+            resource=resource,
+            subresource=about.get("subresource", ""),
+            namespace=about.get("namespace", ""),
+            name=about.get("name", ""),
+            received=datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
+            ended=datetime.fromisoformat(event["stageTimestamp"]).timestamp(),
+            is_write=writes,
+        )

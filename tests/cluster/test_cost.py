@@ -5,7 +5,6 @@ These tests stop the session's operator and run replicas of their own, whose Lea
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from tests.polling import eventually
 from tests.support.activity import bring_up, count_reconciles, is_leading, wait_for_removals, wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
+from tests.support.logs import read_events
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, Operator
 
@@ -163,6 +163,6 @@ async def test_a_replica_that_lost_its_lease_ends(api: Api, leader: Operator) ->
     api.patch("lease", SYSTEM, "navarch", {"spec": {"holderIdentity": "somebody-else"}})
     await eventually(lambda: not leader.is_running(), seconds=15, every=0.1, what="the process has ended")
     assert leader.stop() == 1
-    told = [json.loads(line) for line in leader.log.read_text().splitlines()]
+    told = read_events(leader.log)
     assert any(line["level"] == "critical" and "lease ended" in line["exception"] for line in told)
     api.patch("lease", SYSTEM, "navarch", {"spec": {"holderIdentity": ""}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -16,6 +15,7 @@ from tests.polling import eventually
 from tests.support.activity import count_reconciles, is_leading, wait_for_rest
 from tests.support.api import Api
 from tests.support.growth import Held, fit, read_held, show
+from tests.support.logs import read_events
 from tests.support.meshes import build_mesh, edit, wait_for
 
 MESHES = 6
@@ -73,8 +73,7 @@ async def test_thousands_of_edits_leave_nothing_behind(lab: Cluster, full: bool)
         first, last = samples[0][1], samples[-1][1]
         assert last.threads <= first.threads + 2
         assert last.files <= first.files + 8, "connections of a pool come and go"
-        told = [json.loads(line) for line in process.log.read_text().splitlines() if line.startswith("{")]
-        assert [line for line in told if line["level"] in ("error", "critical")] == []
+        assert [line for line in read_events(process.log) if line["level"] in ("error", "critical")] == []
     finally:
         process.stop()
 

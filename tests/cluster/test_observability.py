@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from tests.polling import eventually
 from tests.support.activity import add_up, read_metric, read_metrics, wait_for_rest
 from tests.support.api import Api
+from tests.support.logs import read_events
 from tests.support.meshes import build_mesh, wait_for
 from tests.support.operator import Operator
 
@@ -34,10 +32,6 @@ DECLARED = {
     "drift_repaired",
     "apply",
 }
-
-
-def read_log(operator: Operator) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in operator.log.read_text().splitlines()]
 
 
 def test_a_running_operator_is_live_and_ready(operator: Operator) -> None:
@@ -118,7 +112,7 @@ async def test_logs_are_json_and_name_the_reconcile(api: Api, operator: Operator
     api.create(build_mesh(fresh))
     await wait_for(api, fresh)
     await wait_for_rest(operator)
-    lines = read_log(operator)
+    lines = [*read_events(operator.log)]
     assert all({"time", "level", "event", "logger"} <= line.keys() for line in lines)
     reconciles = [line for line in lines if line.get("namespace") == fresh]
     written = [line for line in reconciles if line["event"] == "written"]

@@ -6,7 +6,6 @@ The operator of these tests has a bug on demand (tests/support/faulty.py), and i
 from __future__ import annotations
 
 import base64
-import json
 import statistics
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -30,6 +29,7 @@ from tests.polling import eventually
 from tests.support.activity import is_leading, read_metric, read_metrics, wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
+from tests.support.logs import find_end, read_events
 from tests.support.meshes import build_mesh, edit, list_owned, read_condition, read_versions, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 
@@ -83,11 +83,6 @@ def make_namespace(api: Api, name: str) -> None:
 
 def annotate(api: Api, namespace: str, **annotations: str | None) -> None:
     api.patch("mesh", namespace, "demo", {"metadata": {"annotations": annotations}})
-
-
-def read_log(operator: Operator, *, since: int = 0) -> list[Object]:
-    text = operator.log.read_bytes()[since:].decode()
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 def list_events(api: Api, namespace: str, reason: str) -> list[Object]:
@@ -147,7 +142,7 @@ async def test_an_error_that_nobody_foresaw_stays_with_its_object_and_is_counted
     api.create(build_mesh(namespace))
     await wait_for(api, namespace)
     await wait_for_rest(faulty)
-    crashes, begin = read_metric(faulty, "reconcile_panics_total"), faulty.log.stat().st_size
+    crashes, begin = read_metric(faulty, "reconcile_panics_total"), find_end(faulty.log)
     annotate(api, namespace, **{BUG: kind})
     edit(api, namespace, meshConfig={"accessLogFile": "/dev/stdout"})
     name = "demo" if kind == "mesh" else f"{namespace}-demo-inplace"
@@ -171,7 +166,7 @@ async def test_an_error_that_nobody_foresaw_stays_with_its_object_and_is_counted
         lambda: read_metric(faulty, "reconcile_panics_total") >= crashes + 2, seconds=20, what="tried again"
     )
     await edit_one(api, audit)
-    lines = [line for line in read_log(faulty, since=begin) if line["event"] == "crashed"]
+    lines = [line for line in read_events(faulty.log, begin) if line["event"] == "crashed"]
     assert {line["namespace"] for line in lines} == {namespace}
     assert len([line for line in lines if "Traceback" in line.get("exception", "")]) == 1
     annotate(api, namespace, **{BUG: None})
@@ -240,7 +235,7 @@ async def test_a_mesh_that_crashes_every_second_time_comes_to_rest(
 
 
 def list_pauses(operator: Operator, namespace: str) -> list[float]:
-    crashes = (line for line in read_log(operator) if line["event"] == "crashed")
+    crashes = (line for line in read_events(operator.log) if line["event"] == "crashed")
     return [line["seconds"] for line in crashes if line["namespace"] == namespace]
 
 
@@ -322,7 +317,7 @@ def build_profile(name: str, text: str) -> Object:
 async def test_odd_webhooks_and_profiles_reach_only_the_mesh_that_names_them(
     api: Api, audit: Audit, faulty: Operator
 ) -> None:
-    crashes, begin = read_metric(faulty, "reconcile_panics_total"), faulty.log.stat().st_size
+    crashes, begin = read_metric(faulty, "reconcile_panics_total"), find_end(faulty.log)
     for stranger in STRANGERS:
         api.create(stranger)
     environment = {"controlPlane": {"environment": [{"name": "A", "value": "b"}]}}
@@ -340,7 +335,7 @@ async def test_odd_webhooks_and_profiles_reach_only_the_mesh_that_names_them(
     await edit_one(api, audit)
     await wait_for(api, VICTIM)
     assert read_metric(faulty, "reconcile_panics_total") == crashes
-    assert [line for line in read_log(faulty, since=begin) if line["level"] == "error"] == []
+    assert [line for line in read_events(faulty.log, begin) if line["level"] == "error"] == []
     for stranger in STRANGERS:
         api.delete("mwc", "", stranger["metadata"]["name"])
     for name in (*PROFILES, "with-environment"):

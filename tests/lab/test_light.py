@@ -16,6 +16,7 @@ from lab import processes, slots
 from lab.cluster import Cluster, KubectlError, find, published, service_account_kubeconfig
 from lab.light import cluster as light_cluster
 from lab.progress import wait_until
+from tests.support.logs import read_events
 
 HERE = Path(__file__).parent
 POD = """
@@ -147,7 +148,7 @@ def test_the_audit_log_is_complete_when_a_request_returns(light: Cluster) -> Non
     assert light.audit_log is not None
     light.run("create", "configmap", "audited", "--dry-run=server")
     light.run("get", "configmap", "kube-root-ca.crt")
-    events = [json.loads(line) for line in light.audit_log.read_text().splitlines()]
+    events = [*read_events(light.audit_log)]
     seen = [
         event
         for event in events
@@ -226,8 +227,8 @@ def test_an_invalid_virtual_service_is_refused_and_a_valid_one_is_not(mesh: Mesh
 def test_a_settled_stand_in_writes_nothing(mesh: Mesh) -> None:
     def writes() -> list[str]:
         assert mesh.cluster.audit_log is not None
-        events = map(json.loads, mesh.cluster.audit_log.read_text().splitlines())
         reads = {"get", "list", "watch"}
+        events = read_events(mesh.cluster.audit_log)
         mine = (e for e in events if e["user"]["username"] == "stand-in" and e["verb"] not in reads)
         return [f"{event['verb']} {event['objectRef']['resource']}" for event in mine]
 

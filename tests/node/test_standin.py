@@ -7,7 +7,6 @@ fields, ConfigMaps and Secret, injected pods, refusals, and every write that rep
 from __future__ import annotations
 
 import base64
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from lab.light import cluster as light_cluster
 from scripts.demo.installation import install
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
+from tests.support.logs import find_end, read_events
 from tests.support.meshes import build_mesh, wait_for
 from tests.support.workloads import build_pod, create_namespace, load_profile
 
@@ -52,12 +52,9 @@ class Side:
     def read_writes(self, mark: int) -> list[dict[str, Any]]:
         """Audit events of what istiod's account wrote, or tried to, since a point in the log."""
         assert self.cluster.audit_log is not None
-        with self.cluster.audit_log.open("rb") as log:
-            log.seek(mark)
-            events = [json.loads(line) for line in log]
         return [
             event
-            for event in events
+            for event in read_events(self.cluster.audit_log, mark)
             if (event.get("impersonatedUser") or event["user"])["username"] == ACCOUNT
             and event["verb"] not in {"get", "list", "watch"}
             and event["stage"] == "ResponseComplete"
@@ -65,7 +62,7 @@ class Side:
 
     def mark(self) -> int:
         assert self.cluster.audit_log is not None
-        return self.cluster.audit_log.stat().st_size
+        return find_end(self.cluster.audit_log)
 
 
 async def set_up(cluster: Cluster) -> Side:

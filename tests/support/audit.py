@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from tests.support.logs import find_end, read_events
 
 READS = frozenset({"get", "list", "watch"})
 DECISION = "authorization.k8s.io/decision"
@@ -60,7 +61,7 @@ class Audit:
 
     def mark(self) -> int:
         """A point in the log: now."""
-        return self._path.stat().st_size
+        return find_end(self._path)
 
     def since(self, mark: int, *, user: str | None = None) -> list[Request]:
         """Finished requests of the user since `mark`, watches when they end."""
@@ -76,28 +77,23 @@ class Audit:
         return [r for r in self.since(mark) if r.is_write]
 
     def _read(self, mark: int) -> Iterator[Request]:
-        with self._path.open("rb") as log:
-            log.seek(mark)
-            for line in log:
-                if not line.endswith(b"\n"):  # still being written
-                    return
-                event = json.loads(line)
-                if event["stage"] != "ResponseComplete" and event["verb"] != "watch":
-                    continue
-                about = event.get("objectRef") or {}
-                yield Request(
-                    user=event["user"]["username"],
-                    verb=event["verb"],
-                    group=about.get("apiGroup", ""),
-                    resource=about.get("resource", ""),
-                    subresource=about.get("subresource", ""),
-                    namespace=about.get("namespace", ""),
-                    name=about.get("name", ""),
-                    code=(event.get("responseStatus") or {}).get("code", 0),
-                    agent=event.get("userAgent", ""),
-                    uri=event["requestURI"],
-                    forbidden=(event.get("annotations") or {}).get(DECISION) == "forbid",
-                    dry_run="dryRun=All" in event["requestURI"],
-                    received=datetime.fromisoformat(event["requestReceivedTimestamp"]),
-                    credential=",".join((event["user"].get("extra") or {}).get(CREDENTIAL, ())),
-                )
+        for event in read_events(self._path, mark):
+            if event["stage"] != "ResponseComplete" and event["verb"] != "watch":
+                continue
+            about = event.get("objectRef") or {}
+            yield Request(
+                user=event["user"]["username"],
+                verb=event["verb"],
+                group=about.get("apiGroup", ""),
+                resource=about.get("resource", ""),
+                subresource=about.get("subresource", ""),
+                namespace=about.get("namespace", ""),
+                name=about.get("name", ""),
+                code=(event.get("responseStatus") or {}).get("code", 0),
+                agent=event.get("userAgent", ""),
+                uri=event["requestURI"],
+                forbidden=(event.get("annotations") or {}).get(DECISION) == "forbid",
+                dry_run="dryRun=All" in event["requestURI"],
+                received=datetime.fromisoformat(event["requestReceivedTimestamp"]),
+                credential=",".join((event["user"].get("extra") or {}).get(CREDENTIAL, ())),
+            )
