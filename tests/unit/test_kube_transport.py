@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
-from navarch.kube.client import PATIENCE, Client
+from navarch.kube.client import Client
 from navarch.kube.credentials import Credentials, load_credentials
 from navarch.kube.errors import TooManyRequests, Unavailable
 from navarch.kube.resources import resource_of
+from navarch.kube.transport import PATIENCE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -14,12 +14,6 @@ from navarch.core.hashing import stable_hash
 from navarch.core.observed import ObservedMesh, Probe, ProbeVerdict, Webhook
 from navarch.core.reasons import Reason
 
-UNTRUSTED = "failed to verify certificate"
-"""How Go's TLS says that it does not trust a server."""
-
-UNREAD_SECONDS = 15.0
-"""How long the API server may take to learn of a webhook's new root; mostly it is milliseconds."""
-
 
 def find_injectors(observed: ObservedMesh) -> list[Webhook]:
     """The mesh's own mutating webhooks."""
@@ -62,22 +56,6 @@ def is_probe_due(observed: ObservedMesh) -> bool:
         for r in observed.revisions
     )
     return available and determine_trust(observed).is_true
-
-
-def is_unread(observed: ObservedMesh) -> bool:
-    """Whether the API server goes by an older state of the webhook than it serves: it says that it does not
-    trust what stands behind it, long after the webhook carries the root.
-
-    Seen with kube-apiserver 1.37.2: a change of a webhook that arrives while the list of all webhooks is
-    compiled may never be taken over.
-    """
-    probe = observed.probe
-    return (
-        probe is not None
-        and probe.verdict is ProbeVerdict.WEBHOOK_FAILED
-        and UNTRUSTED in probe.message
-        and probe.failing >= UNREAD_SECONDS
-    )
 
 
 def compute_evidence(observed: ObservedMesh) -> str:

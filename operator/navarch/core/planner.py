@@ -20,16 +20,7 @@ from navarch.core.conditions import ConditionType, find_condition
 from navarch.core.crds import find_newest
 from navarch.core.findings import Finding, Severity
 from navarch.core.hashing import stable_hash
-from navarch.core.injection import is_unread
-from navarch.core.labels import (
-    APPLIED,
-    FORCE_DELETE,
-    MESH_COMPONENTS,
-    REREAD,
-    Owner,
-    component_of,
-    revision_of,
-)
+from navarch.core.labels import APPLIED, FORCE_DELETE, MESH_COMPONENTS, Owner, component_of, revision_of
 from navarch.core.manifests import build_mesh_waves, render
 from navarch.core.members import NEVER_MEMBERS, Membership, build_membership, is_member, is_never_member
 from navarch.core.naming import revision_name
@@ -37,6 +28,7 @@ from navarch.core.observed import CRDOwner, ObservedMesh, ObservedRevision
 from navarch.core.ordering import order_for_removal
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.core.resolve import build_revision_manifest, resolve_mesh
+from navarch.core.unread import mark_unread
 from navarch.core.workloads import determine_rollout
 
 SAFETY_REQUEUE = 30.0
@@ -44,10 +36,6 @@ SAFETY_REQUEUE = 30.0
 
 PROBE_REQUEUE = 5.0
 """Seconds after which an injection that could not be proved is tried again."""
-
-REREAD_PACE = 300.0
-"""Seconds between two attempts to make an API server read a webhook again: where the first does not help,
-something else is wrong."""
 
 CLOCK_SLACK = timedelta(seconds=10)
 """By how much the clocks of two API servers may differ, which stamped a mesh's deletion and its kind's."""
@@ -116,7 +104,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     )
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     ready, waiting = _split_mesh_waves(observed, wanted, waves)
-    ready = tuple(_with_rereads(wave, observed) for wave in ready)
+    ready = mark_unread(ready, observed)
     surplus = _find_surplus(observed, wanted, kept)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     requeue = SAFETY_REQUEUE if waiting else None
@@ -246,36 +234,6 @@ def _split_mesh_waves(
             return tuple(ready), waiting
         ready.append(wave)
     return tuple(ready), ()
-
-
-def _with_rereads(wave: Wave, observed: ObservedMesh) -> Wave:
-    """The wave, with injectors annotated so that an API server that missed a change of them reads them
-    again. The annotation stays, for taking it off would be one more change to be missed."""
-    if wave.name != "tags":
-        return wave
-    there = {ref_of(o): (o["metadata"].get("annotations") or {}).get(REREAD, "") for o in observed.owned}
-
-    def mark(manifest: Manifest) -> Manifest:
-        value = there.get(ref_of(manifest), "")
-        if manifest["kind"] != "MutatingWebhookConfiguration":
-            return manifest
-        if is_unread(observed) and _is_past(value, REREAD_PACE, now=observed.now):
-            value = observed.now
-        if not value:
-            return manifest
-        metadata = manifest["metadata"]
-        annotations = {**(metadata.get("annotations") or {}), REREAD: value}
-        return {**manifest, "metadata": {**metadata, "annotations": annotations}}
-
-    return Wave(wave.name, tuple(map(mark, wave.objects)))
-
-
-def _is_past(moment: str, seconds: float, *, now: str) -> bool:
-    """Whether a moment (RFC 3339; anything else is long ago) lies at least so long before `now`."""
-    try:
-        return datetime.fromisoformat(now) - datetime.fromisoformat(moment) >= timedelta(seconds=seconds)
-    except (ValueError, TypeError):
-        return True
 
 
 def _find_pending_crds(observed: ObservedMesh) -> Iterable[Waiting]:

@@ -1,54 +1,33 @@
-"""Requests to the API server: dictionaries in, dictionaries out.
+"""The API server's verbs: dictionaries in, dictionaries out.
 
-Owns verbs, content types, limits and the mapping of failures to kube.errors. Must never build a typed model
-(five times the CPU per request) and never retry a write whose fate is unknown.
-Invariants: the guard is asked before each write, and once more when its bytes go out (kube.guard); at most
-`requests` requests are in flight, watches aside.
+Owns paths, parameters and content types. Must never build a typed model (five times the CPU per request).
+Invariant: every request that may change something is marked so, for kube.transport asks the guard before it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import json
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
-from urllib.parse import urlencode
-
-import aiohttp
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from navarch.core.refs import Manifest, Ref, ref_of
 from navarch.kube.credentials import Credentials
-from navarch.kube.errors import Conflict, Invalid, KubeError, Unavailable, error_of
-from navarch.kube.guard import Guard, guarding
+from navarch.kube.errors import Conflict, Invalid, error_of
+from navarch.kube.guard import Guard
 from navarch.kube.resources import Resource, resource_for
-from navarch.kube.wire import parse
+from navarch.kube.transport import Observe, Request, Transport
 
 Object: TypeAlias = dict[str, Any]
 """An object as the API server returned it."""
 
-CONNECT_SECONDS = 3.0
-"""Time to connect. With the Lease's margin of five seconds between the last allowed write and the earliest
-takeover, a write that is stuck in connecting fails before somebody else may lead."""
-REQUEST_SECONDS = 30.0
 IDLE_SECONDS = 90.0
 """A watch without a byte for so long is dead: the API server sends a bookmark about each minute."""
-PATIENCE = 5
-"""How often a 429 is waited out before the caller hears of it."""
-LONGEST_WAIT = 15.0
 
 _METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
-
-
-class Observe(Protocol):
-    """Told of each answered or failed request; `code` is 0 when there was no answer."""
-
-    def __call__(self, *, method: str, resource: str, code: int, seconds: float) -> None:
-        """Count it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +44,6 @@ class WatchEvent:
 
     type: str
     object: Object
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-    path: str
-    subject: str
-    resource: str = "raw"
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
-    content_type: str = "application/json"
-    accept: str = "application/json"
-    writes: bool = False
 
 
 def _whole(obj: Object) -> Object:
@@ -99,11 +65,9 @@ class Client:
         requests: int = 32,
         user_agent: str = "navarch",
     ) -> None:
-        self._credentials = credentials
-        self._guard = guard
-        self._observe = observe
-        self._slots = asyncio.Semaphore(requests)
-        self._user_agent = user_agent
+        self._transport = Transport(
+            credentials, guard=guard, observe=observe, requests=requests, user_agent=user_agent
+        )
 
     async def __aenter__(self) -> Client:
         return self
@@ -113,7 +77,7 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections, watches included."""
-        await self._credentials.close()
+        await self._transport.close()
 
     def guarded(self, guard: Guard | None, *, requests: int | None = None) -> Client:
         """The same client with another guard, or none.
@@ -122,21 +86,19 @@ class Client:
         must not wait behind reconciles.
         """
         twin = copy.copy(self)
-        twin._guard = guard
-        if requests is not None:
-            twin._slots = asyncio.Semaphore(requests)
+        twin._transport = self._transport.guarded(guard, requests=requests)
         return twin
 
     # --- reading --------------------------------------------------------------------------------------------
 
     async def fetch(self, path: str) -> Any:
         """GET any path (`/version`); the parsed answer, or text where it is not JSON."""
-        return await self._call(_Request("GET", path, path))
+        return await self._transport.call(Request("GET", path, path))
 
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Object:
         """One object. Raises NotFound; Unserved when its kind is not served."""
         accept = _accept(metadata_only, "")
-        found = await self._call(_of(ref, "GET", accept=accept))
+        found = await self._transport.call(_of(ref, "GET", accept=accept))
         return _typed(found, ref.api_version, ref.kind)
 
     async def list(
@@ -157,7 +119,7 @@ class Client:
         query = _selectors(label_selector, field_selector) | {"limit": str(limit)}
         items: list[Object] = []
         while True:
-            request = _Request(
+            request = Request(
                 "GET",
                 resource.path(namespace=namespace),
                 resource.kind,
@@ -165,7 +127,7 @@ class Client:
                 query,
                 accept=_accept(metadata_only, "List"),
             )
-            page = await self._call(request)
+            page = await self._transport.call(request)
             typed = (_typed(item, resource.api_version, resource.kind) for item in page.get("items") or ())
             items += (kept for kept in map(keep, typed) if kept is not None)
             metadata = page["metadata"]
@@ -198,23 +160,15 @@ class Client:
         }
         path = resource.path(namespace=namespace)
         accept = _accept(metadata_only, "")
-        request = _Request("GET", path, resource.kind, f"{resource.plural}:watch", query, accept=accept)
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
-        with _Translated(request):
-            response = await self._open(request, limits)
-        try:
-            if response.status >= 400:
-                raise await _error(response, request)
-            async for line in _lines(response, request):
-                event = parse(line)
+        request = Request("GET", path, resource.kind, f"{resource.plural}:watch", query, accept=accept)
+        async with aclosing(self._transport.stream(request, idle=idle)) as events:
+            async for event in events:
                 if event["type"] == "ERROR":
                     status = event["object"]
                     raise error_of(
                         int(status.get("code") or 500), status, method="WATCH", subject=resource.kind
                     )
                 yield WatchEvent(event["type"], _typed(event["object"], resource.api_version, resource.kind))
-        finally:
-            response.close()
 
     # --- writing --------------------------------------------------------------------------------------------
 
@@ -238,13 +192,13 @@ class Client:
             content_type=_APPLY,
             writes=not dry_run,
         )
-        return _object(await self._call(request))
+        return _object(await self._transport.call(request))
 
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Object:
         """POST. Raises Conflict with reason AlreadyExists."""
         ref = ref_of({**manifest, "metadata": {"name": "", **manifest["metadata"]}})
         resource = resource_for(ref)
-        request = _Request(
+        request = Request(
             "POST",
             resource.path(namespace=ref.namespace),
             str(ref),
@@ -253,17 +207,17 @@ class Client:
             body=manifest,
             writes=not dry_run,
         )
-        return _object(await self._call(request))
+        return _object(await self._transport.call(request))
 
     async def replace(self, manifest: Manifest) -> Object:
         """PUT, only over exactly metadata.resourceVersion where that is set. Raises Conflict."""
-        return _object(await self._call(_of(ref_of(manifest), "PUT", body=manifest, writes=True)))
+        return _object(await self._transport.call(_of(ref_of(manifest), "PUT", body=manifest, writes=True)))
 
     async def patch(self, ref: Ref, operations: Sequence[Mapping[str, Any]]) -> Object:
         """JSON Patch. A `test` that fails raises Conflict."""
         request = _of(ref, "PATCH", body=[*operations], content_type=_JSON_PATCH, writes=True)
         try:
-            return _object(await self._call(request))
+            return _object(await self._transport.call(request))
         except Invalid as error:
             if error.causes or not any(operation["op"] == "test" for operation in operations):
                 raise
@@ -283,126 +237,13 @@ class Client:
             "propagationPolicy": propagation,
             "preconditions": {key: value for key, value in preconditions.items() if value},
         }
-        return _object(await self._call(_of(ref, "DELETE", body=body, writes=True)))
-
-    # --- transport ------------------------------------------------------------------------------------------
-
-    async def _call(self, request: _Request) -> Any:
-        renewed = False
-        for attempt in range(PATIENCE + 1):
-            async with self._slots:
-                try:
-                    return await self._exchange(request)
-                except KubeError as error:
-                    failure = error
-            if failure.status == 401 and not renewed:
-                renewed = True
-                await self._credentials.renew()
-            elif failure.status == 429 and attempt < PATIENCE:
-                # The server refused before doing anything, so even a write may be sent again.
-                wait = 1.0 if failure.retry_after is None else failure.retry_after
-                await asyncio.sleep(min(wait, LONGEST_WAIT))
-            else:
-                raise failure
-        raise failure
-
-    async def _exchange(self, request: _Request) -> Any:
-        limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
-        with _Translated(request):
-            response = await self._open(request, limits)
-            if response.status >= 400:
-                raise await _error(response, request)
-            text = (await response.read()).decode()
-        is_json = "json" in response.headers.get("Content-Type", "")
-        return parse(text) if is_json else text
-
-    async def _open(self, request: _Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        url = f"{self._credentials.host}{request.path}"
-        if request.query:
-            url = f"{url}?{urlencode(request.query)}"
-        headers = {
-            "Accept": request.accept,
-            "Content-Type": request.content_type,
-            "User-Agent": self._user_agent,
-        }
-        authorization = await self._credentials.authorization()
-        if authorization:
-            headers["Authorization"] = authorization
-        transport: Any = self._credentials.transport()
-        started, code = time.monotonic(), 0
-        try:
-            with guarding(self._guard if request.writes else None):
-                answer = await transport.request(
-                    request.method, url, headers=headers, body=request.body, _request_timeout=limits
-                )
-            response: aiohttp.ClientResponse = answer.response
-            code = response.status
-            return response
-        finally:
-            if self._observe is not None:
-                seconds = time.monotonic() - started
-                self._observe(method=request.method, resource=request.resource, code=code, seconds=seconds)
+        return _object(await self._transport.call(_of(ref, "DELETE", body=body, writes=True)))
 
 
-class _Translated:
-    """Turns the transport's exceptions into Unavailable."""
-
-    def __init__(self, request: _Request) -> None:
-        self._request = request
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
-        if isinstance(exc, (aiohttp.ClientError, OSError, TimeoutError)):
-            text = f"no answer: {type(exc).__name__} {exc}".rstrip()
-            raise Unavailable(text, method=self._request.method, subject=self._request.subject) from exc
-
-
-async def _error(response: aiohttp.ClientResponse, request: _Request) -> KubeError:
-    text = (await response.read()).decode(errors="replace")
-    try:
-        body: object = json.loads(text)
-    except ValueError:
-        body = text
-    wait = response.headers.get("Retry-After", "")
-    return error_of(
-        response.status,
-        body,
-        method=request.method,
-        subject=request.subject,
-        retry_after=float(wait) if wait.isdigit() else None,
-    )
-
-
-async def _lines(response: aiohttp.ClientResponse, request: _Request) -> AsyncIterator[bytes]:
-    """Lines of any length: the transport's own readline gives up at its buffer's size."""
-    buffer = bytearray()
-    chunks = response.content.iter_any()
-    while True:
-        with _Translated(request):
-            chunk = await anext(chunks, b"")
-        if not chunk:
-            return
-        searched = len(buffer)
-        buffer += chunk
-        for line in _cut(buffer, searched):
-            yield line
-
-
-def _cut(buffer: bytearray, searched: int) -> Iterator[bytes]:
-    while (end := buffer.find(b"\n", searched)) >= 0:
-        line = bytes(buffer[:end])
-        del buffer[: end + 1]
-        searched = 0
-        if line:
-            yield line
-
-
-def _of(ref: Ref, method: str, subresource: str = "", **more: Any) -> _Request:
+def _of(ref: Ref, method: str, subresource: str = "", **more: Any) -> Request:
     resource = resource_for(ref)
     path = resource.path(namespace=ref.namespace, name=ref.name, subresource=subresource)
-    return _Request(method, path, str(ref), resource.plural, **more)
+    return Request(method, path, str(ref), resource.plural, **more)
 
 
 def _typed(item: Object, api_version: str, kind: str) -> Object:

@@ -1,0 +1,214 @@
+"""A request and its answer over HTTP.
+
+Owns limits, tokens, patience with a busy API server, and the mapping of failures to kube.errors. Must never
+send a write again whose fate is unknown.
+Invariants: the guard is asked before each write, and once more when its bytes go out (kube.guard); at most
+`requests` requests are in flight, watches aside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import aiohttp
+
+from navarch.kube.credentials import Credentials
+from navarch.kube.errors import KubeError, Unavailable, error_of
+from navarch.kube.guard import Guard, guarding
+from navarch.kube.wire import parse
+
+CONNECT_SECONDS = 3.0
+"""Time to connect. With the Lease's margin of five seconds between the last allowed write and the earliest
+takeover, a write that is stuck in connecting fails before somebody else may lead."""
+REQUEST_SECONDS = 30.0
+PATIENCE = 5
+"""How often a 429 is waited out before the caller hears of it."""
+LONGEST_WAIT = 15.0
+
+
+class Observe(Protocol):
+    """Told of each answered or failed request; `code` is 0 when there was no answer."""
+
+    def __call__(self, *, method: str, resource: str, code: int, seconds: float) -> None:
+        """Count it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked. `subject` names its object in errors, `resource` its kind in metrics; `writes` says that
+    it may change something."""
+
+    method: str
+    path: str
+    subject: str
+    resource: str = "raw"
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    writes: bool = False
+
+
+class Transport:
+    """The way to one API server. The parameters are those of kube.client.Client."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        guard: Guard | None,
+        observe: Observe | None,
+        requests: int,
+        user_agent: str,
+    ) -> None:
+        self._credentials = credentials
+        self._guard = guard
+        self._observe = observe
+        self._slots = asyncio.Semaphore(requests)
+        self._user_agent = user_agent
+
+    async def close(self) -> None:
+        """Close all connections, watches included."""
+        await self._credentials.close()
+
+    def guarded(self, guard: Guard | None, *, requests: int | None) -> Transport:
+        """The same way with another guard, or none, and with `requests` slots of its own where that is
+        given."""
+        twin = copy.copy(self)
+        twin._guard = guard
+        if requests is not None:
+            twin._slots = asyncio.Semaphore(requests)
+        return twin
+
+    async def call(self, request: Request) -> Any:
+        """The parsed answer, or text where it is not JSON. Raises KubeError."""
+        renewed = False
+        for attempt in range(PATIENCE + 1):
+            async with self._slots:
+                try:
+                    return await self._exchange(request)
+                except KubeError as error:
+                    failure = error
+            if failure.status == 401 and not renewed:
+                renewed = True
+                await self._credentials.renew()
+            elif failure.status == 429 and attempt < PATIENCE:
+                # The server refused before doing anything, so even a write may be sent again.
+                wait = 1.0 if failure.retry_after is None else failure.retry_after
+                await asyncio.sleep(min(wait, LONGEST_WAIT))
+            else:
+                raise failure
+        raise failure
+
+    async def stream(self, request: Request, *, idle: float) -> AsyncGenerator[Any, None]:
+        """The lines of an answer that goes on, parsed. Raises Unavailable when it breaks or is silent for
+        `idle` seconds."""
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
+        with _Translated(request):
+            response = await self._open(request, limits)
+        try:
+            if response.status >= 400:
+                raise await _error(response, request)
+            async for line in _lines(response, request):
+                yield parse(line)
+        finally:
+            response.close()
+
+    async def _exchange(self, request: Request) -> Any:
+        limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+        with _Translated(request):
+            response = await self._open(request, limits)
+            if response.status >= 400:
+                raise await _error(response, request)
+            text = (await response.read()).decode()
+        is_json = "json" in response.headers.get("Content-Type", "")
+        return parse(text) if is_json else text
+
+    async def _open(self, request: Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        url = f"{self._credentials.host}{request.path}"
+        if request.query:
+            url = f"{url}?{urlencode(request.query)}"
+        headers = {
+            "Accept": request.accept,
+            "Content-Type": request.content_type,
+            "User-Agent": self._user_agent,
+        }
+        authorization = await self._credentials.authorization()
+        if authorization:
+            headers["Authorization"] = authorization
+        transport: Any = self._credentials.transport()
+        started, code = time.monotonic(), 0
+        try:
+            with guarding(self._guard if request.writes else None):
+                answer = await transport.request(
+                    request.method, url, headers=headers, body=request.body, _request_timeout=limits
+                )
+            response: aiohttp.ClientResponse = answer.response
+            code = response.status
+            return response
+        finally:
+            if self._observe is not None:
+                seconds = time.monotonic() - started
+                self._observe(method=request.method, resource=request.resource, code=code, seconds=seconds)
+
+
+class _Translated:
+    """Turns the transport's exceptions into Unavailable."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, (aiohttp.ClientError, OSError, TimeoutError)):
+            text = f"no answer: {type(exc).__name__} {exc}".rstrip()
+            raise Unavailable(text, method=self._request.method, subject=self._request.subject) from exc
+
+
+async def _error(response: aiohttp.ClientResponse, request: Request) -> KubeError:
+    text = (await response.read()).decode(errors="replace")
+    try:
+        body: object = json.loads(text)
+    except ValueError:
+        body = text
+    wait = response.headers.get("Retry-After", "")
+    return error_of(
+        response.status,
+        body,
+        method=request.method,
+        subject=request.subject,
+        retry_after=float(wait) if wait.isdigit() else None,
+    )
+
+
+async def _lines(response: aiohttp.ClientResponse, request: Request) -> AsyncIterator[bytes]:
+    """Lines of any length: the transport's own readline gives up at its buffer's size."""
+    buffer = bytearray()
+    chunks = response.content.iter_any()
+    while True:
+        with _Translated(request):
+            chunk = await anext(chunks, b"")
+        if not chunk:
+            return
+        searched = len(buffer)
+        buffer += chunk
+        for line in _cut(buffer, searched):
+            yield line
+
+
+def _cut(buffer: bytearray, searched: int) -> Iterator[bytes]:
+    while (end := buffer.find(b"\n", searched)) >= 0:
+        line = bytes(buffer[:end])
+        del buffer[: end + 1]
+        searched = 0
+        if line:
+            yield line
