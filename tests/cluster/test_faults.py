@@ -119,8 +119,11 @@ def is_ready(api: Api, namespace: str) -> bool:
 
 
 async def wait_for_watches(world: World) -> None:
-    """All watches are open again, and kopf has shown a sign of life since. After a long fault that takes half
-    a minute, and with these thresholds a fault right after the other would count as a death."""
+    """All watches are open again, and kopf has shown a sign of life since.
+
+    Each waits up to half a minute between two tries. With these thresholds one whose every try falls into yet
+    another fault would count as dead.
+    """
     opened = time.monotonic()
 
     def are_steady() -> bool:
@@ -162,8 +165,7 @@ class Meanwhile:
     async def prepare(self) -> None:
         """A second mesh, which has what the first one will want, and a proxy in a namespace of the first."""
         api = self.world.api
-        if self.world.full:
-            await wait_for_watches(self.world)
+        await wait_for_watches(self.world)
         edit(api, KEPT, defaultTag=None)
         for namespace, labels in ((self.doomed, {}), (self.guest, {"istio.io/rev": f"{KEPT}-demo"})):
             make_namespace(api, namespace, **labels)
