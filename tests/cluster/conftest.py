@@ -115,6 +115,22 @@ async def client(light: Cluster) -> AsyncIterator[Client]:
         yield client
 
 
+@dataclass
+class Counted:
+    """A cluster-admin's client, and what it sent."""
+
+    client: Client
+    requests: Requests
+
+
+@pytest.fixture
+async def counted(light: Cluster) -> AsyncIterator[Counted]:
+    """A client of the test's own."""
+    requests = Requests()
+    async with Client(await load_credentials(light.kubeconfig), observe=requests) as client:
+        yield Counted(client, requests)
+
+
 @pytest.fixture(scope="session")
 async def stranger(light: Cluster) -> AsyncIterator[Client]:
     """Somebody else: another field manager."""

@@ -22,7 +22,7 @@ from navarch.kube.handover import REPLICAS_MANAGER
 from navarch.kube.reflector import Reflector
 from navarch.kube.store import MANAGER, Store, version_of, without_foreign_fields
 
-from tests.cluster.conftest import Edge, Requests, a_namespace
+from tests.cluster.conftest import Counted, Edge, a_namespace
 from tests.cluster.samples import SAMPLES, build_sample
 from tests.polling import eventually
 
@@ -372,19 +372,16 @@ async def test_replicas_that_changed_unseen_are_not_handed_over_at_their_old_num
 
 
 async def test_drift_shows_and_is_repaired_where_only_metadata_is_kept(
-    edge: Edge, client: Client, stranger: Client, owner: Owner
+    edge: Edge, client: Client, counted: Counted, stranger: Client, owner: Owner
 ) -> None:
     manifest = build_sample("ConfigMap", owner)
     ref = ref_of(manifest)
     selector = f"{MESH_NAMESPACE}={owner.namespace}"
     reflector = Reflector(client, edge.store(ref).resource, label_selector=selector, metadata_only=True)
-    requests = Requests()
-    counted = client.guarded(None)
-    counted._observe = requests
-    applier = Applier(counted, {(ref.group, ref.kind): reflector.store})
+    applier = Applier(counted.client, {(ref.group, ref.kind): reflector.store})
 
     async def apply() -> list[tuple[Action, bool]]:
-        requests.sent.clear()
+        counted.requests.sent.clear()
         outcome = await applier.apply(Plan(owner, waves=(Wave("test", (manifest,)),)))
         held = reflector.store.get(ref)
         assert held is not None
@@ -396,7 +393,7 @@ async def test_drift_shows_and_is_repaired_where_only_metadata_is_kept(
         await asyncio.wait_for(reflector.synced.wait(), 10)
         assert await apply() == [(Action.CREATED, False)]
         assert await apply() == [(Action.UNCHANGED, False)]
-        assert requests.sent == []
+        assert counted.requests.sent == []
         key = next(iter(manifest["data"]))
         for edit in (
             {"op": "replace", "path": f"/data/{key}", "value": "x"},
@@ -405,12 +402,12 @@ async def test_drift_shows_and_is_repaired_where_only_metadata_is_kept(
             edited = await stranger.patch(ref, [edit])
             await eventually(partial(has_seen, reflector.store, edited), what="the edit is seen")
             assert await apply() == [(Action.CONFIGURED, True)]
-            assert len(requests.sent) == 1
+            assert len(counted.requests.sent) == 1
             assert (await client.get(ref))["data"] == manifest["data"]
         # Seen anew, as after a restart: the metadata alone tell that all is well.
-        applier = Applier(counted, {(ref.group, ref.kind): reflector.store})
+        applier = Applier(counted.client, {(ref.group, ref.kind): reflector.store})
         assert await apply() == [(Action.UNCHANGED, False)]
-        assert requests.sent == []
+        assert counted.requests.sent == []
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -17,7 +17,7 @@ from navarch.kube.errors import NotFound
 from navarch.kube.lease import Elector
 
 from lab.cluster import Cluster
-from tests.cluster.conftest import Requests
+from tests.cluster.conftest import Counted
 from tests.polling import eventually
 from tests.support.faults import Answer, Proxy
 
@@ -181,12 +181,12 @@ async def test_a_deleted_lease_is_made_again(client: Client, namespace: str) -> 
         assert not a.lost.is_set()
 
 
-async def test_the_guard_stops_a_write_before_it_is_sent(client: Client, namespace: str) -> None:
-    requests = Requests()
+async def test_the_guard_stops_a_write_before_it_is_sent(
+    client: Client, counted: Counted, namespace: str
+) -> None:
     async with replica(client, namespace, "a") as a:
         await eventually(a.elector.leading.is_set)
-        guarded = client.guarded(a.elector.check)
-        guarded._observe = requests
+        guarded = counted.client.guarded(a.elector.check)
         ref = Ref("v1", "ConfigMap", namespace, "guarded")
         manifest = {
             "apiVersion": "v1",
@@ -207,7 +207,7 @@ async def test_the_guard_stops_a_write_before_it_is_sent(client: Client, namespa
             with pytest.raises(NotLeading):
                 await write
         assert await guarded.get(ref) == before, "reading goes on"
-        assert [code for method, _, code in requests.sent if method != "GET" and code] == [201]
+        assert [code for method, _, code in counted.requests.sent if method != "GET" and code] == [201]
 
 
 def may_write(elector: Elector) -> bool:

@@ -169,8 +169,9 @@ async def test_an_object_that_a_transform_cannot_cope_with_stops_neither_listing
 
 
 async def test_an_object_nested_deeper_than_python_reads_stops_neither_listing_nor_watch(
-    client: Client, namespace: str
+    light: Cluster, client: Client, namespace: str
 ) -> None:
+    credentials = await load_credentials(light.kubeconfig)
     kind = Resource("deep.example/v1", "Deep", "deeps")
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
@@ -195,11 +196,11 @@ async def test_an_object_nested_deeper_than_python_reads_stops_neither_listing_n
             "spec": "?",
         }
         text = json.dumps(template).replace('"?"', '{"a":' * levels + "1" + "}" * levels)
-        await client._credentials.transport().pool_manager.post(
-            f"{client._credentials.host}{kind.path(namespace=namespace)}",
+        await credentials.transport().pool_manager.post(
+            f"{credentials.host}{kind.path(namespace=namespace)}",
             data=text,
             headers={
-                "Authorization": await client._credentials.authorization(),
+                "Authorization": await credentials.authorization(),
                 "Content-Type": "application/json",
             },
             raise_for_status=True,
@@ -218,6 +219,7 @@ async def test_an_object_nested_deeper_than_python_reads_stops_neither_listing_n
         async with running(Reflector(client, kind, namespace=namespace)) as anew:
             assert names(anew, namespace) == {"watched", "next"}
     finally:
+        await credentials.close()
         await client.delete(Ref(crd["apiVersion"], crd["kind"], "", crd["metadata"]["name"]))
 
 
