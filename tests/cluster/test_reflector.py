@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from navarch.core.refs import Ref, ref_of
@@ -169,9 +170,8 @@ async def test_an_object_that_a_transform_cannot_cope_with_stops_neither_listing
 
 
 async def test_an_object_nested_deeper_than_python_reads_stops_neither_listing_nor_watch(
-    light: Cluster, client: Client, namespace: str
+    light: Cluster, client: Client, namespace: str, tmp_path: Path
 ) -> None:
-    credentials = await load_credentials(light.kubeconfig)
     kind = Resource("deep.example/v1", "Deep", "deeps")
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
@@ -187,7 +187,7 @@ async def test_an_object_nested_deeper_than_python_reads_stops_neither_listing_n
         },
     }
 
-    async def create(name: str, levels: int) -> None:
+    def create(name: str, levels: int) -> None:
         # Written by hand: Python cannot write such JSON either.
         template = {
             "apiVersion": kind.api_version,
@@ -196,30 +196,23 @@ async def test_an_object_nested_deeper_than_python_reads_stops_neither_listing_n
             "spec": "?",
         }
         text = json.dumps(template).replace('"?"', '{"a":' * levels + "1" + "}" * levels)
-        await credentials.transport().pool_manager.post(
-            f"{credentials.host}{kind.path(namespace=namespace)}",
-            data=text,
-            headers={
-                "Authorization": await credentials.authorization(),
-                "Content-Type": "application/json",
-            },
-            raise_for_status=True,
-        )
+        file = tmp_path / f"{name}.json"
+        file.write_text(text)
+        light.run("create", "--raw", kind.path(namespace=namespace), "-f", str(file))
 
     await client.create(crd)
     try:
         reflector = Reflector(client, kind, namespace=namespace)
         task = asyncio.create_task(reflector.run())
         await eventually(lambda: reflector.nudge() or reflector.served, seconds=20, every=0.1)
-        await create("watched", 2000)
-        await create("next", 1)
+        create("watched", 2000)
+        create("next", 1)
         await eventually(lambda: names(reflector, namespace) == {"watched", "next"})
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         async with running(Reflector(client, kind, namespace=namespace)) as anew:
             assert names(anew, namespace) == {"watched", "next"}
     finally:
-        await credentials.close()
         await client.delete(Ref(crd["apiVersion"], crd["kind"], "", crd["metadata"]["name"]))
 
 
