@@ -21,7 +21,7 @@ from lab.progress import wait_until
 
 @contextmanager
 def without(cluster: Cluster, daemon: str) -> Iterator[None]:
-    """A daemon of a light lab (`etcd`, `kube-apiserver`) is killed, and is started again after the block."""
+    """A daemon of a light lab (`etcd`, `kube-apiserver`, …) is killed, and started again after the block."""
     halted = processes.halt(cluster.state, daemon, grace=0)
     try:
         yield

@@ -5,7 +5,7 @@ What admission refuses is in test_admission.py field by field; here is each bad 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from lab.cluster import Cluster, KubectlError
-from tests.cluster.conftest import assert_quiet
+from tests.cluster.conftest import a_mesh_namespace, assert_quiet
 from tests.cluster.test_edits import NOWHERE
 from tests.cluster.test_neighbours import another_namespace
 from tests.polling import eventually
@@ -135,13 +135,12 @@ def assert_told(mesh: Object, reason: str, words: tuple[str, ...]) -> None:
 
 
 @pytest.fixture(scope="module")
-async def running(api: Api, operator: Operator) -> str:
+async def running(api: Api, operator: Operator) -> AsyncIterator[str]:
     """A mesh that runs, in a namespace of its own; each test leaves it well again."""
-    namespace = "bad-input"
-    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    api.create(build_mesh(namespace))
-    await wait_for(api, namespace)
-    return namespace
+    with a_mesh_namespace(api, "bad-input") as namespace:
+        api.create(build_mesh(namespace))
+        await wait_for(api, namespace)
+        yield namespace
 
 
 @pytest.mark.parametrize(("spec", "reason", "words"), BAD)

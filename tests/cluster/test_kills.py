@@ -239,6 +239,14 @@ async def prepare(stage: Stage, operation: Operation, namespace: str) -> None:
 async def assert_all_quiet(stage: Stage, namespaces: list[str]) -> None:
     """Another look at all meshes writes nothing."""
     meshes = [m for ns in namespaces for m in stage.api.list("mesh", ns)]
+    # An autoscaler that came before its Deployment looks again, and scales, after 15 seconds.
+    await eventually(
+        lambda: all(is_scaled(stage.api, ns) for ns in namespaces), seconds=BOUND, every=0.2, what="scaled"
+    )
+    for mesh in meshes:
+        namespace = mesh["metadata"]["namespace"]
+        await eventually(lambda: stage.is_ready(namespace), seconds=BOUND, every=0.1, what=namespace)  # noqa: B023
+    await wait_for_rest(stage.operator, seconds=BOUND)
     mark, before = stage.audit.mark(), count_reconciles(stage.operator)
     for mesh in meshes:
         metadata = mesh["metadata"]
@@ -249,6 +257,15 @@ async def assert_all_quiet(stage: Stage, namespaces: list[str]) -> None:
     )
     await wait_for_rest(stage.operator)
     assert [str(write) for write in stage.audit.writes(mark)] == []
+
+
+def is_scaled(api: Api, namespace: str) -> bool:
+    """Whether every Deployment has as many replicas as its autoscaler asks for, and they are there."""
+    return all(
+        deployment.get("status", {}).get("availableReplicas", 0) >= scaler["spec"]["minReplicas"]
+        for scaler in api.list("hpa", namespace)
+        if (deployment := api.get("deployment", namespace, scaler["spec"]["scaleTargetRef"]["name"]))
+    )
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ from itertools import pairwise
 from tests.cluster.conftest import assert_quiet
 from tests.cluster.test_ready import CONDITIONS
 from tests.polling import eventually
+from tests.support.activity import wait_for_removals
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
 from tests.support.meshes import (
@@ -60,6 +61,8 @@ async def test_the_first_status_has_every_condition(api: Api, settled: str) -> N
 async def test_a_crd_that_somebody_removed_is_told_and_made_again(
     api: Api, audit: Audit, operator: Operator, settled: str
 ) -> None:
+    # Any mesh makes it again, and this one would have nothing to tell.
+    await wait_for_removals(api)
     api.create(build_mesh(settled))
     before = await wait_for(api, settled)
     name = "proxyconfigs.networking.istio.io"
