@@ -33,6 +33,9 @@ REPAIRED = {
     "mutatingwebhookconfigurations",
     "validatingwebhookconfigurations",
 }
+TIMING = {409, 500}
+"""Answers to a write that met another one, or came before the API server knew of the webhook's new root:
+on either side it is chance whether there are any."""
 OWN_LOCKS = ("election", "leader", "autoallocate")
 """ConfigMaps that are the real istiod's own bookkeeping end with one of these."""
 FORCE = {"metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}}}
@@ -303,7 +306,7 @@ async def see_repairs(side: Side) -> list[set[tuple[str, str, str, int]]]:
                 for event in side.read_writes(mark)
                 if (about := event["objectRef"])["resource"] in REPAIRED
                 and not about.get("name", "").endswith(OWN_LOCKS)
-                and event["responseStatus"]["code"] != 409
+                and event["responseStatus"]["code"] not in TIMING
             }
         )
     return repairs

@@ -54,6 +54,16 @@ def list_expected(name: str) -> set[str]:
     return expected
 
 
+def strip_all(made: dict[str, Object]) -> dict[str, Object]:
+    """What istiod itself has said of each object: replicas are an autoscaler's where there is one."""
+    stripped = {key: strip(manifest) for key, manifest in made.items()}
+    for key, manifest in made.items():
+        if key.startswith("hpa "):
+            target = f"deployment {manifest['spec']['scaleTargetRef']['name']}"
+            stripped.get(target, {"spec": {}})["spec"].pop("replicas", None)
+    return stripped
+
+
 async def deploy(
     api: Api, kubeconfig: Path, objects: list[Object], *, name: str, folder: Path
 ) -> dict[str, Object]:
@@ -73,7 +83,7 @@ async def deploy(
                 nonlocal made, changed
                 errors = [line for line in log.read_text().splitlines() if "rendering templates" in line]
                 assert not errors, errors[0]
-                before, made = made, {key: strip(manifest) for key, manifest in list_made(api).items()}
+                before, made = made, strip_all(list_made(api))
                 if made != before:
                     changed = time.monotonic()
                 return made.keys() == list_expected(name) and time.monotonic() >= changed + CALM_SECONDS
