@@ -13,7 +13,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-CATALOG = Path("operator/navarch/core/catalog/versions.yaml")
+CATALOG = Path("operator/navarch/core/istio/catalog/versions.yaml")
 DATA = Path("operator/navarch/_data")
 
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "operator"))
 
 from navarch.assets import load_catalog  # noqa: E402
-from navarch.core.catalog import Minor, Pin  # noqa: E402
+from navarch.core.istio.catalog import Minor, Pin  # noqa: E402
 
 DATA = ROOT / "operator" / "navarch" / "_data"
 MESH_PROTOS = ("mesh/v1alpha1/config.proto", "mesh/v1alpha1/proxy.proto", "mesh/v1alpha1/network.proto")

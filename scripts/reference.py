@@ -23,8 +23,8 @@ from navarch.api.refused import (
 )
 from navarch.cli import commands
 from navarch.cli.exits import Exit
-from navarch.core.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
-from navarch.core.reasons import Reason
+from navarch.core.model.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
+from navarch.core.model.reasons import Reason
 from navarch.settings import Settings
 from navarch.telemetry import metrics
 from prometheus_client import Metric

@@ -12,7 +12,7 @@ from navarch.cli.exits import Exit
 from navarch.core.diagnosis.advice import OF_REASONS, Advice
 from navarch.core.diagnosis.report import REPORT_VERSION
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
-from navarch.core.reasons import Reason
+from navarch.core.model.reasons import Reason
 
 SCHEMA = (
     (

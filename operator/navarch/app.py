@@ -27,8 +27,8 @@ from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
 from navarch.controllers.watches import WATCHES, WEBHOOK_KINDS, Watch, stores_of_owned
 from navarch.controllers.world import World
-from navarch.core.manifests import count_renderings
-from navarch.core.observed import Environment
+from navarch.core.revision.render import count_renderings
+from navarch.core.world.cluster import Environment
 from navarch.engine.backoff import Backoff
 from navarch.engine.key import Key
 from navarch.engine.observer import Observer
@@ -269,10 +269,10 @@ class App:
         about = new or old
         if about is None:
             return
-        is_news = self._reflectors[watch.name].synced.is_set()
-        is_news = is_news and (watch.name != "meshes" or keys.is_edit(old, new))
+        is_urgent = self._reflectors[watch.name].synced.is_set()
+        is_urgent = is_urgent and (watch.name != "meshes" or keys.is_edit(old, new))
         for ask in _find_asks(dependents, watch, old, new):
-            priority = EDIT if is_news and keys.is_near(ask.key, about) else BACKGROUND
+            priority = EDIT if is_urgent and keys.is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
 
     def _find_dead(self, queue: Queue, elector: Elector, shell: Shell) -> Iterator[str]:

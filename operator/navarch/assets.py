@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from navarch.core.assets import Assets, CRDSets
-from navarch.core.catalog import Catalog, build_catalog
+from navarch.core.istio.assets import Assets, CRDSets
+from navarch.core.istio.catalog import Catalog, build_catalog
 
 
 class MissingAssets(RuntimeError):
@@ -61,11 +61,11 @@ def _load_templates() -> Mapping[str, str]:
 
 def load_catalog() -> Catalog:
     """The catalog alone, which needs no generated data."""
-    return build_catalog(_parse(_package() / "core" / "catalog" / "versions.yaml"))
+    return build_catalog(_parse(_package() / "core" / "istio" / "catalog" / "versions.yaml"))
 
 
 def _load_profiles() -> Mapping[str, Mapping[str, Any]]:
-    folder = _package() / "core" / "catalog" / "profiles"
+    folder = _package() / "core" / "istio" / "catalog" / "profiles"
     names = sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
     )

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from navarch.core.actions import Outcome, Plan, Wave
-from navarch.core.labels import COMPONENT, MANAGED_BY, Owner
-from navarch.core.refs import Manifest, Ref
+from navarch.core.model.actions import Outcome, Plan, Wave
+from navarch.core.model.labels import COMPONENT, MANAGED_BY, Owner
+from navarch.core.model.refs import Manifest, Ref
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from navarch.core.labels import Owner
-from navarch.core.refs import Manifest
+from navarch.core.model.labels import Owner
+from navarch.core.model.refs import Manifest
 
 
 def build_sample(kind: str, owner: Owner, *, name: str = "") -> Manifest:

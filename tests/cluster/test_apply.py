@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from navarch.core.actions import Action, Plan, Wave
-from navarch.core.labels import APPLIED, MANAGED_BY, MESH_NAME, MESH_NAMESPACE, Owner
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.core.model.actions import Action, Plan, Wave
+from navarch.core.model.labels import APPLIED, MANAGED_BY, MESH_NAME, MESH_NAMESPACE, Owner
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.apply import REFUSED_RETRY, Applier
 from navarch.kube.client import Client, Object
 from navarch.kube.coverage import find_uncovered
@@ -867,7 +867,7 @@ async def test_status_and_finalizer_are_written_beside_the_users_fields(
 async def test_a_finalizer_that_somebody_else_owns_too_is_removed_all_the_same(
     client: Client, stranger: Client, owner: Owner, edge: Edge
 ) -> None:
-    from navarch.core.labels import FINALIZER
+    from navarch.core.model.labels import FINALIZER
     from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
 
     manifest = {

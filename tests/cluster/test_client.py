@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from navarch.core.reasons import Reason
-from navarch.core.refs import Ref, ref_of
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Ref, ref_of
 from navarch.kube.auth import build_connection_info
 from navarch.kube.client import Client, WatchEvent
 from navarch.kube.credentials import load_credentials

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from navarch.core.naming import Names
+from navarch.core.model.naming import Names
 
 from lab.cluster import Cluster
 from tests.cluster.test_neighbours import another_namespace, list_crds, see_gone

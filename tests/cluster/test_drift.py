@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from navarch.core.labels import APPLIED
+from navarch.core.model.labels import APPLIED
 
 from lab.cluster import Cluster
 from tests.cluster.conftest import remove_namespace

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from navarch.core.refs import Ref
+from navarch.core.model.refs import Ref
 from navarch.engine.result import NotLeading
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials

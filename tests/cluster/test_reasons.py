@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from navarch.core.reasons import Reason
+from navarch.core.model.reasons import Reason
 
 from tests.support.reasons import READ
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from navarch.core.refs import Ref, ref_of
+from navarch.core.model.refs import Ref, ref_of
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
 from navarch.kube.reflector import RELIST_SECONDS, Reflector

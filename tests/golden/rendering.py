@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 from navarch.assets import load_assets
-from navarch.core.observed import Environment
+from navarch.core.model.refs import Manifest
 from navarch.core.offline import build_objects, observe_offline
-from navarch.core.refs import Manifest
+from navarch.core.world.cluster import Environment
 
 ASSETS = load_assets()
 ENVIRONMENT = Environment((1, 34), "navarch-system", "navarch-probe")

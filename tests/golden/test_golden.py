@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from navarch.core.refs import Manifest
-from navarch.core.render import dump_yaml
+from navarch.core.model.refs import Manifest
+from navarch.core.render.engine import dump_yaml
 
 from tests.golden.rendering import ASSETS, LOADER, injector_of, render_mesh
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 from google.protobuf.descriptor import Descriptor
-from navarch.core.definitions import MESH_CONFIG, VALUES, Kind, find_problems, load_definition
+from navarch.core.istio.definitions import MESH_CONFIG, VALUES, Kind, find_problems, load_definition
 
 from lab.builds import ensure
 from tests.golden.rendering import ASSETS, injector_of, mesh_config_of, render_mesh, values_of

@@ -1,7 +1,7 @@
 """Who is injected: every combination of a namespace's and a pod's labels, with real istiod and kubelet.
 
 The table is written by hand from what Istio's webhooks of a tag promise, with one difference that is ours:
-outside of the mesh's namespaces nothing is injected. core/members must agree, since istiod's view follows
+outside of the mesh's namespaces nothing is injected. core/membership must agree, since istiod's view follows
 from it: a pod that is injected where istiod does not look never starts.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from navarch.core.members import Membership, is_member
+from navarch.core.membership.rule import Membership, is_member
 
 from tests.node.conftest import Mesh
 from tests.polling import eventually
@@ -100,7 +100,7 @@ async def names(api: Api, mesh: Mesh) -> dict[str, str]:
 
 
 def check_members(mesh: Mesh, injected: Mapping[str, set[str]], *, default: bool) -> None:
-    """core/members calls exactly those namespaces members in which something was injected."""
+    """core/membership calls exactly those namespaces members in which something was injected."""
     membership = Membership(mesh.namespace, (mesh.tag, mesh.revision), default=default)
     for kind, labels in NAMESPACES.items():
         assert is_member(membership, f"inject-{kind}", fill_in(labels, mesh)) is (kind in injected), kind

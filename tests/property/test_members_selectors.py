@@ -11,16 +11,10 @@ from dataclasses import dataclass
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from navarch.core.members import (
-    NEVER_MEMBERS,
-    Membership,
-    build_discovery_selectors,
-    build_injection_selectors,
-    is_member,
-    matches,
-)
-from navarch.core.plan.webhooks import build_validation_selectors
-from navarch.core.resolve import build_revision_input
+from navarch.core.membership.rule import NEVER_MEMBERS, Membership, is_member
+from navarch.core.membership.selectors import build_discovery_selectors, build_injection_selectors, matches
+from navarch.core.render.components.webhooks import build_validation_selectors
+from navarch.core.revision.source import build_revision_input
 
 from tests.golden.rendering import ASSETS, ENVIRONMENT, find_one, render_mesh
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from navarch.core.actions import Outcome
-from navarch.core.checks import run_checks
-from navarch.core.hashing import stable_hash
-from navarch.core.manifests import build_revision_waves
-from navarch.core.planner import plan_mesh
-from navarch.core.refs import Manifest
-from navarch.core.resolve import build_revision_input
-from navarch.core.status import summarise_mesh
-from navarch.core.values import build_mesh_config, build_values, proxy_stamp
+from navarch.core.mesh.checks import run_checks
+from navarch.core.mesh.plan import plan_mesh
+from navarch.core.mesh.status import summarise_mesh
+from navarch.core.model.actions import Outcome
+from navarch.core.model.hashing import stable_hash
+from navarch.core.model.refs import Manifest
+from navarch.core.render.stages import build_revision_waves
+from navarch.core.render.values import build_mesh_config, build_values, proxy_stamp
+from navarch.core.revision.source import build_revision_input
 from navarch.kube.collisions import find_collisions
 from navarch.kube.coverage import is_covered
 from navarch.kube.handover import build_handover

@@ -9,17 +9,17 @@ from typing import Any
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from navarch.core.labels import Owner
-from navarch.core.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
-from navarch.core.refs import ref_of
-from navarch.core.render import dump_yaml, render_data
-from navarch.core.resolve import merge
+from navarch.core.model.labels import Owner
+from navarch.core.model.merging import merge
+from navarch.core.model.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
+from navarch.core.model.refs import ref_of
+from navarch.core.render.engine import dump_yaml, render_data
 
 from tests.golden.rendering import ASSETS, NAME, render_mesh, walk
 from tests.unit.test_render import with_template
 
 SLOW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-EVERY = [minor.features for minor in ASSETS.catalog.minors]
+EVERY = [minor.features.default_tag_webhook_suffixed for minor in ASSETS.catalog.minors]
 words = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 parts = st.lists(
     st.sampled_from(("a", "b", "inplace", "default", "istio", "system", "1", "31")), min_size=1, max_size=5
@@ -91,9 +91,13 @@ def test_meshes_with_different_tags_share_no_name_in_the_cluster(
     assert first.gateway_role != second.gateway_role
     assert first.injector != second.injector
     assert first.validator != second.validator
-    for features in EVERY:
-        assert first.tag_webhook(tag_1, features) != second.tag_webhook(tag_2, features)
-        assert first.tag_webhook("default", features) != second.tag_webhook(tag_2, features)
+    for suffixed in EVERY:
+        assert first.tag_webhook(tag_1, default_suffixed=suffixed) != second.tag_webhook(
+            tag_2, default_suffixed=suffixed
+        )
+        assert first.tag_webhook("default", default_suffixed=suffixed) != second.tag_webhook(
+            tag_2, default_suffixed=suffixed
+        )
     if namespace_1 == namespace_2:
         assert first.istiod != second.tag_service(tag_2)
         assert first.mesh_config != second.injector_config

@@ -13,12 +13,14 @@ from typing import Any
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
 from navarch.assets import load_assets
-from navarch.core.assets import Assets
-from navarch.core.findings import Finding
-from navarch.core.labels import Owner
-from navarch.core.naming import effective_tag, revision_name
-from navarch.core.observed import Environment, MeshSummary, Namespace, ObservedMesh, Webhook, WebhookEntry
-from navarch.core.refs import Ref
+from navarch.core.istio.assets import Assets
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Finding
+from navarch.core.model.labels import Owner
+from navarch.core.model.naming import effective_tag, revision_name
+from navarch.core.model.refs import Ref
+from navarch.core.world.cluster import Environment, Namespace, Webhook, WebhookEntry
+from navarch.core.world.neighbours import MeshSummary
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 MUTATING, VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"

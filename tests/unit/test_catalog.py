@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from navarch.core.catalog import Features, build_catalog, ordinal_of
+from navarch.core.istio.catalog import Features, build_catalog, ordinal_of
 
 from tests.golden.rendering import ASSETS
 
@@ -101,5 +101,5 @@ def test_what_is_no_version_has_no_ordinal(text: str) -> None:
 def test_every_row_says_where_istio_says_so() -> None:
     from importlib.resources import files
 
-    rows = yaml.safe_load((files("navarch") / "core/catalog/versions.yaml").read_text())["features"]
+    rows = yaml.safe_load((files("navarch") / "core/istio/catalog/versions.yaml").read_text())["features"]
     assert all(row["source"] for row in rows.values())

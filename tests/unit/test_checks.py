@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from navarch.core import checks
-from navarch.core.checks import run_checks
-from navarch.core.findings import Severity
-from navarch.core.observed import ObservedMesh
-from navarch.core.reasons import Reason
+from navarch.core.mesh import checks
+from navarch.core.mesh.checks import run_checks
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Severity
+from navarch.core.model.reasons import Reason
 
 from tests.unit.observations import OWNER, a_mesh, a_revision, a_spec, a_webhook, an_observed_mesh, assets
 

@@ -16,7 +16,7 @@ from navarch.api.refused import (
     Path,
     list_spellings,
 )
-from navarch.core.checks import (
+from navarch.core.mesh.checks import (
     CHECKS_OF_PLACE,
     CHECKS_OF_SPEC,
     meshconfig,
@@ -25,10 +25,11 @@ from navarch.core.checks import (
     run_checks,
     schema,
 )
-from navarch.core.findings import Finding, Severity
-from navarch.core.observed import ObservedMesh
-from navarch.core.reasons import Reason
-from navarch.core.values import OWN_ENVIRONMENT, OWN_MESH_CONFIG, OWN_VALUES
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.messages import SHOWN
+from navarch.core.model.reasons import Reason
+from navarch.core.render.values import OWN_ENVIRONMENT, OWN_MESH_CONFIG, OWN_VALUES
 
 from tests.unit.observations import a_spec, an_observed_mesh, only
 
@@ -83,7 +84,7 @@ def test_an_empty_value_at_a_refused_path_is_refused_all_the_same() -> None:
 
 def test_a_refused_value_is_shown_shortened() -> None:
     finding = only(power.check_mesh_config_keys, with_mesh_config({"caCertificates": ["x" * 5000]}))
-    assert len(finding.value) <= power.SHOWN + 1
+    assert len(finding.value) <= SHOWN + 1
 
 
 def test_what_a_users_profile_sets_is_not_judged() -> None:

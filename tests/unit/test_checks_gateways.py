@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from navarch.core.checks import gateways, run_checks
-from navarch.core.observed import ObservedMesh
-from navarch.core.reasons import Reason
+from navarch.core.mesh.checks import gateways, run_checks
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.reasons import Reason
 
 from tests.unit.observations import a_spec, an_observed_mesh, only
 

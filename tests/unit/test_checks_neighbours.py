@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from navarch.core.checks import foreign, neighbours, tags
-from navarch.core.labels import Owner
-from navarch.core.naming import revision_name
-from navarch.core.observed import ObservedMesh
-from navarch.core.reasons import Reason
+from navarch.core.mesh.checks import foreign, neighbours, tags
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.labels import Owner
+from navarch.core.model.naming import revision_name
+from navarch.core.model.reasons import Reason
 
 from tests.unit.observations import (
     OWNER,

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from navarch.core.checks import values
-from navarch.core.definitions import VALUES, Kind, find_problems, load_definition
-from navarch.core.findings import Severity
-from navarch.core.observed import ObservedMesh
-from navarch.core.reasons import Reason
+from navarch.core.istio.definitions import VALUES, Kind, find_problems, load_definition
+from navarch.core.mesh.checks import values
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Severity
+from navarch.core.model.reasons import Reason
 
 from lab.builds import pinned
 from tests.unit.observations import a_spec, an_observed_mesh, assets, only

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from navarch.core.checks import capacity, layers, schema, version
-from navarch.core.findings import Finding, Severity
-from navarch.core.observed import ObservedMesh
-from navarch.core.reasons import Reason
+from navarch.core.mesh.checks import capacity, layers, schema, version
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.reasons import Reason
 
 from tests.unit.observations import a_revision, a_spec, an_observed_mesh, assets, only
 

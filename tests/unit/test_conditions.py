@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from navarch.core.conditions import (
+from navarch.core.model.conditions import (
     ConditionType,
     Verdict,
     find_transitions,
     merge_conditions,
     summarise_ready,
 )
-from navarch.core.reasons import Reason
+from navarch.core.model.reasons import Reason
 
 TRUE = Verdict("True", Reason.AS_EXPECTED)
 FALSE = Verdict("False", Reason.NO_REPLICA_AVAILABLE, "none")

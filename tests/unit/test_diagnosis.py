@@ -7,19 +7,20 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from navarch.core.conditions import ConditionType, Verdict
 from navarch.core.diagnosis.advice import OF_REASONS, WELL
 from navarch.core.diagnosis.cluster import Lease, Navarch, ObservedCluster, run_rules
 from navarch.core.diagnosis.conditions import judge_verdicts, without_echoes
 from navarch.core.diagnosis.installations import Installation, Installer
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
-from navarch.core.findings import Finding, Severity
-from navarch.core.labels import Owner
-from navarch.core.observed import Environment, Namespace, ProxyPod
-from navarch.core.reasons import Reason
-from navarch.core.refs import Ref
-from navarch.core.status import determine_accepted
+from navarch.core.mesh.status import determine_accepted
+from navarch.core.model.conditions import ConditionType, Verdict
+from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.labels import Owner
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Ref
+from navarch.core.world.cluster import Environment, Namespace
+from navarch.core.world.proxies import ProxyPod
 from rich.console import Console
 
 from tests.unit.observations import NOW, a_mesh, a_webhook, assets

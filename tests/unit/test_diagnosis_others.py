@@ -14,7 +14,7 @@ from navarch.core.diagnosis.installations import (
     merge_installations,
 )
 from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
-from navarch.core.observed import Namespace
+from navarch.core.world.cluster import Namespace
 
 from tests.unit.observations import OWNER, a_mesh
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from navarch.core.labels import Owner
-from navarch.core.observed import ProxyPod
+from navarch.core.model.labels import Owner
+from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
 from navarch.triggers.keys import MESH, REVISION, Dependents, keys_for_owned, keys_for_revision
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from navarch.core.refs import Ref
+from navarch.core.model.refs import Ref
 from navarch.engine.result import NotLeading
 from navarch.kube.client import Client
 from navarch.kube.errors import Unavailable

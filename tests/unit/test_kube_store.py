@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from navarch.core.refs import Ref
+from navarch.core.model.refs import Ref
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Object, Store
 from structlog.testing import capture_logs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from navarch.core.memo import REMEMBERED, Hashed, Latest, build_hashed
+from navarch.core.model.memo import REMEMBERED, Hashed, Latest, build_hashed
 
 
 def test_a_result_is_made_once_while_nothing_differs() -> None:

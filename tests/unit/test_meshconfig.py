@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from navarch.core.definitions import Kind, Problem, find_problems
+from navarch.core.istio.definitions import Kind, Problem, find_problems
 
 from tests.golden.rendering import ASSETS, mesh_config_of, render_mesh
 from tests.golden.test_golden import CASES, OPTIONS

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from navarch.core.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
+from navarch.core.model.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
 
 from tests.golden.rendering import ASSETS
 
-*_, OLD, NEW = (minor.features for minor in ASSETS.catalog.minors)
+*_, OLD, NEW = (minor.features.default_tag_webhook_suffixed for minor in ASSETS.catalog.minors)
 
 
 def test_the_tag_that_is_asked_for_is_taken_as_it_is() -> None:
@@ -69,14 +69,20 @@ def test_concatenations_that_could_be_read_in_two_ways_differ() -> None:
 
 def test_istiod_finds_the_default_tag_under_the_name_its_minor_expects() -> None:
     names = Names("mesh-a", "blue-inplace")
-    assert names.tag_webhook("default", OLD) == "istio-revision-tag-default"
-    assert names.tag_webhook("default", NEW) == "istio-revision-tag-default-mesh-a"
-    assert Names("istio-system", "blue-inplace").tag_webhook("default", NEW) == "istio-revision-tag-default"
+    assert names.tag_webhook("default", default_suffixed=OLD) == "istio-revision-tag-default"
+    assert names.tag_webhook("default", default_suffixed=NEW) == "istio-revision-tag-default-mesh-a"
+    assert (
+        Names("istio-system", "blue-inplace").tag_webhook("default", default_suffixed=NEW)
+        == "istio-revision-tag-default"
+    )
 
 
 def test_a_tag_that_begins_like_the_default_one_is_told_from_it() -> None:
-    default_of_other = Names("blue", "green-inplace").tag_webhook("default", NEW)
-    assert Names("istio-system", "x-inplace").tag_webhook("default-blue", NEW) != default_of_other
+    default_of_other = Names("blue", "green-inplace").tag_webhook("default", default_suffixed=NEW)
+    assert (
+        Names("istio-system", "x-inplace").tag_webhook("default-blue", default_suffixed=NEW)
+        != default_of_other
+    )
 
 
 def test_every_name_of_an_ordinary_mesh_fits() -> None:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import random
 
-from navarch.core.ordering import (
-    APPLY_ORDER,
-    BINDING_KINDS,
-    WEBHOOK_KINDS,
-    order_for_removal,
-)
-from navarch.core.refs import Ref
+from navarch.core.model.ordering import APPLY_ORDER, BINDING_KINDS, WEBHOOK_KINDS, order_for_removal
+from navarch.core.model.refs import Ref
 
 
 def ref(kind: str, name: str = "x") -> Ref:

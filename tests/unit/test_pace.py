@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from navarch.controllers.pace import PERIOD, Pace
-from navarch.core.status import is_news
+from navarch.core.model.urgency import is_urgent
 
 
 class Clock:
@@ -65,24 +65,24 @@ def a_status(generation: int = 1, proxies: int = 0, **conditions: str) -> dict[s
 
 def test_readiness_and_the_look_at_an_edit_are_news_and_numbers_and_progress_are_not() -> None:
     kind, before = "MeshControlPlane", a_status(Ready="False", Available="False")
-    assert is_news(kind, {}, before)
-    assert is_news(kind, before, a_status(Ready="True", Available="True"))
-    assert is_news(kind, before, a_status(generation=2, Ready="False", Available="False"))
-    assert is_news(kind, a_status(DependenciesReady="True"), a_status(DependenciesReady="False"))
-    assert not is_news(kind, before, a_status(Ready="False Progressing", Available="True"))
+    assert is_urgent(kind, {}, before)
+    assert is_urgent(kind, before, a_status(Ready="True", Available="True"))
+    assert is_urgent(kind, before, a_status(generation=2, Ready="False", Available="False"))
+    assert is_urgent(kind, a_status(DependenciesReady="True"), a_status(DependenciesReady="False"))
+    assert not is_urgent(kind, before, a_status(Ready="False Progressing", Available="True"))
 
 
 def test_whether_a_mesh_has_proxies_is_news_and_how_many_is_not() -> None:
     kind, none, one, many = "MeshControlPlane", a_status(), a_status(proxies=1), a_status(proxies=40)
-    assert is_news(kind, none, many), "from now on the mesh may not be deleted"
-    assert is_news(kind, one, none), "and from now on it may"
-    assert not is_news(kind, one, many)
-    assert not is_news(kind, {**none, "proxies": {}}, none)
+    assert is_urgent(kind, none, many), "from now on the mesh may not be deleted"
+    assert is_urgent(kind, one, none), "and from now on it may"
+    assert not is_urgent(kind, one, many)
+    assert not is_urgent(kind, {**none, "proxies": {}}, none)
 
 
 def test_the_mesh_waits_for_each_condition_of_its_revision_and_for_the_stamp() -> None:
     kind, before = "MeshRevision", a_status(Ready="False", Available="False")
-    assert is_news(kind, before, a_status(Ready="False", Available="True"))
-    assert is_news(kind, before, a_status(Ready="False", Available="False NoReplica"))
-    assert is_news(kind, before, {**before, "proxy": "1.31.1-a"})
-    assert not is_news(kind, before, {**before, "version": "1.31.1"})
+    assert is_urgent(kind, before, a_status(Ready="False", Available="True"))
+    assert is_urgent(kind, before, a_status(Ready="False", Available="False NoReplica"))
+    assert is_urgent(kind, before, {**before, "proxy": "1.31.1-a"})
+    assert not is_urgent(kind, before, {**before, "version": "1.31.1"})

@@ -5,36 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.actions import Plan
-from navarch.core.conditions import ConditionType
-from navarch.core.findings import Finding
-from navarch.core.hashing import stable_hash
-from navarch.core.labels import APPLIED, MESH_COMPONENTS, REREAD, component_of
-from navarch.core.members import find_counted
-from navarch.core.observed import (
-    CRD,
-    CRDOwner,
-    Environment,
-    Namespace,
-    ObservedMesh,
-    ObservedRevision,
-    Probe,
-    ProbeVerdict,
-    ProxyPod,
-)
-from navarch.core.ordering import WEBHOOK_KINDS
-from navarch.core.planner import (
-    build_wanted_revision,
-    determine_requeue,
-    find_crd_minor,
-    find_membership,
-    is_released,
-    plan_mesh,
-    plan_removal,
-    plan_revision,
-)
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest, ref_of
+from navarch.core.membership.rule import find_counted
+from navarch.core.mesh.crds import find_crd_minor
+from navarch.core.mesh.membership import find_membership
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
+from navarch.core.mesh.teardown import is_released, plan_removal
+from navarch.core.model.actions import Plan
+from navarch.core.model.conditions import ConditionType
+from navarch.core.model.findings import Finding
+from navarch.core.model.hashing import stable_hash
+from navarch.core.model.labels import APPLIED, MESH_COMPONENTS, REREAD, component_of
+from navarch.core.model.ordering import WEBHOOK_KINDS
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.requeue import determine_requeue
+from navarch.core.revision.observed import ObservedRevision
+from navarch.core.revision.plan import plan_revision
+from navarch.core.world.cluster import CRD, CRDOwner, Environment, Namespace
+from navarch.core.world.probe import Probe, ProbeVerdict
+from navarch.core.world.proxies import ProxyPod
 
 from tests.unit import observations
 from tests.unit.observations import OWNER, a_mesh, a_spec, a_webhook, assets

@@ -9,16 +9,17 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from navarch.core.checks import run_checks, schema
-from navarch.core.conditions import find_condition
-from navarch.core.crashes import describe_crash, summarise_crash
-from navarch.core.planner import is_leaving, is_released, is_withheld, plan_mesh
-from navarch.core.profiles import KEY, read_profile
-from navarch.core.reasons import Reason
-from navarch.core.render import dump_yaml
-from navarch.core.resolve import merge_layers
-from navarch.core.size import LIMIT, measure
-from navarch.core.status import summarise_mesh
+from navarch.core.mesh.checks import run_checks, schema
+from navarch.core.mesh.plan import plan_mesh
+from navarch.core.mesh.profiles import KEY, read_profile
+from navarch.core.mesh.resolve import merge_layers
+from navarch.core.mesh.status import summarise_mesh
+from navarch.core.mesh.teardown import is_leaving, is_released, is_withheld
+from navarch.core.model.conditions import find_condition
+from navarch.core.model.crashes import describe_crash, summarise_crash
+from navarch.core.model.reasons import Reason
+from navarch.core.model.size import LIMIT, measure
+from navarch.core.render.engine import dump_yaml
 from navarch.kube.collisions import find_collisions
 from navarch.kube.handover import build_handover
 from navarch.triggers.keys import Key, is_edit, is_near

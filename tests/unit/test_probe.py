@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from navarch.controllers.probe import Prober
-from navarch.core.observed import ObservedMesh, Probe, ProbeVerdict
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.world.probe import Probe, ProbeVerdict
 from navarch.kube.client import Client
 from navarch.kube.errors import Unavailable
 

@@ -7,24 +7,24 @@ from typing import Any
 
 import pytest
 from navarch.api.controlplane import MeshControlPlaneSpec
-from navarch.core.assets import Assets
-from navarch.core.checks import CHECKS_OF_PLACE, CHECKS_OF_SPEC, _without_surroundings, layers, run_checks
-from navarch.core.findings import Finding
-from navarch.core.hashing import stable_hash
-from navarch.core.labels import Owner
-from navarch.core.manifests import count_renderings, render
-from navarch.core.observed import (
-    CRD,
-    CRDOwner,
-    Environment,
-    Namespace,
-    ObservedMesh,
-    Probe,
-    ProbeVerdict,
-    ProxyPod,
+from navarch.core.istio.assets import Assets
+from navarch.core.mesh.checks import (
+    CHECKS_OF_PLACE,
+    CHECKS_OF_SPEC,
+    _without_surroundings,
+    layers,
+    run_checks,
 )
-from navarch.core.planner import build_wanted_revision, plan_mesh
-from navarch.core.refs import Manifest
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
+from navarch.core.model.findings import Finding
+from navarch.core.model.hashing import stable_hash
+from navarch.core.model.labels import Owner
+from navarch.core.model.refs import Manifest
+from navarch.core.revision.render import count_renderings, render
+from navarch.core.world.cluster import CRD, CRDOwner, Environment, Namespace
+from navarch.core.world.probe import Probe, ProbeVerdict
+from navarch.core.world.proxies import ProxyPod
 
 from tests.unit.observations import a_mesh, a_revision, a_spec, a_webhook, an_observed_mesh, assets
 

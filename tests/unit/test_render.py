@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from jinja2 import TemplateError, UndefinedError
-from navarch.core.render import dump_yaml, quote, render_data, render_text
+from navarch.core.render.engine import dump_yaml, quote, render_data, render_text
 
 from tests.golden.rendering import ASSETS
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
-from navarch.core.catalog import Features
-from navarch.core.plan import istiod, tags
-from navarch.core.refs import Manifest
-from navarch.core.render import render_text
-from navarch.core.resolve import build_revision_input
-from navarch.core.revisions import RevisionInput
-from navarch.core.roles import istiod_cluster_rules
-from navarch.core.values import list_gateway_templates
+from navarch.core.istio.catalog import Features
+from navarch.core.istio.roles import istiod_cluster_rules
+from navarch.core.model.refs import Manifest
+from navarch.core.render.components import istiod, tags
+from navarch.core.render.engine import render_text
+from navarch.core.render.source import RevisionInput
+from navarch.core.render.values import list_gateway_templates
+from navarch.core.revision.source import build_revision_input
 
 from tests.golden.rendering import ASSETS, ENVIRONMENT, find_one, render_mesh
 

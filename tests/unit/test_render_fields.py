@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 from navarch.api.spec import RevisionConfig
-from navarch.core.refs import Manifest
+from navarch.core.model.refs import Manifest
 from pydantic import BaseModel
 
 from tests.golden.rendering import (

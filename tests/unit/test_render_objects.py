@@ -7,12 +7,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from navarch.core.labels import Owner, owner_of
-from navarch.core.manifests import build_mesh_waves, build_revision_waves
+from navarch.core.mesh.render import build_mesh_waves
+from navarch.core.model.labels import Owner, owner_of
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.offline import build_offline
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest, ref_of
-from navarch.core.resolve import build_revision_input
+from navarch.core.render.stages import build_revision_waves
+from navarch.core.revision.source import build_revision_input
 
 from tests.golden.rendering import (
     ASSETS,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from navarch.api.spec import Overlay
-from navarch.core.manifests import find_overlay_problems
-from navarch.core.overlays import OverlayProblem, apply_overlays
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest
-from navarch.core.resolve import build_revision_input
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest
+from navarch.core.render.overlays import OverlayProblem, apply_overlays
+from navarch.core.render.stages import find_overlay_problems
+from navarch.core.revision.source import build_revision_input
 
 from tests.golden.rendering import ASSETS, ENVIRONMENT, REVISION, find_one, render_mesh
 

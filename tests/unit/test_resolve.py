@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.spec import RevisionConfig
-from navarch.core.findings import Finding
-from navarch.core.labels import Owner
-from navarch.core.reasons import Reason
-from navarch.core.resolve import build_revision_input, build_revision_manifest, merge, resolve_config
+from navarch.core.mesh.resolve import resolve_config
+from navarch.core.model.findings import Finding
+from navarch.core.model.labels import Owner
+from navarch.core.model.merging import merge
+from navarch.core.model.reasons import Reason
+from navarch.core.revision.manifest import build_revision_manifest
+from navarch.core.revision.source import build_revision_input
 
 from tests.golden.rendering import ASSETS, ENVIRONMENT
 

@@ -6,16 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from navarch.core.actions import Action, ObjectOutcome, Outcome
-from navarch.core.conditions import MESH_CONDITIONS, REVISION_CONDITIONS, ConditionType, Verdict
-from navarch.core.hashing import stable_hash
-from navarch.core.injection import compute_evidence, determine_injection, is_probe_due
-from navarch.core.labels import APPLIED
-from navarch.core.observed import ObservedMesh, PodProblem, Probe, ProbeVerdict, ProxyPod
-from navarch.core.planner import build_wanted_revision, plan_mesh, plan_revision
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest, Ref
-from navarch.core.status import count_proxies, determine_mesh, find_drift, summarise_mesh, summarise_revision
+from navarch.core.mesh.injection import compute_evidence, determine_injection, is_probe_due
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
+from navarch.core.mesh.status import count_proxies, determine_mesh, summarise_mesh
+from navarch.core.model.actions import Action, ObjectOutcome, Outcome, find_drift
+from navarch.core.model.conditions import MESH_CONDITIONS, REVISION_CONDITIONS, ConditionType, Verdict
+from navarch.core.model.hashing import stable_hash
+from navarch.core.model.labels import APPLIED
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest, Ref
+from navarch.core.revision.plan import plan_revision
+from navarch.core.revision.status import summarise_revision
+from navarch.core.world.probe import Probe, ProbeVerdict
+from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.workload import PodProblem
 
 from tests.unit.observations import OWNER, a_webhook
 from tests.unit.test_planner import (

@@ -9,8 +9,8 @@ from aiohttp import web
 from navarch.assets import load_assets
 from navarch.controllers.watches import WATCHES
 from navarch.controllers.world import World
-from navarch.core.observed import Environment
-from navarch.core.reasons import Reason
+from navarch.core.model.reasons import Reason
+from navarch.core.world.cluster import Environment
 from navarch.kube.client import Client
 from navarch.kube.resources import resource_of
 from navarch.survey.examination import recall_failure

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
 from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree, count_workloads
-from navarch.core.findings import Severity
-from navarch.core.observed import ProxyPod
+from navarch.core.model.findings import Severity
+from navarch.core.world.proxies import ProxyPod
 from navarch.survey.description import read_workload
 
 from tests.unit.observations import a_revision

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from navarch.core.actions import Action, Plan, Wave
-from navarch.core.labels import Owner
-from navarch.core.reasons import Reason
+from navarch.core.model.actions import Action, Plan, Wave
+from navarch.core.model.labels import Owner
+from navarch.core.model.reasons import Reason
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from navarch.core.resolve import merge
+from navarch.core.model.merging import merge
 
 from tests.upstream.comparison import NAMESPACE
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from navarch.core.resolve import merge
+from navarch.core.model.merging import merge
 
 from lab.builds import find_source
 from tests.polling import eventually

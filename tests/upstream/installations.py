@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from navarch.core.resolve import merge
+from navarch.core.model.merging import merge
 
 from lab.builds import ISTIO_VERSIONS, ISTIOCTL, ensure
 from tests.golden.rendering import find_one, render_mesh

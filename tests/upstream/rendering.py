@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 from navarch.assets import load_assets
-from navarch.core.findings import Severity
-from navarch.core.observed import Environment
+from navarch.core.model.findings import Severity
+from navarch.core.model.merging import merge
+from navarch.core.model.refs import Manifest
 from navarch.core.offline import build_offline
-from navarch.core.refs import Manifest
-from navarch.core.resolve import merge
+from navarch.core.world.cluster import Environment
 
 from tests.upstream.combinations import Combination
 from tests.upstream.comparison import NAME, REVISION, TAG

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from navarch.core.refs import Manifest
+from navarch.core.model.refs import Manifest
 
 from tests.upstream.combinations import COMBINATIONS
 from tests.upstream.comparison import Gap, find_gaps

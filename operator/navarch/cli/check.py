@@ -15,7 +15,7 @@ from rich.text import Text
 
 from navarch.cli.exits import Exit
 from navarch.core.diagnosis.report import Diagnosis, Report
-from navarch.core.findings import Severity
+from navarch.core.model.findings import Severity
 from navarch.survey.checkup import Scope
 from navarch.survey.session import Target, open_session
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.assets import load_assets
 from navarch.cli.inputs import InputError, load_settings, parse_documents, parse_meshes
-from navarch.core.findings import Severity
-from navarch.core.observed import Environment
+from navarch.core.model.findings import Severity
+from navarch.core.model.refs import Manifest
 from navarch.core.offline import build_offline
-from navarch.core.refs import Manifest
+from navarch.core.world.cluster import Environment
 
 
 def render_mesh(

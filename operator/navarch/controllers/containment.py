@@ -16,8 +16,8 @@ from typing import TypeAlias
 import structlog
 
 from navarch.controllers.report import Reporter
-from navarch.core.crashes import describe_crash, summarise_crash
-from navarch.core.refs import Ref
+from navarch.core.model.crashes import describe_crash, summarise_crash
+from navarch.core.model.refs import Ref
 from navarch.engine.key import Key
 from navarch.engine.result import Fault, Result
 from navarch.kube.store import Store

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from navarch.controllers.report import Reporter
 from navarch.controllers.world import World
-from navarch.core.checks import run_checks
-from navarch.core.findings import Severity
-from navarch.core.labels import Owner
-from navarch.core.observed import ObservedMesh
-from navarch.core.planner import determine_requeue, is_held, is_released, plan_mesh, plan_removal
-from navarch.core.status import summarise_mesh
+from navarch.core.mesh.checks import run_checks
+from navarch.core.mesh.observed import ObservedMesh, is_held
+from navarch.core.mesh.plan import plan_mesh
+from navarch.core.mesh.status import summarise_mesh
+from navarch.core.mesh.teardown import is_released, plan_removal
+from navarch.core.model.findings import Severity
+from navarch.core.model.labels import Owner
+from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result, Terminal
 from navarch.kube.apply import Applier

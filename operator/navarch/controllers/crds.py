@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from navarch.core.assets import Assets
-from navarch.core.crds import find_missing, find_newest
-from navarch.core.labels import CRD_MINOR, MANAGED_BY
-from navarch.core.observed import CRD, CRDOwner
-from navarch.core.refs import Manifest, Ref
+from navarch.core.istio.assets import Assets
+from navarch.core.istio.crds import find_missing, find_newest
+from navarch.core.model.labels import CRD_MINOR, MANAGED_BY
+from navarch.core.model.refs import Manifest, Ref
+from navarch.core.world.cluster import CRD, CRDOwner
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound
 from navarch.kube.store import Store

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from navarch.core.injection import compute_evidence, determine_injection, is_probe_due
-from navarch.core.labels import ISTIO_REV
-from navarch.core.observed import ObservedMesh, Probe, ProbeVerdict
-from navarch.core.proxies import read_proxy_pod
-from navarch.core.refs import Manifest
+from navarch.core.mesh.injection import compute_evidence, determine_injection, is_probe_due
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.labels import ISTIO_REV
+from navarch.core.model.refs import Manifest
+from navarch.core.world.probe import Probe, ProbeVerdict
+from navarch.core.world.proxies import read_proxy_pod
 from navarch.engine.result import Cause, Fault
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from navarch.core.observed import PodProblem
-from navarch.core.refs import Manifest
+from navarch.core.model.refs import Manifest
+from navarch.core.world.workload import PodProblem
 from navarch.kube.client import Client
 from navarch.kube.resources import resource_of
 

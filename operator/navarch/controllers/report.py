@@ -15,12 +15,12 @@ from typing import Any
 import structlog
 
 from navarch.controllers.pace import Pace
-from navarch.core.actions import WRITES, Outcome
-from navarch.core.conditions import ConditionType, Transition, find_transitions
-from navarch.core.labels import owner_of
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest
-from navarch.core.status import find_drift, is_news
+from navarch.core.model.actions import WRITES, Outcome, find_drift
+from navarch.core.model.conditions import ConditionType, Transition, find_transitions
+from navarch.core.model.labels import owner_of
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest
+from navarch.core.model.urgency import is_urgent
 from navarch.kube.client import Client
 from navarch.kube.events import Recorder
 from navarch.kube.parents import apply_status
@@ -53,7 +53,7 @@ class Reporter:
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
         if previous == status:
             return None
-        if not is_news(body["kind"], previous, status):
+        if not is_urgent(body["kind"], previous, status):
             if wait := self._pace.find_wait(metadata["uid"]):
                 return wait
             self._pace.note(metadata["uid"])

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from navarch.controllers.report import Reporter
 from navarch.controllers.world import World
-from navarch.core.planner import determine_requeue, is_revision_held, plan_revision
-from navarch.core.status import summarise_revision
+from navarch.core.model.requeue import determine_requeue
+from navarch.core.revision.observed import is_revision_held
+from navarch.core.revision.plan import plan_revision
+from navarch.core.revision.status import summarise_revision
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result
 from navarch.kube.apply import Applier

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.certificates import fingerprint_bundle
-from navarch.core.labels import MESH_NAME, PROFILE, owner_of
-from navarch.core.observed import ProxyPod
-from navarch.core.profiles import read_profile
-from navarch.core.proxies import read_proxy_pod
+from navarch.core.istio.certificates import fingerprint_bundle
+from navarch.core.mesh.profiles import read_profile
+from navarch.core.model.labels import MESH_NAME, PROFILE, owner_of
+from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.kube.store import Store
 
 Object = dict[str, Any]

@@ -1,7 +1,7 @@
 """gather(): what the stores and a few requests say, as the frozen values the core decides on.
 
-Owns the translation from Kubernetes' objects to core/observed.py. Must never decide, and never write.
-Invariant: for a settled mesh, gathering costs one request: the mesh itself, read fresh.
+Owns the translation from Kubernetes' objects to the records of core/world and core/*/observed.py. Must never
+decide, and never write. Invariant: for a settled mesh, gathering costs one request: the mesh itself, read fresh.
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ from navarch.controllers.crds import CRDInspector
 from navarch.controllers.probe import Prober
 from navarch.controllers.problems import gather_problems
 from navarch.controllers.watches import OWNED_KINDS, ROOT, ROOT_CONFIG_MAP, WATCHES, WEBHOOK_KINDS
-from navarch.core.assets import Assets
-from navarch.core.certificates import fingerprint_bundle
-from navarch.core.labels import ISTIO_REV, ISTIO_TAG, MESH_NAME, MESH_NAMESPACE, Owner, owner_of, revision_of
-from navarch.core.members import find_counted
-from navarch.core.naming import DEFAULT_TAG, effective_tag
-from navarch.core.observed import (
-    Environment,
-    MeshSummary,
-    Namespace,
-    ObservedMesh,
-    ObservedRevision,
-    PodProblem,
-    ProxyPod,
-    Webhook,
-    WebhookEntry,
+from navarch.core.istio.assets import Assets
+from navarch.core.istio.certificates import fingerprint_bundle
+from navarch.core.membership.rule import find_counted
+from navarch.core.mesh.membership import find_membership
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.labels import (
+    ISTIO_REV,
+    ISTIO_TAG,
+    MESH_NAME,
+    MESH_NAMESPACE,
+    Owner,
+    owner_of,
+    revision_of,
 )
-from navarch.core.planner import find_deployment, find_membership
-from navarch.core.refs import Manifest, Ref, ref_of
-from navarch.core.workloads import determine_rollout
+from navarch.core.model.naming import DEFAULT_TAG, effective_tag
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.revision.observed import ObservedRevision
+from navarch.core.world.cluster import Environment, Namespace, Webhook, WebhookEntry
+from navarch.core.world.neighbours import MeshSummary
+from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.workload import PodProblem, determine_rollout, find_deployment
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound, Unserved
 from navarch.kube.resources import Resource, resource_of

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from navarch.api.meta import API_VERSION, JSONObject
 from navarch.api.rbac import collect_grants
-from navarch.core.assets import Assets
-from navarch.core.observed import Environment
+from navarch.core.istio.assets import Assets
 from navarch.core.offline import build_offline
+from navarch.core.world.cluster import Environment
 
 _NAMESPACE, _PROBE = "navarch-system", "navarch-probe"
 

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.api.controlplane import MeshControlPlaneSpec
-from navarch.core.assets import Assets
-from navarch.core.checks import run_checks
-from navarch.core.findings import Finding
-from navarch.core.labels import NAMESPACE_NAME, Owner
-from navarch.core.manifests import build_mesh_waves, render
-from navarch.core.naming import effective_tag
-from navarch.core.observed import Environment, MeshSummary, Namespace, ObservedMesh
-from navarch.core.planner import build_wanted_revision, find_crd_minor, is_accepted
-from navarch.core.refs import Manifest
+from navarch.core.istio.assets import Assets
+from navarch.core.mesh.checks import run_checks
+from navarch.core.mesh.crds import find_crd_minor
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.plan import build_wanted_revision
+from navarch.core.mesh.render import build_mesh_waves
+from navarch.core.model.findings import Finding, is_accepted
+from navarch.core.model.labels import NAMESPACE_NAME, Owner
+from navarch.core.model.naming import effective_tag
+from navarch.core.model.refs import Manifest
+from navarch.core.revision.render import render
+from navarch.core.world.cluster import Environment, Namespace
+from navarch.core.world.neighbours import MeshSummary
 
 Profiles = Mapping[str, Mapping[str, Any]]
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from navarch.core.actions import Action, ObjectOutcome, Outcome, Plan
-from navarch.core.hashing import stable_hash
-from navarch.core.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID, Owner, owner_of
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan
+from navarch.core.model.hashing import stable_hash
+from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID, Owner, owner_of
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.engine.result import Cause, Retry, classify
 from navarch.kube.client import Client, Object
 from navarch.kube.collisions import find_collisions

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.credentials import Credentials
 from navarch.kube.errors import Conflict, Invalid, error_of
 from navarch.kube.guard import Guard

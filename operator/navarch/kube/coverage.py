@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from navarch.core.refs import Manifest
+from navarch.core.model.refs import Manifest
 
 _UNOWNED = frozenset({"apiVersion", "kind"})
 _UNOWNED_METADATA = frozenset({"name", "namespace", "uid", "resourceVersion"})

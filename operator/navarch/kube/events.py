@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import structlog
 
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest
 from navarch.engine.result import Cause, Fault
 from navarch.kube.client import Client
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.core.refs import Manifest
+from navarch.core.model.refs import Manifest
 from navarch.kube.coverage import own_fields
 
 REPLICAS_MANAGER = "navarch-replicas"

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from navarch.core.refs import Ref
+from navarch.core.model.refs import Ref
 from navarch.engine.result import Fault, NotLeading
 from navarch.kube.client import Client, Object
 from navarch.kube.errors import Conflict, NotFound

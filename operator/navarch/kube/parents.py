@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.core.labels import FINALIZER
-from navarch.core.refs import Manifest, ref_of
+from navarch.core.model.labels import FINALIZER
+from navarch.core.model.refs import Manifest, ref_of
 from navarch.kube.client import Client, Object
 from navarch.kube.errors import Conflict, NotFound
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from navarch.core.refs import Ref
+from navarch.core.model.refs import Ref
 
 
 @dataclass(frozen=True, slots=True)

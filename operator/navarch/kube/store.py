@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from navarch.core.refs import Ref
+from navarch.core.model.refs import Ref
 from navarch.kube.resources import Resource
 
 log = structlog.get_logger(__name__)

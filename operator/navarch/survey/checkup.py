@@ -18,16 +18,16 @@ from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
 from navarch.controllers.containment import tell_crash
 from navarch.controllers.world import World
-from navarch.core.conditions import ConditionType
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.cluster import RULES, RULES_OF_INSTALLATION, diagnose, run_rules
 from navarch.core.diagnosis.conditions import judge_findings, judge_verdicts, read_verdicts, without_echoes
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
 from navarch.core.diagnosis.signs import Sign
-from navarch.core.findings import Severity
-from navarch.core.labels import Owner
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest, Ref
+from navarch.core.model.conditions import ConditionType
+from navarch.core.model.findings import Severity
+from navarch.core.model.labels import Owner
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest, Ref
 from navarch.engine.result import Cause
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound, Unserved

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from navarch.controllers.watches import WATCHES, Object, Watch, shrink_proxy_pod
 from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree
-from navarch.core.members import build_membership, find_counted
-from navarch.core.observed import ProxyPod
-from navarch.core.refs import Manifest
+from navarch.core.membership.rule import build_membership, find_counted
+from navarch.core.model.refs import Manifest
+from navarch.core.world.proxies import ProxyPod
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
 from navarch.survey.checkup import MeshNotFound, Scope, tell_missing

@@ -10,24 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from navarch.controllers.world import World
-from navarch.core.actions import Action, ObjectOutcome, Outcome, Plan, Wave
-from navarch.core.checks import run_checks
-from navarch.core.conditions import ConditionType, Verdict, find_condition
 from navarch.core.diagnosis.conditions import read_verdicts
-from navarch.core.findings import Finding
-from navarch.core.labels import COMPONENT
-from navarch.core.observed import ObservedMesh, ProbeVerdict
+from navarch.core.mesh.checks import run_checks
+from navarch.core.mesh.observed import ObservedMesh, is_held
+from navarch.core.mesh.plan import plan_mesh
+from navarch.core.mesh.status import determine_dependencies, determine_mesh
+from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan, Wave
+from navarch.core.model.conditions import ConditionType, Verdict, find_condition
+from navarch.core.model.findings import Finding, is_accepted
+from navarch.core.model.labels import COMPONENT
+from navarch.core.model.messages import join
+from navarch.core.model.reasons import Reason
+from navarch.core.model.reconciled import determine_reconciled
+from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.offline import build_objects
-from navarch.core.planner import is_accepted, is_held, is_revision_held, plan_mesh, plan_revision
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest, ref_of
-from navarch.core.status import (
-    determine_dependencies,
-    determine_mesh,
-    determine_reconciled,
-    join,
-    summarise_revision,
-)
+from navarch.core.revision.observed import is_revision_held
+from navarch.core.revision.plan import plan_revision
+from navarch.core.revision.status import summarise_revision
+from navarch.core.world.probe import ProbeVerdict
 from navarch.kube.apply import Applier
 
 Verdicts = dict[ConditionType, Verdict]

@@ -18,7 +18,6 @@ from navarch.api.export import RESOURCES, build_crd
 from navarch.api.meta import LEASE
 from navarch.controllers.watches import OWNED_KINDS, WEBHOOK_KINDS
 from navarch.controllers.world import World
-from navarch.core.crds import find_missing
 from navarch.core.diagnosis.cluster import Lease, Navarch, ObservedCluster
 from navarch.core.diagnosis.installations import (
     HELM_NAMESPACE,
@@ -31,9 +30,10 @@ from navarch.core.diagnosis.installations import (
     merge_installations,
 )
 from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
-from navarch.core.labels import Owner, owner_of
-from navarch.core.observed import MeshSummary
-from navarch.core.refs import Manifest, Ref, ref_of
+from navarch.core.istio.crds import find_missing
+from navarch.core.model.labels import Owner, owner_of
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.world.neighbours import MeshSummary
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound
 from navarch.kube.resources import Resource, resource_of

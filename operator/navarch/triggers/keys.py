@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.labels import (
+from navarch.core.membership.rule import is_never_member
+from navarch.core.model.labels import (
     GROUP,
     ISTIO_INJECTION,
     ISTIO_REV,
@@ -21,8 +22,7 @@ from navarch.core.labels import (
     owner_of,
     revision_of,
 )
-from navarch.core.members import is_never_member
-from navarch.core.naming import DEFAULT_TAG
+from navarch.core.model.naming import DEFAULT_TAG
 from navarch.engine.key import Key
 
 Object = Mapping[str, Any]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from navarch.core.findings import Severity
-from navarch.core.reasons import Reason
+from navarch.core.model.findings import Severity
+from navarch.core.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ OF_REASONS: Mapping[Reason, Advice] = {
     Reason.INTERNAL_ERROR: Advice(
         Severity.ERROR,
         "Undo the object's last edit if there was one, and report this with the traceback.",
-        "an error that Navarch does not know, at navarch/core/planner.py:99: KeyError: 'spec'",
+        "an error that Navarch does not know, at navarch/core/mesh/plan.py:99: KeyError: 'spec'",
     ),
     Reason.NOT_YET_DETERMINED: Advice(
         Severity.WARNING,

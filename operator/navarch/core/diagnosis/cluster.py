@@ -13,15 +13,17 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from navarch.api.meta import LEASE
-from navarch.core.assets import Assets
 from navarch.core.diagnosis.installations import Installation
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
-from navarch.core.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME, Owner
-from navarch.core.members import matches
-from navarch.core.naming import DEFAULT_TAG, revision_name
-from navarch.core.observed import Environment, MeshSummary, Namespace, ProxyPod, Webhook
-from navarch.core.refs import Ref
+from navarch.core.istio.assets import Assets
+from navarch.core.membership.selectors import matches
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME, Owner
+from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.refs import Ref
+from navarch.core.world.cluster import Environment, Namespace, Webhook
+from navarch.core.world.neighbours import MeshSummary
+from navarch.core.world.proxies import ProxyPod
 
 PATIENCE = timedelta(seconds=30)
 """How far the clock of whoever asks may be from the leader's, beyond the Lease's own duration."""

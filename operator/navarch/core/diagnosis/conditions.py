@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.conditions import ConditionType, Verdict
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.report import Diagnosis, Subject
-from navarch.core.findings import Finding
-from navarch.core.reasons import Reason
+from navarch.core.model.conditions import ConditionType, Verdict
+from navarch.core.model.findings import Finding
+from navarch.core.model.reasons import Reason
 
 NORMAL: Mapping[ConditionType, str] = {
     ConditionType.PROGRESSING: "False",

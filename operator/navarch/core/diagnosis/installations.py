@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from navarch.core.labels import ISTIO_REV, MANAGED_BY, owner_of
-from navarch.core.refs import Manifest
+from navarch.core.model.labels import ISTIO_REV, MANAGED_BY, owner_of
+from navarch.core.model.refs import Manifest
 
 HELM_RELEASE = "meta.helm.sh/release-name"
 HELM_NAMESPACE = "meta.helm.sh/release-namespace"

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from navarch.core.diagnosis.installations import Installation
-from navarch.core.findings import Severity
-from navarch.core.refs import Manifest
+from navarch.core.model.findings import Severity
+from navarch.core.model.refs import Manifest
 
 REPORT_VERSION = 1
 """Version of the JSON schema: fields may be added to it; one that changes its meaning makes a new version."""

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.diagnosis.installations import Installation, Installer
-from navarch.core.labels import NAMESPACE_NAME
-from navarch.core.members import build_membership, is_member, matches
-from navarch.core.naming import revision_name
-from navarch.core.observed import MeshSummary, Namespace
-from navarch.core.refs import Manifest
+from navarch.core.membership.rule import build_membership, is_member
+from navarch.core.membership.selectors import matches
+from navarch.core.model.labels import NAMESPACE_NAME
+from navarch.core.model.naming import revision_name
+from navarch.core.model.refs import Manifest
+from navarch.core.world.cluster import Namespace
+from navarch.core.world.neighbours import MeshSummary
 
 LISTED = 5
 

@@ -1,7 +1,7 @@
 """The ids of what is said about the cluster as a whole: no object of ours has a condition for it.
 
-Owns these words, as core/reasons.py owns those of conditions; together they are all ids there are. Invariant:
-values are CamelCase words, none of them is a reason's, and none changes once released.
+Owns these words, as core/model/reasons.py owns those of conditions; together they are all ids there are.
+Invariant: values are CamelCase words, none of them is a reason's, and none changes once released.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from navarch.core.diagnosis.advice import Advice
-from navarch.core.findings import Severity
+from navarch.core.model.findings import Severity
 
 
 class Sign(StrEnum):

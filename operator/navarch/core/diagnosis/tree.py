@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from navarch.core.conditions import ConditionType, find_condition
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.report import Diagnosis, subject_of
-from navarch.core.findings import Severity
-from navarch.core.observed import ProxyPod
-from navarch.core.reasons import Reason
-from navarch.core.refs import Manifest
+from navarch.core.model.conditions import ConditionType, find_condition
+from navarch.core.model.findings import Severity
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest
+from navarch.core.world.proxies import ProxyPod
 
 TREE_VERSION = 1
 """Version of the JSON schema, as REPORT_VERSION of the report."""

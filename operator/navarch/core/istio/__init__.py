@@ -1,0 +1,1 @@
+"""What Istio is, as data and pure functions: versions, definitions, CRDs, roles, certificates."""

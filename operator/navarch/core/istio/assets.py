@@ -1,0 +1,52 @@
+"""Everything that is read from files once and then never changes, as one value.
+
+Owns what the pure core needs of the package's data. Must never read anything: navarch.assets does.
+Invariant: two objects built from one Assets value see the same templates, versions and CRDs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from navarch.core.istio.catalog import Catalog
+from navarch.core.model.refs import Manifest
+
+
+class CRDSets(Mapping[str, tuple[Manifest, ...]]):
+    """Istio's CRDs by minor, from the JSON of each set: parsed when first asked for, and then the same
+    dictionaries each time. A set takes four times its text's memory, and few clusters see more than one."""
+
+    def __init__(self, texts: Mapping[str, bytes]) -> None:
+        self._texts = texts
+        self._parsed: dict[str, tuple[Manifest, ...]] = {}
+
+    def __getitem__(self, minor: str) -> tuple[Manifest, ...]:
+        if minor not in self._parsed:
+            self._parsed[minor] = tuple(json.loads(self._texts[minor]))
+        return self._parsed[minor]
+
+    def __contains__(self, minor: object) -> bool:
+        return minor in self._texts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assets:
+    """`templates` by path below templates/; `crds` (Istio's) and `mesh_descriptors` (a serialised
+    FileDescriptorSet with MeshConfig) by minor; `values_descriptors` is that of values, for all minors;
+    `profiles` are the built-in ones by name. Compared and hashed by identity."""
+
+    templates: Mapping[str, str]
+    catalog: Catalog
+    crds: Mapping[str, tuple[Manifest, ...]]
+    mesh_descriptors: Mapping[str, bytes]
+    values_descriptors: bytes
+    profiles: Mapping[str, Mapping[str, Any]]

@@ -1,0 +1,1 @@
+"""Which namespaces belong to a mesh, and the selectors that follow."""

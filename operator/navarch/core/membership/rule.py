@@ -1,0 +1,75 @@
+"""Which namespaces belong to a mesh: one rule.
+
+The one place where membership is decided; every selector that follows from it is in membership/selectors.py.
+Must never be restated elsewhere: a pod injected where istiod does not look hangs for want of its root
+ConfigMap, and a mesh that injects outside its namespaces takes other people's pods. Invariant
+(tests/property): rule and selectors agree on whatever labels a namespace and a pod carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
+from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.world.cluster import Namespace
+from navarch.core.world.proxies import ProxyPod
+
+NEVER_MEMBERS = ("kube-node-lease", "kube-public", "kube-system")
+"""Namespaces that belong to no mesh, whatever their labels."""
+
+NEVER_MEMBER_PREFIXES = ("kube-", "openshift-")
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What decides membership. `values` are the values of istio.io/rev that mean this mesh (its tag, its
+    revisions), `default` says whether it also owns istio-injection=enabled, `excluded` are namespaces that
+    stay outside whatever their labels, and `probe` is the operator's own namespace for dry-run pods
+    (injected, never a member)."""
+
+    namespace: str
+    values: tuple[str, ...]
+    default: bool = False
+    excluded: tuple[str, ...] = NEVER_MEMBERS
+    probe: str = ""
+
+
+def build_membership(
+    namespace: str, tag: str, *, default: bool, probe: str, excluded: Iterable[str] = NEVER_MEMBERS
+) -> Membership:
+    """What makes a namespace a member of the mesh in `namespace` with this effective tag; `default` says
+    whether it owns tag `default`."""
+    values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
+    return Membership(namespace, values, default, excluded=tuple(excluded), probe=probe)
+
+
+def is_never_member(name: str) -> bool:
+    """Whether a namespace of this name can belong to no mesh but one whose control plane it holds."""
+    return name.startswith(NEVER_MEMBER_PREFIXES)
+
+
+def is_member(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
+    """Whether the namespace `name` with these labels belongs to the mesh."""
+    if name == mesh.namespace:
+        return True
+    if name in mesh.excluded or name == mesh.probe:
+        return False
+    if ISTIO_INJECTION in labels:
+        return mesh.default and labels[ISTIO_INJECTION] == "enabled"
+    return labels.get(ISTIO_REV) in mesh.values
+
+
+def find_counted(
+    mesh: Membership, namespaces: Mapping[str, Namespace], proxies: Iterable[ProxyPod]
+) -> list[ProxyPod]:
+    """Of the pods that say they were injected by this mesh those that belong to its census: they were stamped
+    by our injector, or run in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
+    own."""
+
+    def is_inside(name: str) -> bool:
+        namespace = namespaces.get(name)
+        return is_member(mesh, name, namespace.labels if namespace else {})
+
+    return [proxy for proxy in proxies if proxy.proxy or is_inside(proxy.namespace)]

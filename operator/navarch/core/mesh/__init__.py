@@ -1,0 +1,1 @@
+"""A MeshControlPlane, from `observed` (what is seen) over `checks` and `plan` to `status` (what is said)."""

@@ -1,0 +1,116 @@
+"""Amounts that the schema cannot compare, because one may come from the spec and the other from a profile.
+
+Owns rules between numbers of the resolved configuration. Must never judge whether an amount is wise, only
+whether the API server would refuse it or a drain would hang on it. Invariant: silent on every built-in
+profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from navarch.api.spec import ControlPlane, Resources
+from navarch.core.mesh.checks.layers import resolved_config
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Finding
+from navarch.core.model.reasons import Reason
+
+_DECIMAL: Final = {unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", 1)}
+
+_BINARY: Final = {f"{unit.upper()}i": Decimal(1024) ** power for power, unit in enumerate("kMGTPE", 1)}
+
+_FACTORS: Final = {"m": Decimal("0.001"), "": Decimal(1), **_DECIMAL, **_BINARY}
+
+
+def parse_quantity(text: str) -> Decimal:
+    """A Kubernetes quantity as a number: `500m` is 0.5, `1Gi` is 2**30 (apimachinery, pkg/api/resource)."""
+    number = text.rstrip("mkKMGTPEi")
+    return Decimal(number) * _FACTORS[text[len(number) :]]
+
+
+def _guaranteed_replicas(control_plane: ControlPlane) -> int:
+    autoscaling = control_plane.autoscaling
+    if autoscaling and autoscaling.enabled is not False:
+        return autoscaling.min_replicas or 1
+    return control_plane.replicas or 1
+
+
+def check_replicas_count(observed: ObservedMesh) -> Iterator[Finding]:
+    """A fixed number of replicas is not asked for where an autoscaler, a profile's too, would override it."""
+    control_plane = observed.spec.control_plane if observed.spec else None
+    config = resolved_config(observed)
+    merged = config.control_plane if config else None
+    if control_plane is None or control_plane.replicas is None or merged is None:
+        return
+    if merged.autoscaling and merged.autoscaling.enabled is not False:
+        yield Finding(
+            Reason.INVALID_SPEC,
+            "spec.controlPlane.replicas",
+            str(control_plane.replicas),
+            "with the profiles merged in, the autoscaler decides the number of istiods",
+            "set spec.controlPlane.autoscaling.enabled: false, or autoscaling.minReplicas in place of this",
+        )
+
+
+def check_autoscaling_bounds(observed: ObservedMesh) -> Iterator[Finding]:
+    """The autoscaler's lower bound is not above its upper one."""
+    config = resolved_config(observed)
+    autoscaling = config.control_plane.autoscaling if config and config.control_plane else None
+    if not autoscaling or autoscaling.min_replicas is None or autoscaling.max_replicas is None:
+        return
+    low, high = autoscaling.min_replicas, autoscaling.max_replicas
+    if low > high:
+        yield Finding(
+            Reason.INVALID_SPEC,
+            "spec.controlPlane.autoscaling.minReplicas",
+            str(low),
+            f"with the profiles merged in, it is above maxReplicas, which is {high}",
+            "set both in spec.controlPlane.autoscaling",
+        )
+
+
+def check_disruption_budget(observed: ObservedMesh) -> Iterator[Finding]:
+    """The PodDisruptionBudget lets at least one pod be evicted, else no node of istiod's could ever be
+    drained."""
+    config = resolved_config(observed)
+    control_plane = config.control_plane if config else None
+    budget = control_plane.pod_disruption_budget if control_plane else None
+    if control_plane is None or budget is None or budget.enabled is False:
+        return
+    replicas, kept = _guaranteed_replicas(control_plane), budget.min_available or 0
+    if replicas > 1 and kept >= replicas:
+        yield Finding(
+            Reason.INVALID_SPEC,
+            "spec.controlPlane.podDisruptionBudget.minAvailable",
+            str(kept),
+            f"with the profiles merged in, istiod may have {replicas} replicas, so no node could be drained",
+            f"set it to {replicas - 1} or less, or ask for more replicas",
+        )
+
+
+def _check_limits(resources: Resources | None, path: str) -> Iterator[Finding]:
+    if resources is None or resources.requests is None or resources.limits is None:
+        return
+    for name in ("cpu", "memory"):
+        request, limit = getattr(resources.requests, name), getattr(resources.limits, name)
+        if request is not None and limit is not None and parse_quantity(request) > parse_quantity(limit):
+            yield Finding(
+                Reason.INVALID_SPEC,
+                f"{path}.limits.{name}",
+                limit,
+                f"with the profiles merged in, it is below requests.{name}, which is {request}",
+                f"raise it, or lower {path}.requests.{name}",
+            )
+
+
+def check_resources(observed: ObservedMesh) -> Iterator[Finding]:
+    """No container asks for more than its limit: the API server would refuse every pod."""
+    config = resolved_config(observed)
+    if config is None:
+        return
+    if config.control_plane:
+        yield from _check_limits(config.control_plane.resources, "spec.controlPlane.resources")
+    if config.proxy:
+        yield from _check_limits(config.proxy.resources, "spec.proxy.resources")

@@ -1,0 +1,99 @@
+"""Another Istio in the cluster: one that neither this mesh nor any other of Navarch's made.
+
+Owns the rules that compare the mesh with webhook configurations of strangers, which is how an Istio shows
+from outside: its labels istio.io/rev and istio.io/tag decide whose caBundle istiod writes, and its selectors
+whose pods it takes. Must never judge webhooks that are not Istio's. Invariant: an object that carries a
+mesh's labels is never called foreign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from navarch.core.membership.selectors import matches
+from navarch.core.mesh.checks.neighbours import summary_of
+from navarch.core.mesh.checks.version import find_release
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Finding
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG
+from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
+from navarch.core.model.reasons import Reason
+from navarch.core.world.cluster import Webhook, WebhookEntry
+
+NEW_TAG = (
+    "uninstall that Istio, or delete this mesh and create it with another spec.tag (a tag never changes)"
+)
+
+
+def foreign_webhooks(observed: ObservedMesh) -> Iterator[Webhook]:
+    """Webhook configurations that no mesh of Navarch's owns and that are an Istio's by label or by entry
+    name."""
+    for webhook in observed.webhooks:
+        is_istio = (
+            webhook.revision or webhook.tag or any(e.name.endswith(".istio.io") for e in webhook.entries)
+        )
+        if webhook.owner is None and is_istio:
+            yield webhook
+
+
+def _own_webhook_names(observed: ObservedMesh) -> tuple[str, ...]:
+    release, tag = find_release(observed), summary_of(observed).tag
+    if release is None:
+        return ()
+    names = Names(observed.owner.namespace, revision_name(tag))
+    return (
+        names.injector,
+        names.validator,
+        names.tag_webhook(tag, default_suffixed=release.minor.features.default_tag_webhook_suffixed),
+    )
+
+
+def check_foreign_istio(observed: ObservedMesh) -> Iterator[Finding]:
+    """No foreign Istio has the mesh's revision (each would write the caBundle of the other's webhooks), its
+    tag (both would take the same pods), or a webhook configuration of the same name."""
+    tag = summary_of(observed).tag
+    revision, names = revision_name(tag), _own_webhook_names(observed)
+    for webhook in foreign_webhooks(observed):
+        reason = Reason.FOREIGN_ISTIO
+        if webhook.revision == revision:
+            message = f"makes revision {revision}, which a foreign Istio has: {webhook.ref} carries it"
+        elif webhook.revision == tag:
+            reason = Reason.TAG_CONFLICT
+            message = f"is the revision of a foreign Istio: {webhook.ref} carries it in {ISTIO_REV}"
+        elif webhook.tag and webhook.tag in (tag, revision):
+            message = f"is taken by a foreign Istio: {webhook.ref} carries {ISTIO_TAG}={webhook.tag}"
+        elif webhook.ref.name in names:
+            message = f"makes a webhook configuration that a foreign Istio has: {webhook.ref}"
+        else:
+            continue
+        yield Finding(reason, "spec.tag", tag, message, NEW_TAG)
+
+
+def _takes_default(entry: WebhookEntry) -> bool:
+    """Whether the entry asks for istio-injection=enabled; one that selects unlabelled namespaces too does not
+    ask."""
+    selector = entry.namespace_selector
+    return matches(selector, {ISTIO_INJECTION: "enabled"}) and not matches(selector, {})
+
+
+def check_foreign_default(observed: ObservedMesh) -> Iterator[Finding]:
+    """With defaultTag, no foreign Istio has the tag `default`, istio-injection=enabled or the default
+    validator."""
+    if not summary_of(observed).default_tag:
+        return
+    for webhook in foreign_webhooks(observed):
+        if webhook.ref.name == DEFAULT_VALIDATOR:
+            owned = "validates configuration that names no revision"
+        elif webhook.tag == DEFAULT_TAG:
+            owned = f"has {ISTIO_TAG}={DEFAULT_TAG}"
+        elif webhook.ref.kind == "MutatingWebhookConfiguration" and any(map(_takes_default, webhook.entries)):
+            owned = f"selects {ISTIO_INJECTION}=enabled"
+        else:
+            continue
+        yield Finding(
+            Reason.DEFAULT_TAG_CONFLICT,
+            "spec.defaultTag",
+            "true",
+            f"a foreign Istio is the cluster's default: {webhook.ref} {owned}",
+            "remove spec.defaultTag, or remove that object and then edit this mesh",
+        )

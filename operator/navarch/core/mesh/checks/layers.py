@@ -1,0 +1,92 @@
+"""Profiles: whether the layers below the specification can be used.
+
+Owns the one resolution that rules on merged configuration read. Must never judge what a profile sets:
+profiles lie in the operator's namespace, and who writes there is trusted. Invariant: yields nothing exactly
+when there is a resolved configuration, and that has every field that rendering reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from navarch.api.spec import RevisionConfig
+from navarch.core.mesh.checks.neighbours import summary_of
+from navarch.core.mesh.checks.version import find_release
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.resolve import BASE_PROFILE, resolve_config
+from navarch.core.model.findings import Finding
+from navarch.core.model.naming import find_long_names
+from navarch.core.model.reasons import Reason
+from navarch.core.render.source import RevisionInput
+from navarch.core.revision.manifest import build_revision_manifest
+from navarch.core.revision.source import build_revision_input
+
+_MAY_BE_EMPTY = "resources"
+"""Part of a configuration that is complete without any content."""
+
+
+def _find_lost(base: Mapping[str, Any], merged: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Paths that the base sets and the merged configuration lacks, because a layer between them set null."""
+    for key, value in base.items():
+        where = f"{path}.{key}" if path else key
+        if key not in merged:
+            yield where
+        elif isinstance(value, Mapping) and key != _MAY_BE_EMPTY:
+            yield from _find_lost(value, merged[key], where)
+
+
+_Resolved: TypeAlias = tuple[RevisionConfig | None, list[Finding]]
+
+_LAST: list[tuple[ObservedMesh, _Resolved]] = []
+"""The observation that was resolved last, and the result: a dozen rules ask one after the other."""
+
+
+def _resolve(observed: ObservedMesh) -> _Resolved:
+    if not _LAST or _LAST[0][0] is not observed:
+        _LAST[:] = [(observed, _resolve_anew(observed))]
+    return _LAST[0][1]
+
+
+def _resolve_anew(observed: ObservedMesh) -> _Resolved:
+    if observed.spec is None:
+        return None, []
+    broken = dict.fromkeys(observed.profile_errors)
+    profiles: Mapping[str, Any] = {**observed.assets.profiles, **observed.profiles, **broken}
+    config, findings = resolve_config(observed.spec, profiles=profiles)
+    lost = list(_find_lost(observed.assets.profiles[BASE_PROFILE], config.to_json())) if config else []
+    if not lost:
+        return config, findings
+    names = ", ".join(observed.spec.profiles or [BASE_PROFILE])
+    message = f"the profiles take away what no mesh can be without: {', '.join(lost)}"
+    return None, [
+        Finding(Reason.PROFILE_INVALID, "spec.profiles", names, message, "remove the nulls from the profiles")
+    ]
+
+
+def resolved_config(observed: ObservedMesh) -> RevisionConfig | None:
+    """The sum of profiles and spec; None where either cannot be read."""
+    return _resolve(observed)[0]
+
+
+def build_input(observed: ObservedMesh, config: RevisionConfig) -> RevisionInput | None:
+    """What the mesh would be rendered from with this configuration; None where its version is unknown or a
+    derived name too long."""
+    release, own = find_release(observed), summary_of(observed)
+    if release is None or any(find_long_names(namespace=own.namespace, name=own.name, tag=own.tag)):
+        return None
+    revision = build_revision_manifest(
+        observed.owner, tag=own.tag, release=release, config=config, default=own.default_tag
+    )
+    return build_revision_input(revision, observed.assets, observed.environment)
+
+
+def check_profiles(observed: ObservedMesh) -> Iterator[Finding]:
+    """Every profile is there, includes no profile that includes it, and has a usable content."""
+    for finding in _resolve(observed)[1]:
+        error = observed.profile_errors.get(finding.value)
+        if error and finding.reason is Reason.PROFILE_INVALID:
+            yield replace(finding, message=f"profile {finding.value} cannot be read: {error}")
+        else:
+            yield finding

@@ -1,0 +1,90 @@
+"""Where a mesh may live: a namespace that can hold one, and nobody older in it.
+
+Owns the rules about a mesh's namespace. Must never look at what the mesh asks for.
+Invariant: of all meshes in one namespace exactly one passes, whatever order they are looked at in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from navarch.core.membership.rule import is_never_member
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.conditions import ConditionType, find_condition
+from navarch.core.model.findings import Finding
+from navarch.core.model.reasons import Reason
+from navarch.core.world.neighbours import MeshSummary
+
+
+def summary_of(observed: ObservedMesh) -> MeshSummary:
+    """The mesh as its neighbours see it. Raises LookupError where gather left it out."""
+    for mesh in observed.meshes:
+        if (mesh.namespace, mesh.name) == (observed.owner.namespace, observed.owner.name):
+            return mesh
+    raise LookupError(
+        f"mesh {observed.owner.namespace}/{observed.owner.name} is not among the observed meshes"
+    )
+
+
+def older_meshes(observed: ObservedMesh) -> Iterator[MeshSummary]:
+    """Meshes that win against this one, oldest first: by creation time, then by uid."""
+    own = summary_of(observed)
+    return (mesh for mesh in sorted(observed.meshes) if mesh < own)
+
+
+def describe(mesh: MeshSummary) -> str:
+    """A mesh as a message names it."""
+    return f"mesh {mesh.namespace}/{mesh.name}"
+
+
+def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]:
+    """A mesh stays out of the operator's two namespaces and out of the cluster's own."""
+    namespace, environment = observed.owner.namespace, observed.environment
+    if namespace == environment.operator_namespace:
+        why = "the operator itself runs in it"
+    elif namespace == environment.probe_namespace:
+        why = "it is kept for the operator's dry-run pods"
+    elif is_never_member(namespace):
+        why = "namespaces of that prefix belong to the cluster and can be in no mesh"
+    else:
+        return
+    yield Finding(
+        Reason.NAMESPACE_REFUSED,
+        "metadata.namespace",
+        namespace,
+        f"cannot hold a mesh: {why}",
+        "create the mesh in a namespace of its own",
+    )
+
+
+def _was_refused(observed: ObservedMesh) -> bool:
+    """Whether this very spec had to stand back behind an older mesh when it was last looked at."""
+    verdict = find_condition(observed.body, ConditionType.SPEC_ACCEPTED)
+    return (
+        verdict is not None
+        and verdict["reason"] == Reason.NOT_THE_OLDEST
+        and verdict["observedGeneration"] == observed.generation
+    )
+
+
+def check_oldest_in_namespace(observed: ObservedMesh) -> Iterator[Finding]:
+    """A namespace holds one mesh: the oldest. One that had to stand back is promoted by an edit only: nobody
+    expects a mesh to come up because another one was deleted."""
+    for mesh in older_meshes(observed):
+        if mesh.namespace == observed.owner.namespace:
+            yield Finding(
+                Reason.NOT_THE_OLDEST,
+                "metadata.namespace",
+                mesh.namespace,
+                f"already holds the older {describe(mesh)}, and a namespace holds one mesh",
+                f"move this mesh to another namespace, or delete {mesh.name} and then edit this one",
+            )
+            return
+    if _was_refused(observed):
+        yield Finding(
+            Reason.NOT_THE_OLDEST,
+            "metadata.namespace",
+            observed.owner.namespace,
+            "held an older mesh when this one was made; that is gone, and this one waits to be asked for",
+            "edit its spec to bring it up, or delete it",
+        )

@@ -1,0 +1,87 @@
+"""Tags: one owner each in the whole cluster, and never the name of a revision.
+
+Owns the rules between meshes of Navarch; those about other Istios are in foreign.py. Must never name a winner
+that could change while nothing was edited: the older mesh wins, and for `default` the one that has it
+already. Invariant: of the meshes that claim one tag exactly one passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from navarch.core.mesh.checks.neighbours import describe, older_meshes, summary_of
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Finding
+from navarch.core.model.naming import DEFAULT_TAG, find_long_names, is_revision_like, revision_name
+from navarch.core.model.reasons import Reason
+from navarch.core.world.neighbours import MeshSummary
+
+RENAME = "delete this mesh and create it with another spec.tag (a tag never changes)"
+
+
+def _holds_default(observed: ObservedMesh, mesh: MeshSummary) -> bool:
+    return any(
+        webhook.tag == DEFAULT_TAG
+        and (webhook.owner.namespace, webhook.owner.name) == (mesh.namespace, mesh.name)
+        for webhook in observed.webhooks
+        if webhook.owner
+    )
+
+
+def check_tag_is_no_revision(observed: ObservedMesh) -> Iterator[Finding]:
+    """The tag has not the form of a revision's name, and is not `default`, which spec.defaultTag stands
+    for."""
+    tag = summary_of(observed).tag
+    if is_revision_like(tag):
+        message = "has the form of a revision's name, and could become the same as one"
+        yield Finding(Reason.TAG_CONFLICT, "spec.tag", tag, message, RENAME)
+    elif tag == DEFAULT_TAG:
+        remedy = "choose another spec.tag, and set spec.defaultTag for istio-injection=enabled"
+        yield Finding(Reason.TAG_CONFLICT, "spec.tag", tag, "is kept for istio-injection=enabled", remedy)
+
+
+def check_tag_is_free(observed: ObservedMesh) -> Iterator[Finding]:
+    """Neither the tag nor the revision that follows from it is a tag or a revision of an older mesh."""
+    tag = summary_of(observed).tag
+    for mesh in older_meshes(observed):
+        clashes = {
+            f"is also the tag of {describe(mesh)}, which is older": tag == mesh.tag,
+            f"is also the name of a revision of {describe(mesh)}, which is older": tag
+            == revision_name(mesh.tag),
+            f"makes a revision named like the tag of {describe(mesh)}, which is older": revision_name(tag)
+            == mesh.tag,
+        }
+        for message in (text for text, clash in clashes.items() if clash):
+            yield Finding(Reason.TAG_CONFLICT, "spec.tag", tag, message, RENAME)
+
+
+def check_default_tag_has_one_owner(observed: ObservedMesh) -> Iterator[Finding]:
+    """Of the meshes that ask for the tag `default`, the one that has it keeps it; else the oldest gets it."""
+    own = summary_of(observed)
+    if not own.default_tag:
+        return
+    claims = [mesh for mesh in observed.meshes if mesh.default_tag]
+    winner = min(claims, key=lambda mesh: (not _holds_default(observed, mesh), mesh))
+    if winner != own:
+        yield Finding(
+            Reason.DEFAULT_TAG_CONFLICT,
+            "spec.defaultTag",
+            "true",
+            f"{describe(winner)} owns istio-injection=enabled, and only one mesh of a cluster can",
+            "remove spec.defaultTag here, or remove it there and then edit this mesh",
+        )
+
+
+def check_names_fit(observed: ObservedMesh) -> Iterator[Finding]:
+    """No object derived from the mesh has a name that the API server would refuse for its length."""
+    own = summary_of(observed)
+    for long in find_long_names(namespace=own.namespace, name=own.name, tag=own.tag):
+        of_mesh = long.name == own.name
+        yield Finding(
+            Reason.NAME_TOO_LONG,
+            "metadata.name" if of_mesh else "spec.tag",
+            own.name if of_mesh else own.tag,
+            f"makes {long.kind} {long.name}, which has {len(long.name)} of at most {long.limit} characters",
+            "delete this mesh and create it with a shorter "
+            + ("name" if of_mesh else "spec.tag (a tag never changes)"),
+        )

@@ -1,0 +1,118 @@
+"""Which versions a mesh may ask for: known ones, on a new enough cluster, one minor on at a time.
+
+Owns the rules about spec.version. Must never ask a clock whether a version is old: the catalog says so.
+Invariant: asking for exactly what runs is never an error because of what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from navarch.core.istio.catalog import Catalog, Ordinal, Release, ordinal_of
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.reasons import Reason
+
+FIELD = "spec.version"
+
+
+def find_release(observed: ObservedMesh) -> Release | None:
+    """The release that spec.version names; None where there is no such thing or no readable spec."""
+    return observed.assets.catalog.find(observed.spec.version) if observed.spec else None
+
+
+def running_version(observed: ObservedMesh) -> str | None:
+    """The exact version that serves; None until one did, so that a first attempt can be corrected freely."""
+    versions = [(revision.get("status") or {}).get("version") for revision in observed.revisions]
+    return max((version for version in versions if version), key=ordinal_of, default=None)
+
+
+def _dotted(ordinal: Ordinal) -> str:
+    return ".".join(map(str, ordinal))
+
+
+def _nearest(version: str, catalog: Catalog) -> str:
+    """The known version of the same form that is fewest minors, then patches, away; the newest for a major
+    yet to come."""
+    wanted = ordinal_of(version)
+    known = catalog.versions if len(wanted) > 2 else [minor.name for minor in catalog.minors]
+    if wanted[0] > ordinal_of(known[-1])[0]:
+        return known[-1]
+    return min(known, key=lambda name: [abs(a - b) for a, b in zip(wanted, ordinal_of(name), strict=True)])
+
+
+def check_version_is_known(observed: ObservedMesh) -> Iterator[Finding]:
+    """The version is in this release's catalog."""
+    if observed.spec is None or find_release(observed):
+        return
+    catalog, version = observed.assets.catalog, observed.spec.version
+    minors = "; ".join(f"{minor.name} ({', '.join(minor.patches)})" for minor in catalog.minors)
+    message = f"this release of Navarch does not know that version of Istio; it knows {minors}"
+    remedy = f"choose one of these; the nearest is {_nearest(version, catalog)}"
+    yield Finding(Reason.UNKNOWN_VERSION, FIELD, version, message, remedy)
+
+
+def check_kubernetes_is_new_enough(observed: ObservedMesh) -> Iterator[Finding]:
+    """The cluster is not older than the minor's hard minimum."""
+    release, cluster = find_release(observed), observed.environment.kubernetes
+    if observed.spec is None or release is None or cluster >= release.minor.kubernetes_minimum:
+        return
+    older = [m.name for m in observed.assets.catalog.minors if m.kubernetes_minimum <= cluster]
+    needed = _dotted(release.minor.kubernetes_minimum)
+    yield Finding(
+        Reason.KUBERNETES_TOO_OLD,
+        FIELD,
+        observed.spec.version,
+        f"Istio {release.minor.name} needs Kubernetes {needed} or newer; the cluster is {_dotted(cluster)}",
+        f"upgrade the cluster, or choose Istio {' or '.join(older)}" if older else "upgrade the cluster",
+    )
+
+
+def check_support(observed: ObservedMesh) -> Iterator[Finding]:
+    """The minor is still supported (else a warning), and was tested on a Kubernetes as new as the cluster
+    (else an information: a mesh may well be there before the tests are)."""
+    release, cluster = find_release(observed), observed.environment.kubernetes
+    if observed.spec is None or release is None:
+        return
+    minor, version = release.minor, observed.spec.version
+    if minor.end_of_life:
+        message, remedy = f"Istio {minor.name} is past its end of life", "plan the upgrade to a newer minor"
+        yield Finding(Reason.VERSION_NOTICE, FIELD, version, message, remedy, Severity.WARNING)
+    if cluster > minor.kubernetes_newest:
+        tested = f"Istio {minor.name} was tested on Kubernetes up to {_dotted(minor.kubernetes_newest)}"
+        message = f"{tested}, and the cluster is {_dotted(cluster)}"
+        remedy = "watch the mesh closely, or choose a newer minor"
+        yield Finding(Reason.UNTESTED_KUBERNETES, FIELD, version, message, remedy, Severity.INFO)
+
+
+def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:
+    """The version is not below the running one, not even by a patch."""
+    release, running = find_release(observed), running_version(observed)
+    if observed.spec is None or release is None or running is None:
+        return
+    if ordinal_of(release.version) < ordinal_of(running):
+        means = "" if release.version == observed.spec.version else f"means {release.version}, which "
+        yield Finding(
+            Reason.DOWNGRADE,
+            FIELD,
+            observed.spec.version,
+            f"{means}is lower than {running}, which runs; Istio's state and proxies do not go back",
+            f"set it to {running} or higher",
+        )
+
+
+def check_one_minor_at_a_time(observed: ObservedMesh) -> Iterator[Finding]:
+    """In place, a control plane does not skip a minor: its proxies may be one minor behind it and no more."""
+    release, running = find_release(observed), running_version(observed)
+    if observed.spec is None or release is None or running is None:
+        return
+    major, minor = ordinal_of(running)[:2]
+    following = (major, minor + 1)
+    if ordinal_of(release.minor.name) > following:
+        yield Finding(
+            Reason.SKIPPED_MINOR,
+            FIELD,
+            observed.spec.version,
+            f"is more than one minor above {running}, which runs; in place it goes one at a time",
+            f"set it to {_dotted(following)} first, and restart the proxies before going on",
+        )

@@ -1,0 +1,85 @@
+"""Everything that a MeshControlPlane's reconcile depends on, as one frozen value.
+
+Owns the input of checks, plan and status of a mesh. Must never be read from anywhere but gather (or offline).
+Invariant: equal observations give equal findings, plans and statuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.core.istio.assets import Assets
+from navarch.core.model.labels import Owner
+from navarch.core.model.naming import revision_name
+from navarch.core.model.refs import Manifest
+from navarch.core.world.cluster import CRD, Environment, Namespace, Webhook
+from navarch.core.world.neighbours import MeshSummary
+from navarch.core.world.probe import Probe
+from navarch.core.world.proxies import ProxyPod
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedMesh:
+    """Everything a MeshControlPlane's reconcile depends on.
+
+    `body` is the object itself, `spec` its parsed form (None with `spec_error` when it does not parse).
+    `meshes` are all meshes of the cluster, this one included; `owned` the objects that carry its labels,
+    except CRDs; `revisions` its MeshRevisions. `namespaces` are all of the cluster. `profiles` are the user
+    profiles by name. `root` is the fingerprint of the mesh's root certificates, empty while unknown. `probe`
+    is None while no dry run was due. `kind_deleted` is when the deletion of the kind itself, its
+    CustomResourceDefinition, was asked for; it is looked for while the mesh is being deleted only.
+    """
+
+    environment: Environment
+    assets: Assets
+    owner: Owner
+    body: Manifest
+    spec: MeshControlPlaneSpec | None
+    spec_error: str
+    meshes: tuple[MeshSummary, ...]
+    namespaces: Mapping[str, Namespace]
+    profiles: Mapping[str, Mapping[str, object]]
+    profile_errors: Mapping[str, str]
+    owned: tuple[Manifest, ...]
+    revisions: tuple[Manifest, ...]
+    webhooks: tuple[Webhook, ...]
+    crds: tuple[CRD, ...]
+    crd_minors: tuple[str, ...]
+    proxies: tuple[ProxyPod, ...]
+    root: str
+    probe: Probe | None
+    now: str
+    kind_deleted: str = ""
+
+    @property
+    def generation(self) -> int:
+        """metadata.generation of the mesh."""
+        return int(self.body["metadata"].get("generation", 0))
+
+    @property
+    def revision(self) -> Manifest | None:
+        """The MeshRevision that the mesh's tag stands for; others are left over from an earlier tag."""
+        name = revision_name(self.tag)
+        return next((r for r in self.revisions if r["metadata"]["name"] == name), None)
+
+    @property
+    def tag(self) -> str:
+        """The mesh's effective tag."""
+        return next(mesh.tag for mesh in self.meshes if mesh.uid == self.owner.uid)
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the mesh is being deleted."""
+        return "deletionTimestamp" in self.body["metadata"]
+
+    @property
+    def namespace(self) -> Namespace | None:
+        """The mesh's own namespace; None when it is gone."""
+        return self.namespaces.get(self.owner.namespace)
+
+
+def is_held(observed: ObservedMesh) -> bool:
+    """Whether nothing may be written but status and Events: the mesh is paused."""
+    return bool((observed.body.get("spec") or {}).get("paused"))

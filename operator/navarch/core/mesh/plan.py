@@ -1,0 +1,192 @@
+"""From an observed mesh to its plan: which waves may be applied now, what they wait for, what is removed.
+
+Owns the order of things between a mesh and its revision. Must never act or look anything up. Invariant: the
+set of objects that a mesh wants is computed whole, even while some of them must wait; only objects outside it
+are pruned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from navarch.api.revision import KIND as REVISION_KIND
+from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
+from navarch.core.mesh.membership import find_excluded, find_membership
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.render import build_mesh_waves
+from navarch.core.mesh.resolve import resolve_mesh
+from navarch.core.mesh.teardown import is_leaving, plan_teardown
+from navarch.core.mesh.unread import mark_unread
+from navarch.core.model.actions import Plan, Waiting, Wave
+from navarch.core.model.conditions import ConditionType, find_condition
+from navarch.core.model.findings import Finding, is_accepted
+from navarch.core.model.labels import MESH_COMPONENTS, component_of, revision_of
+from navarch.core.model.naming import revision_name
+from navarch.core.model.ordering import order_for_removal
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.model.requeue import SAFETY_REQUEUE
+from navarch.core.revision.manifest import build_revision_manifest
+from navarch.core.revision.render import render
+from navarch.core.revision.source import is_renderable
+
+
+@dataclass(frozen=True, slots=True)
+class MeshDecision:
+    """What a mesh wants: `revision` is its MeshRevision as it should be (the existing one while the spec is
+    not accepted, None when there is none), `plan` what is to be done now."""
+
+    revision: Manifest | None
+    plan: Plan
+
+
+def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecision:
+    """The plan of a mesh. With an error among `findings` nothing new is planned: what was accepted last is
+    kept up."""
+    if is_leaving(observed):
+        return MeshDecision(None, plan_teardown(observed))
+    if observed.deleting:  # withheld
+        return MeshDecision(_restate_revision(observed), Plan(observed.owner))
+    wanted = build_wanted_revision(observed) if is_accepted(findings) else _restate_revision(observed)
+    if wanted is None:
+        return MeshDecision(None, Plan(observed.owner))
+    if not is_renderable(wanted, observed.assets):
+        return MeshDecision(wanted, Plan(observed.owner))
+    waves = build_mesh_waves(
+        wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed)
+    )
+    kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
+    ready, waiting = _split_mesh_waves(observed, wanted, waves)
+    ready = mark_unread(ready, observed)
+    surplus = _find_surplus(observed, wanted, kept)
+    prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
+    requeue = SAFETY_REQUEUE if waiting else None
+    return MeshDecision(
+        wanted, Plan(observed.owner, ready, tuple(order_for_removal(prune)), waiting, requeue)
+    )
+
+
+def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
+    """The MeshRevision that an accepted spec resolves to."""
+    spec = observed.spec
+    release = observed.assets.catalog.find(spec.version) if spec else None
+    if spec is None or release is None:
+        return None
+    config = resolve_mesh(observed.owner, spec, observed.assets, profiles=observed.profiles)
+    if config is None:
+        return None
+    return build_revision_manifest(
+        observed.owner,
+        tag=observed.tag,
+        release=release,
+        config=config,
+        default=bool(spec.default_tag),
+        excluded=find_excluded(observed, find_membership(observed)),
+    )
+
+
+def _restate_revision(observed: ObservedMesh) -> Manifest | None:
+    """The MeshRevision that was accepted last, in the words it was applied with."""
+    existing = observed.revision or next(iter(observed.revisions), None)
+    if existing is None:
+        return None
+    metadata = {"name": existing["metadata"]["name"], "namespace": observed.owner.namespace}
+    return {
+        "apiVersion": existing["apiVersion"],
+        "kind": existing["kind"],
+        "metadata": {**metadata, "labels": observed.owner.labels(component="revision")},
+        "spec": existing["spec"],
+    }
+
+
+def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> list[Manifest]:
+    """What carries the mesh's labels and is not wanted any more."""
+    revision = ref_of(wanted).name
+    surplus = [
+        o
+        for o in (*observed.owned, *observed.revisions)
+        if ref_of(o) not in kept and (component_of(o) in MESH_COMPONENTS or revision_of(o) != revision)
+    ]
+    if not surplus:
+        return []
+    # An object of the revision may be among them because somebody took one of its labels off: that is drift.
+    waves = render(wanted, observed.assets, observed.environment).waves
+    rendered = {ref_of(o) for wave in waves for o in wave.objects}
+    return [o for o in surplus if ref_of(o) not in rendered]
+
+
+def _may_lose_tags(observed: ObservedMesh, ready: Iterable[Wave]) -> bool:
+    """Whether tags that are not wanted any more may go: those that replace them stand, and istiod has given
+    them its root. Before that a pod would find no webhook, or one that nobody trusts."""
+    wanted = [ref_of(o) for wave in ready if wave.name == "tags" for o in wave.objects]
+    trusted = {w.ref for w in observed.webhooks if all(entry.ca_bundle for entry in w.entries)}
+    webhooks = [ref for ref in wanted if ref.kind == "MutatingWebhookConfiguration"]
+    return bool(webhooks) and all(ref in trusted for ref in webhooks)
+
+
+def _split_mesh_waves(
+    observed: ObservedMesh, wanted: Manifest, waves: Sequence[Wave]
+) -> tuple[tuple[Wave, ...], tuple[Waiting, ...]]:
+    """The waves that may be applied now, and what the first of the others waits for."""
+    gates: Mapping[str, Callable[[ObservedMesh], Iterable[Waiting]]] = {
+        "revision": _find_pending_crds,
+        "tags": partial(_find_pending_revision, wanted=wanted),
+        "policies": _find_untrusted_validators,
+    }
+    ready: list[Wave] = []
+    for wave in waves:
+        gate = gates.get(wave.name)
+        waiting = tuple(gate(observed)) if gate else ()
+        if waiting:
+            return tuple(ready), waiting
+        ready.append(wave)
+    return tuple(ready), ()
+
+
+def _find_pending_crds(observed: ObservedMesh) -> Iterable[Waiting]:
+    established = {crd.name for crd in observed.crds if crd.established}
+    for name in find_wanted_crds(observed):
+        if name not in established:
+            ref = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
+            yield Waiting(ref, f"CustomResourceDefinition {name} is not established yet")
+            return
+
+
+def _find_pending_revision(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
+    """The revision while it is not available, or still serves another version than it should: a tag is
+    Istio's own object, and its form follows the istiod that reads it."""
+    revision = observed.revision
+    if revision is None:
+        ref = Ref(
+            "mesh.navarch.io/v1beta1", REVISION_KIND, observed.owner.namespace, revision_name(observed.tag)
+        )
+        yield Waiting(ref, "the revision was just made")
+        return
+    condition = find_condition(revision, ConditionType.AVAILABLE)
+    active = (revision.get("status") or {}).get("version")
+    if condition is None or condition["status"] != "True":
+        message = condition["message"] if condition else "nothing is known of it yet"
+        yield Waiting(
+            ref_of(revision), f"{REVISION_KIND} {ref_of(revision).name} is not available: {message}"
+        )
+    elif active and active != wanted["spec"]["version"]:
+        yield Waiting(ref_of(revision), f"{REVISION_KIND} {ref_of(revision).name} still serves {active}")
+
+
+def _find_untrusted_validators(observed: ObservedMesh) -> Iterable[Waiting]:
+    """Validators that istiod has not given its root yet: until then every Istio object would be refused."""
+    ours = [
+        w
+        for w in observed.webhooks
+        if w.ref.kind == "ValidatingWebhookConfiguration"
+        and w.owner
+        and w.owner.name == observed.owner.name
+        and w.owner.namespace == observed.owner.namespace
+    ]
+    if not ours:
+        ref = Ref("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "")
+        yield Waiting(ref, "the validating webhook does not exist yet")
+    for webhook in ours:
+        if any(not entry.ca_bundle for entry in webhook.entries):
+            yield Waiting(webhook.ref, f"istiod has not written its root into {webhook.ref} yet")

@@ -1,0 +1,26 @@
+"""The waves of a mesh: Istio's CRDs, its MeshRevision, tags and policies.
+
+Owns their order. Must never decide whether a wave may be applied yet: that needs to know what is ready.
+Invariant: equal inputs give equal waves.
+"""
+
+from __future__ import annotations
+
+from navarch.core.istio.assets import Assets
+from navarch.core.model.actions import Wave
+from navarch.core.model.refs import Manifest
+from navarch.core.render.components import crds
+from navarch.core.revision.render import render
+from navarch.core.world.cluster import Environment
+
+
+def build_mesh_waves(
+    revision: Manifest, assets: Assets, environment: Environment, *, crd_minor: str | None
+) -> tuple[Wave, ...]:
+    """crds (of `crd_minor`; none when it is None), revision (the MeshRevision itself), tags, and policies.
+    The last two may be applied only once the revision is ready."""
+    return (
+        Wave("crds", crds.build_objects(crd_minor, assets) if crd_minor else ()),
+        Wave("revision", (revision,)),
+        *render(revision, assets, environment).mesh_waves,
+    )

@@ -1,0 +1,162 @@
+"""Profiles and specification, layer upon layer, into one configuration.
+
+Owns the order and the meaning of layers. Must never look a profile up: all that exist are handed in.
+Invariant: the same layers give the same configuration, and what a later layer sets is what counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.spec import RevisionConfig
+from navarch.core.istio.assets import Assets
+from navarch.core.model.findings import Finding
+from navarch.core.model.hashing import stable_hash
+from navarch.core.model.labels import Owner
+from navarch.core.model.memo import Hashed, Latest
+from navarch.core.model.merging import merge
+from navarch.core.model.reasons import Reason
+
+BASE_PROFILE = "default"
+"""The profile below all others."""
+
+INCLUDES = "profiles"
+"""Key by which a profile names the profiles below itself."""
+
+
+def _merge_environment(lower: Sequence[Any], upper: Sequence[Any]) -> list[Any]:
+    by_name = {variable["name"]: variable for variable in (*lower, *upper)}
+    return list(by_name.values())
+
+
+def merge_layers(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """One layer of configuration over another: like merge, but environment is merged by name and overlays add
+    up."""
+    merged: dict[str, Any] = merge(lower, upper)
+    environments = [(layer.get("controlPlane") or {}).get("environment") or () for layer in (lower, upper)]
+    if any(environments):
+        control_plane = merged.get("controlPlane") or {}  # a layer may have taken the whole of it away
+        merged["controlPlane"] = {**control_plane, "environment": _merge_environment(*environments)}
+    if overlays := [overlay for layer in (lower, upper) for overlay in layer.get("overlays") or ()]:
+        merged["overlays"] = overlays
+    return merged
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _nested_model(part))), None)
+
+
+def _find_unknown(model: type[BaseModel], data: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Paths in `data` that the model has no field for, with the nearest known name (empty when none is
+    near)."""
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        for index, item in enumerate(data):
+            yield from _find_unknown(model, item, f"{path}[{index}]")
+    if not isinstance(data, Mapping):
+        return
+    known = {field.alias or name: field for name, field in model.model_fields.items()}
+    for key, value in data.items():
+        where = f"{path}.{key}" if path else str(key)
+        if key not in known:
+            yield where, next(iter(get_close_matches(str(key), known, n=1)), "")
+        elif nested := _nested_model(known[key].annotation):
+            yield from _find_unknown(nested, value, where)
+
+
+def _check_profile(name: str, content: Any) -> Iterator[str]:
+    """What is wrong with a profile's own content, a sentence each."""
+    if not isinstance(content, Mapping):
+        yield "it is not a map of fields"
+        return
+    includes = content.get(INCLUDES, [])
+    if not isinstance(includes, list) or not all(isinstance(include, str) for include in includes):
+        yield f"its `{INCLUDES}` is not a list of names"
+    fields = {key: value for key, value in content.items() if key != INCLUDES}
+    for path, nearest in _find_unknown(RevisionConfig, fields, ""):
+        yield f"it has no field {path}" + (f" (did you mean {nearest}?)" if nearest else "")
+    try:
+        RevisionConfig.model_validate(fields)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            yield f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+
+
+def _walk_profiles(
+    names: Iterable[str], profiles: Mapping[str, Any], above: tuple[str, ...]
+) -> Iterator[str | Finding]:
+    """Profiles from the bottom up, each after those it includes; Findings in place of those that cannot be
+    used."""
+    for index, name in enumerate(names):
+        field = f"spec.profiles[{index}]" if not above else "spec.profiles"
+        origin = f" (included by {above[-1]})" if above else ""
+        if name in above:
+            circle = " -> ".join((*above[above.index(name) :], name))
+            remedy = "remove one of the inclusions"
+            yield Finding(Reason.PROFILE_CYCLE, field, name, f"profiles include each other: {circle}", remedy)
+        elif name not in profiles:
+            nearest = next(iter(get_close_matches(name, profiles, n=1)), "")
+            remedy = f"known are {', '.join(sorted(profiles))}" + (
+                f"; did you mean {nearest}?" if nearest else ""
+            )
+            yield Finding(
+                Reason.PROFILE_NOT_FOUND, field, name, f"there is no profile {name}{origin}", remedy
+            )
+        elif problems := list(_check_profile(name, profiles[name])):
+            message = f"profile {name}{origin} cannot be used: {'; '.join(problems)}"
+            yield Finding(Reason.PROFILE_INVALID, field, name, message, "correct the profile")
+        else:
+            yield from _walk_profiles(profiles[name].get(INCLUDES, ()), profiles, (*above, name))
+            yield name
+
+
+def resolve_config(
+    spec: MeshControlPlaneSpec, *, profiles: Mapping[str, Any]
+) -> tuple[RevisionConfig | None, list[Finding]]:
+    """The configuration that `spec` asks for; None, with the reasons, when a profile stands in the way.
+
+    `profiles` holds every profile, built in or a user's, by name. `default` lies below all; a profile that is
+    named more than once counts where it is first reached.
+    """
+    reached = list(_walk_profiles([BASE_PROFILE, *(spec.profiles or ())], profiles, ()))
+    findings = [_shift(item) for item in reached if isinstance(item, Finding)]
+    if findings:
+        return None, list(dict.fromkeys(findings))
+    layers: list[Mapping[str, Any]] = [
+        profiles[name] for name in dict.fromkeys(reached) if isinstance(name, str)
+    ]
+    config: dict[str, Any] = {}
+    for layer in (*layers, spec.to_json()):
+        config = merge_layers(config, {key: value for key, value in layer.items() if key != INCLUDES})
+    return RevisionConfig.model_validate(config), []
+
+
+def resolve_mesh(
+    owner: Owner, spec: MeshControlPlaneSpec, assets: Assets, *, profiles: Mapping[str, Any]
+) -> RevisionConfig | None:
+    """The configuration that `spec` asks for with the built-in profiles and the users' own, remembered by the
+    hash of both; None when it cannot be resolved. Nobody may change it."""
+    digest = stable_hash([spec.to_json(), profiles], length=64)
+    return _resolve_mesh(Hashed(digest, (spec, profiles), f"{owner.namespace}/{owner.name}"), assets)
+
+
+@Latest
+def _resolve_mesh(asked: Hashed, assets: Assets) -> RevisionConfig | None:
+    spec, profiles = asked.data
+    return resolve_config(spec, profiles={**assets.profiles, **profiles})[0]
+
+
+def _shift(finding: Finding) -> Finding:
+    """The base profile is put before the user's list; a field's index counts in the user's."""
+    prefix, bracket, rest = finding.field.partition("[")
+    if not bracket:
+        return finding
+    index = int(rest.rstrip("]"))
+    field = f"{prefix}[{index - 1}]" if index else prefix
+    return Finding(finding.reason, field, finding.value, finding.message, finding.remedy, finding.severity)

@@ -1,0 +1,227 @@
+"""The status of a MeshControlPlane, as a pure function of observation, findings, plan and outcome.
+
+Owns the verdict of every condition of a mesh. Must never remember: what is reported follows from what was
+seen now. Invariant: nothing here changes while nothing in the cluster changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from navarch.core.mesh.crds import find_wanted_crds
+from navarch.core.mesh.injection import determine_injection
+from navarch.core.mesh.observed import ObservedMesh, is_held
+from navarch.core.mesh.plan import MeshDecision
+from navarch.core.mesh.teardown import is_leaving
+from navarch.core.model.actions import Outcome
+from navarch.core.model.applied import is_applied
+from navarch.core.model.conditions import (
+    ConditionType,
+    Verdict,
+    find_condition,
+    invert,
+    merge_conditions,
+    summarise_ready,
+    tell_all,
+)
+from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.labels import FORCE_DELETE
+from navarch.core.model.messages import join
+from navarch.core.model.reasons import Reason
+from navarch.core.model.reconciled import determine_reconciled
+from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.world.cluster import CRDOwner
+
+
+def determine_accepted(findings: Sequence[Finding]) -> Verdict:
+    """Whether the spec is valid; warnings are told without refusing it."""
+    if not findings:
+        return Verdict("True", Reason.AS_EXPECTED)
+    worst_first = sorted(findings, key=lambda f: f.severity is not Severity.ERROR)
+    refused = worst_first[0].severity is Severity.ERROR
+    return tell_all("False" if refused else "True", [(f.reason, str(f)) for f in worst_first])
+
+
+def determine_dependencies(observed: ObservedMesh) -> Verdict:
+    """Whether Istio's CRDs are there, established, and have what the wanted version needs."""
+    wanted = find_wanted_crds(observed)
+    foreign = [crd for crd in observed.crds if crd.owner is CRDOwner.FOREIGN]
+    lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]
+    if foreign:
+        missing = sorted({*wanted} - {crd.name for crd in observed.crds})
+        lacking += [f"CustomResourceDefinition {name} does not exist" for name in missing]
+    if lacking:
+        remedy = "upgrade them with whatever installed them, or label them as Navarch's to hand them over"
+        return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
+    if foreign:
+        names = join(crd.name for crd in foreign)
+        return Verdict("True", Reason.CRDS_FOREIGN, f"left untouched, and sufficient: {names}")
+    pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
+    if pending or not wanted:
+        return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {join(pending)}")
+    return Verdict("True", Reason.DEPENDENCIES_MET)
+
+
+def _part_of_revision(observed: ObservedMesh, kind: ConditionType) -> Verdict:
+    """A condition of the mesh's revision, as far as it speaks of the revision's present generation."""
+    manifest = observed.revision
+    condition = find_condition(manifest, kind) if manifest is not None else None
+    if manifest is None or condition is None:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing is known of the revision yet")
+    current = condition["observedGeneration"] >= manifest["metadata"].get("generation", 0)
+    if not current and kind is not ConditionType.AVAILABLE:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the revision has not looked at its spec yet")
+    return Verdict(condition["status"], Reason.read(condition["reason"]), condition["message"])
+
+
+def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Verdict:
+    """Whether anything of the mesh is being changed."""
+    if decision.revision is None:
+        return Verdict("False", Reason.SETTLED)
+    if is_held(observed):
+        return Verdict("False", Reason.PAUSED, "nothing is changed while spec.paused is true")
+    existing = next((r for r in observed.revisions if ref_of(r) == ref_of(decision.revision)), None)
+    if decision.plan.waves and (existing is None or not is_applied(existing, decision.revision)):
+        return Verdict("True", Reason.PROGRESSING, f"{ref_of(decision.revision)} is being applied")
+    rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
+    for part in (_part_of_revision(observed, ConditionType.RECONCILED), rolling):
+        if part.reason in (Reason.INTERNAL_ERROR, Reason.ROLLOUT_STUCK):
+            return part
+    if decision.plan.waiting:
+        return Verdict("True", Reason.PROGRESSING, join(w.message for w in decision.plan.waiting))
+    return rolling if rolling.status != "Unknown" else Verdict("True", Reason.PROGRESSING, rolling.message)
+
+
+def determine_up_to_date(
+    observed: ObservedMesh, decision: MeshDecision, progressing: Verdict, *, outdated: int
+) -> Verdict:
+    """Whether everything, proxies included, runs the desired version and configuration."""
+    if not observed.revisions:
+        return Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
+    wanted = decision.revision
+    if wanted is not None and not any(is_applied(r, wanted) for r in observed.revisions):
+        return Verdict("False", Reason.VERSION_PENDING, f"{ref_of(wanted)} is not yet as the spec asks")
+    if progressing.is_true:
+        return Verdict("False", Reason.VERSION_PENDING, progressing.message)
+    if outdated:
+        message = f"{outdated} pods run an older proxy; restart their workloads to bring them up to date"
+        return Verdict("False", Reason.PROXIES_OUTDATED, message)
+    return Verdict("True", Reason.AS_EXPECTED)
+
+
+def determine_deleting(observed: ObservedMesh) -> Verdict:
+    """Whether and how far the mesh is being removed."""
+    if observed.deleting and not is_leaving(observed):
+        message = (
+            "the kind itself is being deleted, and this mesh only with it: everything is left in place; save "
+            "this object, and see docs/how-to/back-up-and-restore.md. To remove the mesh all the same, "
+            f"annotate it with {FORCE_DELETE}=true"
+        )
+        return Verdict("True", Reason.KIND_DELETED, message)
+    if not is_leaving(observed):
+        return Verdict("False", Reason.NOT_DELETING)
+    if is_held(observed):
+        return Verdict("True", Reason.PAUSED, "removal waits until spec.paused is taken away")
+    left = [ref_of(o) for o in (*observed.owned, *observed.revisions)]
+    message = f"{len(left)} objects left: {join(left)}" if left else "everything is removed"
+    if observed.proxies:
+        pods = join(f"{p.namespace}/{p.name}" for p in observed.proxies)
+        return Verdict("True", Reason.PODS_LEFT_BEHIND, f"{message}; pods that keep their proxy: {pods}")
+    if observed.namespace is not None and observed.namespace.terminating:
+        return Verdict("True", Reason.NAMESPACE_TERMINATING, f"the namespace is being deleted; {message}")
+    return Verdict("True", Reason.REMOVING, message)
+
+
+def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
+    """The census of the mesh's proxies, from the pods' own annotations."""
+    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
+    current = sum(bool(p.proxy) and stamps.get(p.revision) == p.proxy for p in observed.proxies)
+    total = len(observed.proxies)
+    return {"total": total, "current": current, "outdated": total - current, "summary": f"{current}/{total}"}
+
+
+def determine_mesh(
+    observed: ObservedMesh, findings: Sequence[Finding], decision: MeshDecision, outcome: Outcome | None
+) -> dict[ConditionType, Verdict]:
+    """Every condition of a mesh."""
+    paused = is_held(observed)
+    progressing = determine_progressing(observed, decision)
+    reconciled = determine_reconciled(outcome, paused=paused)
+    if reconciled.is_true and not is_leaving(observed):
+        reconciled = _part_of_revision(observed, ConditionType.RECONCILED)
+    available = _part_of_revision(observed, ConditionType.AVAILABLE)
+    if not observed.revisions:
+        available = Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
+    accepted = determine_accepted(findings)
+    injection = determine_injection(observed)
+    dependencies = determine_dependencies(observed)
+    deleting = determine_deleting(observed)
+    verdicts = {
+        ConditionType.SPEC_ACCEPTED: accepted,
+        ConditionType.RECONCILED: reconciled,
+        ConditionType.AVAILABLE: available,
+        ConditionType.PROGRESSING: progressing,
+        ConditionType.UP_TO_DATE: determine_up_to_date(
+            observed, decision, progressing, outdated=count_proxies(observed)["outdated"]
+        ),
+        ConditionType.INJECTION_READY: injection,
+        ConditionType.DEPENDENCIES_READY: dependencies,
+        ConditionType.PAUSED: Verdict("True", Reason.PAUSED, "nothing but status and Events is written")
+        if paused
+        else Verdict("False", Reason.NOT_PAUSED),
+        ConditionType.DELETING: deleting,
+    }
+    parts = [
+        invert(deleting),
+        accepted,
+        dependencies,
+        available,
+        invert(progressing),
+        reconciled,
+        injection,
+    ]
+    verdicts[ConditionType.READY] = summarise_ready(parts)
+    return verdicts
+
+
+def summarise_mesh(
+    observed: ObservedMesh, findings: Sequence[Finding], decision: MeshDecision, outcome: Outcome | None
+) -> dict[str, Any]:
+    """The status of a MeshControlPlane."""
+    previous = observed.body.get("status") or {}
+    verdicts = determine_mesh(observed, findings, decision, outcome)
+    status: dict[str, Any] = {
+        "observedGeneration": observed.generation,
+        "conditions": merge_conditions(
+            previous.get("conditions") or (), verdicts, generation=observed.generation, now=observed.now
+        ),
+        "proxies": count_proxies(observed),
+        "revisions": [
+            _summarise_revision_of_mesh(observed, r)
+            for r in sorted(observed.revisions, key=lambda r: str(r["metadata"]["name"]))
+        ],
+        "components": [
+            c for r in observed.revisions for c in ((r.get("status") or {}).get("components") or ())
+        ],
+    }
+    version: dict[str, str] = {}
+    if decision.revision is not None:
+        version["desired"] = decision.revision["spec"]["version"]
+        status["tag"] = decision.revision["spec"]["tag"]
+    active = observed.revision
+    if active is not None and (active.get("status") or {}).get("version"):
+        version["active"] = active["status"]["version"]
+        status["activeRevision"] = active["metadata"]["name"]
+    return status | ({"version": version} if version else {})
+
+
+def _summarise_revision_of_mesh(observed: ObservedMesh, manifest: Manifest) -> dict[str, Any]:
+    name = manifest["metadata"]["name"]
+    ready = find_condition(manifest, ConditionType.READY)
+    return {
+        "name": name,
+        "version": manifest["spec"]["version"],
+        "ready": ready is not None and ready["status"] == "True",
+        "proxies": sum(p.revision == name for p in observed.proxies),
+    }

@@ -1,0 +1,105 @@
+"""What is to be done, and what came of it: Plan and Outcome.
+
+Owns the two values that pass between the pure core and the API server's edge. Must never act.
+Invariant: a Plan applied twice changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from navarch.core.model.labels import Owner
+from navarch.core.model.refs import Manifest, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Objects that may be applied side by side, after every earlier wave was applied without a failure."""
+
+    name: str
+    objects: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that has to become true before the rest of the plan may go on."""
+
+    ref: Ref
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything one reconcile does.
+
+    `waves` are applied in order; what `waiting` names was not ready when the plan was made, so later waves
+    are absent and come with a later plan. `prune` is removed in the order given, after all waves were applied
+    without a failure. `requeue_after` is in seconds; None waits for the next event.
+    """
+
+    owner: Owner
+    waves: tuple[Wave, ...] = ()
+    prune: tuple[Ref, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    requeue_after: float | None = None
+
+    def objects(self) -> Iterator[Manifest]:
+        """All objects of all waves in order."""
+        for wave in self.waves:
+            yield from wave.objects
+
+
+class Action(StrEnum):
+    """What happened to one object."""
+
+    CREATED = "created"
+    CONFIGURED = "configured"
+    UNCHANGED = "unchanged"
+    FOREIGN = "foreign"
+    FAILED = "failed"
+    PRUNED = "pruned"
+
+
+WRITES = frozenset({Action.CREATED, Action.CONFIGURED, Action.PRUNED})
+"""What of it changed something in the cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOutcome:
+    """The fate of one object. `reason` is a condition reason and `message` a sentence; both empty on success.
+
+    `drift` marks a CONFIGURED or CREATED object whose desired content had not changed: somebody else's edit
+    or removal was repaired.
+    """
+
+    ref: Ref
+    action: Action
+    reason: str = ""
+    message: str = ""
+    drift: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What apply() did, object by object, in order. `retry_after` (seconds) is set when a failure may pass by
+    itself."""
+
+    results: tuple[ObjectOutcome, ...] = field(default=())
+    retry_after: float | None = None
+
+    @property
+    def failures(self) -> tuple[ObjectOutcome, ...]:
+        """Objects that are not as desired: foreign ones and failed ones."""
+        return tuple(r for r in self.results if r.action in (Action.FOREIGN, Action.FAILED))
+
+    @property
+    def writes(self) -> int:
+        """How many objects were written or removed."""
+        return sum(r.action in WRITES for r in self.results)
+
+
+def find_drift(outcome: Outcome) -> list[str]:
+    """Objects that somebody else changed and that were put back, as texts for an Event."""
+    return [str(r.ref) for r in outcome.results if r.drift]

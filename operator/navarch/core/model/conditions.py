@@ -1,0 +1,155 @@
+"""Conditions: the verdicts on a resource's state, and how they become status.
+
+Owns the rules of conditions (after Cluster API v1beta2). Must never decide a verdict itself; status.py does.
+Invariant: `lastTransitionTime` moves only with `status`; every type is present from the first pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from navarch.core.model.messages import join
+from navarch.core.model.reasons import Reason
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+class ConditionType(StrEnum):
+    """A condition of a mesh or a revision; `doc` says in one sentence what True means."""
+
+    doc: str
+
+    def __new__(cls, value: str, doc: str = "") -> ConditionType:
+        """Attach the documentation to the word."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+    READY = "Ready", "The mesh is as its spec asks and serves: all that `kubectl wait` has to know."
+    AVAILABLE = "Available", "An istiod serves, even while something is being changed."
+    PROGRESSING = "Progressing", "Something is being changed right now."
+    UP_TO_DATE = "UpToDate", "Everything, proxies included, runs the desired version and configuration."
+    SPEC_ACCEPTED = (
+        "SpecAccepted",
+        "The spec is valid; while it is not, what was accepted last stays in force.",
+    )
+    RECONCILED = "Reconciled", "Every object of the mesh is as planned."
+    INJECTION_READY = "InjectionReady", "Pods are injected: proved by webhooks' roots and a dry-run pod."
+    DEPENDENCIES_READY = "DependenciesReady", "Istio's CRDs are there, established and new enough."
+    PAUSED = "Paused", "spec.paused is true."
+    DELETING = "Deleting", "The object is being removed."
+
+
+MESH_CONDITIONS = tuple(ConditionType)
+
+REVISION_CONDITIONS = (
+    ConditionType.READY,
+    ConditionType.AVAILABLE,
+    ConditionType.PROGRESSING,
+    ConditionType.RECONCILED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one condition says now."""
+
+    status: Truth
+    reason: Reason
+    message: str = ""
+
+    @property
+    def is_true(self) -> bool:
+        """Whether the condition holds."""
+        return self.status == "True"
+
+
+def is_true(conditions: Iterable[Mapping[str, Any]], kind: ConditionType) -> bool:
+    """Whether a condition in a status holds."""
+    return any(c["type"] == kind and c["status"] == "True" for c in conditions)
+
+
+def find_condition(manifest: Mapping[str, Any], kind: ConditionType) -> Mapping[str, Any] | None:
+    """A condition of an object's status."""
+    conditions = (manifest.get("status") or {}).get("conditions") or ()
+    return next((c for c in conditions if c["type"] == kind), None)
+
+
+def merge_conditions(
+    previous: Sequence[Mapping[str, Any]],
+    verdicts: Mapping[ConditionType, Verdict],
+    *,
+    generation: int,
+    now: str,
+) -> list[dict[str, Any]]:
+    """The conditions of a status: sorted by type, each keeping its transition time where its status did not
+    move."""
+    before = {c["type"]: c for c in previous}
+    merged = []
+    for kind, verdict in sorted(verdicts.items()):
+        old = before.get(kind)
+        moved = old is None or old["status"] != verdict.status
+        merged.append(
+            {
+                "type": kind.value,
+                "status": verdict.status,
+                "observedGeneration": generation,
+                "lastTransitionTime": now if moved or old is None else old["lastTransitionTime"],
+                "reason": verdict.reason.value,
+                "message": verdict.message[:32768],
+            }
+        )
+    return merged
+
+
+def summarise_ready(parts: Iterable[Verdict]) -> Verdict:
+    """The worst of several verdicts: the first False, else the first Unknown, else True."""
+    verdicts = list(parts)
+    for status in ("False", "Unknown"):
+        for verdict in verdicts:
+            if verdict.status == status:
+                return verdict
+    return Verdict("True", Reason.AS_EXPECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A condition whose status moved; `before` is empty for a new one."""
+
+    type: str
+    before: str
+    after: str
+    reason: str
+    message: str
+
+
+def find_transitions(
+    previous: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]
+) -> list[Transition]:
+    """Conditions whose status or reason changed between two statuses; those that are new count only when not
+    True of an uneventful kind, so that a first pass makes no noise beyond what it says."""
+    before = {c["type"]: c for c in previous}
+    return [
+        Transition(c["type"], old["status"], c["status"], c["reason"], c["message"])
+        for c in current
+        if (old := before.get(c["type"])) is not None
+        and (old["status"], old["reason"]) != (c["status"], c["reason"])
+    ]
+
+
+def tell_all(status: Truth, told: Sequence[tuple[Reason, str]]) -> Verdict:
+    """Several things in one condition. Its reason is the first one's; the others' stand before their texts,
+    so that each is found by its own word."""
+    reason = told[0][0]
+    return Verdict(status, reason, join(text if why is reason else f"{why}: {text}" for why, text in told))
+
+
+def invert(verdict: Verdict) -> Verdict:
+    """Progressing or Deleting as a part of Ready: while it holds, the whole is not ready."""
+    if verdict.status == "Unknown":
+        return verdict
+    return Verdict("False" if verdict.is_true else "True", verdict.reason, verdict.message)

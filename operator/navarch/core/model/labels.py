@@ -1,0 +1,125 @@
+"""Labels and annotations by which Navarch finds what it owns.
+
+Owns every key under `mesh.navarch.io/`. Must never be bypassed: a label written anywhere else is a bug.
+Invariant: an object is ours exactly when it carries the mesh's namespace and name labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from navarch.api import meta
+from navarch.core.model.refs import Manifest
+
+GROUP = meta.GROUP
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+
+MESH_NAMESPACE = f"{GROUP}/mesh-namespace"
+
+MESH_NAME = f"{GROUP}/mesh-name"
+
+MESH_UID = f"{GROUP}/mesh-uid"
+
+COMPONENT = f"{GROUP}/component"
+
+REVISION = f"{GROUP}/revision"
+
+CRD_MINOR = f"{GROUP}/istio-minor"
+"""Label on Istio's CRDs that Navarch made: the minor whose set they are. CRDs serve all meshes and carry no
+mesh's labels."""
+
+PROFILE = f"{GROUP}/profile"
+
+APPLIED = f"{GROUP}/applied"
+"""Annotation: hash of the manifest as it was last applied; half of the evidence that an object is up to
+date."""
+
+PROXY = f"{GROUP}/proxy"
+"""Annotation on every injected pod: `<version>-<hash of what needs a restart>`; what the census reads."""
+
+MESH_COMPONENTS = frozenset({"crds", "revision", "tags", "policies"})
+"""Components that belong to the mesh as a whole; all others belong to one revision."""
+
+REREAD = f"{GROUP}/reread"
+"""Annotation on a webhook: when it was written once more because the API server went by an older state of
+it."""
+
+RESTART = f"{GROUP}/restart"
+"""Annotation on istiod's pods: hash of what istiod reads only when it starts."""
+
+FORCE_DELETE = meta.FORCE_DELETE
+
+FINALIZER = f"{GROUP}/cleanup"
+
+ISTIO_REV = "istio.io/rev"
+
+ISTIO_TAG = "istio.io/tag"
+
+ISTIO_INJECTION = "istio-injection"
+
+SIDECAR_INJECT = "sidecar.istio.io/inject"
+
+SIDECAR_STATUS = "sidecar.istio.io/status"
+
+GATEWAY_CLASS_DEFAULTS = "gateway.istio.io/defaults-for-class"
+"""Label on ConfigMaps beside istiod: the class whose Gateways are deployed with them."""
+
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Owner:
+    """The mesh that an object belongs to; `uid` is the MeshControlPlane's, empty when rendered offline."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def labels(self, *, component: str, revision: str = "") -> dict[str, str]:
+        """The labels of an object of this mesh; `revision` only where the object belongs to one revision."""
+        labels = {
+            MANAGED_BY: "navarch",
+            MESH_NAMESPACE: self.namespace,
+            MESH_NAME: self.name,
+            MESH_UID: self.uid,
+            COMPONENT: component,
+        }
+        return labels | {REVISION: revision} if revision else labels
+
+    def owns(self, manifest: Manifest) -> bool:
+        """Whether the object carries this mesh's name, whatever uid: a mesh of our name and another uid is
+        dead."""
+        owner = owner_of(manifest)
+        return owner is not None and (owner.namespace, owner.name) == (self.namespace, self.name)
+
+
+def crd_labels(minor: str) -> dict[str, str]:
+    """The labels of an Istio CRD, which belongs to the cluster and to no mesh."""
+    return {MANAGED_BY: "navarch", COMPONENT: "crds", CRD_MINOR: minor}
+
+
+def owner_of(manifest: Manifest) -> Owner | None:
+    """The mesh whose labels the object carries, or None for an object that is not ours.
+
+    All namespaced objects of a mesh live in its own namespace. The same labels elsewhere are somebody's
+    forgery: whoever may write in a namespace could otherwise have objects counted, or removed, as another
+    mesh's.
+    """
+    metadata = manifest.get("metadata", {})
+    labels = metadata.get("labels") or {}
+    if MESH_NAMESPACE not in labels or MESH_NAME not in labels:
+        return None
+    if (metadata.get("namespace") or labels[MESH_NAMESPACE]) != labels[MESH_NAMESPACE]:
+        return None
+    return Owner(labels[MESH_NAMESPACE], labels[MESH_NAME], labels.get(MESH_UID, ""))
+
+
+def component_of(manifest: Manifest) -> str:
+    """The component that an object of ours belongs to; empty for others."""
+    return str((manifest["metadata"].get("labels") or {}).get(COMPONENT, ""))
+
+
+def revision_of(manifest: Manifest) -> str:
+    """The revision that an object of ours belongs to; empty where it belongs to the mesh as a whole."""
+    return str((manifest["metadata"].get("labels") or {}).get(REVISION, ""))

@@ -1,0 +1,57 @@
+"""One revision of a control plane as it is rendered: everything decided, nothing left to look up.
+
+Owns the input of all templates. Must never be built from anything but a MeshRevision, the catalog and
+settings. Invariant: equal inputs render to equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from navarch.api.spec import RevisionConfig
+from navarch.core.istio.catalog import Features
+from navarch.core.membership.rule import Membership
+from navarch.core.model.labels import ISTIO_REV, Owner
+from navarch.core.model.naming import Names
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionInput:
+    """What one revision's objects are rendered from.
+
+    `name` is the revision (value of istio.io/rev on its pods), `tag` what users' namespaces carry, `version`
+    the exact Istio version of `minor`, `hub` and `image_tag` where its images come from, `config` the
+    resolved configuration in which every field that rendering reads is set, except those whose absence has a
+    meaning.
+    """
+
+    owner: Owner
+    name: str
+    tag: str
+    version: str
+    minor: str
+    features: Features
+    membership: Membership
+    hub: str
+    image_tag: str
+    config: RevisionConfig
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the mesh, of its control plane, and of its root configuration."""
+        return self.owner.namespace
+
+    @property
+    def names(self) -> Names:
+        """Names of the revision's objects."""
+        return Names(self.owner.namespace, self.name)
+
+    def labels(
+        self, component: str, functional: Mapping[str, str] | None = None, *, shared: bool = False
+    ) -> dict[str, str]:
+        """Labels of one object: whose it is, and what Istio and its tools select by. `functional` are more of
+        the latter; `shared` objects belong to the mesh rather than to this revision, yet name it in
+        istio.io/rev."""
+        own = self.owner.labels(component=component, revision="" if shared else self.name)
+        return {**own, "app.kubernetes.io/part-of": "istio", ISTIO_REV: self.name, **(functional or {})}

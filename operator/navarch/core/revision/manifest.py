@@ -1,0 +1,48 @@
+"""The MeshRevision of a mesh, as it is applied.
+
+Owns its form. Must never resolve anything: tag, release and configuration are handed in. Invariant: equal
+inputs give equal manifests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from navarch.api import revision as revision_api
+from navarch.api.meta import API_VERSION
+from navarch.api.spec import RevisionConfig
+from navarch.core.istio.catalog import Release
+from navarch.core.model.labels import Owner
+from navarch.core.model.naming import revision_name
+
+
+def build_revision_manifest(
+    owner: Owner,
+    *,
+    tag: str,
+    release: Release,
+    config: RevisionConfig,
+    default: bool = False,
+    excluded: Iterable[str] = (),
+) -> dict[str, Any]:
+    """The MeshRevision of a mesh: `tag` is its effective tag, `default` whether it owns tag `default`,
+    `excluded` the namespaces that stay outside whatever their labels."""
+    name = revision_name(tag)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": revision_api.KIND,
+        "metadata": {
+            "name": name,
+            "namespace": owner.namespace,
+            "labels": owner.labels(component="revision"),
+        },
+        "spec": {
+            "mesh": owner.name,
+            "tag": tag,
+            "version": release.version,
+            "strategy": "InPlace",
+            "members": {"default": default, "excluded": sorted(set(excluded))},
+            "config": config.to_json(),
+        },
+    }

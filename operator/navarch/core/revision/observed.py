@@ -1,0 +1,41 @@
+"""Everything that a MeshRevision's reconcile depends on, as one frozen value.
+
+Owns the input of plan and status of a revision. Must never be read from anywhere but gather. Invariant: equal
+observations give equal plans and statuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from navarch.core.istio.assets import Assets
+from navarch.core.model.labels import Owner
+from navarch.core.model.refs import Manifest
+from navarch.core.world.cluster import Environment, Namespace
+from navarch.core.world.workload import PodProblem
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRevision:
+    """Everything a MeshRevision's reconcile depends on. `mesh` is its MeshControlPlane, None when that is
+    gone."""
+
+    environment: Environment
+    assets: Assets
+    owner: Owner
+    body: Manifest
+    mesh: Manifest | None
+    namespace: Namespace | None
+    owned: tuple[Manifest, ...]
+    problems: tuple[PodProblem, ...] = field(default=())
+    now: str = ""
+
+    @property
+    def generation(self) -> int:
+        """metadata.generation of the revision."""
+        return int(self.body["metadata"].get("generation", 0))
+
+
+def is_revision_held(observed: ObservedRevision) -> bool:
+    """Whether nothing of a revision may be written: its mesh is paused, or gone."""
+    return observed.mesh is None or bool((observed.mesh.get("spec") or {}).get("paused"))

@@ -1,0 +1,77 @@
+"""From an observed revision to its plan: everything but webhooks at once, those when an istiod serves.
+
+Owns the order of things inside a revision. Must never act or look anything up. Invariant: the injector's
+configuration follows istiod and never leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from navarch.core.model.actions import Plan, Waiting, Wave
+from navarch.core.model.labels import MESH_COMPONENTS, component_of
+from navarch.core.model.ordering import order_for_removal
+from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.requeue import SAFETY_REQUEUE
+from navarch.core.revision.observed import ObservedRevision
+from navarch.core.revision.render import render
+from navarch.core.revision.source import is_renderable
+from navarch.core.world.workload import determine_rollout, find_deployment, is_replaced
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionDecision:
+    """What a revision wants: `plan` is what is to be done now, `proxy` what the injector will stamp on
+    pods."""
+
+    plan: Plan
+    proxy: str
+
+
+def plan_revision(observed: ObservedRevision) -> RevisionDecision:
+    """The plan of a revision: everything but webhooks at once, those when an istiod serves."""
+    if is_abandoned(observed) or not is_renderable(observed.body, observed.assets):
+        return RevisionDecision(Plan(observed.owner), "")
+    name = observed.body["metadata"]["name"]
+    rendered = render(observed.body, observed.assets, observed.environment)
+    waves = rendered.waves
+    kept = {ref_of(o) for wave in waves for o in wave.objects}
+    surplus = [
+        ref_of(o) for o in observed.owned if component_of(o) not in MESH_COMPONENTS and ref_of(o) not in kept
+    ]
+    deployment = find_deployment(observed.owned, name)
+    wanted = next(o for wave in waves for o in wave.objects if o["kind"] == "Deployment")
+    waiting: tuple[Waiting, ...] = ()
+    if deployment is None or not determine_rollout(deployment).available:
+        waiting = (Waiting(ref_of(wanted), "no istiod is available yet"),)
+        waves = tuple(wave for wave in waves if wave.name != "webhooks")
+    if deployment is not None and not is_replaced(deployment, wanted):
+        waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
+    requeue = SAFETY_REQUEUE if waiting else None
+    plan = Plan(observed.owner, waves, tuple(order_for_removal(surplus)), waiting, requeue)
+    return RevisionDecision(plan, rendered.proxy)
+
+
+def is_abandoned(observed: ObservedRevision) -> bool:
+    """Whether nothing may be made for a revision any more: its mesh, or their namespace, is going or gone."""
+    mesh, namespace = observed.mesh, observed.namespace
+    leaving = mesh is None or "deletionTimestamp" in mesh["metadata"]
+    return leaving or (namespace is not None and namespace.terminating)
+
+
+def _without_injector(wave: Wave, owned: Iterable[Manifest]) -> Wave:
+    """The wave without the injector's configuration, where that exists: it follows istiod and never leads.
+
+    An istiod of the older minor could not evaluate a newer template, and all of its injections would fail;
+    and new pods would get a proxy whose istiod, or whose image, was not proved yet.
+    """
+    there = {ref_of(o) for o in owned}
+    return Wave(
+        wave.name,
+        tuple(
+            o
+            for o in wave.objects
+            if component_of(o) != "injection" or o["kind"] != "ConfigMap" or ref_of(o) not in there
+        ),
+    )

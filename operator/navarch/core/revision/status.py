@@ -1,0 +1,117 @@
+"""The status of a MeshRevision, as a pure function of observation, plan and outcome.
+
+Owns the verdicts on one revision. Must never remember: an earlier fact is kept only where it is still in
+force. Invariant: nothing here changes while nothing in the cluster changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from navarch.core.model.actions import Outcome, Plan
+from navarch.core.model.applied import is_applied
+from navarch.core.model.conditions import ConditionType, Verdict, invert, merge_conditions, summarise_ready
+from navarch.core.model.labels import component_of
+from navarch.core.model.messages import join
+from navarch.core.model.reasons import Reason
+from navarch.core.model.reconciled import determine_reconciled
+from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.revision.observed import ObservedRevision
+from navarch.core.revision.plan import RevisionDecision
+from navarch.core.revision.source import is_renderable
+from navarch.core.world.workload import determine_rollout, find_deployment
+
+
+def determine_available(deployment: Manifest | None) -> Verdict:
+    """Whether an istiod serves, of whatever generation."""
+    if deployment is None:
+        return Verdict("False", Reason.NOT_INSTALLED, "istiod's Deployment does not exist yet")
+    rollout = determine_rollout(deployment)
+    if rollout.available:
+        return Verdict("True", Reason.AS_EXPECTED)
+    return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{ref_of(deployment)}: {rollout.message}")
+
+
+def _tell_unknown(observed: ObservedRevision) -> str:
+    """Why nothing is done about a revision whose version has left the catalog."""
+    version = observed.body["spec"]["version"]
+    return f"this release of Navarch does not know Istio {version}; what runs is left as it is"
+
+
+def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
+    """Whether the revision is being changed: its Deployment is not yet as planned, or not yet rolled out."""
+    if not is_renderable(observed.body, observed.assets):
+        return Verdict("False", Reason.UNKNOWN_VERSION, _tell_unknown(observed))
+    wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
+    if wanted is None:
+        message = "nothing is made while the mesh, or its namespace, is being deleted or gone"
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
+    deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
+    if deployment is None or not is_applied(deployment, wanted):
+        return Verdict("True", Reason.PROGRESSING, f"{ref_of(wanted)} is being applied")
+    rollout = determine_rollout(deployment)
+    if not rollout.complete:
+        reason = Reason.ROLLOUT_STUCK if observed.problems else Reason.ROLLING_OUT
+        problems = (f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems)
+        return Verdict("True", reason, join([f"{ref_of(deployment)}: {rollout.message}", *problems]))
+    if plan.waiting:
+        return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
+    return Verdict("False", Reason.SETTLED)
+
+
+def summarise_revision(
+    observed: ObservedRevision, decision: RevisionDecision, outcome: Outcome | None
+) -> dict[str, Any]:
+    """The status of a MeshRevision."""
+    plan = decision.plan
+    paused = bool((observed.mesh or {}).get("spec", {}).get("paused"))
+    deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
+    verdicts = {
+        ConditionType.AVAILABLE: determine_available(deployment),
+        ConditionType.PROGRESSING: determine_rolling(observed, plan),
+        ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),
+    }
+    if not is_renderable(observed.body, observed.assets):
+        verdicts[ConditionType.RECONCILED] = Verdict(
+            "Unknown", Reason.UNKNOWN_VERSION, _tell_unknown(observed)
+        )
+    verdicts[ConditionType.READY] = summarise_ready(
+        [
+            verdicts[ConditionType.AVAILABLE],
+            invert(verdicts[ConditionType.PROGRESSING]),
+            verdicts[ConditionType.RECONCILED],
+        ]
+    )
+    previous = observed.body.get("status") or {}
+    settled = verdicts[ConditionType.PROGRESSING].reason is Reason.SETTLED
+    status: dict[str, Any] = {
+        "observedGeneration": observed.generation,
+        "conditions": merge_conditions(
+            previous.get("conditions") or (), verdicts, generation=observed.generation, now=observed.now
+        ),
+        "components": _summarise_components(observed, deployment),
+    }
+    version = observed.body["spec"]["version"] if settled else previous.get("version")
+    proxy = decision.proxy if _is_injector_applied(observed, plan) else previous.get("proxy")
+    return status | ({"version": version} if version else {}) | ({"proxy": proxy} if proxy else {})
+
+
+def _is_injector_applied(observed: ObservedRevision, plan: Plan) -> bool:
+    """Whether the injector's configuration stands in the cluster as planned (istiod takes it up live)."""
+    there = {ref_of(o): o for o in observed.owned}
+    wanted = [o for o in plan.objects() if component_of(o) == "injection" and o["kind"] == "ConfigMap"]
+    return bool(wanted) and all(ref_of(o) in there and is_applied(there[ref_of(o)], o) for o in wanted)
+
+
+def _summarise_components(observed: ObservedRevision, deployment: Manifest | None) -> list[dict[str, Any]]:
+    if deployment is None:
+        return []
+    rollout = determine_rollout(deployment)
+    component = {
+        "kind": "Deployment",
+        "name": deployment["metadata"]["name"],
+        "ready": min(int((deployment.get("status") or {}).get("readyReplicas", 0)), rollout.desired),
+        "desired": rollout.desired,
+    }
+    message = join(f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems) or rollout.message
+    return [component | ({"message": message[:4096]} if message else {})]

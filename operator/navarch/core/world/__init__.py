@@ -1,0 +1,1 @@
+"""What gather returns, one module for each aspect: cluster, neighbours, workloads, proxies, dry run."""

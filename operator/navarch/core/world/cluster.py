@@ -1,0 +1,78 @@
+"""The cluster around a mesh: settings, namespaces, webhook configurations and Istio's CRDs.
+
+Owns frozen records only. Must never hold a live object, a timestamp that moves by itself, or a decision.
+Invariant: the records of the same cluster state are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from navarch.core.model.labels import Owner
+from navarch.core.model.refs import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What is the same for every mesh: the cluster and the operator's own settings. `kubernetes` is (major,
+    minor) of the API server."""
+
+    kubernetes: tuple[int, int]
+    operator_namespace: str
+    probe_namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace's name, labels and whether it is being deleted."""
+
+    name: str
+    labels: Mapping[str, str]
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEntry:
+    """One entry of a webhook configuration. `ca_bundle` is a fingerprint of its certificates, empty when
+    unset."""
+
+    name: str
+    ca_bundle: str
+    failure_policy: str
+    namespace_selector: Mapping[str, object]
+    object_selector: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A mutating or validating webhook configuration, anybody's. `revision` and `tag` are Istio's labels on
+    it; `generation` grows with each change of its entries, also with one that was taken back."""
+
+    ref: Ref
+    owner: Owner | None
+    revision: str
+    tag: str
+    entries: tuple[WebhookEntry, ...]
+    generation: int = 0
+
+
+class CRDOwner(StrEnum):
+    """Whose a CRD is."""
+
+    NAVARCH = "navarch"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class CRD:
+    """An Istio CRD in the cluster. `minor` is the Istio minor it was applied for, empty where it is foreign.
+    `lacks` names, for a foreign one, the first thing that the wanted minor needs and it has not (else
+    empty)."""
+
+    name: str
+    owner: CRDOwner
+    established: bool
+    minor: str = ""
+    lacks: str = ""

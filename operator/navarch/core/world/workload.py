@@ -1,0 +1,72 @@
+"""A workload's rollout and the problems of its pods, read from their own status.
+
+Owns what "available", "replaced" and "complete" mean for a Deployment. Must never look at what should run.
+Invariant: generation-aware; a status that speaks of an older spec is never taken for the newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from navarch.core.model.applied import is_applied
+from navarch.core.model.labels import revision_of
+from navarch.core.model.refs import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """State of a rollout. Counts are pods. `replaced` means that only pods of the current template run and at
+    least one serves, `complete` that all of them do."""
+
+    desired: int
+    updated: int
+    available: int
+    replaced: bool
+    complete: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodProblem:
+    """Why a pod of the control plane is not ready: the Warning about it that tells most, which is the
+    longest; where there is none, what its own status says."""
+
+    pod: str
+    reason: str
+    message: str
+
+
+def determine_rollout(deployment: Manifest) -> Rollout:
+    """Read a Deployment's rollout, by the rules of `kubectl rollout status` (apps/v1, DeploymentStatus)."""
+    metadata, spec, status = (
+        deployment["metadata"],
+        deployment.get("spec") or {},
+        deployment.get("status") or {},
+    )
+    desired = int(spec.get("replicas", 1))
+    updated, available = int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0))
+    total = int(status.get("replicas", 0))
+    observed = int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0))
+    replaced = observed and 0 < total <= updated and available > 0
+    complete = replaced and updated >= desired and available >= desired
+    message = ""
+    if not complete:
+        message = f"{updated} of {desired} pods updated, {available} available"
+        failures = [
+            c.get("message", "")
+            for c in status.get("conditions") or ()
+            if c["type"] == "ReplicaFailure" and c["status"] == "True"
+        ]
+        message = "; ".join([message, *failures])
+    return Rollout(desired, updated, available, replaced, complete, message)
+
+
+def is_replaced(there: Manifest, wanted: Manifest) -> bool:
+    """Whether a Deployment runs nothing but what is wanted, be it with fewer pods than it should."""
+    return is_applied(there, wanted) and determine_rollout(there).replaced
+
+
+def find_deployment(owned: Iterable[Manifest], revision: str) -> Manifest | None:
+    """istiod's Deployment of a revision among the objects of its mesh."""
+    return next((o for o in owned if o["kind"] == "Deployment" and revision_of(o) == revision), None)
