@@ -25,8 +25,6 @@ from navarch.controllers.containment import Containment
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
-from navarch.controllers.watches import WATCHES, WEBHOOK_KINDS, Watch, stores_of_owned
-from navarch.controllers.world import World
 from navarch.core.revision.render import count_renderings
 from navarch.core.world.cluster import Environment
 from navarch.engine.backoff import Backoff
@@ -35,6 +33,8 @@ from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
+from navarch.gather.watches import WATCHES, WEBHOOK_KINDS, Watch, stores_of_owned
+from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.auth import build_connection_info
 from navarch.kube.client import Client

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
-from navarch.controllers.probe import Prober
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.world.probe import Probe, ProbeVerdict
+from navarch.gather.probe import Prober
 from navarch.kube.client import Client
 from navarch.kube.errors import Unavailable
 

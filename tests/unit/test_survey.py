@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from navarch.assets import load_assets
-from navarch.controllers.watches import WATCHES
-from navarch.controllers.world import World
 from navarch.core.model.reasons import Reason
 from navarch.core.world.cluster import Environment
+from navarch.gather.watches import WATCHES
+from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.resources import resource_of
 from navarch.survey.examination import recall_failure

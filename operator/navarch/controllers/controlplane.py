@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from navarch.controllers.report import Reporter
-from navarch.controllers.world import World
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import plan_mesh
@@ -20,6 +19,7 @@ from navarch.core.model.labels import Owner
 from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result, Terminal
+from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
@@ -63,15 +63,15 @@ class MeshController:
         self.world.prober.forget(observed.owner.uid)
         if not has_finalizer(observed.body):
             return Done()  # it was let go, and others hold it: what they do to it costs one look each
-        if await self.world.find_unseen(observed.owner):
+        if await self.world.owned.find_unseen(observed.owner):
             return After(1)
         await remove_finalizer(self.client, observed.body)
         return Done()
 
     async def _remove_orphans(self, key: Key) -> Result:
         """Clear up after a mesh whose finalizer was taken off by hand."""
-        orphans = await self.world.find_orphans(key.namespace, key.name)
-        if orphans and (grace := self.world.find_grace(key.namespace, key.name)) > 0:
+        orphans = await self.world.orphans.find(key.namespace, key.name)
+        if orphans and (grace := self.world.orphans.grace(key.namespace, key.name)) > 0:
             return After(grace)
         plan = plan_removal(Owner(key.namespace, key.name, ""), orphans)
         outcome = await self.applier.apply(plan)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from navarch.controllers.report import Reporter
-from navarch.controllers.world import World
 from navarch.core.model.requeue import determine_requeue
 from navarch.core.revision.observed import is_revision_held
 from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.status import summarise_revision
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result
+from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.telemetry import metrics
 

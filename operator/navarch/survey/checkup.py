@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
 from navarch.controllers.containment import tell_crash
-from navarch.controllers.world import World
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.cluster import RULES, RULES_OF_INSTALLATION, diagnose, run_rules
 from navarch.core.diagnosis.conditions import judge_findings, judge_verdicts, read_verdicts, without_echoes
@@ -29,6 +28,7 @@ from navarch.core.model.labels import Owner
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
 from navarch.engine.result import Cause
+from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound, Unserved
 from navarch.kube.store import version_of
@@ -168,7 +168,7 @@ class Checkup:
 
     async def _judge_manifest(self, manifest: Manifest, body: Manifest) -> list[Diagnosis]:
         subject = subject_of(manifest)
-        namespaces = {ns.name for ns in self.world.namespaces()}
+        namespaces = {ns.name for ns in self.world.cluster.namespaces()}
         if self.snapshot.has("namespaces") and subject.namespace not in namespaces:
             message = f"there is no namespace {subject.namespace}"
             return [diagnose(Sign.NAMESPACE_MISSING, subject, message), *await self._examine_manifest(body)]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from navarch.controllers.watches import WATCHES, Object, Watch, shrink_proxy_pod
 from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree
 from navarch.core.membership.rule import build_membership, find_counted
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
+from navarch.gather.watches import WATCHES, Object, Watch, shrink_proxy_pod
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
 from navarch.survey.checkup import MeshNotFound, Scope, tell_missing
@@ -79,8 +79,8 @@ def _list_proxies(
 ) -> Iterator[tuple[ProxyPod, Workload]]:
     """The mesh's pods, by the rule of its census."""
     world = session.world
-    namespaces = {ns.name: ns for ns in world.namespaces()}
-    summary = next(m for m in world.summarise([mesh]))
+    namespaces = {ns.name: ns for ns in world.cluster.namespaces()}
+    summary = next(m for m in world.neighbours.summarise([mesh]))
     membership = build_membership(
         summary.namespace,
         summary.tag,

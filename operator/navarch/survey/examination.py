@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from navarch.controllers.world import World
 from navarch.core.diagnosis.conditions import read_verdicts
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.observed import ObservedMesh, is_held
@@ -28,6 +27,7 @@ from navarch.core.revision.observed import is_revision_held
 from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.status import summarise_revision
 from navarch.core.world.probe import ProbeVerdict
+from navarch.gather.world import World
 from navarch.kube.apply import Applier
 
 Verdicts = dict[ConditionType, Verdict]

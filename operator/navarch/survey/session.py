@@ -14,9 +14,9 @@ import yaml
 from kubernetes.aio.config import ConfigException
 
 from navarch.assets import load_assets
-from navarch.controllers.watches import WATCHES, Watch, stores_of_owned
-from navarch.controllers.world import World
 from navarch.core.world.cluster import Environment
+from navarch.gather.watches import WATCHES, Watch, stores_of_owned
+from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.credentials import Credentials, load_credentials

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from navarch.controllers.watches import WATCHES, Watch
 from navarch.engine.result import Cause
+from navarch.gather.watches import WATCHES, Watch
 from navarch.kube.client import Client, Listing
 from navarch.kube.errors import Forbidden, KubeError, Unserved
 from navarch.kube.resources import Resource, resource_of

@@ -16,8 +16,6 @@ import yaml
 from navarch.api.admission import build_policies
 from navarch.api.export import RESOURCES, build_crd
 from navarch.api.meta import LEASE
-from navarch.controllers.watches import OWNED_KINDS, WEBHOOK_KINDS
-from navarch.controllers.world import World
 from navarch.core.diagnosis.cluster import Lease, Navarch, ObservedCluster
 from navarch.core.diagnosis.installations import (
     HELM_NAMESPACE,
@@ -34,6 +32,8 @@ from navarch.core.istio.crds import find_missing
 from navarch.core.model.labels import Owner, owner_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.neighbours import MeshSummary
+from navarch.gather.watches import OWNED_KINDS, WEBHOOK_KINDS
+from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound
 from navarch.kube.resources import Resource, resource_of
@@ -62,8 +62,8 @@ class Surveyor:
     async def observe(self, *, whole: bool) -> ObservedCluster:
         """The cluster as far as it can be seen; without `whole`, Navarch's own installation only."""
         stores, snapshot, world = self.snapshot.stores, self.snapshot, self.world
-        meshes = tuple(sorted(world.summarise(stores["meshes"].list())))
-        namespaces = {ns.name: ns for ns in world.namespaces()}
+        meshes = tuple(sorted(world.neighbours.summarise(stores["meshes"].list())))
+        namespaces = {ns.name: ns for ns in world.cluster.namespaces()}
         observed = ObservedCluster(
             environment=world.environment,
             assets=world.assets,
@@ -72,9 +72,9 @@ class Surveyor:
             meshes=meshes if snapshot.has("meshes") else None,
             revisions=tuple(r["metadata"]["name"] for r in stores["revisions"].list()),
             namespaces=namespaces if snapshot.has("namespaces") else None,
-            webhooks=tuple(world.webhooks()) if snapshot.has(*WEBHOOK_KINDS) else None,
+            webhooks=tuple(world.cluster.webhooks()) if snapshot.has(*WEBHOOK_KINDS) else None,
             owned=_group(self._list_owned()),
-            proxies=tuple(world.proxies()) if snapshot.has("proxies") else None,
+            proxies=tuple(world.cluster.proxies()) if snapshot.has("proxies") else None,
         )
         return replace(observed, installations=await self._find_others(meshes)) if whole else observed
 
@@ -124,7 +124,7 @@ class Surveyor:
     # --- others' Istios -------------------------------------------------------------------------------------
 
     async def _find_others(self, meshes: Iterable[MeshSummary]) -> tuple[Installation, ...]:
-        namespaces = {ns.name: ns for ns in self.world.namespaces()}
+        namespaces = {ns.name: ns for ns in self.world.cluster.namespaces()}
         probe = self.world.environment.probe_namespace
         neighbours = [Neighbour(m, find_members(m, namespaces, probe=probe)) for m in meshes]
         deployments = await self._list(resource_of("apps/v1", "Deployment"), labels=ISTIOD) or ()
