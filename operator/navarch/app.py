@@ -25,6 +25,7 @@ from navarch.controllers.containment import Containment
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
+from navarch.core.model.refs import Ref
 from navarch.core.revision.render import count_renderings
 from navarch.core.world.cluster import Environment
 from navarch.engine.backoff import Backoff
@@ -241,6 +242,7 @@ class App:
         dependents = keys.Dependents(
             meshes=partial(self._list, "meshes"),
             revisions=partial(self._list, "revisions"),
+            find_namespace=self._find_namespace,
         )
         for watch in WATCHES:
             reflector = self._reflectors[watch.name] = Reflector(
@@ -258,6 +260,9 @@ class App:
 
     def _list(self, name: str) -> tuple[Object, ...]:
         return self._reflectors[name].store.list()
+
+    def _find_namespace(self, name: str) -> Object | None:
+        return self._reflectors["namespaces"].store.get(Ref("v1", "Namespace", "", name))
 
     def _enqueue(
         self, queue: Queue, dependents: keys.Dependents, watch: Watch, old: Object | None, new: Object | None

@@ -21,6 +21,7 @@ from navarch.core.model.naming import effective_tag, revision_name
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
+from navarch.core.world.proxies import Census
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 MUTATING, VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"
@@ -148,7 +149,7 @@ def an_observed_mesh(
         webhooks=(),
         crds=(),
         crd_minors=(),
-        proxies=(),
+        census=Census(),
         root="",
         probe=None,
         now=NOW,

@@ -20,7 +20,7 @@ from navarch.core.model.labels import Owner
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import BarePod, ProxyPod, read_bare_pod
 from rich.console import Console
 
 from tests.unit.observations import NOW, a_mesh, a_webhook, assets
@@ -60,6 +60,7 @@ def with_navarch(**changes: Any) -> ObservedCluster:
     return replace(observed, navarch=replace(observed.navarch, **changes))
 
 
+LEFT = ProxyPod("apps", "web-1", "shop-mesh-inplace", "1.31.1-x")
 GONE = ProxyPod("apps", "web-1", "old", "1.30.0-x")
 OTHERS = Installation(
     Installer.HELM, "istio-system", "Deployment istiod", "", "1.30.3", "release istiod, deployed"
@@ -83,6 +84,12 @@ CASES: dict[Sign, tuple[ObservedCluster, str]] = {
         "istio.io/rev=prod",
     ),
     Sign.PROXIES_ABANDONED: (a_cluster(proxies=(GONE,)), "web-1"),
+    Sign.LABEL_WITHOUT_EFFECT: (with_namespace(istio_injection="true"), "only enabled and disabled"),
+    Sign.PROXIES_OUTSIDE: (a_cluster(proxies=(LEFT,)), "kubectl -n apps rollout restart deployment"),
+    Sign.PODS_NOT_INJECTED: (
+        replace(with_namespace(istio_io_rev="shop-mesh"), bare=(BarePod("apps", "web-1"),)),
+        "web-1",
+    ),
     Sign.ANOTHER_ISTIO: (a_cluster(installations=(OTHERS,)), "by Helm (release istiod, deployed)"),
     Sign.ANOTHER_ISTIO_SHARES: (
         a_cluster(installations=(replace(OTHERS, shares=("it is near",)),)),
@@ -102,6 +109,49 @@ def test_what_is_not_well_is_said_once_with_its_own_id(sign: Sign) -> None:
     assert (diagnosis.id, diagnosis.severity) == (sign.value, OF_SIGNS[sign].severity)
     assert text in diagnosis.message
     assert diagnosis.remedy
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        ({"istio_io_rev": "shopmesh"}, "did you mean istio.io/rev=shop-mesh?"),
+        ({"istio_io_rev": "zzz"}, "tags of meshes are shop-mesh"),
+        ({"istio_injection": "enabled"}, "spec.defaultTag"),
+    ],
+)
+def test_a_label_that_no_webhook_answers_is_told_with_the_label_that_was_meant(
+    labels: dict[str, str], hint: str
+) -> None:
+    (diagnosis,) = run_rules(with_namespace(**labels))
+    assert diagnosis.id == Sign.REVISION_NOT_FOUND
+    assert hint in diagnosis.message
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        ({"maistra.io/member-of": "shop"}, "OpenShift Service Mesh 2"),
+        ({"istio.io/dataplane-mode": "ambient"}, "ambient"),
+        ({"istio.io/rev": "shop-mesh-inplace"}, "istio.io/rev=shop-mesh"),
+    ],
+)
+def test_labels_of_other_products_and_of_revisions_are_told(labels: dict[str, str], hint: str) -> None:
+    observed = a_cluster()
+    namespaces = {**(observed.namespaces or {}), "apps": Namespace("apps", labels)}
+    (diagnosis,) = run_rules(replace(observed, namespaces=namespaces))
+    assert diagnosis.id == Sign.LABEL_WITHOUT_EFFECT
+    assert hint in diagnosis.message
+
+
+def test_pods_that_refuse_injection_and_pods_of_unlabelled_namespaces_are_not_missed() -> None:
+    bare = (BarePod("apps", "web-1"),)
+    assert list(run_rules(a_cluster(bare=bare))) == []
+    refusing = {
+        "metadata": {"name": "p", "namespace": "apps", "labels": {"sidecar.istio.io/inject": "false"}}
+    }
+    on_the_node = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {"hostNetwork": True}}
+    plain = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {}}
+    assert [read_bare_pod(p) is not None for p in (refusing, on_the_node, plain)] == [False, False, True]
 
 
 def test_every_sign_of_a_rule_has_a_case() -> None:

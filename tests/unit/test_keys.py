@@ -19,11 +19,12 @@ def an_object(kind: str, namespace: str, name: str, **more: Any) -> dict[str, An
     return {"kind": kind, "metadata": metadata, **more}
 
 
-MESHES = [an_object(MESH, "shop", "mesh"), an_object(MESH, "ops", "other")]
+MESHES = [an_object(MESH, "shop", "mesh"), an_object(MESH, "ops", "other", status={"tag": "ops-tag"})]
 REVISIONS = [
     an_object(REVISION, "shop", "r", metadata={"labels": OWNER.labels(component="revision", revision="r")})
 ]
-DEPENDENTS = Dependents(meshes=lambda: MESHES, revisions=lambda: REVISIONS)
+NAMESPACES = {"apps": an_object("Namespace", "", "apps", metadata={"labels": {"istio.io/rev": "ops-tag"}})}
+DEPENDENTS = Dependents(meshes=lambda: MESHES, revisions=lambda: REVISIONS, find_namespace=NAMESPACES.get)
 
 
 def owned(component: str, revision: str = "") -> dict[str, Any]:
@@ -88,3 +89,19 @@ def test_a_pod_wakes_the_mesh_of_its_proxy_a_little_later() -> None:
     assert ask.key == OURS
     assert ask.after > 0
     assert list(DEPENDENTS.asks_for_proxy(an_object("Pod", "app", "p", proxy=None))) == []
+
+
+def test_a_namespace_that_moves_wakes_the_meshes_that_its_labels_named_and_name() -> None:
+    def app(**labels: str) -> dict[str, Any]:
+        return an_object("Namespace", "", "app", metadata={"labels": labels})
+
+    moved = {"istio.io/rev": "ops-tag"}
+    assert list(DEPENDENTS.keys_for_namespace(app(), app(**moved))) == [OTHER]
+    assert list(DEPENDENTS.keys_for_namespace(app(**moved), app())) == [OTHER]
+    assert list(DEPENDENTS.keys_for_namespace(app(**moved), app(**moved, team="x"))) == []
+    assert list(DEPENDENTS.keys_for_namespace(app(), app(**{"istio-injection": "enabled"}))) == []
+
+
+def test_a_pod_wakes_the_mesh_that_its_namespace_names_whichever_injected_it() -> None:
+    asks = DEPENDENTS.asks_for_proxy(an_object("Pod", "apps", "p", proxy=ProxyPod("apps", "p", "r", "")))
+    assert {ask.key for ask in asks} == {OURS, OTHER}

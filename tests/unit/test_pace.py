@@ -86,3 +86,10 @@ def test_the_mesh_waits_for_each_condition_of_its_revision_and_for_the_stamp() -
     assert is_urgent(kind, before, a_status(Ready="False", Available="False NoReplica"))
     assert is_urgent(kind, before, {**before, "proxy": "1.31.1-a"})
     assert not is_urgent(kind, before, {**before, "version": "1.31.1"})
+
+
+def test_a_condition_that_is_no_longer_true_is_told_at_once_and_one_that_becomes_true_may_wait() -> None:
+    kind, before = "MeshControlPlane", a_status(Ready="True", UpToDate="True")
+    assert is_urgent(kind, before, a_status(Ready="True", UpToDate="False"))
+    assert not is_urgent(kind, a_status(Ready="True", UpToDate="False"), before)
+    assert not is_urgent(kind, a_status(Progressing="True"), a_status(Progressing="False"))

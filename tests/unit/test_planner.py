@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.membership.rule import find_counted
+from navarch.core.membership.rule import take_census
 from navarch.core.mesh.crds import find_crd_minor
-from navarch.core.mesh.membership import find_membership
+from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.mesh.teardown import is_released, plan_removal
@@ -15,7 +15,7 @@ from navarch.core.model.actions import Plan
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import APPLIED, MESH_COMPONENTS, REREAD, component_of
+from navarch.core.model.labels import APPLIED, MESH_COMPONENTS, REREAD, TEMPLATE, component_of
 from navarch.core.model.ordering import WEBHOOK_KINDS
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, ref_of
@@ -24,7 +24,8 @@ from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import plan_revision
 from navarch.core.world.cluster import CRD, CRDOwner, Environment, Namespace
 from navarch.core.world.probe import Probe, ProbeVerdict
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import Census, ProxyPod
+from navarch.core.world.workload import WorkloadPod
 
 from tests.unit import observations
 from tests.unit.observations import OWNER, a_mesh, a_spec, a_webhook, assets
@@ -351,6 +352,28 @@ def test_the_injectors_configuration_follows_a_rolled_out_istiod() -> None:
     assert injector_names(plan_revision(an_observed_revision(owned=missing)).plan) == injector_names(plan)
 
 
+def test_the_injectors_configuration_waits_for_the_end_of_terminating_pods_of_an_older_template() -> None:
+    plan = plan_revision(an_observed_revision()).plan
+    wanted = next(o for o in plan.objects() if o["kind"] == "Deployment")
+    template = wanted["spec"]["template"]["metadata"]["labels"][TEMPLATE]
+    there = tuple(stamped(o) for o in serving(plan))
+    current = WorkloadPod("new", template)
+    ending = WorkloadPod("old", "another", deadline="2026-11-01T00:00:30Z")
+
+    def at(now: str, *pods: WorkloadPod) -> Plan:
+        return plan_revision(an_observed_revision(owned=there, pods=pods, now=now)).plan
+
+    held = at("2026-11-01T00:00:10Z", current, ending)
+    assert injector_names(held) == []
+    assert ["old" in waiting.message for waiting in held.waiting] == [True]
+    assert held.requeue_after
+    assert names(held) == names(at("2026-11-01T00:00:10Z", current)), "nothing else waits"
+    assert injector_names(at("2026-11-01T00:00:10Z", current)) == injector_names(plan)
+    assert injector_names(at("2026-11-01T00:05:29Z", current, ending)) == []
+    lost = at("2026-11-01T00:05:31Z", current, ending)
+    assert injector_names(lost) == injector_names(plan), "a dead node never reports the end of its pods"
+
+
 def injector_names(plan: Plan) -> list[str]:
     return [
         o["metadata"]["name"]
@@ -384,11 +407,23 @@ def test_the_labels_of_a_mesh_count_only_in_its_own_namespace() -> None:
     assert OWNER.owns({"metadata": {"name": "cluster-scoped", "labels": labels}})
 
 
-def test_a_pod_is_counted_when_it_was_stamped_or_runs_in_the_mesh() -> None:
+def test_only_pods_in_the_mesh_s_namespaces_are_counted_whatever_their_annotations_say() -> None:
     observed = an_observed_mesh()
     namespaces = {**observed.namespaces, "app": Namespace("app", {"istio.io/rev": "shop-mesh"})}
     observed = replace(observed, namespaces=namespaces)
-    inside, stamped = ProxyPod("app", "p", "shop-mesh-inplace", ""), ProxyPod("left", "p", "r", "1.31.1-x")
-    bare = ProxyPod("left", "p", "shop-mesh-inplace", "")
-    membership = find_membership(observed)
-    assert find_counted(membership, namespaces, [inside, stamped, bare]) == [inside, stamped]
+    name = "shop-mesh-inplace"
+    inside, forged = ProxyPod("app", "p", name, ""), ProxyPod("left", "p", name, "1.31.1-x")
+    moved = ProxyPod("app", "old", "other-mesh-inplace", "1.31.1-x")
+    unrelated = ProxyPod("left", "q", "other-mesh-inplace", "1.31.1-x")
+    pods = [inside, forged, moved, unrelated]
+    census = take_census(find_effective_membership(observed), namespaces, pods, revisions={name})
+    assert census == Census(counted=(inside,), outside=(forged,), of_others=(moved,))
+
+
+def test_proxies_in_another_control_plane_s_namespace_are_not_the_mesh_s_though_it_carries_its_tag() -> None:
+    observed = an_observed_mesh(neighbours=(a_mesh("other"),))
+    namespaces = {**observed.namespaces, "other": Namespace("other", {"istio.io/rev": "shop-mesh"})}
+    observed = replace(observed, namespaces=namespaces)
+    own = ProxyPod("other", "p", "other-mesh-inplace", "")
+    census = take_census(find_effective_membership(observed), namespaces, [own], revisions=())
+    assert census == Census()

@@ -24,7 +24,7 @@ from navarch.core.model.refs import Manifest
 from navarch.core.revision.render import count_renderings, render
 from navarch.core.world.cluster import CRD, CRDOwner, Environment, Namespace
 from navarch.core.world.probe import Probe, ProbeVerdict
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import Census, ProxyPod
 
 from tests.unit.observations import a_mesh, a_revision, a_spec, a_webhook, an_observed_mesh, assets
 
@@ -92,7 +92,7 @@ OTHERWISE: dict[str, Any] = {
     "webhooks": (a_webhook("another"),),
     "crds": (CRD("another", CRDOwner.FOREIGN, established=False),),
     "crd_minors": ("1.30",),
-    "proxies": (ProxyPod("app", "p", "r", ""),),
+    "census": Census((ProxyPod("app", "p", "r", ""),)),
     "root": "another",
     "probe": Probe(ProbeVerdict.DENIED),
     "now": "2026-10-01T13:00:00Z",

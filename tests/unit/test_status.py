@@ -19,7 +19,7 @@ from navarch.core.model.refs import Manifest, Ref
 from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.status import summarise_revision
 from navarch.core.world.probe import Probe, ProbeVerdict
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import Census, ProxyPod
 from navarch.core.world.workload import PodProblem
 
 from tests.unit.observations import OWNER, a_webhook
@@ -146,7 +146,7 @@ def test_a_mesh_that_goes_names_what_is_left_and_whose_proxies_stay() -> None:
     deleting = judge(leaving(settled()))[ConditionType.DELETING]
     assert deleting.reason is Reason.REMOVING
     assert "MeshRevision" in deleting.message
-    left = judge(leaving(settled(proxies=(pod,))))[ConditionType.DELETING]
+    left = judge(leaving(settled(census=Census((pod,)))))[ConditionType.DELETING]
     assert left.reason is Reason.PODS_LEFT_BEHIND
     assert "app/web-1" in left.message
 
@@ -192,11 +192,37 @@ def test_the_census_tells_current_from_outdated_by_the_stamp() -> None:
         ProxyPod("app", "old", name, "1.31.0-abc"),
         ProxyPod("app", "bare", name, ""),
     )
-    observed = settled(proxies=pods)
-    assert count_proxies(observed) == {"total": 3, "current": 1, "outdated": 2, "summary": "1/3"}
+    observed = settled(census=Census(tuple(pods)))
+    assert count_proxies(observed) == {
+        "total": 3,
+        "current": 1,
+        "outdated": 2,
+        "misplaced": 0,
+        "summary": "1/3",
+    }
     verdicts = judge(observed)
     assert verdicts[ConditionType.UP_TO_DATE].reason is Reason.PROXIES_OUTDATED
     assert verdicts[ConditionType.READY].is_true
+
+
+def test_proxies_of_another_control_plane_in_the_mesh_s_namespaces_are_named_with_the_restart() -> None:
+    moved = ProxyPod("apps", "web-1", "a-mesh-inplace", "1.31.1-abc")
+    observed = settled(census=Census(of_others=(moved,)))
+    verdict = judge(observed)[ConditionType.UP_TO_DATE]
+    assert (verdict.status, verdict.reason) == ("False", Reason.PROXIES_MISPLACED)
+    assert "apps/web-1" in verdict.message
+    assert "a-mesh-inplace" in verdict.message
+    assert "kubectl -n apps rollout restart deployment" in verdict.message
+    assert count_proxies(observed)["misplaced"] == 1
+
+
+def test_a_pod_outside_of_the_mesh_is_told_and_changes_no_verdict() -> None:
+    left = ProxyPod("apps", "web-1", "shop-mesh-inplace", "1.31.1-abc")
+    observed = settled(census=Census(outside=(left,)))
+    verdict = judge(observed)[ConditionType.UP_TO_DATE]
+    assert (verdict.status, verdict.reason) == ("True", Reason.AS_EXPECTED)
+    assert "apps/web-1" in verdict.message
+    assert count_proxies(observed)["total"] == 0
 
 
 def without_bundles(observed: ObservedMesh, bundle: str) -> ObservedMesh:

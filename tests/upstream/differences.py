@@ -230,6 +230,14 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "Deployment istiod",
+        "spec.template.spec.containers[discovery].lifecycle.*",
+        None,
+        ANY,
+        "istiod serves on for five seconds while kube-proxy and open connections still lead to it: a roll of "
+        "upstream's Deployment refuses pods for up to a second",
+    ),
+    Difference(
+        "Deployment istiod",
         "spec.template.spec.containers[discovery].terminationMessagePolicy",
         "FallbackToLogsOnError",
         None,

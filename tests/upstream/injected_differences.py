@@ -56,6 +56,13 @@ INJECTED: tuple[Row, ...] = (
 
 DEPLOYED: tuple[Row, ...] = (
     Row(
+        "spec.template.metadata.annotations.mesh.navarch.io/proxy",
+        "only ours",
+        "By this stamp the operator tells current pods of Gateways from outdated ones, and istiod rolls them "
+        "when it changes.",
+        "deployment *",
+    ),
+    Row(
         "spec.template.spec.volumes[go-proxy-data]",
         "only upstream's",
         "Nothing mounts it.",

@@ -110,6 +110,12 @@ class ProxyCounts(Model):
     total: int = Field(ge=0, description="Pods with a proxy of this mesh.")
     current: int = Field(ge=0, description="Proxies of the active version and configuration.")
     outdated: int = Field(ge=0, description="Proxies that a restart of their pod would change.")
+    misplaced: int | None = Field(
+        None,
+        ge=0,
+        description="Pods where membership and injection disagree: in the mesh's namespaces with the proxy "
+        "of another control plane, or outside of them with a proxy of this mesh. They are not in total.",
+    )
     summary: str = Field(max_length=32, description="current/total, for kubectl get.")
 
 
@@ -189,8 +195,8 @@ RESOURCE = Resource(
         ),
         Column("Status", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not."),
         Column("Proxies", ".status.proxies.summary", "Proxies that are current, of all that run."),
+        Column("Tag", ".status.tag", "Value of istio.io/rev that joins a namespace to the mesh."),
         Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", type="date"),
-        Column("Tag", ".status.tag", "Value of istio.io/rev that joins a namespace to the mesh.", wide=True),
         Column(
             "Message", '.status.conditions[?(@.type=="Ready")].message', "What is wrong, in words.", wide=True
         ),

@@ -24,6 +24,7 @@ from navarch.core.model.refs import Manifest
 from navarch.core.revision.render import render
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.neighbours import MeshSummary
+from navarch.core.world.proxies import Census
 
 Profiles = Mapping[str, Mapping[str, Any]]
 
@@ -62,7 +63,7 @@ def observe_offline(
         webhooks=(),
         crds=(),
         crd_minors=(release.minor.name,) if release else (),
-        proxies=(),
+        census=Census(),
         root="",
         probe=None,
         now="",

@@ -65,7 +65,11 @@ def shrink_istiod_pod(manifest: Object) -> Object:
     """Of a pod of ours: its labels and what its status says of readiness. Of a pod that only bears our
     labels in somebody's own namespace: nothing but its name."""
     status = manifest.get("status") or {}
-    kept = {k: status[k] for k in ("conditions", "containerStatuses", "initContainerStatuses") if k in status}
+    kept = {
+        k: status[k]
+        for k in ("phase", "conditions", "containerStatuses", "initContainerStatuses")
+        if k in status
+    }
     return _shrink(manifest, status=kept if owner_of(manifest) else {})
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.refs import Manifest
-from navarch.core.world.workload import PodProblem
+from navarch.core.world.workload import PodProblem, WorkloadPod
 from navarch.kube.client import Client
 from navarch.kube.resources import resource_of
 
@@ -31,6 +32,15 @@ def _read_replica_failures(deployment: Manifest) -> Iterator[PodProblem]:
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             name = deployment["metadata"]["name"]
             yield PodProblem(f"of {name}", condition.get("reason", ""), condition.get("message", ""))
+
+
+def read_pod(pod: Manifest) -> WorkloadPod | None:
+    """A pod of a control plane; None for one that has ended, such as an evicted one."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return None
+    template = (metadata.get("labels") or {}).get(TEMPLATE, "")
+    return WorkloadPod(metadata["name"], template, metadata.get("deletionTimestamp", ""))
 
 
 def read_problem(pod: Manifest) -> PodProblem | None:

@@ -16,13 +16,14 @@ from navarch.api import controlplane
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.assets import Assets
-from navarch.core.membership.rule import find_counted
-from navarch.core.mesh.membership import find_membership
+from navarch.core.membership.rule import take_census
+from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.labels import Owner, owner_of, revision_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.world.cluster import Environment
+from navarch.core.world.proxies import Census
 from navarch.core.world.workload import PodProblem, determine_rollout, find_deployment
 from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
@@ -30,7 +31,7 @@ from navarch.gather.neighbours import NeighbourReader
 from navarch.gather.orphans import OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
-from navarch.gather.workload import gather_problems
+from navarch.gather.workload import gather_problems, read_pod
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound, Unserved
 from navarch.kube.resources import resource_of
@@ -107,15 +108,19 @@ class World:
             webhooks=tuple(self.cluster.webhooks()),
             crds=await self._crds.gather(minors),
             crd_minors=minors,
-            proxies=(),
+            census=Census(),
             root=self.cluster.root(namespace),
             probe=None,
             now=self.now(),
             kind_deleted=await self.orphans.find_kind_deletion(body),
         )
-        found = [p for p in self.cluster.proxies() if p.revision in names]
-        proxies = tuple(find_counted(find_membership(observed), observed.namespaces, found))
-        return replace(observed, proxies=proxies, probe=await self.prober.probe(observed))
+        census = take_census(
+            find_effective_membership(observed),
+            observed.namespaces,
+            self.cluster.proxies(),
+            revisions=names,
+        )
+        return replace(observed, census=census, probe=await self.prober.probe(observed))
 
     def _forget(self, namespace: str, name: str) -> None:
         for mesh in self._stores["meshes"].list(namespace):
@@ -131,9 +136,9 @@ class World:
         mesh = self._stores["meshes"].get(Ref(API_VERSION, controlplane.KIND, namespace, owner.name))
         owned = tuple(o for o in self.owned.objects(owner) if revision_of(o) == name)
         deployment = find_deployment(owned, name)
+        pods = [p for p in self._stores["istiods"].list(namespace) if revision_of(p) == name]
         problems: tuple[PodProblem, ...] = ()
         if deployment is not None and not determine_rollout(deployment).complete:
-            pods = [p for p in self._stores["istiods"].list(namespace) if revision_of(p) == name]
             problems = await gather_problems(self._client, deployment, pods)
         return ObservedRevision(
             environment=self.environment,
@@ -144,6 +149,7 @@ class World:
             namespace=next((ns for ns in self.cluster.namespaces() if ns.name == namespace), None),
             owned=owned,
             problems=problems,
+            pods=tuple(pod for p in pods if (pod := read_pod(p)) is not None),
             now=self.now(),
         )
 

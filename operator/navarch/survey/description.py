@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree
-from navarch.core.membership.rule import build_membership, find_counted
+from navarch.core.membership.rule import build_membership, take_census
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
 from navarch.gather.watches import WATCHES, Object, Watch, shrink_proxy_pod
@@ -88,11 +88,9 @@ def _list_proxies(
         probe=world.environment.probe_namespace,
     )
     injected: dict[ProxyPod, Workload] = {
-        pod["proxy"]: pod[WORKLOAD]
-        for pod in session.snapshot.stores["proxies"].list()
-        if pod["proxy"] and pod["proxy"].revision in revisions
+        pod["proxy"]: pod[WORKLOAD] for pod in session.snapshot.stores["proxies"].list() if pod["proxy"]
     }
-    for proxy in find_counted(membership, namespaces, injected):
+    for proxy in take_census(membership, namespaces, injected, revisions=revisions).counted:
         yield proxy, injected[proxy]
 
 

@@ -29,9 +29,10 @@ from navarch.core.diagnosis.installations import (
 )
 from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
 from navarch.core.istio.crds import find_missing
-from navarch.core.model.labels import Owner, owner_of
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, Owner, owner_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.neighbours import MeshSummary
+from navarch.core.world.proxies import BarePod, read_bare_pod
 from navarch.gather.watches import OWNED_KINDS, WEBHOOK_KINDS
 from navarch.gather.world import World
 from navarch.kube.client import Client
@@ -46,6 +47,9 @@ FOREIGN_CRDS = (
     "istiooperators.install.istio.io",
 )
 """CRDs of other installers whose objects stand for control planes."""
+NOT_INJECTED = "!service.istio.io/canonical-name,sidecar.istio.io/inject!=false"
+"""Selects pods that no injector labelled and that do not refuse one."""
+RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 MEMBER_ROLLS = "servicemeshmemberrolls.maistra.io"
 _CRDS = "apiextensions.k8s.io/v1"
 
@@ -76,7 +80,25 @@ class Surveyor:
             owned=_group(self._list_owned()),
             proxies=tuple(world.cluster.proxies()) if snapshot.has("proxies") else None,
         )
-        return replace(observed, installations=await self._find_others(meshes)) if whole else observed
+        if not whole:
+            return observed
+        return replace(
+            observed, installations=await self._find_others(meshes), bare=await self._find_bare_pods()
+        )
+
+    async def _find_bare_pods(self) -> tuple[BarePod, ...] | None:
+        """Pods without a proxy, in the namespaces whose labels ask for one; None where they may not be
+        listed."""
+        asking = [
+            ns.name for ns in self.world.cluster.namespaces() if {ISTIO_REV, ISTIO_INJECTION} & {*ns.labels}
+        ]
+        found: list[BarePod] = []
+        for namespace in asking:
+            pods = await self._list(resource_of("v1", "Pod"), namespace, labels=NOT_INJECTED, fields=RUNNING)
+            if pods is None:
+                return None
+            found += [bare for pod in pods if (bare := read_bare_pod(pod)) is not None]
+        return tuple(found)
 
     # --- Navarch's own installation -------------------------------------------------------------------------
 
@@ -205,11 +227,21 @@ class Surveyor:
             return None
 
     async def _list(
-        self, resource: Resource, namespace: str = "", *, labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> tuple[Manifest, ...] | None:
         try:
             listing = await self.client.list(
-                resource, namespace=namespace, label_selector=labels, metadata_only=metadata_only
+                resource,
+                namespace=namespace,
+                label_selector=labels,
+                field_selector=fields,
+                metadata_only=metadata_only,
             )
         except KubeError as error:
             if is_no_kind(error, resource):

@@ -6,7 +6,7 @@ somebody, and must never do work. Invariant: whatever gather() reads of an objec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from navarch.core.model.labels import (
     owner_of,
     revision_of,
 )
-from navarch.core.model.naming import DEFAULT_TAG
+from navarch.core.model.naming import DEFAULT_TAG, revision_name
 from navarch.engine.key import Key
 
 Object = Mapping[str, Any]
@@ -86,14 +86,19 @@ def keys_for_revision(manifest: Object) -> Iterator[Key]:
 class Dependents:
     """Keys for objects whose dependents can only be found by looking at what exists.
 
-    `meshes` and `revisions` return the objects known now.
+    `meshes` and `revisions` return the objects known now, `find_namespace` one namespace by its name.
     """
 
     def __init__(
-        self, *, meshes: Callable[[], Iterable[Object]], revisions: Callable[[], Iterable[Object]]
+        self,
+        *,
+        meshes: Callable[[], Iterable[Object]],
+        revisions: Callable[[], Iterable[Object]],
+        find_namespace: Callable[[str], Object | None],
     ) -> None:
         self._meshes = meshes
         self._revisions = revisions
+        self._find_namespace = find_namespace
 
     def all_meshes(self) -> Iterator[Key]:
         """Every mesh: for what all of them read."""
@@ -132,15 +137,21 @@ class Dependents:
             yield from self.all_meshes()
 
     def keys_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """The mesh inside; and every mesh when a namespace that must stay outside changes its labels."""
+        """The mesh inside; the meshes that its labels name, before and after a change of them; and every mesh
+        when a namespace that must stay outside changes its labels."""
         manifest = new or old
         if manifest is None:
             return
         name = manifest["metadata"]["name"]
         inside = [key_of(mesh) for mesh in self._meshes() if mesh["metadata"]["namespace"] == name]
         yield from inside
-        if (inside or is_never_member(name)) and _istio_labels(old) != _istio_labels(new):
+        before, after = _istio_labels(old), _istio_labels(new)
+        if before == after:
+            return
+        if inside or is_never_member(name):
             yield from self.all_meshes()
+        else:
+            yield from (key_of(mesh) for mesh in self._meshes() if _is_named(mesh, (*before, *after)))
 
     def keys_for_namespaced(self, manifest: Object) -> Iterator[Key]:
         """The mesh in the object's namespace (root ConfigMaps)."""
@@ -148,10 +159,13 @@ class Dependents:
         yield from (key_of(mesh) for mesh in self._meshes() if mesh["metadata"]["namespace"] == namespace)
 
     def asks_for_proxy(self, manifest: Object) -> Iterator[Ask]:
-        """The mesh whose revision injected the pod, a little later."""
+        """The mesh whose revision injected the pod, and the one that the pod's namespace names, a little
+        later."""
         proxy = manifest.get("proxy")
         if proxy is None:
             return
+        labels = _istio_labels(self._find_namespace(proxy.namespace))
+        yield from (Ask(key_of(m), CENSUS_DELAY) for m in self._meshes() if _is_named(m, labels))
         for revision in self._revisions():
             labels = revision["metadata"].get("labels") or {}
             if revision["metadata"]["name"] == proxy.revision and MESH_NAME in labels:
@@ -166,8 +180,14 @@ def _seen_by_neighbours(mesh: Object | None) -> tuple[Any, ...] | None:
     return (spec.get("version"), spec.get("tag"), status.get("tag"), spec.get("defaultTag"))
 
 
-def _istio_labels(namespace: Object | None) -> tuple[Any, Any] | None:
-    if namespace is None:
-        return None
-    labels = namespace["metadata"].get("labels") or {}
+def _istio_labels(namespace: Object | None) -> tuple[Any, Any]:
+    labels = (namespace["metadata"].get("labels") or {}) if namespace is not None else {}
     return labels.get(ISTIO_REV), labels.get(ISTIO_INJECTION)
+
+
+def _is_named(mesh: Object, labels: Collection[Any]) -> bool:
+    """Whether values of a namespace's labels may mean a mesh: its tag, its revision, or its default tag."""
+    spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
+    tag = status.get("tag") or spec.get("tag")
+    named = bool(tag) and (tag in labels or revision_name(str(tag)) in labels)
+    return named or (spec.get("defaultTag") is True and bool({"enabled", DEFAULT_TAG} & {*labels}))

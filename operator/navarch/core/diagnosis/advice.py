@@ -244,6 +244,12 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Restart the workloads; `navarch describe` lists them.",
         "2 pods run an older proxy; restart their workloads to bring them up to date",
     ),
+    Reason.PROXIES_MISPLACED: Advice(
+        Severity.WARNING,
+        "Restart the workloads that the message names: their pods get the proxy of the mesh that their "
+        "namespace belongs to now.",
+        "3 pods in the mesh's namespaces run the proxy of another control plane (a-mesh-inplace): apps/web-1",
+    ),
     Reason.VERSION_PENDING: Advice(
         Severity.INFO,
         "Wait: what Progressing says has to come to its end first.",

@@ -7,9 +7,10 @@ look anything up. Invariant: what was not looked at (None) yields nothing here: 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import TypeAlias
 
 from navarch.api.meta import LEASE
@@ -17,13 +18,14 @@ from navarch.core.diagnosis.installations import Installation
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.istio.assets import Assets
+from navarch.core.membership.rule import Membership, build_membership, is_member, take_census
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME, Owner
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import BarePod, ProxyPod
 
 PATIENCE = timedelta(seconds=30)
 """How far the clock of whoever asks may be from the leader's, beyond the Lease's own duration."""
@@ -70,6 +72,7 @@ class ObservedCluster:
     webhooks: tuple[Webhook, ...] | None
     owned: Mapping[Owner, tuple[Ref, ...]]
     proxies: tuple[ProxyPod, ...] | None
+    bare: tuple[BarePod, ...] | None = None
     installations: tuple[Installation, ...] = ()
 
 
@@ -175,7 +178,87 @@ def check_namespaces_are_answered(observed: ObservedCluster) -> Iterator[Diagnos
                 else f"{ISTIO_REV}={asked}"
             )
             message = f"{label}, and no injection webhook selects it: its pods start without a sidecar"
+            if hint := _tell_tags(asked, observed.meshes or ()):
+                message += f"; {hint}"
             yield diagnose(Sign.REVISION_NOT_FOUND, Subject("Namespace", "", namespace.name), message)
+
+
+def _tell_tags(asked: str, meshes: Iterable[MeshSummary]) -> str:
+    """Which label was meant: the nearest tag, else the tags that there are."""
+    tags = sorted(mesh.tag for mesh in meshes)
+    if asked == DEFAULT_TAG:
+        return "no mesh has spec.defaultTag, which istio-injection=enabled asks for" if tags else ""
+    if nearest := get_close_matches(asked, tags, n=1, cutoff=0.5):
+        return f"did you mean {ISTIO_REV}={nearest[0]}?"
+    return f"tags of meshes are {_list(tags)}" if tags else ""
+
+
+def check_labels_have_an_effect(observed: ObservedCluster) -> Iterator[Diagnosis]:
+    """No namespace carries a label that another mesh product reads, or a value that Istio does not know."""
+    tags = _list(sorted(mesh.tag for mesh in observed.meshes or ()))
+    revisions = {revision_name(mesh.tag): mesh.tag for mesh in observed.meshes or ()}
+    for namespace in (observed.namespaces or {}).values():
+        labels, told = namespace.labels, []
+        if (value := labels.get(ISTIO_INJECTION, "enabled")) not in ("enabled", "disabled"):
+            told.append(f"{ISTIO_INJECTION}={value}: only enabled and disabled mean anything")
+        if "maistra.io/member-of" in labels and tags:
+            told.append(f"maistra.io/member-of is OpenShift Service Mesh 2's; label it {ISTIO_REV}=<tag>")
+        if labels.get("istio.io/dataplane-mode") == "ambient" and tags:
+            told.append("istio.io/dataplane-mode=ambient: no mesh of Navarch runs in ambient mode")
+        if tag := revisions.get(labels.get(ISTIO_REV, "")):
+            told.append(
+                f"{ISTIO_REV}={labels[ISTIO_REV]} is a revision, which an upgrade may replace; label it "
+                f"with the tag: {ISTIO_REV}={tag}"
+            )
+        for message in told if not namespace.terminating else ():
+            yield diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", namespace.name), message)
+
+
+def _memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, Membership]]:
+    probe = observed.environment.probe_namespace
+    for mesh in observed.meshes or ():
+        yield mesh, build_membership(mesh.namespace, mesh.tag, default=mesh.default_tag, probe=probe)
+
+
+def check_proxies_are_inside(observed: ObservedCluster) -> Iterator[Diagnosis]:
+    """Every proxy of a mesh runs in a namespace of that mesh. The other way round is the mesh's own condition
+    UpToDate."""
+    if observed.namespaces is None:
+        return
+    for mesh, membership in _memberships(observed):
+        revisions = {revision_name(mesh.tag)}
+        census = take_census(membership, observed.namespaces, observed.proxies or (), revisions=revisions)
+        outside: defaultdict[str, list[str]] = defaultdict(list)
+        for proxy in census.outside:
+            outside[proxy.namespace].append(proxy.name)
+        for name, pods in outside.items():
+            message = (
+                f"{len(pods)} pods run a proxy of mesh {mesh.namespace}/{mesh.name}, to which this namespace "
+                f"does not belong: {_list(sorted(pods))}; they get no configuration for it and cannot "
+                f"reconnect to istiod: kubectl -n {name} rollout restart deployment, or label the namespace "
+                f"{ISTIO_REV}={mesh.tag}"
+            )
+            yield diagnose(Sign.PROXIES_OUTSIDE, Subject("Namespace", "", name), message)
+
+
+def check_pods_are_injected(observed: ObservedCluster) -> Iterator[Diagnosis]:
+    """Where a namespace's labels ask for a mesh of Navarch's, its pods have a sidecar."""
+    bare: defaultdict[str, list[str]] = defaultdict(list)
+    for pod in observed.bare or ():
+        bare[pod.namespace].append(pod.name)
+    for mesh, membership in _memberships(observed):
+        for name, pods in bare.items():
+            namespace = (observed.namespaces or {}).get(name)
+            if namespace is None or _read_wish(namespace) is None:
+                continue
+            if not is_member(membership, name, namespace.labels):
+                continue
+            message = (
+                f"{len(pods)} pods have no sidecar although the namespace belongs to mesh "
+                f"{mesh.namespace}/{mesh.name}: {_list(sorted(pods))}; most likely they started before it "
+                f"was labelled: kubectl -n {name} rollout restart deployment"
+            )
+            yield diagnose(Sign.PODS_NOT_INJECTED, Subject("Namespace", "", name), message)
 
 
 def _read_wish(namespace: Namespace) -> str | None:
@@ -251,6 +334,9 @@ RULES: tuple[Rule, ...] = (
     check_orphans,
     check_namespaces_are_answered,
     check_labels_agree,
+    check_labels_have_an_effect,
+    check_proxies_are_inside,
+    check_pods_are_injected,
     check_proxies_have_a_revision,
     tell_installations,
 )

@@ -53,6 +53,18 @@ class Sign(StrEnum):
         "ProxiesAbandoned",
         "Pods run a sidecar of a revision that is gone: nobody renews their certificates.",
     )
+    LABEL_WITHOUT_EFFECT = (
+        "LabelWithoutEffect",
+        "A namespace carries a label that no mesh of Navarch reads, or should not carry.",
+    )
+    PROXIES_OUTSIDE = (
+        "ProxiesOutside",
+        "Pods run the proxy of a mesh to which their namespace does not belong (any more).",
+    )
+    PODS_NOT_INJECTED = (
+        "PodsNotInjected",
+        "Pods in a mesh's namespace run without a sidecar.",
+    )
     ANOTHER_ISTIO = "AnotherIstio", "An Istio that Navarch did not install is in the cluster."
     ANOTHER_ISTIO_SHARES = (
         "AnotherIstioShares",
@@ -116,6 +128,21 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         Severity.ERROR,
         "Label the namespace with a tag that exists, and restart the workloads.",
         "3 pods run a sidecar of revision old, which is gone: web-1, web-2, web-3",
+    ),
+    Sign.LABEL_WITHOUT_EFFECT: Advice(
+        Severity.WARNING,
+        "Replace the label as the message says.",
+        "istio-injection=true: only enabled and disabled mean anything",
+    ),
+    Sign.PROXIES_OUTSIDE: Advice(
+        Severity.WARNING,
+        "Restart the workloads, or label the namespace with the mesh's tag again.",
+        "3 pods run a proxy of mesh shop/mesh, to which this namespace does not belong: web-1, web-2, web-3",
+    ),
+    Sign.PODS_NOT_INJECTED: Advice(
+        Severity.WARNING,
+        "Restart the workloads: injection happens when a pod is created.",
+        "2 pods have no sidecar although the namespace belongs to mesh shop/mesh: web-1, web-2",
     ),
     Sign.ANOTHER_ISTIO: Advice(
         Severity.INFO,

@@ -8,13 +8,13 @@ ConfigMap, and a mesh that injects outside its namespaces takes other people's p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
 from navarch.core.world.cluster import Namespace
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import Census, ProxyPod
 
 NEVER_MEMBERS = ("kube-node-lease", "kube-public", "kube-system")
 """Namespaces that belong to no mesh, whatever their labels."""
@@ -61,15 +61,26 @@ def is_member(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
     return labels.get(ISTIO_REV) in mesh.values
 
 
-def find_counted(
-    mesh: Membership, namespaces: Mapping[str, Namespace], proxies: Iterable[ProxyPod]
-) -> list[ProxyPod]:
-    """Of the pods that say they were injected by this mesh those that belong to its census: they were stamped
-    by our injector, or run in a namespace of the mesh. Anybody may write the bare annotations on a pod of his
-    own."""
-
-    def is_inside(name: str) -> bool:
-        namespace = namespaces.get(name)
-        return is_member(mesh, name, namespace.labels if namespace else {})
-
-    return [proxy for proxy in proxies if proxy.proxy or is_inside(proxy.namespace)]
+def take_census(
+    mesh: Membership,
+    namespaces: Mapping[str, Namespace],
+    proxies: Iterable[ProxyPod],
+    *,
+    revisions: Collection[str],
+) -> Census:
+    """The proxies that concern a mesh with these revisions. Everybody may write any annotation on a pod of
+    their own: so what counts is only what its injector could have injected, in a namespace of the mesh."""
+    inside: dict[str, bool] = {}
+    counted: list[ProxyPod] = []
+    outside: list[ProxyPod] = []
+    of_others: list[ProxyPod] = []
+    for proxy in proxies:
+        own, name = proxy.revision in revisions, proxy.namespace
+        if name not in inside:
+            namespace = namespaces.get(name)
+            inside[name] = is_member(mesh, name, namespace.labels if namespace else {})
+        if own:
+            (counted if inside[name] else outside).append(proxy)
+        elif inside[name]:
+            of_others.append(proxy)
+    return Census(tuple(counted), tuple(outside), tuple(of_others))

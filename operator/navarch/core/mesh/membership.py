@@ -6,6 +6,8 @@ Invariant: the same observation gives the same sorted names.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from navarch.core.membership.rule import (
     NEVER_MEMBERS,
     Membership,
@@ -34,3 +36,9 @@ def find_excluded(observed: ObservedMesh, membership: Membership) -> tuple[str, 
         if (is_never_member(name) or name in others) and is_member(membership, name, namespace.labels)
     }
     return tuple(sorted({*NEVER_MEMBERS, observed.environment.operator_namespace, *claimed}))
+
+
+def find_effective_membership(observed: ObservedMesh) -> Membership:
+    """What makes a namespace the mesh's, with every exclusion."""
+    membership = find_membership(observed)
+    return replace(membership, excluded=find_excluded(observed, membership))

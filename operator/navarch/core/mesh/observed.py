@@ -17,7 +17,7 @@ from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import CRD, Environment, Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.probe import Probe
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import Census
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ObservedMesh:
     webhooks: tuple[Webhook, ...]
     crds: tuple[CRD, ...]
     crd_minors: tuple[str, ...]
-    proxies: tuple[ProxyPod, ...]
+    census: Census
     root: str
     probe: Probe | None
     now: str

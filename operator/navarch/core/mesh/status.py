@@ -6,7 +6,7 @@ seen now. Invariant: nothing here changes while nothing in the cluster changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from navarch.core.mesh.crds import find_wanted_crds
@@ -32,6 +32,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.world.cluster import CRDOwner
+from navarch.core.world.proxies import ProxyPod
 
 
 def determine_accepted(findings: Sequence[Finding]) -> Verdict:
@@ -107,7 +108,41 @@ def determine_up_to_date(
     if outdated:
         message = f"{outdated} pods run an older proxy; restart their workloads to bring them up to date"
         return Verdict("False", Reason.PROXIES_OUTDATED, message)
-    return Verdict("True", Reason.AS_EXPECTED)
+    census = observed.census
+    outside = tell_outside(census.outside)
+    if census.of_others:
+        told = [tell_of_others(census.of_others), *([outside] if outside else [])]
+        return Verdict("False", Reason.PROXIES_MISPLACED, "; ".join(told))
+    return Verdict("True", Reason.AS_EXPECTED, outside)
+
+
+def _restart(proxies: Iterable[ProxyPod]) -> str:
+    names = sorted({p.namespace for p in proxies})
+    return join(f"kubectl -n {name} rollout restart deployment" for name in names)
+
+
+def tell_of_others(proxies: Sequence[ProxyPod]) -> str:
+    """What is wrong with pods in the mesh's namespaces whose proxy another control plane injected."""
+    revisions = join(sorted({p.revision for p in proxies}))
+    pods = join(f"{p.namespace}/{p.name}" for p in proxies)
+    return (
+        f"{len(proxies)} pods in the mesh's namespaces run the proxy of another control plane ({revisions}): "
+        f"{pods}. Their namespace holds this mesh's root certificate now, so they cannot reconnect to their "
+        f"own istiod, and mutual TLS with this mesh fails; restart them: {_restart(proxies)}"
+    )
+
+
+def tell_outside(proxies: Sequence[ProxyPod]) -> str:
+    """What is wrong with pods outside of the mesh's namespaces that say that it injected them; empty for
+    none."""
+    if not proxies:
+        return ""
+    pods = join(f"{p.namespace}/{p.name}" for p in proxies)
+    return (
+        f"{len(proxies)} pods outside the mesh's namespaces say that they run its proxy: {pods}. istiod no "
+        "longer looks at their namespace; label it with the mesh's tag again, or restart them: "
+        f"{_restart(proxies)}"
+    )
 
 
 def determine_deleting(observed: ObservedMesh) -> Verdict:
@@ -125,8 +160,8 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
         return Verdict("True", Reason.PAUSED, "removal waits until spec.paused is taken away")
     left = [ref_of(o) for o in (*observed.owned, *observed.revisions)]
     message = f"{len(left)} objects left: {join(left)}" if left else "everything is removed"
-    if observed.proxies:
-        pods = join(f"{p.namespace}/{p.name}" for p in observed.proxies)
+    if observed.census.counted:
+        pods = join(f"{p.namespace}/{p.name}" for p in observed.census.counted)
         return Verdict("True", Reason.PODS_LEFT_BEHIND, f"{message}; pods that keep their proxy: {pods}")
     if observed.namespace is not None and observed.namespace.terminating:
         return Verdict("True", Reason.NAMESPACE_TERMINATING, f"the namespace is being deleted; {message}")
@@ -136,9 +171,16 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
 def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
     """The census of the mesh's proxies, from the pods' own annotations."""
     stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
-    current = sum(bool(p.proxy) and stamps.get(p.revision) == p.proxy for p in observed.proxies)
-    total = len(observed.proxies)
-    return {"total": total, "current": current, "outdated": total - current, "summary": f"{current}/{total}"}
+    census = observed.census
+    current = sum(bool(p.proxy) and stamps.get(p.revision) == p.proxy for p in census.counted)
+    total = len(census.counted)
+    return {
+        "total": total,
+        "current": current,
+        "outdated": total - current,
+        "misplaced": len(census.outside) + len(census.of_others),
+        "summary": f"{current}/{total}",
+    }
 
 
 def determine_mesh(
@@ -223,5 +265,5 @@ def _summarise_revision_of_mesh(observed: ObservedMesh, manifest: Manifest) -> d
         "name": name,
         "version": manifest["spec"]["version"],
         "ready": ready is not None and ready["status"] == "True",
-        "proxies": sum(p.revision == name for p in observed.proxies),
+        "proxies": sum(p.revision == name for p in observed.census.counted),
     }

@@ -48,6 +48,9 @@ it."""
 RESTART = f"{GROUP}/restart"
 """Annotation on istiod's pods: hash of what istiod reads only when it starts."""
 
+TEMPLATE = f"{GROUP}/template"
+"""Label on istiod's pods: hash of the pod template that they were made from. It tells pods of an older
+template from current ones, terminating ones included, which a Deployment's status leaves out."""
 FORCE_DELETE = meta.FORCE_DELETE
 
 FINALIZER = f"{GROUP}/cleanup"

@@ -110,6 +110,10 @@ class Reason(StrEnum):
         "istiod's new pods do not become ready; the message quotes their own events.",
     )
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
+    PROXIES_MISPLACED = (
+        "ProxiesMisplaced",
+        "Pods in the mesh's namespaces run the proxy of another control plane.",
+    )
     VERSION_PENDING = "VersionPending", "The control plane does not yet run the desired version."
 
     # --- injection ------------------------------------------------------------------------------------------

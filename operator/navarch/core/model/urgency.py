@@ -12,13 +12,13 @@ from typing import Any
 from navarch.api import revision
 from navarch.core.model.conditions import ConditionType
 
-_NEWS = tuple(map(ConditionType, ("Ready", "SpecAccepted", "DependenciesReady", "Deleting", "Paused")))
-"""Conditions of a mesh by whose status somebody may be waiting; the others show progress towards them."""
+_AWAITED = tuple(map(ConditionType, ("Ready", "SpecAccepted", "DependenciesReady", "Deleting", "Paused")))
+"""Conditions of a mesh whose every change is urgent; the others show progress towards them."""
 
 
 def is_urgent(kind: str, previous: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """Whether somebody may be waiting for what this status says, and the previous one does not: that it is
-    ready or not, that an edit was looked at, what pods are stamped with, whether there are any (the policy
+    """True if the change must be written now: a condition that was True and is no longer, readiness and an
+    edit that was looked at, the stamp of pods, the number of proxies leaving or reaching zero (the policy
     that guards a mesh with proxies from deletion reads it), and every condition of a revision. All else is
     progress and numbers."""
 
@@ -27,8 +27,12 @@ def is_urgent(kind: str, previous: Mapping[str, Any], status: Mapping[str, Any])
         if kind == revision.KIND:
             words: list[Any] = [(name, c["status"], c["reason"]) for name, c in sorted(conditions.items())]
         else:
-            words = [conditions[name]["status"] for name in _NEWS if name in conditions]
+            words = [conditions[name]["status"] for name in _AWAITED if name in conditions]
         populated = bool((told.get("proxies") or {}).get("total"))
         return [told.get("observedGeneration"), told.get("proxy"), populated, *words]
 
-    return headlines(previous) != headlines(status)
+    def holding(told: Mapping[str, Any]) -> set[str]:
+        return {c["type"] for c in told.get("conditions") or () if c["status"] == "True"}
+
+    lost = holding(previous) - holding(status) - {ConditionType.PROGRESSING}
+    return bool(lost) or headlines(previous) != headlines(status)

@@ -212,11 +212,13 @@ def list_gateway_templates(features: Features) -> tuple[str, ...]:
 
 
 def build_injection_templates(
-    revision: RevisionInput, assets: Assets, values: Mapping[str, Any]
+    revision: RevisionInput, assets: Assets, values: Mapping[str, Any], *, stamp: str = ""
 ) -> dict[str, str]:
-    """Injection templates by name; the user's of the same name win."""
+    """Injection templates by name; the user's of the same name win. `stamp` is what pods of Gateways carry in
+    mesh.navarch.io/proxy, so that istiod rolls them when it changes; injected pods get it from the injector's
+    configuration."""
     own = {
-        name: render_text(assets, f"injection/{name}.tpl", features=revision.features)
+        name: render_text(assets, f"injection/{name}.tpl", features=revision.features, stamp=stamp)
         for name in (*POD_TEMPLATES, *list_gateway_templates(revision.features))
     }
     return own | dict(values["sidecarInjectorWebhook"]["templates"])

@@ -12,7 +12,7 @@ from navarch.core.istio.assets import Assets
 from navarch.core.model.labels import Owner
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Environment, Namespace
-from navarch.core.world.workload import PodProblem
+from navarch.core.world.workload import PodProblem, WorkloadPod
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class ObservedRevision:
     namespace: Namespace | None
     owned: tuple[Manifest, ...]
     problems: tuple[PodProblem, ...] = field(default=())
+    pods: tuple[WorkloadPod, ...] = field(default=())
     now: str = ""
 
     @property

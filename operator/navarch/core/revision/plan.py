@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.labels import MESH_COMPONENTS, component_of
 from navarch.core.model.ordering import order_for_removal
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.render import render
 from navarch.core.revision.source import is_renderable
-from navarch.core.world.workload import determine_rollout, find_deployment, is_replaced
+from navarch.core.world.workload import (
+    WorkloadPod,
+    determine_rollout,
+    find_deployment,
+    find_outdated_pods,
+    is_replaced,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,21 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     if deployment is None or not determine_rollout(deployment).available:
         waiting = (Waiting(ref_of(wanted), "no istiod is available yet"),)
         waves = tuple(wave for wave in waves if wave.name != "webhooks")
+    outdated = find_outdated_pods(observed.pods, wanted, now=observed.now)
     if deployment is not None and not is_replaced(deployment, wanted):
         waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
+    elif deployment is not None and outdated:
+        waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
+        waiting += tuple(_wait_for_end(pod, ref_of(wanted)) for pod in outdated)
     requeue = SAFETY_REQUEUE if waiting else None
     plan = Plan(observed.owner, waves, tuple(order_for_removal(surplus)), waiting, requeue)
     return RevisionDecision(plan, rendered.proxy)
+
+
+def _wait_for_end(pod: WorkloadPod, ref: Ref) -> Waiting:
+    when = f" (until {pod.deadline})" if pod.deadline else ""
+    message = f"pod {pod.name} of an older template has not ended{when}"
+    return Waiting(ref, f"{message}; the injector's configuration waits for it")
 
 
 def is_abandoned(observed: ObservedRevision) -> bool:

@@ -22,10 +22,13 @@ from navarch.core.revision.source import is_renderable
 from navarch.core.world.workload import determine_rollout, find_deployment
 
 
-def determine_available(deployment: Manifest | None) -> Verdict:
-    """Whether an istiod serves, of whatever generation."""
+def determine_available(deployment: Manifest | None, *, served: bool) -> Verdict:
+    """Whether an istiod serves, of any generation; `served` says whether one has before."""
     if deployment is None:
-        return Verdict("False", Reason.NOT_INSTALLED, "istiod's Deployment does not exist yet")
+        message = "istiod's Deployment does not exist"
+        if served:
+            return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{message} any more")
+        return Verdict("False", Reason.NOT_INSTALLED, f"{message} yet")
     rollout = determine_rollout(deployment)
     if rollout.available:
         return Verdict("True", Reason.AS_EXPECTED)
@@ -54,9 +57,10 @@ def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
         reason = Reason.ROLLOUT_STUCK if observed.problems else Reason.ROLLING_OUT
         problems = (f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems)
         return Verdict("True", reason, join([f"{ref_of(deployment)}: {rollout.message}", *problems]))
-    if plan.waiting:
-        return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
-    return Verdict("False", Reason.SETTLED)
+    pending = [w.message for w in plan.waiting]
+    if not pending and not _is_injector_applied(observed, plan):
+        pending = ["the injector's configuration is being applied"]
+    return Verdict("True", Reason.PROGRESSING, join(pending)) if pending else Verdict("False", Reason.SETTLED)
 
 
 def summarise_revision(
@@ -64,10 +68,11 @@ def summarise_revision(
 ) -> dict[str, Any]:
     """The status of a MeshRevision."""
     plan = decision.plan
+    previous = observed.body.get("status") or {}
     paused = bool((observed.mesh or {}).get("spec", {}).get("paused"))
     deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
     verdicts = {
-        ConditionType.AVAILABLE: determine_available(deployment),
+        ConditionType.AVAILABLE: determine_available(deployment, served=bool(previous.get("version"))),
         ConditionType.PROGRESSING: determine_rolling(observed, plan),
         ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),
     }
@@ -82,7 +87,6 @@ def summarise_revision(
             verdicts[ConditionType.RECONCILED],
         ]
     )
-    previous = observed.body.get("status") or {}
     settled = verdicts[ConditionType.PROGRESSING].reason is Reason.SETTLED
     status: dict[str, Any] = {
         "observedGeneration": observed.generation,

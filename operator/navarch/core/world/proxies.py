@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from navarch.core.model.labels import ISTIO_REV, PROXY, SIDECAR_STATUS
+from navarch.core.model.labels import ISTIO_REV, PROXY, SIDECAR_INJECT, SIDECAR_STATUS
 from navarch.core.model.refs import Manifest
 
 
@@ -22,6 +22,37 @@ class ProxyPod:
     name: str
     revision: str
     proxy: str
+
+
+@dataclass(frozen=True, slots=True)
+class BarePod:
+    """A running pod without a proxy, that nothing of its own keeps from being injected."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The proxies that concern one mesh. `counted` were injected by it and run in its namespaces; `outside`
+    say that it injected them and run elsewhere (their namespace left, or the pod's owner wrote the
+    annotations); `of_others` run in its namespaces and were injected by another control plane."""
+
+    counted: tuple[ProxyPod, ...] = ()
+    outside: tuple[ProxyPod, ...] = ()
+    of_others: tuple[ProxyPod, ...] = ()
+
+
+def read_bare_pod(pod: Manifest) -> BarePod | None:
+    """A pod that should have been injected where its namespace asks for it, None where it has a proxy or
+    refuses one: by sidecar.istio.io/inject as label or annotation, by a revision of its own, or because it
+    uses the node's network (pkg/kube/inject/inject.go, injectRequired)."""
+    metadata, spec = pod["metadata"], pod.get("spec") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    refuses = "false" in (labels.get(SIDECAR_INJECT), annotations.get(SIDECAR_INJECT))
+    if read_proxy_pod(pod) is not None or refuses or ISTIO_REV in labels or spec.get("hostNetwork"):
+        return None
+    return BarePod(metadata["namespace"], metadata["name"])
 
 
 def read_proxy_pod(pod: Manifest) -> ProxyPod | None:

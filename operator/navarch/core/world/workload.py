@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from navarch.core.model.applied import is_applied
-from navarch.core.model.labels import revision_of
+from navarch.core.model.labels import TEMPLATE, revision_of
 from navarch.core.model.refs import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadPod:
+    """A pod of a control plane that has not ended. `template` is the hash of the template it was made from,
+    `deadline` when it must have ended (RFC 3339) if it is terminating, else empty."""
+
+    name: str
+    template: str
+    deadline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +74,28 @@ def determine_rollout(deployment: Manifest) -> Rollout:
 
 
 def is_replaced(there: Manifest, wanted: Manifest) -> bool:
-    """Whether a Deployment runs nothing but what is wanted, be it with fewer pods than it should."""
+    """Whether a Deployment's current pods are made from what is wanted, and one of them serves. Its status
+    leaves out pods that are terminating: see find_outdated_pods."""
     return is_applied(there, wanted) and determine_rollout(there).replaced
+
+
+UNREACHABLE_SECONDS = 300.0
+"""How long after its deadline a terminating pod still counts: a node that is cut off from the API server may
+keep it running, a dead node never reports its end."""
+
+
+def find_outdated_pods(pods: Iterable[WorkloadPod], wanted: Manifest, *, now: str) -> tuple[WorkloadPod, ...]:
+    """Pods made from another template than a workload's wanted one, which may still serve. The API server
+    keeps connections open to a terminating pod."""
+    template = wanted["spec"]["template"]["metadata"]["labels"][TEMPLATE]
+    return tuple(p for p in pods if p.template != template and not _is_long_past(p.deadline, now))
+
+
+def _is_long_past(deadline: str, now: str) -> bool:
+    if not deadline or not now:
+        return False
+    overdue = datetime.fromisoformat(now) - datetime.fromisoformat(deadline)
+    return overdue > timedelta(seconds=UNREACHABLE_SECONDS)
 
 
 def find_deployment(owned: Iterable[Manifest], revision: str) -> Manifest | None:

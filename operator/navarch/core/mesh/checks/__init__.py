@@ -32,6 +32,7 @@ from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.memo import Hashed, Latest
 from navarch.core.model.reasons import Reason
+from navarch.core.world.proxies import Census
 
 Check: TypeAlias = Callable[[ObservedMesh], Iterator[Finding]]
 
@@ -116,7 +117,7 @@ def _without_surroundings(observed: ObservedMesh) -> Hashed:
         webhooks=(),
         crds=(),
         crd_minors=(),
-        proxies=(),
+        census=Census(),
         root="",
         probe=None,
         now="",

@@ -2,8 +2,8 @@
 Gateways has otherwise.
 
 Owns the injector's ConfigMaps. Must exist before istiod starts: one that starts without them becomes ready
-without an injector and never looks again. Invariant: every pod that is injected carries
-mesh.navarch.io/proxy.
+without an injector and never looks again. Invariant: every pod that is injected, and every pod
+of a Gateway that istiod deploys, carries mesh.navarch.io/proxy.
 """
 
 from __future__ import annotations
@@ -59,14 +59,15 @@ def build_injector_config(
 ) -> dict[str, Any]:
     """The injector's configuration (pkg/kube/inject, Config)."""
     webhook = values["sidecarInjectorWebhook"]
+    stamp = proxy_stamp(revision, assets)
     return {
         "policy": values["global"]["proxy"]["autoInject"],
         "defaultTemplates": webhook["defaultTemplates"],
         "aliases": webhook["aliases"],
         "alwaysInjectSelector": webhook["alwaysInjectSelector"],
         "neverInjectSelector": webhook["neverInjectSelector"],
-        "injectedAnnotations": webhook["injectedAnnotations"] | {PROXY: proxy_stamp(revision, assets)},
-        "templates": build_injection_templates(revision, assets, values),
+        "injectedAnnotations": webhook["injectedAnnotations"] | {PROXY: stamp},
+        "templates": build_injection_templates(revision, assets, values, stamp=stamp),
     }
 
 
