@@ -182,6 +182,7 @@ async def test_the_census_tells_current_proxies_from_outdated_ones(api: Api, set
                 "total": total,
                 "current": current,
                 "outdated": total - current,
+                "misplaced": 0,
                 "summary": f"{current}/{total}",
             }
             seen: list[Object] = []

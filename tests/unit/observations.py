@@ -47,6 +47,7 @@ def a_mesh(namespace: str, name: str = "mesh", **fields: Any) -> MeshSummary:
     """Another mesh as its neighbours see it; older than the one of `an_observed_mesh` unless `created` says
     else."""
     defaults = {
+        "waiting": True,
         "created": "2026-01-01T00:00:00Z",
         "uid": f"uid-{namespace}-{name}",
         "tag": f"{namespace}-{name}",
@@ -116,6 +117,7 @@ def an_observed_mesh(
     written = a_spec() if spec is KEEP else dict(spec)
     parsed = None if spec_error else MeshControlPlaneSpec.model_validate(written)
     summary = MeshSummary(
+        not changes.get("revisions"),
         created,
         owner.uid,
         owner.namespace,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from navarch.core.mesh.checks import foreign, neighbours, tags
@@ -15,6 +16,7 @@ from tests.unit.observations import (
     OWNER,
     VALIDATING,
     a_mesh,
+    a_revision,
     a_spec,
     a_webhook,
     an_observed_mesh,
@@ -248,3 +250,45 @@ def test_a_tag_that_makes_too_long_a_name_is_refused() -> None:
 def test_names_of_the_greatest_length_that_the_schema_allows_fit() -> None:
     owner = replace(OWNER, namespace="n" * 63, name="m" * 63)
     assert not list(tags.check_names_fit(an_observed_mesh(owner=owner, spec=a_spec(tag="t" * 40))))
+
+
+def test_a_mesh_that_is_installed_keeps_its_namespace_and_tag_whatever_the_age_or_uid_of_another() -> None:
+    older = a_mesh("shop", "squatter", created="2020-01-01T00:00:00Z", tag="shop-mesh")
+    installed = an_observed_mesh(neighbours=(older,), revisions=(a_revision("1.31.1"),))
+    assert not list(neighbours.check_oldest_in_namespace(installed))
+    assert not list(tags.check_tag_is_free(installed))
+
+
+def test_a_younger_mesh_that_is_installed_wins_against_one_that_waits() -> None:
+    younger = a_mesh("bank", created=LATER, tag="shop-mesh", waiting=False)
+    assert "bank/mesh" in only(tags.check_tag_is_free, an_observed_mesh(neighbours=(younger,))).message
+
+
+def test_a_mesh_that_was_refused_and_holds_nothing_claims_nothing() -> None:
+    squatter = a_mesh("bank", tag="shop-mesh", default_tag=True, refused=True)
+    observed = an_observed_mesh(spec=a_spec(defaultTag=True), neighbours=(squatter,))
+    assert not list(tags.check_tag_is_free(observed))
+    assert not list(tags.check_default_tag_has_one_owner(observed))
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        (tags.check_tag_is_free, Reason.TAG_CONFLICT),
+        (tags.check_default_tag_has_one_owner, Reason.DEFAULT_TAG_CONFLICT),
+        (neighbours.check_oldest_in_namespace, Reason.NOT_THE_OLDEST),
+    ],
+)
+def test_who_was_refused_for_another_mesh_s_sake_waits_for_an_edit_when_that_is_gone(check, reason) -> None:
+    def refused(generation: int, **changes: Any) -> ObservedMesh:
+        condition = {"type": "SpecAccepted", "status": "False", "reason": reason.value, "message": ""}
+        status = {"conditions": [condition | {"observedGeneration": generation}]}
+        return an_observed_mesh(spec=a_spec(defaultTag=True), status=status, **changes)
+
+    finding = only(check, refused(1))
+    assert finding.reason is reason
+    assert "edit" in finding.remedy
+    assert not list(check(refused(0))), "an edit was made since"
+    installed = refused(1, revisions=(a_revision("1.31.1"),))
+    inherits_no_default = reason is Reason.DEFAULT_TAG_CONFLICT
+    assert bool(list(check(installed))) is inherits_no_default, "what is installed stays, and gains nothing"

@@ -88,7 +88,7 @@ def test_tags_come_with_an_available_revision_and_policies_with_trusted_validato
 def test_foreign_crds_are_left_out_of_the_plan() -> None:
     foreign = tuple(replace(crd, owner=CRDOwner.FOREIGN, minor="") for crd in established())
     observed = an_observed_mesh(crds=foreign)
-    assert find_crd_minor(observed) is None
+    assert find_crd_minor(observed, None) is None
     decision = plan_mesh(observed, ())
     assert decision.plan.waves[0].objects == ()
     assert "revision" in names(decision.plan)
@@ -96,12 +96,12 @@ def test_foreign_crds_are_left_out_of_the_plan() -> None:
 
 def test_the_crds_are_of_the_highest_minor_that_is_asked_for_or_there() -> None:
     older = an_observed_mesh(spec=a_spec(version="1.30"), crd_minors=("1.30",))
-    assert find_crd_minor(older) == "1.30"
-    assert find_crd_minor(replace(older, crd_minors=("1.30", "1.31"))) == "1.31"
-    assert find_crd_minor(replace(older, crds=established("1.31"))) == "1.31"
+    assert find_crd_minor(older, None) == "1.30"
+    assert find_crd_minor(replace(older, crd_minors=("1.30", "1.31")), None) == "1.31"
+    assert find_crd_minor(replace(older, crds=established("1.31")), None) == "1.31"
     oldest = an_observed_mesh(spec=a_spec(version="1.29"), crd_minors=("1.29",))
-    assert find_crd_minor(oldest) == "1.29"
-    assert find_crd_minor(replace(oldest, crds=established("1.30"))) == "1.30"
+    assert find_crd_minor(oldest, None) == "1.29"
+    assert find_crd_minor(replace(oldest, crds=established("1.30")), None) == "1.30"
 
 
 def test_an_error_plans_nothing_for_a_new_mesh() -> None:
@@ -333,7 +333,7 @@ def test_tags_wait_while_the_revision_still_serves_another_version() -> None:
 def test_crds_of_a_newer_release_are_not_touched() -> None:
     newer = tuple(replace(crd, minor="9.9") for crd in established())
     observed = an_observed_mesh(crds=newer)
-    assert find_crd_minor(observed) is None
+    assert find_crd_minor(observed, None) is None
     assert "revision" in names(plan_mesh(observed, ()).plan)
 
 

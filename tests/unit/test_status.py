@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from navarch.core.mesh.census import count_proxies
 from navarch.core.mesh.injection import compute_evidence, determine_injection, is_probe_due
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
-from navarch.core.mesh.status import count_proxies, determine_mesh, summarise_mesh
+from navarch.core.mesh.status import determine_mesh, summarise_mesh
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, find_drift
 from navarch.core.model.conditions import MESH_CONDITIONS, REVISION_CONDITIONS, ConditionType, Verdict
 from navarch.core.model.hashing import stable_hash
@@ -161,7 +162,7 @@ def test_a_mesh_that_goes_with_its_namespace_says_so() -> None:
 def test_an_edit_of_a_paused_mesh_is_not_called_up_to_date() -> None:
     observed = settled()
     paused = replace(observed, body={**observed.body, "spec": {**observed.body["spec"], "paused": True}})
-    assert judge(paused, None)[ConditionType.UP_TO_DATE].is_true
+    assert judge(paused, None)[ConditionType.UP_TO_DATE].reason is Reason.PAUSED
     wanted = observed.revisions[0]
     stale = {**wanted, "metadata": {**wanted["metadata"], "annotations": {APPLIED: "other"}}}
     verdict = judge(replace(paused, revisions=(stale,)), None)[ConditionType.UP_TO_DATE]

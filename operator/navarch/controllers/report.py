@@ -16,7 +16,7 @@ import structlog
 
 from navarch.controllers.pace import Pace
 from navarch.core.model.actions import WRITES, Outcome, find_drift
-from navarch.core.model.conditions import ConditionType, Transition, find_transitions
+from navarch.core.model.conditions import ConditionType, Transition, find_transitions, find_upgrade
 from navarch.core.model.labels import owner_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
@@ -61,6 +61,8 @@ class Reporter:
         if body["kind"] == "MeshControlPlane":
             for transition in find_transitions(previous.get("conditions") or (), status["conditions"]):
                 await self._tell(body, transition)
+            if upgrade := find_upgrade(previous, status):
+                await self._recorder.record(body, reason=Reason.UPGRADED, message=upgrade)
         return None
 
     async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:
@@ -82,7 +84,8 @@ class Reporter:
         if written:
             log.info("written", objects=written)
         for drift in find_drift(outcome):
-            await self._recorder.record(body, reason=Reason.DRIFT_REPAIRED, message=f"{drift} was put back")
+            message = f"{drift} was put back"
+            await self._recorder.record(body, reason=Reason.DRIFT_REPAIRED, message=message, topic=message)
         owner = owner_of(body)
         name = owner.name if owner else body["metadata"]["name"]
         metrics.count_outcome(body["metadata"]["namespace"], name, outcome)
@@ -96,4 +99,5 @@ class Reporter:
             reason=Reason(transition.reason),
             message=f"{message}: {transition.message}" if transition.message else message,
             type="Normal" if good or is_neutral else "Warning",
+            topic=transition.type,
         )

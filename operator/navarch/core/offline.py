@@ -54,7 +54,7 @@ def observe_offline(
         body={**mesh, "metadata": metadata},
         spec=spec,
         spec_error="",
-        meshes=(MeshSummary("", owner.uid, owner.namespace, owner.name, tag, bool(spec.default_tag)),),
+        meshes=(MeshSummary(True, "", owner.uid, owner.namespace, owner.name, tag, bool(spec.default_tag)),),
         namespaces={owner.namespace: Namespace(owner.namespace, {NAMESPACE_NAME: owner.namespace})},
         profiles=profiles,
         profile_errors={},
@@ -91,7 +91,7 @@ def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Ma
     revision = build_wanted_revision(observed)
     if revision is None:
         return ()
-    minor = find_crd_minor(observed) if with_crds else None
+    minor = find_crd_minor(observed, revision) if with_crds else None
     crds, record, *last = build_mesh_waves(revision, observed.assets, observed.environment, crd_minor=minor)
     own = render(revision, observed.assets, observed.environment).waves
     waves = (crds, record, *own, *last)

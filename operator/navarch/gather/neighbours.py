@@ -1,14 +1,16 @@
 """The meshes of the cluster, as their neighbours see them.
 
-Owns which tag a mesh has already, and which Istio minors all meshes ask for. Must never decide who wins a
-conflict. Invariant: a tag that a mesh was given once is never computed anew.
+Owns what a mesh holds (its MeshRevision says it), which tag it has already, and which Istio minors meshes
+were accepted for. Must never decide who wins a conflict. Invariant: a tag that a mesh was given once is never
+computed anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from navarch.core.istio.assets import Assets
+from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import ISTIO_TAG, Owner
 from navarch.core.model.naming import DEFAULT_TAG, effective_tag
 from navarch.core.model.refs import Manifest
@@ -25,41 +27,79 @@ class NeighbourReader:
 
     def summarise(self, bodies: Collection[Manifest]) -> Iterator[MeshSummary]:
         """Meshes as their neighbours see them."""
+        held = {mesh["metadata"]["uid"]: self._find_revision(mesh) for mesh in bodies}
+        refused = {
+            mesh["metadata"]["uid"]
+            for mesh in bodies
+            if held[mesh["metadata"]["uid"]] is None and _was_refused(mesh)
+        }
         fixed = {mesh["metadata"]["uid"]: self._recorded_tag(mesh) for mesh in bodies}
-        taken = frozenset(filter(None, fixed.values()))  # what is computed below is for meshes not in it
+        # What is computed below is for meshes not in it.
+        taken = frozenset(tag for uid, tag in fixed.items() if tag and uid not in refused)
         for mesh in bodies:
-            metadata, spec = mesh["metadata"], mesh.get("spec") or {}
-            uid = metadata["uid"]
+            metadata, uid = mesh["metadata"], mesh["metadata"]["uid"]
+            revision = held[uid]
             tag = fixed[uid] or effective_tag(metadata["namespace"], metadata["name"], taken=taken)
             yield MeshSummary(
-                metadata["creationTimestamp"],
-                uid,
-                metadata["namespace"],
-                metadata["name"],
-                tag,
-                spec.get("defaultTag") is True,
+                waiting=revision is None,
+                created=metadata["creationTimestamp"],
+                uid=uid,
+                namespace=metadata["namespace"],
+                name=metadata["name"],
+                tag=tag,
+                default_tag=_holds_default(revision) if revision is not None else asks_for_default(mesh),
+                refused=uid in refused,
             )
 
-    def minors(self, bodies: Iterable[Manifest]) -> tuple[str, ...]:
-        """The Istio minors that these meshes ask for, as far as the catalog knows them, sorted."""
-        return tuple(sorted({minor for mesh in bodies if (minor := self._minor_of(mesh))}))
+    def minors(self) -> tuple[str, ...]:
+        """The Istio minors that meshes were accepted for, as far as the catalog knows them, sorted."""
+        found = {self.minor_of(revision) for revision in self._stores["revisions"].list()}
+        return tuple(sorted(found - {""}))
 
-    def _minor_of(self, mesh: Manifest) -> str:
-        version = (mesh.get("spec") or {}).get("version", "")
+    def minor_of(self, manifest: Manifest) -> str:
+        """The Istio minor of a mesh's or a revision's spec; empty where the catalog does not know it."""
+        version = (manifest.get("spec") or {}).get("version", "")
         release = self._assets.catalog.find(version)
         return release.minor.name if release else ""
+
+    def _find_revision(self, mesh: Manifest) -> Manifest | None:
+        owner = _owner(mesh)
+        revisions = self._stores["revisions"].list(owner.namespace)
+        return next((r for r in revisions if owner.owns(r)), None)
 
     def _recorded_tag(self, mesh: Manifest) -> str:
         """The tag that a mesh has already; empty for one that has none yet."""
         recorded = (mesh.get("spec") or {}).get("tag") or (mesh.get("status") or {}).get("tag")
         if recorded:
             return str(recorded)
-        metadata = mesh["metadata"]
-        owner = Owner(metadata["namespace"], metadata["name"], metadata["uid"])
-        for revision in self._stores["revisions"].list(owner.namespace):
-            if owner.owns(revision):
-                return str(revision["spec"]["tag"])
+        owner = _owner(mesh)
+        if (revision := self._find_revision(mesh)) is not None:
+            return str(revision["spec"]["tag"])
         # A mesh that was restored from a backup has neither status nor revision yet.
         webhooks = (m for m in self._stores["MutatingWebhookConfiguration"].list() if owner.owns(m))
         tags = (m["metadata"]["labels"].get(ISTIO_TAG, "") for m in webhooks)
         return next((tag for tag in tags if tag not in ("", DEFAULT_TAG)), "")
+
+
+def _owner(mesh: Manifest) -> Owner:
+    metadata = mesh["metadata"]
+    return Owner(metadata["namespace"], metadata["name"], metadata["uid"])
+
+
+def asks_for_default(mesh: Manifest) -> bool:
+    """Whether a mesh's spec asks for the tag `default`."""
+    return (mesh.get("spec") or {}).get("defaultTag") is True
+
+
+def _holds_default(revision: Manifest) -> bool:
+    return bool(((revision.get("spec") or {}).get("members") or {}).get("default"))
+
+
+def _was_refused(mesh: Manifest) -> bool:
+    """Whether the mesh's present spec was looked at and refused."""
+    verdict = find_condition(mesh, ConditionType.SPEC_ACCEPTED)
+    return (
+        verdict is not None
+        and verdict["status"] == "False"
+        and verdict["observedGeneration"] == mesh["metadata"].get("generation", 0)
+    )

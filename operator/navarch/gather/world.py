@@ -7,7 +7,7 @@ write. Invariant: for a settled mesh, gathering costs one request: the mesh itse
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -23,11 +23,12 @@ from navarch.core.model.labels import Owner, owner_of, revision_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.world.cluster import Environment
+from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import Census
 from navarch.core.world.workload import PodProblem, determine_rollout, find_deployment
 from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
-from navarch.gather.neighbours import NeighbourReader
+from navarch.gather.neighbours import NeighbourReader, asks_for_default
 from navarch.gather.orphans import OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
@@ -88,7 +89,7 @@ class World:
         spec, error = _parse_spec(body)
         # The fresh body counts, whatever the store has of this mesh: it may be behind, or know of a deletion.
         bodies = {mesh["metadata"]["uid"]: mesh for mesh in self._stores["meshes"].list()} | {owner.uid: body}
-        minors = self.neighbours.minors(bodies.values())
+        minors = self.neighbours.minors()
         revisions = self.owned.revisions(owner)
         names = {r["metadata"]["name"] for r in revisions}
         profiles, profile_errors = self.cluster.profiles()
@@ -99,14 +100,14 @@ class World:
             body=body,
             spec=spec,
             spec_error=error,
-            meshes=tuple(sorted(self.neighbours.summarise(bodies.values()))),
+            meshes=tuple(sorted(self._see_own(body, self.neighbours.summarise(bodies.values())))),
             namespaces={ns.name: ns for ns in self.cluster.namespaces()},
             profiles=profiles,
             profile_errors=profile_errors,
             owned=tuple(self.owned.objects(owner)),
             revisions=revisions,
             webhooks=tuple(self.cluster.webhooks()),
-            crds=await self._crds.gather(minors),
+            crds=await self._crds.gather(tuple(sorted({*minors, self.neighbours.minor_of(body)} - {""}))),
             crd_minors=minors,
             census=Census(),
             root=self.cluster.root(namespace),
@@ -121,6 +122,13 @@ class World:
             revisions=names,
         )
         return replace(observed, census=census, probe=await self.prober.probe(observed))
+
+    def _see_own(self, body: Manifest, summaries: Iterable[MeshSummary]) -> Iterator[MeshSummary]:
+        """A mesh counts for itself by what it asks for now, whatever it holds and was refused."""
+        uid = body["metadata"]["uid"]
+        for mesh in summaries:
+            own = mesh.uid == uid
+            yield replace(mesh, default_tag=asks_for_default(body), refused=False) if own else mesh
 
     def _forget(self, namespace: str, name: str) -> None:
         for mesh in self._stores["meshes"].list(namespace):

@@ -1,8 +1,8 @@
 """Events on the users' objects: one per transition.
 
 Owns what is sent to events.k8s.io. Must never fail, or hold up, a reconcile: an Event that cannot be written
-is logged and forgotten. Invariant: the same thing about the same object is not said twice within `SILENCE`
-seconds.
+is logged and forgotten. Invariant: on one topic of an object the same thing is not said twice in a row within
+`SILENCE` seconds; a recovery is always told.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recorder:
         self._client = client
         self._instance = instance[:128]
         self._now, self._ids, self._clock = now, ids, clock
-        self._said: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._said: OrderedDict[tuple[str, str], tuple[str, str, float]] = OrderedDict()
 
     async def record(
         self,
@@ -54,9 +54,12 @@ class Recorder:
         message: str,
         type: Literal["Normal", "Warning"] = "Normal",
         action: str = "Reconcile",
+        topic: str = "",
     ) -> None:
-        """Say `message` about an object that was read from the API server (its uid is needed)."""
-        if self._is_said((about["metadata"]["uid"], reason, message)):
+        """Say `message` about an object that was read from the API server (its uid is needed). `topic` is
+        what it speaks of, such as a condition's type (default: the reason): what is said on one topic is
+        silenced only where it repeats the last word on it."""
+        if self._is_said((about["metadata"]["uid"], topic or reason), reason, message):
             return
         try:
             await self._client.create(self._build(about, reason, message, type, action))
@@ -65,14 +68,14 @@ class Recorder:
             tell = log.debug if fault.cause is Cause.NAMESPACE_TERMINATING else log.warning
             tell("an Event was not written", reason=str(reason), error=str(fault))
 
-    def _is_said(self, what: tuple[str, str, str]) -> bool:
+    def _is_said(self, what: tuple[str, str], reason: str, message: str) -> bool:
         now = self._clock()
-        at = self._said.pop(what, None)
-        fresh = at is not None and now - at < SILENCE
-        self._said[what] = at if at is not None and fresh else now
+        last = self._said.pop(what, None)
+        repeats = last is not None and last[:2] == (reason, message) and now - last[2] < SILENCE
+        self._said[what] = last if last is not None and repeats else (reason, message, now)
         while len(self._said) > _REMEMBERED:
             self._said.popitem(last=False)
-        return fresh
+        return repeats
 
     def _build(self, about: Manifest, reason: Reason, message: str, kind: str, action: str) -> dict[str, Any]:
         metadata = about["metadata"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from navarch.core.diagnosis.conditions import read_verdicts
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.observed import ObservedMesh, is_held
-from navarch.core.mesh.plan import plan_mesh
+from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.mesh.status import determine_dependencies, determine_mesh
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan, Wave
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
@@ -73,13 +73,13 @@ class Examiner:
         spec, of Istio's CRDs, and of objects that stand in its way."""
         observed = await self.world.observe(body)
         findings = run_checks(observed)
-        verdicts = (
-            {ConditionType.DEPENDENCIES_READY: determine_dependencies(observed)} if observed.crds else {}
-        )
-        if is_accepted(findings):
+        wanted = build_wanted_revision(observed) if is_accepted(findings) else None
+        dependencies = determine_dependencies(observed, wanted)
+        verdicts = {ConditionType.DEPENDENCIES_READY: dependencies} if observed.crds and wanted else {}
+        if wanted is not None:
             objects = build_objects(observed)
-            wanted = tuple(o for o in objects if o["metadata"].get("labels", {}).get(COMPONENT) != "crds")
-            compared = await self.applier.compare(Plan(observed.owner, waves=(Wave("all", wanted),)))
+            own = tuple(o for o in objects if o["metadata"].get("labels", {}).get(COMPONENT) != "crds")
+            compared = await self.applier.compare(Plan(observed.owner, waves=(Wave("all", own),)))
             if compared.foreign:
                 reconciled = determine_reconciled(Outcome(compared.foreign), paused=False)
                 verdicts[ConditionType.RECONCILED] = reconciled

@@ -164,8 +164,8 @@ class Dependents:
         proxy = manifest.get("proxy")
         if proxy is None:
             return
-        labels = _istio_labels(self._find_namespace(proxy.namespace))
-        yield from (Ask(key_of(m), CENSUS_DELAY) for m in self._meshes() if _is_named(m, labels))
+        named = _istio_labels(self._find_namespace(proxy.namespace))
+        yield from (Ask(key_of(m), CENSUS_DELAY) for m in self._meshes() if _is_named(m, named))
         for revision in self._revisions():
             labels = revision["metadata"].get("labels") or {}
             if revision["metadata"]["name"] == proxy.revision and MESH_NAME in labels:

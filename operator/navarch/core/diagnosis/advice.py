@@ -31,6 +31,7 @@ WELL = frozenset(
         Reason.RECONCILED,
         Reason.INJECTION_PROVED,
         Reason.DEPENDENCIES_MET,
+        Reason.UPGRADED,
     }
 )
 """Reasons that say that all is well: nothing is ever reported under them."""
@@ -215,7 +216,7 @@ OF_REASONS: Mapping[Reason, Advice] = {
     ),
     Reason.PAUSED: Advice(
         Severity.WARNING,
-        "Take spec.paused away when the mesh is to be kept up again.",
+        "Remove spec.paused to resume.",
         "nothing but status and Events is written",
     ),
     # control plane
@@ -236,7 +237,7 @@ OF_REASONS: Mapping[Reason, Advice] = {
     ),
     Reason.ROLLOUT_STUCK: Advice(
         Severity.ERROR,
-        "Mend what the pods' own events say; the old istiod serves on.",
+        "Fix the problem shown in the pod events.",
         "pod istiod-…-x2x: ErrImagePull: not found",
     ),
     Reason.PROXIES_OUTDATED: Advice(

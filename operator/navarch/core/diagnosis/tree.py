@@ -197,7 +197,10 @@ def _build_revision(
 ) -> Node:
     name, status = revision["metadata"]["name"], revision.get("status") or {}
     serving, wanted = status.get("version", ""), revision["spec"]["version"]
+    available = find_condition(revision, ConditionType.AVAILABLE)
     summary = f"serves Istio {serving}" if serving else "serves nothing yet"
+    if serving and available is not None and available["status"] == "False":
+        summary = f"does not serve; last served Istio {serving}"
     summary += f", to be {wanted}" if serving != wanted else ""
     components = [
         Node(

@@ -28,7 +28,8 @@ class ObservedMesh:
     `meshes` are all meshes of the cluster, this one included; `owned` the objects that carry its labels,
     except CRDs; `revisions` its MeshRevisions. `namespaces` are all of the cluster. `profiles` are the user
     profiles by name. `root` is the fingerprint of the mesh's root certificates, empty while unknown. `probe`
-    is None while no dry run was due. `kind_deleted` is when the deletion of the kind itself, its
+    is None while no dry run was due. `crd_minors` are the Istio minors that meshes of the cluster were
+    accepted for. `kind_deleted` is when the deletion of the kind itself, its
     CustomResourceDefinition, was asked for; it is looked for while the mesh is being deleted only.
     """
 

@@ -54,7 +54,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     if not is_renderable(wanted, observed.assets):
         return MeshDecision(wanted, Plan(observed.owner))
     waves = build_mesh_waves(
-        wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed)
+        wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed, wanted)
     )
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     ready, waiting = _split_mesh_waves(observed, wanted, waves)
@@ -130,7 +130,7 @@ def _split_mesh_waves(
 ) -> tuple[tuple[Wave, ...], tuple[Waiting, ...]]:
     """The waves that may be applied now, and what the first of the others waits for."""
     gates: Mapping[str, Callable[[ObservedMesh], Iterable[Waiting]]] = {
-        "revision": _find_pending_crds,
+        "revision": partial(_find_pending_crds, wanted=wanted),
         "tags": partial(_find_pending_revision, wanted=wanted),
         "policies": _find_untrusted_validators,
     }
@@ -144,9 +144,9 @@ def _split_mesh_waves(
     return tuple(ready), ()
 
 
-def _find_pending_crds(observed: ObservedMesh) -> Iterable[Waiting]:
+def _find_pending_crds(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
     established = {crd.name for crd in observed.crds if crd.established}
-    for name in find_wanted_crds(observed):
+    for name in find_wanted_crds(observed, wanted):
         if name not in established:
             ref = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
             yield Waiting(ref, f"CustomResourceDefinition {name} is not established yet")

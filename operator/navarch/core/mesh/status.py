@@ -6,9 +6,10 @@ seen now. Invariant: nothing here changes while nothing in the cluster changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from navarch.core.mesh.census import count_proxies, determine_proxies
 from navarch.core.mesh.crds import find_wanted_crds
 from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.observed import ObservedMesh, is_held
@@ -32,7 +33,6 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.world.cluster import CRDOwner
-from navarch.core.world.proxies import ProxyPod
 
 
 def determine_accepted(findings: Sequence[Finding]) -> Verdict:
@@ -44,9 +44,9 @@ def determine_accepted(findings: Sequence[Finding]) -> Verdict:
     return tell_all("False" if refused else "True", [(f.reason, str(f)) for f in worst_first])
 
 
-def determine_dependencies(observed: ObservedMesh) -> Verdict:
+def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:
     """Whether Istio's CRDs are there, established, and have what the wanted version needs."""
-    wanted = find_wanted_crds(observed)
+    wanted = find_wanted_crds(observed, revision)
     foreign = [crd for crd in observed.crds if crd.owner is CRDOwner.FOREIGN]
     lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]
     if foreign:
@@ -95,54 +95,23 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
 
 
 def determine_up_to_date(
-    observed: ObservedMesh, decision: MeshDecision, progressing: Verdict, *, outdated: int
+    observed: ObservedMesh, decision: MeshDecision, accepted: Verdict, progressing: Verdict
 ) -> Verdict:
     """Whether everything, proxies included, runs the desired version and configuration."""
     if not observed.revisions:
         return Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
+    if accepted.status == "False":
+        message = f"the spec was refused, and what was accepted last is in force: {accepted.message}"
+        return Verdict("False", accepted.reason, message)
     wanted = decision.revision
     if wanted is not None and not any(is_applied(r, wanted) for r in observed.revisions):
         return Verdict("False", Reason.VERSION_PENDING, f"{ref_of(wanted)} is not yet as the spec asks")
+    if is_held(observed):
+        message = "what runs is not compared with the spec while spec.paused is true"
+        return Verdict("Unknown", Reason.PAUSED, message)
     if progressing.is_true:
         return Verdict("False", Reason.VERSION_PENDING, progressing.message)
-    if outdated:
-        message = f"{outdated} pods run an older proxy; restart their workloads to bring them up to date"
-        return Verdict("False", Reason.PROXIES_OUTDATED, message)
-    census = observed.census
-    outside = tell_outside(census.outside)
-    if census.of_others:
-        told = [tell_of_others(census.of_others), *([outside] if outside else [])]
-        return Verdict("False", Reason.PROXIES_MISPLACED, "; ".join(told))
-    return Verdict("True", Reason.AS_EXPECTED, outside)
-
-
-def _restart(proxies: Iterable[ProxyPod]) -> str:
-    names = sorted({p.namespace for p in proxies})
-    return join(f"kubectl -n {name} rollout restart deployment" for name in names)
-
-
-def tell_of_others(proxies: Sequence[ProxyPod]) -> str:
-    """What is wrong with pods in the mesh's namespaces whose proxy another control plane injected."""
-    revisions = join(sorted({p.revision for p in proxies}))
-    pods = join(f"{p.namespace}/{p.name}" for p in proxies)
-    return (
-        f"{len(proxies)} pods in the mesh's namespaces run the proxy of another control plane ({revisions}): "
-        f"{pods}. Their namespace holds this mesh's root certificate now, so they cannot reconnect to their "
-        f"own istiod, and mutual TLS with this mesh fails; restart them: {_restart(proxies)}"
-    )
-
-
-def tell_outside(proxies: Sequence[ProxyPod]) -> str:
-    """What is wrong with pods outside of the mesh's namespaces that say that it injected them; empty for
-    none."""
-    if not proxies:
-        return ""
-    pods = join(f"{p.namespace}/{p.name}" for p in proxies)
-    return (
-        f"{len(proxies)} pods outside the mesh's namespaces say that they run its proxy: {pods}. istiod no "
-        "longer looks at their namespace; label it with the mesh's tag again, or restart them: "
-        f"{_restart(proxies)}"
-    )
+    return determine_proxies(observed)
 
 
 def determine_deleting(observed: ObservedMesh) -> Verdict:
@@ -157,7 +126,7 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
     if not is_leaving(observed):
         return Verdict("False", Reason.NOT_DELETING)
     if is_held(observed):
-        return Verdict("True", Reason.PAUSED, "removal waits until spec.paused is taken away")
+        return Verdict("True", Reason.PAUSED, "remove spec.paused to let the removal go on")
     left = [ref_of(o) for o in (*observed.owned, *observed.revisions)]
     message = f"{len(left)} objects left: {join(left)}" if left else "everything is removed"
     if observed.census.counted:
@@ -166,21 +135,6 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
     if observed.namespace is not None and observed.namespace.terminating:
         return Verdict("True", Reason.NAMESPACE_TERMINATING, f"the namespace is being deleted; {message}")
     return Verdict("True", Reason.REMOVING, message)
-
-
-def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
-    """The census of the mesh's proxies, from the pods' own annotations."""
-    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
-    census = observed.census
-    current = sum(bool(p.proxy) and stamps.get(p.revision) == p.proxy for p in census.counted)
-    total = len(census.counted)
-    return {
-        "total": total,
-        "current": current,
-        "outdated": total - current,
-        "misplaced": len(census.outside) + len(census.of_others),
-        "summary": f"{current}/{total}",
-    }
 
 
 def determine_mesh(
@@ -197,16 +151,14 @@ def determine_mesh(
         available = Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
     accepted = determine_accepted(findings)
     injection = determine_injection(observed)
-    dependencies = determine_dependencies(observed)
+    dependencies = determine_dependencies(observed, decision.revision)
     deleting = determine_deleting(observed)
     verdicts = {
         ConditionType.SPEC_ACCEPTED: accepted,
         ConditionType.RECONCILED: reconciled,
         ConditionType.AVAILABLE: available,
         ConditionType.PROGRESSING: progressing,
-        ConditionType.UP_TO_DATE: determine_up_to_date(
-            observed, decision, progressing, outdated=count_proxies(observed)["outdated"]
-        ),
+        ConditionType.UP_TO_DATE: determine_up_to_date(observed, decision, accepted, progressing),
         ConditionType.INJECTION_READY: injection,
         ConditionType.DEPENDENCIES_READY: dependencies,
         ConditionType.PAUSED: Verdict("True", Reason.PAUSED, "nothing but status and Events is written")
@@ -214,17 +166,21 @@ def determine_mesh(
         else Verdict("False", Reason.NOT_PAUSED),
         ConditionType.DELETING: deleting,
     }
-    parts = [
-        invert(deleting),
-        accepted,
-        dependencies,
-        available,
-        invert(progressing),
-        reconciled,
-        injection,
-    ]
-    verdicts[ConditionType.READY] = summarise_ready(parts)
+    verdicts[ConditionType.READY] = summarise_ready(
+        [invert(deleting), accepted, dependencies, *_causes(available, progressing, reconciled), injection]
+    )
     return verdicts
+
+
+def _causes(available: Verdict, progressing: Verdict, reconciled: Verdict) -> list[Verdict]:
+    """Three verdicts, the most specific cause first: an object that the API server refused, or a pod that
+    does not start, is why no istiod is available, and not the other way round."""
+    rolling = invert(progressing)
+    if reconciled.status == "False":
+        return [reconciled, available, rolling]
+    if progressing.reason is Reason.ROLLOUT_STUCK:
+        return [rolling, available, reconciled]
+    return [available, rolling, reconciled]
 
 
 def summarise_mesh(

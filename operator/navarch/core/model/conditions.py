@@ -127,6 +127,13 @@ class Transition:
     message: str
 
 
+def find_upgrade(previous: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """The change of the version that serves between two statuses of a mesh, as a sentence; empty for none."""
+    before = (previous.get("version") or {}).get("active")
+    after = (current.get("version") or {}).get("active")
+    return f"Istio {after} serves now, after {before}" if before and after and before != after else ""
+
+
 def find_transitions(
     previous: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]
 ) -> list[Transition]:

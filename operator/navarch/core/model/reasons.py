@@ -141,6 +141,7 @@ class Reason(StrEnum):
     PODS_LEFT_BEHIND = "PodsLeftBehind", "Pods still carry a proxy of a mesh that is going away."
 
     # --- events ---------------------------------------------------------------------------------------------
+    UPGRADED = "Upgraded", "The control plane serves another version; the message names both."
     DRIFT_REPAIRED = (
         "DriftRepaired",
         "Somebody changed or removed an object of the mesh, and it was put back.",

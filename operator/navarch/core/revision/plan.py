@@ -22,6 +22,7 @@ from navarch.core.world.workload import (
     determine_rollout,
     find_deployment,
     find_outdated_pods,
+    has_service,
     is_replaced,
 )
 
@@ -49,7 +50,8 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     deployment = find_deployment(observed.owned, name)
     wanted = next(o for wave in waves for o in wave.objects if o["kind"] == "Deployment")
     waiting: tuple[Waiting, ...] = ()
-    if deployment is None or not determine_rollout(deployment).available:
+    serves = deployment is not None and determine_rollout(deployment).available
+    if not serves or not has_service(observed.owned, name):
         waiting = (Waiting(ref_of(wanted), "no istiod is available yet"),)
         waves = tuple(wave for wave in waves if wave.name != "webhooks")
     outdated = find_outdated_pods(observed.pods, wanted, now=observed.now)

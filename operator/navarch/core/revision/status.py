@@ -19,17 +19,21 @@ from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import RevisionDecision
 from navarch.core.revision.source import is_renderable
-from navarch.core.world.workload import determine_rollout, find_deployment
+from navarch.core.world.workload import determine_rollout, find_deployment, has_service
 
 
-def determine_available(deployment: Manifest | None, *, served: bool) -> Verdict:
-    """Whether an istiod serves, of any generation; `served` says whether one has before."""
+def determine_available(deployment: Manifest | None, *, served: bool, reachable: bool) -> Verdict:
+    """Whether an istiod serves, of any generation; `served` says whether one has before, `reachable` whether
+    its Service exists."""
     if deployment is None:
         message = "istiod's Deployment does not exist"
         if served:
             return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{message} any more")
         return Verdict("False", Reason.NOT_INSTALLED, f"{message} yet")
     rollout = determine_rollout(deployment)
+    if rollout.available and not reachable:
+        message = f"an istiod runs, but its Service {deployment['metadata']['name']} does not exist"
+        return Verdict("False", Reason.NO_REPLICA_AVAILABLE, message)
     if rollout.available:
         return Verdict("True", Reason.AS_EXPECTED)
     return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{ref_of(deployment)}: {rollout.message}")
@@ -55,8 +59,10 @@ def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
     rollout = determine_rollout(deployment)
     if not rollout.complete:
         reason = Reason.ROLLOUT_STUCK if observed.problems else Reason.ROLLING_OUT
-        problems = (f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems)
-        return Verdict("True", reason, join([f"{ref_of(deployment)}: {rollout.message}", *problems]))
+        problems = [f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems]
+        serves = "the older istiod still serves" if rollout.available else "no istiod serves"
+        told = [*problems, f"{ref_of(deployment)}: {rollout.message}", *([serves] if problems else [])]
+        return Verdict("True", reason, join(told))
     pending = [w.message for w in plan.waiting]
     if not pending and not _is_injector_applied(observed, plan):
         pending = ["the injector's configuration is being applied"]
@@ -70,9 +76,12 @@ def summarise_revision(
     plan = decision.plan
     previous = observed.body.get("status") or {}
     paused = bool((observed.mesh or {}).get("spec", {}).get("paused"))
-    deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
+    name = observed.body["metadata"]["name"]
+    deployment = find_deployment(observed.owned, name)
     verdicts = {
-        ConditionType.AVAILABLE: determine_available(deployment, served=bool(previous.get("version"))),
+        ConditionType.AVAILABLE: determine_available(
+            deployment, served=bool(previous.get("version")), reachable=has_service(observed.owned, name)
+        ),
         ConditionType.PROGRESSING: determine_rolling(observed, plan),
         ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),
     }

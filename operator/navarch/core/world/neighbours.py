@@ -11,12 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class MeshSummary:
-    """A mesh as its neighbours see it. `tag` is the effective one; `created` is
-    metadata.creationTimestamp."""
+    """A mesh as its neighbours see it: by what it was accepted for and still holds, not by what it asks for.
 
+    `waiting` is False for a mesh that has a MeshRevision, which sorts first: it holds its namespace and tags
+    whatever a younger or an older mesh asks for. `created` is metadata.creationTimestamp. `tag` is the
+    effective one; `default_tag` says whether the mesh holds the tag `default` or, while it waits, asks for
+    it. `refused` is True for a mesh that holds nothing and whose present spec was refused: it claims nothing.
+    """
+
+    waiting: bool
     created: str
     uid: str
     namespace: str
     name: str
     tag: str
     default_tag: bool = False
+    refused: bool = False

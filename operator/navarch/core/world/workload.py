@@ -73,6 +73,12 @@ def determine_rollout(deployment: Manifest) -> Rollout:
     return Rollout(desired, updated, available, replaced, complete, message)
 
 
+def has_service(owned: Iterable[Manifest], revision: str) -> bool:
+    """Whether istiod's Service of a revision is among the objects of its mesh: without it neither the API
+    server nor a proxy reaches an istiod that runs."""
+    return any(o["kind"] == "Service" and revision_of(o) == revision for o in owned)
+
+
 def is_replaced(there: Manifest, wanted: Manifest) -> bool:
     """Whether a Deployment's current pods are made from what is wanted, and one of them serves. Its status
     leaves out pods that are terminating: see find_outdated_pods."""

@@ -26,10 +26,23 @@ def summary_of(observed: ObservedMesh) -> MeshSummary:
     )
 
 
-def older_meshes(observed: ObservedMesh) -> Iterator[MeshSummary]:
-    """Meshes that win against this one, oldest first: by creation time, then by uid."""
+def winning_meshes(observed: ObservedMesh) -> Iterator[MeshSummary]:
+    """Meshes that win against this one: those that hold something before those that wait, then by creation
+    time and uid. A mesh that holds nothing and was refused claims nothing."""
     own = summary_of(observed)
-    return (mesh for mesh in sorted(observed.meshes) if mesh < own)
+    return (mesh for mesh in sorted(observed.meshes) if mesh < own and not mesh.refused)
+
+
+def was_refused(observed: ObservedMesh, reason: Reason) -> bool:
+    """Whether this very spec was refused for `reason` when it was last looked at: it then waits for an edit,
+    since a mesh must neither come up nor inherit a tag because another one was deleted."""
+    verdict = find_condition(observed.body, ConditionType.SPEC_ACCEPTED)
+    return (
+        verdict is not None
+        and verdict["status"] == "False"
+        and verdict["reason"] == reason
+        and verdict["observedGeneration"] == observed.generation
+    )
 
 
 def describe(mesh: MeshSummary) -> str:
@@ -57,34 +70,24 @@ def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]
     )
 
 
-def _was_refused(observed: ObservedMesh) -> bool:
-    """Whether this very spec had to stand back behind an older mesh when it was last looked at."""
-    verdict = find_condition(observed.body, ConditionType.SPEC_ACCEPTED)
-    return (
-        verdict is not None
-        and verdict["reason"] == Reason.NOT_THE_OLDEST
-        and verdict["observedGeneration"] == observed.generation
-    )
-
-
 def check_oldest_in_namespace(observed: ObservedMesh) -> Iterator[Finding]:
-    """A namespace holds one mesh: the oldest. One that had to stand back is promoted by an edit only: nobody
-    expects a mesh to come up because another one was deleted."""
-    for mesh in older_meshes(observed):
+    """A namespace holds one mesh: the one that is installed, else the oldest. One that had to stand back is
+    promoted by an edit only."""
+    for mesh in winning_meshes(observed):
         if mesh.namespace == observed.owner.namespace:
             yield Finding(
                 Reason.NOT_THE_OLDEST,
                 "metadata.namespace",
                 mesh.namespace,
-                f"already holds the older {describe(mesh)}, and a namespace holds one mesh",
+                f"already holds {describe(mesh)}, and a namespace holds one mesh",
                 f"move this mesh to another namespace, or delete {mesh.name} and then edit this one",
             )
             return
-    if _was_refused(observed):
+    if summary_of(observed).waiting and was_refused(observed, Reason.NOT_THE_OLDEST):
         yield Finding(
             Reason.NOT_THE_OLDEST,
             "metadata.namespace",
             observed.owner.namespace,
-            "held an older mesh when this one was made; that is gone, and this one waits to be asked for",
+            "held another mesh when this one was made; that is gone, and this one waits for an edit",
             "edit its spec to bring it up, or delete it",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from navarch.core.mesh.checks.neighbours import describe, older_meshes, summary_of
+from navarch.core.mesh.checks.neighbours import describe, summary_of, was_refused, winning_meshes
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.naming import DEFAULT_TAG, find_long_names, is_revision_like, revision_name
@@ -17,6 +17,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.world.neighbours import MeshSummary
 
 RENAME = "delete this mesh and create it with another spec.tag (a tag never changes)"
+EDIT = "edit its spec to bring it up, or delete it"
 
 
 def _holds_default(observed: ObservedMesh, mesh: MeshSummary) -> bool:
@@ -41,18 +42,22 @@ def check_tag_is_no_revision(observed: ObservedMesh) -> Iterator[Finding]:
 
 
 def check_tag_is_free(observed: ObservedMesh) -> Iterator[Finding]:
-    """Neither the tag nor the revision that follows from it is a tag or a revision of an older mesh."""
-    tag = summary_of(observed).tag
-    for mesh in older_meshes(observed):
+    """Neither the tag nor the revision that follows from it is a tag or a revision of a mesh that wins. Once
+    refused, a mesh waits for an edit: it does not inherit the namespaces that carry another mesh's tag."""
+    own, found = summary_of(observed), False
+    tag = own.tag
+    for mesh in winning_meshes(observed):
         clashes = {
-            f"is also the tag of {describe(mesh)}, which is older": tag == mesh.tag,
-            f"is also the name of a revision of {describe(mesh)}, which is older": tag
-            == revision_name(mesh.tag),
-            f"makes a revision named like the tag of {describe(mesh)}, which is older": revision_name(tag)
-            == mesh.tag,
+            f"is also the tag of {describe(mesh)}": tag == mesh.tag,
+            f"is also the name of a revision of {describe(mesh)}": tag == revision_name(mesh.tag),
+            f"makes a revision named like the tag of {describe(mesh)}": revision_name(tag) == mesh.tag,
         }
         for message in (text for text, clash in clashes.items() if clash):
+            found = True
             yield Finding(Reason.TAG_CONFLICT, "spec.tag", tag, message, RENAME)
+    if not found and own.waiting and was_refused(observed, Reason.TAG_CONFLICT):
+        message = "was another mesh's when this one was made; that is gone, and this one waits for an edit"
+        yield Finding(Reason.TAG_CONFLICT, "spec.tag", tag, message, EDIT)
 
 
 def check_default_tag_has_one_owner(observed: ObservedMesh) -> Iterator[Finding]:
@@ -60,16 +65,16 @@ def check_default_tag_has_one_owner(observed: ObservedMesh) -> Iterator[Finding]
     own = summary_of(observed)
     if not own.default_tag:
         return
-    claims = [mesh for mesh in observed.meshes if mesh.default_tag]
+    claims = [mesh for mesh in observed.meshes if mesh.default_tag and not mesh.refused]
     winner = min(claims, key=lambda mesh: (not _holds_default(observed, mesh), mesh))
+    field, value = "spec.defaultTag", "true"
     if winner != own:
-        yield Finding(
-            Reason.DEFAULT_TAG_CONFLICT,
-            "spec.defaultTag",
-            "true",
-            f"{describe(winner)} owns istio-injection=enabled, and only one mesh of a cluster can",
-            "remove spec.defaultTag here, or remove it there and then edit this mesh",
-        )
+        message = f"{describe(winner)} owns istio-injection=enabled, and only one mesh of a cluster can"
+        remedy = "remove spec.defaultTag here, or remove it there and then edit this mesh"
+        yield Finding(Reason.DEFAULT_TAG_CONFLICT, field, value, message, remedy)
+    elif was_refused(observed, Reason.DEFAULT_TAG_CONFLICT):
+        message = "another mesh owned istio-injection=enabled; that is gone, and this one waits for an edit"
+        yield Finding(Reason.DEFAULT_TAG_CONFLICT, field, value, message, EDIT)
 
 
 def check_names_fit(observed: ObservedMesh) -> Iterator[Finding]:

@@ -1,0 +1,74 @@
+"""What the census of a mesh says: how many proxies are current, and which run where they should not.
+
+Owns the counting and the verdict on proxies. Must never decide which pods are counted: membership/rule.py
+does. Invariant: a pod outside of the mesh's namespaces changes a message at most, never a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.conditions import Verdict
+from navarch.core.model.messages import join
+from navarch.core.model.reasons import Reason
+from navarch.core.world.proxies import ProxyPod
+
+
+def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
+    """The census of the mesh's proxies, from the pods' own annotations."""
+    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
+    census = observed.census
+    current = sum(bool(p.proxy) and stamps.get(p.revision) == p.proxy for p in census.counted)
+    total = len(census.counted)
+    return {
+        "total": total,
+        "current": current,
+        "outdated": total - current,
+        "misplaced": len(census.outside) + len(census.of_others),
+        "summary": f"{current}/{total}",
+    }
+
+
+def determine_proxies(observed: ObservedMesh) -> Verdict:
+    """Whether every proxy of the mesh is current, and every proxy in its namespaces is the mesh's."""
+    outdated = count_proxies(observed)["outdated"]
+    if outdated:
+        message = f"{outdated} pods run an older proxy; restart their workloads to bring them up to date"
+        return Verdict("False", Reason.PROXIES_OUTDATED, message)
+    census = observed.census
+    outside = tell_outside(census.outside)
+    if census.of_others:
+        told = [tell_of_others(census.of_others), *([outside] if outside else [])]
+        return Verdict("False", Reason.PROXIES_MISPLACED, "; ".join(told))
+    return Verdict("True", Reason.AS_EXPECTED, outside)
+
+
+def _restart(proxies: Iterable[ProxyPod]) -> str:
+    names = sorted({p.namespace for p in proxies})
+    return join(f"kubectl -n {name} rollout restart deployment" for name in names)
+
+
+def tell_of_others(proxies: Sequence[ProxyPod]) -> str:
+    """What is wrong with pods in the mesh's namespaces whose proxy another control plane injected."""
+    revisions = join(sorted({p.revision for p in proxies}))
+    pods = join(f"{p.namespace}/{p.name}" for p in proxies)
+    return (
+        f"{len(proxies)} pods in the mesh's namespaces run the proxy of another control plane ({revisions}): "
+        f"{pods}. Their namespace holds this mesh's root certificate now, so they cannot reconnect to their "
+        f"own istiod, and mutual TLS with this mesh fails; restart them: {_restart(proxies)}"
+    )
+
+
+def tell_outside(proxies: Sequence[ProxyPod]) -> str:
+    """What is wrong with pods outside of the mesh's namespaces that say that it injected them; empty for
+    none."""
+    if not proxies:
+        return ""
+    pods = join(f"{p.namespace}/{p.name}" for p in proxies)
+    return (
+        f"{len(proxies)} pods outside the mesh's namespaces say that they run its proxy: {pods}. istiod no "
+        "longer looks at their namespace; label it with the mesh's tag again, or restart them: "
+        f"{_restart(proxies)}"
+    )
