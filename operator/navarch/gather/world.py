@@ -112,6 +112,7 @@ class World:
             probe=None,
             now=self.now(),
             kind_deleted=await self.orphans.find_kind_deletion(body),
+            roles=self.cluster.roles(),
         )
         found = [p for p in self.cluster.proxies() if p.revision in names]
         proxies = tuple(find_counted(find_membership(observed), observed.namespaces, found))
@@ -145,6 +146,7 @@ class World:
             owned=owned,
             problems=problems,
             now=self.now(),
+            roles=self.cluster.roles(),
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from navarch.core.diagnosis.conditions import read_verdicts
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.observed import ObservedMesh, is_held
-from navarch.core.mesh.plan import plan_mesh
+from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.mesh.status import determine_dependencies, determine_mesh
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan, Wave
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
@@ -73,9 +73,11 @@ class Examiner:
         spec, of Istio's CRDs, and of objects that stand in its way."""
         observed = await self.world.observe(body)
         findings = run_checks(observed)
-        verdicts = (
-            {ConditionType.DEPENDENCIES_READY: determine_dependencies(observed)} if observed.crds else {}
-        )
+        verdicts: Verdicts = {}
+        if observed.crds:
+            # No role at all: they may not be listed, or Navarch is not installed, which is said elsewhere.
+            revision = build_wanted_revision(observed) if observed.roles else None
+            verdicts[ConditionType.DEPENDENCIES_READY] = determine_dependencies(observed, revision)
         if is_accepted(findings):
             objects = build_objects(observed)
             wanted = tuple(o for o in objects if o["metadata"].get("labels", {}).get(COMPONENT) != "crds")

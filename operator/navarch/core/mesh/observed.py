@@ -7,7 +7,7 @@ Invariant: equal observations give equal findings, plans and statuses.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
@@ -28,8 +28,9 @@ class ObservedMesh:
     `meshes` are all meshes of the cluster, this one included; `owned` the objects that carry its labels,
     except CRDs; `revisions` its MeshRevisions. `namespaces` are all of the cluster. `profiles` are the user
     profiles by name. `root` is the fingerprint of the mesh's root certificates, empty while unknown. `probe`
-    is None while no dry run was due. `kind_deleted` is when the deletion of the kind itself, its
-    CustomResourceDefinition, was asked for; it is looked for while the mesh is being deleted only.
+    is None while no dry run was due. `roles` are the installation's roles for istiods, by name, with hashes
+    of their rules. `kind_deleted` is when the deletion of the kind itself, its CustomResourceDefinition, was
+    asked for; it is looked for while the mesh is being deleted only.
     """
 
     environment: Environment
@@ -52,6 +53,7 @@ class ObservedMesh:
     probe: Probe | None
     now: str
     kind_deleted: str = ""
+    roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

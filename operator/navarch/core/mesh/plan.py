@@ -20,6 +20,7 @@ from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.mesh.teardown import is_leaving, plan_teardown
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Waiting, Wave
+from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.labels import MESH_COMPONENTS, component_of, revision_of
@@ -29,6 +30,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.revision.manifest import build_revision_manifest
 from navarch.core.revision.render import render
+from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
 
 
@@ -130,7 +132,7 @@ def _split_mesh_waves(
 ) -> tuple[tuple[Wave, ...], tuple[Waiting, ...]]:
     """The waves that may be applied now, and what the first of the others waits for."""
     gates: Mapping[str, Callable[[ObservedMesh], Iterable[Waiting]]] = {
-        "revision": _find_pending_crds,
+        "revision": partial(_find_unmet, wanted=wanted),
         "tags": partial(_find_pending_revision, wanted=wanted),
         "policies": _find_untrusted_validators,
     }
@@ -142,6 +144,13 @@ def _split_mesh_waves(
             return tuple(ready), waiting
         ready.append(wave)
     return tuple(ready), ()
+
+
+def _find_unmet(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
+    """What the wanted revision needs of the cluster and has not; roles only where it would change."""
+    yield from _find_pending_crds(observed)
+    if observed.revision is None or not is_applied(observed.revision, wanted):
+        yield from find_missing(wanted, observed.assets, observed.roles)
 
 
 def _find_pending_crds(observed: ObservedMesh) -> Iterable[Waiting]:

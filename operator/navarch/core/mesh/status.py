@@ -31,6 +31,8 @@ from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.revision.rights import find_missing
+from navarch.core.revision.source import is_renderable
 from navarch.core.world.cluster import CRDOwner
 
 
@@ -43,8 +45,13 @@ def determine_accepted(findings: Sequence[Finding]) -> Verdict:
     return tell_all("False" if refused else "True", [(f.reason, str(f)) for f in worst_first])
 
 
-def determine_dependencies(observed: ObservedMesh) -> Verdict:
-    """Whether Istio's CRDs are there, established, and have what the wanted version needs."""
+def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:
+    """Whether the roles that `revision` binds are there, and Istio's CRDs: there, established, and with what
+    the wanted version needs."""
+    if revision is not None and is_renderable(revision, observed.assets):
+        roles = [waiting.message for waiting in find_missing(revision, observed.assets, observed.roles)]
+        if roles:
+            return Verdict("False", Reason.ROLES_MISSING, join(roles))
     wanted = find_wanted_crds(observed)
     foreign = [crd for crd in observed.crds if crd.owner is CRDOwner.FOREIGN]
     lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]
@@ -155,7 +162,7 @@ def determine_mesh(
         available = Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
     accepted = determine_accepted(findings)
     injection = determine_injection(observed)
-    dependencies = determine_dependencies(observed)
+    dependencies = determine_dependencies(observed, decision.revision)
     deleting = determine_deleting(observed)
     verdicts = {
         ConditionType.SPEC_ACCEPTED: accepted,

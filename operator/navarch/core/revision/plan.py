@@ -1,7 +1,8 @@
 """From an observed revision to its plan: everything but webhooks at once, those when an istiod serves.
 
-Owns the order of things inside a revision. Must never act or look anything up. Invariant: the injector's
-configuration follows istiod and never leads.
+Owns the order of things inside a revision. Must never act or look anything up. Invariants: the injector's
+configuration follows istiod and never leads; rights come before an istiod that needs them, and go after one
+that needed them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from navarch.core.model.actions import Plan, Waiting, Wave
+from navarch.core.model.applied import is_applied
 from navarch.core.model.labels import MESH_COMPONENTS, component_of
 from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.render import render
+from navarch.core.revision.rights import RIGHTS, find_missing, may_lose_rights, withhold
 from navarch.core.revision.source import is_renderable
 from navarch.core.world.workload import determine_rollout, find_deployment, is_replaced
 
@@ -42,11 +45,15 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     ]
     deployment = find_deployment(observed.owned, name)
     wanted = next(o for wave in waves for o in wave.objects if o["kind"] == "Deployment")
-    waiting: tuple[Waiting, ...] = ()
+    settled = deployment is None or is_replaced(deployment, wanted)
+    if not may_lose_rights(waves, observed.owned, settled=settled):
+        surplus = [ref for ref in surplus if ref.kind not in RIGHTS]
+    waiting = find_missing(observed.body, observed.assets, observed.roles)
+    waves = withhold(waves, waiting, settled=deployment is not None and is_applied(deployment, wanted))
     if deployment is None or not determine_rollout(deployment).available:
-        waiting = (Waiting(ref_of(wanted), "no istiod is available yet"),)
+        waiting = (*waiting, Waiting(ref_of(wanted), "no istiod is available yet"))
         waves = tuple(wave for wave in waves if wave.name != "webhooks")
-    if deployment is not None and not is_replaced(deployment, wanted):
+    if not settled:
         waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
     requeue = SAFETY_REQUEUE if waiting else None
     plan = Plan(observed.owner, waves, tuple(order_for_removal(surplus)), waiting, requeue)
