@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 from navarch.api.export import RESOURCES, build_crd  # noqa: E402
 from navarch.api.install import build_install  # noqa: E402
 from navarch.assets import load_assets  # noqa: E402
-from navarch.core.grants import build_grants  # noqa: E402
+from navarch.core.grants import build_grants, list_roles  # noqa: E402
 
 from scripts.reference import build_reference  # noqa: E402
 
@@ -54,10 +54,11 @@ def dump(manifests: Iterable[Mapping[str, Any]]) -> str:
 
 def build_files() -> dict[str, str]:
     """Every generated file by its path in the repository."""
-    grants = build_grants(load_assets())
+    assets = load_assets()
+    grants, roles = build_grants(assets), list_roles(assets)
     files = {f"crds/{resource.plural}.yaml": dump([build_crd(resource)]) for resource in RESOURCES}
-    files["deploy/install.yaml"] = dump(build_install(grants=grants))
-    return files | {f"docs/reference/{name}": text for name, text in build_reference(grants).items()}
+    files["deploy/install.yaml"] = dump(build_install(grants=grants, roles=roles))
+    return files | {f"docs/reference/{name}": text for name, text in build_reference(grants, roles).items()}
 
 
 def find_stale(files: Mapping[str, str]) -> dict[str, str]:

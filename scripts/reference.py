@@ -153,7 +153,24 @@ def build_refused_page() -> str:
     )
 
 
-def build_permissions_page(grants: Iterable[Rule]) -> str:
+_PERMISSIONS = """# Permissions
+
+The operator's ClusterRole is what its own code uses, what it grants mesh by mesh, and the verb `bind` on the
+roles of istiod, by name. Those roles come with the installation; to bind them, the operator need not hold
+what is in them. It holds no `*`, no `escalate` and no `impersonate`.
+"""
+_GRANTED = """Where istiod runs without the gateway controller, on the mesh's own webhook configurations by
+name. Kubernetes lets nobody create a role with more than they hold.
+
+"""
+_BOUND = """For each minor one role with the gateway controller, one without it (`confined`), and one for the
+mesh's own namespace. A name ends in a hash of the role's rules, so that the roles of two releases stand side
+by side.
+
+"""
+
+
+def build_permissions_page(grants: Iterable[Rule], roles: Sequence[Mapping[str, Any]]) -> str:
     """What the operator may do, and why."""
 
     def table(title: str, uses: Iterable[Use]) -> str:
@@ -168,31 +185,35 @@ def build_permissions_page(grants: Iterable[Rule]) -> str:
         ]
         return f"\n## {title}\n\n{build_table(['Group', 'Resources', 'Verbs', 'Why'], rows)}"
 
-    granted = []
-    for rule in grants:
-        names = rule.get("resourceNames")
-        verbs = ", ".join(rule["verbs"]) + (f" of {', '.join(map(code, names))}" if names else "")
-        resources = rule.get("resources") or rule["nonResourceURLs"]
-        granted.append(
-            [code(rule.get("apiGroups", [""])[0] or "core"), ", ".join(map(code, resources)), verbs]
-        )
+    def rules(title: str, text: str, listed: Iterable[Rule]) -> str:
+        rows = [
+            [
+                code(rule["apiGroups"][0] or "core"),
+                ", ".join(map(code, rule["resources"])),
+                ", ".join(rule["verbs"]),
+            ]
+            for rule in listed
+        ]
+        return f"\n## {title}\n\n{text}{build_table(['Group', 'Resources', 'Verbs'], rows)}"
+
+    names = "".join(f"- {code(role['metadata']['name'])}\n" for role in roles)
+    details = "".join(rules(code(role["metadata"]["name"]), "", role["rules"]) for role in roles)
     return (
-        "# Permissions\n\nThe operator's ClusterRole is what its own code uses, and what it grants to an "
-        "istiod: Kubernetes lets nobody create a role with more than they hold. It holds no `*`, no "
-        "`escalate` and no `bind`.\n"
+        _PERMISSIONS
         + table("Of its own, in the whole cluster", OPERATOR_USES)
         + table("Of its own, in its namespace", SYSTEM_USES)
         + table("Of its own, in the probe namespace", PROBE_USES)
-        + f"\n## To be granted to istiods\n\n{build_table(['Group', 'Resources', 'Verbs'], granted)}"
+        + rules("To be granted mesh by mesh", _GRANTED, grants)
+        + f"\n## To be bound, by name\n\n{_BOUND}{names}{details}"
     )
 
 
-def build_reference(grants: Iterable[Rule]) -> dict[str, str]:
+def build_reference(grants: Iterable[Rule], roles: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """All pages by file name."""
     pages = {f"{resource.kind.lower()}.md": build_kind_page(resource) for resource in RESOURCES}
     pages["conditions.md"] = build_conditions_page()
     pages["refused.md"] = build_refused_page()
-    pages["permissions.md"] = build_permissions_page(grants)
+    pages["permissions.md"] = build_permissions_page(grants, roles)
     pages["settings.md"] = build_settings_page()
     pages["metrics.md"] = build_metrics_page()
     pages["commands.md"] = build_commands_page()

@@ -37,10 +37,11 @@ def build_differences_page() -> str:
         "Navarch renders an istiod by its own templates. The suite `tests/upstream` asks Istio's installer\n"
         "(`istioctl manifest generate`) and Navarch for the same meshes, in many combinations of settings,\n"
         "and compares what the objects mean: quantities as numbers, lists by the names of their items,\n"
-        "texts that hold YAML or JSON as what they hold, rules of roles one permission at a time, what the\n"
-        "API server fills in. This is all that differs, for Istio's newest minor. Objects are named by kind\n"
-        "and role, without revision, tag (`TAG`) and namespace; `*` is any text; the tests' mesh has tag\n"
-        "`blue` and is in namespace `north`. Injection templates are not compared as texts, but by what\n"
+        "texts that hold YAML or JSON as what they hold, what the API server fills in. What istiod may do\n"
+        "is compared one permission at a time, whichever roles grant it. This is all that differs, for\n"
+        "Istio's newest minor. Objects are named by kind and role, without revision, tag (`TAG`) and\n"
+        "namespace; `*` is any text; the tests' mesh has tag `blue` and is in namespace `north`. Injection\n"
+        "templates are not compared as texts, but by what\n"
         "istiod makes with them, [below](#what-istiod-makes-with-our-templates).\n\n"
         + build_table(["Object", "Field", "Upstream", "Navarch", "Why"], rows)
         + _build_made_section()

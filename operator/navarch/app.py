@@ -347,6 +347,7 @@ def _find_asks(
     by_object = {
         "revisions": keys.keys_for_revision,
         "crds": dependents.keys_for_crd,
+        "istiod-roles": dependents.keys_for_role,
         "roots": dependents.keys_for_namespaced,
         "profiles": lambda _: dependents.all_meshes(),
         **dict.fromkeys(WEBHOOK_KINDS, dependents.keys_for_webhook),

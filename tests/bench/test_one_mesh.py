@@ -191,9 +191,7 @@ def list_edits(bed: Bed) -> list[tuple[str, str, str, Any]]:
     replace = [{"op": "replace", "path": "/webhooks/0/rules/0/operations", "value": ["DELETE"]}]
     patches: dict[str, Any] = {
         "ServiceAccount": {"metadata": {"labels": {"app": "other"}}},
-        "ClusterRole": {"rules": []},
         "ClusterRoleBinding": {"subjects": []},
-        "Role": {"rules": []},
         "RoleBinding": {"subjects": []},
         "ConfigMap": {"metadata": {"labels": {"istio.io/rev": "other"}}},
         "Service": {"spec": {"selector": {"app": "other"}}},

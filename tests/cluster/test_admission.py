@@ -21,6 +21,8 @@ from navarch.api.refused import (
     Path,
     list_spellings,
 )
+from navarch.assets import load_assets
+from navarch.core.grants import list_roles
 
 from lab.cluster import Cluster, KubectlError
 from tests.polling import eventually
@@ -609,7 +611,7 @@ async def test_revisions_go_with_their_namespace(api: Api, guarded: Cluster, fre
 
 
 def test_the_operators_own_pod_passes_the_strictest_pod_security(api: Api, installed: Cluster) -> None:
-    manifests = build_install(grants=[])
+    manifests = build_install(grants=[], roles=list_roles(load_assets()))
     deployment = next(m for m in manifests if m["kind"] == "Deployment")
     pod = {"apiVersion": "v1", "kind": "Pod", **deployment["spec"]["template"]}
     pod["metadata"] = {**pod["metadata"], "name": "trial", "namespace": deployment["metadata"]["namespace"]}

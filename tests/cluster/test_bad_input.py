@@ -561,12 +561,13 @@ async def test_an_object_that_would_have_to_be_made_again_is_told(api: Api, sett
 
 
 async def test_a_right_that_the_operator_lacks_is_named(api: Api, light: Cluster, settled: str) -> None:
-    """Of those that it passes on to istiods and never uses itself: nobody may grant what they have not."""
+    """Of those that it never uses in a request of its own: to bind a role of istiod's."""
     role = api.get("clusterrole", "", "navarch")
     assert role is not None
-    fewer = [rule for rule in role["rules"] if rule["resources"] != ["tokenreviews"]]
-    assert len(fewer) == len(role["rules"]) - 1
-    ask = ("auth", "can-i", "create", "tokenreviews.authentication.k8s.io", f"--as={USER}")
+    fewer = [rule for rule in role["rules"] if rule["verbs"] != ["bind"]]
+    (rule,) = (rule for rule in role["rules"] if rule["verbs"] == ["bind"])
+    bound = next(name for name in rule["resourceNames"] if name.startswith("navarch-istiod-1.31-"))
+    ask = ("auth", "can-i", "bind", f"clusterroles/{bound}", f"--as={USER}")
     api.patch("clusterrole", "", "navarch", {"rules": fewer})
     try:
         await eventually(lambda: is_denied(light, *ask), what="the right is gone")
@@ -575,8 +576,8 @@ async def test_a_right_that_the_operator_lacks_is_named(api: Api, light: Cluster
             api, settled, condition="Reconciled", status="False", reason="MissingPermission"
         )
         message = read_condition(mesh, "Reconciled")["message"]
-        assert f"ClusterRole istiod-clusterrole-{settled}-demo-inplace-{settled}" in message
-        assert "tokenreviews" in message
+        assert f"ClusterRoleBinding {bound}-{settled}-demo-inplace-{settled}" in message
+        assert "attempting to grant RBAC permissions not currently held" in message
     finally:
         api.patch("clusterrole", "", "navarch", {"rules": role["rules"]})
     await wait_for(api, settled, seconds=90)

@@ -133,12 +133,12 @@ async def test_what_a_dead_mesh_of_the_same_name_left_behind_is_adopted(api: Api
         "mesh.navarch.io/revision": names.revision,
     }
     rbac = "rbac.authorization.k8s.io/v1"
-    for name, extra in ((names.cluster_role, {}), (f"left-behind-{settled}", {})):
+    for name, extra in ((names.webhook_role, {}), (f"left-behind-{settled}", {})):
         metadata = {"name": name, "labels": labels, **extra}
         api.create({"apiVersion": rbac, "kind": "ClusterRole", "metadata": metadata, "rules": []})
-    api.create(build_mesh(settled))
+    api.create(build_mesh(settled, controlPlane={"gatewayController": False}))
     mesh = await wait_for(api, settled)
-    adopted = api.get("clusterrole", "", names.cluster_role)
+    adopted = api.get("clusterrole", "", names.webhook_role)
     assert adopted is not None
     assert adopted["metadata"]["labels"]["mesh.navarch.io/mesh-uid"] == mesh["metadata"]["uid"]
     assert adopted["rules"]

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from navarch.assets import load_assets
+from navarch.core.istio.roles import build_roles
 from navarch.core.model.labels import APPLIED
+from navarch.core.model.naming import Names
 
 from lab.cluster import Cluster
 from tests.cluster.conftest import remove_namespace
@@ -26,10 +29,15 @@ from tests.support.operator import USER, Operator
 NS = "drift"
 TAG = f"{NS}-demo"
 REV = f"{TAG}-inplace"
+NAMES, ROLES = Names(NS, REV), build_roles(load_assets(), "1.31")
 SPEC: dict[str, Any] = {
     "mtls": {"mode": "Strict"},
     "defaultTag": True,
-    "controlPlane": {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}, "networkPolicy": True},
+    "controlPlane": {
+        "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
+        "networkPolicy": True,
+        "gatewayController": False,
+    },
 }
 CALM_SECONDS = 60.0
 
@@ -54,12 +62,10 @@ OTHER_ARGUMENT = [
 OTHER_SELECTOR = {"spec": {"selector": {"app": "other"}}}
 CASES = (
     Case("serviceaccount", f"istiod-{REV}", {"metadata": {"labels": {"app": "other"}}}),
-    Case("clusterrole", f"istiod-clusterrole-{REV}-{NS}", {"rules": []}, ""),
-    Case("clusterrole", f"istiod-gateway-controller-{REV}-{NS}", {"rules": []}, ""),
-    Case("clusterrolebinding", f"istiod-clusterrole-{REV}-{NS}", {"subjects": []}, ""),
-    Case("clusterrolebinding", f"istiod-gateway-controller-{REV}-{NS}", {"subjects": []}, ""),
-    Case("role", f"istiod-{REV}", {"rules": []}),
-    Case("rolebinding", f"istiod-{REV}", {"subjects": []}),
+    Case("clusterrole", NAMES.webhook_role, {"rules": []}, ""),
+    Case("clusterrolebinding", NAMES.cluster_binding(ROLES.confined.name), {"subjects": []}, ""),
+    Case("clusterrolebinding", NAMES.webhook_role, {"subjects": []}, ""),
+    Case("rolebinding", NAMES.binding(ROLES.namespace.name), {"subjects": []}),
     Case("configmap", f"istio-{REV}", {"data": {"mesh": "trustDomain: other"}}),
     Case("configmap", f"istio-sidecar-injector-{REV}", {"data": {"values": "{}"}}),
     Case("configmap", f"values-{REV}", {"data": {"merged-values": "{}"}}),

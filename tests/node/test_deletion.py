@@ -36,7 +36,7 @@ def list_distributed(api: Api) -> set[str]:
 async def test_a_deleted_mesh_leaves_its_authority_and_namespaces_that_work(leaving: Mesh, api: Api) -> None:
     authority = api.get("secret", leaving.namespace, "istio-ca-secret") or {}
     owned, distributed = list_owned(api, leaving.namespace), list_distributed(api)
-    assert {"Deployment", "MutatingWebhookConfiguration", "ClusterRole"} <= {o["kind"] for o in owned}
+    assert {"Deployment", "MutatingWebhookConfiguration", "ClusterRoleBinding"} <= {o["kind"] for o in owned}
     api.patch("mesh", leaving.namespace, leaving.name, FORCE)
     api.delete("mesh", leaving.namespace, leaving.name)
 

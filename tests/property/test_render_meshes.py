@@ -87,8 +87,8 @@ def test_meshes_with_different_tags_share_no_name_in_the_cluster(
     if tag_1 == tag_2 or "default" in (tag_1, tag_2):
         return  # refused before anything is rendered
     first, second = (Names(ns, revision_name(tag)) for ns, tag in (one, other))
-    assert first.cluster_role != second.cluster_role
-    assert first.gateway_role != second.gateway_role
+    assert first.cluster_binding("role") != second.cluster_binding("role")
+    assert first.webhook_role != second.webhook_role
     assert first.injector != second.injector
     assert first.validator != second.validator
     for suffixed in EVERY:

@@ -14,6 +14,7 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
 from navarch.assets import load_assets
 from navarch.core.istio.assets import Assets
+from navarch.core.istio.roles import build_roles, hash_rules
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.labels import Owner
@@ -35,6 +36,13 @@ KEEP: Any = object()
 def assets() -> Assets:
     """The assets of this checkout, read once."""
     return load_assets()
+
+
+@cache
+def roles() -> dict[str, frozenset[str]]:
+    """The roles of istiod as an installation of this release has them."""
+    minors = [minor.name for minor in assets().catalog.minors]
+    return {r.name: hash_rules(r.rules) for minor in minors for r in build_roles(assets(), minor)}
 
 
 def a_spec(**fields: Any) -> dict[str, Any]:
@@ -155,6 +163,7 @@ def an_observed_mesh(
         root="",
         probe=None,
         now=NOW,
+        roles=roles(),
     )
     return replace(observed, **changes)
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from navarch.api.install import GRACE_SECONDS, IMAGE, PORT, build_install
+from navarch.assets import load_assets
+from navarch.core.grants import list_roles
 from navarch.settings import Settings
 
 Manifest = dict[str, Any]
 
 
 def install(**settings: Any) -> list[Manifest]:
-    return build_install(grants=[], **settings)
+    return build_install(grants=[], roles=list_roles(load_assets()), **settings)
 
 
 def only(manifests: list[Manifest], kind: str, name: str = "navarch", namespace: str = "") -> Manifest:

@@ -53,7 +53,8 @@ def test_istio_system_is_left_out_of_webhook_names_only() -> None:
     names = Names("istio-system", revision_name("blue"))
     assert names.injector == "istio-sidecar-injector-blue-inplace"
     assert names.validator == "istio-validator-blue-inplace-istio-system"
-    assert names.cluster_role == "istiod-clusterrole-blue-inplace-istio-system"
+    assert names.cluster_binding("role") == "role-blue-inplace-istio-system"
+    assert names.webhook_role == "istiod-webhooks-blue-inplace-istio-system"
 
 
 def test_names_outside_istio_system_carry_the_namespace() -> None:
@@ -62,7 +63,7 @@ def test_names_outside_istio_system_carry_the_namespace() -> None:
 
 def test_concatenations_that_could_be_read_in_two_ways_differ() -> None:
     one, other = Names("b-inplace-c", "a-inplace"), Names("c", "a-inplace-b-inplace")
-    assert one.cluster_role != other.cluster_role
+    assert one.cluster_binding("role") != other.cluster_binding("role")
     bare = Names("istio-system", "a-inplace-b-inplace")
     assert Names("b-inplace", "a-inplace").injector != bare.injector
 

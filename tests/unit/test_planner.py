@@ -213,6 +213,7 @@ def an_observed_revision(**changes: Any) -> ObservedRevision:
         mesh=mesh.body,
         namespace=mesh.namespace,
         owned=(),
+        roles=mesh.roles,
     )
     return replace(base, **changes)
 

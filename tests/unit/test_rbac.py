@@ -11,12 +11,13 @@ from navarch.api.rbac import (
     OPERATOR_USES,
     PROBE_USES,
     SYSTEM_USES,
+    build_bind_rule,
     build_cluster_role,
     collect_grants,
     merge_rules,
 )
 from navarch.assets import load_assets
-from navarch.core.grants import build_grants
+from navarch.core.grants import build_grants, list_roles
 
 Rule = dict[str, Any]
 Triple = tuple[str, str, str, str]
@@ -93,11 +94,45 @@ def test_wildcards_and_verbs_that_lift_their_holder_are_refused(change: Rule) ->
         merge_rules([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]} | change])
 
 
+def build_own_role() -> Rule:
+    assets = load_assets()
+    names = [role["metadata"]["name"] for role in list_roles(assets)]
+    return build_cluster_role(OPERATOR_USES, build_grants(assets), roles=names)
+
+
 def test_the_operator_holds_every_rule_of_every_role_that_it_makes() -> None:
     grants = build_grants(load_assets())
-    role = build_cluster_role(OPERATOR_USES, grants)
-    assert allowed(grants) <= allowed(role["rules"])
-    assert ("", "secrets", "another", "watch") in allowed(role["rules"])
+    assert grants
+    assert allowed(grants) <= allowed(build_own_role()["rules"])
+
+
+def test_the_operator_holds_nothing_for_being_allowed_to_bind_it() -> None:
+    held = {(group, resource, verb) for group, resource, _, verb in allowed(build_own_role()["rules"])}
+    uses = {(u.group, r, verb) for u in OPERATOR_USES for r in u.resources for verb in u.verbs}
+    admission = "admissionregistration.k8s.io"
+    assert held - uses == {
+        ("rbac.authorization.k8s.io", "clusterroles", "bind"),
+        (admission, "mutatingwebhookconfigurations", "update"),
+        (admission, "validatingwebhookconfigurations", "update"),
+    }
+    assert not {row for row in held if row[1] in ("secrets", "leases", "tokenreviews", "nodes")}
+
+
+def test_bind_stands_in_one_rule_that_names_every_role_of_istiod_and_no_other() -> None:
+    (rule,) = (rule for rule in build_own_role()["rules"] if "bind" in rule["verbs"])
+    assert rule["verbs"] == ["bind"]
+    assert rule["resources"] == ["clusterroles"]
+    minors = [minor.name for minor in load_assets().catalog.minors]
+    kinds = ("istiod", "istiod-confined", "istiod-namespace")
+    expected = {f"navarch-{kind}-{minor}" for kind in kinds for minor in minors}
+    assert {name.rpartition("-")[0] for name in rule["resourceNames"]} == expected
+    assert len(rule["resourceNames"]) == len(expected)
+
+
+@pytest.mark.parametrize("names", [[], [""], ["a", ""]])
+def test_a_rule_that_would_bind_every_role_cannot_be_built(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="must name the roles"):
+        build_bind_rule(names)
 
 
 def test_grants_come_from_roles_alone() -> None:

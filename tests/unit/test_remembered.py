@@ -97,6 +97,7 @@ OTHERWISE: dict[str, Any] = {
     "probe": Probe(ProbeVerdict.DENIED),
     "now": "2026-10-01T13:00:00Z",
     "kind_deleted": "2026-10-01T13:00:00Z",
+    "roles": {"another": frozenset({"rule"})},
 }
 """Of every field of an observation another value. The assets are handed in beside what is hashed."""
 

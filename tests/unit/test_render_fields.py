@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 from navarch.api.spec import RevisionConfig
 from navarch.core.model.refs import Manifest
+from navarch.core.render.values import GATEWAY_CONTROLLER as SWITCH
 from pydantic import BaseModel
 
 from tests.golden.rendering import (
@@ -209,6 +210,13 @@ FIELDS: list[tuple[str, Any, Callable[[Objects], Any], Any, dict[str, Any]]] = [
     ),
     ("controlPlane.logging.level", "all:debug", istiod("args", 2), "--log_output_level=all:debug", {}),
     ("controlPlane.logging.json", True, lambda o: "--log_as_json" in container_of(o)["args"], True, {}),
+    (
+        "controlPlane.gatewayController",
+        False,
+        lambda objects: environment_of(objects).get(SWITCH),
+        "false",
+        {},
+    ),
     ("controlPlane.networkPolicy", True, has("NetworkPolicy"), True, {}),
     ("images.hub", "mirror/istio", istiod("image"), "mirror/istio/pilot:1.31.1", {}),
     ("images.tag", "custom", istiod("image"), "registry.istio.io/release/pilot:custom", {}),
@@ -372,11 +380,52 @@ def test_a_variable_of_the_user_replaces_a_default_of_the_same_name() -> None:
     assert [v for v in container["env"] if v["name"] == "PILOT_TRACE_SAMPLING"] == variables
 
 
-def test_the_right_to_deploy_gateways_goes_with_the_switch() -> None:
-    variables = [{"name": "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER", "value": "false"}]
-    objects = render_mesh({"controlPlane": {"environment": variables}})
-    assert not [o for o in objects if "gateway-controller" in o["metadata"]["name"]]
-    assert [o for o in render_mesh() if "gateway-controller" in o["metadata"]["name"]]
+def bound_by(objects: list[Manifest]) -> list[str]:
+    """The names of the roles that istiod is bound to in the whole cluster, without the hashes."""
+    names = [o["roleRef"]["name"] for o in objects if o["kind"] == "ClusterRoleBinding"]
+    return sorted(name.removesuffix("-mesh-a").rpartition("-")[0] for name in names)
+
+
+@pytest.mark.parametrize(
+    "control_plane",
+    [
+        {"gatewayController": False},
+        *({"environment": [{"name": SWITCH, "value": no}]} for no in ("false", "0", "F")),
+        {"gatewayController": False, "environment": [{"name": SWITCH, "value": "true"}]},
+    ],
+)
+def test_the_right_to_deploy_gateways_goes_with_the_switch(control_plane: dict[str, Any]) -> None:
+    objects = render_mesh({"controlPlane": control_plane})
+    assert environment_of(objects)[SWITCH] in ("false", "0", "F")
+    assert bound_by(objects) == ["istiod-webhooks-mesh-a-basic", "navarch-istiod-confined-1.31"]
+
+
+@pytest.mark.parametrize(
+    "control_plane",
+    [{}, {"gatewayController": True}, {"environment": [{"name": SWITCH, "value": "true"}]}],
+)
+def test_the_right_to_deploy_gateways_is_there_by_default(control_plane: dict[str, Any]) -> None:
+    objects = render_mesh({"controlPlane": control_plane})
+    assert environment_of(objects).get(SWITCH) in (None, "true")
+    assert bound_by(objects) == ["navarch-istiod-1.31"]
+
+
+@pytest.mark.parametrize("default", [False, True])
+@pytest.mark.parametrize("version", ["1.29", "1.30", "1.31"])
+def test_without_the_gateway_controller_istiod_writes_the_webhooks_of_its_mesh_alone(
+    version: str, default: bool
+) -> None:
+    controls = {"gatewayController": False}
+    objects = render_mesh({"version": version, "controlPlane": controls, "defaultTag": default})
+    rules = find_one(objects, "ClusterRole", "istiod-webhooks")["rules"]
+    for rule, kind in zip(
+        rules, ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"), strict=True
+    ):
+        own = {o["metadata"]["name"] for o in objects if o["kind"] == kind}
+        assert own <= set(rule["resourceNames"])
+        strange = set(rule["resourceNames"]) - own
+        assert strange <= {"istio-revision-tag-default", "istio-revision-tag-default-mesh-a"}
+        assert default or not strange
 
 
 def test_a_variant_of_the_images_holds_for_istiod_and_proxies() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from navarch.core.grants import list_roles
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.model.labels import Owner, owner_of
 from navarch.core.model.reasons import Reason
@@ -66,8 +67,10 @@ def test_the_objects_of_a_revision_name_it_and_those_of_the_mesh_do_not(objects:
         assert ("mesh.navarch.io/revision" in labels) != (labels["mesh.navarch.io/component"] in shared)
 
 
-def test_no_role_has_a_star(objects: list[Manifest]) -> None:
-    rules = [rule for o in objects for rule in o.get("rules", ()) if o["kind"] in ("Role", "ClusterRole")]
+def test_no_role_has_a_star() -> None:
+    rules = [rule for role in list_roles(ASSETS) for rule in role["rules"]]
+    confined = render_mesh({"controlPlane": {"gatewayController": False}})
+    rules += find_one(confined, "ClusterRole")["rules"]
     assert rules
     assert not [rule for rule in rules for words in rule.values() if any("*" in word for word in words)]
 
@@ -121,8 +124,10 @@ def test_every_webhook_calls_a_service_that_is_rendered(objects: list[Manifest])
     assert {(call["namespace"], call["name"]) for call in calls} <= services
 
 
-def test_every_binding_joins_a_role_and_an_account_that_are_rendered(objects: list[Manifest]) -> None:
-    there = {(o["kind"], o["metadata"]["name"]) for o in objects}
+def test_every_binding_joins_a_role_of_the_installation_and_an_account_that_is_rendered(
+    objects: list[Manifest],
+) -> None:
+    there = {(o["kind"], o["metadata"]["name"]) for o in (*list_roles(ASSETS), *objects)}
     bindings = [o for o in objects if o["kind"].endswith("Binding")]
     assert bindings
     for binding in bindings:

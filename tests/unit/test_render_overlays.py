@@ -76,7 +76,7 @@ def test_an_overlay_that_matches_nothing_is_told() -> None:
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("ClusterRole", f"istiod-clusterrole-{REVISION}-mesh-a"),
+        ("ClusterRoleBinding", find_one(render_mesh(), "ClusterRoleBinding")["metadata"]["name"]),
         ("MutatingWebhookConfiguration", "istio-revision-tag-mesh-a-basic"),
     ],
 )

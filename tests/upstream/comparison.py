@@ -1,6 +1,7 @@
 """Upstream's rendering and ours side by side: every gap between two sets of objects.
 
-Owns how objects find each other: by kind and role, which is the name without revision, tag and namespace.
+Owns how objects find each other: by kind and role, which is the name without revision, tag and namespace;
+the rights of istiod's account count as one object for each reach.
 Must never judge a gap. Invariant: equal sets have none.
 """
 
@@ -38,6 +39,28 @@ def role_of(manifest: Mapping[str, Any], namespace: str) -> str:
     name = manifest["metadata"]["name"].removesuffix(f"-{namespace}")
     name = name.replace(f"-{REVISION}", "")
     return f"{manifest['kind']} {re.sub(rf'-{TAG}$', '-TAG', name)}"
+
+
+def join_rights(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The objects with one ClusterRole and one Role `istiod` in place of all roles and bindings of istiod's
+    account: what it may do is compared, and not by which objects. Upstream makes the roles for each
+    installation; ours come with the operator, and a mesh binds them."""
+    objects = list(objects)
+    roles = {(o["kind"], o["metadata"]["name"]): o for o in objects if o["kind"] in ("ClusterRole", "Role")}
+    granted: dict[str, list[Any]] = {"ClusterRole": [], "Role": []}
+    joined: set[tuple[str, str]] = set()
+    for binding in objects:
+        if binding["kind"] in ("ClusterRoleBinding", "RoleBinding") and _is_of_istiod(binding):
+            kind, name = binding["roleRef"]["kind"], binding["roleRef"]["name"]
+            joined |= {(kind, name), (binding["kind"], binding["metadata"]["name"])}
+            granted[binding["kind"].removesuffix("Binding")] += roles[kind, name]["rules"]
+    assert all(granted.values()), "istiod has rights in the cluster and in its namespace"
+    others = [o for o in objects if (o["kind"], o["metadata"]["name"]) not in joined]
+    return others + [{"kind": k, "metadata": {"name": "istiod"}, "rules": r} for k, r in granted.items()]
+
+
+def _is_of_istiod(binding: Mapping[str, Any]) -> bool:
+    return any(subject["name"].startswith("istiod") for subject in binding["subjects"])
 
 
 def _index(objects: Iterable[Mapping[str, Any]], namespace: str) -> dict[str, Meaning]:

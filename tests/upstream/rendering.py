@@ -78,4 +78,5 @@ def render_ours(combination: Combination) -> list[Manifest]:
     offline = build_offline(mesh, ASSETS, environment, with_crds=combination.with_crds)
     errors = [str(finding) for finding in offline.findings if finding.severity is Severity.ERROR]
     assert not errors, errors
-    return [manifest for manifest in offline.objects if manifest["kind"] != "MeshRevision"]
+    everything = (*offline.roles, *offline.objects)
+    return [manifest for manifest in everything if manifest["kind"] != "MeshRevision"]

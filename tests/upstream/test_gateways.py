@@ -6,15 +6,25 @@ import time
 from pathlib import Path
 
 import pytest
+from navarch.core.grants import list_roles
 
 from lab.cluster import Cluster, service_account_kubeconfig
+from tests.golden.rendering import ASSETS
 from tests.polling import eventually
 from tests.support.api import Api
+from tests.support.audit import Audit
 from tests.support.istiod import Object, run_istiod
 from tests.upstream import gateways
 from tests.upstream.gateways import SETTINGS, build_gateways, list_made, remove_made, strip
 from tests.upstream.injected_differences import DEPLOYED
-from tests.upstream.installations import NAMESPACE, REVISION, build_configuration, render_ours, render_theirs
+from tests.upstream.installations import (
+    NAMESPACE,
+    REVISION,
+    Setting,
+    build_configuration,
+    render_ours,
+    render_theirs,
+)
 from tests.upstream.object_comparison import compare
 
 OF_CLASS = "gateway.istio.io/defaults-for-class"
@@ -33,7 +43,7 @@ async def api(cluster: Cluster) -> Api:
     api = Api(cluster.kubeconfig)
     await gateways.set_up(api)
     tag = f"istiod-revision-tag-{REVISION.removesuffix('-inplace')}"
-    for manifest in render_ours(SETTINGS["default"]):
+    for manifest in (*list_roles(ASSETS), *render_ours(SETTINGS["default"])):
         if manifest["kind"] in ACCESS or manifest["metadata"]["name"] == tag:
             api.apply(manifest)
     return api
@@ -123,3 +133,56 @@ async def test_gateways_are_deployed_as_upstream_deploys_them(
 def test_no_row_of_the_table_is_left_over() -> None:
     left = [row.where for number, row in enumerate(DEPLOYED) if number not in USED]
     assert not left, left
+
+
+# --- without the gateway controller
+
+
+WEBHOOKS = {"MutatingWebhookConfiguration": "mwc", "ValidatingWebhookConfiguration": "vwc"}
+
+
+async def test_an_istiod_without_gateway_controller_needs_no_more_than_its_confined_role(
+    api: Api, cluster: Cluster, tmp_path: Path
+) -> None:
+    objects = render_ours(Setting(spec={"controlPlane": {"gatewayController": False}}))
+    for binding in api.list("clusterrolebinding", labels=f"istio.io/rev={REVISION}"):
+        api.delete("clusterrolebinding", "", binding["metadata"]["name"])
+    webhooks = [o for o in objects if o["kind"] in WEBHOOKS]
+    own = {o["metadata"]["name"] for o in webhooks}
+    (injector,) = (o for o in webhooks if o["metadata"]["name"].startswith("istio-sidecar-injector"))
+    foreign = {**injector, "metadata": {"name": "of-somebody-else", "labels": {"istio.io/rev": REVISION}}}
+    kubeconfig = service_account_kubeconfig(cluster, NAMESPACE, f"istiod-{REVISION}")
+    user = f"system:serviceaccount:{NAMESPACE}:istiod-{REVISION}"
+    audit = Audit(cluster.audit_log or Path(), user)
+    mark, made = audit.mark(), []
+    try:
+        for manifest in (*(o for o in objects if o["kind"] in ACCESS), *webhooks, foreign):
+            made.append(api.apply(manifest))
+
+        def find_trusted() -> set[str]:
+            """Webhook configurations that istiod has given its root."""
+            return {
+                manifest["metadata"]["name"]
+                for kind in WEBHOOKS.values()
+                for manifest in api.list(kind)
+                if all(entry["clientConfig"].get("caBundle") for entry in manifest["webhooks"])
+            }
+
+        with run_istiod(kubeconfig, build_configuration(objects), tmp_path / "istiod") as istiod:
+            await eventually(
+                lambda: own <= find_trusted(), seconds=60, every=0.2, what=f"own webhooks, see {istiod.log}"
+            )
+            await eventually(
+                lambda: any(r.forbidden and r.name == "of-somebody-else" for r in audit.since(mark)),
+                seconds=60,
+                every=0.2,
+                what="istiod was refused the webhook of somebody else",
+            )
+        assert "of-somebody-else" not in find_trusted()
+        refused = {(r.verb, r.resource, r.name) for r in audit.since(mark) if r.forbidden}
+        assert refused == {("update", "mutatingwebhookconfigurations", "of-somebody-else")}
+        assert list_made(api) == {}
+    finally:
+        for manifest in made:
+            if manifest["kind"] in WEBHOOKS:
+                api.delete(WEBHOOKS[manifest["kind"]], "", manifest["metadata"]["name"])

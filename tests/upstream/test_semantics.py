@@ -10,7 +10,7 @@ import pytest
 from navarch.core.model.refs import Manifest
 
 from tests.upstream.combinations import COMBINATIONS
-from tests.upstream.comparison import Gap, find_gaps
+from tests.upstream.comparison import Gap, find_gaps, join_rights
 from tests.upstream.rendering import render_ours
 from tests.upstream.semantics import canonical_quantity
 
@@ -115,3 +115,46 @@ def test_an_object_that_one_side_lacks_is_a_gap() -> None:
         ("ClusterRole x", "(an object)", None),
         ("ClusterRole x", None, "(an object)"),
     ]
+
+
+def bind(kind: str, role_name: str, account: str = "istiod-blue") -> Manifest:
+    return {
+        "kind": f"{kind}Binding",
+        "metadata": {"name": f"{role_name}-x"},
+        "roleRef": {"kind": "ClusterRole", "name": role_name},
+        "subjects": [{"kind": "ServiceAccount", "name": account}],
+    }
+
+
+def named(name: str, *rules: Mapping[str, list[str]]) -> Manifest:
+    return {**role(*rules), "metadata": {"name": name}}
+
+
+def test_rights_are_compared_by_account_and_reach_and_not_by_role() -> None:
+    read, write, near = rule("a", ["x"], ["get"]), rule("b", ["y"], ["patch"]), rule("c", ["z"], ["get"])
+    other = named("reader", read)
+    one = [
+        other,
+        named("all", read, write),
+        bind("ClusterRole", "all"),
+        named("near", near),
+        bind("Role", "near"),
+        bind("ClusterRole", "reader", "somebody"),
+    ]
+    apart = [
+        other,
+        named("first", read),
+        named("second", write),
+        named("near", near),
+        *(bind("ClusterRole", name) for name in ("first", "second")),
+        bind("Role", "near"),
+        bind("ClusterRole", "reader", "somebody"),
+    ]
+    sides = join_rights(one), join_rights(apart)
+    assert list(find_gaps(*sides, namespace="n", plurals={})) == []
+    fewer = join_rights([o for o in apart if "second" not in o["metadata"]["name"]])
+    (gap,) = find_gaps(sides[0], fewer, namespace="n", plurals={})
+    assert gap.where == "ClusterRole istiod"
+    swapped = [*apart[:-4], bind("Role", "first"), bind("Role", "second"), *apart[-2:-1]]
+    with pytest.raises(AssertionError, match="rights in the cluster"):
+        join_rights(swapped)

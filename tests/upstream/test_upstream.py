@@ -15,7 +15,7 @@ import yaml
 
 from lab.builds import ISTIO_KINDS, ISTIOCTL, ensure
 from tests.upstream.combinations import COMBINATIONS, Combination
-from tests.upstream.comparison import Gap, Plurals, find_gaps
+from tests.upstream.comparison import Gap, Plurals, find_gaps, join_rights
 from tests.upstream.differences import ANY, DIFFERENCES, Difference
 from tests.upstream.rendering import render_ours, render_upstream
 from tests.upstream.semantics import LOADER
@@ -64,8 +64,9 @@ def gaps_in(builds: Mapping[str, Path], plurals: Plurals) -> Find:
     def find(combination: Combination) -> list[Gap]:
         if combination.name not in found:
             theirs, ours = render_upstream(builds[ISTIOCTL], combination), render_ours(combination)
+            sides = join_rights(theirs), join_rights(ours)
             found[combination.name] = list(
-                find_gaps(theirs, ours, namespace=combination.namespace, plurals=plurals)
+                find_gaps(*sides, namespace=combination.namespace, plurals=plurals)
             )
         return found[combination.name]
 

@@ -8,6 +8,7 @@ an order in which it can be applied.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from navarch.api.admission import HOST_ROLE, HOST_VERB, build_policies
 from navarch.api.controlplane import PLURAL as MESHES
@@ -61,7 +62,9 @@ def _build_namespaces(namespace: str, probe_namespace: str) -> list[JSONObject]:
     ]
 
 
-def _build_roles(namespace: str, probe_namespace: str, grants: Iterable[Rule]) -> list[JSONObject]:
+def _build_roles(
+    namespace: str, probe_namespace: str, grants: Iterable[Rule], bound: Iterable[str]
+) -> list[JSONObject]:
     account = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
 
     def bind(kind: str, *, where: str = "") -> JSONObject:
@@ -78,7 +81,7 @@ def _build_roles(namespace: str, probe_namespace: str, grants: Iterable[Rule]) -
         return _build(_RBAC, "Role", NAME, namespace=where, rules=merge_rules(use.build() for use in uses))
 
     return [
-        build_cluster_role(OPERATOR_USES, grants, name=NAME),
+        build_cluster_role(OPERATOR_USES, grants, roles=bound, name=NAME),
         bind("ClusterRole"),
         role(namespace, SYSTEM_USES),
         bind("Role", where=namespace),
@@ -198,18 +201,22 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
 def build_install(
     *,
     grants: Iterable[Rule],
+    roles: Iterable[Mapping[str, Any]],
     image: str = IMAGE,
     namespace: str = NAMESPACE,
     probe_namespace: str = PROBE_NAMESPACE,
 ) -> list[JSONObject]:
-    """Everything but the CRDs. `grants` are the rules of all roles that meshes may need
-    (rbac.collect_grants)."""
+    """Everything but the CRDs. `grants` are the rules of all roles that are made for meshes
+    (rbac.collect_grants), `roles` the ClusterRoles that meshes bind."""
+    static = [dict(role) for role in roles]
+    bound = [role["metadata"]["name"] for role in static]
     operator = f"system:serviceaccount:{namespace}:{NAME}"
     return [
         *_build_namespaces(namespace, probe_namespace),
         _build_quota(namespace),
         _build("v1", "ServiceAccount", NAME, namespace=namespace, automountServiceAccountToken=False),
-        *_build_roles(namespace, probe_namespace, grants),
+        *static,
+        *_build_roles(namespace, probe_namespace, grants, bound),
         *_build_user_roles(),
         *build_policies(operator=operator, reserved=(namespace, probe_namespace)),
         *_build_workload(image, namespace, probe_namespace),

@@ -1,9 +1,9 @@
-"""The operator's permissions: what its own code uses, and every rule that it has to be able to grant.
+"""The operator's permissions: what its own code uses, what it has to be able to grant, and what it may bind.
 
 Owns the table of uses, each with its reason, and the arithmetic of rules. Must never hold `*`, `escalate` or
-`bind`: the API server lets nobody create a role with more than they hold, and that is what keeps the operator
-honest too. Invariants: the same uses and grants give the same role, whatever their order; no rule is covered
-by another.
+`impersonate`, nor `bind` on anything but ClusterRoles by name: an account may neither create nor bind a role
+with more than it holds, and so the operator can give away nothing but istiod's roles. Invariants: the same
+uses and grants give the same role, whatever their order; no rule is covered by another.
 """
 
 from __future__ import annotations
@@ -56,9 +56,22 @@ OPERATOR_USES: tuple[Use, ...] = (
     Use("networking.k8s.io", ("networkpolicies",), _OWN, f"istiod's network policy; {_APPLY}"),
     Use(
         "rbac.authorization.k8s.io",
-        ("clusterrolebindings", "clusterroles", "rolebindings", "roles"),
+        ("clusterrolebindings", "rolebindings"),
         _OWN,
-        f"istiod's permissions; {_APPLY}",
+        f"istiod's account is bound to roles of the installation; {_APPLY}",
+    ),
+    Use(
+        "rbac.authorization.k8s.io",
+        ("clusterroles",),
+        _OWN,
+        "whether the roles of the installation are there; a role on the mesh's own webhooks, where istiod is "
+        f"without its gateway controller; {_APPLY}",
+    ),
+    Use(
+        "rbac.authorization.k8s.io",
+        ("roles",),
+        (*_CACHE, "delete"),
+        "roles of a mesh's own, which older releases made, are removed",
     ),
     Use(
         "admissionregistration.k8s.io",
@@ -159,16 +172,29 @@ def merge_rules(rules: Iterable[Rule]) -> list[JSONObject]:
 
 
 def collect_grants(manifests: Iterable[Mapping[str, Any]]) -> list[JSONObject]:
-    """Every rule of the roles among `manifests`: what the operator has to hold in order to create them."""
+    """Every rule of the roles among `manifests`: what has to be held in order to create them."""
     rules = (m.get("rules") or () for m in manifests if m["kind"] in ("Role", "ClusterRole"))
     return merge_rules(rule for found in rules for rule in found)
 
 
-def build_cluster_role(uses: Iterable[Use], grants: Iterable[Rule], *, name: str = "navarch") -> JSONObject:
-    """The operator's ClusterRole: what its code uses and what it may grant, in one canonical list."""
+def build_bind_rule(roles: Iterable[str]) -> JSONObject:
+    """The only rule with `bind`: on these ClusterRoles. Raises ValueError without names, which would mean all
+    roles."""
+    names = sorted(roles)
+    if not names or "" in names:
+        raise ValueError("bind must name the roles")
+    group = "rbac.authorization.k8s.io"
+    return {"apiGroups": [group], "resources": ["clusterroles"], "resourceNames": names, "verbs": ["bind"]}
+
+
+def build_cluster_role(
+    uses: Iterable[Use], grants: Iterable[Rule], *, roles: Iterable[str], name: str = "navarch"
+) -> JSONObject:
+    """The operator's ClusterRole: what its code uses and what it may grant, in one canonical list; and which
+    `roles` it may bind, by name."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "navarch"}},
-        "rules": merge_rules([*(use.build() for use in uses), *grants]),
+        "rules": [*merge_rules([*(use.build() for use in uses), *grants]), build_bind_rule(roles)],
     }

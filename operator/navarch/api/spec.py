@@ -248,6 +248,12 @@ class ControlPlane(Model):
     network_policy: bool | None = Field(
         None, description="Whether a NetworkPolicy limits istiod's pods to their own ports. Default: false."
     )
+    gateway_controller: bool | None = Field(
+        None,
+        description="Whether istiod deploys gateways and waypoints for Gateways of Gateway API. With false, "
+        "its account may make no Deployments, Services and ServiceAccounts, and may write no webhook "
+        "configuration but the mesh's own. Default: true.",
+    )
 
 
 class PullSecret(Model):

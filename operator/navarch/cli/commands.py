@@ -89,7 +89,8 @@ def render(
     ] = None,
     skip_crds: Annotated[bool, typer.Option("--skip-crds", help="Leave Istio's CRDs out.")] = False,
 ) -> None:
-    """Print everything that a MeshControlPlane becomes, as YAML, without a cluster."""
+    """Print everything that a MeshControlPlane becomes, as YAML, without a cluster; first the roles that its
+    istiod is bound to, which come with the installation of Navarch."""
     from navarch.cli.inputs import InputError, read_file
     from navarch.cli.render import render_mesh
 
@@ -121,9 +122,12 @@ def manifests(
     from navarch.api.export import build_crds
     from navarch.api.install import build_install
     from navarch.assets import load_assets
-    from navarch.core.grants import build_grants
+    from navarch.core.grants import build_grants, list_roles
 
-    install = build_install(grants=build_grants(load_assets()), image=image, namespace=namespace)
+    assets = load_assets()
+    install = build_install(
+        grants=build_grants(assets), roles=list_roles(assets), image=image, namespace=namespace
+    )
     _print_all([*build_crds(), *install])
 
 

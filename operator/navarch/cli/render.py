@@ -23,7 +23,8 @@ from navarch.core.world.cluster import Environment
 def render_mesh(
     text: str, *, kubernetes_version: str = "", profiles: Sequence[str] = (), with_crds: bool = True
 ) -> list[Manifest]:
-    """All objects of the one MeshControlPlane in `text` (YAML), in the order they would be applied.
+    """All objects of the one MeshControlPlane in `text` (YAML), in the order they would be applied; before
+    them the roles that its istiod is bound to, which are there already where Navarch is installed.
 
     `kubernetes_version` is `major.minor`; `profiles` are ConfigMaps as YAML. Raises InputError.
     """
@@ -39,7 +40,7 @@ def render_mesh(
     errors = [str(f) for f in offline.findings if f.severity is Severity.ERROR]
     if errors:
         raise InputError("; ".join(errors))
-    return list(offline.objects)
+    return [*offline.roles, *offline.objects]
 
 
 def _parse_mesh(text: str) -> Mapping[str, Any]:

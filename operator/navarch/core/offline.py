@@ -21,7 +21,9 @@ from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.labels import NAMESPACE_NAME, Owner
 from navarch.core.model.naming import effective_tag
 from navarch.core.model.refs import Manifest
+from navarch.core.render.components.istiod import build_role
 from navarch.core.revision.render import render
+from navarch.core.revision.rights import find_bound
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import Census
@@ -31,10 +33,12 @@ Profiles = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """`objects` in the order of applying, none when a finding is an error; `findings` about the spec."""
+    """`objects` in the order of applying, none when a finding is an error; `findings` about the spec; `roles`
+    that come with an installation of Navarch and that the objects bind."""
 
     objects: tuple[Manifest, ...]
     findings: tuple[Finding, ...]
+    roles: tuple[Manifest, ...] = ()
 
 
 def observe_offline(
@@ -81,8 +85,10 @@ def build_offline(
     """Everything that a mesh becomes; `profiles` are users' own, by name."""
     observed = observe_offline(mesh, assets, environment, profiles=profiles or {})
     findings = run_checks(observed)
-    objects = build_objects(observed, with_crds=with_crds) if is_accepted(findings) else ()
-    return Offline(objects, findings)
+    if not is_accepted(findings):
+        return Offline((), findings)
+    objects = build_objects(observed, with_crds=with_crds)
+    return Offline(objects, findings, build_bound_roles(observed))
 
 
 def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Manifest, ...]:
@@ -96,3 +102,10 @@ def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Ma
     own = render(revision, observed.assets, observed.environment).waves
     waves = (crds, record, *own, *last)
     return tuple(manifest for wave in waves for manifest in wave.objects)
+
+
+def build_bound_roles(observed: ObservedMesh) -> tuple[Manifest, ...]:
+    """The roles of the installation that the objects of a mesh refer to."""
+    revision = build_wanted_revision(observed)
+    bound = find_bound(revision, observed.assets) if revision is not None else ()
+    return tuple(build_role(role, observed.assets) for role in bound)

@@ -15,7 +15,7 @@ from navarch.core.model.labels import ISTIO_REV, ISTIO_TAG, owner_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
 from navarch.core.world.proxies import ProxyPod
-from navarch.gather.watches import ROOT, ROOT_CONFIG_MAP, WEBHOOK_KINDS
+from navarch.gather.watches import ROOT, ROOT_CONFIG_MAP, RULES, WEBHOOK_KINDS
 from navarch.kube.store import Store
 
 REMEMBERED = 10_000
@@ -61,6 +61,10 @@ class ClusterReader:
         """The fingerprint of the root certificates in a namespace's ConfigMap; empty while there is none."""
         found = self._stores["roots"].get(Ref("v1", "ConfigMap", namespace, ROOT_CONFIG_MAP))
         return str(found[ROOT]) if found else ""
+
+    def roles(self) -> dict[str, frozenset[str]]:
+        """The roles of the installation for istiods, by name, with the hashes of their rules."""
+        return {role["metadata"]["name"]: role[RULES] for role in self._stores["istiod-roles"].list()}
 
     def profiles(self) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         """The users' profiles by name, and what is wrong with those that cannot be read."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.istio.certificates import fingerprint_bundle
+from navarch.core.istio.roles import ROLE_LABELS, hash_rules
 from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.labels import MESH_NAME, PROFILE, owner_of
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
@@ -20,6 +21,7 @@ from navarch.kube.store import Store
 Object = dict[str, Any]
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
 ROOT = "fingerprint"
+RULES = "hashes"
 
 
 def _keep(manifest: Object) -> Object:
@@ -85,6 +87,11 @@ def shrink_owned(manifest: Object) -> Object:
     return manifest if owner_of(manifest) else _shrink(manifest)
 
 
+def shrink_role(manifest: Object) -> Object:
+    """Of a role that came with the installation: its name, and its rules as hashes."""
+    return _shrink(manifest, **{RULES: hash_rules(manifest.get("rules") or ())})
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """One watch stream. `namespace` empty means the whole cluster."""
@@ -115,7 +122,7 @@ OWNED_KINDS = (
 )
 WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
-PARTIAL = frozenset({"istiods", "proxies", "roots", "profiles", "namespaces"})
+PARTIAL = frozenset({"istiods", "istiod-roles", "proxies", "roots", "profiles", "namespaces"})
 """Watches that hold parts of a kind under a name of their own; all others hold a whole kind of ours."""
 
 WATCHES = (
@@ -137,6 +144,13 @@ WATCHES = (
     Watch("crds", "apiextensions.k8s.io/v1", "CustomResourceDefinition", metadata_only=True),
     Watch("namespaces", "v1", "Namespace", metadata_only=True, transform=shrink_namespace),
     Watch("istiods", "v1", "Pod", label_selector=MESH_NAME, transform=shrink_istiod_pod),
+    Watch(
+        "istiod-roles",
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRole",
+        label_selector=",".join(f"{key}={value}" for key, value in sorted(ROLE_LABELS.items())),
+        transform=shrink_role,
+    ),
     Watch(
         "proxies",
         "v1",

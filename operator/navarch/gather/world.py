@@ -114,6 +114,7 @@ class World:
             probe=None,
             now=self.now(),
             kind_deleted=await self.orphans.find_kind_deletion(body),
+            roles=self.cluster.roles(),
         )
         census = take_census(
             find_effective_membership(observed),
@@ -159,6 +160,7 @@ class World:
             problems=problems,
             pods=tuple(pod for p in pods if (pod := read_pod(p)) is not None),
             now=self.now(),
+            roles=self.cluster.roles(),
         )
 
 

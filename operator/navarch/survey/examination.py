@@ -74,8 +74,11 @@ class Examiner:
         observed = await self.world.observe(body)
         findings = run_checks(observed)
         wanted = build_wanted_revision(observed) if is_accepted(findings) else None
-        dependencies = determine_dependencies(observed, wanted)
-        verdicts = {ConditionType.DEPENDENCIES_READY: dependencies} if observed.crds and wanted else {}
+        verdicts: Verdicts = {}
+        if observed.crds:
+            # No role at all: they may not be listed, or Navarch is not installed, which is said elsewhere.
+            revision = wanted if observed.roles else None
+            verdicts[ConditionType.DEPENDENCIES_READY] = determine_dependencies(observed, revision)
         if wanted is not None:
             objects = build_objects(observed)
             own = tuple(o for o in objects if o["metadata"].get("labels", {}).get(COMPONENT) != "crds")

@@ -118,6 +118,12 @@ class Dependents:
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
             yield from self.all_meshes()
 
+    def keys_for_role(self, manifest: Object) -> Iterator[Key]:
+        """Every mesh and every revision: which of them bind a role of the installation, or want to, is not
+        looked at."""
+        yield from self.all_meshes()
+        yield from (key_of(revision) for revision in self._revisions())
+
     def keys_for_webhook(self, manifest: Object) -> Iterator[Key]:
         """Its revision and mesh; every mesh for a foreign one of Istio's, and for whoever has the tag
         `default`."""

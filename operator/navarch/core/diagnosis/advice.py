@@ -309,6 +309,12 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Nothing; whoever installed them has to keep them new enough.",
         "left untouched, and sufficient: gateways.networking.istio.io",
     ),
+    Reason.ROLES_MISSING: Advice(
+        Severity.ERROR,
+        "Apply `navarch manifests` of the operator's own release again.",
+        "ClusterRole navarch-istiod-1.31-0a1b2c3d does not exist; apply the manifests of this release of "
+        "Navarch (`navarch manifests`)",
+    ),
     Reason.DRIFT_REPAIRED: Advice(
         Severity.INFO,
         "Find out who changes it; it is put back each time.",

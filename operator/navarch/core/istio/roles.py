@@ -1,18 +1,23 @@
-"""What istiod may do: the rules of every role that is rendered.
+"""What istiod may do: the rules of its roles, which come with the installation and depend on the minor alone.
 
-Owns rights. Must never grant a `*`: verbs and resources are enumerated, Istio's from its own CRDs, so that
-the operator needs no more than this list to be allowed to grant it. Facts: istio-
-discovery/templates/clusterrole.yaml and role.yaml; upstream has `*` for the resources of Istio's and Gateway
-API's groups and for the verbs on ingresses/status. Invariant: equal CRDs and features give equal rules.
+Owns rights. Must never grant a `*`: verbs and resources are enumerated, Istio's from its own CRDs. Facts:
+istio-discovery/templates/clusterrole.yaml and role.yaml; upstream has `*` for the resources of Istio's and
+Gateway API's groups and for the verbs on ingresses/status. Invariants: equal CRDs and features give equal
+rules; a role's name ends in a hash of its rules, so that roles of several releases stand side by side and a
+binding never changes what it grants.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
+from navarch.core.istio.assets import Assets
 from navarch.core.istio.catalog import Features
+from navarch.core.model.hashing import stable_hash
 from navarch.core.model.refs import Manifest
 
 Rule: TypeAlias = Mapping[str, list[str]]
@@ -65,12 +70,26 @@ def _gateway_api_rules(features: Features) -> list[Rule]:
     ]
 
 
+def build_webhook_rules(
+    mutating: Iterable[str] | None = None, validating: Iterable[str] | None = None
+) -> list[Rule]:
+    """Rules with which istiod writes its root into webhook configurations: into all, or those named."""
+
+    def rule(resource: str, verbs: Iterable[str], names: Iterable[str] | None) -> Rule:
+        named = {} if names is None else {"resourceNames": sorted(names)}
+        return {**_rule("admissionregistration.k8s.io", [resource], verbs), **named}
+
+    return [
+        rule("mutatingwebhookconfigurations", ("patch", "update"), mutating),
+        rule("validatingwebhookconfigurations", ("update",), validating),
+    ]
+
+
 def istiod_cluster_rules(features: Features, crds: Iterable[Manifest]) -> list[Rule]:
-    """Rules of istiod's ClusterRole, for the minor whose features and CRDs these are."""
+    """What every istiod of a minor needs in the whole cluster; `features` and `crds` are the minor's."""
     admission = "admissionregistration.k8s.io"
     return [
-        _rule(admission, ["mutatingwebhookconfigurations"], (*READ, "patch", "update")),
-        _rule(admission, ["validatingwebhookconfigurations"], (*READ, "update")),
+        _rule(admission, ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"], READ),
         *_istio_rules(crds),
         _rule(
             "networking.istio.io",
@@ -104,7 +123,7 @@ def gateway_controller_rules() -> list[Rule]:
 
 
 def istiod_namespace_rules() -> list[Rule]:
-    """Rules of istiod's Role in the mesh's own namespace: its CA's Secret, leader locks, the validator's
+    """What istiod needs in the mesh's own namespace: its CA's Secret, leader locks, the validator's
     self-test."""
     return [
         _rule("networking.istio.io", ["gateways"], ("create",)),
@@ -112,3 +131,53 @@ def istiod_namespace_rules() -> list[Rule]:
         _rule("", ["configmaps"], ("delete",)),
         _rule("coordination.k8s.io", ["leases"], ("create", "get", "patch", "update")),
     ]
+
+
+ROLE_LABELS: Mapping[str, str] = {
+    "app.kubernetes.io/name": "navarch",
+    "app.kubernetes.io/component": "istiod-role",
+}
+"""By these the operator finds the roles of the installation. No mesh's label is among them: they are none of
+a mesh's objects, and nothing of Navarch's ever removes them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Role:
+    """A ClusterRole of the installation, to be bound by a mesh."""
+
+    name: str
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roles:
+    """The roles of one minor: `full` with the gateway controller and every webhook, `confined` without both;
+    `namespace` is for the mesh's own namespace."""
+
+    full: Role
+    confined: Role
+    namespace: Role
+
+    def __iter__(self) -> Iterator[Role]:
+        return iter((self.full, self.confined, self.namespace))
+
+
+@lru_cache(maxsize=16)
+def build_roles(assets: Assets, minor: str) -> Roles:
+    """The roles of a minor of the catalog."""
+    features = next(m.features for m in assets.catalog.minors if m.name == minor)
+    shared = istiod_cluster_rules(features, assets.crds[minor])
+    return Roles(
+        full=_build_role("istiod", minor, [*shared, *build_webhook_rules(), *gateway_controller_rules()]),
+        confined=_build_role("istiod-confined", minor, shared),
+        namespace=_build_role("istiod-namespace", minor, istiod_namespace_rules()),
+    )
+
+
+def _build_role(purpose: str, minor: str, rules: list[Rule]) -> Role:
+    return Role(f"navarch-{purpose}-{minor}-{stable_hash(rules, length=8)}", tuple(rules))
+
+
+def hash_rules(rules: Iterable[Rule]) -> frozenset[str]:
+    """What is kept of the rules of a role that is in the cluster."""
+    return frozenset(stable_hash(rule) for rule in rules)

@@ -7,7 +7,7 @@ Invariant: equal observations give equal findings, plans and statuses.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
@@ -29,8 +29,9 @@ class ObservedMesh:
     except CRDs; `revisions` its MeshRevisions. `namespaces` are all of the cluster. `profiles` are the user
     profiles by name. `root` is the fingerprint of the mesh's root certificates, empty while unknown. `probe`
     is None while no dry run was due. `crd_minors` are the Istio minors that meshes of the cluster were
-    accepted for. `kind_deleted` is when the deletion of the kind itself, its
-    CustomResourceDefinition, was asked for; it is looked for while the mesh is being deleted only.
+    accepted for, `roles` the installation's roles for istiods, by name, with hashes of their rules.
+    `kind_deleted` is when the deletion of the kind itself, its CustomResourceDefinition, was asked for; it is
+    looked for while the mesh is being deleted only.
     """
 
     environment: Environment
@@ -53,6 +54,7 @@ class ObservedMesh:
     probe: Probe | None
     now: str
     kind_deleted: str = ""
+    roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

@@ -20,6 +20,7 @@ from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.mesh.teardown import is_leaving, plan_teardown
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Waiting, Wave
+from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.labels import MESH_COMPONENTS, component_of, revision_of
@@ -29,6 +30,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.revision.manifest import build_revision_manifest
 from navarch.core.revision.render import render
+from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
 
 
@@ -130,7 +132,7 @@ def _split_mesh_waves(
 ) -> tuple[tuple[Wave, ...], tuple[Waiting, ...]]:
     """The waves that may be applied now, and what the first of the others waits for."""
     gates: Mapping[str, Callable[[ObservedMesh], Iterable[Waiting]]] = {
-        "revision": partial(_find_pending_crds, wanted=wanted),
+        "revision": partial(_find_unmet, wanted=wanted),
         "tags": partial(_find_pending_revision, wanted=wanted),
         "policies": _find_untrusted_validators,
     }
@@ -144,7 +146,14 @@ def _split_mesh_waves(
     return tuple(ready), ()
 
 
-def _find_pending_crds(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
+def _find_unmet(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
+    """What the wanted revision needs of the cluster and has not; roles only where it would change."""
+    yield from _find_pending_crds(observed, wanted)
+    if observed.revision is None or not is_applied(observed.revision, wanted):
+        yield from find_missing(wanted, observed.assets, observed.roles)
+
+
+def _find_pending_crds(observed: ObservedMesh, wanted: Manifest) -> Iterable[Waiting]:
     established = {crd.name for crd in observed.crds if crd.established}
     for name in find_wanted_crds(observed, wanted):
         if name not in established:

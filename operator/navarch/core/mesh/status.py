@@ -32,6 +32,8 @@ from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.revision.rights import find_missing
+from navarch.core.revision.source import is_renderable
 from navarch.core.world.cluster import CRDOwner
 
 
@@ -45,7 +47,12 @@ def determine_accepted(findings: Sequence[Finding]) -> Verdict:
 
 
 def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:
-    """Whether Istio's CRDs are there, established, and have what the wanted version needs."""
+    """Whether the roles that `revision` binds are there, and Istio's CRDs: there, established, and with what
+    the wanted version needs."""
+    if revision is not None and is_renderable(revision, observed.assets):
+        roles = [waiting.message for waiting in find_missing(revision, observed.assets, observed.roles)]
+        if roles:
+            return Verdict("False", Reason.ROLES_MISSING, join(roles))
     wanted = find_wanted_crds(observed, revision)
     foreign = [crd for crd in observed.crds if crd.owner is CRDOwner.FOREIGN]
     lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]

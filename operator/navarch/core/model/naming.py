@@ -22,6 +22,8 @@ DEFAULT_TAG = "default"
 
 IN_PLACE = "-inplace"
 
+LONGEST_ROLE = "navarch-istiod-namespace-1.100-12345678"
+"""A name as long as any of the installation's roles will be."""
 ISTIO_SYSTEM = "istio-system"
 """The namespace whose name Istio leaves out of the names of webhook configurations."""
 
@@ -70,7 +72,7 @@ class Names:
 
     @property
     def istiod(self) -> str:
-        """Deployment, Service, ServiceAccount, Role, autoscaler, budget and NetworkPolicy of istiod."""
+        """Deployment, Service, ServiceAccount, autoscaler, budget and NetworkPolicy of istiod."""
         return f"istiod-{self.revision}"
 
     @property
@@ -92,15 +94,18 @@ class Names:
         """ConfigMap that shows the values to people."""
         return f"values-{self.revision}"
 
-    @property
-    def cluster_role(self) -> str:
-        """ClusterRole of istiod, and its binding."""
-        return _scoped("istiod-clusterrole", self.revision, self.namespace)
+    def cluster_binding(self, role: str) -> str:
+        """ClusterRoleBinding of istiod to one of the installation's roles: for each role another one."""
+        return _scoped(role, self.revision, self.namespace)
+
+    def binding(self, role: str) -> str:
+        """RoleBinding of istiod to one of the installation's roles."""
+        return f"{role}-{self.revision}"
 
     @property
-    def gateway_role(self) -> str:
-        """ClusterRole with which istiod deploys Gateway API gateways, and its binding."""
-        return _scoped("istiod-gateway-controller", self.revision, self.namespace)
+    def webhook_role(self) -> str:
+        """ClusterRole for the mesh's own webhook configurations, and its binding."""
+        return _scoped("istiod-webhooks", self.revision, self.namespace)
 
     @property
     def injector(self) -> str:
@@ -151,7 +156,7 @@ def find_long_names(*, namespace: str, name: str, tag: str) -> Iterator[LongName
         LongName("Service", names.istiod, 63),
         LongName("Service", names.tag_service(tag), 63),
         LongName("ConfigMap", names.injector_config, 253),
-        LongName("ClusterRole", names.gateway_role, 253),
+        LongName("ClusterRoleBinding", names.cluster_binding(LONGEST_ROLE), 253),
         LongName("MutatingWebhookConfiguration", names.injector, 253),
         LongName("ValidatingWebhookConfiguration", names.validator, 253),
     )

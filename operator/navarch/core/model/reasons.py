@@ -132,6 +132,12 @@ class Reason(StrEnum):
     CRDS_OUTDATED = "CRDsOutdated", "CRDs that are not Navarch's lack something that this version needs."
     CRDS_FOREIGN = "CRDsForeign", "Istio's CRDs belong to somebody else and have all that is needed."
 
+    ROLES_MISSING = (
+        "RolesMissing",
+        "A ClusterRole of the installation that istiod has to be bound to does not exist or lacks rules; the "
+        "istiod that runs keeps its rights.",
+    )
+
     # --- deletion -------------------------------------------------------------------------------------------
     REMOVING = "Removing", "Objects of the mesh are being removed; the message says which are left."
     KIND_DELETED = (

@@ -119,6 +119,18 @@ def environment_of(config: RevisionConfig) -> dict[str, str]:
     return {variable.name: variable.value for variable in variables if variable.name not in OWN_ENVIRONMENT}
 
 
+GATEWAY_CONTROLLER = "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER"
+"""The variable by which istiod runs the gateway controller or not (pilot/pkg/features)."""
+_FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
+"""What istiod reads as false (Go's strconv.ParseBool)."""
+
+
+def runs_gateway_controller(config: RevisionConfig) -> bool:
+    """Whether istiod deploys what Gateway API's Gateways ask for; the field counts before the variable."""
+    wanted = config.control_plane and config.control_plane.gateway_controller
+    return environment_of(config).get(GATEWAY_CONTROLLER) not in _FALSE if wanted is None else bool(wanted)
+
+
 def build_values(revision: RevisionInput, assets: Assets) -> dict[str, Any]:
     """The tree that injection templates read as .Values: Istio's defaults, typed fields, the user's
     values."""

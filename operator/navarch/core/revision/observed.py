@@ -6,6 +6,7 @@ observations give equal plans and statuses.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from navarch.core.istio.assets import Assets
@@ -18,7 +19,7 @@ from navarch.core.world.workload import PodProblem, WorkloadPod
 @dataclass(frozen=True, slots=True)
 class ObservedRevision:
     """Everything a MeshRevision's reconcile depends on. `mesh` is its MeshControlPlane, None when that is
-    gone."""
+    gone; `roles` are the installation's roles for istiods, by name with the hashes of their rules."""
 
     environment: Environment
     assets: Assets
@@ -30,6 +31,7 @@ class ObservedRevision:
     problems: tuple[PodProblem, ...] = field(default=())
     pods: tuple[WorkloadPod, ...] = field(default=())
     now: str = ""
+    roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

@@ -1,7 +1,8 @@
 """From an observed revision to its plan: everything but webhooks at once, those when an istiod serves.
 
-Owns the order of things inside a revision. Must never act or look anything up. Invariant: the injector's
-configuration follows istiod and never leads.
+Owns the order of things inside a revision. Must never act or look anything up. Invariants: the injector's
+configuration follows istiod and never leads; rights come before an istiod that needs them, and go after one
+that needed them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from navarch.core.model.actions import Plan, Waiting, Wave
+from navarch.core.model.applied import is_applied
 from navarch.core.model.labels import MESH_COMPONENTS, component_of
 from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.render import render
+from navarch.core.revision.rights import RIGHTS, find_missing, may_lose_rights, withhold
 from navarch.core.revision.source import is_renderable
 from navarch.core.world.workload import (
     WorkloadPod,
@@ -49,17 +52,21 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     ]
     deployment = find_deployment(observed.owned, name)
     wanted = next(o for wave in waves for o in wave.objects if o["kind"] == "Deployment")
-    waiting: tuple[Waiting, ...] = ()
+    outdated = find_outdated_pods(observed.pods, wanted, now=observed.now)
+    replaced = deployment is None or is_replaced(deployment, wanted)
+    settled = deployment is None or (replaced and not outdated)
+    if not may_lose_rights(waves, observed.owned, settled=settled):
+        surplus = [ref for ref in surplus if ref.kind not in RIGHTS]
+    waiting = find_missing(observed.body, observed.assets, observed.roles)
+    waves = withhold(waves, waiting, settled=deployment is not None and is_applied(deployment, wanted))
     serves = deployment is not None and determine_rollout(deployment).available
     if not serves or not has_service(observed.owned, name):
-        waiting = (Waiting(ref_of(wanted), "no istiod is available yet"),)
+        waiting = (*waiting, Waiting(ref_of(wanted), "no istiod is available yet"))
         waves = tuple(wave for wave in waves if wave.name != "webhooks")
-    outdated = find_outdated_pods(observed.pods, wanted, now=observed.now)
-    if deployment is not None and not is_replaced(deployment, wanted):
+    if not settled:
         waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
-    elif deployment is not None and outdated:
-        waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
-        waiting += tuple(_wait_for_end(pod, ref_of(wanted)) for pod in outdated)
+    if replaced and deployment is not None:
+        waiting = (*waiting, *(_wait_for_end(pod, ref_of(wanted)) for pod in outdated))
     requeue = SAFETY_REQUEUE if waiting else None
     plan = Plan(observed.owner, waves, tuple(order_for_removal(surplus)), waiting, requeue)
     return RevisionDecision(plan, rendered.proxy)

@@ -45,14 +45,21 @@ def _tell_unknown(observed: ObservedRevision) -> str:
     return f"this release of Navarch does not know Istio {version}; what runs is left as it is"
 
 
+def _tell_unplanned(plan: Plan) -> Verdict:
+    """Why a plan has no Deployment."""
+    if plan.waiting:
+        return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
+    message = "nothing is made while the mesh, or its namespace, is being deleted or gone"
+    return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
+
+
 def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
     """Whether the revision is being changed: its Deployment is not yet as planned, or not yet rolled out."""
     if not is_renderable(observed.body, observed.assets):
         return Verdict("False", Reason.UNKNOWN_VERSION, _tell_unknown(observed))
     wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
     if wanted is None:
-        message = "nothing is made while the mesh, or its namespace, is being deleted or gone"
-        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
+        return _tell_unplanned(plan)
     deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
     if deployment is None or not is_applied(deployment, wanted):
         return Verdict("True", Reason.PROGRESSING, f"{ref_of(wanted)} is being applied")

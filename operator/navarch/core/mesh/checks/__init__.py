@@ -22,6 +22,7 @@ from navarch.core.mesh.checks import (
     neighbours,
     overlays,
     power,
+    rights,
     schema,
     tags,
     values,
@@ -63,6 +64,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     power.check_mesh_config_keys,
     power.check_values_keys,
     power.check_environment_names,
+    rights.check_gateway_controller_is_said_once,
     gateways.check_gateway_classes_reach,
     meshconfig.check_mesh_config_types,
     values.check_values_shapes,
@@ -84,7 +86,7 @@ first."""
 
 
 _OF_CONTENT = frozenset(
-    module.__name__ for module in (capacity, gateways, layers, meshconfig, overlays, power, values)
+    module.__name__ for module in (capacity, gateways, layers, meshconfig, overlays, power, rights, values)
 )
 """Modules whose rules are about what a mesh asks for, whatever is around it: they are handed nothing else."""
 
@@ -122,6 +124,7 @@ def _without_surroundings(observed: ObservedMesh) -> Hashed:
         probe=None,
         now="",
         kind_deleted="",
+        roles={},
     )
     return Hashed(digest, bare, f"{observed.owner.namespace}/{observed.owner.name}")
 

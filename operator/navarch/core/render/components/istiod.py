@@ -11,13 +11,21 @@ from typing import Any
 
 from navarch.api.spec import Autoscaling, ControlPlane
 from navarch.core.istio.assets import Assets
-from navarch.core.istio.roles import gateway_controller_rules, istiod_cluster_rules, istiod_namespace_rules
+from navarch.core.istio.roles import ROLE_LABELS, Role, Rule, build_roles, build_webhook_rules
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import MESH_UID, RESTART
+from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import dump_yaml, render_data
 from navarch.core.render.source import RevisionInput
-from navarch.core.render.values import build_mesh_config, build_values, environment_of, trust_domain_of
+from navarch.core.render.values import (
+    GATEWAY_CONTROLLER,
+    build_mesh_config,
+    build_values,
+    environment_of,
+    runs_gateway_controller,
+    trust_domain_of,
+)
 
 COMPONENT = "istiod"
 
@@ -69,16 +77,34 @@ def _build_rights(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]
     names, images = revision.names, revision.config.images
     secrets = [secret.to_json() for secret in (images and images.pull_secrets) or ()]
     yield _render(revision, assets, "service-account", pull_secrets=secrets)
-    roles: dict[str, Any] = {
-        names.cluster_role: istiod_cluster_rules(revision.features, assets.crds[revision.minor])
-    }
-    if environment_of(revision.config).get("PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER") != "false":
-        roles[names.gateway_role] = gateway_controller_rules()
-    for name, rules in roles.items():
-        yield _render(revision, assets, "cluster-role", name=name, rules=rules)
-        yield _render(revision, assets, "cluster-role-binding", name=name)
-    yield _render(revision, assets, "role", rules=istiod_namespace_rules())
-    yield _render(revision, assets, "role-binding")
+    roles = build_roles(assets, revision.minor)
+    confined = not runs_gateway_controller(revision.config)
+    role = roles.confined if confined else roles.full
+    bound = {names.cluster_binding(role.name): role.name}
+    if confined:
+        rules = _build_own_webhook_rules(revision)
+        yield _render(revision, assets, "cluster-role", name=names.webhook_role, rules=rules)
+        bound[names.webhook_role] = names.webhook_role
+    for name, target in bound.items():
+        yield _render(revision, assets, "cluster-role-binding", name=name, role=target)
+    name = names.binding(roles.namespace.name)
+    yield _render(revision, assets, "role-binding", name=name, role=roles.namespace.name)
+
+
+def build_role(role: Role, assets: Assets) -> Manifest:
+    """A role of the installation as it is installed."""
+    labels, rules = dict(ROLE_LABELS), list(role.rules)
+    return render_data(assets, "istiod/cluster-role.yaml", name=role.name, labels=labels, rules=rules)
+
+
+def _build_own_webhook_rules(revision: RevisionInput) -> list[Rule]:
+    """Rules on the mesh's own webhook configurations by name. That of tag `default` has a name by the minor,
+    and stands under the older one until a newer istiod serves: both may be written."""
+    names = revision.names
+    tags = (revision.tag, *([DEFAULT_TAG] if revision.membership.default else []))
+    pointing = {names.tag_webhook(tag, default_suffixed=s) for tag in tags for s in (False, True)}
+    validators = {names.validator, *([DEFAULT_VALIDATOR] if revision.membership.default else [])}
+    return build_webhook_rules({names.injector, *pointing}, validators)
 
 
 def _build_workload(revision: RevisionInput, assets: Assets, values: Mapping[str, Any]) -> Iterator[Manifest]:
@@ -179,6 +205,9 @@ def _build_environment(revision: RevisionInput, values: Mapping[str, Any]) -> li
     }
     if native is not None:
         own["ENABLE_NATIVE_SIDECARS"] = "true" if native else "false"
+    if _control_plane(revision).gateway_controller is not None:
+        own[GATEWAY_CONTROLLER] = "" if runs_gateway_controller(revision.config) else "false"
+        user.pop(GATEWAY_CONTROLLER, None)
     if revision.features.fips_godebug and user.get("COMPLIANCE_POLICY") == "fips-140-3":
         own["GODEBUG"] = "fips140=only"
     return [
