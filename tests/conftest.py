@@ -1,6 +1,10 @@
 """Fixtures of all suites."""
 
+from collections.abc import Generator
+
 import pytest
+
+from tests.support.outcome import note_outcome
 
 pytest_plugins = ["lab.pytest_plugin"]
 
@@ -16,3 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def full(pytestconfig: pytest.Config) -> bool:
     """Whether a test marked `long` is to take its full length."""
     return bool(pytestconfig.getoption("--full"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fixtures may ask how their test has ended."""
+    report = yield
+    note_outcome(item, report)
+    return report
