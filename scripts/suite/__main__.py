@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".suite"
 FLAKY = HOME / "flaky.jsonl"
 WORKERS = 3
-"""How many light labs run beside each other, and beside the node lab and the fast suites: they mostly wait."""
+"""How many light labs run beside each other, the node lab and the fast suites: they mostly wait."""
 MOST_AGAIN = 20
 """When more tests than that failed, it is not chance, and none is run again."""
 WATCHED = ("-s", "--pdb", "--full", "-n", "--capture=no")

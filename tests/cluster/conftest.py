@@ -29,8 +29,10 @@ from lab import cluster as clusters
 from lab.cluster import Cluster, service_account_kubeconfig
 from lab.light import cluster as light_cluster
 from tests.polling import eventually
+from tests.support import run
+from tests.support.activity import wait_for_removals
 from tests.support.api import Api
-from tests.support.audit import Audit
+from tests.support.audit import Audit, list_refused
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.outcome import has_passed
 from tests.support.quiet import assert_quiet, is_settled
@@ -221,14 +223,8 @@ def unique(namespace: str) -> Callable[[str], str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that no operator may disturb come first, those that judge what the others did come last."""
-
-    def place(item: pytest.Item) -> int:
-        if item.get_closest_marker("first") is not None:
-            return 0
-        return 2 if item.get_closest_marker("last") is not None else 1
-
-    items.sort(key=place)
+    """Tests that judge what the others did come last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 # --- the operator as a process, and a namespace for each test
@@ -264,10 +260,12 @@ async def install(api: Api, root: Path = ROOT) -> None:
 
 
 @pytest.fixture(scope="session")
-async def installed(light: Cluster, api: Api) -> Cluster:
-    """The cluster with Navarch's manifests in it."""
+async def installed(light: Cluster, api: Api) -> AsyncIterator[Cluster]:
+    """The cluster with Navarch's manifests in it; what was refused there is noted for tests/cluster/test_rbac.py."""
     await install(api)
-    return light
+    yield light
+    if light.audit_log is not None:
+        run.note("refused", list_refused(light.audit_log, USER))
 
 
 @pytest.fixture(scope="session")
@@ -306,6 +304,20 @@ async def operator(request: pytest.FixtureRequest, installed: Cluster) -> AsyncI
     async with a_running_operator(installed) as process:
         request.session.stash[_OPERATOR] = process
         yield process
+
+
+@pytest.fixture(scope="module")
+async def unattended(request: pytest.FixtureRequest, api: Api, installed: Cluster) -> AsyncIterator[Cluster]:
+    """The cluster without the session's operator, if that was started before."""
+    operator = request.session.stash.get(_OPERATOR, None)
+    if operator is None:
+        yield installed
+        return
+    await wait_for_removals(api)
+    operator.stop()
+    yield installed
+    operator.start()
+    await eventually(operator.is_ready, seconds=30, what="the session's operator is back")
 
 
 @contextmanager
