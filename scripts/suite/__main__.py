@@ -24,7 +24,7 @@ from lab.cluster import is_current
 from scripts.suite import results
 from scripts.suite.parts import PARTS, REAL, find_obstacle
 from scripts.suite.protocol import LAST
-from scripts.suite.results import Test
+from scripts.suite.results import Case
 from scripts.suite.steps import FINE, TOLD, Ended, Step, build_pytest, interrupt, run_lanes, say
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +47,8 @@ class Run:
     passed_on: list[str]
     serial: bool
     ended: list[Ended] = field(default_factory=list)
-    tests: dict[str, Test] = field(default_factory=dict)
-    flaky: list[Test] = field(default_factory=list)
+    tests: dict[str, Case] = field(default_factory=dict)
+    flaky: list[Case] = field(default_factory=list)
 
     def carry_out(self, lanes: Sequence[Sequence[Step]]) -> None:
         """Run these lanes, and what failed in them on real clusters once more, in labs of its own."""
@@ -57,11 +57,8 @@ class Run:
         seen = results.read_results(self.folder, [one.step.name for one in ended])
         self.tests |= seen
         failed = results.list_failed(seen.values())
-        again = results.choose_again(failed)
+        again = results.choose_again(failed, most=MOST_AGAIN)
         if not again or is_current():
-            return
-        if len(failed) > MOST_AGAIN:
-            say(f"{len(failed)} tests failed: none is run again")
             return
         say(f"{len(again)} of the failed tests are run once more, in a fresh lab")
         name = f"again-{len(self.ended)}"

@@ -21,7 +21,7 @@ SLOWEST = 20
 
 
 @dataclass(slots=True)
-class Test:
+class Case:
     """One test in one step."""
 
     name: str
@@ -53,34 +53,36 @@ class Test:
             self.outcome, self.why, self.reported = str(entry["outcome"]), "", True
 
 
-def read_results(folder: Path, steps: Iterable[str]) -> dict[str, Test]:
+def read_results(folder: Path, steps: Iterable[str]) -> dict[str, Case]:
     """Every test of some steps, by id; of one that ran in several steps the last."""
-    tests: dict[str, Test] = {}
+    tests: dict[str, Case] = {}
     for step in steps:
         file = folder / f"results-{step}.jsonl"
-        own: dict[str, Test] = {}
+        own: dict[str, Case] = {}
         for line in file.read_text().splitlines() if file.exists() else ():
             entry = json.loads(line)
-            test = own.setdefault(entry["test"], Test(entry["test"]))
+            test = own.setdefault(entry["test"], Case(entry["test"]))
             if entry["when"] != "start":
                 test.take(entry)
         tests |= own
     return tests
 
 
-def list_failed(tests: Iterable[Test]) -> list[Test]:
+def list_failed(tests: Iterable[Case]) -> list[Case]:
     """Those that failed."""
     return [test for test in tests if test.outcome == "failed"]
 
 
-def choose_again(failed: Sequence[Test]) -> list[str]:
+def choose_again(failed: Sequence[Case], *, most: int) -> list[str]:
     """What pytest is to run once more: tests on real clusters, and whole files whose tests build upon each
-    other."""
+    other. Nothing where more than `most` have failed: that is not chance."""
+    if len(failed) > most:
+        return []
     real = [test for test in failed if test.part in REAL and test.name != test.file]
     return list(dict.fromkeys(test.file if test.chain else test.name for test in real))
 
 
-def note_flaky(file: Path, tests: Iterable[Test]) -> None:
+def note_flaky(file: Path, tests: Iterable[Case]) -> None:
     """Remember tests that passed only when run again: `make soak` judges them."""
     told = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
@@ -99,7 +101,7 @@ def read_flaky(file: Path) -> dict[str, int]:
     return counts
 
 
-def sum_durations(tests: Iterable[Test]) -> dict[str, float]:
+def sum_durations(tests: Iterable[Case]) -> dict[str, float]:
     """Seconds of each file, longest first."""
     files: dict[str, float] = defaultdict(float)
     for test in tests:
@@ -108,7 +110,7 @@ def sum_durations(tests: Iterable[Test]) -> dict[str, float]:
 
 
 def build_summary(
-    tests: Sequence[Test], flaky: Sequence[Test], *, ended: Sequence[Ended], seconds: float
+    tests: Sequence[Case], flaky: Sequence[Case], *, ended: Sequence[Ended], seconds: float
 ) -> list[str]:
     """The end of a run, line by line; the last but for nothing is `N passed, N failed`."""
     lines = [

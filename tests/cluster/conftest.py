@@ -261,7 +261,7 @@ async def install(api: Api, root: Path = ROOT) -> None:
 
 @pytest.fixture(scope="session")
 async def installed(light: Cluster, api: Api) -> AsyncIterator[Cluster]:
-    """The cluster with Navarch's manifests in it; what was refused there is noted for tests/cluster/test_rbac.py."""
+    """The cluster with Navarch's manifests in it; what was refused there is noted for test_rbac.py."""
     await install(api)
     yield light
     if light.audit_log is not None:
