@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from lab import processes, slots
+from lab import builds, processes, slots
 from lab.cluster import Cluster, KubectlError, find, published, service_account_kubeconfig
 from lab.light import cluster as light_cluster
-from lab.progress import wait_until
+from lab.progress import LabError, wait_until
 from tests.support.logs import read_events
 
 HERE = Path(__file__).parent
@@ -291,3 +292,17 @@ def test_a_second_lab_runs_beside_the_first_and_is_cleaned_up_after_a_crash(ligh
     assert not second.state.exists()
     assert not published(name).exists()
     assert light.run("get", "--raw", "/readyz") == "ok"
+
+
+def test_a_port_that_was_taken_meanwhile_is_said_in_a_sentence() -> None:
+    name = f"test-port-{os.getpid()}"
+    try:
+        lab = light_cluster._prepare(name, builds.ensure("light"))
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", lab.slot.port("etcd")))
+            taken.listen()
+            said = "another program has taken a port of etcd .* start the lab again"
+            with pytest.raises(LabError, match=said):
+                lab.start()
+    finally:
+        light_cluster.down(name)
