@@ -21,6 +21,7 @@ from lab.progress import LabError
 from scripts.suite.parts import prepare
 from scripts.suite.protocol import FOLDER, STEP
 
+HEARTBEAT_SECONDS, LOOK_SECONDS = 60.0, 0.1
 FINE = (0, 5)
 """Exit codes of pytest: all passed, or there was nothing to run."""
 TOLD = 1
@@ -75,24 +76,39 @@ def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
         child = subprocess.Popen(step.argv, env=env, stdin=subprocess.DEVNULL)
         return _see_end(step, child, started)
     say(f"{step.name}: begins")
+    results = folder / f"results-{step.name}.jsonl"
     log = folder / f"{step.name}.log"
     with log.open("ab") as out:
         child = subprocess.Popen(step.argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        ended = _see_end(step, child, started)
+        ended = _see_end(step, child, started, results=results)
     bar = "=" * 20
     print(f"{bar} {step.name} {bar}\n{log.read_text(errors='replace')}", flush=True)
     say(f"{step.name}: ended after {ended.seconds:.0f} s, {ended.cpu:.0f} s of CPU, exit code {ended.code}")
     return ended
 
 
-def _see_end(step: Step, child: subprocess.Popen[bytes], started: float) -> Ended:
-    """Waits for a process; its CPU is its own and that of all descendants that were waited for."""
+def _see_end(
+    step: Step, child: subprocess.Popen[bytes], started: float, *, results: Path | None = None
+) -> Ended:
+    """Waits for a process, and tells how far it is; its CPU is its own and that of all descendants that were
+    waited for."""
     _children.add(child.pid)
-    _, status, usage = os.wait4(child.pid, 0)
+    told = started
+    while (found := os.wait4(child.pid, os.WNOHANG))[0] == 0:
+        time.sleep(LOOK_SECONDS)
+        if results and time.monotonic() > told + HEARTBEAT_SECONDS:
+            told = time.monotonic()
+            say(f"{step.name}: {_count_ended(results)} tests after {told - started:.0f} s")
     _children.discard(child.pid)
+    _, status, usage = found
     child.returncode = os.waitstatus_to_exitcode(status)
     cpu = usage.ru_utime + usage.ru_stime
     return Ended(step, child.returncode, time.monotonic() - started, cpu)
+
+
+def _count_ended(results: Path) -> int:
+    """How many tests have been taken down by now."""
+    return results.read_text().count('"when": "teardown"') if results.exists() else 0
 
 
 def interrupt(*_: object) -> None:

@@ -180,7 +180,7 @@ async def edge(light: Cluster, crds: object) -> AsyncIterator[Edge]:
     tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors.values()]
     stores = {(r.store.resource.group, r.store.resource.kind): r.store for r in reflectors.values()}
     for reflector in reflectors.values():
-        await asyncio.wait_for(reflector.synced.wait(), 30)
+        await asyncio.wait_for(reflector.synced.wait(), 240)
     try:
         yield Edge(Applier(client, stores), stores, reflectors, requests)
     finally:

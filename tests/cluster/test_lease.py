@@ -143,7 +143,7 @@ async def test_a_release_is_not_undone_by_a_renewal(client: Client, namespace: s
         await amid.wait()
         await a.elector.release()
         version = (await client.get(lease(namespace)))["metadata"]["resourceVersion"]
-        await asyncio.wait_for(a.task, 5)
+        await asyncio.wait_for(a.task, 60)
         assert (await client.get(lease(namespace)))["metadata"]["resourceVersion"] == version
         assert await holder(client, namespace) == ""
         assert (a.elector.led, a.lost.is_set()) == (0.0, False)
@@ -157,7 +157,7 @@ async def test_a_replica_that_competes_takes_nothing_after_its_release(
         async with replica(client, namespace, "b") as b:
             await b.elector.release()
             await a.elector.release()
-            await asyncio.wait_for(asyncio.gather(a.task, b.task), 5)
+            await asyncio.wait_for(asyncio.gather(a.task, b.task), 60)
             assert await holder(client, namespace) == ""
             assert not b.elector.leading.is_set()
 
@@ -170,7 +170,7 @@ async def test_a_leader_whose_lease_is_taken_away_is_told_and_may_not_write(
         await client.patch(
             lease(namespace), [{"op": "replace", "path": "/spec/holderIdentity", "value": "thief"}]
         )
-        await asyncio.wait_for(a.lost.wait(), 5)
+        await asyncio.wait_for(a.lost.wait(), 60)
         assert a.task.done() or not a.elector.leading.is_set()
         with pytest.raises(NotLeading):
             a.elector.check()
@@ -264,7 +264,7 @@ async def test_a_leader_out_of_reach_stops_and_leads_again_unless_somebody_took_
                         await b.elector.release()
                 assert not a.task.done()
             if taken:
-                await asyncio.wait_for(a.lost.wait(), 5)
+                await asyncio.wait_for(a.lost.wait(), 60)
                 assert not may_write(a.elector)
                 assert await holder(client, namespace) == "", "what b has given back is not taken"
                 return

@@ -73,7 +73,7 @@ def _install(cluster: Cluster, namespace: str, revision: str) -> Mesh:
     cluster.run("create", "namespace", mesh.app_namespace)
     labels = (f"mesh={namespace}", f"istio.io/rev={revision}")
     cluster.run("label", "namespace", mesh.app_namespace, *labels)
-    cluster.run("wait", "--for=create", "serviceaccount/default", "-n", mesh.app_namespace, "--timeout=30s")
+    cluster.run("wait", "--for=create", "serviceaccount/default", "-n", mesh.app_namespace, "--timeout=180s")
     wait_until(mesh.has_bundle, what="caBundle and failurePolicy", seconds=30, interval=0.2)
     return mesh
 
@@ -89,7 +89,7 @@ def _remove(mesh: Mesh) -> None:
 @pytest.fixture(scope="module")
 def mesh(light: Cluster) -> Iterator[Mesh]:
     light.run("apply", "-f", str(HERE / "istio_crds.yaml"))
-    light.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    light.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
     made = _install(light, "hand-made", "by-hand")
     yield made
     _remove(made)
@@ -188,7 +188,7 @@ def test_an_api_server_that_calls_the_webhook_gets_an_injected_pod(mesh: Mesh) -
 
 def test_an_injected_pod_becomes_ready(mesh: Mesh) -> None:
     mesh.create(POD % mesh.app_namespace)
-    mesh.cluster.run("wait", "--for=condition=Ready", "pod/probe", "-n", mesh.app_namespace, "--timeout=30s")
+    mesh.cluster.run("wait", "--for=condition=Ready", "pod/probe", "-n", mesh.app_namespace, "--timeout=180s")
     mesh.cluster.run("delete", "pod", "probe", "-n", mesh.app_namespace)
 
 
