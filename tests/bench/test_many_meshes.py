@@ -64,8 +64,10 @@ async def list_ready(bed: Bed) -> set[str]:
 
 
 def list_repeated(bed: Bed, writes: list[Moment]) -> list[str]:
-    """Writes of objects that were written more often than once; an injector may be written a second time where
-    the API server had missed a change of it, which leaves an annotation (decision 0028).
+    """Writes of objects that were written more often than once.
+
+    An injector may be written a second time where the API server had missed a change of it, which leaves an
+    annotation (decision 0028).
     """
     times = Counter((w.resource, w.namespace, w.name) for w in writes)
     for resource, _, name in [key for key, count in times.items() if count == 2]:
