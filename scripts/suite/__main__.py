@@ -157,7 +157,8 @@ def main(arguments: list[str]) -> int:
     if parts is None:
         return 1
     serial = "--serial" in options or is_current() or any(a.startswith(WATCHED) for a in passed_on)
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     started = time.monotonic()
     with a_run(passed_on, serial=serial) as run:
         for lanes in build_lanes(parts, run):

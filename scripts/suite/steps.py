@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,9 @@ FINE = (0, 5)
 """Exit codes of pytest: all passed, or there was nothing to run."""
 TOLD = 1
 """Exit code of pytest when tests failed, which the results tell."""
-_children: set[int] = set()
+_children: dict[int, bool] = {}
+"""The steps that run, and whether each is in a process group of its own: Ctrl-C does not reach it there."""
+_interrupted = threading.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ def run_lanes(lanes: Sequence[Sequence[Step]], *, folder: Path) -> list[Ended]:
 
 
 def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
-    """Build what a step needs, and run it."""
+    """Build what a step needs, and run it; nothing begins after an interruption."""
+    if _interrupted.is_set():
+        return Ended(step, 1, problem=f"{step.name}: interrupted before it began")
     try:
         for part in step.parts:
             prepare(part)
@@ -73,13 +78,17 @@ def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
     started = time.monotonic()
     env = {**os.environ, **step.env, FOLDER: str(folder), STEP: step.name}
     if alone:
-        child = subprocess.Popen(step.argv, env=env, stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(step.argv, env=env)
+        _children[child.pid] = False
         return _see_end(step, child, started)
     say(f"{step.name}: begins")
     results = folder / f"results-{step.name}.jsonl"
     log = folder / f"{step.name}.log"
     with log.open("ab") as out:
-        child = subprocess.Popen(step.argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        child = subprocess.Popen(
+            step.argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
+        )
+        _children[child.pid] = True
         ended = _see_end(step, child, started, results=results)
     bar = "=" * 20
     print(f"{bar} {step.name} {bar}\n{log.read_text(errors='replace')}", flush=True)
@@ -92,14 +101,13 @@ def _see_end(
 ) -> Ended:
     """Waits for a process, and tells how far it is; its CPU is its own and that of all descendants that were
     waited for."""
-    _children.add(child.pid)
     told = started
     while (found := os.wait4(child.pid, os.WNOHANG))[0] == 0:
         time.sleep(LOOK_SECONDS)
         if results and time.monotonic() > told + HEARTBEAT_SECONDS:
             told = time.monotonic()
             say(f"{step.name}: {_count_ended(results)} tests after {told - started:.0f} s")
-    _children.discard(child.pid)
+    del _children[child.pid]
     _, status, usage = found
     child.returncode = os.waitstatus_to_exitcode(status)
     cpu = usage.ru_utime + usage.ru_stime
@@ -111,10 +119,12 @@ def _count_ended(results: Path) -> int:
     return results.read_text().count('"when": "teardown"') if results.exists() else 0
 
 
-def interrupt(*_: object) -> None:
-    """Ends every step as Ctrl-C would, so that each takes its labs down; a signal handler."""
-    for pid in list(_children):
-        os.kill(pid, signal.SIGINT)
+def interrupt(number: int, _: object) -> None:
+    """Ends every step as Ctrl-C would, once, so that each takes its labs down; a signal handler."""
+    if not _interrupted.is_set():
+        _interrupted.set()
+        for pid in [pid for pid, apart in _children.items() if apart or number != signal.SIGINT]:
+            os.kill(pid, signal.SIGINT)
 
 
 def say(text: str) -> None:
