@@ -58,13 +58,16 @@ def prepare(part: str) -> None:
     if part in REAL:
         ensure("light")
     if part == "node":
+        from lab.cluster import CHECKOUT
         from lab.images.base import ensure_base_archive
+        from lab.images.operator import ensure_operator_archive
         from lab.node.layout import PACKAGES
         from lab.node.store import ensure_store
 
         ensure("node")
         ensure_packages(PACKAGES)
         ensure_store(ensure_base_archive())
+        ensure_operator_archive(CHECKOUT)
 
 
 def find_part(test: str) -> str:
