@@ -22,7 +22,7 @@ demo: assets ## a cluster, the operator, a mesh, two applications, and a request
 demo-down: venv ## remove everything that `make demo` made
 	@$(BIN)/python -m scripts.demo down
 
-test: lint ## lint and all suites; what this machine cannot run is named and left out
+test: assets ## lint and all suites; what this machine cannot run is named and left out
 	@$(BIN)/python -m scripts.suite
 
 lint: assets check-generated ## style, types, layers, and freshness of everything generated
@@ -54,10 +54,10 @@ node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, roo
 	@$(BIN)/python -m scripts.suite node
 
 soak: assets ## the tests that have a longer form, in that form (about 105 minutes)
-	@$(BIN)/python -m scripts.suite cluster node -- --full -m long
+	@$(BIN)/python -m scripts.suite --serial --soak cluster node -- --full -m long
 
 bench: assets ## what the operator costs, measured; prints a table and writes docs/reference/performance.md
-	@$(BIN)/python -m scripts.suite bench -- --full --performance docs/reference/performance.md --measured-on $$(date +%F)
+	@$(BIN)/python -m scripts.suite --serial bench -- --full --performance docs/reference/performance.md --measured-on $$(date +%F)
 
 format: venv ## apply the style
 	$(BIN)/ruff check --fix .

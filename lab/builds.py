@@ -26,6 +26,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from lab.binaries import find_given, is_whole
 from lab.progress import LabError, run_visibly, say
 
 Group: TypeAlias = Literal["light", "node"]
@@ -158,11 +159,12 @@ def ensure(group: Group, *, only: Collection[str] = ()) -> Mapping[str, Path]:
     if unknown := sorted(set(only) - listed.keys()):
         raise LabError(f"{', '.join(unknown)}: the lab has no such build; there are {', '.join(listed)}")
     wanted = {recipe: place(recipe) for recipe in listed.values() if not only or recipe.name in only}
-    if not all(path.exists() for path in wanted.values()):
+    if not all(map(is_whole, wanted.values())):
         with _locked():
-            missing = [recipe for recipe, path in wanted.items() if not path.exists()]
+            missing = [recipe for recipe, path in wanted.items() if not is_whole(path)]
             for number, recipe in enumerate(missing, 1):
                 label = f"[{number}/{len(missing)}] {recipe.name}"
+                _discard(wanted[recipe].parent)
                 with _made(wanted[recipe].parent) as folder:
                     _make(recipe, folder=folder, label=label)
     return MappingProxyType({recipe.name: path for recipe, path in wanted.items()})
@@ -195,7 +197,9 @@ def ensure_go() -> Path:
 
 
 def place(recipe: Recipe) -> Path:
-    """Where a recipe's file is, or will be."""
+    """Where a recipe's file is, or will be; what the user gives is where that is."""
+    if recipe.module == "kube" and (given := find_given(recipe.name)):
+        return given
     return cache() / f"{recipe.name}-{digest(recipe)}" / recipe.file
 
 
@@ -302,6 +306,13 @@ def _made(final: Path) -> Iterator[Path]:
         folder.rename(final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _discard(entry: Path) -> None:
+    """Removes an entry that is not whole: of a disk that was full, or a copy that was broken off."""
+    if entry.exists():
+        say(f"{entry}: half written, so it is made again")
+        shutil.rmtree(entry)
 
 
 @contextmanager

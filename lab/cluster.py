@@ -37,7 +37,7 @@ class Cluster:
     state: Path
     audit_log: Path | None
 
-    def run(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
+    def run(self, *arguments: str, stdin: str | None = None, timeout: float = 240) -> str:
         """Runs kubectl as cluster-admin and returns its output. KubectlError when it fails, or hangs."""
         argv = [str(self.kubectl), "--kubeconfig", str(self.kubeconfig), *arguments]
         try:

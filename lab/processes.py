@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.progress import LabError
+
 GRACE_SECONDS = 10.0
 
 
@@ -67,6 +69,11 @@ def start(
             ],
             setsid=True,
         )
+    except OSError as error:
+        raise LabError(
+            f"{name} cannot be started: {arguments[0]}: {error.strerror} (remove its folder, and it "
+            "is made again)"
+        ) from error
     finally:
         os.close(out)
     process = Process(name, pid, _stat(pid)[1], port, tuple(arguments))

@@ -67,10 +67,8 @@ def names() -> list[str]:
 
 def kind_of(name: str) -> Kind | None:
     """What kind of lab this name stands for; None when there is none."""
-    try:
-        return "node" if _read(name)["kind"] == "node" else "light"
-    except FileNotFoundError:
-        return None
+    content = _read(name)
+    return None if content is None else "node" if content["kind"] == "node" else "light"
 
 
 def claim(name: str, kind: Kind) -> Slot:
@@ -79,10 +77,14 @@ def claim(name: str, kind: Kind) -> Slot:
     state.mkdir(parents=True, exist_ok=True)
     with (state_root() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if kind_of(name) is not None:
-            return Slot(int(_read(name)["number"]))
-        slot = pick({_read(other)["number"] for other in names()}, is_free=_is_free)
-        (state / "slot.json").write_text(json.dumps({"kind": kind, "number": slot.number}))
+        if (own := _read(name)) is not None:
+            return Slot(int(own["number"]))
+        # One that another process ends at this moment is gone between its listing and its reading.
+        taken = {content["number"] for other in names() if (content := _read(other))}
+        slot = pick(taken, is_free=_is_free)
+        beside = state / "slot.json.new"
+        beside.write_text(json.dumps({"kind": kind, "number": slot.number}))
+        beside.rename(state / "slot.json")
     return slot
 
 
@@ -94,8 +96,12 @@ def pick(taken: Container[int], *, is_free: Callable[[int], bool]) -> Slot:
     raise LabError(f"all {SLOTS} lab slots are taken: python -m lab down --all")
 
 
-def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((state_of(name) / "slot.json").read_text())
+def _read(name: str) -> dict[str, Any] | None:
+    """What a lab has recorded; None when it has nothing, or is being ended."""
+    try:
+        content: dict[str, Any] = json.loads((state_of(name) / "slot.json").read_text())
+    except FileNotFoundError:
+        return None
     return content
 
 

@@ -1,8 +1,16 @@
 """Fixtures of all suites."""
 
+from collections.abc import Generator
+from pathlib import Path
+
 import pytest
 
+from tests.support import run
+from tests.support.outcome import note_outcome
+
 pytest_plugins = ["lab.pytest_plugin"]
+DURATIONS = Path(__file__).parent / "durations.json"
+"""How long each file took once: a hint in which order workers take them, and nothing else."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,3 +24,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def full(pytestconfig: pytest.Config) -> bool:
     """Whether a test marked `long` is to take its full length."""
     return bool(pytestconfig.getoption("--full"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fixtures may ask how their test has ended."""
+    report = yield
+    note_outcome(item, report)
+    run.note_cpu(item, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    run.begin(item)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where several processes make one run, each writes down how its tests ended; of xdist's the first."""
+    if (folder := run.find_folder()) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(run.Recorder(folder))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    run.choose(config, items)
+    if hasattr(config, "workerinput"):
+        run.sort_by_duration(items, hints=DURATIONS)

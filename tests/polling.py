@@ -10,12 +10,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE, LEAST = 4, 60.0
+"""How much longer than on an idle machine a wait may take, and how long any may at the least: a deadline says
+that something hangs, and never that a machine is busy."""
+
 
 async def eventually(
     probe: Callable[[], T | Awaitable[T]], *, seconds: float = 10.0, every: float = 0.02, what: str = ""
 ) -> T:
-    """The first truthy value of `probe`, which is called every so often; AssertionError after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """The first truthy value of `probe`, which is called every so often.
+
+    `seconds` is what that takes at most on an idle machine; AssertionError after a good deal more. Where it
+    matters how soon something comes, count what came before it.
+    """
+    patience = max(PATIENCE * seconds, LEAST)
+    deadline = time.monotonic() + patience
     while True:
         value = probe()
         if inspect.isawaitable(value):
@@ -23,5 +32,5 @@ async def eventually(
         if value:
             return value
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {seconds} s: {what or inspect.getsource(probe).strip()}")
+            raise AssertionError(f"not within {patience:.0f} s: {what or inspect.getsource(probe).strip()}")
         await asyncio.sleep(every)

@@ -120,9 +120,9 @@ class _Lab:
             audit_log=self.state / "audit.log",
         )
         cluster.run("apply", "-f", "-", stdin=build_nodes())
-        cluster.run("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s", timeout=70)
+        cluster.run("wait", "--for=condition=Ready", "node", "--all", "--timeout=240s", timeout=250)
         cluster.run(
-            "wait", "--for=create", "serviceaccount/default", "-n", "default", "--timeout=60s", timeout=70
+            "wait", "--for=create", "serviceaccount/default", "-n", "default", "--timeout=240s", timeout=250
         )
         publish(cluster)
         return cluster
@@ -232,13 +232,23 @@ class _Lab:
 
     def _wait_for(self, what: str, process: Process, check: Callable[[], bool]) -> None:
         def is_true_or_hopeless() -> bool:
-            if not process.is_alive():
-                log = self.state / "log" / f"{process.name}.log"
-                tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-                raise LabError(f"{self.name}: {process.name} ended:\n{tail}")
+            for one in processes.recorded(self.state):
+                if not one.is_alive():
+                    raise LabError(self._explain_end(one))
             return check()
 
-        wait_until(is_true_or_hopeless, what=f"{self.name}: {process.name} {what}", seconds=120)
+        wait_until(is_true_or_hopeless, what=f"{self.name}: {process.name} {what}", seconds=240)
+
+    def _explain_end(self, process: Process) -> str:
+        """Why a process has ended that should run: its last words, and in one sentence what is usual."""
+        log = self.state / "log" / f"{process.name}.log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        if taken := next((line for line in lines if "address already in use" in line), ""):
+            return (
+                f"{self.name}: another program has taken a port of {process.name} since it was chosen: "
+                f"start the lab again, and it chooses others ({taken.strip()})"
+            )
+        return "\n".join([f"{self.name}: {process.name} ended:", *lines[-10:]])
 
 
 def build_nodes() -> str:

@@ -69,8 +69,10 @@ def down(name: str, *, keep: bool = False) -> None:
     processes.stop_all(state)
     for pid in host.marked_processes(state):  # of a command that was killed before it had recorded them
         _signal(pid, signal.SIGKILL)
-    wait_until(lambda: not host.marked_processes(state), what=f"end of the processes of {name!r}", seconds=30)
-    wait_until(lambda: host.remove_cgroups(name), what=f"removal of the cgroups of {name!r}", seconds=30)
+    wait_until(
+        lambda: not host.marked_processes(state), what=f"end of the processes of {name!r}", seconds=120
+    )
+    wait_until(lambda: host.remove_cgroups(name), what=f"removal of the cgroups of {name!r}", seconds=120)
     if keep:
         (state / "cluster.json").unlink(missing_ok=True)
     else:
@@ -110,7 +112,7 @@ def load_image(cluster: Cluster, archive: Path) -> None:
         _checked([*ctr, "images", "rm", "--sync", *sorted(known)])
     with archive.open("rb") as content:
         _checked([*ctr, "images", "import", "-"], stdin=content.fileno())
-    wait_until(lambda: set(names) <= managed_images(ctr), what=f"{', '.join(names)} in the node", seconds=30)
+    wait_until(lambda: set(names) <= managed_images(ctr), what=f"{', '.join(names)} in the node", seconds=120)
 
 
 def leftovers(name: str) -> list[str]:
@@ -210,7 +212,7 @@ def _wait_until(cluster: Cluster, what: str, *arguments: str) -> None:
             return False
         return True
 
-    wait_until(check, what=f"{what} (logs in {cluster.state / 'log'})", seconds=60, interval=0.1)
+    wait_until(check, what=f"{what} (logs in {cluster.state / 'log'})", seconds=240, interval=0.1)
 
 
 def _end(first: int, *, kindly: bool) -> None:

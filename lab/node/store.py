@@ -96,11 +96,11 @@ def _import(root: Path, archive: Path) -> None:
         wait_until(
             lambda: subprocess.run(version, capture_output=True, check=False).returncode == 0,
             what="containerd answers",
-            seconds=30,
+            seconds=120,
         )
         subprocess.run([*ctr, "images", "import", archive], check=True)
         names = set(read_names(archive))
-        wait_until(lambda: names <= managed_images(ctr), what="containerd knows the images", seconds=30)
+        wait_until(lambda: names <= managed_images(ctr), what="containerd knows the images", seconds=120)
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(30)

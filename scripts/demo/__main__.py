@@ -19,7 +19,7 @@ from lab.cluster import Cluster, KubectlError
 from lab.progress import LabError, say, wait_until
 from lab.slots import Kind
 from scripts.demo.installation import ROOT, Document, apply_documents, install, load_documents, uninstall
-from scripts.suite import find_obstacle
+from scripts.suite.parts import find_obstacle
 
 NAME = "demo"
 EXAMPLE = ROOT / "examples" / "mesh.yaml"

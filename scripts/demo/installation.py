@@ -56,7 +56,7 @@ def install(cluster: Cluster, root: Path = ROOT) -> None:
     kinds = [
         f"crd/{one['metadata']['name']}" for one in documents if one["kind"] == "CustomResourceDefinition"
     ]
-    cluster.run("wait", "--for=condition=Established", *kinds, "--timeout=30s", timeout=40)
+    cluster.run("wait", "--for=condition=Established", *kinds, "--timeout=180s", timeout=190)
     if cluster.kind == "node":
         _start_pod(cluster, deployment, root)
     else:
@@ -85,7 +85,7 @@ def _start_pod(cluster: Cluster, deployment: Document, root: Path) -> None:
     apply_documents(cluster, [deployment])
     name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
     say("the operator starts as a pod")
-    cluster.run("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=130)
+    cluster.run("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=300s", timeout=310)
 
 
 def _start_process(cluster: Cluster, deployment: Document) -> None:

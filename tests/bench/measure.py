@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +41,16 @@ def read_ticks(pid: int) -> float:
     """Seconds of CPU of a process, ended threads included, in hundredths."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def read_import_cpu() -> float:
+    """Seconds of CPU that importing the operator takes now: what this machine, as busy as it is, needs for a
+    known piece of work."""
+    child = subprocess.Popen([sys.executable, "-P", "-c", "import navarch.app"], cwd="/")
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return usage.ru_utime + usage.ru_stime
 
 
 def read_rss(pid: int) -> float:
@@ -92,9 +104,15 @@ class Moment:
     subresource: str
     namespace: str
     name: str
+    code: int
     received: float
     ended: float
     is_write: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.verb} {self.resource}/{self.subresource} {self.name} -> {self.code} at {self.ended:.3f}"
+        )
 
 
 def read_moments(log: Path, mark: int) -> Iterator[Moment]:
@@ -112,6 +130,7 @@ def read_moments(log: Path, mark: int) -> Iterator[Moment]:
             subresource=about.get("subresource", ""),
             namespace=about.get("namespace", ""),
             name=about.get("name", ""),
+            code=(event.get("responseStatus") or {}).get("code", 0),
             received=datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
             ended=datetime.fromisoformat(event["stageTimestamp"]).timestamp(),
             is_write=writes,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from statistics import median
 
 import pytest
+from navarch.core.model.labels import REREAD
 
 from lab.light.api import ApiError
 from tests.bench.conftest import Bed, Note, a_bed
@@ -20,6 +21,7 @@ from tests.support.api import Object
 from tests.support.meshes import build_mesh, is_current
 from tests.support.operator import SYSTEM, USER
 
+pytestmark = pytest.mark.chain  # the meshes that the first test makes are what the others look at
 SECTION = "Many meshes"
 NS = "edited"
 PROFILE = "bench"
@@ -61,6 +63,20 @@ async def list_ready(bed: Bed) -> set[str]:
     return {mesh["metadata"]["namespace"] for mesh in listed["items"] if is_ready(mesh)}
 
 
+def list_repeated(bed: Bed, writes: list[Moment]) -> list[str]:
+    """Writes of objects that were written more often than once.
+
+    An injector may be written a second time where the API server had missed a change of it, which leaves an
+    annotation (decision 0028).
+    """
+    times = Counter((w.resource, w.namespace, w.name) for w in writes)
+    for resource, _, name in [key for key, count in times.items() if count == 2]:
+        if resource == "mutatingwebhookconfigurations":
+            injector = bed.api.get("mwc", "", name) or {"metadata": {}}
+            times[resource, "", name] -= REREAD in injector["metadata"].get("annotations", {})
+    return [str(w) for w in writes if times[w.resource, w.namespace, w.name] > 1]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_meshes_that_are_applied_at_once_are_all_installed(
@@ -80,10 +96,7 @@ async def test_meshes_that_are_applied_at_once_are_all_installed(
     await bed.rest()
     spent = read_cpu(bed.operator.pid) - cpu
     writes = [w for w in bed.list_writes(mark) if w.subresource != "status"]
-    twice = {
-        name: n for name, n in Counter((w.resource, w.namespace, w.name) for w in writes).items() if n > 1
-    }
-    assert twice == {}
+    assert list_repeated(bed, writes) == []
     assert read_metric(bed.operator, "reconcile_panics_total") == 0
     what = f"{len(names)} meshes applied at once, until all are Ready"
     note(SECTION, what, f"{seconds:.1f} s, {spent:.1f} s of CPU")

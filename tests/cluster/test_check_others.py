@@ -90,7 +90,7 @@ def generated(istioctl: Path) -> list[Object]:
     """What istioctl prints for a control plane of revision `canary`, without CRDs and gateways."""
     flags = ("profile=minimal", "revision=canary", f"tag={VERSION}", "hub=istio.invalid")
     command = [str(istioctl), "manifest", "generate", *(word for flag in flags for word in ("--set", flag))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     manifests = [m for m in yaml.safe_load_all(done.stdout) if m]
     return [m for m in manifests if m["kind"] in ("ConfigMap", "Deployment", "MutatingWebhookConfiguration")]
 

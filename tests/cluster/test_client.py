@@ -77,7 +77,7 @@ async def test_a_watch_tells_changes_and_bookmarks_and_ends_by_itself(client: Cl
     big = "x" * 900_000  # longer than any buffer of the transport
     await client.create(config_map(namespace, "w", big=big))
     await client.delete(Ref("v1", "ConfigMap", namespace, "w"))
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
     changes = [event for event in events if event.type != "BOOKMARK"]
     assert [event.type for event in changes] == ["ADDED", "DELETED"]
     assert changes[0].object["data"]["big"] == big

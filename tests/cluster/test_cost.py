@@ -16,7 +16,7 @@ from tests.cluster.conftest import build_operator, remove_namespace
 from tests.polling import eventually
 from tests.support.activity import bring_up, count_reconciles, is_leading, wait_for_removals, wait_for_rest
 from tests.support.api import Api, Object
-from tests.support.audit import Audit
+from tests.support.audit import Audit, Request
 from tests.support.logs import read_events
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, Operator
@@ -25,6 +25,10 @@ NS = "cost"
 LEASE = {"lease_seconds": "4", "lease_renew_seconds": "3", "lease_retry_seconds": "0.5"}
 GRACE_SECONDS = 30
 """What a pod gets between SIGTERM and SIGKILL (deploy/install.yaml)."""
+
+
+LOOKS = 2
+"""How often a standby may look at a Lease that was released; at one that was not it looks eight times."""
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +130,18 @@ async def test_sigterm_is_heard_while_the_caches_warm_up(leader: Operator) -> No
     assert leader.stop(with_signal=signal.SIGTERM, seconds=GRACE_SECONDS) == 0
 
 
+def list_looks_at_the_released(requests: list[Request], states: list[Object]) -> list[Request]:
+    """Who asked for the Lease between its release and its next holder; `states` are all that it had."""
+    about = sorted(
+        (r for r in requests if r.resource == "leases" and r.code < 300 and r.verb != "watch"),
+        key=lambda r: r.received,
+    )
+    writes = [r for r in about if r.is_mutating]
+    released = [not state["spec"].get("holderIdentity") for state in states].index(True)
+    before, after = writes[released].received, writes[released + 1].received
+    return [r for r in about if not r.is_mutating and before < r.received < after]
+
+
 async def test_the_standby_takes_over_at_once_when_the_leader_ends(
     api: Api, audit: Audit, leader: Operator, replicas: list[Operator], meshes: list[str]
 ) -> None:
@@ -134,9 +150,12 @@ async def test_the_standby_takes_over_at_once_when_the_leader_ends(
     await eventually(standby.is_ready, seconds=30, what="the standby is ready")
     assert not is_leading(standby)
     assert count_reconciles(standby) == 0
-    mark = audit.mark()
+    mark, lease = audit.mark(), api.get("lease", SYSTEM, "navarch")
+    assert lease is not None
     leader.stop()
-    await eventually(lambda: is_leading(standby), seconds=3, every=0.05, what="the standby leads")
+    await eventually(lambda: is_leading(standby), every=0.05, what="the standby leads")
+    states = api.replay("lease", SYSTEM, "navarch", since=lease["metadata"]["resourceVersion"])
+    assert len(list_looks_at_the_released(audit.since(mark), states)) <= LOOKS
     await wait_for_rest(standby)
     assert count_reconciles(standby) >= 2 * len(meshes)
     assert [str(write) for write in audit.writes(mark)] == []

@@ -197,11 +197,14 @@ async def test_kubectl_wait_right_after_an_edit_returns_when_the_edit_is_ready(
     api: Api, light: Cluster, settled: str
 ) -> None:
     api.create(build_mesh(settled))
-    light.run("wait", "--for=condition=Ready", "meshcp/demo", "-n", settled, "--timeout=60s", timeout=70)
+    ready = ("wait", "--for=condition=Ready", "meshcp/demo", "-n", settled, "--timeout=180s")
+    light.run(*ready)
     for sampling in ("11", "12", "13"):
         variable = {"name": "PILOT_TRACE_SAMPLING", "value": sampling}
         edited = edit(api, settled, controlPlane={"environment": [variable]})
-        light.run("wait", "--for=condition=Ready", "meshcp/demo", "-n", settled, "--timeout=60s", timeout=70)
+        light.run(
+            "wait", "--for=condition=Ready", "meshcp/demo", "-n", settled, "--timeout=180s", timeout=190
+        )
         mesh, istiod = api.get("mesh", settled, "demo"), get_istiod(api, settled)
         assert mesh is not None
         assert mesh["status"]["observedGeneration"] == edited["metadata"]["generation"]

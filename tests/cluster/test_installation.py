@@ -45,7 +45,7 @@ def printed() -> str:
 async def deployed(installed: Cluster, api: Api, printed: str) -> AsyncIterator[str]:
     """What kubectl said when it applied the manifests; the Deployment is taken away afterwards."""
     apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"]
-    yield installed.run(*apply, stdin=printed, timeout=60)
+    yield installed.run(*apply, stdin=printed, timeout=240)
     api.delete("deployment", SYSTEM, "navarch")
     await eventually(lambda: api.list("pod", SYSTEM, labels=PODS) == [], seconds=60, what="the pods are gone")
 

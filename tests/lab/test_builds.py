@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab import builds
-from lab.builds import Binary, Extract
+from lab.binaries import is_whole
+from lab.builds import Binary, Extract, ensure, place, recipes
 from lab.progress import LabError
 
 
@@ -85,3 +86,56 @@ def test_only_what_is_asked_for_is_made(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_build_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(LabError, match=r"istioctl-0: the lab has no such build; there are .*kwok"):
         builds.ensure("node", only=["istioctl-0"])
+
+
+# --- what the user gives, and what is half written
+
+
+def test_programs_of_kubebuilder_assets_are_used_and_what_it_lacks_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = ensure("light")
+    for name in ("etcd", "kube-controller-manager"):
+        (tmp_path / name).symlink_to(built[name])
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    found = ensure("light")
+    assert found["etcd"] == tmp_path / "etcd"
+    assert {name: path for name, path in found.items() if name != "etcd"} == {
+        name: path for name, path in built.items() if name != "etcd"
+    }, "envtest's folder has three programs, and no others are taken from there"
+
+
+@pytest.mark.parametrize("what", ["folder", "broken", "not executable"])
+def test_what_is_wrong_with_kubebuilder_assets_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    folder = tmp_path / "bin"
+    if what != "folder":
+        folder.mkdir()
+        whole = ensure("light")["etcd"].read_bytes()
+        (folder / "etcd").write_bytes(whole[: len(whole) // 2] if what == "broken" else whole)
+        (folder / "etcd").chmod(0o755 if what == "broken" else 0o644)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(folder))
+    said = f"{folder}, and there is no such folder" if what == "folder" else f"{folder}/etcd .*: get it again"
+    with pytest.raises(LabError, match=said):
+        ensure("light")
+
+
+def test_a_program_is_whole_only_with_its_last_byte_that_is_loaded(tmp_path: Path) -> None:
+    whole = ensure("light")["kwok"]
+    assert is_whole(whole)
+    for share in (0, 40, 1000, whole.stat().st_size // 2):
+        (tmp_path / "part").write_bytes(whole.read_bytes()[:share])
+        assert not is_whole(tmp_path / "part"), share
+    assert not is_whole(tmp_path / "nothing")
+
+
+def test_an_entry_of_the_cache_that_is_half_written_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NAVARCH_LAB_CACHE", str(tmp_path))
+    (stages,) = (recipe for recipe in recipes("light") if recipe.name == "kwok-stages")
+    place(stages).parent.mkdir()
+    place(stages).touch()
+    assert "kind: Stage" in ensure("light", only=["kwok-stages"])["kwok-stages"].read_text()
+    assert f"{place(stages).parent}: half written, so it is made again" in capsys.readouterr().err

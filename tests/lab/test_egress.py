@@ -113,7 +113,7 @@ class Relay:
     async def ask(self, request: bytes) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_unix_connection(self.socket)
         writer.write(request)
-        status = await asyncio.wait_for(reader.readline(), 2)
+        status = await asyncio.wait_for(reader.readline(), 60)
         return status.decode().split(" ")[1], reader, writer
 
 
@@ -140,9 +140,9 @@ async def test_bytes_go_both_ways_until_one_side_ends(relay: Relay) -> None:
     assert await reader.readline() == b"\r\n"
     payload = bytes(range(256)) * 1000
     writer.write(payload)
-    assert await asyncio.wait_for(reader.readexactly(len(payload)), 5) == payload
+    assert await asyncio.wait_for(reader.readexactly(len(payload)), 60) == payload
     writer.write_eof()
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 60) == b""
     writer.close()
 
 

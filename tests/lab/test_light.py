@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from lab import processes, slots
+from lab import builds, processes, slots
 from lab.cluster import Cluster, KubectlError, find, published, service_account_kubeconfig
 from lab.light import cluster as light_cluster
-from lab.progress import wait_until
+from lab.progress import LabError, wait_until
 from tests.support.logs import read_events
 
 HERE = Path(__file__).parent
@@ -72,7 +73,7 @@ def _install(cluster: Cluster, namespace: str, revision: str) -> Mesh:
     cluster.run("create", "namespace", mesh.app_namespace)
     labels = (f"mesh={namespace}", f"istio.io/rev={revision}")
     cluster.run("label", "namespace", mesh.app_namespace, *labels)
-    cluster.run("wait", "--for=create", "serviceaccount/default", "-n", mesh.app_namespace, "--timeout=30s")
+    cluster.run("wait", "--for=create", "serviceaccount/default", "-n", mesh.app_namespace, "--timeout=180s")
     wait_until(mesh.has_bundle, what="caBundle and failurePolicy", seconds=30, interval=0.2)
     return mesh
 
@@ -88,7 +89,7 @@ def _remove(mesh: Mesh) -> None:
 @pytest.fixture(scope="module")
 def mesh(light: Cluster) -> Iterator[Mesh]:
     light.run("apply", "-f", str(HERE / "istio_crds.yaml"))
-    light.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    light.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
     made = _install(light, "hand-made", "by-hand")
     yield made
     _remove(made)
@@ -187,7 +188,7 @@ def test_an_api_server_that_calls_the_webhook_gets_an_injected_pod(mesh: Mesh) -
 
 def test_an_injected_pod_becomes_ready(mesh: Mesh) -> None:
     mesh.create(POD % mesh.app_namespace)
-    mesh.cluster.run("wait", "--for=condition=Ready", "pod/probe", "-n", mesh.app_namespace, "--timeout=30s")
+    mesh.cluster.run("wait", "--for=condition=Ready", "pod/probe", "-n", mesh.app_namespace, "--timeout=180s")
     mesh.cluster.run("delete", "pod", "probe", "-n", mesh.app_namespace)
 
 
@@ -291,3 +292,17 @@ def test_a_second_lab_runs_beside_the_first_and_is_cleaned_up_after_a_crash(ligh
     assert not second.state.exists()
     assert not published(name).exists()
     assert light.run("get", "--raw", "/readyz") == "ok"
+
+
+def test_a_port_that_was_taken_meanwhile_is_said_in_a_sentence() -> None:
+    name = f"test-port-{os.getpid()}"
+    try:
+        lab = light_cluster._prepare(name, builds.ensure("light"))
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", lab.slot.port("etcd")))
+            taken.listen()
+            said = "another program has taken a port of etcd .* start the lab again"
+            with pytest.raises(LabError, match=said):
+                lab.start()
+    finally:
+        light_cluster.down(name)

@@ -1,6 +1,8 @@
 """What a lab takes for itself on the machine."""
 
 import ipaddress
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 
@@ -44,6 +46,20 @@ def test_labs_side_by_side_get_slots_of_their_own_and_keep_them(
     assert slots.claim("one", "light") == first
     assert slots.names() == ["one", "two"]
     assert (slots.kind_of("one"), slots.kind_of("two"), slots.kind_of("three")) == ("light", "node", None)
+
+
+def test_labs_that_come_and_go_at_once_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAVARCH_LAB_STATE", str(tmp_path))
+
+    def come_and_go(number: int) -> None:
+        for turn in range(20):
+            name = f"lab-{number}-{turn}"
+            slots.claim(name, "light")
+            assert name in slots.names()
+            shutil.rmtree(slots.state_of(name))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(come_and_go, range(8))] == [None] * 8
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a/b", "..", "a" * 41])

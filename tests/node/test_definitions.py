@@ -74,7 +74,7 @@ class Reader:
         argv = [self.program, "kube-inject", "--revision", "any"]
         argv += [word for item in files.items() for word in item]
         env = {**os.environ, "HOME": str(self.folder), "KUBECONFIG": os.devnull}
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=240, check=False)
         return UNREADABLE[message] not in done.stderr
 
 

@@ -68,7 +68,7 @@ def offline() -> tuple[str, ...]:
         return ()
     prefix = (unshare, "--map-root-user", "--net")
     allowed = subprocess.run(
-        [*prefix, sys.executable, "-c", ""], capture_output=True, check=False, timeout=60
+        [*prefix, sys.executable, "-c", ""], capture_output=True, check=False, timeout=240
     )
     return prefix if allowed.returncode == 0 else ()
 

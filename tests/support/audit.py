@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +51,18 @@ class Request:
     def __str__(self) -> str:
         where = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"{self.verb} {self.resource}/{self.subresource} {where} -> {self.code}"
+
+
+def list_refused(log: Path, user: str) -> set[str]:
+    """Verb and resource of every request of a user that was refused for want of a right."""
+    with log.open("rb") as lines:
+        # A log of a whole session has hundreds of thousands of lines: only these are taken apart.
+        events = [json.loads(line) for line in lines if b'"forbid"' in line and line.endswith(b"\n")]
+    return {
+        f"{event['verb']} {(event.get('objectRef') or {}).get('resource', event['requestURI'])}"
+        for event in events
+        if event["user"]["username"] == user and (event.get("annotations") or {}).get(DECISION) == "forbid"
+    }
 
 
 class Audit:

@@ -46,7 +46,7 @@ def navarch(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
         cwd="/",
         env={**os.environ, **(environment or {})},

@@ -32,6 +32,11 @@ def read_held(pid: int) -> Held:
     return Held(int(status["VmRSS"].split()[0]), int(status["Threads"]), files)
 
 
+def read_waited(pid: int) -> float:
+    """Seconds for which the first thread of a process could have run and had no core to run on."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line fitted by least squares: its slope, and half the width of the slope's 95 % interval."""

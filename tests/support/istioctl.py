@@ -49,7 +49,7 @@ class Istioctl:
         argv = [str(ensure("node")[f"istioctl-{VERSION}"]), "--kubeconfig", str(self.cluster.kubeconfig)]
         settings = {**os.environ, "HOME": str(self.home), **(env or {})}
         done = subprocess.run(
-            [*argv, *arguments], env=settings, capture_output=True, text=True, timeout=90, check=False
+            [*argv, *arguments], env=settings, capture_output=True, text=True, timeout=240, check=False
         )
         return Told(done.returncode, done.stdout, done.stderr)
 

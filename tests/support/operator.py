@@ -16,10 +16,18 @@ SYSTEM = "navarch-system"
 USER = f"system:serviceaccount:{SYSTEM}:navarch"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+_reserved: list[socket.socket] = []
+"""Sockets that are bound and never listen: as long as they are there, nothing else is given their ports."""
+
+
+def reserve_port() -> int:
+    """A port of 127.0.0.1 that a server which sets SO_REUSEADDR may listen on, as asyncio's do, and nothing
+    that asks for any port gets, however late the server comes and however often it starts anew."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _reserved.append(held)
+    return int(held.getsockname()[1])
 
 
 @dataclass
@@ -29,7 +37,7 @@ class Operator:
     kubeconfig: Path
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=reserve_port)
     program: tuple[str, ...] = ("-m", "navarch")
     python: str = sys.executable
     environment: dict[str, str] = field(default_factory=dict)
@@ -82,7 +90,7 @@ class Operator:
     def fetch(self, path: str) -> tuple[int, str]:
         """GET one of the operator's own paths."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from lab.cluster import Cluster, service_account_kubeconfig
 from tests.polling import eventually
 from tests.support.activity import is_leading
 from tests.support.api import Api
+from tests.support.audit import Request
 from tests.support.operator import SYSTEM, Operator
 
 
@@ -65,6 +67,26 @@ class Replica:
             lambda: not self.process.is_running(), seconds=seconds, every=0.02, what=f"{self.name} has ended"
         )
         return self.process.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """How a standby took the Lease, by the audit log: how often it had looked at it since the leader's last
+    write of it, the release included, and which other writes of the standby's came before."""
+
+    looks: int
+    early: list[str]
+
+
+def find_takeover(requests: Iterable[Request], *, leader: str, standby: str) -> Takeover:
+    """The takeover in a log of the operator's requests; replicas by their tokens, in order of arrival."""
+    ordered = sorted(requests, key=lambda r: r.received)
+    lease = [r for r in ordered if r.resource == "leases" and r.code < 300]
+    last = max(r.received for r in lease if r.credential == leader and r.is_mutating)
+    taken = min(r.received for r in lease if r.credential == standby and r.is_mutating)
+    looks = [r for r in lease if r.credential == standby and r.verb == "get" and last < r.received < taken]
+    early = [str(r) for r in ordered if r.credential == standby and r.is_write and r.received < taken]
+    return Takeover(len(looks), early)
 
 
 def _read_token_id(kubeconfig: Path) -> str:

@@ -133,7 +133,7 @@ def _build_command(
 def ask(cluster: Cluster, namespace: str, url: str, *, client: str = "client", count: int = 1) -> Answer:
     """Requests from a client's pod, one after the other."""
     command = _build_command(cluster, namespace, url, client=client, flags=("-n", str(count), "-t", "5s"))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + count, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240 + count, check=False)
     return Answer(done.returncode == 0, done.stdout + done.stderr)
 
 
@@ -147,7 +147,7 @@ def traffic(cluster: Cluster, namespace: str, url: str, *, count: int) -> Iterat
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as client:
         try:
             yield
-            told, _ = client.communicate(timeout=60 + count)
+            told, _ = client.communicate(timeout=240 + count)
         except BaseException:
             client.kill()
             raise

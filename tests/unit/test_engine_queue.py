@@ -85,7 +85,7 @@ def queue(clock: Clock) -> Queue:
 
 
 async def take(queue: Queue) -> Key:
-    return (await asyncio.wait_for(queue.get(), 1)).key
+    return (await asyncio.wait_for(queue.get(), 60)).key
 
 
 async def is_empty(queue: Queue) -> bool:
@@ -137,7 +137,7 @@ async def test_edits_overtake_retries_and_retries_overtake_background_work(queue
     queue.add(key("resync"), priority=BACKGROUND)
     queue.add(key("retry"), priority=RETRY)
     queue.add(key("edit"), priority=EDIT)
-    taken = [await asyncio.wait_for(queue.get(), 1) for _ in range(3)]
+    taken = [await asyncio.wait_for(queue.get(), 60) for _ in range(3)]
     assert [(t.key, t.priority) for t in taken] == [
         (key("edit"), EDIT),
         (key("retry"), RETRY),
@@ -233,7 +233,7 @@ async def test_a_worker_cancelled_while_it_waits_takes_no_key_with_it(queue: Que
     await asyncio.sleep(0)
     queue.add(key("a"))
     first.cancel()
-    assert (await asyncio.wait_for(second, 1)).key == key("a")
+    assert (await asyncio.wait_for(second, 60)).key == key("a")
 
 
 async def test_waiting_time_depth_and_age_are_told(clock: Clock) -> None:

@@ -129,8 +129,8 @@ async def test_a_twin_shares_the_slots_unless_it_gets_its_own(tmp_path: Path) ->
     async with serving(tmp_path, handler) as credentials, Client(credentials, requests=2) as client:
         twin = client.guarded(None)
         both = [asyncio.ensure_future(c.fetch(f"/{n}")) for n in range(10) for c in (client, twin)]
-        await asyncio.wait_for(full.wait(), 10)
-        await asyncio.wait_for(client.guarded(None, requests=1).fetch("/lease"), 10)
+        await asyncio.wait_for(full.wait(), 60)
+        await asyncio.wait_for(client.guarded(None, requests=1).fetch("/lease"), 60)
         release.set()
         await asyncio.gather(*both)
     assert most == 2

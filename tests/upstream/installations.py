@@ -61,7 +61,7 @@ def render_theirs(setting: Setting) -> list[Object]:
         input=yaml.safe_dump(operator),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -57,7 +57,7 @@ def render_upstream(istioctl: Path, combination: Combination) -> list[Manifest]:
         input=yaml.safe_dump(wish),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -1,8 +1,6 @@
-"""Runs the suites in one pytest process: `python -m scripts.suite [PART]... [-- ARGUMENT OF PYTEST]...`.
+"""Which parts the suites have, whether this machine can run them, and what each needs built.
 
-Owns which parts there are and whether this machine can run them. Must never hide a part: each one that is
-left out is named with the reason, in one line, before the tests start. A part that was asked for by name and
-cannot run is an error.
+Must never hide a part: what cannot run is named with the reason.
 """
 
 from __future__ import annotations
@@ -15,9 +13,9 @@ import sys
 from lab.builds import ISTIO_KINDS, ISTIOCTL, ISTIOD, ensure
 from lab.cluster import is_current
 from lab.packages import ensure_packages, missing_packages
-from lab.progress import LabError
 
 PARTS = {
+    "lint": (),
     "unit": ("tests/unit", "tests/golden", "tests/property"),
     "packaging": ("tests/packaging",),
     "upstream": ("tests/upstream",),
@@ -26,6 +24,8 @@ PARTS = {
     "bench": ("tests/bench",),
     "node": ("tests/node",),
 }
+REAL = ("upstream", "lab", "cluster", "bench", "node")
+"""Parts whose tests run against processes that are not ours: one that fails there is run once more."""
 
 
 def find_obstacle(part: str) -> str | None:
@@ -55,41 +55,21 @@ def prepare(part: str) -> None:
         ensure("node", only=[ISTIOCTL, ISTIO_KINDS, ISTIOD])
     if is_current():
         return
-    if part in ("lab", "upstream", "cluster", "bench", "node"):
+    if part in REAL:
         ensure("light")
     if part == "node":
+        from lab.cluster import CHECKOUT
         from lab.images.base import ensure_base_archive
+        from lab.images.operator import ensure_operator_archive
         from lab.node.layout import PACKAGES
         from lab.node.store import ensure_store
 
+        ensure("node")
         ensure_packages(PACKAGES)
         ensure_store(ensure_base_archive())
+        ensure_operator_archive(CHECKOUT)
 
 
-def main(arguments: list[str]) -> int:
-    """Run the named parts, or all; the exit code is pytest's."""
-    cut = arguments.index("--") if "--" in arguments else len(arguments)
-    asked, passed_on = arguments[:cut], arguments[cut + 1 :]
-    unknown = sorted(set(asked) - PARTS.keys())
-    if unknown:
-        print(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}", file=sys.stderr)
-        return 2
-    paths: list[str] = []
-    for part in asked or PARTS:
-        if obstacle := find_obstacle(part):
-            print(f"left out: {part} tests, because {obstacle}", flush=True)
-            if asked:
-                return 1
-            continue
-        try:
-            prepare(part)
-        except LabError as error:
-            print(f"{part} tests: {error}", file=sys.stderr)
-            return 1
-        paths += PARTS[part]
-    sys.stdout.flush()
-    return subprocess.run([sys.executable, "-m", "pytest", *paths, *passed_on], check=False).returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def find_part(test: str) -> str:
+    """The part that a test's id belongs to."""
+    return next((part for part, paths in PARTS.items() if test.startswith(tuple(paths))), "")

@@ -1,0 +1,1 @@
+"""Runs the suites: `python -m scripts.suite [PART]... [-- ARGUMENT OF PYTEST]...`."""

@@ -1,0 +1,180 @@
+"""The run as a whole: which steps, in which lanes, what is run again, and the last line.
+
+    python -m scripts.suite [--serial] [--soak] [PART]... [-- ARGUMENT OF PYTEST]...
+
+Must never call a run green that it has not seen: a step that ended oddly fails it, and so does a part that
+was asked for by name and cannot run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.cluster import is_current
+from scripts.suite import results
+from scripts.suite.parts import PARTS, REAL, find_obstacle
+from scripts.suite.protocol import LAST
+from scripts.suite.results import Case
+from scripts.suite.steps import FINE, TOLD, Ended, Step, build_pytest, interrupt, run_lanes, say
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / ".suite"
+FLAKY = HOME / "flaky.jsonl"
+WORKERS = 3
+"""How many light labs run beside each other, the node lab and the fast suites: they mostly wait."""
+MOST_AGAIN = 20
+"""When more tests than that failed, it is not chance, and none is run again."""
+WATCHED = ("-s", "--pdb", "--full", "-n", "--capture=no")
+"""Arguments of pytest with which one wants to see, or to measure, one test after the other."""
+LINT = Step("lint", ("make", "--no-print-directory", "lint"))
+
+
+@dataclass
+class Run:
+    """One run and what it has seen so far."""
+
+    folder: Path
+    passed_on: list[str]
+    serial: bool
+    ended: list[Ended] = field(default_factory=list)
+    tests: dict[str, Case] = field(default_factory=dict)
+    flaky: list[Case] = field(default_factory=list)
+
+    def carry_out(self, lanes: Sequence[Sequence[Step]]) -> None:
+        """Run these lanes, and what failed in them on real clusters once more, in labs of its own."""
+        ended = run_lanes([lane for lane in lanes if lane], folder=self.folder)
+        self.ended += ended
+        seen = results.read_results(self.folder, [one.step.name for one in ended])
+        self.tests |= seen
+        failed = results.list_failed(seen.values())
+        again = results.choose_again(failed, most=MOST_AGAIN)
+        if not again or is_current():
+            return
+        say(f"{len(again)} of the failed tests are run once more, in a fresh lab")
+        name = f"again-{len(self.ended)}"
+        file = self.folder / f"{name}.txt"
+        file.write_text("\n".join(again))
+        options = [argument for argument in self.passed_on if argument in ("--full",)]
+        (once_more,) = run_lanes([[build_pytest(name, f"@{file}", *options, parts=())]], folder=self.folder)
+        self.ended.append(once_more)
+        second = results.read_results(self.folder, [name])
+        self.flaky += [test for test in failed if second.get(test.name, test).outcome == "passed"]
+        self.tests |= second
+
+    @property
+    def is_green(self) -> bool:
+        """Whether every step was seen to its end and no test's last try failed."""
+        fine = all(one.code in FINE or self._has_told(one) for one in self.ended)
+        return fine and not results.list_failed(self.tests.values())
+
+    def _has_told(self, one: Ended) -> bool:
+        """Whether a step that ended with 1 has named a test for it."""
+        seen = results.read_results(self.folder, [one.step.name])
+        return one.code == TOLD and not one.problem and bool(results.list_failed(seen.values()))
+
+
+def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
+    """Phases of lanes of steps: what waits beside what computes, then what judges, then what measures."""
+
+    def build(name: str, *chosen: str, arguments: Sequence[str] = (), **env: str) -> list[Step]:
+        there = [part for part in chosen if part in parts]
+        paths = [path for part in there for path in PARTS[part]]
+        return [build_pytest(name, *paths, *arguments, *run.passed_on, parts=there, env=env)] if paths else []
+
+    spread = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
+    light = build("light", "lab", "cluster", arguments=[] if run.serial else spread, **{LAST: "defer"})
+    quick = [*([LINT] if "lint" in parts else []), *build("unit", "unit"), *build("packaging", "packaging")]
+    node = [*build("upstream", "upstream"), *build("node", "node")]
+    judge = build("judge", "cluster", **{LAST: "only"})
+    bench = build("bench", "bench")
+    beside = [[*quick, *light, *node]] if run.serial else [light, node, quick]
+    return [beside, [judge], [bench]]
+
+
+@contextmanager
+def a_run(passed_on: list[str], *, serial: bool) -> Iterator[Run]:
+    """The one run of this checkout; another one at the same time is refused."""
+    HOME.mkdir(exist_ok=True)
+    with (HOME / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise SystemExit(
+                f"the suites run in this checkout already (process {lock.read().strip()}): "
+                "wait for that run, end it, or use another checkout"
+            ) from None
+        lock.truncate(0)
+        print(os.getpid(), file=lock, flush=True)
+        shutil.rmtree(HOME / "run", ignore_errors=True)
+        (HOME / "run").mkdir()
+        yield Run(HOME / "run", passed_on, serial)
+
+
+def choose_parts(asked: Sequence[str]) -> list[str] | None:
+    """The parts that will run; None when one that was asked for by name cannot."""
+    chosen = []
+    for part in asked or PARTS:
+        if obstacle := find_obstacle(part):
+            print(f"left out: {part} tests, because {obstacle}", flush=True)
+            if asked:
+                return None
+            continue
+        chosen.append(part)
+    return chosen
+
+
+def judge_flaky() -> bool:
+    """Tell which tests were flaky since the file was last removed; whether there were none."""
+    counts = results.read_flaky(FLAKY)
+    for test, count in counts.items():
+        print(f"FLAKY {count} times: {test}")
+    if counts:
+        print(f"mend these tests, or what they test, and then remove {FLAKY.relative_to(ROOT)}")
+    return not counts
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named parts, or all; 0 when everything is green."""
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    asked, passed_on = arguments[:cut], arguments[cut + 1 :]
+    options = {argument for argument in asked if argument.startswith("--")}
+    asked = [argument for argument in asked if argument not in options]
+    if unknown := sorted(options - {"--serial", "--soak"} | set(asked) - PARTS.keys()):
+        print(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    parts = choose_parts(asked)
+    if parts is None:
+        return 1
+    serial = "--serial" in options or is_current() or any(a.startswith(WATCHED) for a in passed_on)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    started = time.monotonic()
+    with a_run(passed_on, serial=serial) as run:
+        for lanes in build_lanes(parts, run):
+            run.carry_out(lanes)
+        results.note_flaky(FLAKY, run.flaky)
+        durations = results.sum_durations(t for t in run.tests.values() if t.part in REAL)
+        (HOME / "durations.json").write_text(json.dumps(durations, indent=1) + "\n")
+        green = run.is_green
+        if "--soak" in options:
+            green = judge_flaky() and green
+        seconds = time.monotonic() - started
+        tests = list(run.tests.values())
+        for line in results.build_summary(tests, run.flaky, ended=run.ended, seconds=seconds):
+            print(line)
+    return 0 if green else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,10 @@
+"""The names by which a run and its processes know each other: variables of their environment."""
+
+from __future__ import annotations
+
+FOLDER = "NAVARCH_RUN"
+"""The folder in which the processes of one run write down what the others must know."""
+STEP = "NAVARCH_RUN_STEP"
+"""The name of the step of the run that a process is."""
+LAST = "NAVARCH_RUN_LAST"
+"""What becomes of the tests marked `last`: `defer` leaves them out, `only` runs nothing else."""

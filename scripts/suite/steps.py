@@ -1,0 +1,132 @@
+"""Steps of a run, each a process of its own, in lanes beside each other.
+
+Owns how a step is started, shown and measured. A lane does its steps one after the other and begins each by
+having built what it needs, so that what needs no build runs while others build. Must never lose output: a
+step that is alone writes to the terminal, others write into a log that is printed when they end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.progress import LabError
+from scripts.suite.parts import prepare
+from scripts.suite.protocol import FOLDER, STEP
+
+HEARTBEAT_SECONDS, LOOK_SECONDS = 60.0, 0.1
+FINE = (0, 5)
+"""Exit codes of pytest: all passed, or there was nothing to run."""
+TOLD = 1
+"""Exit code of pytest when tests failed, which the results tell."""
+_children: dict[int, bool] = {}
+"""The steps that run, and whether each is in a process group of its own: Ctrl-C does not reach it there."""
+_interrupted = threading.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One process of a run; `parts` is what it runs, and must be built before."""
+
+    name: str
+    argv: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a step ended: `code` is its exit code, `problem` a sentence where it could not run at all."""
+
+    step: Step
+    code: int
+    seconds: float = 0.0
+    cpu: float = 0.0
+    problem: str = ""
+
+
+def build_pytest(name: str, *arguments: str, parts: Sequence[str], env: dict[str, str] | None = None) -> Step:
+    """A step that is a pytest process."""
+    return Step(name, (sys.executable, "-m", "pytest", *arguments), tuple(parts), env or {})
+
+
+def run_lanes(lanes: Sequence[Sequence[Step]], *, folder: Path) -> list[Ended]:
+    """Run all lanes beside each other; returns when all have ended."""
+    alone = sum(map(len, lanes)) == 1
+    with ThreadPoolExecutor(max(1, len(lanes))) as pool:
+        ended = list(pool.map(lambda lane: [run(step, folder=folder, alone=alone) for step in lane], lanes))
+    return [one for lane in ended for one in lane]
+
+
+def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
+    """Build what a step needs, and run it; nothing begins after an interruption."""
+    if _interrupted.is_set():
+        return Ended(step, 1, problem=f"{step.name}: interrupted before it began")
+    try:
+        for part in step.parts:
+            prepare(part)
+    except LabError as error:
+        return Ended(step, 1, problem=f"{step.name}: {error}")
+    started = time.monotonic()
+    env = {**os.environ, **step.env, FOLDER: str(folder), STEP: step.name}
+    if alone:
+        child = subprocess.Popen(step.argv, env=env)
+        _children[child.pid] = False
+        return _see_end(step, child, started)
+    say(f"{step.name}: begins")
+    results = folder / f"results-{step.name}.jsonl"
+    log = folder / f"{step.name}.log"
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            step.argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
+        )
+        _children[child.pid] = True
+        ended = _see_end(step, child, started, results=results)
+    bar = "=" * 20
+    print(f"{bar} {step.name} {bar}\n{log.read_text(errors='replace')}", flush=True)
+    say(f"{step.name}: ended after {ended.seconds:.0f} s, {ended.cpu:.0f} s of CPU, exit code {ended.code}")
+    return ended
+
+
+def _see_end(
+    step: Step, child: subprocess.Popen[bytes], started: float, *, results: Path | None = None
+) -> Ended:
+    """Waits for a process, and tells how far it is; its CPU is its own and that of all descendants that were
+    waited for."""
+    told = started
+    while (found := os.wait4(child.pid, os.WNOHANG))[0] == 0:
+        time.sleep(LOOK_SECONDS)
+        if results and time.monotonic() > told + HEARTBEAT_SECONDS:
+            told = time.monotonic()
+            say(f"{step.name}: {_count_ended(results)} tests after {told - started:.0f} s")
+    del _children[child.pid]
+    _, status, usage = found
+    child.returncode = os.waitstatus_to_exitcode(status)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Ended(step, child.returncode, time.monotonic() - started, cpu)
+
+
+def _count_ended(results: Path) -> int:
+    """How many tests have been taken down by now."""
+    return results.read_text().count('"when": "teardown"') if results.exists() else 0
+
+
+def interrupt(number: int, _: object) -> None:
+    """Ends every step as Ctrl-C would, once, so that each takes its labs down; a signal handler."""
+    if not _interrupted.is_set():
+        _interrupted.set()
+        for pid in [pid for pid, apart in _children.items() if apart or number != signal.SIGINT]:
+            os.kill(pid, signal.SIGINT)
+
+
+def say(text: str) -> None:
+    """One line of progress, with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)

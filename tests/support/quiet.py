@@ -1,0 +1,78 @@
+"""Whether a settled mesh is quiet: one more reconcile writes nothing, and asks two things at most.
+
+Must never leave a request out because of its scope: what is counted is all that the operator sent, but for
+requests that name another mesh, its own Lease, and watches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tests.polling import eventually
+from tests.support.activity import count_reconciles, wait_for_rest
+from tests.support.api import Api, Object
+from tests.support.audit import Audit, Request
+from tests.support.meshes import is_current, list_owned
+from tests.support.operator import Operator
+
+REQUESTS = 2
+"""How many requests one reconcile of a settled mesh may cost."""
+
+
+async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: str, name: str) -> None:
+    """Provoke one more reconcile and see that it writes nothing, Events included, and costs two requests at
+    most.
+    """
+    await wait_for_rest(operator)
+    others = [mesh for mesh in api.list("mesh") if _name(mesh) != (namespace, name)]
+    owned = _read_contents(api, namespace, name)
+    mark, before = audit.mark(), count_reconciles(operator)
+    api.patch("mesh", namespace, name, {"metadata": {"annotations": {"test": f"look again {mark}"}}})
+    await eventually(lambda: count_reconciles(operator) > before, what="another reconcile")
+    await wait_for_rest(operator)
+    reconciles = count_reconciles(operator) - before
+    requests = [*leave_out(audit.since(mark), others)]
+    assert [str(r) for r in requests if r.is_mutating] == [], f"{namespace}/{name} is not quiet"
+    assert len(requests) <= REQUESTS * reconciles, [f"{reconciles:.0f} reconciles", *map(str, requests)]
+    assert _read_contents(api, namespace, name) == owned
+
+
+def is_settled(mesh: Object) -> bool:
+    """Whether a mesh says that it is ready, and that nothing of it moves or will."""
+    conditions = (mesh.get("status") or {}).get("conditions") or ()
+    states = {c["type"]: c["status"] for c in conditions}
+    return (
+        "deletionTimestamp" not in mesh["metadata"]
+        and is_current(mesh)
+        and states.get("Ready") == "True"
+        and states.get("Progressing") == "False"
+    )
+
+
+def leave_out(requests: Iterable[Request], others: Iterable[Object]) -> Iterator[Request]:
+    """The requests without watches, without those for the Lease, and without those that name another mesh.
+
+    Another mesh is named by its namespace, or by its tag in the name of what lies in none.
+    """
+    named = [_name(mesh) for mesh in others]
+    for request in requests:
+        if request.verb == "watch" or request.resource == "leases":
+            continue
+        if any(request.namespace == ns or f"{ns}-{name}" in request.name for ns, name in named):
+            continue
+        yield request
+
+
+def _name(mesh: Object) -> tuple[str, str]:
+    return mesh["metadata"]["namespace"], mesh["metadata"]["name"]
+
+
+def _read_contents(api: Api, namespace: str, name: str) -> dict[tuple[str, str], Object]:
+    """A mesh's objects but for what their own controllers write: an autoscaler's status moves by itself."""
+    contents = {}
+    for found in list_owned(api, namespace, name):
+        moving = ("resourceVersion", "managedFields")
+        metadata = {key: value for key, value in found["metadata"].items() if key not in moving}
+        content = {key: value for key, value in found.items() if key != "status"}
+        contents[found["kind"], found["metadata"]["name"]] = content | {"metadata": metadata}
+    return contents

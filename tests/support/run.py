@@ -1,0 +1,114 @@
+"""What the processes of one run tell each other: `make test` runs several, each with labs of its own.
+
+Owns the folder that `$NAVARCH_RUN` names: `results-*.jsonl` (how each test ended), and lines by kind (what
+tests that judge all others must know of other processes). Without a run there is only this process.
+Must never rewrite what another process wrote: each appends to files of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.suite.protocol import FOLDER, LAST, STEP
+
+_STARTED = pytest.StashKey[float]()
+
+
+def find_folder() -> Path | None:
+    """Where the run keeps what its processes say; None where this process is all there is."""
+    return Path(os.environ[FOLDER]) if os.environ.get(FOLDER) else None
+
+
+def note(kind: str, lines: Iterable[str]) -> None:
+    """Tell the other processes of the run."""
+    if folder := find_folder():
+        with (folder / f"{kind}-{os.getpid()}.txt").open("a") as out:
+            out.writelines(f"{line}\n" for line in lines)
+
+
+def read(kind: str) -> set[str]:
+    """What any process of the run has told so far."""
+    files = folder.glob(f"{kind}-*.txt") if (folder := find_folder()) else ()
+    return {line for file in files for line in file.read_text().splitlines()}
+
+
+def list_files(suite: str) -> set[str]:
+    """Names of the files of a suite (`tests/cluster`) of which the run has begun a test so far."""
+    files = folder.glob("results-*.jsonl") if (folder := find_folder()) else ()
+    tests = (json.loads(line)["test"] for file in files for line in file.read_text().splitlines())
+    return {test.partition("::")[0].removeprefix(f"{suite}/") for test in tests if test.startswith(suite)}
+
+
+def read_cpu() -> float:
+    """Seconds of CPU of this process and of those of its children that have ended."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+class Recorder:
+    """The part of pytest that writes down how each test ended, as soon as it did."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / f"results-{os.environ.get(STEP, 'tests')}.jsonl"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str, location: object) -> None:
+        self._write({"test": nodeid, "when": "start"})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._write(
+            {
+                "test": report.nodeid,
+                "when": report.when,
+                "outcome": report.outcome,
+                "seconds": round(report.duration, 3),
+                "cpu": dict(report.user_properties).get("cpu", 0.0),
+                "chain": "chain" in report.keywords,
+                "why": str(report.longrepr)[-2000:] if report.failed else "",
+            }
+        )
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._write({"test": report.nodeid, "when": "collect", "outcome": "failed"})
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        with self._file.open("a") as out:
+            out.write(json.dumps(entry) + "\n")
+
+
+def begin(item: pytest.Item) -> None:
+    """A test begins: its CPU is counted from here."""
+    item.stash[_STARTED] = read_cpu()
+
+
+def note_cpu(item: pytest.Item, report: pytest.TestReport) -> None:
+    """A test has ended with its fixtures: what it cost, processes included that ended meanwhile."""
+    if report.when == "teardown":
+        report.user_properties.append(("cpu", round(read_cpu() - item.stash[_STARTED], 3)))
+
+
+def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the tests marked `last`, or all others, as the run wants it."""
+    wish = os.environ.get(LAST)
+    if not wish:
+        return
+    parted: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        parted[(item.get_closest_marker("last") is None) == (wish == "defer")].append(item)
+    config.hook.pytest_deselected(items=parted[False])
+    items[:] = parted[True]
+
+
+def sort_by_duration(items: list[pytest.Item], *, hints: Path) -> None:
+    """Puts the files that took longest first, so that workers end together; the order in a file stays."""
+    seconds: dict[str, float] = json.loads(hints.read_text()) if hints.exists() else {}
+    root = Path(__file__).parents[2]
+    items.sort(key=lambda item: -seconds.get(item.path.relative_to(root).as_posix(), 10.0))

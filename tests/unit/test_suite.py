@@ -1,0 +1,160 @@
+"""The run of all suites: what is run again, what is flaky, and what the last lines say."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.suite import results
+from scripts.suite.__main__ import HOME, MOST_AGAIN, ROOT, Run
+from scripts.suite.results import Case
+from scripts.suite.steps import Ended, Step, build_pytest
+
+PASSES_AT_SECOND_TRY = """
+from pathlib import Path
+
+def test_of_the_weather():
+    tries = Path("tries-of-the-weather")
+    tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+    assert tries.read_text() == "xx"
+"""
+FAILS = "def test_of_a_bug(): assert False\n"
+PASSES = "def test_of_what_is_well(): pass\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty checkout in which pytest writes down what the run must know, as in this one."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib -p no:cacheprovider\n")
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'operator'}")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p tests.conftest")
+    return tmp_path
+
+
+def carry_out(checkout: Path, files: dict[str, str]) -> Run:
+    """A run of these test files."""
+    for name, text in files.items():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(text)
+    run = Run(checkout / "run", [], serial=True)
+    run.carry_out([[build_pytest("all", *files, parts=())]])
+    return run
+
+
+def test_only_tests_on_real_clusters_are_run_again_and_what_passes_then_is_flaky(checkout: Path) -> None:
+    files = {
+        "tests/cluster/test_a.py": PASSES_AT_SECOND_TRY,
+        "tests/cluster/test_b.py": FAILS,
+        "tests/unit/test_c.py": PASSES_AT_SECOND_TRY.replace("weather", "dice"),
+        "tests/unit/test_d.py": PASSES,
+    }
+    run = carry_out(checkout, files)
+    name = "tests/cluster/test_a.py::test_of_the_weather"
+    assert (checkout / "tries-of-the-weather").read_text() == "xx"
+    assert (checkout / "tries-of-the-dice").read_text() == "x"
+    assert [test.name for test in run.flaky] == [name]
+    assert not run.is_green, "one failed twice, and one that is never run again once"
+    lines = results.build_summary([*run.tests.values()], run.flaky, ended=run.ended, seconds=1)
+    assert [line for line in lines if line.startswith(("FAILED", "FLAKY"))] == [
+        "FAILED tests/cluster/test_b.py::test_of_a_bug",
+        "FAILED tests/unit/test_c.py::test_of_the_dice",
+        f"FLAKY {name}",
+    ]
+    assert lines[-1] == "2 passed, 2 failed"
+    for test in results.list_failed([*run.tests.values()]):
+        del run.tests[test.name]
+    assert run.is_green, "a flaky test is none that failed"
+    results.note_flaky(checkout / "flaky.jsonl", run.flaky)
+    results.note_flaky(checkout / "flaky.jsonl", run.flaky)
+    assert results.read_flaky(checkout / "flaky.jsonl") == {name: 2}
+
+
+def test_a_test_whose_process_dies_has_failed(checkout: Path) -> None:
+    dies = "import os\ndef test_that_kills_its_process(): os._exit(0)\n"
+    run = carry_out(checkout, {"tests/unit/test_a.py": dies})
+    assert [(t.outcome, t.why) for t in run.tests.values()] == [("failed", "it began and never ended")]
+    assert not run.is_green
+
+
+def test_a_file_that_cannot_be_read_fails_the_run(checkout: Path) -> None:
+    assert not carry_out(checkout, {"tests/unit/test_a.py": "import no_such_module\n"}).is_green
+
+
+def write(folder: Path, step: str, *entries: dict[str, object]) -> None:
+    lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+    (folder / f"results-{step}.jsonl").write_text(lines)
+
+
+def test_a_fixture_that_fails_after_its_test_fails_it(tmp_path: Path) -> None:
+    test = {"test": "tests/cluster/test_a.py::test_b", "seconds": 1}
+    write(
+        tmp_path,
+        "light",
+        {**test, "when": "start"},
+        {**test, "when": "setup", "outcome": "passed"},
+        {**test, "when": "call", "outcome": "passed"},
+        {**test, "when": "teardown", "outcome": "failed", "why": "not quiet", "cpu": 2},
+    )
+    (found,) = results.read_results(tmp_path, ["light"]).values()
+    assert (found.outcome, found.why, found.seconds, found.cpu) == ("failed", "not quiet", 3.0, 2.0)
+
+
+def test_tests_that_build_upon_each_other_are_run_again_as_a_file() -> None:
+    chained = [Case(f"tests/bench/test_a.py::test_{n}", chain=True) for n in range(2)]
+    alone = Case("tests/cluster/test_b.py::test_c[1]")
+    assert results.choose_again([*chained, alone, Case("tests/unit/test_d.py::test_e")], most=9) == [
+        "tests/bench/test_a.py",
+        "tests/cluster/test_b.py::test_c[1]",
+    ]
+
+
+def test_when_very_many_fail_it_is_not_chance_and_none_is_run_again() -> None:
+    failed = [Case(f"tests/cluster/test_a.py::test_{n}") for n in range(MOST_AGAIN + 1)]
+    assert len(results.choose_again(failed[:-1], most=MOST_AGAIN)) == MOST_AGAIN
+    assert results.choose_again(failed, most=MOST_AGAIN) == []
+
+
+@pytest.mark.parametrize("problem", ["", "the lab cannot be built"])
+def test_a_step_that_ends_with_1_and_names_no_test_fails_the_run(tmp_path: Path, problem: str) -> None:
+    run = Run(tmp_path, [], serial=True, ended=[Ended(Step("lint", ()), 1, problem=problem)])
+    assert not run.is_green
+    lines = results.build_summary([], [], ended=run.ended, seconds=1)
+    assert lines[-2] == (problem or "lint: exit code 1")
+
+
+def test_a_second_run_in_the_same_checkout_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    HOME.mkdir(exist_ok=True)
+    with (HOME / "lock").open("a+") as lock:
+        # Unless the run that this test is part of has it already.
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        done = subprocess.run(
+            [sys.executable, "-m", "scripts.suite", "unit"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "the suites run in this checkout already (process" in done.stderr
+    assert "wait for that run, end it, or use another checkout" in done.stderr
+
+
+def test_a_part_that_does_not_exist_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.suite", "clutser"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "there is no part clutser; there are lint, unit" in done.stderr
