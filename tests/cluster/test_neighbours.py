@@ -137,7 +137,7 @@ async def test_a_second_mesh_in_a_namespace_waits_and_says_for_whom(
 
     api.delete("mesh", settled, "first")
     await see_gone(api, settled, "first")
-    await eventually(lambda: "waits to be asked for" in _read_accepted(api, settled, "second")["message"])
+    await eventually(lambda: "waits for an edit" in _read_accepted(api, settled, "second")["message"])
     await assert_quiet(api, audit, operator, settled, "second")
     assert _read_accepted(api, settled, "second")["reason"] == "NotTheOldest"
     assert list_owned(api, settled, "second") == []
@@ -167,6 +167,25 @@ async def test_a_tag_has_one_owner_in_the_whole_cluster(api: Api, settled: str) 
         assert list_owned(api, other) == []
         assert read_versions(list_owned(api, settled)) == read_versions(before)
 
+        api.delete("mesh", settled, "demo")
+        await see_gone(api, settled, "demo")
+        await eventually(lambda: "waits for an edit" in _read_accepted(api, other, "demo")["message"])
+        assert list_owned(api, other) == [], "nobody inherits the namespaces that carry another mesh's tag"
+        edit(api, other, meshConfig={"accessLogFile": "/dev/stdout"})
+        await wait_for(api, other)
+
+
+async def test_a_mesh_that_was_refused_keeps_no_tag_from_others(api: Api, settled: str) -> None:
+    async with another_namespace(api, f"{settled}-b") as other:
+        api.create(build_mesh(settled))
+        await wait_for(api, settled)
+        tag = f"{settled}-payments"
+        api.create(build_mesh(settled, "squatter", tag=tag, defaultTag=True))
+        refused = {"condition": "SpecAccepted", "status": "False", "reason": "NotTheOldest"}
+        await wait_for(api, settled, "squatter", **refused)
+        api.create(build_mesh(other, tag=tag, defaultTag=True))
+        await wait_for(api, other)
+
 
 async def test_the_default_tag_has_one_owner_and_passes_on(api: Api, settled: str) -> None:
     async with another_namespace(api, f"{settled}-b") as other:
@@ -190,6 +209,9 @@ async def test_the_default_tag_has_one_owner_and_passes_on(api: Api, settled: st
 
         edit(api, settled, defaultTag=None)
         await wait_for(api, settled)
+        waits = "waits for an edit"
+        await eventually(lambda: waits in _read_accepted(api, other, "demo")["message"])
+        edit(api, other, meshConfig={"accessLogFile": "/dev/stdout"})
         await wait_for(api, other)
         names = {o["metadata"]["name"] for o in list_owned(api, other)}
         assert {"istio-revision-tag-default", "istiod-default-validator"} <= names

@@ -1,0 +1,88 @@
+"""Proxies where membership and injection disagree: forged, moved to another mesh, never injected."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lab.cluster import Cluster
+from tests.cluster.test_deletion import build_pod
+from tests.cluster.test_neighbours import another_namespace
+from tests.polling import eventually
+from tests.support.api import Api, Object
+from tests.support.command import navarch
+from tests.support.meshes import build_mesh, read_condition, wait_for
+
+
+def read_proxies(api: Api, namespace: str) -> Object:
+    mesh = api.get("mesh", namespace, "demo") or {}
+    return dict(mesh["status"]["proxies"])
+
+
+async def test_a_forged_pod_elsewhere_counts_for_nothing_and_is_named(api: Api, settled: str) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    async with another_namespace(api, f"{settled}-x") as outside:
+        forged = build_pod(outside, "forged")
+        forged["metadata"]["labels"] = {"service.istio.io/canonical-name": "x"}
+        forged["metadata"]["annotations"] = {
+            "istio.io/rev": f"{settled}-demo-inplace",
+            "mesh.navarch.io/proxy": "x",
+        }
+        api.create(forged)
+        await eventually(lambda: read_proxies(api, settled)["misplaced"] == 1, what="it was seen")
+        mesh = api.get("mesh", settled, "demo") or {}
+        assert (mesh["status"]["proxies"]["total"], mesh["status"]["proxies"]["summary"]) == (0, "0/0")
+        verdict = read_condition(mesh, "UpToDate")
+        assert verdict["status"] == "True"
+        assert f"{outside}/forged" in verdict["message"]
+    api.delete("mesh", settled, "demo")
+    await eventually(lambda: api.get("mesh", settled, "demo") is None, what="the deletion is not refused")
+
+
+async def test_a_namespace_that_goes_to_another_mesh_is_named_by_both_until_its_pods_are_restarted(
+    api: Api, settled: str
+) -> None:
+    async with another_namespace(api, f"{settled}-b") as other:
+        for name in (settled, other):
+            api.create(build_mesh(name))
+        for name in (settled, other):
+            await wait_for(api, name)
+        tags = {"before": f"{settled}-demo", "after": f"{other}-demo"}
+        async with another_namespace(api, f"{settled}-app", {"istio.io/rev": tags["before"]}) as apps:
+            api.create(build_pod(apps, "web"))
+            await eventually(lambda: read_proxies(api, settled)["summary"] == "1/1", what="it is counted")
+            api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": tags["after"]}}})
+
+            moved = await wait_for(
+                api, other, condition="UpToDate", status="False", reason="ProxiesMisplaced"
+            )
+            message = read_condition(moved, "UpToDate")["message"]
+            assert f"{apps}/web" in message
+            assert f"kubectl -n {apps} rollout restart deployment" in message
+            await eventually(
+                lambda: read_proxies(api, settled)["misplaced"] == 1, what="the first mesh says so"
+            )
+            assert read_proxies(api, settled)["total"] == 0
+
+            api.delete("pod", apps, "web")
+            api.create(build_pod(apps, "web-2"))
+            await eventually(
+                lambda: read_proxies(api, other)["summary"] == "1/1", what="the new pod is counted"
+            )
+            await wait_for(api, other, condition="UpToDate")
+            await eventually(lambda: read_proxies(api, settled)["misplaced"] == 0, what="nothing is left")
+
+
+async def test_check_names_pods_that_were_never_injected_and_the_restart(
+    api: Api, cluster: Cluster, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    async with another_namespace(api, f"{settled}-app") as apps:
+        api.create(build_pod(apps, "early"))
+        api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": f"{settled}-demo"}}})
+        report = await asyncio.to_thread(navarch, "check", "-o", "json", kubeconfig=cluster.kubeconfig)
+        found = [f for f in report.find("PodsNotInjected") if apps in str(f["subject"])]
+        assert len(found) == 1
+        assert "early" in found[0]["message"]
+        assert f"kubectl -n {apps} rollout restart deployment" in found[0]["message"]
