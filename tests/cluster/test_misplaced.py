@@ -71,17 +71,19 @@ async def test_a_namespace_that_goes_to_another_mesh_is_named_by_both_until_its_
             )
             await wait_for(api, other, condition="UpToDate")
             await eventually(lambda: read_proxies(api, settled)["misplaced"] == 0, what="nothing is left")
+            api.delete("pod", apps, "web-2")
+            await eventually(lambda: read_proxies(api, other)["total"] == 0, what="the mesh may be deleted")
 
 
 async def test_check_names_pods_that_were_never_injected_and_the_restart(
-    api: Api, cluster: Cluster, settled: str
+    api: Api, light: Cluster, settled: str
 ) -> None:
     api.create(build_mesh(settled))
     await wait_for(api, settled)
     async with another_namespace(api, f"{settled}-app") as apps:
         api.create(build_pod(apps, "early"))
         api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": f"{settled}-demo"}}})
-        report = await asyncio.to_thread(navarch, "check", "-o", "json", kubeconfig=cluster.kubeconfig)
+        report = await asyncio.to_thread(navarch, "check", "-o", "json", kubeconfig=light.kubeconfig)
         found = [f for f in report.find("PodsNotInjected") if apps in str(f["subject"])]
         assert len(found) == 1
         assert "early" in found[0]["message"]
