@@ -1,4 +1,4 @@
-"""Names of the environment variables that istiod, the proxy's agent and its helpers read, from Istio's source.
+"""Names of the environment variables that istiod, the agent and its helpers read, from Istio's source.
 
 Owns how they are found: Istio registers almost all of them (env.Register…), binds some to flags, reads a few
 directly, and takes every ISTIO_META_* as a field of a proxy's metadata. Invariant: a name that cannot be
@@ -37,8 +37,8 @@ _READS = (
 _BOUND = re.compile(r"\bflag\.BindEnv\(\s*\w+,\s*" + _NAME + r"\s*,")
 _CONSTANT = re.compile(r'^\s*(?:const\s+)?(\w+)\s*(?:string\s*)?:?=\s*"([^"]*)"', re.MULTILINE)
 _PASSED_ON = frozenset({"name", "v.Name", "key", "en", "envName", "hv.EnvName", "string"})
-"""Arguments of the readers themselves; and envName of a tracing header, by which meshConfig.extensionProviders
-may quote any variable of istiod."""
+"""Arguments of the readers themselves; and envName of a tracing header, by which
+meshConfig.extensionProviders may quote any variable of istiod."""
 
 
 def find_variables(module: Path) -> frozenset[str]:

@@ -17,8 +17,8 @@ GATEWAY_KINDS = ("deployment", "horizontalPodAutoscaler", "podDisruptionBudget",
 
 _OBJECT = "an overlay cannot make an object another one; leave it out of the patch"
 _LIST = (
-    "a merge patch replaces the whole list, with the image, environment and files that other rules guard; use "
-    "spec.images, and resources, environment and logging of spec.controlPlane"
+    "a merge patch replaces the whole list, with the image, environment and files that other rules guard; "
+    "use spec.images, and resources, environment and logging of spec.controlPlane"
 )
 _POD = ("spec", "template", "spec")
 

@@ -1,8 +1,8 @@
 """Decisions about spec.values: Istio's values, as injection templates and istiod read them.
 
-Owns one row for each field. A free value is limited to a type, because templates put it into a pod's manifest
-as it is. Sources: Istio's operator/pkg/apis/values_types.proto, the injection templates, and what istiod makes
-of gateways from values.
+Owns one row for each field. A free value is limited to a type, because templates put it into a pod's
+manifest as it is. Sources: Istio's operator/pkg/apis/values_types.proto, the injection templates, and what
+istiod makes of gateways from values.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Decisions about environment variables: istiod's own, and those that every proxy of the mesh is given.
 
-Owns which are free, which are refused, and for all others that are read the reason why they are guarded. What
-stands in no table here is guarded too, until it has been looked at. Sources: Istio's source (pkg/env, pkg/flag,
-pkg/model/proxy.go; scripts/istio_environment.py finds the names), ld.so(8), Go's runtime, client-go, gRPC.
+Owns which are free, which are refused, and for all others that are read the reason why they are guarded.
+What stands in no table here is guarded too, until it has been looked at. Sources: Istio's source (pkg/env,
+pkg/flag, pkg/model/proxy.go; scripts/istio_environment.py finds the names), ld.so(8), Go's runtime,
+client-go, gRPC.
 """
 
 from __future__ import annotations
@@ -123,7 +124,10 @@ GUARDED_VARIABLES: Mapping[str, str] = _list(
         "it decides what code a process loads or how its runtime behaves",
         "LD_AUDIT LD_BIND_NOW LD_BIND_NOT LD_DEBUG LD_DEBUG_OUTPUT LD_DYNAMIC_WEAK LD_LIBRARY_PATH "
         "LD_ORIGIN_PATH LD_PRELOAD LD_PROFILE LD_PROFILE_OUTPUT LD_SHOW_AUXV LD_TRACE_LOADED_OBJECTS "
-        "LD_TRACE_PRELINKING LD_USE_LOAD_BIAS LD_VERBOSE LD_WARN LD_ASSUME_KERNEL LD_HWCAP_MASK LD_PREFER_MAP_32BIT_EXEC "
+        "LD_TRACE_PRELINKING LD_USE_LOAD_BIAS LD_VERBOSE LD_WARN LD_ASSUME_KERNEL LD_HWCAP_MASK "
+        "LD_PREFER_MAP_32BIT_EXEC GMON_OUTPUT_PREFIX HESIOD_CONFIG HES_DOMAIN DATEMSK MSGVERB SEV_LEVEL "
+        "NIS_DEFAULTS NIS_GROUP MALLOC_ARENA_TEST MALLOC_MMAP_MAX_ MALLOC_MMAP_THRESHOLD_ MALLOC_TOP_PAD_ "
+        "MALLOC_TRIM_THRESHOLD_ POSIXLY_CORRECT "
         "GLIBC_TUNABLES GCONV_PATH GETCONF_DIR MALLOC_ARENA_MAX MALLOC_CHECK_ MALLOC_PERTURB_ "
         "MALLOC_TRACE NLSPATH LOCPATH PATH HOME TMPDIR SHELL TZDIR NIS_PATH RESOLV_HOST_CONF RES_OPTIONS "
         "LOCALDOMAIN HOSTALIASES GODEBUG GOTRACEBACK GOGC GOMAXPROCS GOMEMLIMIT GORACE GOCOVERDIR",
