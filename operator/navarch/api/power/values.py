@@ -59,8 +59,8 @@ VALUES: Table = build_table(
         "global.proxy.seccompProfile.** global.proxy.statusPort global.proxy.resources.** "
         "global.proxy.lifecycle.** global.proxy_init.resources.** global.nativeNftables global.sds.token.** "
         "global.sts.** global.variant global.jwtPolicy global.agentgateway.** global.ipFamilies "
-        "global.ipFamilyPolicy global.proxy.capNetBindService global.proxy_init.forceApplyIptables istioCni.** "
-        "gateways.** sidecarInjectorWebhook.aliases.**",
+        "global.ipFamilyPolicy global.proxy.capNetBindService global.proxy_init.forceApplyIptables "
+        "istioCni.** gateways.** sidecarInjectorWebhook.aliases.**",
     ),
     (
         guard("it sends what workloads say, or who talks to whom, to an address of the writer's choice"),
