@@ -27,14 +27,14 @@ def build_host_policy() -> list[JSONObject]:
     """What decides what an istiod runs, or what members' pods run, gains rights: that needs `host`."""
     variables = {"typed": " + ".join(_list_typed_changes())}
     changed = ["variables.typed"]
-    for name, table in FREE_FORMS.items():
-        for container in list_containers(table):
-            new, old = (_name(name, container.path, prefix) for prefix in ("", "old"))
-            variables[new] = _find_map("object", name, container.path, "")
-            variables[old] = _find_map("oldObject", name, container.path, "old")
-            variables[f"{new}Changed"] = _list_changes(container, new, old)
-            where = ".".join(("spec", name, *container.path, ""))
-            changed.append(f"variables.{new}Changed.map(key, {quote_cel(where)} + key)")
+    for field, table in FREE_FORMS.items():
+        containers = list_containers(table)
+        for path in (container.path for container in containers):
+            variables[_name(field, path)] = _find_map("object", field, path, "")
+            variables[_name(field, path, "old")] = _find_map("oldObject", field, path, "old")
+        for container in reversed(containers):
+            variables[f"{_name(field, container.path)}Changed"] = _list_changes(field, container)
+        changed.append(_unless_same(field, ()))
     variables["changed"] = " + ".join(changed)
     check = (
         f"authorizer.group('{GROUP}').resource('{MESHES}').namespace(request.namespace).check('{HOST_VERB}')"
@@ -61,16 +61,25 @@ def build_host_policy() -> list[JSONObject]:
 
 def _list_typed_changes() -> Iterator[str]:
     """For each field of the spec that is not free whatever it holds, a list that names it when it changed."""
+    groups: dict[str, list[str]] = {}
     for path, rule in SPEC.items():
-        if rule.power is Power.FREE and rule.allowed is None:
-            continue
-        at = ".?".join(("", "spec", *path))
-        same = [f"object{at} == oldObject{at}"]
-        for value in rule.allowed or ():
-            same.append(
-                f"!object{at}.hasValue()" if value is None else f"object{at} == optional.of({_quote(value)})"
-            )
-        yield f"({' || '.join(same)} ? [] : [{quote_cel('.'.join(('spec', *path)))}])"
+        if rule.power is not Power.FREE or rule.allowed is not None:
+            at = ".?".join(("", "spec", *path))
+            same = [f"object{at} == oldObject{at}"]
+            for value in rule.allowed or ():
+                same.append(
+                    f"!object{at}.hasValue()"
+                    if value is None
+                    else f"object{at} == optional.of({_quote(value)})"
+                )
+            where = quote_cel(".".join(("spec", *path)))
+            groups.setdefault(path[0], []).append(f"({' || '.join(same)} ? [] : [{where}])")
+    for field, changes in groups.items():
+        if len(changes) == 1:
+            yield changes[0]
+        else:
+            at = f".?spec.?{field}"
+            yield f"(object{at} == oldObject{at} ? [] : {' + '.join(changes)})"
 
 
 def _name(field: str, path: Path, prefix: str = "") -> str:
@@ -87,9 +96,16 @@ def _find_map(root: str, field: str, path: Path, prefix: str) -> str:
     return f"type({found}) == map ? {found} : {{}}"
 
 
-def _list_changes(container: Container, new: str, old: str) -> str:
-    """Keys whose change is guarded: of what stands there now, and of what stood there and is gone."""
-    new, old = f"variables.{new}", f"variables.{old}"
+def _unless_same(field: str, path: Path) -> str:
+    """What changed in a map and below; looked for only where the map is another one, since most are not."""
+    new, old = _name(field, path), _name(field, path, "old")
+    return f"(variables.{new} == variables.{old} ? [] : variables.{new}Changed)"
+
+
+def _list_changes(field: str, container: Container) -> str:
+    """Paths of keys whose change is guarded: of what stands there now, of what stood there and is gone, and
+    of the maps below."""
+    new, old = (f"variables.{_name(field, container.path, prefix)}" for prefix in ("", "old"))
     kept, gone = [f"(key in {old} && {old}[key] == {new}[key])"], [f"key in {new}"]
     groups: dict[str, list[str]] = {}
     for key, rule in container.free.items():
@@ -102,7 +118,10 @@ def _list_changes(container: Container, new: str, old: str) -> str:
     if container.inner:
         for found, rest in ((new, kept), (old, gone)):
             rest.append(f"(key in {quote_list(container.inner)} && type({found}[key]) == map)")
-    return f"{new}.filter(key, !({' || '.join(kept)})) + {old}.filter(key, !({' || '.join(gone)}))"
+    where = quote_cel(".".join(("spec", field, *container.path, "")))
+    own = f"({new}.filter(key, !({' || '.join(kept)})) + {old}.filter(key, !({' || '.join(gone)})))"
+    below = [_unless_same(field, (*container.path, step)) for step in container.inner]
+    return " + ".join((f"{own}.map(key, {where} + key)", *below))
 
 
 def _limit(rule: Rule, value: str) -> str:
