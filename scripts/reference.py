@@ -33,6 +33,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from scripts.markdown import build_table, code, escape
 from scripts.reference_checks import build_checks_page
 from scripts.reference_differences import build_differences_page
+from scripts.reference_power import build_power_page
 
 Schema = Mapping[str, Any]
 
@@ -140,8 +141,10 @@ def build_refused_page() -> str:
         return f"\n## {title}\n\n{build_table(['Key', 'Why, and what instead'], rows)}"
 
     return (
-        "# Refused keys\n\nFree-form fields are handed to Istio as they are written, but for these keys. "
+        "# Refused keys\n\nThese keys are refused to everybody, holders of the verb `host` included: they "
+        "would break the mesh's isolation from others, or Navarch's own working. "
         "They are refused when the mesh is written; protobuf's spelling (`root_namespace`) is the same key. "
+        "Of all others, [the next page](power.md) says who may write them. "
         "Profiles are not judged: they lie in the operator's namespace, and who writes there is trusted. "
         "Whatever else Istio does not know is reported and changes nothing.\n"
         + table("spec.meshConfig", REFUSED_MESH_CONFIG)
@@ -213,6 +216,7 @@ def build_reference(grants: Iterable[Rule], roles: Sequence[Mapping[str, Any]]) 
     pages = {f"{resource.kind.lower()}.md": build_kind_page(resource) for resource in RESOURCES}
     pages["conditions.md"] = build_conditions_page()
     pages["refused.md"] = build_refused_page()
+    pages["power.md"] = build_power_page()
     pages["permissions.md"] = build_permissions_page(grants, roles)
     pages["settings.md"] = build_settings_page()
     pages["metrics.md"] = build_metrics_page()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,13 +27,15 @@ from navarch.kube.resources import resource_of
 from navarch.kube.store import MANAGER, Object, Store, version_of
 
 from lab import cluster as clusters
-from lab.cluster import Cluster, service_account_kubeconfig
+from lab.cluster import Cluster, KubectlError, service_account_kubeconfig
 from lab.light import cluster as light_cluster
 from tests.polling import eventually
 from tests.support import run
 from tests.support.activity import wait_for_removals
+from tests.support.admission import TENANT, bind, build_revision, refusal, submit
 from tests.support.api import Api
 from tests.support.audit import Audit, list_refused
+from tests.support.meshes import build_mesh
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.outcome import has_passed
 from tests.support.quiet import assert_quiet, is_settled
@@ -266,6 +269,52 @@ async def installed(light: Cluster, api: Api) -> AsyncIterator[Cluster]:
     yield light
     if light.audit_log is not None:
         run.note("refused", list_refused(light.audit_log, USER))
+
+
+@pytest.fixture(scope="module")
+async def guarded(api: Api, unattended: Cluster) -> Cluster:
+    """The cluster once its policies are in force, which takes the API server a moment.
+
+    Without an operator, which would count the proxies anew.
+    """
+    installed = unattended
+    revision, mesh = build_revision("default"), build_mesh("default")
+
+    def is_guarded() -> bool:
+        refused = mesh | {"spec": mesh["spec"] | {"values": {"revision": "x"}}}
+        tenant = installed.run(
+            "auth", "can-i", "create", "meshcontrolplanes", "-n", "default", f"--as={TENANT}-cluster"
+        )
+        return bool(
+            tenant
+            and refusal(api, revision)
+            and refusal(api, refused)
+            and submit(installed, mesh, user=f"{TENANT}-cluster")
+        )
+
+    installed.run(
+        "apply", "-f", "-", stdin=json.dumps(bind("default", "navarch-mesh-admin", user=f"{TENANT}-cluster"))
+    )
+    await eventually(is_guarded, seconds=60, every=0.2, what="the policies are in force")
+    return installed
+
+
+@pytest.fixture
+async def tenancy(api: Api, guarded: Cluster, fresh: str) -> str:
+    """A namespace whose mesh administrator is TENANT, without the verb `host`."""
+    api.create(bind(fresh, "navarch-mesh-admin"))
+
+    def is_admin() -> bool:
+        try:
+            return (
+                guarded.run("auth", "can-i", "patch", "meshcontrolplanes", "-n", fresh, f"--as={TENANT}")
+                != ""
+            )
+        except KubectlError:
+            return False
+
+    await eventually(is_admin, what="the tenant's role is in force")
+    return fresh
 
 
 @pytest.fixture(scope="session")

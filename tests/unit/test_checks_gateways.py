@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from navarch.core.mesh.checks import gateways, run_checks
+from navarch.core.mesh.checks import gateways, run_checks, shapes
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.reasons import Reason
 
@@ -264,3 +264,83 @@ def test_what_a_profile_brings_in_is_told_as_such() -> None:
 def test_classes_that_are_no_map_are_told_once_and_break_nothing() -> None:
     found = [f for f in run_checks(with_classes(["istio"])) if f.reason is Reason.VALUES_INVALID]
     assert [f.field for f in found] == ["spec.values.gatewayClasses"]
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "remedy"),
+    [
+        (
+            {"gatewayClasses": {"istio": {"deployment": {"spec": {"replicas": "three"}}}}},
+            "gatewayClasses.istio.deployment.spec.replicas",
+            "make it a whole number",
+        ),
+        (
+            {"gatewayClasses": {"istio": {"service": {"spec": {"ports": [{"port": "80"}]}}}}},
+            "gatewayClasses.istio.service.spec.ports[0].port",
+            "make it a whole number",
+        ),
+        (
+            {"gatewayClasses": {"istio": {"service": {"metadata": {"labels": {"team": True}}}}}},
+            "gatewayClasses.istio.service.metadata.labels.team",
+            "make it a text",
+        ),
+        (
+            {"gatewayClasses": {"istio": {"podDisruptionBudget": {"spec": {"minAvailable": 1.5}}}}},
+            "gatewayClasses.istio.podDisruptionBudget.spec.minAvailable",
+            "make it a whole number or a text",
+        ),
+        (
+            {"sidecarInjectorWebhook": {"reinvocationPolicy": "Sometimes"}},
+            "sidecarInjectorWebhook.reinvocationPolicy",
+            "make it Never or IfNeeded",
+        ),
+        (
+            {"sidecarInjectorWebhook": {"aliases": {"a": "sidecar"}}},
+            "sidecarInjectorWebhook.aliases.a",
+            "make it a list",
+        ),
+    ],
+)
+def test_a_shape_that_istios_definition_leaves_open_is_held_against_its_type(
+    values: dict[str, Any], path: str, remedy: str
+) -> None:
+    finding = only(shapes.check_open_values_shapes, an_observed_mesh(spec=a_spec(values=values)))
+    assert (finding.reason, finding.field) == (Reason.VALUES_INVALID, f"spec.values.{path}")
+    assert finding.remedy.startswith(remedy)
+    profiled = an_observed_mesh(spec=a_spec(profiles=["a"]), profiles={"a": {"values": values}})
+    of_profile = only(shapes.check_open_values_shapes, profiled)
+    assert of_profile.field == "spec.profiles"
+    assert f"values.{path} of a profile" in of_profile.message
+
+
+@pytest.mark.parametrize(
+    ("webhook", "path"),
+    [
+        ({"alwaysInjectSelector": [{"matchLabels": {"a": 1}}]}, "alwaysInjectSelector[0].matchLabels.a"),
+        ({"neverInjectSelector": [{"matchExpressions": {}}]}, "neverInjectSelector[0].matchExpressions"),
+        ({"injectedAnnotations": {"a": True}}, "injectedAnnotations.a"),
+        ({"templates": {"mine": {"spec": {}}}}, "templates.mine"),
+    ],
+)
+def test_a_profiles_injection_webhook_is_held_against_its_types(webhook: dict[str, Any], path: str) -> None:
+    profile = {"values": {"sidecarInjectorWebhook": webhook}}
+    observed = an_observed_mesh(spec=a_spec(profiles=["a"]), profiles={"a": profile})
+    finding = only(shapes.check_open_values_shapes, observed)
+    assert f"values.sidecarInjectorWebhook.{path} of a profile is not" in finding.message
+
+
+def test_a_shape_that_another_rule_tells_of_is_told_once() -> None:
+    for values in (
+        {"gatewayClasses": {"istio": {"service": "x"}}},
+        {"gatewayClasses": "x"},
+        {"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": "x"}},
+        {"sidecarInjectorWebhook": []},
+    ):
+        found = run_checks(an_observed_mesh(spec=a_spec(values=values)))
+        fields = [finding.field for finding in found if finding.reason is Reason.VALUES_INVALID]
+        assert len(fields) == 1
+
+
+def test_what_is_harmless_has_its_shape() -> None:
+    values = {"gatewayClasses": {"istio": HARMLESS}}
+    assert not list(shapes.check_open_values_shapes(an_observed_mesh(spec=a_spec(values=values))))

@@ -91,7 +91,8 @@ class MeshControlPlaneSpec(RevisionConfig):
     upgrade: Upgrade | None = Field(None, description="How the mesh goes from one version to the next.")
     paused: bool | None = Field(
         None,
-        description="While true nothing is written but status and Events; a deletion waits. Default: false.",
+        description="While true nothing is written but status and Events; a deletion waits. To pause needs "
+        "the verb host, to resume does not. Default: false.",
     )
 
 

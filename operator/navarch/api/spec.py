@@ -325,13 +325,14 @@ class RevisionConfig(Model):
     images: Images | None = Field(None, description="Where images come from.")
     mesh_config: JSONObject | None = Field(
         None,
-        description="Istio's MeshConfig, for what has no field here. Keys that would move namespaces or "
-        "trust are refused; docs/reference/refused.md lists them.",
+        description="Istio's MeshConfig, for what has no field here. docs/reference/power.md says which "
+        "fields every editor of the mesh may write, and docs/reference/refused.md which nobody may.",
     )
     values: JSONObject | None = Field(
         None,
         description="Istio's injection values (what templates read as .Values), for what has no field here. "
-        "Keys that would move namespaces or widen power are refused; docs/reference/refused.md lists them.",
+        "docs/reference/power.md says which every editor of the mesh may write, and "
+        "docs/reference/refused.md which nobody may.",
     )
     overlays: list[Overlay] | None = Field(
         None, max_length=64, description="JSON Merge Patches on rendered namespaced objects, in order."

@@ -24,6 +24,7 @@ from navarch.core.mesh.checks import (
     power,
     rights,
     schema,
+    shapes,
     tags,
     values,
     version,
@@ -69,6 +70,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     meshconfig.check_mesh_config_types,
     values.check_values_shapes,
     gateways.check_gateway_classes_shapes,
+    shapes.check_open_values_shapes,
     overlays.check_overlay_kinds,
     overlays.check_overlay_patches,
     overlays.check_overlays_apply,
@@ -86,7 +88,8 @@ first."""
 
 
 _OF_CONTENT = frozenset(
-    module.__name__ for module in (capacity, gateways, layers, meshconfig, overlays, power, rights, values)
+    module.__name__
+    for module in (capacity, gateways, layers, meshconfig, overlays, power, rights, shapes, values)
 )
 """Modules whose rules are about what a mesh asks for, whatever is around it: they are handed nothing else."""
 

@@ -1,0 +1,142 @@
+"""The policy `host`: whatever the tables of api/power do not free needs a verb of its own.
+
+Owns how those tables are said in CEL; the same in Python is api/power/guarded.py. Invariant: a write that
+changes nothing but free fields is never refused here, and every other is, unless its author holds the verb.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from navarch.api.admission.cel import SPEC_CHANGED, Validation, build_policy, quote_list
+from navarch.api.controlplane import PLURAL as MESHES
+from navarch.api.meta import GROUP, JSONObject, quote_cel
+from navarch.api.power.guarded import FREE_FORMS, Container, is_removable, list_containers
+from navarch.api.power.rules import Path, Power, Rule
+from navarch.api.power.spec import SPEC
+
+HOST_VERB = "host"
+HOST_ROLE = "navarch-mesh-host"
+
+_TYPES = {bool: "bool", int: "int"}
+
+
+def build_host_policy() -> list[JSONObject]:
+    """What decides what an istiod runs, or what members' pods run, gains rights: that needs `host`."""
+    variables = {"typed": " + ".join(_list_typed_changes())}
+    changed = ["variables.typed"]
+    for field, table in FREE_FORMS.items():
+        containers = list_containers(table)
+        for path in (container.path for container in containers):
+            variables[_name(field, path)] = _find_map("object", field, path, "")
+            variables[_name(field, path, "old")] = _find_map("oldObject", field, path, "old")
+        for container in reversed(containers):
+            variables[f"{_name(field, container.path)}Changed"] = _list_changes(field, container)
+        changed.append(_unless_same(field, ()))
+    variables["changed"] = " + ".join(changed)
+    check = (
+        f"authorizer.group('{GROUP}').resource('{MESHES}').namespace(request.namespace).check('{HOST_VERB}')"
+    )
+    return build_policy(
+        "host",
+        operations=("CREATE", "UPDATE"),
+        conditions=[SPEC_CHANGED],
+        variables=variables,
+        validations=[
+            Validation(
+                f"(request.operation == 'UPDATE' && variables.changed.size() == 0) || {check}.allowed()",
+                where="spec",
+                shown="variables.changed.join(', ') + ' set by ' + request.userInfo.username",
+                why=f"this needs the verb {HOST_VERB} on {MESHES}.{GROUP} in the mesh's namespace, since it "
+                "decides what istiod or the proxies in members' pods run and believe, and istiod can read "
+                "every Secret of the cluster; have a cluster administrator make the change, or bind the "
+                f"ClusterRole {HOST_ROLE} in that namespace",
+                reason="Forbidden",
+            )
+        ],
+    )
+
+
+def _list_typed_changes() -> Iterator[str]:
+    """For each field of the spec that is not free whatever it holds, a list that names it when it changed."""
+    groups: dict[str, list[str]] = {}
+    for path, rule in SPEC.items():
+        if rule.power is not Power.FREE or rule.allowed is not None:
+            at = ".?".join(("", "spec", *path))
+            same = [f"object{at} == oldObject{at}"]
+            for value in rule.allowed or ():
+                same.append(
+                    f"!object{at}.hasValue()"
+                    if value is None
+                    else f"object{at} == optional.of({_quote(value)})"
+                )
+            where = quote_cel(".".join(("spec", *path)))
+            groups.setdefault(path[0], []).append(f"({' || '.join(same)} ? [] : [{where}])")
+    for field, changes in groups.items():
+        if len(changes) == 1:
+            yield changes[0]
+        else:
+            at = f".?spec.?{field}"
+            yield f"(object{at} == oldObject{at} ? [] : {' + '.join(changes)})"
+
+
+def _name(field: str, path: Path, prefix: str = "") -> str:
+    """A variable's name for a map of a free-form field."""
+    name = "".join((field, *(step[0].upper() + step[1:] for step in path)))
+    return prefix + (name[0].upper() + name[1:] if prefix else name)
+
+
+def _find_map(root: str, field: str, path: Path, prefix: str) -> str:
+    """The map at a path; empty where there is something else."""
+    if not path:
+        return f"{root}.?spec.?{field}.orValue({{}})"
+    found = f"variables.{_name(field, path[:-1], prefix)}.?{path[-1]}.orValue(null)"
+    return f"type({found}) == map ? {found} : {{}}"
+
+
+def _unless_same(field: str, path: Path) -> str:
+    """What changed in a map and below; looked for only where the map is another one, since most are not."""
+    new, old = _name(field, path), _name(field, path, "old")
+    return f"(variables.{new} == variables.{old} ? [] : variables.{new}Changed)"
+
+
+def _list_changes(field: str, container: Container) -> str:
+    """Paths of keys whose change is guarded: of what stands there now, of what stood there and is gone, and
+    of the maps below."""
+    new, old = (f"variables.{_name(field, container.path, prefix)}" for prefix in ("", "old"))
+    kept, gone = [f"(key in {old} && {old}[key] == {new}[key])"], [f"key in {new}"]
+    groups: dict[str, list[str]] = {}
+    for key, rule in container.free.items():
+        groups.setdefault(_limit(rule, f"{new}[key]"), []).append(key)
+    for limit, keys in groups.items():
+        known = f"key in {quote_list(keys)}"
+        kept.append(f"({known} && {limit})" if limit else known)
+    if removable := [key for key, rule in container.free.items() if is_removable(rule)]:
+        gone.append(f"key in {quote_list(removable)}")
+    if container.inner:
+        for found, rest in ((new, kept), (old, gone)):
+            rest.append(f"(key in {quote_list(container.inner)} && type({found}[key]) == map)")
+    where = quote_cel(".".join(("spec", field, *container.path, "")))
+    own = f"({new}.filter(key, !({' || '.join(kept)})) + {old}.filter(key, !({' || '.join(gone)})))"
+    below = [_unless_same(field, (*container.path, step)) for step in container.inner]
+    return " + ".join((f"{own}.map(key, {where} + key)", *below))
+
+
+def _limit(rule: Rule, value: str) -> str:
+    """Whether a value is one that a free field is limited to, empty for any; null counts as absent."""
+    if rule.kind is not None:
+        return f"type({value}) == {_TYPES[rule.kind]}"
+    if rule.allowed is None:
+        return ""
+    shown = ", ".join(_quote(allowed) for allowed in rule.allowed if allowed is not None)
+    among = f"{value} in [{shown}]"
+    return f"({value} == null || {among})" if None in rule.allowed else among
+
+
+def _quote(value: Any) -> str:
+    """A scalar or a list of texts in CEL."""
+    if isinstance(value, str):
+        return quote_cel(value)
+    return quote_list(value) if isinstance(value, list) else json.dumps(value)

@@ -1,0 +1,59 @@
+"""Decisions about the fields of a mesh's own spec.
+
+Owns one row for each field; free-form fields in it have tables of their own. Sources: what core/ makes of
+each.
+"""
+
+from __future__ import annotations
+
+from navarch.api.power.rules import Path, Table, build_table, free, guard
+
+FREE_FORM: tuple[Path, ...] = (("meshConfig",), ("values",))
+"""Fields with a table of their own."""
+
+_RUNS = "it decides what the mesh's istiod runs, or what istiod takes from the cluster"
+_CAPTURE = "traffic that passes by the proxy passes by authentication and authorization"
+
+SPEC: Table = build_table(
+    (guard(_RUNS), "version profiles images.** overlays.** controlPlane.**"),
+    (guard("it decides which pods the mesh reaches"), "tag defaultTag"),
+    (guard("it decides whose identities the mesh believes"), "trust.**"),
+    (
+        free(
+            "while true, what others do to the mesh's objects stands; to resume needs nothing",
+            allowed=(None, False),
+        ),
+        "paused",
+    ),
+    (free("one revision, updated where it stands"), "upgrade.strategy"),
+    (free("it refuses plaintext; anything else weakens authentication", allowed=("Strict",)), "mtls.mode"),
+    (free("either is safe between proxies"), "mtls.minimumProtocolVersion"),
+    (guard("it can weaken how workloads encrypt"), "mtls.cipherSuites"),
+    (
+        free(
+            "what Envoy logs, without what requests carry",
+            allowed=(None, "info", "warning", "error", "critical", "off"),
+        ),
+        "proxy.logLevel",
+    ),
+    (guard("debugging logs hold what requests carry, tokens among it"), "proxy.componentLogLevel"),
+    (
+        free("how much of the pod a proxy takes"),
+        "proxy.resources.**",
+    ),
+    (
+        free("when a proxy starts, and how often its readiness is asked for"),
+        "proxy.holdApplicationUntilProxyStarts proxy.readinessPeriodSeconds proxy.nativeSidecars",
+    ),
+    (guard("it runs commands in every member's pods"), "proxy.lifecycle.**"),
+    (guard(_CAPTURE), "proxy.trafficCapture.**"),
+    (
+        free("the container's own log, or none", allowed=(None, "", "/dev/stdout", "/dev/stderr")),
+        "proxy.accessLog.file",
+    ),
+    (free("the form of log lines"), "proxy.accessLog.encoding"),
+    (
+        guard("a format can quote environment variables, files and request headers, tokens among them"),
+        "proxy.accessLog.format",
+    ),
+)

@@ -1,0 +1,91 @@
+"""The page about who may write which field of a mesh, as Markdown.
+
+Owns its form; decisions and reasons are api/power's. Invariant: equal tables give equal pages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from navarch.api.power.meshconfig import MESH_CONFIG
+from navarch.api.power.rules import WHOLE, Path, Power, Rule, Table
+from navarch.api.power.spec import SPEC
+from navarch.api.power.values import VALUES
+from navarch.api.power.variables import GUARDED_VARIABLES
+
+from scripts.markdown import build_table, code, escape
+
+_INTRODUCTION = """# Who may write which field
+
+A change of a mesh needs the verb `host` on `meshcontrolplanes` in its namespace, unless it is one of a field
+that is free. Free is what was shown harmless: it runs no code, reads no file, mounts nothing, changes no
+user, privilege or image, redirects neither trust nor discovery, moves no namespace, weakens no
+authentication, and sends nothing of what workloads say elsewhere.
+[What `host` amounts to](../explanation/security.md).
+
+- What stands in no table here is guarded, fields that Istio does not have included.
+- A free field that is limited is guarded with any other value; "absent" says that it may be taken away.
+- Taking a guarded field away, or changing what is in it, needs `host` like adding it.
+- `.**` is a field with everything below it.
+- Both spellings of a field are known (`connectTimeout`, `connect_timeout`); a map in which only some fields
+  are free is looked into in the first, and guarded as a whole in the second.
+- To create a mesh needs `host` in any case, since it makes an istiod.
+- What is refused to everybody is on [a page of its own](refused.md).
+- Pods' own annotations are not in question: they are their owner's power.
+"""
+
+
+def build_power_page() -> str:
+    """Free and guarded fields, and variables."""
+    variables: dict[str, list[str]] = {}
+    for name, why in GUARDED_VARIABLES.items():
+        variables.setdefault(why, []).append(name)
+    rows = [[", ".join(map(code, names)), escape(why)] for why, names in variables.items()]
+    return (
+        _INTRODUCTION
+        + "".join(
+            _build_section(title, table)
+            for title, table in {"spec": SPEC, "spec.meshConfig": MESH_CONFIG, "spec.values": VALUES}.items()
+        )
+        + "\n## Environment variables\n\nAll variables in `spec.controlPlane.environment` and in "
+        "`spec.meshConfig.defaultConfig.proxyMetadata` are guarded, but for those that are free (above) or "
+        "refused. Of those that Istio, its runtime and the dynamic loader read:\n\n"
+        + build_table(["Variables", "Why"], rows)
+    )
+
+
+def _build_section(title: str, table: Table) -> str:
+    return f"\n## {title}\n" + "".join(
+        f"\n{heading}:\n\n{build_table(columns, rows)}"
+        for heading, columns, rows in (
+            ("Free", ["Fields", "Limited to", "Why"], _build_rows(table, Power.FREE)),
+            ("Guarded", ["Fields", "Why"], [[row[0], row[2]] for row in _build_rows(table, Power.GUARDED)]),
+        )
+        if rows
+    )
+
+
+def _build_rows(table: Table, power: Power) -> list[list[str]]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for path, rule in table.items():
+        if rule.power is power:
+            groups.setdefault((_describe_limit(rule), rule.why), []).append(_show(path, rule))
+    return [[", ".join(paths), limit, escape(why)] for (limit, why), paths in groups.items()]
+
+
+def _show(path: Path, rule: Rule) -> str:
+    return code(".".join((*path, WHOLE) if rule.whole else path))
+
+
+_KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number"}
+
+
+def _describe_limit(rule: Rule) -> str:
+    if rule.kind is not None:
+        return _KINDS[rule.kind]
+    shown = (
+        "absent" if value is None else code(json.dumps(value).strip('"') or '""')
+        for value in rule.allowed or ()
+    )
+    return ", ".join(shown)
