@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from navarch.api.admission import GUARDED
+from navarch.api.admission.host import GUARDED
 from navarch.api.install import build_install
 from navarch.api.refused import (
     OVERLAY_KINDS,

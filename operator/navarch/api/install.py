@@ -1,7 +1,7 @@
 """What installs the operator: namespaces, identity, permissions, policies, Deployment; as plain manifests.
 
 Owns the objects of deploy/install.yaml and of `navarch manifests`. Must never hold a rule of RBAC itself
-(api/rbac.py) nor a policy (api/admission.py). Invariant: everything an installation needs beside the CRDs, in
+(api/rbac.py) nor a policy (api/admission). Invariant: everything an installation needs beside the CRDs, in
 an order in which it can be applied.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from navarch.api.admission import HOST_ROLE, HOST_VERB, build_policies
+from navarch.api.admission import build_policies
+from navarch.api.admission.host import HOST_ROLE, HOST_VERB
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.meta import GROUP, IMAGE, JSONObject
 from navarch.api.rbac import (

@@ -1,6 +1,6 @@
 """Keys of free-form fields that Navarch refuses, each with what it would do and what to write instead.
 
-Owns the one table that admission policies (api/admission.py), checks (core/mesh/checks) and
+Owns the one table that admission policies (api/admission), checks (core/mesh/checks) and
 docs/reference/refused.md are made of. Must never list a key merely because it is unusual: only what moves
 namespaces, trust or images, or gives a mesh's administrator more than the mesh. Invariant: whatever admission
 refuses, the checks refuse too.

@@ -1,0 +1,32 @@
+"""ValidatingAdmissionPolicies: rules on our kinds that need the requester, the namespace or free-form fields.
+
+Owns what is refused before it is stored and cannot be said in the schema, a module for each subject. Must
+never refuse a write that leaves the spec as it is: finalizers and status have to go through whatever stands
+in an old object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from navarch.api.admission.host import build_host_policy
+from navarch.api.admission.lifecycle import (
+    build_deletion_policy,
+    build_placement_policy,
+    build_version_policy,
+)
+from navarch.api.admission.refused import build_refusal_policy
+from navarch.api.admission.revisions import build_revision_policy
+from navarch.api.meta import JSONObject
+
+
+def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject]:
+    """All policies with their bindings: for the operator's user name and its own namespaces."""
+    return [
+        *build_host_policy(),
+        *build_refusal_policy(),
+        *build_version_policy(),
+        *build_placement_policy(reserved),
+        *build_deletion_policy(),
+        *build_revision_policy(operator),
+    ]
