@@ -39,6 +39,7 @@ from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.auth import build_connection_info
 from navarch.kube.client import Client
+from navarch.kube.contest import Contests
 from navarch.kube.credentials import load_credentials
 from navarch.kube.environment import read_clock, read_kubernetes
 from navarch.kube.errors import KubeError
@@ -208,7 +209,7 @@ class App:
             now=read_clock,
             orphan_seconds=self._settings.orphan_seconds,
         )
-        applier = Applier(client, stores_of_owned(stores))
+        applier = Applier(client, stores_of_owned(stores), inventories=world.inventories, contests=Contests())
         recorder = Recorder(
             client, instance=identity, now=lambda: datetime.now(UTC), ids=lambda: secrets.token_hex(8)
         )
@@ -350,6 +351,8 @@ def _find_asks(
         "istiod-roles": dependents.keys_for_role,
         "roots": dependents.keys_for_namespaced,
         "profiles": lambda _: dependents.all_meshes(),
+        "inventories": keys.keys_for_inventory,
+        "gateway-defaults": dependents.keys_for_namespaced,
         **dict.fromkeys(WEBHOOK_KINDS, dependents.keys_for_webhook),
     }
     if watch.name in by_change:

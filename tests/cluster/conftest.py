@@ -17,6 +17,7 @@ import pytest
 import yaml
 from navarch.core.model.actions import Outcome, Plan, Wave
 from navarch.core.model.labels import COMPONENT, MANAGED_BY, Owner
+from navarch.core.model.ownership import MANAGER
 from navarch.core.model.refs import Manifest, Ref
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
@@ -24,7 +25,7 @@ from navarch.kube.credentials import load_credentials
 from navarch.kube.errors import NotFound, Unserved
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
-from navarch.kube.store import MANAGER, Object, Store, version_of
+from navarch.kube.store import Object, Store, version_of
 
 from lab import cluster as clusters
 from lab.cluster import Cluster, KubectlError, service_account_kubeconfig

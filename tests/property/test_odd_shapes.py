@@ -20,7 +20,7 @@ from navarch.core.render.stages import build_revision_waves
 from navarch.core.render.values import build_mesh_config, build_values, proxy_stamp
 from navarch.core.revision.source import build_revision_input
 from navarch.kube.collisions import find_collisions
-from navarch.kube.coverage import is_covered
+from navarch.kube.evidence import find_deviations
 from navarch.kube.handover import build_handover
 from pydantic import ValidationError
 
@@ -113,7 +113,7 @@ def look_at(observed: Any) -> None:
         live["metadata"] = {**live["metadata"], "uid": "u", "managedFields": [OWNED]}
         list(find_collisions(manifest, live))
         build_handover(manifest, live, "navarch")
-        is_covered(manifest, live, "navarch")
+        list(find_deviations(manifest, live))
 
 
 OWNED = {

@@ -63,6 +63,10 @@ def a_mesh(namespace: str, name: str = "mesh", **fields: Any) -> MeshSummary:
     return MeshSummary(**{"namespace": namespace, "name": name} | defaults | fields)
 
 
+OURS = [{"manager": "navarch", "operation": "Apply", "fieldsV1": {}}]
+"""managedFields of what we applied."""
+
+
 def a_revision(version: str, *, serving: str | None = None, owner: Owner = OWNER) -> dict[str, Any]:
     """The MeshRevision of the mesh: `version` is what it asks for, `serving` what its status says."""
     tag = f"{owner.namespace}-{owner.name}"
@@ -75,6 +79,7 @@ def a_revision(version: str, *, serving: str | None = None, owner: Owner = OWNER
             "namespace": owner.namespace,
             "generation": 1,
             "labels": owner.labels(component="revision", revision=name),
+            "managedFields": OURS,
         },
         "spec": {
             "mesh": owner.name,

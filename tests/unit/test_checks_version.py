@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from navarch.core.mesh.checks import capacity, layers, schema, version
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.quantities import parse_quantity
 from navarch.core.model.reasons import Reason
 
 from tests.unit.observations import a_revision, a_spec, an_observed_mesh, assets, only
@@ -318,4 +320,4 @@ def test_a_limit_below_the_profiles_request_is_refused(
     [("500m", "0.5"), ("2", "2"), ("1.5", "1.5"), ("1k", "1000"), ("1Ki", "1024"), ("2Gi", 2**31)],
 )
 def test_quantities_are_read_as_kubernetes_reads_them(text: str, number: Any) -> None:
-    assert capacity.parse_quantity(text) == capacity.Decimal(number)
+    assert parse_quantity(text) == Decimal(number)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from navarch.core.membership.rule import take_census
 from navarch.core.mesh.crds import find_crd_minor
 from navarch.core.mesh.membership import find_effective_membership
@@ -17,8 +19,9 @@ from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED, MESH_COMPONENTS, REREAD, TEMPLATE, component_of
 from navarch.core.model.ordering import WEBHOOK_KINDS
+from navarch.core.model.ownership import Inventory, Record
 from navarch.core.model.reasons import Reason
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import determine_requeue
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import plan_revision
@@ -28,7 +31,7 @@ from navarch.core.world.proxies import Census, ProxyPod
 from navarch.core.world.workload import WorkloadPod
 
 from tests.unit import observations
-from tests.unit.observations import OWNER, a_mesh, a_spec, a_webhook, assets
+from tests.unit.observations import OURS, OWNER, a_mesh, a_spec, a_webhook, assets
 
 ERROR = Finding(Reason.UNKNOWN_VERSION, "spec.version", "9.9", "is unknown", "use 1.31")
 
@@ -52,7 +55,7 @@ def installed(observed: ObservedMesh, *, available: str = "True", **status: Any)
         "message": "",
         "observedGeneration": 1,
     }
-    body = {**revision, "metadata": {**revision["metadata"], "generation": 1}}
+    body = {**revision, "metadata": {**revision["metadata"], "generation": 1, "managedFields": OURS}}
     return replace(observed, revisions=({**body, "status": {"conditions": [condition], **status}},))
 
 
@@ -123,9 +126,10 @@ def test_an_object_that_is_no_longer_wanted_is_pruned_and_those_of_the_revision_
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
-            "name": "old",
+            "name": "istiod-revision-tag-old",
             "namespace": OWNER.namespace,
-            "labels": OWNER.labels(component="policies"),
+            "labels": OWNER.labels(component="tags"),
+            "managedFields": OURS,
         },
     }
     revision = observed.revisions[0]["metadata"]["name"]
@@ -133,7 +137,7 @@ def test_an_object_that_is_no_longer_wanted_is_pruned_and_those_of_the_revision_
         **mine,
         "metadata": {
             **mine["metadata"],
-            "name": "s",
+            "name": f"istiod-{revision}",
             "labels": OWNER.labels(component="istiod", revision=revision),
         },
     }
@@ -141,12 +145,61 @@ def test_an_object_that_is_no_longer_wanted_is_pruned_and_those_of_the_revision_
         **mine,
         "metadata": {
             **mine["metadata"],
-            "name": "o",
+            "name": "istiod-gone",
             "labels": OWNER.labels(component="istiod", revision="gone"),
         },
     }
-    plan = plan_mesh(replace(observed, owned=(mine, other, orphan)), ()).plan
-    assert {ref.name for ref in plan.prune} == {"old", "o"}
+    trusted = a_webhook("t", owner=OWNER, tag="shop-mesh", entries={"a": {}})
+    entries = tuple(replace(e, ca_bundle="root") for e in trusted.entries)
+    objects = plan_mesh(observed, ()).plan.objects()
+    (tag,) = [o for o in objects if o["kind"] == "MutatingWebhookConfiguration"]
+    webhook = replace(trusted, ref=ref_of(tag), entries=entries)
+    owned = (mine, other, orphan)
+    plan = plan_mesh(replace(observed, owned=owned, webhooks=(webhook,)), ()).plan
+    assert {ref.name for ref in plan.prune} == {"istiod-revision-tag-old", "istiod-gone"}
+
+
+def strip_proof(manifest: Manifest) -> Manifest:
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
+    return {**manifest, "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        strip_proof,
+        lambda o: {**o, "kind": "ConfigMap"},
+        lambda o: {**o, "metadata": {**o["metadata"], "name": "theirs"}},
+        lambda o: {**o, "metadata": {**o["metadata"], "labels": OWNER.labels(component="istiod")}},
+    ],
+    ids=["not applied by us", "of another kind", "of another name", "of no revision"],
+)
+def test_labels_alone_make_nothing_go(change: Callable[[Manifest], Manifest]) -> None:
+    observed = leaving(installed(an_observed_mesh(crds=established())))
+    ours: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "istiod-revision-tag-old",
+            "namespace": OWNER.namespace,
+            "uid": "u",
+            "labels": OWNER.labels(component="tags"),
+            "managedFields": OURS,
+        },
+    }
+    assert ref_of(ours) in plan_mesh(replace(observed, owned=(ours,)), ()).plan.prune
+    forged = change(ours)
+    assert ref_of(forged) not in plan_mesh(replace(observed, owned=(forged,)), ()).plan.prune
+    record = Record(ref_of(forged), "u", "tags")
+    recorded = replace(observed, owned=(forged,), inventory=Inventory(records={ref_of(forged): record}))
+    assert ref_of(forged) in plan_mesh(recorded, ()).plan.prune
+
+
+def test_a_recorded_object_that_is_out_of_sight_goes_with_its_mesh() -> None:
+    observed = leaving(installed(an_observed_mesh(crds=established())))
+    ref = Ref("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", "istiod-x")
+    lost = Inventory(records={ref: Record(ref, "u", "istiod", "shop-mesh-inplace")})
+    assert ref in plan_mesh(replace(observed, inventory=lost), ()).plan.prune
 
 
 def test_a_namespace_that_holds_another_mesh_stays_outside_although_labelled() -> None:
@@ -172,15 +225,20 @@ def test_a_deleted_mesh_takes_its_webhooks_away_first_and_is_released_when_nothi
     webhook: Manifest = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": "w", "labels": OWNER.labels(component="tags")},
+        "metadata": {
+            "name": "istio-revision-tag-w",
+            "labels": OWNER.labels(component="tags"),
+            "managedFields": OURS,
+        },
     }
     deployment: Manifest = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
-            "name": "istiod",
+            "name": "istiod-r",
             "namespace": OWNER.namespace,
-            "labels": OWNER.labels(component="istiod"),
+            "labels": OWNER.labels(component="istiod", revision="r"),
+            "managedFields": OURS,
         },
     }
     observed = replace(observed, owned=(deployment, webhook))
@@ -252,7 +310,12 @@ def test_a_revision_prunes_what_it_no_longer_renders_but_nothing_of_the_mesh() -
     old: Manifest = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": "old", "namespace": OWNER.namespace, "labels": labels},
+        "metadata": {
+            "name": f"istiod-{name}-old",
+            "namespace": OWNER.namespace,
+            "labels": labels,
+            "managedFields": OURS,
+        },
     }
     tag: Manifest = {
         **old,
@@ -280,7 +343,11 @@ def test_an_old_tag_goes_only_when_istiod_has_taken_up_the_new_one() -> None:
     old: Manifest = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": "old", "labels": OWNER.labels(component="tags")},
+        "metadata": {
+            "name": "istio-revision-tag-old",
+            "labels": OWNER.labels(component="tags"),
+            "managedFields": OURS,
+        },
     }
     observed = replace(observed, owned=(old,))
     plan = plan_mesh(observed, ()).plan
@@ -290,7 +357,7 @@ def test_an_old_tag_goes_only_when_istiod_has_taken_up_the_new_one() -> None:
     assert plan_mesh(replace(observed, webhooks=(webhook,)), ()).plan.prune == ()
     entries = tuple(replace(e, ca_bundle="root") for e in webhook.entries)
     trusted = replace(observed, webhooks=(replace(webhook, entries=entries),))
-    assert [ref.name for ref in plan_mesh(trusted, ()).plan.prune] == ["old"]
+    assert [ref.name for ref in plan_mesh(trusted, ()).plan.prune] == ["istio-revision-tag-old"]
 
 
 UNTRUSTED = "tls: failed to verify certificate: x509: certificate signed by unknown authority"

@@ -20,6 +20,7 @@ from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import Owner
+from navarch.core.model.ownership import Inventory
 from navarch.core.model.refs import Manifest
 from navarch.core.revision.render import count_renderings, render
 from navarch.core.world.cluster import CRD, CRDOwner, Environment, Namespace
@@ -98,6 +99,8 @@ OTHERWISE: dict[str, Any] = {
     "now": "2026-10-01T13:00:00Z",
     "kind_deleted": "2026-10-01T13:00:00Z",
     "roles": {"another": frozenset({"rule"})},
+    "inventory": Inventory("another"),
+    "gateway_defaults": {"theirs": "istio"},
 }
 """Of every field of an observation another value. The assets are handed in beside what is hashed."""
 

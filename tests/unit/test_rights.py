@@ -27,7 +27,7 @@ from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.rights import find_bound
 from navarch.core.revision.status import determine_rolling
 
-from tests.unit.observations import OWNER, a_spec, an_observed_mesh, assets, only
+from tests.unit.observations import OURS, OWNER, a_spec, an_observed_mesh, assets, only
 from tests.unit.test_planner import an_observed_revision, established, installed, serving, stamped
 
 RBAC = "rbac.authorization.k8s.io"
@@ -101,7 +101,12 @@ def names(objects: Iterable[Manifest]) -> set[str]:
 
 def applied(plan: Plan) -> tuple[Manifest, ...]:
     """What the plan applies, as it stands in the cluster afterwards, with an istiod that serves."""
-    return tuple(map(stamped, serving(plan)))
+    return tuple(map(owned, map(stamped, serving(plan))))
+
+
+def owned(manifest: Manifest) -> Manifest:
+    """The object with our entry in managedFields, which proves that we made it."""
+    return {**manifest, "metadata": {**manifest["metadata"], "managedFields": OURS}}
 
 
 def build_older_layout(observed: ObservedRevision) -> tuple[Manifest, ...]:
@@ -111,7 +116,7 @@ def build_older_layout(observed: ObservedRevision) -> tuple[Manifest, ...]:
     name, place = f"istiod-clusterrole-{revision}-{OWNER.namespace}", {"namespace": OWNER.namespace}
 
     def build(kind: str, name: str, **more: Any) -> Manifest:
-        metadata = {"name": name, "labels": labels, **more}
+        metadata = {"name": name, "labels": labels, "managedFields": OURS, **more}
         body: dict[str, Any] = {"rules": []}
         if kind.endswith("Binding"):
             body = {"roleRef": {"name": name}}

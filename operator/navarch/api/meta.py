@@ -21,6 +21,8 @@ LEASE = "navarch"
 """Name of the Lease that the leading operator holds, in the namespace of the operator."""
 FORCE_DELETE = f"{GROUP}/force-delete"
 """Annotation: `"true"` lets a MeshControlPlane be deleted although pods still carry its proxies."""
+FINALIZER = f"{GROUP}/cleanup"
+"""Finalizer on a MeshControlPlane: it goes when everything of the mesh is removed."""
 
 JSONObject: TypeAlias = dict[str, Any]
 """A free-form object, kept as the user wrote it (x-kubernetes-preserve-unknown-fields)."""

@@ -66,6 +66,7 @@ class MeshController:
         if await self.world.owned.find_unseen(observed.owner):
             return After(1)
         await remove_finalizer(self.client, observed.body)
+        await self.world.inventories.drop(observed.owner.namespace, observed.owner.name)
         return Done()
 
     async def _remove_orphans(self, key: Key) -> Result:
@@ -74,7 +75,10 @@ class MeshController:
         if orphans and (grace := self.world.orphans.grace(key.namespace, key.name)) > 0:
             return After(grace)
         plan = plan_removal(Owner(key.namespace, key.name, ""), orphans)
-        outcome = await self.applier.apply(plan)
         if plan.requeue_after is None:
+            await self.world.orphans.close(key.namespace, key.name)
             return Done()
+        gone = self.world.orphans.describe(key.namespace, key.name)
+        outcome = await self.applier.apply(plan)
+        await self.reporter.tell_removals(gone, outcome)
         return After(plan.requeue_after, well=not outcome.failures)

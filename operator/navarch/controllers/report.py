@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from navarch.controllers.pace import Pace
-from navarch.core.model.actions import WRITES, Outcome, find_drift
+from navarch.core.model.actions import WRITES, Outcome, find_drift, tell_removed
 from navarch.core.model.conditions import ConditionType, Transition, find_transitions, find_upgrade
 from navarch.core.model.labels import owner_of
 from navarch.core.model.reasons import Reason
@@ -43,13 +43,19 @@ class Reporter:
         self._crashes = Pace()
 
     async def report(
-        self, body: Manifest, *, status: Mapping[str, Any], outcome: Outcome | None
+        self,
+        body: Manifest,
+        *,
+        status: Mapping[str, Any],
+        outcome: Outcome | None,
+        mesh: Manifest | None = None,
     ) -> float | None:
         """Tell what was seen of `body`: in its status, in Events, in metrics. Where the status is held back,
-        after how many seconds it may be written."""
+        after how many seconds it may be written. Removals are told on `mesh` where it is another object."""
         metadata, previous = body["metadata"], body.get("status") or {}
         if outcome is not None:
             await self._tell_outcome(body, outcome)
+            await self.tell_removals(mesh or body, outcome)
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
         if previous == status:
             return None
@@ -77,6 +83,11 @@ class Reporter:
         if (body.get("status") or {}) != status:
             self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
+
+    async def tell_removals(self, mesh: Manifest, outcome: Outcome) -> None:
+        """Every object that was removed, named in an Event on its mesh."""
+        for message in tell_removed(outcome):
+            await self._recorder.record(mesh, reason=Reason.OBJECT_REMOVED, message=message)
 
     async def _tell_outcome(self, body: Manifest, outcome: Outcome) -> None:
         """Tell first what was written: it would be forgotten if the status could not be."""

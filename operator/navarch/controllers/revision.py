@@ -37,7 +37,7 @@ class RevisionController:
         decision = plan_revision(observed)
         outcome = None if is_revision_held(observed) else await self.applier.apply(decision.plan)
         status = summarise_revision(observed, decision, outcome)
-        held = await self.reporter.report(observed.body, status=status, outcome=outcome)
+        held = await self.reporter.report(observed.body, status=status, outcome=outcome, mesh=observed.mesh)
         seconds = determine_requeue(decision.plan, outcome, status["conditions"], held=held)
         if seconds is None:
             return Done()

@@ -1,7 +1,8 @@
 """What is left of meshes that went without having been removed in order.
 
 Owns which meshes this process has seen, with which CustomResourceDefinition, and since when they are gone.
-Must never call an object an orphan whose mesh was never seen: a backup may restore objects before their mesh.
+Must never call an object an orphan whose mesh was never seen, by this process or by the one that wrote its
+inventory: a backup may restore objects before their mesh.
 Invariant: what went with its kind is no orphan.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from navarch.api import controlplane
-from navarch.api.meta import GROUP
+from navarch.api.meta import API_VERSION, GROUP
 from navarch.core.model.labels import Owner
 from navarch.core.model.refs import Manifest, Ref
 from navarch.gather.owned import OwnedReader
@@ -51,16 +52,27 @@ class OrphanFinder:
         self._lost.pop((namespace, name), None)
 
     async def find(self, namespace: str, name: str) -> tuple[Manifest, ...]:
-        """What is left of a mesh that this process saw and that is gone."""
-        if (namespace, name) not in self._seen:
-            return ()
-        owner = Owner(namespace, name, "")
-        orphans = (*self._owned.objects(owner), *self._owned.revisions(owner))
-        if not orphans or not await self._is_kind_as_it_was(self._seen[namespace, name]):
+        """What is left of a mesh that is gone, and that this process saw or another one recorded."""
+        inventory = self._owned.inventories.read(namespace, name)
+        kind = self._seen.get((namespace, name)) or inventory.kind
+        orphans = self._owned.removable(Owner(namespace, name, "")) if kind else ()
+        if not orphans or not await self._is_kind_as_it_was(kind):
             self._seen.pop((namespace, name), None)
             self._lost.pop((namespace, name), None)
             return ()
         return orphans
+
+    async def close(self, namespace: str, name: str) -> None:
+        """Nothing is left of a mesh: its inventory goes too. What went with its kind keeps it."""
+        kind = self._owned.inventories.read(namespace, name).kind
+        if kind and await self._is_kind_as_it_was(kind):
+            await self._owned.inventories.drop(namespace, name)
+
+    def describe(self, namespace: str, name: str) -> Manifest:
+        """A mesh that is gone, as Events name it."""
+        uid = self._owned.inventories.read(namespace, name).mesh
+        metadata = {"namespace": namespace, "name": name, "uid": uid}
+        return {"apiVersion": API_VERSION, "kind": controlplane.KIND, "metadata": metadata}
 
     def grace(self, namespace: str, name: str) -> float:
         """For how many seconds more the objects of a mesh that is gone are kept for a restore."""

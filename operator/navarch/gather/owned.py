@@ -1,35 +1,77 @@
-"""The objects of one mesh: what the stores have, and what the API server has beyond that.
+"""The objects of one mesh: what the stores and the inventories have, and what the API server has beyond that.
 
 Owns the list of kinds that are searched. Must never count an object as a mesh's by another rule than
-model/labels. Invariant: what find_unseen() returns is in the stores afterwards.
+model/ownership. Invariants: a recorded object is the mesh's whatever became of its labels; an object that
+only claims to be the mesh's is listed where this release could have made it and no other mesh has it
+recorded; what find_unseen() returns is in the stores afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE, Owner
-from navarch.core.model.refs import Manifest
-from navarch.gather.watches import OWNED_KINDS, WATCHES, WEBHOOK_KINDS
+from navarch.core.model.ownership import Inventory, claims_mesh, find_lost, is_proved, restate
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.gather.watches import CLASS, OWNED_KINDS, WATCHES, WEBHOOK_KINDS
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
-from navarch.kube.resources import Resource, resource_of
+from navarch.kube.inventory import Inventories
+from navarch.kube.resources import Resource, resource_for, resource_of
 from navarch.kube.store import Store
+
+KINDS = (*(kind for _, kind in OWNED_KINDS), *WEBHOOK_KINDS)
+_CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
 
 
 class OwnedReader:
     """Finds the objects of meshes in `stores`, and at the API server by `client`."""
 
-    def __init__(self, client: Client, stores: Mapping[str, Store]) -> None:
+    def __init__(self, client: Client, stores: Mapping[str, Store], inventories: Inventories) -> None:
         self._client = client
         self._stores = stores
+        self.inventories = inventories
+
+    def inventory(self, owner: Owner) -> Inventory:
+        """What is recorded of a mesh, but for objects of kinds that the cluster does not have any more."""
+        known = self.inventories.read(owner.namespace, owner.name)
+        served = {r: x for r, x in known.records.items() if self.is_installed(resource_for(r))}
+        return known if len(served) == len(known.records) else replace(known, records=served)
 
     def objects(self, owner: Owner) -> Iterator[Manifest]:
-        """What the mesh owns, but for its MeshRevisions and Istio's CRDs."""
-        for kind in (*(kind for _, kind in OWNED_KINDS), *WEBHOOK_KINDS):
+        """What the mesh owns, or claims to, but for its MeshRevisions and Istio's CRDs."""
+        listed = set()
+        for ref, record in self.inventory(owner).records.items():
+            there = self._stores[ref.kind].get(ref) if ref.kind in KINDS else None
+            if there is not None and there["metadata"]["uid"] == record.uid:
+                listed.add(ref)
+                yield restate(there, owner, record)
+        for kind in KINDS:
             store = self._stores[kind]
-            near = store.list(owner.namespace if store.resource.namespaced else None)
-            yield from (o for o in near if owner.owns(o))
+            for manifest in store.list(owner.namespace if store.resource.namespaced else None):
+                if not claims_mesh(manifest, owner) or ref_of(manifest) in listed:
+                    continue
+                if not self.inventories.is_of_another(owner, manifest["metadata"]["uid"]):
+                    yield manifest
+
+    def gateway_defaults(self, owner: Owner) -> dict[str, str]:
+        """ConfigMaps beside the mesh's istiod that it would deploy gateways with, and that are not the
+        mesh's."""
+        uids = {record.uid for record in self.inventory(owner).records.values()}
+        ours = uids | {o["metadata"]["uid"] for o in self.objects(owner)}
+        return {
+            found["metadata"]["name"]: found[CLASS]
+            for found in self._stores["gateway-defaults"].list(owner.namespace)
+            if found["metadata"]["uid"] not in ours
+        }
+
+    def removable(self, owner: Owner) -> tuple[Manifest, ...]:
+        """All that is proved to be a mesh's, out of sight or not."""
+        inventory = self.inventory(owner)
+        seen = (*self.objects(owner), *self.revisions(owner))
+        proved = (o for o in seen if is_proved(o, owner, inventory))
+        return (*proved, *find_lost(owner, inventory, seen))
 
     def revisions(self, owner: Owner) -> tuple[Manifest, ...]:
         """The mesh's MeshRevisions."""
@@ -39,24 +81,27 @@ class OwnedReader:
         """What the API server has of a mesh beyond what the stores know; written through, so that the next
         look sees it. One request for each kind: for the end of a mesh only."""
         selector = f"{MESH_NAMESPACE}={owner.namespace},{MESH_NAME}={owner.name}"
+        inventory = self.inventory(owner)
         found: list[Manifest] = []
         for watch in WATCHES:
-            if watch.name not in (*WEBHOOK_KINDS, *(kind for _, kind in OWNED_KINDS), "revisions"):
+            if watch.name not in (*KINDS, "revisions"):
                 continue
             resource = resource_of(watch.api_version, watch.kind)
             namespace = owner.namespace if resource.namespaced else ""
             try:
                 listing = await self._client.list(resource, namespace=namespace, label_selector=selector)
             except Unserved:
-                if resource.builtin or self.is_installed(resource):
+                if self.is_installed(resource):
                     raise
                 continue
             for manifest in listing.items:
+                if is_proved(manifest, owner, inventory):
+                    found.append(manifest)
                 self._stores[watch.name].observe(manifest)
-                found.append(manifest)
         return tuple(found)
 
     def is_installed(self, resource: Resource) -> bool:
-        """Whether the cluster has the CRD of a kind: then a 404 does not mean that there are no objects."""
+        """Whether the cluster has a kind, built in or by a CRD: then a 404 does not mean that there are no
+        objects."""
         name = f"{resource.plural}.{resource.group}"
-        return any(crd["metadata"]["name"] == name for crd in self._stores["crds"].list())
+        return resource.builtin or self._stores["crds"].get(Ref(*_CRD, name)) is not None

@@ -14,14 +14,17 @@ from typing import Any
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.roles import ROLE_LABELS, hash_rules
 from navarch.core.mesh.profiles import read_profile
-from navarch.core.model.labels import MESH_NAME, PROFILE, owner_of
+from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE, owner_of
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
+from navarch.kube.inventory import CONTENT, KEY
 from navarch.kube.store import Store
+from navarch.kube.values import DIGESTS, digest_data
 
 Object = dict[str, Any]
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
 ROOT = "fingerprint"
 RULES = "hashes"
+CLASS = "class"
 
 
 def _keep(manifest: Object) -> Object:
@@ -82,9 +85,27 @@ def shrink_profile(manifest: Object) -> Object:
 
 
 def shrink_owned(manifest: Object) -> Object:
-    """An object of ours whole; of one that only bears our labels elsewhere, nothing but its name and
-    labels."""
-    return manifest if owner_of(manifest) else _shrink(manifest)
+    """An object of ours whole, a ConfigMap with digests in place of its data, which may be a megabyte; of one
+    that only bears our labels elsewhere, nothing but its name and labels."""
+    if not owner_of(manifest):
+        return _shrink(manifest)
+    if manifest["kind"] != "ConfigMap":
+        return manifest
+    kept = {key: value for key, value in manifest.items() if key not in ("data", "binaryData")}
+    return {**kept, DIGESTS: digest_data(manifest.get("data") or {})}
+
+
+def shrink_gateway_defaults(manifest: Object) -> Object:
+    """Of a ConfigMap that istiod may deploy gateways with: its name, and the class that it is for."""
+    classes = str((manifest["metadata"].get("labels") or {}).get(GATEWAY_CLASS_DEFAULTS, ""))
+    shrunk = _shrink(manifest, **{CLASS: classes[:63]})
+    shrunk["metadata"].pop("labels", None)
+    return shrunk
+
+
+def shrink_inventory(manifest: Object) -> Object:
+    """Of an inventory: its text."""
+    return _shrink(manifest, **{CONTENT: (manifest.get("data") or {}).get(KEY, "")})
 
 
 def shrink_role(manifest: Object) -> Object:
@@ -122,7 +143,12 @@ OWNED_KINDS = (
 )
 WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
-PARTIAL = frozenset({"istiods", "istiod-roles", "proxies", "roots", "profiles", "namespaces"})
+PARTIAL = frozenset(
+    {
+        *("istiods", "istiod-roles", "proxies", "roots", "profiles", "namespaces"),
+        *("gateway-defaults", "inventories"),
+    }
+)
 """Watches that hold parts of a kind under a name of their own; all others hold a whole kind of ours."""
 
 WATCHES = (
@@ -134,8 +160,6 @@ WATCHES = (
             api_version,
             kind,
             label_selector=MESH_NAME,
-            # Ours are found by hash and field ownership; their data may be a megabyte each, and anybody's.
-            metadata_only=kind == "ConfigMap",
             transform=shrink_owned,
         )
         for api_version, kind in OWNED_KINDS
@@ -176,6 +200,22 @@ WATCHES = (
         label_selector=PROFILE,
         in_operator_namespace=True,
         transform=shrink_profile,
+    ),
+    Watch(
+        "gateway-defaults",
+        "v1",
+        "ConfigMap",
+        label_selector=GATEWAY_CLASS_DEFAULTS,
+        metadata_only=True,
+        transform=shrink_gateway_defaults,
+    ),
+    Watch(
+        "inventories",
+        "v1",
+        "ConfigMap",
+        label_selector=INVENTORY,
+        in_operator_namespace=True,
+        transform=shrink_inventory,
     ),
 )
 

@@ -29,12 +29,13 @@ from navarch.core.world.workload import PodProblem, determine_rollout, find_depl
 from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
 from navarch.gather.neighbours import NeighbourReader, asks_for_default
-from navarch.gather.orphans import OrphanFinder
+from navarch.gather.orphans import KIND_REF, OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
 from navarch.gather.workload import gather_problems, read_pod
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound, Unserved
+from navarch.kube.inventory import Inventories
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Store
 
@@ -60,7 +61,14 @@ class World:
         self.environment = environment
         self.cluster = ClusterReader(stores)
         self.neighbours = NeighbourReader(stores, assets)
-        self.owned = OwnedReader(client, stores)
+        self.inventories = Inventories(
+            client,
+            stores["inventories"],
+            crds=stores["crds"],
+            kind=KIND_REF,
+            namespace=environment.operator_namespace,
+        )
+        self.owned = OwnedReader(client, stores, self.inventories)
         self.orphans = OrphanFinder(client, stores, self.owned, seconds=orphan_seconds, clock=clock)
         self.prober = Prober(client)
         self._crds = CRDInspector(client, stores["crds"], assets)
@@ -105,6 +113,8 @@ class World:
             profiles=profiles,
             profile_errors=profile_errors,
             owned=tuple(self.owned.objects(owner)),
+            inventory=self.owned.inventory(owner),
+            gateway_defaults=self.owned.gateway_defaults(owner),
             revisions=revisions,
             webhooks=tuple(self.cluster.webhooks()),
             crds=await self._crds.gather(tuple(sorted({*minors, self.neighbours.minor_of(body)} - {""}))),
@@ -159,6 +169,7 @@ class World:
             owned=owned,
             problems=problems,
             pods=tuple(pod for p in pods if (pod := read_pod(p)) is not None),
+            inventory=self.owned.inventory(owner),
             now=self.now(),
             roles=self.cluster.roles(),
         )

@@ -3,54 +3,47 @@
 Owns the decision whether an object has to be written, and whether it may be. Must never decide what is
 desired, wait for readiness, or touch an object that is not the mesh's.
 Invariants: what is as desired costs no request; a foreign object is read and never written; one bad object
-does not keep the others of its wave from being applied, and keeps later waves and the prune from starting.
+does not keep the others of its wave from being applied, and keeps later waves and the prune from starting;
+every object that was made, taken over or removed is in the mesh's inventory when apply() returns.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID, Owner, owner_of
+from navarch.core.model.ownership import MANAGER, Inventory, Record, is_proved, own_fields
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.engine.result import Cause, Retry, classify
 from navarch.kube.client import Client, Object
 from navarch.kube.collisions import find_collisions
-from navarch.kube.coverage import is_covered, own_fields
-from navarch.kube.errors import Conflict, Denial, Forbidden, Invalid, KubeError, NotFound, Unserved
-from navarch.kube.handover import REPLICAS_MANAGER, build_handover
-from navarch.kube.store import MANAGER, Store, Stores
+from navarch.kube.contest import Contests
+from navarch.kube.errors import Conflict, Invalid, KubeError, NotFound, Unserved
+from navarch.kube.evidence import Evidence, applied_of, find_deviations
+from navarch.kube.fate import DEFAULT_RETRY, Fate, contested, describe_owner, failed, foreign, sum_up
+from navarch.kube.handover import (
+    REPLICAS_MANAGER,
+    Floors,
+    build_floor,
+    build_handover,
+    find_floors,
+)
+from navarch.kube.inventory import Inventories, build_record
+from navarch.kube.shared_fields import build_release, find_shared
+from navarch.kube.store import Store, Stores
+from navarch.kube.witness import find_writers, tell_contest
 
 SIDE_BY_SIDE = 8
 """Objects of one wave that are written at the same time."""
-DEFAULT_RETRY = 10.0
-"""Seconds until a failure is worth another look where nothing says otherwise."""
-FOREIGN_RETRY = 60.0
-"""Seconds until a foreign object is looked at again: nothing tells us when it goes."""
-REFUSED_RETRY = 60.0
-"""Seconds until a refused object is tried again: mostly only another manifest helps, but a CRD, a default or
-the API server may change too."""
 
 _SHARED = "crds"
-_REMEMBERED = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Fate:
-    """An object's outcome, and after how many seconds a failure may have passed by itself."""
-
-    outcome: ObjectOutcome
-    retry_after: float | None = None
-
-    @property
-    def bad(self) -> bool:
-        return self.outcome.action in (Action.FAILED, Action.FOREIGN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +55,57 @@ class Comparison:
     pending: tuple[Ref, ...]
 
 
-class Applier:
-    """Applies plans. `stores` hold what the reflectors saw, at least of every kind in the plans."""
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One plan's: the mesh, what is recorded of it, and the least replicas of autoscaled Deployments."""
 
-    def __init__(self, client: Client, stores: Stores) -> None:
+    owner: Owner
+    inventory: Inventory
+    floors: Floors
+
+
+class Applier:
+    """Applies plans. `stores` hold what the reflectors saw, at least of every kind in the plans. Without
+    `inventories` nothing is recorded, without `contests` nothing is put off."""
+
+    def __init__(
+        self,
+        client: Client,
+        stores: Stores,
+        *,
+        inventories: Inventories | None = None,
+        contests: Contests | None = None,
+    ) -> None:
         self._client = client
         self._stores = stores
-        self._settled: dict[str, tuple[str, str]] = {}
-        self._stood: dict[Ref, str] = {}
+        self._inventories = inventories
+        self._contests = contests or Contests(at_once=None)
+        self._evidence = Evidence()
         self._hashes: dict[int, tuple[Manifest, str]] = {}
         self._turns: defaultdict[Ref, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def apply(self, plan: Plan) -> Outcome:
         """Carry out `plan`. Failures are in the outcome; raises only NotLeading, and bugs."""
-        fates: list[_Fate] = []
+        job = self._begin(plan)
+        fates: list[Fate] = []
+        made: list[Record] = []
+        gone: list[Ref] = []
         for wave in plan.waves:
-            wave_fates = await self._apply_wave(plan.owner, wave.objects)
+            wave_fates = await self._apply_wave(job, wave.objects)
             fates += wave_fates
+            made += _find_made(wave.objects, wave_fates)
             if any(fate.bad for fate in wave_fates):
-                return _sum_up(fates)
-        fates += await self._prune(plan.owner, plan.prune)
-        return _sum_up(fates)
+                break
+        else:
+            fates += await self._prune(job, plan.prune, gone)
+        fates += await self._record(job.owner, made, gone)
+        return sum_up(fates)
 
     async def compare(self, plan: Plan) -> Comparison:
-        """What apply() would find, without a write: the objects of `plan` that are somebody else's, and those
-        that are not as desired. Raises KubeError where an object cannot be read."""
-        foreign: list[ObjectOutcome] = []
+        """What apply() would find, without a write: the objects of `plan` that are not ours, and those that
+        are not as desired. Raises KubeError where an object cannot be read."""
+        job = self._begin(plan)
+        in_the_way: list[ObjectOutcome] = []
         pending: list[Ref] = []
         for manifest in plan.objects():
             ref, desired = ref_of(manifest), self._hash(manifest)
@@ -98,39 +116,54 @@ class Applier:
                     current = await self._read(ref)
                 except Unserved:  # nothing of a kind stands in the way before the kind itself is there
                     current = None
-            stranger = _find_stranger(current, manifest, plan.owner) if current else ""
-            if stranger:
-                foreign.append(_foreign(ref, stranger).outcome)
-            elif current is None or not self._is_settled(current, manifest, desired):
+            whose = self._find_other_owner(current, manifest, job) if current else ""
+            if whose:
+                in_the_way.append(foreign(ref, whose).outcome)
+            elif current is None or not self._evidence.is_settled(current, manifest, desired):
                 pending.append(ref)
-        return Comparison(tuple(foreign), (*pending, *plan.prune))
+        return Comparison(tuple(in_the_way), (*pending, *plan.prune))
 
-    async def _apply_wave(self, owner: Owner, manifests: Sequence[Manifest]) -> list[_Fate]:
+    def _begin(self, plan: Plan) -> _Job:
+        owner = plan.owner
+        known = self._inventories.read(owner.namespace, owner.name) if self._inventories else Inventory()
+        return _Job(owner, known, find_floors(plan.objects()))
+
+    async def _record(self, owner: Owner, made: Sequence[Record], gone: Sequence[Ref]) -> list[Fate]:
+        if self._inventories is None:
+            return []
+        try:
+            await self._inventories.update(owner, made=made, gone=gone)
+        except KubeError as error:
+            ref = self._inventories.ref(owner.namespace, owner.name)
+            return [failed(ref, error)]
+        return []
+
+    async def _apply_wave(self, job: _Job, manifests: Sequence[Manifest]) -> list[Fate]:
         slots = asyncio.Semaphore(SIDE_BY_SIDE)
 
-        async def apply_one(manifest: Manifest) -> _Fate:
+        async def apply_one(manifest: Manifest) -> Fate:
             async with slots:
                 try:
-                    return await self._settle_shared(owner, manifest)
+                    return await self._settle_shared(job, manifest)
                 except KubeError as error:
-                    return _failed(ref_of(manifest), error)
+                    return failed(ref_of(manifest), error)
 
         ended = await asyncio.gather(*map(apply_one, manifests), return_exceptions=True)
-        fates = [fate for fate in ended if isinstance(fate, _Fate)]
+        fates = [fate for fate in ended if isinstance(fate, Fate)]
         for fate in ended:
             if isinstance(fate, BaseException):
                 raise fate  # NotLeading or a bug; the others of the wave have been awaited
         return fates
 
-    async def _settle_shared(self, owner: Owner, manifest: Manifest) -> _Fate:
+    async def _settle_shared(self, job: _Job, manifest: Manifest) -> Fate:
         """What all meshes want is looked at by one of them at a time: the first one's write settles it for
         all."""
         if not _is_shared(manifest):
-            return await self._settle(owner, manifest)
+            return await self._settle(job, manifest)
         async with self._turns[ref_of(manifest)]:
-            return await self._settle(owner, manifest)
+            return await self._settle(job, manifest)
 
-    async def _settle(self, owner: Owner, manifest: Manifest) -> _Fate:
+    async def _settle(self, job: _Job, manifest: Manifest) -> Fate:
         ref = ref_of(manifest)
         desired = self._hash(manifest)
         store = self._store(ref)
@@ -139,76 +172,134 @@ class Applier:
             current = await self._read(ref)
         if current is None:
             return await self._create(manifest, desired)
-        stranger = _find_stranger(current, manifest, owner)
-        if stranger:
-            return _foreign(ref, stranger)
+        whose = self._find_other_owner(current, manifest, job)
+        if whose:
+            return foreign(ref, whose)
         if current["metadata"].get("deletionTimestamp"):
             message = f"{ref} is being deleted; it is created again as soon as it is gone"
-            return _Fate(ObjectOutcome(ref, Action.FAILED, Reason.APPLY_FAILED, message), DEFAULT_RETRY)
-        if self._is_settled(current, manifest, desired):
-            return _Fate(ObjectOutcome(ref, Action.UNCHANGED))
-        return await self._configure(current, manifest, desired)
+            return Fate(ObjectOutcome(ref, Action.FAILED, Reason.APPLY_FAILED, message), DEFAULT_RETRY)
+        floor = build_floor(manifest, current, job.floors)
+        if floor is None and self._evidence.is_settled(current, manifest, desired):
+            return self._as_wanted(ref, current)
+        if applied_of(current) == desired and (wait := self._contests.find_wait(ref)) > 0:
+            return contested(ref, await self._tell_contest(manifest, ref), after=wait)
+        return await self._configure(current, manifest, desired, floor=floor)
 
-    async def _create(self, manifest: Manifest, desired: str) -> _Fate:
+    def _as_wanted(self, ref: Ref, current: Object) -> Fate:
+        uid = current["metadata"]["uid"]
+        rest = self._contests.find_rest(ref)
+        if rest and (told := self._contests.told(ref)):
+            return contested(ref, told, after=rest, uid=uid)
+        return Fate(ObjectOutcome(ref, Action.UNCHANGED), uid=uid)
+
+    async def _tell_contest(self, manifest: Manifest, ref: Ref) -> str:
+        """Who changes what, in words; looked up once while the contest lasts."""
+        told = self._contests.told(ref)
+        if not told:
+            current = await self._client.get(ref)
+            deviations = list(find_deviations(manifest, current))
+            told = tell_contest(ref, deviations, find_writers(current, deviations))
+            self._contests.tell(ref, told)
+        return told
+
+    async def _create(self, manifest: Manifest, desired: str) -> Fate:
         ref = ref_of(manifest)
-        drift = self._stood.get(ref) == desired  # it was there as desired: somebody removed it
+        drift = self._evidence.stood(ref, desired)  # it was there as desired: another client removed it
         try:
-            await self._write(manifest, desired, current=None)
+            written = await self._write(manifest, desired, current=None)
         except Conflict as conflict:
-            if conflict.fields:  # somebody created it between our look and our write
-                return _foreign(ref, "; ".join(conflict.fields))
+            if conflict.fields:  # another client created it between our look and our write
+                return foreign(ref, "; ".join(conflict.fields))
             raise
-        return _Fate(ObjectOutcome(ref, Action.CREATED, drift=drift))
+        return Fate(ObjectOutcome(ref, Action.CREATED, drift=drift), uid=written["metadata"]["uid"])
 
-    async def _configure(self, current: Object, manifest: Manifest, desired: str) -> _Fate:
+    async def _configure(
+        self, current: Object, manifest: Manifest, desired: str, *, floor: Manifest | None
+    ) -> Fate:
         ref = ref_of(manifest)
-        drift = _applied(current) == desired
+        drift = applied_of(current) == desired
+        written = await self._put_right(current, manifest, desired, floor=floor)
+        uid = written["metadata"]["uid"]
+        if written["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]:
+            self._evidence.tolerate(current, manifest, desired)
+            return Fate(ObjectOutcome(ref, Action.UNCHANGED), uid=uid)
+        if drift:
+            self._contests.note(ref)
+        if drift and (told := self._contests.told(ref)) and (rest := self._contests.find_rest(ref)):
+            return contested(ref, told, after=rest, drift=True, uid=uid)
+        return Fate(ObjectOutcome(ref, Action.CONFIGURED, drift=drift), uid=uid)
+
+    async def _put_right(
+        self, current: Object, manifest: Manifest, desired: str, *, floor: Manifest | None
+    ) -> Object:
+        """Everything that it takes to make an object say what is wanted: mostly one write."""
+        ref = ref_of(manifest)
+        if floor is not None:
+            current = await self._client.apply(floor, manager=REPLICAS_MANAGER, force=True)
+            if self._evidence.is_settled(current, manifest, desired):
+                self._observe(ref, current)
+                return current
         handover = build_handover(manifest, current, MANAGER)
         if handover is not None:
             await self._client.apply(handover, manager=REPLICAS_MANAGER)
+        if any(find_shared(current)):
+            # What others own as well would stay when we leave it out.
+            current = await self._client.patch(ref, build_release(await self._client.get(ref)))
+        if any(d.pointer for d in find_deviations(manifest, current)):
+            current = await self._remove_intruders(ref, manifest)
         try:
-            written = await self._write(manifest, desired, current=current)
-        except Invalid:
+            return await self._write(manifest, desired, current=current)
+        except Invalid as invalid:
+            if invalid.immutable and manifest["kind"] == "ConfigMap":
+                return await self._make_anew(manifest, desired, current)
             collisions = [*find_collisions(manifest, current)]
             if not collisions:
                 raise
             current = await self._client.patch(ref, _removal(collisions))
-            written = await self._write(manifest, desired, current=current)
-        if written["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]:
-            return _Fate(ObjectOutcome(ref, Action.UNCHANGED))
-        return _Fate(ObjectOutcome(ref, Action.CONFIGURED, drift=drift))
+            return await self._write(manifest, desired, current=current)
+
+    async def _remove_intruders(self, ref: Ref, manifest: Manifest) -> Object:
+        """Take out what others added, from the object as it is now: places in lists move."""
+        fresh = await self._client.get(ref)
+        intruders = [d for d in find_deviations(manifest, fresh) if d.pointer]
+        if not intruders:
+            return fresh
+        version = fresh["metadata"]["resourceVersion"]
+        operations: list[dict[str, object]] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+        ]
+        operations += [{"op": "remove", "path": d.pointer} for d in intruders]
+        return await self._client.patch(ref, operations)
+
+    async def _make_anew(self, manifest: Manifest, desired: str, current: Object) -> Object:
+        """Replace an object of ours that another client made immutable."""
+        ref, uid = ref_of(manifest), current["metadata"]["uid"]
+        await self._client.delete(ref, uid=uid)
+        store = self._store(ref)
+        if store is not None:
+            store.discard(ref, uid)
+        return await self._write(manifest, desired, current=None)
 
     async def _write(self, manifest: Manifest, desired: str, *, current: Object | None) -> Object:
         metadata = manifest["metadata"]
         metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), APPLIED: desired}}
         if current is not None:
-            # Force is for this very object, not for one that a stranger put in its place meanwhile.
+            # Force is for this very object, not for one that another client put in its place meanwhile.
             metadata["uid"] = current["metadata"]["uid"]
         body = {**manifest, "metadata": metadata}
+        ref = ref_of(manifest)
         written = await self._client.apply(body, manager=MANAGER, force=current is not None)
-        self._remember(ref_of(manifest), written, desired)
-        store = self._store(ref_of(manifest))
-        if store is not None:
-            store.observe(written)
+        if any(find_shared(written)):
+            with suppress(Conflict):  # it was written again meanwhile: our next write comes back to it
+                written = await self._client.patch(ref, build_release(written))
+        self._evidence.remember(ref, written, desired)
+        self._observe(ref, written)
         return written
 
-    def _is_settled(self, current: Object, manifest: Manifest, desired: str) -> bool:
-        if _applied(current) != desired:
-            return False
-        metadata = current["metadata"]
-        if self._settled.get(metadata["uid"]) == (metadata["resourceVersion"], desired):
-            return True
-        if not is_covered(manifest, current, MANAGER):
-            return False
-        self._remember(ref_of(manifest), current, desired)
-        return True
-
-    def _remember(self, ref: Ref, current: Object, desired: str) -> None:
-        if len(self._settled) >= _REMEMBERED:
-            self._settled.clear()
-            self._stood.clear()
-        self._stood[ref] = desired
-        self._settled[current["metadata"]["uid"]] = (current["metadata"]["resourceVersion"], desired)
+    def _observe(self, ref: Ref, written: Object) -> None:
+        store = self._store(ref)
+        if store is not None:
+            store.observe(written)
 
     def _hash(self, manifest: Manifest) -> str:
         if not _is_shared(manifest):
@@ -221,51 +312,90 @@ class Applier:
             known = self._hashes[id(manifest)] = (manifest, stable_hash(manifest))
         return known[1]
 
+    def _find_other_owner(self, current: Object, manifest: Manifest, job: _Job) -> str:
+        """Whose the object is, in words, when it is not ours; empty when it is.
+
+        It is ours by the uid that we recorded, whatever became of the rest. One without a record is taken
+        over where its labels name the mesh (restored from a backup, made from what `navarch render` prints),
+        or where it has no mesh's labels and our Apply entry.
+        """
+        if job.inventory.has(current) or self._evidence.knows(current):
+            return ""
+        labels = current["metadata"].get("labels") or {}
+        shared = _is_shared(manifest)
+        if job.owner.owns(current) or (shared and labels.get(MANAGED_BY) == "navarch"):
+            return ""
+        if job.owner.uid and labels.get(MESH_UID) == job.owner.uid:
+            return ""
+        if owner_of(current) is None and own_fields(current) is not None:
+            return ""
+        return describe_owner(current)
+
     # --- removal ---------------------------------------------------------------------------------
 
-    async def _prune(self, owner: Owner, refs: Iterable[Ref]) -> list[_Fate]:
-        fates: list[_Fate] = []
+    async def _prune(self, job: _Job, refs: Iterable[Ref], gone: list[Ref]) -> list[Fate]:
+        fates: list[Fate] = []
         for _, group in groupby(refs, key=lambda ref: ref.kind):
             for ref in group:
                 try:
-                    fates += await self._remove(owner, ref)
+                    fates += await self._remove(job, ref, gone)
                 except KubeError as error:
-                    fates.append(_failed(ref, error))
+                    fates.append(failed(ref, error))
             if any(fate.bad for fate in fates):
                 # The order is a promise: what a webhook needs must not go before the webhook.
                 break
         return fates
 
-    async def _remove(self, owner: Owner, ref: Ref) -> list[_Fate]:
+    async def _remove(self, job: _Job, ref: Ref, gone: list[Ref]) -> list[Fate]:
         store = self._store(ref)
         current = store.get(ref) if store is not None else None
         if current is None:
-            current = await self._read(ref, metadata_only=True)
-        if current is None or current["metadata"].get("deletionTimestamp"):
+            current = await self._read_metadata(ref)
+        if current is None:
+            gone.append(ref)
             return []
-        if not owner.owns(current):
-            return [_foreign(ref, _describe_owner(current))]
+        if not (self._evidence.knows(current) or is_proved(current, job.owner, job.inventory)):
+            gone.append(ref)  # what we made is gone, and this came in its place
+            return [] if ref in job.inventory.records else [foreign(ref, describe_owner(current))]
+        if current["metadata"].get("deletionTimestamp"):
+            return []
         uid = current["metadata"]["uid"]
-        self._stood.pop(ref, None)
+        self._evidence.forget(ref)
         try:
             left = await self._client.delete(ref, uid=uid)
         except NotFound:
             left = {}
-        if store is not None:
-            if left.get("metadata", {}).get("deletionTimestamp"):
-                store.observe(left)
-            else:
+        if left.get("metadata", {}).get("deletionTimestamp"):
+            self._observe(ref, left)
+        else:
+            gone.append(ref)
+            if store is not None:
                 store.discard(ref, uid)
-        return [_Fate(ObjectOutcome(ref, Action.PRUNED))]
+        return [Fate(ObjectOutcome(ref, Action.PRUNED))]
 
-    async def _read(self, ref: Ref, *, metadata_only: bool = False) -> Object | None:
+    async def _read(self, ref: Ref) -> Object | None:
         try:
-            return await self._client.get(ref, metadata_only=metadata_only)
+            return await self._client.get(ref)
+        except NotFound:
+            return None
+
+    async def _read_metadata(self, ref: Ref) -> Object | None:
+        try:
+            return await self._client.get(ref, metadata_only=True)
         except NotFound:
             return None
 
     def _store(self, ref: Ref) -> Store | None:
         return self._stores.get((ref.group, ref.kind))
+
+
+def _find_made(manifests: Iterable[Manifest], fates: Sequence[Fate]) -> Iterable[Record]:
+    """Records of those objects that stand as wanted. Istio's CRDs are no mesh's."""
+    uids: Mapping[Ref, str] = {fate.outcome.ref: fate.uid for fate in fates if fate.uid}
+    for manifest in manifests:
+        uid = uids.get(ref_of(manifest))
+        if uid and not _is_shared(manifest):
+            yield build_record(manifest, uid)
 
 
 def _removal(collisions: Iterable[tuple[str, object]]) -> list[dict[str, object]]:
@@ -277,71 +407,3 @@ def _removal(collisions: Iterable[tuple[str, object]]) -> list[dict[str, object]
 
 def _is_shared(manifest: Manifest) -> bool:
     return bool(manifest["metadata"].get("labels", {}).get(COMPONENT) == _SHARED)
-
-
-def _applied(current: Object) -> str:
-    annotations: dict[str, str] = current["metadata"].get("annotations") or {}
-    return annotations.get(APPLIED, "")
-
-
-def _find_stranger(current: Object, manifest: Manifest, owner: Owner) -> str:
-    """Whose the object is, in words, when it is not ours; empty when it is.
-
-    An object whose labels were edited still has our uid, and one whose labels were taken off our entry in
-    managedFields: that is drift, not a stranger.
-    """
-    labels = current["metadata"].get("labels") or {}
-    shared = _is_shared(manifest)
-    if owner.owns(current) or (shared and labels.get(MANAGED_BY) == "navarch"):
-        return ""
-    if owner.uid and labels.get(MESH_UID) == owner.uid:
-        return ""
-    if owner_of(current) is None and own_fields(current, MANAGER) is not None:
-        return ""
-    return _describe_owner(current)
-
-
-def _describe_owner(current: Object) -> str:
-    other = owner_of(current)
-    if other is not None:
-        return f"it belongs to mesh {other.namespace}/{other.name}"
-    manager = (current["metadata"].get("labels") or {}).get(MANAGED_BY)
-    return f"it is managed by {manager}" if manager else "it carries no label of a mesh"
-
-
-def _foreign(ref: Ref, whose: str) -> _Fate:
-    message = f"{ref} exists and {whose}; it was left untouched: remove or rename it"
-    return _Fate(ObjectOutcome(ref, Action.FOREIGN, Reason.FOREIGN_OBJECT, message), FOREIGN_RETRY)
-
-
-def _failed(ref: Ref, error: KubeError) -> _Fate:
-    match classify(error):
-        case _ if error.cause is Cause.REFUSED:
-            retry_after = REFUSED_RETRY
-        case Retry(after=float(after)):
-            retry_after = after
-        case _:
-            retry_after = DEFAULT_RETRY
-    message = f"{ref}: {error.message}"
-    return _Fate(ObjectOutcome(ref, Action.FAILED, _reason_of(error), message), retry_after)
-
-
-def _reason_of(error: KubeError) -> Reason:
-    match error:
-        case Forbidden(denial=Denial.NAMESPACE_TERMINATING):
-            return Reason.NAMESPACE_TERMINATING
-        case Forbidden(denial=Denial.PERMISSION):
-            return Reason.MISSING_PERMISSION
-        case Forbidden():
-            return Reason.ADMISSION_DENIED
-        case Invalid(immutable=True):
-            return Reason.IMMUTABLE_FIELD
-        case _ if error.cause in (Cause.UNREACHABLE, Cause.THROTTLED):
-            return Reason.API_UNAVAILABLE
-        case _:
-            return Reason.APPLY_FAILED
-
-
-def _sum_up(fates: Sequence[_Fate]) -> Outcome:
-    waits = [fate.retry_after for fate in fates if fate.retry_after is not None]
-    return Outcome(tuple(fate.outcome for fate in fates), retry_after=min(waits, default=None))

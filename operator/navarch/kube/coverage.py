@@ -17,22 +17,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from navarch.core.model.ownership import own_fields
 from navarch.core.model.refs import Manifest
 
 _UNOWNED = frozenset({"apiVersion", "kind"})
 _UNOWNED_METADATA = frozenset({"name", "namespace", "uid", "resourceVersion"})
 _DEFAULT_KEYS = {"protocol": "TCP"}
 """Keys of associative lists that the API server fills in: ports of Services and containers."""
-
-
-def own_fields(obj: Mapping[str, Any], manager: str) -> Mapping[str, Any] | None:
-    """fieldsV1 of the manager's Apply entry for the main resource; None when it has none."""
-    for entry in obj["metadata"].get("managedFields") or ():
-        mine = entry.get("manager") == manager and entry.get("operation") == "Apply"
-        if mine and not entry.get("subresource"):
-            fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
-            return fields
-    return None
 
 
 def find_uncovered(manifest: Manifest, live: Mapping[str, Any], manager: str) -> Iterator[str]:
@@ -45,11 +36,6 @@ def find_uncovered(manifest: Manifest, live: Mapping[str, Any], manager: str) ->
                 yield from _in_field(fields, name, owned, live, name)
         elif name not in _UNOWNED:
             yield from _in_field(fields, name, value, live, name)
-
-
-def is_covered(manifest: Manifest, live: Mapping[str, Any], manager: str) -> bool:
-    """Whether `manager` owns every leaf of `manifest` in `live`."""
-    return next(find_uncovered(manifest, live, manager), None) is None
 
 
 def _in_field(parent: Mapping[str, Any], name: str, value: Any, live: Any, path: str) -> Iterator[str]:

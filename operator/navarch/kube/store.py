@@ -16,8 +16,10 @@ from typing import Any, TypeAlias
 
 import structlog
 
+from navarch.core.model.ownership import is_own_entry
 from navarch.core.model.refs import Ref
 from navarch.kube.resources import Resource
+from navarch.kube.shared_fields import find_shared
 
 log = structlog.get_logger(__name__)
 
@@ -25,9 +27,6 @@ Object: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Object | None, Object | None], None]
 """Called with the old and the new object: None before the first sight, None after the removal."""
 _Name: TypeAlias = tuple[str, str]
-
-MANAGER = "navarch"
-"""The field manager of everything that we apply as a whole."""
 
 _REMEMBERED = 1000
 
@@ -42,16 +41,12 @@ def version_of(obj: Mapping[str, Any]) -> int:
 
 
 def without_foreign_fields(obj: Object) -> Object:
-    """Drop all of managedFields but our own Apply entry: half of an object's memory, and nobody reads it."""
+    """Drop all of managedFields but our own Apply entry, and of the others' what they share with it: half of
+    an object's memory, and nothing else of it is read."""
     entries = obj["metadata"].get("managedFields")
     if entries:
-        obj["metadata"]["managedFields"] = [
-            entry
-            for entry in entries
-            if entry.get("manager") == MANAGER
-            and entry.get("operation") == "Apply"
-            and not entry.get("subresource")
-        ]
+        ours = [entry for entry in entries if is_own_entry(entry)]
+        obj["metadata"]["managedFields"] = [*ours, *find_shared(obj)]
     return obj
 
 

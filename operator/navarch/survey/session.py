@@ -50,7 +50,9 @@ class Session:
 
     def start_checkup(self) -> Checkup:
         """A checkup of this cluster."""
-        applier = Applier(self.client, stores_of_owned(self.snapshot.stores))
+        applier = Applier(
+            self.client, stores_of_owned(self.snapshot.stores), inventories=self.world.inventories
+        )
         return Checkup(self.client, self.world, self.snapshot, Examiner(self.world, applier))
 
 

@@ -23,6 +23,7 @@ from navarch.core.model.labels import (
     revision_of,
 )
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.ownership import mesh_of_inventory
 from navarch.engine.key import Key
 
 Object = Mapping[str, Any]
@@ -81,6 +82,13 @@ def keys_for_revision(manifest: Object) -> Iterator[Key]:
     owner = owner_of(manifest)
     if owner is not None:
         yield Key(MESH, owner.namespace, owner.name)
+
+
+def keys_for_inventory(manifest: Object) -> Iterator[Key]:
+    """The mesh whose objects an inventory names: it may be gone without having been cleaned up after."""
+    namespace, name = mesh_of_inventory(manifest["metadata"]["name"])
+    if name:
+        yield Key(MESH, namespace, name)
 
 
 class Dependents:

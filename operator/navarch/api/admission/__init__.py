@@ -15,6 +15,7 @@ from navarch.api.admission.lifecycle import (
     build_placement_policy,
     build_version_policy,
 )
+from navarch.api.admission.ownership import build_ownership_policies
 from navarch.api.admission.refused import build_refusal_policy
 from navarch.api.admission.revisions import build_revision_policy
 from navarch.api.meta import JSONObject
@@ -29,4 +30,5 @@ def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject
         *build_placement_policy(reserved),
         *build_deletion_policy(),
         *build_revision_policy(operator),
+        *build_ownership_policies(operator),
     ]

@@ -169,6 +169,26 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Remove or rename that object; it is never overwritten.",
         "ConfigMap shop/istio-shop-mesh-inplace exists and is managed by Helm; it was left untouched",
     ),
+    Reason.FOREIGN_GATEWAY_DEFAULTS: Advice(
+        Severity.WARNING,
+        "Remove the label or the ConfigMap, and use spec.values.gatewayClasses.",
+        "metadata.namespace: 'shop': holds ConfigMap theirs with the label "
+        "gateway.istio.io/defaults-for-class=istio, which Navarch did not make: istiod may deploy every "
+        "Gateway of that class with what it says",
+    ),
+    Reason.OBJECT_CONTESTED: Advice(
+        Severity.ERROR,
+        "Stop the client that the message names, or have it leave the object alone; annotations that a "
+        "platform adds to webhooks are never touched.",
+        "MutatingWebhookConfiguration istio-revision-tag-shop-mesh: webhooks[0].namespaceSelector is changed "
+        "again and again by field manager enforcer; it is put back at intervals of up to 60 s: stop that "
+        "client, or have it leave this object alone",
+    ),
+    Reason.OBJECT_REMOVED: Advice(
+        Severity.INFO,
+        "Nothing; it was no part of the mesh any more.",
+        "Service shop/istiod-revision-tag-shop-old was removed",
+    ),
     Reason.APPLY_FAILED: Advice(
         Severity.ERROR,
         "Read what the API server answered, and correct it; it is tried again.",

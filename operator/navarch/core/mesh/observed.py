@@ -13,6 +13,7 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.model.labels import Owner
 from navarch.core.model.naming import revision_name
+from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import CRD, Environment, Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
@@ -32,6 +33,8 @@ class ObservedMesh:
     accepted for, `roles` the installation's roles for istiods, by name, with hashes of their rules.
     `kind_deleted` is when the deletion of the kind itself, its CustomResourceDefinition, was asked for; it is
     looked for while the mesh is being deleted only.
+    `inventory` says which objects were made for the mesh, or taken over; `gateway_defaults` are ConfigMaps of
+    others beside istiod that it would deploy gateways with: name and class.
     """
 
     environment: Environment
@@ -55,6 +58,8 @@ class ObservedMesh:
     now: str
     kind_deleted: str = ""
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    inventory: Inventory = NOTHING
+    gateway_defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

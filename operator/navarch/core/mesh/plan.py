@@ -17,7 +17,7 @@ from navarch.core.mesh.membership import find_excluded, find_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.mesh.resolve import resolve_mesh
-from navarch.core.mesh.teardown import is_leaving, plan_teardown
+from navarch.core.mesh.teardown import find_removable, is_leaving, plan_teardown
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
@@ -103,11 +103,11 @@ def _restate_revision(observed: ObservedMesh) -> Manifest | None:
 
 
 def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> list[Manifest]:
-    """What carries the mesh's labels and is not wanted any more."""
+    """What was made for the mesh and is not wanted any more."""
     revision = ref_of(wanted).name
     surplus = [
         o
-        for o in (*observed.owned, *observed.revisions)
+        for o in find_removable(observed)
         if ref_of(o) not in kept and (component_of(o) in MESH_COMPONENTS or revision_of(o) != revision)
     ]
     if not surplus:

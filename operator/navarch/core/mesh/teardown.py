@@ -13,6 +13,7 @@ from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.model.actions import Plan
 from navarch.core.model.labels import FORCE_DELETE, Owner
 from navarch.core.model.ordering import order_for_removal
+from navarch.core.model.ownership import find_lost, is_proved
 from navarch.core.model.refs import Manifest, ref_of
 
 CLOCK_SLACK = timedelta(seconds=10)
@@ -44,7 +45,16 @@ def _is_caused_by_kind(deleted: str, kind_deleted: str) -> bool:
 
 def plan_teardown(observed: ObservedMesh) -> Plan:
     """Removal of everything of the mesh, webhooks first."""
-    return plan_removal(observed.owner, (*observed.owned, *observed.revisions))
+    return plan_removal(observed.owner, find_removable(observed))
+
+
+def find_removable(observed: ObservedMesh) -> list[Manifest]:
+    """What is proved to be the mesh's, out of sight or not: labels alone do not make an object go."""
+    seen = (*observed.owned, *observed.revisions)
+    return [
+        *(o for o in seen if is_proved(o, observed.owner, observed.inventory)),
+        *find_lost(observed.owner, observed.inventory, seen),
+    ]
 
 
 def plan_removal(owner: Owner, objects: Iterable[Manifest]) -> Plan:

@@ -59,19 +59,22 @@ class Action(StrEnum):
     UNCHANGED = "unchanged"
     FOREIGN = "foreign"
     FAILED = "failed"
+    CONTESTED = "contested"
     PRUNED = "pruned"
 
 
 WRITES = frozenset({Action.CREATED, Action.CONFIGURED, Action.PRUNED})
 """What of it changed something in the cluster."""
+FAILURES = frozenset({Action.FOREIGN, Action.FAILED, Action.CONTESTED})
+"""What of it is told as a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectOutcome:
     """The fate of one object. `reason` is a condition reason and `message` a sentence; both empty on success.
 
-    `drift` marks a CONFIGURED or CREATED object whose desired content had not changed: somebody else's edit
-    or removal was repaired.
+    `drift` marks a CONFIGURED, CREATED or CONTESTED object whose desired content had not changed: an edit or
+    removal by another client was repaired. A CONTESTED object is changed by another client again and again.
     """
 
     ref: Ref
@@ -91,8 +94,8 @@ class Outcome:
 
     @property
     def failures(self) -> tuple[ObjectOutcome, ...]:
-        """Objects that are not as desired: foreign ones and failed ones."""
-        return tuple(r for r in self.results if r.action in (Action.FOREIGN, Action.FAILED))
+        """Objects that are not, or do not stay, as desired: foreign, failed and contested ones."""
+        return tuple(r for r in self.results if r.action in FAILURES)
 
     @property
     def writes(self) -> int:
@@ -103,3 +106,14 @@ class Outcome:
 def find_drift(outcome: Outcome) -> list[str]:
     """Objects that somebody else changed and that were put back, as texts for an Event."""
     return [str(r.ref) for r in outcome.results if r.drift]
+
+
+NAMED = 12
+"""Objects that one Event names: a note holds 1024 bytes."""
+
+
+def tell_removed(outcome: Outcome) -> list[str]:
+    """Texts for Events that together name every object that was removed."""
+    refs = [str(r.ref) for r in outcome.results if r.action is Action.PRUNED]
+    groups = [refs[at : at + NAMED] for at in range(0, len(refs), NAMED)]
+    return [f"{', '.join(group)} {'was' if len(group) == 1 else 'were'} removed" for group in groups]

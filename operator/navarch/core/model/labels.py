@@ -1,7 +1,8 @@
 """Labels and annotations by which Navarch finds what it owns.
 
 Owns every key under `mesh.navarch.io/`. Must never be bypassed: a label written anywhere else is a bug.
-Invariant: an object is ours exactly when it carries the mesh's namespace and name labels.
+Invariant: every object of ours carries the mesh's namespace and name labels; that it carries them proves
+nothing (core/model/ownership.py).
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ mesh's labels."""
 
 PROFILE = f"{GROUP}/profile"
 
+INVENTORY = f"{GROUP}/inventory"
+"""Label on the ConfigMaps of the operator's namespace that say which objects a mesh has."""
+
 APPLIED = f"{GROUP}/applied"
 """Annotation: hash of the manifest as it was last applied; half of the evidence that an object is up to
 date."""
@@ -53,7 +57,7 @@ TEMPLATE = f"{GROUP}/template"
 template from current ones, terminating ones included, which a Deployment's status leaves out."""
 FORCE_DELETE = meta.FORCE_DELETE
 
-FINALIZER = f"{GROUP}/cleanup"
+FINALIZER = meta.FINALIZER
 
 ISTIO_REV = "istio.io/rev"
 

@@ -85,6 +85,10 @@ class Reason(StrEnum):
         "ForeignIstio",
         "An Istio that Navarch did not install owns the same revision, tag or webhook.",
     )
+    FOREIGN_GATEWAY_DEFAULTS = (
+        "ForeignGatewayDefaults",
+        "A ConfigMap beside istiod that Navarch did not make decides what Gateways of a class run.",
+    )
     VERSION_NOTICE = "VersionNotice", "The version is past its end of life."
     UNTESTED_KUBERNETES = (
         "UntestedKubernetes",
@@ -94,6 +98,10 @@ class Reason(StrEnum):
     # --- reconciling ----------------------------------------------------------------------------------------
     RECONCILED = "Reconciled", "All objects are as planned."
     FOREIGN_OBJECT = "ForeignObject", "An object of that name exists and is not ours; it was left untouched."
+    OBJECT_CONTESTED = (
+        "ObjectContested",
+        "Another client changes an object of the mesh again and again; it is put back at growing intervals.",
+    )
     APPLY_FAILED = "ApplyFailed", "The API server refused an object; the message quotes it."
     ADMISSION_DENIED = "AdmissionDenied", "A quota, PodSecurity, policy or webhook denied an object; retried."
     MISSING_PERMISSION = "MissingPermission", "The operator lacks a permission; the message names the verb."
@@ -152,3 +160,4 @@ class Reason(StrEnum):
         "DriftRepaired",
         "Somebody changed or removed an object of the mesh, and it was put back.",
     )
+    OBJECT_REMOVED = "ObjectRemoved", "Navarch removed objects that are no part of the mesh any more."

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from navarch.core.istio.assets import Assets
 from navarch.core.model.labels import Owner
+from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.workload import PodProblem, WorkloadPod
@@ -19,7 +20,8 @@ from navarch.core.world.workload import PodProblem, WorkloadPod
 @dataclass(frozen=True, slots=True)
 class ObservedRevision:
     """Everything a MeshRevision's reconcile depends on. `mesh` is its MeshControlPlane, None when that is
-    gone; `roles` are the installation's roles for istiods, by name with the hashes of their rules."""
+    gone; `roles` are the installation's roles for istiods, by name with the hashes of their rules;
+    `inventory` says which objects were made for it, those of the mesh among them."""
 
     environment: Environment
     assets: Assets
@@ -32,6 +34,7 @@ class ObservedRevision:
     pods: tuple[WorkloadPod, ...] = field(default=())
     now: str = ""
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    inventory: Inventory = NOTHING
 
     @property
     def generation(self) -> int:

@@ -7,13 +7,14 @@ that needed them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
-from navarch.core.model.labels import MESH_COMPONENTS, component_of
+from navarch.core.model.labels import MESH_COMPONENTS, component_of, revision_of
 from navarch.core.model.ordering import order_for_removal
+from navarch.core.model.ownership import find_lost, is_proved
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.revision.observed import ObservedRevision
@@ -47,9 +48,7 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     rendered = render(observed.body, observed.assets, observed.environment)
     waves = rendered.waves
     kept = {ref_of(o) for wave in waves for o in wave.objects}
-    surplus = [
-        ref_of(o) for o in observed.owned if component_of(o) not in MESH_COMPONENTS and ref_of(o) not in kept
-    ]
+    surplus = [ref_of(o) for o in _find_removable(observed) if ref_of(o) not in kept]
     deployment = find_deployment(observed.owned, name)
     wanted = next(o for wave in waves for o in wave.objects if o["kind"] == "Deployment")
     outdated = find_outdated_pods(observed.pods, wanted, now=observed.now)
@@ -76,6 +75,15 @@ def _wait_for_end(pod: WorkloadPod, ref: Ref) -> Waiting:
     when = f" (until {pod.deadline})" if pod.deadline else ""
     message = f"pod {pod.name} of an older template has not ended{when}"
     return Waiting(ref, f"{message}; the injector's configuration waits for it")
+
+
+def _find_removable(observed: ObservedRevision) -> Iterator[Manifest]:
+    """What is proved to be the revision's, out of sight or not; of the mesh's own objects nothing."""
+    name = observed.body["metadata"]["name"]
+    for manifest in (*observed.owned, *find_lost(observed.owner, observed.inventory, observed.owned)):
+        mine = revision_of(manifest) == name and component_of(manifest) not in MESH_COMPONENTS
+        if mine and is_proved(manifest, observed.owner, observed.inventory):
+            yield manifest
 
 
 def is_abandoned(observed: ObservedRevision) -> bool:

@@ -33,6 +33,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.memo import Hashed, Latest
+from navarch.core.model.ownership import NOTHING
 from navarch.core.model.reasons import Reason
 from navarch.core.world.proxies import Census
 
@@ -82,6 +83,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     values.check_values_are_known,
     values.check_values_are_read,
     version.check_support,
+    foreign.check_gateway_defaults,
 )
 """Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words
 first."""
@@ -128,6 +130,8 @@ def _without_surroundings(observed: ObservedMesh) -> Hashed:
         now="",
         kind_deleted="",
         roles={},
+        inventory=NOTHING,
+        gateway_defaults={},
     )
     return Hashed(digest, bare, f"{observed.owner.namespace}/{observed.owner.name}")
 

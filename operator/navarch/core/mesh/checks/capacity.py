@@ -8,26 +8,13 @@ profile.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import Final
 
 from navarch.api.spec import ControlPlane, Resources
 from navarch.core.mesh.checks.layers import resolved_config
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
+from navarch.core.model.quantities import parse_quantity
 from navarch.core.model.reasons import Reason
-
-_DECIMAL: Final = {unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", 1)}
-
-_BINARY: Final = {f"{unit.upper()}i": Decimal(1024) ** power for power, unit in enumerate("kMGTPE", 1)}
-
-_FACTORS: Final = {"m": Decimal("0.001"), "": Decimal(1), **_DECIMAL, **_BINARY}
-
-
-def parse_quantity(text: str) -> Decimal:
-    """A Kubernetes quantity as a number: `500m` is 0.5, `1Gi` is 2**30 (apimachinery, pkg/api/resource)."""
-    number = text.rstrip("mkKMGTPEi")
-    return Decimal(number) * _FACTORS[text[len(number) :]]
 
 
 def _guaranteed_replicas(control_plane: ControlPlane) -> int:

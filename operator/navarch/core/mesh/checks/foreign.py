@@ -14,8 +14,8 @@ from navarch.core.membership.selectors import matches
 from navarch.core.mesh.checks.neighbours import summary_of
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.model.findings import Finding
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG
+from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
 from navarch.core.model.reasons import Reason
 from navarch.core.world.cluster import Webhook, WebhookEntry
@@ -96,4 +96,18 @@ def check_foreign_default(observed: ObservedMesh) -> Iterator[Finding]:
             "true",
             f"a foreign Istio is the cluster's default: {webhook.ref} {owned}",
             "remove spec.defaultTag, or remove that object and then edit this mesh",
+        )
+
+
+def check_gateway_defaults(observed: ObservedMesh) -> Iterator[Finding]:
+    """Beside istiod lies no ConfigMap of others that decides what a class's gateways run."""
+    for name, gateway_class in sorted(observed.gateway_defaults.items()):
+        yield Finding(
+            Reason.FOREIGN_GATEWAY_DEFAULTS,
+            "metadata.namespace",
+            observed.owner.namespace,
+            f"holds ConfigMap {name} with the label {GATEWAY_CLASS_DEFAULTS}={gateway_class}, which Navarch "
+            "did not make: istiod may deploy every Gateway of that class with what it says",
+            "remove the label or the ConfigMap, and use spec.values.gatewayClasses",
+            Severity.WARNING,
         )

@@ -1,0 +1,231 @@
+"""The policies on what is ours: objects with a mesh's labels, what istiod takes for them, and the finalizer.
+
+Owns who may write them: the operator; istiod, of webhooks the fields that are its own; Kubernetes' and the
+platform's own controllers; and holders of the verb `host` where the mesh is. Must never keep a namespace from
+being deleted, nor be asked about a write that carries no such label. Invariant: what is kept from others here
+is also put back when they get at it (kube/apply.py): this is the first of two nets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from navarch.api.admission.cel import Validation
+from navarch.api.controlplane import KIND
+from navarch.api.controlplane import PLURAL as MESHES
+from navarch.api.meta import API_VERSION, FINALIZER, GROUP, JSONObject, quote_cel
+
+MESH_NAME = f"{GROUP}/mesh-name"
+MESH_NAMESPACE = f"{GROUP}/mesh-namespace"
+CLASS_DEFAULTS = "gateway.istio.io/defaults-for-class"
+WRITES = ("CREATE", "UPDATE", "DELETE")
+
+OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
+    "": ("configmaps", "serviceaccounts", "services"),
+    "apps": ("deployments",),
+    "autoscaling": ("horizontalpodautoscalers",),
+    "networking.k8s.io": ("networkpolicies",),
+    "policy": ("poddisruptionbudgets",),
+    "rbac.authorization.k8s.io": ("clusterrolebindings", "clusterroles", "rolebindings", "roles"),
+    "admissionregistration.k8s.io": ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
+    "security.istio.io": ("peerauthentications",),
+}
+"""What a mesh consists of, by API group; MeshRevisions have a policy of their own."""
+
+_PLATFORM = (
+    "['system:serviceaccount:kube-system:', 'system:serviceaccount:openshift-infra:', "
+    "'system:kube-controller-manager', 'system:kube-scheduler', 'system:cloud-controller-manager'"
+    "].exists(name, request.userInfo.username.startsWith(name))"
+)
+"""Controllers of Kubernetes and of its platform: whoever speaks for them administers the cluster already."""
+
+_PLACE = "request.?namespace.orValue(variables.labels[?'{0}'].orValue(''))"
+_LABELS = "(request.operation == 'CREATE' ? object.metadata.?labels : oldObject.metadata.?labels).orValue({})"
+_BY = "' (' + request.operation + ' by ' + request.userInfo.username + ')'"
+
+
+def _rules(resources: Mapping[str, Iterable[str]], operations: Iterable[str]) -> list[JSONObject]:
+    return [
+        {
+            "apiGroups": [group],
+            "apiVersions": ["*"],
+            "operations": [*operations],
+            "resources": [*names],
+            "scope": "*",
+        }
+        for group, names in resources.items()
+    ]
+
+
+def _build(
+    name: str,
+    *,
+    constraints: JSONObject,
+    conditions: Mapping[str, str],
+    variables: Mapping[str, str],
+    validation: Validation,
+    param_kind: JSONObject | None = None,
+) -> list[JSONObject]:
+    metadata = {"name": f"{name}.{GROUP}", "labels": {"app.kubernetes.io/name": "navarch"}}
+    spec: JSONObject = {
+        "failurePolicy": "Fail",
+        **({"paramKind": param_kind} if param_kind else {}),
+        "matchConstraints": constraints,
+        "matchConditions": [{"name": key, "expression": text} for key, text in conditions.items()],
+        "variables": [{"name": key, "expression": text} for key, text in variables.items()],
+        "validations": [validation.build()],
+    }
+    # Every mesh of the object's own namespace is a parameter; where there is none, nothing is asked.
+    params = {"paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"}} if param_kind else {}
+    api = "admissionregistration.k8s.io/v1"
+    return [
+        {"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": metadata, "spec": spec},
+        {
+            "apiVersion": api,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": metadata,
+            "spec": {"policyName": metadata["name"], "validationActions": ["Deny"], **params},
+        },
+    ]
+
+
+def _carrying(label: str) -> JSONObject:
+    return {"matchExpressions": [{"key": label, "operator": "Exists"}]}
+
+
+def _check_host(place: str) -> str:
+    return f"authorizer.group('{GROUP}').resource('{MESHES}').namespace({place}).check('host').allowed()"
+
+
+def _spare(operator: str) -> dict[str, str]:
+    """Writes about which nothing is asked: ours, and those of Kubernetes' own controllers."""
+    return {
+        "not-the-operator": f"request.userInfo.username != {quote_cel(operator)}",
+        "not-kubernetes": f"!{_PLATFORM}",
+    }
+
+
+_WEBHOOK_FIELDS = (
+    "name",
+    "rules",
+    "namespaceSelector",
+    "objectSelector",
+    "matchConditions",
+    "sideEffects",
+    "admissionReviewVersions",
+)
+
+
+def _is_istiods() -> str:
+    """Of webhooks, istiod writes caBundle and failurePolicy and nothing else. That it may write them at all
+    is a matter of its roles."""
+    same = " && ".join(f"new.?{field} == old.?{field}" for field in _WEBHOOK_FIELDS)
+    return (
+        "request.operation == 'UPDATE' && "
+        "request.resource.group == 'admissionregistration.k8s.io' && "
+        "request.userInfo.username.startsWith('system:serviceaccount:' + variables.place + ':istiod-') && "
+        "object.metadata.?labels == oldObject.metadata.?labels && "
+        "object.webhooks.size() == oldObject.webhooks.size() && "
+        f"object.webhooks.all(new, oldObject.webhooks.exists(old, {same} && "
+        "new.clientConfig.?service == old.clientConfig.?service && "
+        "new.clientConfig.?url == old.clientConfig.?url))"
+    )
+
+
+def build_ownership_policy(operator: str) -> list[JSONObject]:
+    """Objects with a mesh's labels, before or after the write; `operator` is the operator's user name."""
+    return _build(
+        "ownership",
+        constraints={
+            "resourceRules": _rules(OWNED_RESOURCES, WRITES),
+            "objectSelector": _carrying(MESH_NAME),
+        },
+        conditions=_spare(operator),
+        variables={"labels": _LABELS, "place": _PLACE.format(MESH_NAMESPACE)},
+        validation=Validation(
+            f"({_is_istiods()}) || {_check_host('variables.place')}",
+            where="metadata.labels",
+            shown=f"'metadata.labels: {MESH_NAME} on ' + request.resource.resource + ' ' + request.name"
+            f" + {_BY}",
+            why="objects with this label are Navarch's own, and the label is Navarch's to give; change the "
+            f"MeshControlPlane instead, or have it done with the verb host on {MESHES}.{GROUP} in the mesh's "
+            "namespace",
+            reason="Forbidden",
+        ),
+    )
+
+
+def build_pod_policy(operator: str) -> list[JSONObject]:
+    """A mesh's labels on pods come from istiod's ReplicaSet and stay as they are."""
+    ours = f"metadata.?labels.orValue({{}}).filter(key, key.startsWith('{GROUP}/'))"
+    values = "map(key, key + '=' + {0}.metadata.labels[key])"
+    both = f"object.{ours}.{values.format('object')} == oldObject.{ours}.{values.format('oldObject')}"
+    return _build(
+        "pods",
+        constraints={
+            "resourceRules": _rules({"": ("pods",)}, ("CREATE", "UPDATE")),
+            "objectSelector": _carrying(MESH_NAME),
+        },
+        conditions=_spare(operator) | {"labels-changed": f"request.operation == 'CREATE' || !({both})"},
+        variables={},
+        validation=Validation(
+            _check_host("request.namespace"),
+            where="metadata.labels",
+            shown=f"'metadata.labels: {MESH_NAME} on pod ' + request.name + {_BY}",
+            why="this label is for istiod's own pods; leave it out",
+            reason="Forbidden",
+        ),
+    )
+
+
+def build_class_policy(operator: str) -> list[JSONObject]:
+    """Beside istiod, a ConfigMap with this label decides what every Gateway of the class runs."""
+    return _build(
+        "gateway-defaults",
+        param_kind={"apiVersion": API_VERSION, "kind": KIND},
+        constraints={
+            "resourceRules": _rules({"": ("configmaps",)}, ("CREATE", "UPDATE")),
+            "objectSelector": _carrying(CLASS_DEFAULTS),
+        },
+        conditions=_spare(operator),
+        variables={},
+        validation=Validation(
+            _check_host("request.namespace"),
+            where="metadata.labels",
+            shown=f"'metadata.labels: {CLASS_DEFAULTS} on ConfigMap ' + request.name + ' beside mesh ' + "
+            f"params.metadata.name + {_BY}",
+            why="istiod deploys all Gateways of a class with what such a ConfigMap says; use "
+            f"spec.values.gatewayClasses of the mesh, or have it done with the verb host on {MESHES}.{GROUP}",
+            reason="Forbidden",
+        ),
+    )
+
+
+def build_finalizer_policy(operator: str) -> list[JSONObject]:
+    """Without its finalizer a mesh goes and leaves its objects, istiod's rights among them."""
+    held = f"'{FINALIZER}' in {{0}}.metadata.?finalizers.orValue([])"
+    return _build(
+        "finalizer",
+        constraints={"resourceRules": _rules({GROUP: (MESHES,)}, ("UPDATE",))},
+        conditions=_spare(operator)
+        | {"taken-off": f"({held.format('oldObject')}) && !({held.format('object')})"},
+        variables={},
+        validation=Validation(
+            _check_host("request.namespace"),
+            where="metadata.finalizers",
+            shown=f"'metadata.finalizers: {FINALIZER} of ' + request.name + {_BY}",
+            why="Navarch takes its finalizer off when all of the mesh is removed; delete the mesh and wait, "
+            "and keep the entry when you replace the object (kubectl apply and patch do)",
+            reason="Forbidden",
+        ),
+    )
+
+
+def build_ownership_policies(operator: str) -> list[JSONObject]:
+    """All of them, with their bindings."""
+    return [
+        *build_ownership_policy(operator),
+        *build_pod_policy(operator),
+        *build_class_policy(operator),
+        *build_finalizer_policy(operator),
+    ]

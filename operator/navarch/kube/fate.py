@@ -1,0 +1,97 @@
+"""What became of one object, and after how long a failure is worth another look.
+
+Owns the outcome of each error and its pause. Must never ask the API server. Invariant: every failure has a
+reason, a message that names the object, and a time at which it is looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from navarch.core.model.actions import Action, ObjectOutcome, Outcome
+from navarch.core.model.labels import MANAGED_BY, owner_of
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Ref
+from navarch.engine.result import Cause, Retry, classify
+from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError
+
+DEFAULT_RETRY = 10.0
+"""Seconds until a failure is worth another look where nothing says otherwise."""
+FOREIGN_RETRY = 60.0
+"""Seconds until a foreign object is looked at again: nothing tells us when it goes."""
+REFUSED_RETRY = 60.0
+"""Seconds until a refused object is tried again: mostly only another manifest helps, but a CRD, a default or
+the API server may change too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """An object's outcome, after how many seconds a failure may have passed by itself, and the uid of the
+    object where it stands as wanted."""
+
+    outcome: ObjectOutcome
+    retry_after: float | None = None
+    uid: str = ""
+
+    @property
+    def bad(self) -> bool:
+        """Whether nothing that comes later in the plan may be done."""
+        return self.outcome.action in (Action.FAILED, Action.FOREIGN)
+
+
+def foreign(ref: Ref, whose: str) -> Fate:
+    """The object is not ours."""
+    message = f"{ref} exists and {whose}; it was left untouched: remove or rename it"
+    return Fate(ObjectOutcome(ref, Action.FOREIGN, Reason.FOREIGN_OBJECT, message), FOREIGN_RETRY)
+
+
+def describe_owner(current: Mapping[str, Any]) -> str:
+    """Whose an object is that is not ours, in words."""
+    other = owner_of(current)
+    if other is not None:
+        return f"it belongs to mesh {other.namespace}/{other.name}"
+    manager = (current["metadata"].get("labels") or {}).get(MANAGED_BY)
+    return f"it is managed by {manager}" if manager else "it carries no label of a mesh"
+
+
+def failed(ref: Ref, error: KubeError) -> Fate:
+    """The API server refused the object, or could not be asked."""
+    match classify(error):
+        case _ if error.cause is Cause.REFUSED:
+            retry_after = REFUSED_RETRY
+        case Retry(after=float(after)):
+            retry_after = after
+        case _:
+            retry_after = DEFAULT_RETRY
+    message = f"{ref}: {error.message}"
+    return Fate(ObjectOutcome(ref, Action.FAILED, _reason_of(error), message), retry_after)
+
+
+def contested(ref: Ref, told: str, *, after: float, drift: bool = False, uid: str = "") -> Fate:
+    """Another client changes the object again and again; `drift` where it was put back just now."""
+    outcome = ObjectOutcome(ref, Action.CONTESTED, Reason.OBJECT_CONTESTED, told, drift)
+    return Fate(outcome, after, uid)
+
+
+def _reason_of(error: KubeError) -> Reason:
+    match error:
+        case Forbidden(denial=Denial.NAMESPACE_TERMINATING):
+            return Reason.NAMESPACE_TERMINATING
+        case Forbidden(denial=Denial.PERMISSION):
+            return Reason.MISSING_PERMISSION
+        case Forbidden():
+            return Reason.ADMISSION_DENIED
+        case Invalid(immutable=True):
+            return Reason.IMMUTABLE_FIELD
+        case _ if error.cause in (Cause.UNREACHABLE, Cause.THROTTLED):
+            return Reason.API_UNAVAILABLE
+        case _:
+            return Reason.APPLY_FAILED
+
+
+def sum_up(fates: Sequence[Fate]) -> Outcome:
+    """What came of a whole plan."""
+    waits = [fate.retry_after for fate in fates if fate.retry_after is not None]
+    return Outcome(tuple(fate.outcome for fate in fates), retry_after=min(waits, default=None))

@@ -1,0 +1,146 @@
+"""Which objects a mesh has, by uid: kept in the cluster, where a restart finds it, outside the mesh.
+
+Owns one ConfigMap for each mesh, in the operator's own namespace: it outlives the mesh, its kind and its
+namespace, and only the operator may write it (api/admission/ownership.py). Must never be the only way to find
+an object: what is not recorded is still found by label and our Apply entry. Invariants: it is written only
+when the set of objects changed; a record is dropped only when the object was seen to be gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from navarch.core.model.labels import INVENTORY, MANAGED_BY, MESH_NAME, Owner, component_of, revision_of
+from navarch.core.model.ownership import MANAGER, Inventory, Record, inventory_name
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.kube.client import Client
+from navarch.kube.errors import NotFound
+from navarch.kube.store import Store
+
+CONTENT = "content"
+"""Under which name the store keeps the text of an inventory."""
+KEY = "inventory.json"
+
+
+def build_record(manifest: Manifest, uid: str) -> Record:
+    """The record of an object that was applied from `manifest`."""
+    return Record(ref_of(manifest), uid, component_of(manifest), revision_of(manifest))
+
+
+def render_inventory(owner: Owner, inventory: Inventory) -> str:
+    """An inventory as text, the same for equal ones."""
+    objects = [
+        {
+            "apiVersion": r.ref.api_version,
+            "kind": r.ref.kind,
+            "namespace": r.ref.namespace,
+            "name": r.ref.name,
+            "uid": r.uid,
+            "component": r.component,
+            "revision": r.revision,
+        }
+        for _, r in sorted(inventory.records.items())
+    ]
+    mesh = {"namespace": owner.namespace, "name": owner.name, "uid": inventory.mesh, "kind": inventory.kind}
+    return json.dumps({"mesh": mesh, "objects": objects}, indent=1)
+
+
+def read_inventory(text: str) -> tuple[Owner, Inventory]:
+    """What an inventory says. Raises ValueError where it is none."""
+    try:
+        content = json.loads(text)
+        mesh, records = content["mesh"], {}
+        for item in content["objects"]:
+            ref = Ref(*(str(item[key]) for key in ("apiVersion", "kind", "namespace", "name")))
+            records[ref] = Record(ref, *(str(item[key]) for key in ("uid", "component", "revision")))
+        owner = Owner(str(mesh["namespace"]), str(mesh["name"]), str(mesh["uid"]))
+        return owner, Inventory(owner.uid, str(mesh["kind"]), records)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no inventory: {error}") from error
+
+
+class Inventories:
+    """The inventories of all meshes. `store` holds their ConfigMaps, `crds` the cluster's
+    CustomResourceDefinitions, of which `kind` is the meshes' own."""
+
+    def __init__(self, client: Client, store: Store, *, crds: Store, kind: Ref, namespace: str) -> None:
+        self._client, self._store, self._namespace = client, store, namespace
+        self._crds, self._kind = crds, kind
+        self._read: dict[str, tuple[str, Owner, Inventory]] = {}
+
+    def read(self, namespace: str, name: str) -> Inventory:
+        """The inventory of a mesh; an empty one where there is none yet."""
+        found = self._parse(self._store.get(self.ref(namespace, name)))
+        return found[1] if found else Inventory()
+
+    def find_kind(self) -> str:
+        """The uid of the meshes' own CustomResourceDefinition, empty where there is none."""
+        kind = self._crds.get(self._kind)
+        return str(kind["metadata"]["uid"]) if kind is not None else ""
+
+    def is_of_another(self, owner: Owner, uid: str) -> bool:
+        """Whether an object is recorded as another mesh's."""
+        for manifest in self._store.list():
+            found = self._parse(manifest)
+            other = found and (found[0].namespace, found[0].name) != (owner.namespace, owner.name)
+            if found and other and any(record.uid == uid for record in found[1].records.values()):
+                return True
+        return False
+
+    async def update(self, owner: Owner, *, made: Iterable[Record], gone: Iterable[Ref]) -> None:
+        """Take in what a plan came to. Raises KubeError where it could not be written."""
+        before = self.read(owner.namespace, owner.name)
+        records = {ref: record for ref, record in before.records.items() if ref not in {*gone}}
+        records |= {record.ref: record for record in made}
+        kind = self.find_kind() or before.kind
+        after = replace(before, mesh=owner.uid or before.mesh, kind=kind, records=records)
+        if after == before or not (records or before.records):
+            return
+        written = await self._client.apply(self._build(owner, after), manager=MANAGER, force=True)
+        self._store.observe(written)
+
+    async def drop(self, namespace: str, name: str) -> None:
+        """The mesh is gone, and all of its objects are."""
+        ref = self.ref(namespace, name)
+        found = self._store.get(ref)
+        if found is None:
+            return
+        uid = found["metadata"]["uid"]
+        with suppress(NotFound):
+            await self._client.delete(ref, uid=uid)
+        self._store.discard(ref, uid)
+
+    def _parse(self, manifest: Mapping[str, Any] | None) -> tuple[Owner, Inventory] | None:
+        if manifest is None:
+            return None
+        metadata = manifest["metadata"]
+        known = self._read.get(metadata["uid"])
+        if known is None or known[0] != metadata["resourceVersion"]:
+            if len(self._read) >= 10_000:
+                self._read.clear()
+            try:
+                owner, inventory = read_inventory(manifest[CONTENT])
+            except ValueError:
+                return None
+            known = self._read[metadata["uid"]] = (metadata["resourceVersion"], owner, inventory)
+        return known[1], known[2]
+
+    def ref(self, namespace: str, name: str) -> Ref:
+        """Where a mesh's inventory is kept."""
+        return Ref("v1", "ConfigMap", self._namespace, inventory_name(namespace, name))
+
+    def _build(self, owner: Owner, inventory: Inventory) -> Manifest:
+        # The name's label puts it under the policy on what is ours; without the namespace's it is no object
+        # of the mesh.
+        labels = {MANAGED_BY: "navarch", MESH_NAME: owner.name, INVENTORY: "true"}
+        metadata = {
+            "name": inventory_name(owner.namespace, owner.name),
+            "namespace": self._namespace,
+            "labels": labels,
+        }
+        data = {KEY: render_inventory(owner, inventory)}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
