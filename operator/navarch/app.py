@@ -46,7 +46,8 @@ from navarch.kube.events import Recorder
 from navarch.kube.lease import Elector
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
-from navarch.kube.store import Object
+from navarch.kube.shelf import MIB, Pool
+from navarch.kube.store import Object, Store
 from navarch.settings import Settings
 from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
@@ -244,6 +245,7 @@ class App:
             revisions=partial(self._list, "revisions"),
             find_namespace=self._find_namespace,
         )
+        pool = Pool(most=self._settings.cache_mib * MIB)
         for watch in WATCHES:
             reflector = self._reflectors[watch.name] = Reflector(
                 client,
@@ -254,9 +256,15 @@ class App:
                 metadata_only=watch.metadata_only,
                 transform=watch.transform,
                 on_change=partial(self._enqueue, queue, dependents, watch),
+                bound=watch.bound,
+                pool=pool,
+                page=watch.page,
                 idle=self._settings.silence_seconds / 2,
             )
+            store = reflector.store
             metrics.watch_age_seconds.labels(watch.name).set_function(partial(getattr, reflector, "age"))
+            metrics.watch_kept_bytes.labels(watch.name).set_function(partial(getattr, store, "bytes"))
+            metrics.watch_left_out_objects.labels(watch.name).set_function(partial(_count_left_out, store))
 
     def _list(self, name: str) -> tuple[Object, ...]:
         return self._reflectors[name].store.list()
@@ -295,6 +303,10 @@ class App:
         for name, reflector in self._reflectors.items():
             if not reflector.synced.is_set():
                 yield f"watch {name} is not synced yet"
+
+
+def _count_left_out(store: Store) -> float:
+    return float(len(store.left_out))
 
 
 async def watch_stalls() -> None:

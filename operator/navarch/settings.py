@@ -40,6 +40,12 @@ class Settings(BaseSettings):
         description="Seconds for which the objects of a mesh are kept that vanished without having been "
         "let go (its finalizer was taken off by hand), for whoever restores it.",
     )
+    cache_mib: int = Field(
+        160,
+        ge=16,
+        description="MiB for what the watches keep. What does not fit is left out and told "
+        "(navarch_watch_left_out_objects). Raise the Deployment's memory limit by as much as this.",
+    )
     listen_host: str = Field("0.0.0.0", description="Address of /livez, /readyz and /metrics.")
     listen_port: int = Field(
         8080, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 picks a free one."

@@ -7,6 +7,7 @@ model/labels. Invariant: what find_unseen() returns is in the stores afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE, Owner
 from navarch.core.model.refs import Manifest
@@ -15,6 +16,7 @@ from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
 from navarch.kube.resources import Resource, resource_of
 from navarch.kube.store import Store
+from navarch.kube.weight import build_frame
 
 
 class OwnedReader:
@@ -37,7 +39,8 @@ class OwnedReader:
 
     async def find_unseen(self, owner: Owner) -> tuple[Manifest, ...]:
         """What the API server has of a mesh beyond what the stores know; written through, so that the next
-        look sees it. One request for each kind: for the end of a mesh only."""
+        look sees it. Of each object the frame is returned, which says whose it is. One request for each
+        kind: for the end of a mesh only."""
         selector = f"{MESH_NAMESPACE}={owner.namespace},{MESH_NAME}={owner.name}"
         found: list[Manifest] = []
         for watch in WATCHES:
@@ -45,15 +48,22 @@ class OwnedReader:
                 continue
             resource = resource_of(watch.api_version, watch.kind)
             namespace = owner.namespace if resource.namespaced else ""
+            store = self._stores[watch.name]
+
+            def keep(manifest: dict[str, Any], store: Store = store) -> dict[str, Any]:
+                frame = build_frame(manifest)
+                store.observe(manifest)
+                return frame
+
             try:
-                listing = await self._client.list(resource, namespace=namespace, label_selector=selector)
+                listing = await self._client.list(
+                    resource, namespace=namespace, label_selector=selector, limit=watch.page, keep=keep
+                )
             except Unserved:
                 if resource.builtin or self.is_installed(resource):
                     raise
                 continue
-            for manifest in listing.items:
-                self._stores[watch.name].observe(manifest)
-                found.append(manifest)
+            found += listing.items
         return tuple(found)
 
     def is_installed(self, resource: Resource) -> bool:

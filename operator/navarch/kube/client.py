@@ -146,10 +146,11 @@ class Client:
                         raise
                     limit = max(limit // 4, 1)
                     continue
-                typed = (_typed(item, resource.api_version, resource.kind) for item in page.get("items") or ())
+                found = page.get("items") or ()
+                typed = (_typed(item, resource.api_version, resource.kind) for item in found)
                 items += (kept for kept in map(keep, typed) if kept is not None)
                 metadata = page["metadata"]
-                del page, typed
+                del page, found, typed
             if not metadata.get("continue"):
                 return Listing(tuple(items), metadata["resourceVersion"])
             query = query | {"continue": metadata["continue"]}

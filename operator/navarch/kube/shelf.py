@@ -78,7 +78,7 @@ class Shelf:
         kept = self._namespaces.get(name[0], {}).get(name[1])
         return None if kept is None else kept.object
 
-    def list(self, namespace: str | None = None) -> Iterator[Object]:
+    def walk(self, namespace: str | None = None) -> Iterator[Object]:
         """All objects, or those of one namespace, in order of first sight."""
         places = self._namespaces.values() if namespace is None else [self._namespaces.get(namespace, {})]
         for place in places:

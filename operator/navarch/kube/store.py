@@ -81,6 +81,7 @@ class Store:
         self._still: set[Name] = set()
         self._at = 0
         self._reported: set[str] = set()
+        self._warned = -1
 
     def get(self, ref: Ref) -> Object | None:
         """The object of that namespace and name; None when there is none."""
@@ -88,10 +89,18 @@ class Store:
 
     def list(self, namespace: str | None = None) -> tuple[Object, ...]:
         """All objects, or those of one namespace, in order of first sight."""
-        return tuple(self._shelf.list(namespace))
+        return tuple(self._shelf.walk(namespace))
 
     def __len__(self) -> int:
         return len(self._shelf)
+
+    def get_whole(self, ref: Ref) -> Object | None:
+        """The object, unless it was too large to be kept as it is: then the API server has to be asked."""
+        return self.get(ref) if self.is_whole(ref) else None
+
+    def is_whole(self, ref: Ref) -> bool:
+        """Whether what the store says of an object, be it that there is none, is all that was seen."""
+        return (ref.namespace, ref.name) not in self._shelf.left_out
 
     @property
     def bytes(self) -> int:
@@ -191,6 +200,7 @@ class Store:
             return False
         old = self._shelf.get(name_of(obj))
         shrunk = self.shrink(obj)
+        self._warn()
         if shrunk is None:
             if old is not None:
                 self._drop(old)
@@ -212,7 +222,22 @@ class Store:
 
     def _lose(self, obj: Object) -> None:
         """An object that gave way to others is, to readers, not there."""
+        self._warn()
         self._tell(obj, None)
+
+    def _warn(self) -> None:
+        """Log once for each listing that something was left out; metrics and `navarch check` say the rest."""
+        if not self._shelf.left_out or self._warned == self._shelf.round:
+            return
+        self._warned = self._shelf.round
+        namespace, name = next(reversed(self._shelf.left_out))
+        log.warning(
+            "an object is too large to be kept whole",
+            kind=self.resource.kind,
+            namespace=namespace,
+            name=name,
+            left_out=len(self._shelf.left_out),
+        )
 
     def _tell(self, old: Object | None, new: Object | None) -> None:
         if self._on_change is None:

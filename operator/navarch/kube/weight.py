@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from navarch.core import labels as known
-from navarch.core.labels import FINALIZER
+from navarch.core.model import labels as known
+from navarch.core.model.labels import FINALIZER
 
 Object: TypeAlias = dict[str, Any]
 
@@ -61,8 +61,13 @@ _OTHER = 200
 def weigh(value: Any) -> int:
     """Bytes that a tree of JSON values takes in this process, about."""
     total, stack = 0, [value]
+    seen: set[int] = set()
     while stack:
         node = stack.pop()
+        if isinstance(node, str) and len(node) > LONGEST:
+            if id(node) in seen:
+                continue  # an alias of YAML: one text in many places
+            seen.add(id(node))
         if isinstance(node, Mapping):
             total += sys.getsizeof(node)
             for key, below in node.items():
