@@ -59,6 +59,8 @@ log = structlog.get_logger(__name__)
 
 GRACE = 20.0
 """Seconds that running reconciles get at shutdown; less than the pod's termination grace period."""
+DRAIN = 5.0
+"""Seconds that writes get which were sent already."""
 FIRST_CONTACT_DELAY = 2.0
 """Seconds between two attempts to reach the API server for the first time."""
 STALL_PERIOD = 0.25
@@ -108,10 +110,12 @@ class App:
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
                 idle=settings.silence_seconds / 2,
+                patience=settings.silence_seconds,
             )
+            metrics.watch_age_seconds.labels("kopf").set_function(partial(getattr, shell, "age"))
             health = HealthServer(
                 metrics.REGISTRY,
-                live=partial(self._find_dead, queue, elector, shell),
+                live=partial(self._find_dead, queue, elector),
                 ready=self._find_unsynced,
             )
             await health.start(settings.listen_host, settings.listen_port)
@@ -160,7 +164,12 @@ class App:
         finally:
             if workers is not None:
                 await workers.stop(grace=GRACE)
-            await elector.release()
+            # The next leader must not meet a write of ours that is still under way.
+            elector.stop()
+            if await reader.drain(DRAIN):
+                await elector.release()
+            else:
+                log.warning("a write was not answered in time: the Lease has to expire")
             for task in [*parts, stopping, warm]:
                 task.cancel()
             await asyncio.gather(*parts, stopping, warm, return_exceptions=True)
@@ -288,13 +297,12 @@ class App:
             priority = EDIT if is_urgent and keys.is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
 
-    def _find_dead(self, queue: Queue, elector: Elector, shell: Shell) -> Iterator[str]:
+    def _find_dead(self, queue: Queue, elector: Elector) -> Iterator[str]:
         settings = self._settings
         return find_dead(
             self._reflectors,
             queue,
             led=elector.led,
-            quiet=shell.age,
             silence=settings.silence_seconds,
             stuck=settings.stuck_seconds,
         )
@@ -323,13 +331,12 @@ def find_dead(
     queue: Queue,
     *,
     led: float,
-    quiet: float,
     silence: float,
     stuck: float,
 ) -> Iterator[str]:
-    """Why the process must be restarted, a sentence each: a silent watch, kopf gone, or a leader whose
-    workers stand still. All in seconds: `led` since this replica leads, 0 when it does not; `quiet` since
-    kopf showed a sign of life; `silence` and `stuck` are the bounds.
+    """Why the process must be restarted, a sentence each: a silent watch, or a leader whose workers stand
+    still. kopf is started anew inside the process, and what it tells the reflectors tell too. All in seconds:
+    `led` since this replica leads, 0 when it does not; `silence` and `stuck` are the bounds.
     """
     # Where no watch was heard from all that time, it is the API server that was silent: no restart helps.
     # That a kind is not served may also be said by something that is not the API server.
@@ -338,8 +345,6 @@ def find_dead(
         for name, reflector in reflectors.items():
             if reflector.age > silence:
                 yield f"watch {name} has been silent for {reflector.age:.0f} s"
-        if quiet > silence:
-            yield f"kopf has shown no sign of life for {quiet:.0f} s"
     # What a standby's queue holds is not late, nor what nobody can work on while the API server is away.
     waited = min(queue.age, led, heard)
     if waited > stuck:

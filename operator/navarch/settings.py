@@ -46,7 +46,9 @@ class Settings(BaseSettings):
         description="MiB for what the watches keep. What does not fit is left out and told "
         "(navarch_watch_left_out_objects). Raise the Deployment's memory limit by as much as this.",
     )
-    listen_host: str = Field("0.0.0.0", description="Address of /livez, /readyz and /metrics.")
+    listen_host: str = Field(
+        "", description="Address of /livez, /readyz and /metrics; default: all, IPv4 and IPv6."
+    )
     listen_port: int = Field(
         8080, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 picks a free one."
     )

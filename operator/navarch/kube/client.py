@@ -88,6 +88,10 @@ class Client:
         """Close all connections, watches included."""
         await self._transport.close()
 
+    async def drain(self, seconds: float) -> bool:
+        """Wait until every write that was sent is answered; False where one is not after so many seconds."""
+        return await self._transport.drain(seconds)
+
     def guarded(self, guard: Guard | None, *, requests: int | None = None) -> Client:
         """The same client with another guard, or none.
 

@@ -79,6 +79,14 @@ class Transport:
         self._observe = observe
         self._slots = asyncio.Semaphore(requests)
         self._user_agent = user_agent
+        self._writes: set[asyncio.Task[Any]] = set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until every write that was sent is answered, also those whose caller has been cancelled. False
+        where one is still under way after so many seconds: what becomes of it is not known."""
+        if self._writes:
+            await asyncio.wait([*self._writes], timeout=seconds)
+        return not self._writes
 
     async def close(self) -> None:
         """Close all connections, watches included."""
@@ -104,7 +112,7 @@ class Transport:
         for attempt in range(PATIENCE + 1):
             async with self._slots:
                 try:
-                    return await self._exchange(request)
+                    return await (self._finish(request) if request.writes else self._exchange(request))
                 except KubeError as error:
                     failure = error
             if failure.status == 401 and not renewed:
@@ -131,6 +139,18 @@ class Transport:
                 yield parse(line)
         finally:
             response.close()
+
+    async def _finish(self, request: Request) -> tuple[Any, int]:
+        """A write goes on when its caller is cancelled: the API server may have it already, and only the
+        answer tells when it is over."""
+        task = asyncio.create_task(self._exchange(request))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_forget_failure)
+            raise
 
     async def _exchange(self, request: Request) -> tuple[Any, int]:
         limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
@@ -170,6 +190,11 @@ class Transport:
             if self._observe is not None:
                 seconds = time.monotonic() - started
                 self._observe(method=request.method, resource=request.resource, code=code, seconds=seconds)
+
+
+def _forget_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 class _Translated:
