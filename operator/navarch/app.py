@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from navarch.api.install import NAME
 from navarch.api.meta import LEASE
 from navarch.assets import load_assets
 from navarch.controllers.containment import Containment
@@ -36,6 +37,7 @@ from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
 from navarch.gather.watches import WATCHES, WEBHOOK_KINDS, Watch, stores_of_owned
 from navarch.gather.world import World
+from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
 from navarch.kube.auth import build_connection_info
 from navarch.kube.client import Client
@@ -88,7 +90,9 @@ class App:
     async def run(self) -> None:
         """Run until stopped. Raises when the Lease was lost or a part that must not end has ended."""
         settings = self._settings
-        credentials = await load_credentials(settings.kubeconfig)
+        credentials = await load_credentials(settings.kubeconfig, context=settings.context or None)
+        if settings.borrow_account:
+            credentials = await borrow_account(credentials, namespace=settings.namespace, name=NAME)
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         async with Client(credentials, requests=settings.requests, observe=metrics.observe_request) as reader:
             elector = Elector(

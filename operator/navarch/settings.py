@@ -29,6 +29,12 @@ class Settings(BaseSettings):
     kubeconfig: Path | None = Field(
         None, description="Kubeconfig to use; default: the pod's own service account, else the usual file."
     )
+    context: str = Field("", description="Context of the kubeconfig; default: the current one.")
+    borrow_account: bool = Field(
+        False,
+        description="Act as the ServiceAccount `navarch` of the operator's namespace, by tokens that the "
+        "kubeconfig's user asks for: for a process outside the cluster.",
+    )
     workers: int = Field(8, ge=1, le=64, description="Reconciles that run side by side.")
     requests: int = Field(32, ge=1, le=256, description="API requests in flight at the most.")
     resync_seconds: float = Field(

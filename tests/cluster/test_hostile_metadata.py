@@ -52,7 +52,8 @@ def a_swollen_server(cluster: Cluster, process: Operator, megabytes: int) -> Ite
     process.kubeconfig = cluster.state / f"swollen-{megabytes}.kubeconfig"
     process.kubeconfig.write_text(yaml.safe_dump(kubeconfig))
     program = Path(__file__).parents[1] / "support" / "swollen.py"
-    serving = subprocess.Popen([sys.executable, "-P", str(program), upstream, str(port), str(megabytes)], cwd=ROOT)
+    command = [sys.executable, "-P", str(program), upstream, str(port), str(megabytes)]
+    serving = subprocess.Popen(command, cwd=ROOT)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -1,9 +1,9 @@
 """An API server that others have filled: `python tests/support/swollen.py UPSTREAM PORT MEGABYTES`.
 
-It stands before a real one and hands everything on. What the operator watches in the whole cluster has, beside
-what is there, so many megabytes of hostile objects in each listing, about 1 MB each: in labels, in annotations,
-in managedFields that name the operator's own manager, in lists, or in texts that are nothing but control
-characters. Each watch goes on to say that one of them has changed.
+It stands before a real one and hands everything on. What the operator watches in the whole cluster has,
+beside what is there, so many megabytes of hostile objects in each listing, about 1 MB each: in labels, in
+annotations, in managedFields that name the operator's own manager, in lists, or in texts that are nothing but
+control characters. Each watch goes on to say that one of them has changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from itertools import count
 from typing import Any
 
-from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import ClientConnectionResetError, ClientSession, ClientTimeout, TCPConnector, web
 
 MB = 1_000_000
 EVERY = 2.0
@@ -43,7 +43,8 @@ KINDS = {
     "meshrevisions": "MeshRevision",
     "peerauthentications": "PeerAuthentication",
 }
-CLUSTER = {kind for kind in KINDS if kind.startswith(("namespaces", "cluster", "mutating", "validating", "custom"))}
+_OF_CLUSTER = ("namespaces", "cluster", "mutating", "validating", "custom")
+CLUSTER = {kind for kind in KINDS if kind.startswith(_OF_CLUSTER)}
 
 
 def _fill_labels() -> dict[str, Any]:
@@ -103,8 +104,10 @@ def build_hostile(plural: str, number: int, version: str) -> bytes:
     if plural == "pods":
         metadata["annotations"] = {"istio.io/rev": "r" * 100_000, **metadata.get("annotations", {})}
     kind = KINDS[plural]
-    api = "v1"
-    return json.dumps({"kind": kind, "apiVersion": api, **BODIES.get(kind, {}), "metadata": metadata}).encode()
+
+    return json.dumps(
+        {"kind": kind, "apiVersion": api, **BODIES.get(kind, {}), "metadata": metadata}
+    ).encode()
 
 
 class Swollen:
@@ -144,6 +147,8 @@ class Swollen:
             try:
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
+            except ClientConnectionResetError:
+                pass  # the replica has gone
             finally:
                 if telling is not None:
                     telling.cancel()

@@ -77,8 +77,7 @@ async def test_a_kopf_that_stands_still_is_given_up_and_another_one_takes_over()
         if number == 0:
             released.wait()
             tell()
-        while not stop_flag.is_set():
-            await asyncio.sleep(BEAT)
+        await asyncio.to_thread(stop_flag.wait)
 
     def enqueue(key: Key, priority: int) -> None:
         told.append(key.name)

@@ -47,9 +47,7 @@ def build_reflector(clock: Clock) -> Reflector:
     return reflector
 
 
-def list_dead(
-    reflectors: dict[str, Reflector], queue: Queue | None = None, *, led: float = 0.0
-) -> list[str]:
+def list_dead(reflectors: dict[str, Reflector], queue: Queue | None = None, *, led: float = 0.0) -> list[str]:
     """With the bounds that users get."""
     return list(find_dead(reflectors, queue or Queue(), led=led, silence=SILENCE, stuck=STUCK))
 

@@ -17,7 +17,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.credentials import Credentials
 from navarch.kube.errors import Conflict, Invalid, TooLarge, error_of
 from navarch.kube.guard import Guard
-from navarch.kube.resources import Resource, resource_for
+from navarch.kube.resources import Resource, resource_for, resource_of
 from navarch.kube.transport import ANSWER_BYTES, Observe, Request, Transport
 
 Object: TypeAlias = dict[str, Any]
@@ -234,6 +234,20 @@ class Client:
             writes=not dry_run,
         )
         return _object(await self._transport.call(request))
+
+    async def request_token(self, namespace: str, account: str) -> str:
+        """A token of a ServiceAccount, good for a day or as long as the cluster allows."""
+        path = resource_of("v1", "ServiceAccount").path(
+            namespace=namespace, name=account, subresource="token"
+        )
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 86_400},
+        }
+        subject = f"ServiceAccount {namespace}/{account}"
+        answer = _object(await self._transport.call(Request("POST", path, subject, body=body, writes=True)))
+        return str(answer["status"]["token"])
 
     async def replace(self, manifest: Manifest) -> Object:
         """PUT, only over exactly metadata.resourceVersion where that is set. Raises Conflict."""
