@@ -28,7 +28,7 @@ from tests.support.swollen import KINDS
 
 LIMIT = 512 * 1024 * 1024
 """The memory limit of the operator's Deployment."""
-MEGABYTES = {True: 200, False: 20}
+MEGABYTES = {True: 200, False: 10}
 """Hostile objects of each kind in the full form, and in the short one."""
 EDITS = 9
 RATIO = 4.0

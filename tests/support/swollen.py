@@ -12,13 +12,14 @@ import asyncio
 import json
 import ssl
 import sys
+from functools import cache
 from itertools import count
 from typing import Any
 
 from aiohttp import ClientConnectionResetError, ClientSession, ClientTimeout, TCPConnector, web
 
 MB = 1_000_000
-EVERY = 2.0
+EVERY = 10.0
 """Seconds between two hostile events of one watch; there are about thirty watches."""
 NAMESPACES = 10
 GROUP = "mesh.navarch.io"
@@ -83,31 +84,36 @@ BODIES: dict[str, dict[str, Any]] = {
 
 def build_hostile(plural: str, number: int, version: str) -> bytes:
     """One object of a kind."""
-    filling = FILLINGS[number % len(FILLINGS)]
+    known = _render(plural, number % len(FILLINGS))
     namespace = f"evil-{number % NAMESPACES}"
+    for mark, value in (("NUMBER", str(number)), ("NAMESPACE", namespace), ("VERSION", version)):
+        known = known.replace(f"@{mark}@".encode(), value.encode())
+    return known
+
+
+@cache
+def _render(plural: str, filling_number: int) -> bytes:
+    filling = FILLINGS[filling_number]
     own = {
         f"{GROUP}/mesh-name": "evil",
-        f"{GROUP}/mesh-namespace": namespace,
+        f"{GROUP}/mesh-namespace": "@NAMESPACE@",
         f"{GROUP}/component": "istiod",
         "service.istio.io/canonical-name": "x",
     }
     metadata: dict[str, Any] = {
-        "name": f"evil-{number}",
-        "uid": f"{plural}-{number}",
-        "resourceVersion": version,
+        "name": "evil-@NUMBER@",
+        "uid": f"{plural}-@NUMBER@",
+        "resourceVersion": "@VERSION@",
         "creationTimestamp": "2030-01-01T00:00:00Z",
         **filling,
         "labels": {**own, **filling.get("labels", {})},
     }
     if plural not in CLUSTER:
-        metadata["namespace"] = namespace
+        metadata["namespace"] = "@NAMESPACE@"
     if plural == "pods":
         metadata["annotations"] = {"istio.io/rev": "r" * 100_000, **metadata.get("annotations", {})}
     kind = KINDS[plural]
-
-    return json.dumps(
-        {"kind": kind, "apiVersion": api, **BODIES.get(kind, {}), "metadata": metadata}
-    ).encode()
+    return json.dumps({"kind": kind, **BODIES.get(kind, {}), "metadata": metadata}).encode()
 
 
 class Swollen:

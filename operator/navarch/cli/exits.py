@@ -90,10 +90,8 @@ def told(command: str) -> Iterator[None]:
         raise typer.Exit(Exit.BLIND) from None
     except Exception as error:
         traceback.print_exc()
-        typer.echo(
-            f"navarch {command}: failed, which is a bug: {type(error).__name__}: {escape(str(error))}",
-            err=True,
-        )
+        what = f"{type(error).__name__}: {escape(str(error))}"
+        typer.echo(f"navarch {command}: failed, which is a bug: {what}", err=True)
         raise typer.Exit(Exit.BLIND) from None
 
 

@@ -163,7 +163,8 @@ class Reflector:
         async with aclosing(events):
             async for event in events:
                 self._hear()
-                silent, self._failures = False, 0
+                if event.type != "BOOKMARK":
+                    silent, self._failures = False, 0
                 self._reflect(event.type, event.object)
                 self.version = event.object["metadata"]["resourceVersion"]
         if not silent or self._clock() - started >= SHORTEST_WATCH:
