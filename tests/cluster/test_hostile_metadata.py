@@ -67,7 +67,7 @@ async def measure_edits(api: Api, name: str) -> float:
     for number in range(EDITS):
         api.patch("mesh", name, "demo", {"spec": {"meshConfig": {"accessLogFile": f"/dev/stdout{number}"}}})
         started = time.monotonic()
-        await eventually(lambda: is_current(api.get("mesh", name, "demo")), seconds=60, every=0.005)
+        await eventually(lambda: is_current(api.get("mesh", name, "demo")), seconds=120, every=0.005)
         taken.append(time.monotonic() - started)
     return statistics.median(taken)
 
@@ -86,7 +86,7 @@ async def run_beside(lab: Cluster, api: Api, megabytes: int, *, name: str) -> tu
                 every=0.1,
                 what=f"ready, see {process.log}",
             )
-            await wait_for(api, name)
+            await wait_for(api, name, seconds=300)
             taken = await measure_edits(api, name)
             assert process.is_running()
             filled = json.loads(_fetch(f"{server}/filled")) if megabytes else []
