@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from navarch.api.install import NAME
 from navarch.api.meta import LEASE
 from navarch.assets import load_assets
 from navarch.controllers.containment import Containment
@@ -36,6 +37,7 @@ from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
 from navarch.gather.watches import WATCHES, WEBHOOK_KINDS, Watch, stores_of_owned
 from navarch.gather.world import World
+from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
 from navarch.kube.auth import build_connection_info
 from navarch.kube.client import Client
@@ -47,7 +49,8 @@ from navarch.kube.events import Recorder
 from navarch.kube.lease import Elector
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
-from navarch.kube.store import Object
+from navarch.kube.shelf import MIB, Pool
+from navarch.kube.store import Object, Store
 from navarch.settings import Settings
 from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
@@ -59,6 +62,8 @@ log = structlog.get_logger(__name__)
 
 GRACE = 20.0
 """Seconds that running reconciles get at shutdown; less than the pod's termination grace period."""
+DRAIN = 5.0
+"""Seconds that writes get which were sent already."""
 FIRST_CONTACT_DELAY = 2.0
 """Seconds between two attempts to reach the API server for the first time."""
 STALL_PERIOD = 0.25
@@ -86,7 +91,9 @@ class App:
     async def run(self) -> None:
         """Run until stopped. Raises when the Lease was lost or a part that must not end has ended."""
         settings = self._settings
-        credentials = await load_credentials(settings.kubeconfig)
+        credentials = await load_credentials(settings.kubeconfig, context=settings.context or None)
+        if settings.borrow_account:
+            credentials = await borrow_account(credentials, namespace=settings.namespace, name=NAME)
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         async with Client(credentials, requests=settings.requests, observe=metrics.observe_request) as reader:
             elector = Elector(
@@ -108,10 +115,12 @@ class App:
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
                 idle=settings.silence_seconds / 2,
+                patience=settings.silence_seconds,
             )
+            metrics.watch_age_seconds.labels("kopf").set_function(partial(getattr, shell, "age"))
             health = HealthServer(
                 metrics.REGISTRY,
-                live=partial(self._find_dead, queue, elector, shell),
+                live=partial(self._find_dead, queue, elector),
                 ready=self._find_unsynced,
             )
             await health.start(settings.listen_host, settings.listen_port)
@@ -160,7 +169,12 @@ class App:
         finally:
             if workers is not None:
                 await workers.stop(grace=GRACE)
-            await elector.release()
+            # The next leader must not meet a write of ours that is still under way.
+            elector.stop()
+            if await reader.drain(DRAIN):
+                await elector.release()
+            else:
+                log.warning("a write was not answered in time: the Lease has to expire")
             for task in [*parts, stopping, warm]:
                 task.cancel()
             await asyncio.gather(*parts, stopping, warm, return_exceptions=True)
@@ -245,6 +259,7 @@ class App:
             revisions=partial(self._list, "revisions"),
             find_namespace=self._find_namespace,
         )
+        pool = Pool(most=self._settings.cache_mib * MIB)
         for watch in WATCHES:
             reflector = self._reflectors[watch.name] = Reflector(
                 client,
@@ -255,9 +270,15 @@ class App:
                 metadata_only=watch.metadata_only,
                 transform=watch.transform,
                 on_change=partial(self._enqueue, queue, dependents, watch),
+                bound=watch.bound,
+                pool=pool,
+                page=watch.page,
                 idle=self._settings.silence_seconds / 2,
             )
+            store = reflector.store
             metrics.watch_age_seconds.labels(watch.name).set_function(partial(getattr, reflector, "age"))
+            metrics.watch_kept_bytes.labels(watch.name).set_function(partial(getattr, store, "bytes"))
+            metrics.watch_left_out_objects.labels(watch.name).set_function(partial(_count_left_out, store))
 
     def _list(self, name: str) -> tuple[Object, ...]:
         return self._reflectors[name].store.list()
@@ -281,13 +302,12 @@ class App:
             priority = EDIT if is_urgent and keys.is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
 
-    def _find_dead(self, queue: Queue, elector: Elector, shell: Shell) -> Iterator[str]:
+    def _find_dead(self, queue: Queue, elector: Elector) -> Iterator[str]:
         settings = self._settings
         return find_dead(
             self._reflectors,
             queue,
             led=elector.led,
-            quiet=shell.age,
             silence=settings.silence_seconds,
             stuck=settings.stuck_seconds,
         )
@@ -296,6 +316,10 @@ class App:
         for name, reflector in self._reflectors.items():
             if not reflector.synced.is_set():
                 yield f"watch {name} is not synced yet"
+
+
+def _count_left_out(store: Store) -> float:
+    return float(len(store.left_out))
 
 
 async def watch_stalls() -> None:
@@ -312,13 +336,12 @@ def find_dead(
     queue: Queue,
     *,
     led: float,
-    quiet: float,
     silence: float,
     stuck: float,
 ) -> Iterator[str]:
-    """Why the process must be restarted, a sentence each: a silent watch, kopf gone, or a leader whose
-    workers stand still. All in seconds: `led` since this replica leads, 0 when it does not; `quiet` since
-    kopf showed a sign of life; `silence` and `stuck` are the bounds.
+    """Why the process must be restarted, a sentence each: a silent watch, or a leader whose workers stand
+    still. kopf is started anew inside the process, and what it tells the reflectors tell too. All in seconds:
+    `led` since this replica leads, 0 when it does not; `silence` and `stuck` are the bounds.
     """
     # Where no watch was heard from all that time, it is the API server that was silent: no restart helps.
     # That a kind is not served may also be said by something that is not the API server.
@@ -327,8 +350,6 @@ def find_dead(
         for name, reflector in reflectors.items():
             if reflector.age > silence:
                 yield f"watch {name} has been silent for {reflector.age:.0f} s"
-        if quiet > silence:
-            yield f"kopf has shown no sign of life for {quiet:.0f} s"
     # What a standby's queue holds is not late, nor what nobody can work on while the API server is away.
     waited = min(queue.age, led, heard)
     if waited > stuck:

@@ -29,6 +29,12 @@ class Settings(BaseSettings):
     kubeconfig: Path | None = Field(
         None, description="Kubeconfig to use; default: the pod's own service account, else the usual file."
     )
+    context: str = Field("", description="Context of the kubeconfig; default: the current one.")
+    borrow_account: bool = Field(
+        False,
+        description="Act as the ServiceAccount `navarch` of the operator's namespace, by tokens that the "
+        "kubeconfig's user asks for: for a process outside the cluster.",
+    )
     workers: int = Field(8, ge=1, le=64, description="Reconciles that run side by side.")
     requests: int = Field(32, ge=1, le=256, description="API requests in flight at the most.")
     resync_seconds: float = Field(
@@ -40,7 +46,15 @@ class Settings(BaseSettings):
         description="Seconds for which the objects of a mesh are kept that vanished without having been "
         "let go (its finalizer was taken off by hand), for whoever restores it.",
     )
-    listen_host: str = Field("0.0.0.0", description="Address of /livez, /readyz and /metrics.")
+    cache_mib: int = Field(
+        160,
+        ge=16,
+        description="MiB for what the watches keep. What does not fit is left out and told "
+        "(navarch_watch_left_out_objects). Raise the Deployment's memory limit by as much as this.",
+    )
+    listen_host: str = Field(
+        "", description="Address of /livez, /readyz and /metrics; default: all, IPv4 and IPv6."
+    )
     listen_port: int = Field(
         8080, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 picks a free one."
     )

@@ -83,6 +83,7 @@ CASES: dict[Sign, tuple[ObservedCluster, str]] = {
         with_namespace(istio_injection="disabled", istio_io_rev="prod"),
         "istio.io/rev=prod",
     ),
+    Sign.OBJECTS_LEFT_OUT: (a_cluster(left_out={"ConfigMap": ("shop/a",), "Pod": ()}), "shop/a"),
     Sign.PROXIES_ABANDONED: (a_cluster(proxies=(GONE,)), "web-1"),
     Sign.LABEL_WITHOUT_EFFECT: (with_namespace(istio_injection="true"), "only enabled and disabled"),
     Sign.PROXIES_OUTSIDE: (a_cluster(proxies=(LEFT,)), "kubectl -n apps rollout restart deployment"),

@@ -63,6 +63,40 @@ async def test_a_loop_that_turns_is_alive_one_that_stands_still_is_not_and_may_r
         await eventually(lambda: shell.age < 5 * BEAT, what="it beats again")
 
 
+async def test_a_kopf_that_stands_still_is_given_up_and_another_one_takes_over() -> None:
+    released = threading.Event()
+    runs: list[Callable[[], None]] = []
+    told: list[str] = []
+
+    async def operate(*, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: Any) -> None:
+        number = len(runs)
+        note = next(iter(registry._watching.get_all_handlers())).fn
+        metadata = {"namespace": "n", "name": f"from-run-{number}", "generation": 1}
+        tell = partial(note, type=None, body={"kind": "MeshControlPlane", "metadata": metadata})
+        runs.append(tell)
+        if number == 0:
+            released.wait()
+            tell()
+        await asyncio.to_thread(stop_flag.wait)
+
+    def enqueue(key: Key, priority: int) -> None:
+        told.append(key.name)
+
+    shell = Shell(enqueue, log_in, idle=1.0, patience=0.5, operate=operate, beat=BEAT)
+    task = asyncio.create_task(shell.run())
+    try:
+        await eventually(lambda: len(runs) == 2, seconds=10 + shells.DELAYS[0], what="a second run")
+        await eventually(lambda: shell.age < 5 * BEAT, what="it beats")
+        released.set()
+        runs[1]()
+        await eventually(lambda: told, what="the second run is heard")
+        assert told == ["from-run-1"], "the run that was given up is not"
+    finally:
+        released.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_kopf_that_ends_is_run_again_and_one_that_always_ends_at_once_never_counts_as_alive() -> None:
     runs: list[int] = []
     again = threading.Event()

@@ -47,11 +47,9 @@ def build_reflector(clock: Clock) -> Reflector:
     return reflector
 
 
-def list_dead(
-    reflectors: dict[str, Reflector], queue: Queue | None = None, *, led: float = 0.0, quiet: float = 0.0
-) -> list[str]:
+def list_dead(reflectors: dict[str, Reflector], queue: Queue | None = None, *, led: float = 0.0) -> list[str]:
     """With the bounds that users get."""
-    return list(find_dead(reflectors, queue or Queue(), led=led, quiet=quiet, silence=SILENCE, stuck=STUCK))
+    return list(find_dead(reflectors, queue or Queue(), led=led, silence=SILENCE, stuck=STUCK))
 
 
 def pass_time(clock: Clock, seconds: int, *heard: Reflector) -> None:
@@ -78,7 +76,7 @@ async def test_whoever_answers_that_kinds_are_not_served_need_not_be_the_api_ser
     refused, unserved = build_reflector(clock), build_reflector(clock)
     unserved.served = False
     pass_time(clock, 600, unserved)
-    assert list_dead({"deployments": refused, "policies": unserved}, quiet=600) == []
+    assert list_dead({"deployments": refused, "policies": unserved}) == []
 
 
 async def test_an_outage_of_the_api_server_kills_nobody_neither_while_it_lasts_nor_when_it_ends() -> None:
@@ -140,16 +138,6 @@ async def test_a_queue_that_waits_for_the_api_server_is_nobodys_death() -> None:
     assert list_dead({"meshes": heard}, queue, led=clock.now) == [], "it has just come back"
     pass_time(clock, 120, heard)
     assert len(list_dead({"meshes": heard}, queue, led=clock.now)) == 1
-
-
-async def test_kopf_without_a_sign_of_life_is_a_dead_process_while_the_api_server_is_heard() -> None:
-    clock = Clock()
-    heard = build_reflector(clock)
-    pass_time(clock, int(SILENCE), heard)
-    assert list_dead({"meshes": heard}, quiet=SILENCE) == []
-    assert list_dead({"meshes": heard}, quiet=SILENCE + 1) == ["kopf has shown no sign of life for 181 s"]
-    pass_time(clock, 1000)
-    assert list_dead({"meshes": heard}, quiet=2000) == []
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from navarch.cli.exits import Exit
+from navarch.cli.terminal import escape
 from navarch.core.diagnosis.report import Diagnosis, Report
 from navarch.core.model.findings import Severity
 from navarch.survey.checkup import Scope
@@ -37,7 +38,7 @@ def determine_exit(report: Report) -> Exit:
 
 def print_json(report: Report) -> None:
     """The report for programs."""
-    print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    print(json.dumps(report.to_json(), indent=2))
 
 
 def print_text(report: Report, console: Console) -> None:
@@ -59,11 +60,12 @@ def _build_lines(diagnosis: Diagnosis) -> Iterator[Text]:
     head = Text.assemble(
         (f"{diagnosis.severity.value:<8}", STYLES[diagnosis.severity]),
         (diagnosis.id, "bold"),
-        f"  {diagnosis.subject}",
+        f"  {escape(str(diagnosis.subject))}",
     )
     if diagnosis.conditions:
         head.append(f"  ({', '.join(diagnosis.conditions)})", "dim")
     yield head
-    where = f"{diagnosis.field}: {diagnosis.value!r}: " if diagnosis.value else f"{diagnosis.field}: "
-    yield Text(f"        {where if diagnosis.field else ''}{diagnosis.message}")
-    yield Text.assemble("        ", ("do: ", "dim"), diagnosis.remedy)
+    field = escape(diagnosis.field)
+    where = f"{field}: {escape(repr(diagnosis.value))}: " if diagnosis.value else f"{field}: "
+    yield Text(f"        {where if field else ''}{escape(diagnosis.message)}")
+    yield Text.assemble("        ", ("do: ", "dim"), escape(diagnosis.remedy))

@@ -51,14 +51,32 @@ app = typer.Typer(
 )
 
 
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig to use; default: the usual one.")
+]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+BorrowAccount = Annotated[
+    bool,
+    typer.Option(
+        "--borrow-account",
+        help="Act as the installed operator's own ServiceAccount, by tokens that the kubeconfig's user may "
+        "ask for.",
+    ),
+]
+
+
 @app.command()
-def run() -> None:
-    """Run the operator; settings come from the environment (NAVARCH_*)."""
+def run(
+    *, kubeconfig: Kubeconfig = None, context: Context = None, borrow_account: BorrowAccount = False
+) -> None:
+    """Run the operator; settings come from the environment (NAVARCH_*), and options go before them."""
     from navarch.app import App
     from navarch.cli.inputs import InputError, load_settings
 
     try:
         settings = load_settings()
+        given = {"kubeconfig": kubeconfig, "context": context, "borrow_account": borrow_account}
+        settings = settings.model_copy(update={key: value for key, value in given.items() if value})
     except InputError as error:
         typer.echo(f"navarch run: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
@@ -131,10 +149,6 @@ def manifests(
     _print_all([*build_crds(), *install])
 
 
-Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="Kubeconfig to use; default: the usual one.")
-]
-Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 OperatorNamespace = Annotated[
     str | None,
     typer.Option("--operator-namespace", help="Namespace of the operator; default: NAVARCH_NAMESPACE."),

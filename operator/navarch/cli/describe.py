@@ -13,17 +13,18 @@ from rich.text import Text
 from rich.tree import Tree
 
 from navarch.cli.check import STYLES
+from navarch.cli.terminal import escape, escape_tree
 from navarch.core.diagnosis.tree import TREE_VERSION, Node
 
 
 def print_json(node: Node) -> None:
     """The tree for programs."""
-    print(json.dumps({"schema": TREE_VERSION, "tree": node.to_json()}, indent=2, ensure_ascii=False))
+    print(json.dumps({"schema": TREE_VERSION, "tree": node.to_json()}, indent=2))
 
 
 def print_yaml(node: Node) -> None:
     """The same as YAML."""
-    document = {"schema": TREE_VERSION, "tree": node.to_json()}
+    document = {"schema": TREE_VERSION, "tree": escape_tree(node.to_json())}
     print(
         yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=1000), end=""
     )
@@ -45,15 +46,16 @@ def _grow(node: Node, parent: Tree | None) -> Tree:
 def _build_label(node: Node) -> Text:
     label = Text.assemble((_name(node), "bold"))
     if node.summary:
-        label.append(f"  {node.summary}")
+        label.append(f"  {escape(node.summary)}")
     for trouble in node.troubles:
         label.append(f"\n{trouble.severity.value} {trouble.id}", STYLES[trouble.severity])
-        label.append(f": {trouble.message}")
-        label.append(f"\n  do: {trouble.remedy}", "dim")
+        label.append(f": {escape(trouble.message)}")
+        label.append(f"\n  do: {escape(trouble.remedy)}", "dim")
     return label
 
 
 def _name(node: Node) -> str:
     if node.name == node.kind.lower():
         return node.kind
-    return node.name if node.kind == "CRDs" else f"{node.kind} {node.name}"
+    name = escape(node.name)
+    return name if node.kind == "CRDs" else f"{node.kind} {name}"

@@ -17,6 +17,8 @@ from rich.console import Console
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from navarch.cli.terminal import escape, prepare
+
 
 class Exit(IntEnum):
     """How a command ended; `doc` says it to the user."""
@@ -78,16 +80,18 @@ def told(command: str) -> Iterator[None]:
     from navarch.kube.errors import KubeError
     from navarch.survey.checkup import MeshNotFound
 
+    prepare()
     try:
         yield
     except typer.Exit:
         raise
     except (InputError, MeshNotFound, ConfigException, KubeError, OSError) as error:
-        typer.echo(f"navarch {command}: {error}", err=True)
+        typer.echo(f"navarch {command}: {escape(str(error))}", err=True)
         raise typer.Exit(Exit.BLIND) from None
     except Exception as error:
         traceback.print_exc()
-        typer.echo(f"navarch {command}: failed, which is a bug: {type(error).__name__}: {error}", err=True)
+        what = f"{type(error).__name__}: {escape(str(error))}"
+        typer.echo(f"navarch {command}: failed, which is a bug: {what}", err=True)
         raise typer.Exit(Exit.BLIND) from None
 
 

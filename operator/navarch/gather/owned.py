@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE, Owner
 from navarch.core.model.ownership import Inventory, claims_mesh, find_lost, is_proved, restate
@@ -20,6 +21,7 @@ from navarch.kube.errors import Unserved
 from navarch.kube.inventory import Inventories
 from navarch.kube.resources import Resource, resource_for, resource_of
 from navarch.kube.store import Store
+from navarch.kube.weight import build_frame
 
 KINDS = (*(kind for _, kind in OWNED_KINDS), *WEBHOOK_KINDS)
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
@@ -79,7 +81,8 @@ class OwnedReader:
 
     async def find_unseen(self, owner: Owner) -> tuple[Manifest, ...]:
         """What the API server has of a mesh beyond what the stores know; written through, so that the next
-        look sees it. One request for each kind: for the end of a mesh only."""
+        look sees it. Of each object the frame is returned, which says whose it is. One request for each
+        kind: for the end of a mesh only."""
         selector = f"{MESH_NAMESPACE}={owner.namespace},{MESH_NAME}={owner.name}"
         inventory = self.inventory(owner)
         found: list[Manifest] = []
@@ -88,16 +91,23 @@ class OwnedReader:
                 continue
             resource = resource_of(watch.api_version, watch.kind)
             namespace = owner.namespace if resource.namespaced else ""
+            store = self._stores[watch.name]
+
+            def keep(manifest: dict[str, Any], store: Store = store) -> dict[str, Any] | None:
+                # A frame lacks managedFields, which are part of the proof.
+                frame = build_frame(manifest) if is_proved(manifest, owner, inventory) else None
+                store.observe(manifest)
+                return frame
+
             try:
-                listing = await self._client.list(resource, namespace=namespace, label_selector=selector)
+                listing = await self._client.list(
+                    resource, namespace=namespace, label_selector=selector, limit=watch.page, keep=keep
+                )
             except Unserved:
                 if self.is_installed(resource):
                     raise
                 continue
-            for manifest in listing.items:
-                if is_proved(manifest, owner, inventory):
-                    found.append(manifest)
-                self._stores[watch.name].observe(manifest)
+            found += listing.items
         return tuple(found)
 
     def is_installed(self, resource: Resource) -> bool:

@@ -1,22 +1,32 @@
 """What the operator watches, and how little of it is kept.
 
 Owns the list of watch streams: their number does not depend on the number of namespaces or meshes.
-Must never keep a Secret. Invariant: whatever a decision reads is either here or fetched by gather().
+Must never keep a Secret. Invariants: whatever a decision reads is either here or fetched by gather(); no
+object takes more memory than its watch's bound, whatever is written into it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.roles import ROLE_LABELS, hash_rules
 from navarch.core.mesh.profiles import read_profile
-from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE, owner_of
+from navarch.core.model.labels import (
+    APPLIED,
+    GATEWAY_CLASS_DEFAULTS,
+    INVENTORY,
+    MESH_NAME,
+    PROFILE,
+    owner_of,
+)
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
+from navarch.kube.client import PAGE
 from navarch.kube.inventory import CONTENT, KEY
+from navarch.kube.shelf import MIB, Bound
 from navarch.kube.store import Store
 from navarch.kube.values import DIGESTS, digest_data
 
@@ -25,6 +35,10 @@ ROOT_CONFIG_MAP = "istio-ca-root-cert"
 ROOT = "fingerprint"
 RULES = "hashes"
 CLASS = "class"
+SMALL_PAGE = 50
+"""Objects of the first page of a kind that tenants can write: later pages grow where they are small."""
+LONGEST_NAME = 253
+"""Characters of the longest name that Kubernetes takes: a longer value names nothing."""
 
 
 def _keep(manifest: Object) -> Object:
@@ -51,11 +65,11 @@ def shrink_proxy_pod(manifest: Object) -> Object:
     proxy = read_proxy_pod(manifest)
     if proxy is not None:
         # There are thousands, and few namespaces, revisions and stamps: each is kept once.
-        words = map(sys.intern, (proxy.namespace, proxy.revision, proxy.proxy))
+        words = map(sys.intern, (proxy.namespace, proxy.revision[:LONGEST_NAME], proxy.proxy[:LONGEST_NAME]))
         namespace, revision, stamp = words
         proxy = ProxyPod(namespace, proxy.name, revision, stamp)
     shrunk = _shrink(manifest, proxy=proxy)
-    shrunk["metadata"].pop("labels", None)
+    _without_labels(shrunk)
     shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])
     return shrunk
 
@@ -63,7 +77,7 @@ def shrink_proxy_pod(manifest: Object) -> Object:
 def shrink_root(manifest: Object) -> Object:
     """Of a root ConfigMap: the fingerprint of its certificates."""
     pem = (manifest.get("data") or {}).get("root-cert.pem", "")
-    return _shrink(manifest, **{ROOT: fingerprint_bundle(pem.encode())})
+    return _without_labels(_shrink(manifest, **{ROOT: fingerprint_bundle(pem.encode())}))
 
 
 def shrink_istiod_pod(manifest: Object) -> Object:
@@ -81,7 +95,19 @@ def shrink_istiod_pod(manifest: Object) -> Object:
 def shrink_profile(manifest: Object) -> Object:
     """Of a user profile: its content, read once for all meshes, or why it cannot be read."""
     content, error = read_profile(manifest.get("data") or {}, manifest["metadata"]["name"])
-    return _shrink(manifest, content=content, error=error)
+    return _without_labels(_shrink(manifest, content=content, error=error))
+
+
+def shrink_crd(manifest: Object) -> Object:
+    """Of a CRD: its metadata, without the annotations of others: they hold whole schemas."""
+    metadata = manifest["metadata"]
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k == APPLIED}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _without_labels(shrunk: Object) -> Object:
+    shrunk["metadata"].pop("labels", None)
+    return shrunk
 
 
 def shrink_owned(manifest: Object) -> Object:
@@ -125,6 +151,8 @@ class Watch:
     metadata_only: bool = False
     in_operator_namespace: bool = False
     transform: Callable[[Object], Object] = _keep
+    bound: Bound = field(default_factory=Bound)
+    page: int = PAGE
 
 
 OWNED_KINDS = (
@@ -152,8 +180,15 @@ PARTIAL = frozenset(
 """Watches that hold parts of a kind under a name of their own; all others hold a whole kind of ours."""
 
 WATCHES = (
-    Watch("meshes", "mesh.navarch.io/v1beta1", "MeshControlPlane"),
-    Watch("revisions", "mesh.navarch.io/v1beta1", "MeshRevision"),
+    # The largest spec that is accepted takes about 1 MiB; what is larger is read anew where it matters.
+    Watch(
+        "meshes",
+        "mesh.navarch.io/v1beta1",
+        "MeshControlPlane",
+        bound=Bound(object=2 * MIB),
+        page=SMALL_PAGE,
+    ),
+    Watch("revisions", "mesh.navarch.io/v1beta1", "MeshRevision", bound=Bound(object=2 * MIB)),
     *(
         Watch(
             kind,
@@ -161,13 +196,36 @@ WATCHES = (
             kind,
             label_selector=MESH_NAME,
             transform=shrink_owned,
+            page=SMALL_PAGE,
         )
         for api_version, kind in OWNED_KINDS
     ),
     *(Watch(kind, "admissionregistration.k8s.io/v1", kind) for kind in WEBHOOK_KINDS),
-    Watch("crds", "apiextensions.k8s.io/v1", "CustomResourceDefinition", metadata_only=True),
-    Watch("namespaces", "v1", "Namespace", metadata_only=True, transform=shrink_namespace),
-    Watch("istiods", "v1", "Pod", label_selector=MESH_NAME, transform=shrink_istiod_pod),
+    Watch(
+        "crds",
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        metadata_only=True,
+        transform=shrink_crd,
+    ),
+    Watch(
+        "namespaces",
+        "v1",
+        "Namespace",
+        metadata_only=True,
+        transform=shrink_namespace,
+        bound=Bound(object=16 * 1024),
+        page=SMALL_PAGE,
+    ),
+    Watch(
+        "istiods",
+        "v1",
+        "Pod",
+        label_selector=MESH_NAME,
+        transform=shrink_istiod_pod,
+        bound=Bound(object=32 * 1024),
+        page=SMALL_PAGE,
+    ),
     Watch(
         "istiod-roles",
         "rbac.authorization.k8s.io/v1",
@@ -184,6 +242,8 @@ WATCHES = (
         field_selector="status.phase!=Succeeded,status.phase!=Failed",
         metadata_only=True,
         transform=shrink_proxy_pod,
+        bound=Bound(object=4 * 1024),
+        page=SMALL_PAGE,
     ),
     Watch(
         "roots",
@@ -192,6 +252,8 @@ WATCHES = (
         label_selector="istio.io/config=true",
         field_selector=f"metadata.name={ROOT_CONFIG_MAP}",
         transform=shrink_root,
+        bound=Bound(object=4 * 1024),
+        page=SMALL_PAGE,
     ),
     Watch(
         "profiles",
@@ -200,6 +262,8 @@ WATCHES = (
         label_selector=PROFILE,
         in_operator_namespace=True,
         transform=shrink_profile,
+        bound=Bound(object=MIB),
+        page=SMALL_PAGE,
     ),
     Watch(
         "gateway-defaults",

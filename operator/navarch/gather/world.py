@@ -146,9 +146,19 @@ class World:
             if mesh["metadata"]["name"] == name:
                 self._stores["meshes"].discard(ref_of(mesh), mesh["metadata"]["uid"])
 
+    async def _read_revision(self, ref: Ref) -> Manifest | None:
+        """A revision as the store has it; read fresh where it was too large to be kept whole."""
+        store = self._stores["revisions"]
+        if store.is_whole(ref):
+            return store.get(ref)
+        try:
+            return await self._client.get(ref)
+        except NotFound:
+            return None
+
     async def gather_revision(self, namespace: str, name: str) -> ObservedRevision | None:
         """A revision and everything its reconcile depends on; None when it is gone or not ours."""
-        body = self._stores["revisions"].get(Ref(API_VERSION, "MeshRevision", namespace, name))
+        body = await self._read_revision(Ref(API_VERSION, "MeshRevision", namespace, name))
         owner = owner_of(body) if body else None
         if body is None or owner is None:
             return None

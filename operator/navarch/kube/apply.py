@@ -110,7 +110,7 @@ class Applier:
         for manifest in plan.objects():
             ref, desired = ref_of(manifest), self._hash(manifest)
             store = self._store(ref)
-            current = store.get(ref) if store is not None else None
+            current = store.get_whole(ref) if store is not None else None
             if current is None:
                 try:
                     current = await self._read(ref)
@@ -167,7 +167,7 @@ class Applier:
         ref = ref_of(manifest)
         desired = self._hash(manifest)
         store = self._store(ref)
-        current = store.get(ref) if store is not None else None
+        current = store.get_whole(ref) if store is not None else None
         if current is None:
             current = await self._read(ref)
         if current is None:

@@ -6,6 +6,7 @@ Invariant: every request that may change something is marked so, for kube.transp
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -14,16 +15,23 @@ from typing import Any, TypeAlias
 
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.credentials import Credentials
-from navarch.kube.errors import Conflict, Invalid, error_of
+from navarch.kube.errors import Conflict, Invalid, TooLarge, error_of
 from navarch.kube.guard import Guard
-from navarch.kube.resources import Resource, resource_for
-from navarch.kube.transport import Observe, Request, Transport
+from navarch.kube.resources import Resource, resource_for, resource_of
+from navarch.kube.transport import ANSWER_BYTES, Observe, Request, Transport
 
 Object: TypeAlias = dict[str, Any]
 """An object as the API server returned it."""
 
 IDLE_SECONDS = 90.0
 """A watch without a byte for so long is dead: the API server sends a bookmark about each minute."""
+
+PAGE = 500
+"""Objects of a page at the most."""
+PAGE_BYTES = 2 * 1024 * 1024
+"""A page of more than one object is not read beyond this: it is asked for anew, with a quarter of the
+objects. In Python's memory JSON may become twenty times as large."""
+_PAGES_AT_ONCE = 4
 
 _METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 _APPLY = "application/apply-patch+yaml"
@@ -65,6 +73,7 @@ class Client:
         requests: int = 32,
         user_agent: str = "navarch",
     ) -> None:
+        self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._transport = Transport(
             credentials, guard=guard, observe=observe, requests=requests, user_agent=user_agent
         )
@@ -78,6 +87,10 @@ class Client:
     async def close(self) -> None:
         """Close all connections, watches included."""
         await self._transport.close()
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until every write that was sent is answered; False where one is not after so many seconds."""
+        return await self._transport.drain(seconds)
 
     def guarded(self, guard: Guard | None, *, requests: int | None = None) -> Client:
         """The same client with another guard, or none.
@@ -109,14 +122,15 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
-        limit: int = 500,
+        limit: int = PAGE,
         keep: Callable[[Object], Object | None] = _whole,
     ) -> Listing:
-        """A whole collection, read in chunks of `limit`. Raises Gone when it changed too much in between.
+        """A whole collection, read page by page. Raises Gone when it changed too much in between.
 
-        `keep` gives what is to be kept of each object, or None: it is asked chunk by chunk, so that a large
-        collection is never held whole."""
-        query = _selectors(label_selector, field_selector) | {"limit": str(limit)}
+        `keep` gives what is to be kept of each object, or None: it is asked page by page, so that a large
+        collection is never held whole. The first page has `limit` objects; pages shrink where objects are
+        large, and grow to PAGE where they are small."""
+        query = _selectors(label_selector, field_selector)
         items: list[Object] = []
         while True:
             request = Request(
@@ -124,16 +138,28 @@ class Client:
                 resource.path(namespace=namespace),
                 resource.kind,
                 resource.plural,
-                query,
+                query | {"limit": str(limit)},
                 accept=_accept(metadata_only, "List"),
+                most=PAGE_BYTES if limit > 1 else ANSWER_BYTES,
             )
-            page = await self._transport.call(request)
-            typed = (_typed(item, resource.api_version, resource.kind) for item in page.get("items") or ())
-            items += (kept for kept in map(keep, typed) if kept is not None)
-            metadata = page["metadata"]
+            async with self._pages:
+                try:
+                    page, size = await self._transport.measure(request)
+                except TooLarge:
+                    if limit == 1:
+                        raise
+                    limit = max(limit // 4, 1)
+                    continue
+                found = page.get("items") or ()
+                typed = (_typed(item, resource.api_version, resource.kind) for item in found)
+                items += (kept for kept in map(keep, typed) if kept is not None)
+                metadata = page["metadata"]
+                del page, found, typed
             if not metadata.get("continue"):
                 return Listing(tuple(items), metadata["resourceVersion"])
             query = query | {"continue": metadata["continue"]}
+            if size < PAGE_BYTES // 8:
+                limit = min(limit * 4, max(limit, PAGE))
 
     async def watch(
         self,
@@ -208,6 +234,20 @@ class Client:
             writes=not dry_run,
         )
         return _object(await self._transport.call(request))
+
+    async def request_token(self, namespace: str, account: str) -> str:
+        """A token of a ServiceAccount, good for a day or as long as the cluster allows."""
+        path = resource_of("v1", "ServiceAccount").path(
+            namespace=namespace, name=account, subresource="token"
+        )
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 86_400},
+        }
+        subject = f"ServiceAccount {namespace}/{account}"
+        answer = _object(await self._transport.call(Request("POST", path, subject, body=body, writes=True)))
+        return str(answer["status"]["token"])
 
     async def replace(self, manifest: Manifest) -> Object:
         """PUT, only over exactly metadata.resourceVersion where that is set. Raises Conflict."""

@@ -95,6 +95,12 @@ class Unavailable(KubeError):
     cause = Cause.UNREACHABLE
 
 
+class TooLarge(KubeError):
+    """An answer that is longer than what is read of one; nothing of it was taken in."""
+
+    cause = Cause.UNREACHABLE
+
+
 class Denial(StrEnum):
     """What forbids; three different things behind one status code."""
 

@@ -100,13 +100,18 @@ class Elector:
         log.error("lost the Lease", lease=str(self._ref), identity=self._identity)
         self._on_lost()
 
+    def stop(self) -> None:
+        """Stop renewing, and let nothing more be written. The Lease is still ours until `release`, or until
+        it expires."""
+        self._released = True
+        self.leading.clear()
+
     async def release(self) -> None:
         """Stop renewing and let the next replica lead at once. Call it when everything that writes has ended.
 
         `run` ends too; a renewal that is on its way is waited for, since it would take the Lease back.
         """
-        self._released = True
-        self.leading.clear()
+        self.stop()
         try:
             async with asyncio.timeout(self._renew), self._turn:
                 if self._held:

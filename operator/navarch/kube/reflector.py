@@ -16,9 +16,10 @@ from contextlib import aclosing
 
 import structlog
 
-from navarch.kube.client import IDLE_SECONDS, Client
-from navarch.kube.errors import Gone, KubeError, Unserved
+from navarch.kube.client import IDLE_SECONDS, PAGE, Client
+from navarch.kube.errors import Gone, KubeError, Unavailable, Unserved
 from navarch.kube.resources import Resource
+from navarch.kube.shelf import Bound, Pool
 from navarch.kube.store import Change, Object, Store
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,8 @@ LONGEST_DELAY = 30.0
 UNSERVED_DELAY = 5.0
 """Seconds between two looks for a kind whose CRD is not installed; `nudge` cuts one short."""
 WATCH_SECONDS = 300
+SHORTEST_WATCH = 1.0
+"""Seconds; a watch that ends sooner without having said anything counts as a failure, as in client-go."""
 RELIST_SECONDS = 3600.0
 """About how often a watch that never fails is started over with a listing: the net below the events."""
 
@@ -36,8 +39,9 @@ class Reflector:
     """Lists and watches one kind, optionally narrowed by selectors.
 
     `metadata_only` keeps PartialObjectMetadata; `transform` shrinks an object before it is stored;
-    `on_change` gets the old and the new object; `jitter` returns numbers from [0, 1); a watch that says
-    nothing for `idle` seconds is started anew.
+    `on_change` gets the old and the new object; `bound` and `pool` limit what is kept, `page` is how many
+    objects the first page of a listing has; `jitter` returns numbers from [0, 1); a watch that says nothing
+    for `idle` seconds is started anew.
     """
 
     def __init__(
@@ -51,11 +55,22 @@ class Reflector:
         metadata_only: bool = False,
         transform: Callable[[Object], Object] | None = None,
         on_change: Change | None = None,
+        bound: Bound | None = None,
+        pool: Pool | None = None,
+        page: int = PAGE,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         idle: float = IDLE_SECONDS,
     ) -> None:
-        self.store = Store(resource, metadata_only=metadata_only, transform=transform, on_change=on_change)
+        self.store = Store(
+            resource,
+            metadata_only=metadata_only,
+            transform=transform,
+            on_change=on_change,
+            bound=bound,
+            pool=pool,
+        )
+        self._page = page
         self.synced = asyncio.Event()
         self.served = False
         self._client = client
@@ -92,7 +107,6 @@ class Reflector:
                 if not self.version or self._clock() >= self._relist_at:
                     await self._list()
                 await self._watch()
-                self._failures = 0
             except Unserved as missing:
                 if self._resource.builtin:
                     # No API server is without it: somebody answered who does not know yet what it serves.
@@ -124,9 +138,10 @@ class Reflector:
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             metadata_only=self._metadata_only,
-            keep=self.store.shrink,
+            limit=self._page,
+            keep=self.store.stage,
         )
-        self.store.replace(listing.items, listing.resource_version)
+        self.store.commit(listing.resource_version)
         self._hear()
         self._relist_at = self._clock() + RELIST_SECONDS * (0.75 + self._jitter() / 2)
         self.served = True
@@ -144,12 +159,19 @@ class Reflector:
             seconds=WATCH_SECONDS + int(self._jitter() * 60),
             idle=self._idle,
         )
+        started, silent = self._clock(), True
         async with aclosing(events):
             async for event in events:
                 self._hear()
-                self._failures = 0
+                if event.type != "BOOKMARK":
+                    silent, self._failures = False, 0
                 self._reflect(event.type, event.object)
                 self.version = event.object["metadata"]["resourceVersion"]
+        if not silent or self._clock() - started >= SHORTEST_WATCH:
+            self._failures = 0
+            return
+        text = f"the watch ended within {SHORTEST_WATCH:.0f} s without an event"
+        raise Unavailable(text, method="WATCH", subject=self._resource.kind)
 
     def _reflect(self, kind: str, obj: Object) -> None:
         match kind:

@@ -1,16 +1,15 @@
 """What we last saw of a kind: a map of objects that never goes backwards.
 
-Owns the objects that gather() reads. Must never be written by anybody but its reflector and, through
-`observe`, by whoever just got an answer to a write of ours. Objects are shared, not copied: nobody may
-change one.
-Invariants: after `replace` exactly the listed objects are in it, save those written since the listing began
+Owns the objects that gather() reads. Only its reflector writes it and, through `observe`, the code that just
+got an answer to a write of ours. Objects are shared, not copied: they must not be changed.
+Invariants: after a listing exactly the listed objects are in it, save those written since the listing began
 and those that cannot be taken in; an object is never replaced by an older version of itself, nor comes back
-after it was deleted; an object that a callback cannot cope with reaches no other object.
+after it was deleted; an object that a callback cannot cope with reaches no other object; what does not fit
+into the bounds of kube.shelf is left out, also while a listing goes on, and counted.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -20,13 +19,13 @@ from navarch.core.model.ownership import is_own_entry
 from navarch.core.model.refs import Ref
 from navarch.kube.resources import Resource
 from navarch.kube.shared_fields import find_shared
+from navarch.kube.shelf import Bound, Name, Pool, Shelf, name_of
 
 log = structlog.get_logger(__name__)
 
 Object: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Object | None, Object | None], None]
 """Called with the old and the new object: None before the first sight, None after the removal."""
-_Name: TypeAlias = tuple[str, str]
 
 _REMEMBERED = 1000
 
@@ -55,7 +54,7 @@ class Store:
 
     `metadata_only` keeps nothing but metadata, `transform` may shrink an object before it is kept, and
     `on_change` is told of every change. An object whose `transform` raises is not kept: to readers it is not
-    there, so they ask the API server.
+    there, so they ask the API server. `bound` limits what is kept, and `pool` all stores that share it.
     """
 
     def __init__(
@@ -65,29 +64,49 @@ class Store:
         metadata_only: bool = False,
         transform: Callable[[Object], Object] | None = None,
         on_change: Change | None = None,
+        bound: Bound | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.resource = resource
         self._metadata_only = metadata_only
         self._transform = transform
         self._on_change = on_change
-        self._namespaces: defaultdict[str, dict[str, Object]] = defaultdict(dict)
-        self._written: dict[_Name, int] | None = None
-        self._deleted: dict[_Name, str] = {}
+        self._shelf = Shelf(bound or Bound(), pool or Pool(), on_evict=self._lose)
+        self._written: dict[Name, int] | None = None
+        self._deleted: dict[Name, str] = {}
+        self._still: set[Name] = set()
         self._at = 0
         self._reported: set[str] = set()
+        self._warned = -1
 
     def get(self, ref: Ref) -> Object | None:
         """The object of that namespace and name; None when there is none."""
-        return self._namespaces.get(ref.namespace, {}).get(ref.name)
+        return self._shelf.get((ref.namespace, ref.name))
 
     def list(self, namespace: str | None = None) -> tuple[Object, ...]:
         """All objects, or those of one namespace, in order of first sight."""
-        if namespace is not None:
-            return tuple(self._namespaces.get(namespace, {}).values())
-        return tuple(obj for objects in self._namespaces.values() for obj in objects.values())
+        return tuple(self._shelf.walk(namespace))
 
     def __len__(self) -> int:
-        return sum(map(len, self._namespaces.values()))
+        return len(self._shelf)
+
+    def get_whole(self, ref: Ref) -> Object | None:
+        """The object, unless it was too large to be kept as it is: then the API server has to be asked."""
+        return self.get(ref) if self.is_whole(ref) else None
+
+    def is_whole(self, ref: Ref) -> bool:
+        """Whether what the store says of an object, be it that there is none, is all that was seen."""
+        return (ref.namespace, ref.name) not in self._shelf.left_out
+
+    @property
+    def bytes(self) -> int:
+        """About what the objects take in memory."""
+        return self._shelf.total
+
+    @property
+    def left_out(self) -> tuple[Name, ...]:
+        """Namespaces and names of objects that are not kept, or not whole, for their size; at most 1,000."""
+        return tuple(self._shelf.left_out)
 
     def observe(self, obj: Object) -> None:
         """Take in the answer to a write of ours, so that the next reconcile sees it before the watch does.
@@ -98,7 +117,7 @@ class Store:
         if version_of(obj) <= self._at:
             return
         if self._put(obj) and self._written is not None:
-            self._written[_name(obj)] = version_of(obj)
+            self._written[name_of(obj)] = version_of(obj)
 
     def discard(self, ref: Ref, uid: str) -> None:
         """Take out an object that we deleted; events of that very object are ignored from now on."""
@@ -112,6 +131,28 @@ class Store:
     def begin(self) -> None:
         """A listing starts: what is written from now on may be missing in it."""
         self._written = {}
+        self._still = set()
+        self._shelf.round += 1
+
+    def stage(self, obj: Object) -> None:
+        """Take in an object of the listing that goes on."""
+        name = name_of(obj)
+        self._shelf.mark(name)
+        if name in self._deleted:
+            self._still.add(name)
+        if (self._written or {}).get(name, 0) <= version_of(obj):
+            # Versions may have gone back: etcd was restored from a backup.
+            self._put(obj, force=True)
+        self._shelf.mark(name)
+
+    def commit(self, resource_version: str) -> None:
+        """The listing is complete: what it did not have is gone."""
+        self._deleted = {name: uid for name, uid in self._deleted.items() if name in self._still}
+        self._at = at = int(resource_version) if resource_version.isdigit() else 0
+        written, self._written = self._written or {}, None
+        for old in self._shelf.find_unmarked():
+            if written.get(name_of(old), 0) <= at:
+                self._drop(old)
 
     def shrink(self, obj: Object) -> Object | None:
         """What is kept of an object; None where it cannot be taken in."""
@@ -119,25 +160,19 @@ class Store:
             shrunk = without_foreign_fields(obj)
             if self._metadata_only:
                 shrunk = {key: shrunk[key] for key in ("apiVersion", "kind", "metadata")}
-            return shrunk if self._transform is None else self._transform(shrunk)
+            shrunk = shrunk if self._transform is None else self._transform(shrunk)
+            return self._shelf.fit(shrunk)
         except Exception as exc:
             self._report(obj, "not kept", exc)
             return None
 
     def replace(self, items: Iterable[Object], resource_version: str) -> None:
-        """Take over a whole listing of objects that went through `shrink`; what is not in it is gone."""
-        listed = {_name(obj): obj for obj in items}
-        self._deleted = {name: uid for name, uid in self._deleted.items() if name in listed}
-        self._at = at = int(resource_version) if resource_version.isdigit() else 0
-        written, self._written = self._written or {}, None
-        for old in self.list():
-            name = _name(old)
-            if name not in listed and written.get(name, 0) <= at:
-                self._drop(old)
-        for name, obj in listed.items():
-            if written.get(name, 0) <= version_of(obj):
-                # Versions may have gone back: etcd was restored from a backup.
-                self._keep(obj, force=True)
+        """Take over a whole listing; what is not in it is gone."""
+        if self._written is None:
+            self.begin()
+        for obj in items:
+            self.stage(obj)
+        self.commit(resource_version)
 
     def change(self, obj: Object) -> None:
         """An ADDED or MODIFIED event."""
@@ -147,42 +182,58 @@ class Store:
     def remove(self, obj: Object) -> None:
         """A DELETED event; ignored when a younger object of that name is known."""
         self._at = max(self._at, version_of(obj))
-        name = _name(obj)
+        name = name_of(obj)
         if self._deleted.get(name) == obj["metadata"].get("uid"):
             del self._deleted[name]
-        old = self._namespaces.get(name[0], {}).get(name[1])
-        if old is not None and version_of(old) <= version_of(obj):
+        old = self._shelf.get(name)
+        if old is None:
+            self._shelf.drop(name)
+        elif version_of(old) <= version_of(obj):
             self._drop(old)
 
-    def _put(self, obj: Object) -> bool:
-        if not self._is_news(obj):
+    def _put(self, obj: Object, *, force: bool = False) -> bool:
+        if not self._is_news(obj, force=force):
             return False
+        old = self._shelf.get(name_of(obj))
         shrunk = self.shrink(obj)
-        if shrunk is not None:
-            return self._keep(shrunk)
-        namespace, name = _name(obj)
-        if (old := self._namespaces.get(namespace, {}).get(name)) is not None:
-            self._drop(old)
-        return False
+        self._warn()
+        if shrunk is None:
+            if old is not None:
+                self._drop(old)
+            return False
+        if not self._shelf.put(shrunk):
+            return False  # it gave way itself, which has been told
+        self._tell(old, shrunk)
+        return True
 
     def _is_news(self, obj: Object, *, force: bool = False) -> bool:
-        namespace, name = _name(obj)
-        if self._deleted.get((namespace, name)) == obj["metadata"].get("uid"):
+        name = name_of(obj)
+        if self._deleted.get(name) == obj["metadata"].get("uid"):
             return False
-        old = self._namespaces.get(namespace, {}).get(name)
+        old = self._shelf.get(name)
         if old is None:
             return True
         same = obj["metadata"].get("resourceVersion") == old["metadata"].get("resourceVersion")
         return not same and (version_of(obj) >= version_of(old) or force)
 
-    def _keep(self, obj: Object, *, force: bool = False) -> bool:
-        if not self._is_news(obj, force=force):
-            return False
-        namespace, name = _name(obj)
-        old = self._namespaces[namespace].get(name)
-        self._namespaces[namespace][name] = obj
-        self._tell(old, obj)
-        return True
+    def _lose(self, obj: Object) -> None:
+        """An object that gave way to others is, to readers, not there."""
+        self._warn()
+        self._tell(obj, None)
+
+    def _warn(self) -> None:
+        """Log once for each listing that something was left out; metrics and `navarch check` say the rest."""
+        if not self._shelf.left_out or self._warned == self._shelf.round:
+            return
+        self._warned = self._shelf.round
+        namespace, name = next(reversed(self._shelf.left_out))
+        log.warning(
+            "an object is too large to be kept whole",
+            kind=self.resource.kind,
+            namespace=namespace,
+            name=name,
+            left_out=len(self._shelf.left_out),
+        )
 
     def _tell(self, old: Object | None, new: Object | None) -> None:
         if self._on_change is None:
@@ -200,7 +251,7 @@ class Store:
         if len(self._reported) >= _REMEMBERED:
             self._reported.clear()
         self._reported.add(uid)
-        namespace, name = _name(obj)
+        namespace, name = name_of(obj)
         log.error(
             f"object {what}",
             kind=self.resource.kind,
@@ -212,17 +263,9 @@ class Store:
         )
 
     def _drop(self, old: Object) -> None:
-        namespace, name = _name(old)
-        objects = self._namespaces[namespace]
-        objects.pop(name, None)
-        if not objects:
-            del self._namespaces[namespace]
+        self._shelf.drop(name_of(old))
         self._tell(old, None)
 
 
 Stores: TypeAlias = Mapping[tuple[str, str], Store]
 """Stores by (API group, kind)."""
-
-
-def _name(obj: Mapping[str, Any]) -> _Name:
-    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]

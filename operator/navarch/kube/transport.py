@@ -3,7 +3,8 @@
 Owns limits, tokens, patience with a busy API server, and the mapping of failures to kube.errors. Must never
 send a write again whose fate is unknown.
 Invariants: the guard is asked before each write, and once more when its bytes go out (kube.guard); at most
-`requests` requests are in flight, watches aside.
+`requests` requests are in flight, watches aside; no answer, nor one event of a watch, is read beyond its
+bound in bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from navarch.kube.credentials import Credentials
-from navarch.kube.errors import KubeError, Unavailable, error_of
+from navarch.kube.errors import Gone, KubeError, TooLarge, Unavailable, error_of
 from navarch.kube.guard import Guard, guarding
 from navarch.kube.wire import parse
 
@@ -31,6 +32,9 @@ REQUEST_SECONDS = 30.0
 PATIENCE = 5
 """How often a 429 is waited out before the caller hears of it."""
 LONGEST_WAIT = 15.0
+ANSWER_BYTES = 16 * 1024 * 1024
+"""The most that is read of one answer, or of one event of a watch. etcd takes objects of 1.5 MiB, and JSON
+writes a control character as six bytes, so no object of a cluster with etcd's own limits is larger."""
 
 
 class Observe(Protocol):
@@ -54,6 +58,8 @@ class Request:
     content_type: str = "application/json"
     accept: str = "application/json"
     writes: bool = False
+    most: int = ANSWER_BYTES
+    """Bytes of the answer; a longer one raises TooLarge."""
 
 
 class Transport:
@@ -73,6 +79,14 @@ class Transport:
         self._observe = observe
         self._slots = asyncio.Semaphore(requests)
         self._user_agent = user_agent
+        self._writes: set[asyncio.Task[Any]] = set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until every write that was sent is answered, also those whose caller has been cancelled. False
+        where one is still under way after so many seconds: what becomes of it is not known."""
+        if self._writes:
+            await asyncio.wait([*self._writes], timeout=seconds)
+        return not self._writes
 
     async def close(self) -> None:
         """Close all connections, watches included."""
@@ -89,11 +103,16 @@ class Transport:
 
     async def call(self, request: Request) -> Any:
         """The parsed answer, or text where it is not JSON. Raises KubeError."""
+        answer, _ = await self.measure(request)
+        return answer
+
+    async def measure(self, request: Request) -> tuple[Any, int]:
+        """The same, and the number of characters that the answer had."""
         renewed = False
         for attempt in range(PATIENCE + 1):
             async with self._slots:
                 try:
-                    return await self._exchange(request)
+                    return await (self._finish(request) if request.writes else self._exchange(request))
                 except KubeError as error:
                     failure = error
             if failure.status == 401 and not renewed:
@@ -121,15 +140,27 @@ class Transport:
         finally:
             response.close()
 
-    async def _exchange(self, request: Request) -> Any:
+    async def _finish(self, request: Request) -> tuple[Any, int]:
+        """A write goes on when its caller is cancelled: the API server may have it already, and only the
+        answer tells when it is over."""
+        task = asyncio.create_task(self._exchange(request))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_forget_failure)
+            raise
+
+    async def _exchange(self, request: Request) -> tuple[Any, int]:
         limits = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
         with _Translated(request):
             response = await self._open(request, limits)
             if response.status >= 400:
                 raise await _error(response, request)
-            text = (await response.read()).decode()
+            text = (await _read(response, request)).decode()
         is_json = "json" in response.headers.get("Content-Type", "")
-        return parse(text) if is_json else text
+        return (parse(text) if is_json else text), len(text)
 
     async def _open(self, request: Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         url = f"{self._credentials.host}{request.path}"
@@ -139,6 +170,8 @@ class Transport:
             "Accept": request.accept,
             "Content-Type": request.content_type,
             "User-Agent": self._user_agent,
+            # A few bytes could unpack to a thousand times as many.
+            "Accept-Encoding": "identity",
         }
         authorization = await self._credentials.authorization()
         if authorization:
@@ -159,6 +192,11 @@ class Transport:
                 self._observe(method=request.method, resource=request.resource, code=code, seconds=seconds)
 
 
+def _forget_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
 class _Translated:
     """Turns the transport's exceptions into Unavailable."""
 
@@ -174,8 +212,23 @@ class _Translated:
             raise Unavailable(text, method=self._request.method, subject=self._request.subject) from exc
 
 
+async def _read(response: aiohttp.ClientResponse, request: Request) -> bytes:
+    """The body. Raises TooLarge, and hears no more of it, where it is longer than it may be."""
+    body = bytearray()
+    if (response.content_length or 0) <= request.most:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > request.most:
+                break
+        else:
+            return bytes(body)
+    response.close()
+    text = f"the answer is longer than {request.most:,} bytes"
+    raise TooLarge(text, method=request.method, subject=request.subject)
+
+
 async def _error(response: aiohttp.ClientResponse, request: Request) -> KubeError:
-    text = (await response.read()).decode(errors="replace")
+    text = (await _read(response, request)).decode(errors="replace")
     try:
         body: object = json.loads(text)
     except ValueError:
@@ -203,6 +256,9 @@ async def _lines(response: aiohttp.ClientResponse, request: Request) -> AsyncIte
         buffer += chunk
         for line in _cut(buffer, searched):
             yield line
+        if len(buffer) > request.most:
+            text = f"an event is longer than {request.most:,} bytes"
+            raise Gone(text, method=request.method, subject=request.subject)
 
 
 def _cut(buffer: bytearray, searched: int) -> Iterator[bytes]:

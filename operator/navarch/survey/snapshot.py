@@ -15,6 +15,7 @@ from navarch.gather.watches import WATCHES, Watch
 from navarch.kube.client import Client, Listing
 from navarch.kube.errors import Forbidden, KubeError, Unserved
 from navarch.kube.resources import Resource, resource_of
+from navarch.kube.shelf import Pool
 from navarch.kube.store import Store
 
 
@@ -67,17 +68,31 @@ async def take_snapshot(
 ) -> Snapshot:
     """List everything that the operator watches. Where the whole cluster is forbidden and `namespace` is
     given, that namespace alone is listed."""
-    watches = tuple(watches)
-    listed = await asyncio.gather(*(_fill(client, w, operator_namespace, namespace) for w in watches))
+    watches, pool = tuple(watches), Pool()
+    lists = [
+        asyncio.create_task(_fill(client, watch, operator_namespace, namespace, pool)) for watch in watches
+    ]
+    try:
+        listed = await asyncio.gather(*lists)
+    finally:
+        for task in lists:  # where one has failed, the others have not ended
+            task.cancel()
+        await asyncio.gather(*lists, return_exceptions=True)
     stores = {watch.name: store for watch, (store, _) in zip(watches, listed, strict=True)}
     return Snapshot(stores, tuple(dict.fromkeys(gap for _, gap in listed if gap is not None)))
 
 
 async def _fill(
-    client: Client, watch: Watch, operator_namespace: str, namespace: str
+    client: Client, watch: Watch, operator_namespace: str, namespace: str, pool: Pool
 ) -> tuple[Store, Gap | None]:
     resource = resource_of(watch.api_version, watch.kind)
-    store = Store(resource, metadata_only=watch.metadata_only, transform=watch.transform)
+    store = Store(
+        resource,
+        metadata_only=watch.metadata_only,
+        transform=watch.transform,
+        bound=watch.bound,
+        pool=pool,
+    )
     store.begin()
     where = operator_namespace if watch.in_operator_namespace else ""
     gap: Gap | None = None
@@ -96,7 +111,7 @@ async def _fill(
         listing = Listing((), "")
         if not is_no_kind(error, resource):
             gap = Gap("list", name_of(resource), explain(error))
-    store.replace(listing.items, listing.resource_version)
+    store.commit(listing.resource_version)
     return store, gap
 
 
@@ -107,5 +122,6 @@ async def _list(client: Client, watch: Watch, store: Store, namespace: str) -> L
         label_selector=watch.label_selector,
         field_selector=watch.field_selector,
         metadata_only=watch.metadata_only,
-        keep=store.shrink,
+        limit=watch.page,
+        keep=store.stage,
     )

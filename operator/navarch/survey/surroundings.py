@@ -79,6 +79,10 @@ class Surveyor:
             webhooks=tuple(world.cluster.webhooks()) if snapshot.has(*WEBHOOK_KINDS) else None,
             owned=_group(self._list_owned()),
             proxies=tuple(world.cluster.proxies()) if snapshot.has("proxies") else None,
+            left_out={
+                name: tuple("/".join(filter(None, which)) for which in store.left_out)
+                for name, store in stores.items()
+            },
         )
         if not whole:
             return observed

@@ -106,6 +106,19 @@ watch_age_seconds = Gauge(
     ["watch"],
     registry=REGISTRY,
 )
+watch_kept_bytes = Gauge(
+    "navarch_watch_kept_bytes",
+    "About how many bytes of memory the objects of a watch take.",
+    ["watch"],
+    registry=REGISTRY,
+)
+watch_left_out_objects = Gauge(
+    "navarch_watch_left_out_objects",
+    "Objects of a watch that are not kept, or not whole, because they are too large; 1000 are the most that "
+    "are counted.",
+    ["watch"],
+    registry=REGISTRY,
+)
 condition = Gauge(
     "navarch_condition",
     "1 for the present status of a condition of a mesh or revision.",

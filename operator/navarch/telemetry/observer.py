@@ -30,7 +30,8 @@ class MetricsObserver:
 
     def _find_running(self) -> list[float]:
         now = self._clock()
-        return [now - started for started in self._started.values()]
+        # A copy in one step: metrics are rendered in a thread.
+        return [now - started for started in list(self._started.values())]
 
     def key_added(self, key: _Key) -> None:
         """A key was accepted by the queue."""

@@ -16,6 +16,8 @@ from navarch.engine.key import Key
 from navarch.engine.queue import BACKGROUND, EDIT
 
 GROUP = "mesh.navarch.io"
+CHUNK = 10
+"""Objects of a page of kopf's own listings."""
 Enqueue = Callable[[Key, int], None]
 Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
 
@@ -68,6 +70,8 @@ def build_settings(*, idle: float) -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.watching.server_timeout = 290
+    # kopf reads the list of a kind whole, be it 1.5 MB an object; a watch gives one object at a time.
+    settings.watching.chunk_size = CHUNK
     settings.watching.inactivity_timeout = idle
     settings.persistence.finalizer = f"{GROUP}/unused"
     settings.persistence.diffbase_storage = _NoDiffBase()

@@ -3,7 +3,8 @@
 Owns kopf's life, and tells whether it lives. Must never do anything with a key but hand it on. At its end
 kopf cancels every task of its loop that is younger than it, and in a main thread it would take the process's
 signals: hence a thread and a loop of its own.
-Invariant: `age` stays small exactly while runs of kopf last and their loop turns.
+Invariants: `age` stays small exactly while runs of kopf last and their loop turns; a run that stands still
+keeps neither the process nor the next run waiting, and enqueues nothing once it was given up.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -29,15 +32,26 @@ BEAT = 5.0
 """Seconds between two signs of life; a run that begins to end before the first one counts as none."""
 URGING = 1.0
 """Seconds between two cancellations of whatever keeps a run from ending."""
+LEAVE = 5.0
+"""Seconds that kopf gets to end when the process does."""
 LASTING = 60.0
 """Seconds after which a run was a good one: when it ends, the next one starts soon again."""
 
 Operate: TypeAlias = Callable[..., Awaitable[None]]
 
 
+@dataclass(slots=True)
+class _Run:
+    """One run of kopf: what stops it, and when its loop last turned."""
+
+    seen: float
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
 class Shell:
     """Runs kopf over our kinds. `enqueue` and `login` are called in the loop in which `run` runs; `idle` is
-    after how many seconds of silence kopf starts a watch anew.
+    after how many seconds of silence kopf starts a watch anew, `patience` after how many seconds a run whose
+    loop stands still is left to itself, and another one started.
     """
 
     def __init__(
@@ -46,12 +60,13 @@ class Shell:
         login: Login,
         *,
         idle: float,
+        patience: float = 60.0,
         operate: Operate = kopf.operator,
         clock: Callable[[], float] = time.monotonic,
         beat: float = BEAT,
     ) -> None:
         self._enqueue, self._login, self._operate = enqueue, login, operate
-        self._idle, self._beat, self._clock = idle, beat, clock
+        self._idle, self._patience, self._beat, self._clock = idle, patience, beat, clock
         self._seen: float | None = None
 
     @property
@@ -62,33 +77,64 @@ class Shell:
     async def run(self) -> None:
         """Keep kopf running until cancelled: it ends on errors of the API server that it does not know, and
         each run lists our kinds again."""
-        loop = asyncio.get_running_loop()
         self._seen, attempt = self._clock(), 0
         while True:
-            started, stop = self._clock(), threading.Event()
+            started = self._clock()
+            run = _Run(seen=started)
+            ended = self._start(run)
             try:
-                await asyncio.to_thread(asyncio.run, self._run_once(loop, stop))
-                log.warning("kopf ended")
-            except Exception:
-                log.warning("kopf ended", exc_info=True)
+                while not (await asyncio.wait({ended}, timeout=self._beat))[0]:
+                    if self._clock() - run.seen > self._patience:
+                        log.error("kopf stands still and is started anew", seconds=self._patience)
+                        break
+                else:
+                    log.warning("kopf ended", exc_info=ended.result())
             finally:
-                stop.set()
+                run.stop.set()
+                if not ended.done():
+                    # At the end of the process kopf gets a moment; one that stands still takes none.
+                    moment = 0.0 if self._clock() - run.seen > self._patience else LEAVE
+                    await asyncio.wait({ended}, timeout=moment)
             if self._clock() - started > LASTING:
                 attempt = 0
             await asyncio.sleep(DELAYS[min(attempt, len(DELAYS) - 1)])
             attempt += 1
 
-    async def _run_once(self, home: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
+    def _start(self, run: _Run) -> asyncio.Future[BaseException | None]:
+        """Begin a run in a thread that the process does not wait for; what ended it, once it has."""
+        home = asyncio.get_running_loop()
+        ended: asyncio.Future[BaseException | None] = home.create_future()
+
+        def tell(error: BaseException | None) -> None:
+            if not ended.done():
+                ended.set_result(error)
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                asyncio.run(self._run_once(home, run))
+            except BaseException as exc:
+                error = exc
+            with suppress(RuntimeError):  # the process has ended before
+                home.call_soon_threadsafe(tell, error)
+
+        threading.Thread(target=work, name="kopf", daemon=True).start()
+        return ended
+
+    async def _run_once(self, home: asyncio.AbstractEventLoop, run: _Run) -> None:
+        stop = run.stop
+
         def enqueue(key: Key, priority: int) -> None:
-            home.call_soon_threadsafe(partial(self._enqueue, key, priority))
+            if not stop.is_set():
+                home.call_soon_threadsafe(partial(self._enqueue, key, priority))
 
         async def log_in() -> kopf.ConnectionInfo:
             asked: Any = asyncio.run_coroutine_threadsafe(_await(self._login), home)
             return cast("kopf.ConnectionInfo", await asyncio.wrap_future(asked))
 
-        beating = asyncio.create_task(self._keep_beating())
+        beating = asyncio.create_task(self._keep_beating(run))
         registry = build_registry(enqueue, log_in)
-        run = asyncio.current_task()
+        own = asyncio.current_task()
 
         @kopf.on.cleanup(registry=registry)
         async def let_go(**_: Any) -> None:
@@ -100,7 +146,7 @@ class Shell:
         def urge() -> None:
             # After a watch of one kind has failed, the other kind's may swallow kopf's only cancellation, and
             # kopf would wait for it for ever.
-            for task in asyncio.all_tasks() - {run}:
+            for task in asyncio.all_tasks() - {own}:
                 task.cancel()
             asyncio.get_running_loop().call_later(URGING, urge)
 
@@ -119,10 +165,12 @@ class Shell:
             # The loop waits for its threads at its end.
             stop.set()
 
-    async def _keep_beating(self) -> None:
+    async def _keep_beating(self, run: _Run) -> None:
         while True:
             await asyncio.sleep(self._beat)
-            self._seen = self._clock()
+            if run.stop.is_set():
+                return  # another run has taken over
+            run.seen = self._seen = self._clock()
 
 
 async def _await(login: Login) -> kopf.ConnectionInfo:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import TypeAlias
@@ -74,6 +74,8 @@ class ObservedCluster:
     proxies: tuple[ProxyPod, ...] | None
     bare: tuple[BarePod, ...] | None = None
     installations: tuple[Installation, ...] = ()
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of objects that were too large to be kept whole, by watch."""
 
 
 Rule: TypeAlias = Callable[[ObservedCluster], Iterator[Diagnosis]]
@@ -146,6 +148,14 @@ def check_kubernetes(observed: ObservedCluster) -> Iterator[Diagnosis]:
         needed, there = ".".join(map(str, lowest)), ".".join(map(str, cluster))
         message = f"the cluster is Kubernetes {there}, and every known Istio needs {needed} or newer"
         yield diagnose(Sign.KUBERNETES_UNSUPPORTED, CLUSTER, message)
+
+
+def check_nothing_is_left_out(observed: ObservedCluster) -> Iterator[Diagnosis]:
+    """Every object that the operator watches is small enough to be kept."""
+    for watch, names in observed.left_out.items():
+        if names:
+            message = f"{len(names)} of {watch} are not kept, or not whole: {_list(sorted(names))}"
+            yield diagnose(Sign.OBJECTS_LEFT_OUT, CLUSTER, message)
 
 
 def check_orphans(observed: ObservedCluster) -> Iterator[Diagnosis]:
@@ -331,6 +341,7 @@ RULES: tuple[Rule, ...] = (
     check_operator_leads,
     check_probe_namespace,
     check_kubernetes,
+    check_nothing_is_left_out,
     check_orphans,
     check_namespaces_are_answered,
     check_labels_agree,

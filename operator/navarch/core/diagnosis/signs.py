@@ -70,6 +70,10 @@ class Sign(StrEnum):
         "AnotherIstioShares",
         "An Istio that Navarch did not install has something in common with a mesh.",
     )
+    OBJECTS_LEFT_OUT = (
+        "ObjectsLeftOut",
+        "Objects are too large, or too many, to be kept whole: the operator decides without the rest.",
+    )
     NAMESPACE_MISSING = "NamespaceMissing", "The namespace that a manifest names does not exist."
     TOLD_BY_OPERATOR = (
         "ToldByOperator",
@@ -155,6 +159,12 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         "Istio 1.30.3, without a revision, in namespace istio-system, by Helm (release istiod, deployed):"
         " its istiod has no discoverySelectors and writes its root certificate into the namespaces of "
         "mesh shop/mesh",
+    ),
+    Sign.OBJECTS_LEFT_OUT: Advice(
+        Severity.WARNING,
+        "Find out who writes such objects and remove what is too large in them; where they are in order, "
+        "raise NAVARCH_CACHE_MIB and the memory limit of the operator's Deployment.",
+        "3 of ConfigMap are not kept, or not whole: shop/a, shop/b, shop/c",
     ),
     Sign.NAMESPACE_MISSING: Advice(
         Severity.ERROR,

@@ -1,0 +1,137 @@
+"""What others can write does not take the operator's memory, nor its time, and what it leaves out is said."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.cluster import Cluster
+from tests.cluster.conftest import ROOT, a_lab, build_operator, install
+from tests.polling import eventually
+from tests.support import operator as operators
+from tests.support.activity import add_up, is_leading, read_metrics
+from tests.support.api import Api
+from tests.support.limits import a_memory_limit, put_into, read_peak
+from tests.support.meshes import build_mesh, is_current, wait_for
+from tests.support.operator import Operator
+from tests.support.swollen import KINDS
+
+LIMIT = 512 * 1024 * 1024
+"""The memory limit of the operator's Deployment."""
+MEGABYTES = {True: 200, False: 10}
+"""Hostile objects of each kind in the full form, and in the short one."""
+EDITS = 9
+RATIO = 4.0
+"""By how much an edit may take longer, and that it may take a hundredth of a second more in any case."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Cluster]:
+    """A lab of its own: nothing else may make the operator work."""
+    with a_lab("hostile") as cluster:
+        yield cluster
+
+
+@contextmanager
+def a_swollen_server(cluster: Cluster, process: Operator, megabytes: int) -> Iterator[str]:
+    """The cluster's API server behind one that has more; the replica speaks to it."""
+    kubeconfig = yaml.safe_load(process.kubeconfig.read_text())
+    server = kubeconfig["clusters"][0]["cluster"]
+    upstream, port = server["server"], operators._free_port()
+    kubeconfig["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{port}"}
+    process.kubeconfig = cluster.state / f"swollen-{megabytes}.kubeconfig"
+    process.kubeconfig.write_text(yaml.safe_dump(kubeconfig))
+    program = Path(__file__).parents[1] / "support" / "swollen.py"
+    command = [sys.executable, "-P", str(program), upstream, str(port), str(megabytes)]
+    serving = subprocess.Popen(command, cwd=ROOT)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serving.kill()
+        serving.wait()
+
+
+async def measure_edits(api: Api, name: str) -> float:
+    """The median time from an edit until status speaks of it."""
+    taken = []
+    for number in range(EDITS):
+        api.patch("mesh", name, "demo", {"spec": {"meshConfig": {"accessLogFile": f"/dev/stdout{number}"}}})
+        started = time.monotonic()
+        await eventually(lambda: is_current(api.get("mesh", name, "demo")), seconds=120, every=0.005)
+        taken.append(time.monotonic() - started)
+    return statistics.median(taken)
+
+
+async def run_beside(lab: Cluster, api: Api, megabytes: int, *, name: str) -> tuple[float, str]:
+    """Start a replica within the limit, edit a mesh; how long that takes, and what it said at the end."""
+    process = build_operator(lab, f"hostile-{megabytes}")
+    with a_swollen_server(lab, process, megabytes) as server, a_memory_limit(LIMIT) as group:
+        await eventually(lambda: _fetch(f"{server}/filled"), seconds=20, what="the server answers")
+        process.start()
+        put_into(group, process.pid)
+        try:
+            await eventually(
+                lambda: process.is_ready() and is_leading(process),
+                seconds=300,
+                every=0.1,
+                what=f"ready, see {process.log}",
+            )
+            await wait_for(api, name, seconds=300)
+            taken = await measure_edits(api, name)
+            assert process.is_running()
+            filled = json.loads(_fetch(f"{server}/filled")) if megabytes else []
+            assert set(filled) == (set(KINDS) if megabytes else set()), "each kind was listed to its end"
+            peak = read_peak(process.pid)
+            print(f"{megabytes} MB of each kind: edit {taken:.3f} s, peak {peak >> 20} MiB, limited: {group}")
+            assert peak < LIMIT
+            samples = read_metrics(process)
+            for watch in ("ConfigMap", "Deployment", "namespaces", "ClusterRole"):
+                left_out = add_up(samples, "watch_left_out_objects", watch=watch)
+                assert (left_out > 0) is (megabytes > 0), watch
+            assert add_up(samples, "watch_kept_bytes") < 160 * 1024 * 1024
+            assert process.is_running()
+            assert process.fetch("/livez") == (200, "ok")
+            assert ("ObjectsLeftOut" in _check(process)) is (megabytes > 0)
+        finally:
+            process.stop()
+    return taken, process.log.read_text()
+
+
+def _check(process: Operator) -> str:
+    """What `navarch check` says of the cluster, with the operator's rights."""
+    command = [process.python, "-P", "-m", "navarch", "check", "--kubeconfig", str(process.kubeconfig)]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=300).stdout
+
+
+def _fetch(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+async def test_whatever_others_fill_the_operator_runs_within_its_limit_and_serves_edits(
+    lab: Cluster, full: bool
+) -> None:
+    api = Api(lab.kubeconfig)
+    await install(api)
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    api.create(build_mesh("shop"))
+    alone, log = await run_beside(lab, api, 0, name="shop")
+    assert "too large" not in log
+    beside, log = await run_beside(lab, api, MEGABYTES[full], name="shop")
+    assert beside < RATIO * alone + 0.01
+    assert "an object is too large to be kept whole" in log
