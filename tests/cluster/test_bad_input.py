@@ -267,8 +267,8 @@ async def test_a_control_plane_goes_neither_back_nor_over_a_minor(api: Api, sett
     api.create(build_mesh(settled, version="1.30.2"))
     await wait_for(api, settled)
     before = read_versions(list_owned(api, settled))
-    with pytest.raises(Refused, match=r"spec.version: 1.30.1 \(1.30.2 runs\).*do not go back"):
-        edit(api, settled, version="1.30.1")
+    with pytest.raises(Refused, match=r"spec.version: 1.29.6 \(1.30.2 runs\).*does not go back"):
+        edit(api, settled, version="1.29.6")
     with pytest.raises(Refused, match=r"spec.version: 1.32 \(1.30.2 runs\).*one minor at a time"):
         edit(api, settled, version="1.32")
     await wait_for(api, settled)
@@ -298,7 +298,7 @@ async def test_a_downgrade_that_admission_did_not_see_is_told_in_status(
 
     def is_taken() -> bool:
         try:
-            edit(api, settled, version="1.31.0")
+            edit(api, settled, version="1.30.3")
         except Refused:
             return False
         return True
@@ -307,11 +307,19 @@ async def test_a_downgrade_that_admission_did_not_see_is_told_in_status(
         await eventually(is_taken, seconds=30, every=0.2, what="the policy is out of force")
         mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="Downgrade")
     assert_told(
-        mesh, "Downgrade", ("spec.version: '1.31.0'", "lower than 1.31.1", "set it to 1.31.1 or higher")
+        mesh, "Downgrade", ("spec.version: '1.30.3'", "lower than 1.31.1", "set it to 1.31.1 or higher")
     )
     assert read_versions(list_owned(api, settled)) == before
     edit(api, settled, version="1.31.1")
     await wait_for(api, settled)
+
+
+async def test_a_patch_may_go_back_and_is_told(api: Api, operator: Operator, settled: str) -> None:
+    api.create(build_mesh(settled, version="1.31.1"))
+    await wait_for(api, settled)
+    edit(api, settled, version="1.31.0")
+    mesh = await wait_for(api, settled)
+    assert mesh["status"]["version"] == {"desired": "1.31.0", "active": "1.31.0"}
 
 
 async def test_a_first_version_that_never_served_may_be_corrected_to_a_lower_one(

@@ -88,7 +88,6 @@ def test_a_supported_minor_on_a_tested_cluster_gives_no_notice() -> None:
 
 DOWNGRADES = [
     ("1.30", a_revision("1.31.0", serving="1.31.0")),
-    ("1.31.0", a_revision("1.31.1", serving="1.31.1")),
     ("1.30.3", a_revision("1.30.3", serving="1.31.0")),
     ("1.29", a_revision("1.30.0", serving="1.30.0")),
 ]
@@ -101,6 +100,13 @@ def test_a_version_below_the_running_one_is_refused(asked: str, revision: dict[s
     assert (finding.reason, finding.value) == (Reason.DOWNGRADE, asked)
     assert f"{running}, which runs" in finding.message
     assert finding.remedy == f"set it to {running} or higher"
+
+
+def test_an_older_patch_of_the_same_minor_is_a_warning() -> None:
+    observed = mesh("1.31.0", revisions=(a_revision("1.31.1", serving="1.31.1"),))
+    finding = only(version.check_version_does_not_go_back, observed)
+    assert (finding.reason, finding.severity) == (Reason.PATCH_REVERTED, Severity.WARNING)
+    assert "1.31.1" in finding.message
 
 
 def test_a_minor_whose_newest_known_patch_is_below_the_running_one_names_that_patch() -> None:

@@ -13,10 +13,8 @@ from navarch.api.meta import FORCE_DELETE, JSONObject
 
 
 def build_version_policy() -> list[JSONObject]:
-    """In place, a control plane goes neither back nor over a minor, measured from what runs."""
+    """In place, a control plane goes neither back to a minor nor over one, measured from what runs."""
     minor = "int({0}.split('.')[0]) * 1000 + int({0}.split('.')[1])"
-    exact = "variables.wanted.split('.').size() == 3 && variables.active.split('.').size() == 3"
-    patches = "int(variables.wanted.split('.')[2]) >= int(variables.active.split('.')[2])"
     shown = "'spec.version: ' + variables.wanted + ' (' + variables.active + ' runs)'"
     changed = "object.spec.version != oldObject.spec.version && oldObject.?status.?version.?active.hasValue()"
     return build_policy(
@@ -31,12 +29,11 @@ def build_version_policy() -> list[JSONObject]:
         },
         validations=[
             Validation(
-                "variables.wantedMinor > variables.activeMinor || (variables.wantedMinor == "
-                f"variables.activeMinor && (!({exact}) || {patches}))",
+                "variables.wantedMinor >= variables.activeMinor",
                 where="spec.version",
                 shown=shown,
-                why="Istio's state and proxies do not go back; keep the version that runs or choose a newer "
-                "one",
+                why="a control plane does not go back to an older minor; choose the minor that runs, or the "
+                "next one",
             ),
             Validation(
                 "variables.wantedMinor <= variables.activeMinor + 1",

@@ -65,6 +65,11 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Set spec.version to what runs, or higher.",
         "spec.version: '1.30.3': is lower than 1.31.1, which runs",
     ),
+    Reason.PATCH_REVERTED: Advice(
+        Severity.WARNING,
+        "Go to a newer patch as soon as one mends what made you go back.",
+        "spec.version: '1.31.0': is an older patch than 1.31.1, which runs",
+    ),
     Reason.SKIPPED_MINOR: Advice(
         Severity.ERROR,
         "Go to the minor between first, restart the proxies, then go on.",

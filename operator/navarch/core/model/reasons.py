@@ -48,7 +48,11 @@ class Reason(StrEnum):
     )
     UNKNOWN_VERSION = "UnknownVersion", "spec.version is not in this release's catalog."
     KUBERNETES_TOO_OLD = "KubernetesTooOld", "The cluster is older than the Istio version's hard minimum."
-    DOWNGRADE = "Downgrade", "spec.version is lower than what runs; Istio's state and proxies do not go back."
+    DOWNGRADE = (
+        "Downgrade",
+        "spec.version is of an older minor than what runs; a control plane does not go back.",
+    )
+    PATCH_REVERTED = "PatchReverted", "spec.version is an older patch of the minor that runs: a way back."
     SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
     TOO_LARGE = "TooLarge", "The specification is larger than Navarch takes; the largest part is named."
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."

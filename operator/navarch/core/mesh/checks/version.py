@@ -86,19 +86,28 @@ def check_support(observed: ObservedMesh) -> Iterator[Finding]:
 
 
 def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:
-    """The version is not below the running one, not even by a patch."""
+    """The version is not of an older minor than the running one. An exact older patch is a way back from a
+    bad one, and a warning; a minor that now means an older patch, since this release knows no newer, is
+    none."""
     release, running = find_release(observed), running_version(observed)
     if observed.spec is None or release is None or running is None:
         return
-    if ordinal_of(release.version) < ordinal_of(running):
-        means = "" if release.version == observed.spec.version else f"means {release.version}, which "
-        yield Finding(
-            Reason.DOWNGRADE,
-            FIELD,
-            observed.spec.version,
-            f"{means}is lower than {running}, which runs; Istio's state and proxies do not go back",
-            f"set it to {running} or higher",
-        )
+    asked = observed.spec.version
+    if ordinal_of(release.version) >= ordinal_of(running):
+        return
+    same_minor = ordinal_of(release.version)[:2] == ordinal_of(running)[:2]
+    if same_minor and release.version == asked:
+        message, remedy = f"is an older patch than {running}, which runs", "take a newer patch when you can"
+        yield Finding(Reason.PATCH_REVERTED, FIELD, asked, message, remedy, Severity.WARNING)
+        return
+    means = "" if release.version == asked else f"means {release.version}, which "
+    yield Finding(
+        Reason.DOWNGRADE,
+        FIELD,
+        asked,
+        f"{means}is lower than {running}, which runs; a control plane does not go back",
+        f"set it to {running} or higher",
+    )
 
 
 def check_one_minor_at_a_time(observed: ObservedMesh) -> Iterator[Finding]:
