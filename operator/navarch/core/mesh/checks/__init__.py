@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from navarch.core.istio.assets import Assets
 from navarch.core.mesh.checks import (
+    accepted,
     capacity,
     foreign,
     gateways,
@@ -25,6 +26,7 @@ from navarch.core.mesh.checks import (
     rights,
     schema,
     tags,
+    texts,
     values,
     version,
 )
@@ -66,8 +68,13 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     power.check_environment_names,
     rights.check_gateway_controller_is_said_once,
     gateways.check_gateway_classes_reach,
+    texts.check_texts_are_printable,
     meshconfig.check_mesh_config_types,
     values.check_values_shapes,
+    texts.check_texts_have_their_grammar,
+    accepted.check_mesh_config_is_accepted,
+    accepted.check_networks_are_accepted,
+    accepted.check_environment_values,
     gateways.check_gateway_classes_shapes,
     overlays.check_overlay_kinds,
     overlays.check_overlay_patches,
@@ -76,6 +83,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     capacity.check_autoscaling_bounds,
     capacity.check_disruption_budget,
     capacity.check_resources,
+    accepted.check_mesh_config_warnings,
     meshconfig.check_mesh_config_is_known,
     values.check_values_are_known,
     values.check_values_are_read,
@@ -86,7 +94,8 @@ first."""
 
 
 _OF_CONTENT = frozenset(
-    module.__name__ for module in (capacity, gateways, layers, meshconfig, overlays, power, rights, values)
+    module.__name__
+    for module in (accepted, capacity, gateways, layers, meshconfig, overlays, power, rights, texts, values)
 )
 """Modules whose rules are about what a mesh asks for, whatever is around it: they are handed nothing else."""
 
