@@ -136,8 +136,8 @@ def check_networks_are_accepted(observed: ObservedMesh) -> Iterator[Finding]:
 
 
 def check_environment_values(observed: ObservedMesh) -> Iterator[Finding]:
-    """Every variable of istiod that Istio gives a type has a value of it: in place of another one istiod takes
-    its default, and says so in its log alone."""
+    """Every variable of istiod that Istio gives a type has a value of it: istiod replaces another one by its
+    default, and says so in its log alone."""
     config = resolved_config(observed)
     if observed.spec is None or config is None:
         return
