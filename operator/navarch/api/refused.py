@@ -158,6 +158,7 @@ REFUSED_PATCH: Mapping[Path, str] = {
     ("metadata", "ownerReferences"): "the garbage collector would remove objects out of order; leave it out",
     ("metadata", "finalizers"): "nobody would release the object; leave it out",
     ("status",): "status is written by the object's controller; leave it out",
+    ("data", "isolation"): "it would let the mesh reach beyond its own namespaces; leave it out",
     ("data", "mesh"): "it would pass by the checks on Istio's configuration; use spec.meshConfig",
     ("data", "config"): "it would pass by the checks on injection; use spec.values",
     ("data", "values"): "it would pass by the checks on injection; use spec.values",

@@ -186,8 +186,9 @@ def explain_ports(text: str, *, star: bool = False) -> str:
 
 
 def explain_istio_levels(text: str) -> str:
-    """`scope:level,…` as istiod and the agent read it; a level alone is the default scope's."""
-    for item in text.split(","):
+    """`scope:level,…` as istiod and the agent read it; a level alone is the default scope's; an empty text
+    changes nothing."""
+    for item in text.split(",") if text else ():
         pieces = item.split(":")
         if len(pieces) > 2:
             return f"cannot be read: {item!r} is not of the form scope:level"
