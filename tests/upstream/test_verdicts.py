@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from navarch.assets import load_assets
@@ -21,6 +20,7 @@ from navarch.core.istio.validation.environment import TYPES
 from navarch.core.istio.validation.meshconfig import find_violations
 from navarch.core.istio.validation.networks import find_in_networks
 from navarch.core.istio.validation.reading import read_message
+from navarch.core.render.engine import dump_yaml
 
 from tests.support.verdicts import Readers, run_readers
 
@@ -258,7 +258,7 @@ def judge_ours(tree: dict[str, Any]) -> list[str]:
 @example({"defaultConfig": {"drainDuration": "10ms"}})
 @example({"defaultConfig": {"tracing": {"zipkin": {"address": "http://zipkin:9411/api"}}}})
 def test_a_mesh_config_that_istiod_refuses_is_refused(readers: Readers, tree: dict[str, Any]) -> None:
-    theirs = readers.judge("mesh", yaml.safe_dump(tree)).error
+    theirs = readers.judge("mesh", dump_yaml(tree)).error
     ours = judge_ours(tree)
     if theirs:
         assert ours, f"istiod refuses {tree}: {theirs}"
@@ -300,7 +300,7 @@ NETWORKS = st.dictionaries(
 def test_networks_have_the_verdict_of_istiod(readers: Readers, networks: dict[str, Any]) -> None:
     tree = {"networks": networks}
     read = read_message(load_definition(NEWEST, MESH_NETWORKS), tree)
-    theirs = readers.judge("networks", yaml.safe_dump(tree, allow_unicode=False)).error
+    theirs = readers.judge("networks", dump_yaml(tree)).error
     ours = [f"{v.path} {v.message}" for v in find_in_networks(read.get("networks", {}))]
     assert bool(theirs) == bool(ours), (networks, theirs, ours)
 
