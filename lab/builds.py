@@ -40,6 +40,8 @@ ISTIOCTL = f"istioctl-{ISTIO_VERSIONS[0]}"
 """Name of the one istioctl, in ensure()."""
 ISTIOD = f"pilot-discovery-{ISTIO_VERSIONS[-1]}"
 """Name of the newest istiod, in ensure()."""
+VERDICTS = "verdicts"
+"""Name of the program that answers with the verdicts of Istio's own readers, in ensure()."""
 ISTIO_KINDS = "istio-kinds"
 """Name of Istio's own list of the kinds that it reads, in ensure()."""
 
@@ -127,6 +129,7 @@ def recipes(group: Group) -> tuple[Recipe, ...]:
         *(istio("pilot-discovery", "pilot/cmd/pilot-discovery", v) for v in ISTIO_VERSIONS),
         *(istio("pilot-agent", "pilot/cmd/pilot-agent", v) for v in ISTIO_VERSIONS),
         istio("istioctl", "istioctl/cmd/istioctl", first),
+        Binary(VERDICTS, "istio", "./verdicts", "verdicts"),
         Extract(
             "envoy-bootstrap", "istio", "istio.io/istio", (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json"
         ),
@@ -150,8 +153,8 @@ def ensure(group: Group, *, only: Collection[str] = ()) -> Mapping[str, Path]:
 
     light: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, kwok-stages (YAML).
     node: all of light, kubelet, kube-proxy, coredns, echo, `pilot-discovery-<V>` and `pilot-agent-<V>` for
-    each V in ISTIO_VERSIONS, `istioctl-<first V>`, envoy-bootstrap (pilot-agent's bootstrap template),
-    istio-kinds (YAML).
+    each V in ISTIO_VERSIONS, `istioctl-<first V>`, verdicts, envoy-bootstrap (pilot-agent's bootstrap
+    template), istio-kinds (YAML).
     Raises LabError when Go is missing and cannot be had, when a build fails, or when the group has no file of
     a name in `only`.
     """
@@ -206,7 +209,10 @@ def place(recipe: Recipe) -> Path:
 def digest(recipe: Recipe, *, modules: Path = MODULES) -> str:
     """A hash of all that decides what a recipe makes: itself, the machine's type, its module's files."""
     hashed = hashlib.sha256(f"{recipe!r} {platform.machine()}".encode())
-    for path in sorted((modules / recipe.module).iterdir()):
+    folders = [modules / recipe.module]
+    if isinstance(recipe, Binary) and recipe.package.startswith("./"):
+        folders.append(modules / recipe.module / recipe.package)
+    for path in (path for folder in folders for path in sorted(folder.iterdir())):
         if path.suffix in {".go", ".mod", ".sum"}:
             hashed.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return hashed.hexdigest()[:12]

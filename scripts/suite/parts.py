@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from lab.builds import ISTIO_KINDS, ISTIOCTL, ISTIOD, ensure
+from lab.builds import ISTIO_KINDS, ISTIOCTL, ISTIOD, VERDICTS, ensure
 from lab.cluster import is_current
 from lab.packages import ensure_packages, missing_packages
 
@@ -52,7 +52,7 @@ def prepare(part: str) -> None:
     Raises LabError when that fails.
     """
     if part == "upstream":
-        ensure("node", only=[ISTIOCTL, ISTIO_KINDS, ISTIOD])
+        ensure("node", only=[ISTIOCTL, ISTIO_KINDS, ISTIOD, VERDICTS])
     if is_current():
         return
     if part in REAL:

@@ -33,7 +33,8 @@ class InjectionRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What an istiod reads: the injector's configuration and values, MeshConfig, and its environment."""
+    """What an istiod reads: the injector's configuration and values, MeshConfig, and its environment. `mesh`
+    goes into the file that `arguments` name."""
 
     namespace: str
     revision: str
@@ -41,6 +42,7 @@ class Configuration:
     values: str
     mesh: str
     environment: Mapping[str, str]
+    arguments: tuple[str, ...] = ("--meshConfig=etc/mesh",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +110,29 @@ def apply_json_patch(document: Object, patch: list[Object]) -> Object:
 @contextmanager
 def run_istiod(kubeconfig: Path, configuration: Configuration, folder: Path) -> Iterator[Istiod]:
     """An istiod that is ready, until the block ends. `folder` must be empty; its log stays there."""
+    with start_istiod(kubeconfig, configuration, folder) as (istiod, process):
+        _wait_until_ready(istiod, process)
+        yield istiod
+
+
+@contextmanager
+def start_istiod(
+    kubeconfig: Path, configuration: Configuration, folder: Path
+) -> Iterator[tuple[Istiod, subprocess.Popen[bytes]]]:
+    """An istiod that may never become ready, until the block ends, and its process."""
     binary = ensure("node", only=[ISTIOD])[ISTIOD]
     injection = folder / "var" / "lib" / "istio" / "inject"
     injection.mkdir(parents=True)
     (injection / "config").write_text(configuration.injector)
     (injection / "values").write_text(configuration.values)
-    (folder / "mesh").write_text(configuration.mesh)
+    (folder / "etc").mkdir()
+    (folder / "etc" / "mesh").write_text(configuration.mesh)
     http, xds, monitoring = (f"127.0.0.1:{_free_port()}" for _ in range(3))
     argv = [
         str(binary),
         "discovery",
         f"--kubeconfig={kubeconfig}",
-        "--meshConfig=mesh",
+        *configuration.arguments,
         f"--httpAddr={http}",
         "--httpsAddr=",
         f"--grpcAddr={xds}",
@@ -141,8 +154,7 @@ def run_istiod(kubeconfig: Path, configuration: Configuration, folder: Path) -> 
         process = subprocess.Popen(argv, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
     istiod = Istiod(f"http://{http}", xds, log)
     try:
-        _wait_until_ready(istiod, process)
-        yield istiod
+        yield istiod, process
     finally:
         process.kill()
         process.wait()

@@ -32,6 +32,7 @@ REFUSED_PATCH: Mapping[Path, str] = {
     ("status",): "status is written by the object's controller; leave it out",
     ("immutable",): "Navarch could not change the object any more; leave it out",
     ("binaryData",): "it would pass by the checks on what istiod reads; leave it out",
+    ("data", "isolation"): "it would let the mesh reach beyond its own namespaces; leave it out",
     ("data", "mesh"): "it would pass by the checks on Istio's configuration; use spec.meshConfig",
     ("data", "meshNetworks"): "it would pass by the checks on Istio's configuration; leave it out",
     ("data", "config"): "it would pass by the checks on injection; use spec.values",

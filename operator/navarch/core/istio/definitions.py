@@ -8,7 +8,6 @@ passes without a problem is read by istiod whole.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -19,15 +18,16 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from navarch.core.istio.validation.grammar import parse_duration
+
 MESH_CONFIG = "istio.mesh.v1alpha1.MeshConfig"
 
+MESH_NETWORKS = "istio.mesh.v1alpha1.MeshNetworks"
 VALUES = "istio.operator.v1alpha1.Values"
 
 _OWN_JSON = "google.protobuf."
 """Messages of this package have JSON forms of their own (a Duration is a string) and are read whole."""
 
-_DURATION = re.compile(r"[-+]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)")
-"""istiod reads durations as Go does, which knows more units than the seconds of protobuf's JSON."""
 
 _INT_OR_STRING = "IntOrString"
 """The one message of Istio's for which it has a reader of its own (operator/pkg/apis)."""
@@ -121,12 +121,12 @@ def _walk_field(
     nested = field.message_type
     if nested is not None and nested.GetOptions().map_entry:
         entry = nested.fields_by_name["value"].message_type
-        if entry is None or _has_own_json(entry) or not isinstance(value, Mapping):
+        if entry is None or has_own_json(entry) or not isinstance(value, Mapping):
             yield from _parse(message, field, value, path)
         else:
             for key, item in value.items():
                 yield from _walk_message(entry, item, f"{path}[{key}]", hints)
-    elif nested is None or _has_own_json(nested):
+    elif nested is None or has_own_json(nested):
         yield from _parse(message, field, value, path)
     elif not field.is_repeated:
         yield from _walk_message(nested, value, path, hints)
@@ -137,20 +137,21 @@ def _walk_field(
         yield Problem(Kind.WRONG_TYPE, path, _show(value), "is not a list")
 
 
-def _has_own_json(message: Descriptor) -> bool:
+def has_own_json(message: Descriptor) -> bool:
+    """Whether a message is written in JSON as something else than a map of its fields."""
     return message.full_name.startswith(_OWN_JSON) or message.name == _INT_OR_STRING
 
 
 def _parse(message: Descriptor, field: FieldDescriptor, value: Any, path: str) -> Iterator[Problem]:
-    if not _is_readable(message, field, value):
+    if not is_readable(message, field, value):
         yield Problem(Kind.WRONG_TYPE, path, _show(value), f"is not {_wanted(field)}")
 
 
-def _is_readable(message: Descriptor, field: FieldDescriptor, value: Any) -> bool:
+def is_readable(message: Descriptor, field: FieldDescriptor, value: Any) -> bool:
     """As protobuf's JSON has it, but for what istiod's reader (golang/protobuf, jsonpb) does otherwise."""
     name = field.message_type.name if field.message_type is not None else ""
     if name == "Duration":
-        return isinstance(value, str) and _DURATION.fullmatch(value) is not None
+        return isinstance(value, str) and parse_duration(value) is not None
     whole = isinstance(value, int) and not isinstance(value, bool)
     if name == _INT_OR_STRING:
         return whole or isinstance(value, str)

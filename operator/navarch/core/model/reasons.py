@@ -78,7 +78,10 @@ class Reason(StrEnum):
         "FieldRefused",
         "A key of meshConfig, values or environment would move namespaces or widen power.",
     )
-    MESH_CONFIG_INVALID = "MeshConfigInvalid", "meshConfig does not have the types of Istio's MeshConfig."
+    MESH_CONFIG_INVALID = (
+        "MeshConfigInvalid",
+        "meshConfig does not have the types of Istio's MeshConfig, or has a value that istiod refuses.",
+    )
     VALUES_INVALID = (
         "ValuesInvalid",
         "values does not have the types that istiod and injection templates read.",

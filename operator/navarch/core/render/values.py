@@ -21,6 +21,7 @@ from navarch.core.render.source import RevisionInput
 
 OWN_MESH_CONFIG = (
     "caCertificates",
+    "configSources",
     "defaultConfig.discoveryAddress",
     "discoverySelectors",
     "rootNamespace",
@@ -60,6 +61,7 @@ OWN_ENVIRONMENT = frozenset(
         "POD_NAMESPACE",
         "REVISION",
         "SERVICE_ACCOUNT",
+        "SHARED_MESH_CONFIG",
         "VALIDATION_WEBHOOK_CONFIG_NAME",
     }
 )
@@ -207,14 +209,20 @@ def build_mesh_config(revision: RevisionInput, values: Mapping[str, Any]) -> dic
     user = without_paths(config.mesh_config or {}, OWN_MESH_CONFIG)
     if user.get("defaultProviders", {}) != {}:
         del lower["defaultProviders"]
-    own = {
-        "trustDomain": trust_domain_of(config),
+    own = build_isolation(revision) | {"configSources": [{"address": "k8s://"}]}
+    merged: dict[str, Any] = merge(merge(merge(lower, _typed_mesh_config(config)), user), own)
+    return merged
+
+
+def build_isolation(revision: RevisionInput) -> dict[str, Any]:
+    """What of the MeshConfig keeps a mesh to its own namespaces, trust and istiod: istiod reads it a second
+    time, over everything else, from a file that stays when the ConfigMap goes."""
+    return {
+        "trustDomain": trust_domain_of(revision.config),
         "rootNamespace": revision.namespace,
         "discoverySelectors": build_discovery_selectors(revision.membership),
         "defaultConfig": {"discoveryAddress": f"{revision.names.istiod}.{revision.namespace}.svc:15012"},
     }
-    merged: dict[str, Any] = merge(merge(merge(lower, _typed_mesh_config(config)), user), own)
-    return merged
 
 
 def list_gateway_templates(features: Features) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from navarch.core.istio.assets import Assets
 from navarch.core.mesh.checks import (
+    accepted,
     capacity,
     foreign,
     gateways,
@@ -26,6 +27,7 @@ from navarch.core.mesh.checks import (
     schema,
     shapes,
     tags,
+    texts,
     values,
     version,
 )
@@ -68,8 +70,13 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     power.check_environment_names,
     rights.check_gateway_controller_is_said_once,
     gateways.check_gateway_classes_reach,
+    texts.check_texts_are_printable,
     meshconfig.check_mesh_config_types,
     values.check_values_shapes,
+    texts.check_texts_have_their_grammar,
+    accepted.check_mesh_config_is_accepted,
+    accepted.check_networks_are_accepted,
+    accepted.check_environment_values,
     gateways.check_gateway_classes_shapes,
     shapes.check_open_values_shapes,
     overlays.check_overlay_kinds,
@@ -79,6 +86,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     capacity.check_autoscaling_bounds,
     capacity.check_disruption_budget,
     capacity.check_resources,
+    accepted.check_mesh_config_warnings,
     meshconfig.check_mesh_config_is_known,
     values.check_values_are_known,
     values.check_values_are_read,
@@ -91,7 +99,10 @@ first."""
 
 _OF_CONTENT = frozenset(
     module.__name__
-    for module in (capacity, gateways, layers, meshconfig, overlays, power, rights, shapes, values)
+    for module in (
+        *(accepted, capacity, gateways, layers, meshconfig, overlays, power),
+        *(rights, shapes, texts, values),
+    )
 )
 """Modules whose rules are about what a mesh asks for, whatever is around it: they are handed nothing else."""
 

@@ -114,6 +114,11 @@ def _find(
             yield "spec.profiles", f"values.{problem.path} of a profile ", problem
 
 
+def are_values_readable(observed: ObservedMesh) -> bool:
+    """Whether the values have the shapes that everything reads them by."""
+    return not any(_find(observed, _find_misshapen))
+
+
 def check_values_shapes(observed: ObservedMesh) -> Iterator[Finding]:
     """Every value has the type that Istio and its injection templates read; istiod refuses the whole of them
     for one that has not."""

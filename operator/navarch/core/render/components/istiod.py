@@ -20,6 +20,7 @@ from navarch.core.render.engine import dump_yaml, render_data
 from navarch.core.render.source import RevisionInput
 from navarch.core.render.values import (
     GATEWAY_CONTROLLER,
+    build_isolation,
     build_mesh_config,
     build_values,
     environment_of,
@@ -38,6 +39,12 @@ POD_LABELS = {
     "sidecar.istio.io/inject": "false",
 }
 
+ISOLATION_FOLDER = "/etc/istio/isolation"
+"""Folder of the part of the mesh configuration that keeps the mesh to itself: it is mounted, so it stays when
+the ConfigMap goes, and a pod without it does not start."""
+NO_FOLDER = "/no/mesh/configuration"
+"""A folder that does not exist. istiod looks there for its configuration, and ends, unless its mesh
+configuration names the cluster as a source: an istiod without its mesh configuration never serves."""
 NOT_READY = {"key": "cni.istio.io/not-ready", "operator": "Exists"}
 """Taint that Istio's CNI puts on nodes it has not reached yet; istiod must come up there all the same."""
 
@@ -58,6 +65,7 @@ def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]
         "mesh-config-map",
         mesh=dump_yaml(build_mesh_config(revision, values)),
         networks=dump_yaml({"networks": values["global"]["meshNetworks"]}),
+        isolation=dump_yaml(build_isolation(revision)),
     )
     yield from _build_workload(revision, assets, values)
 
@@ -142,15 +150,24 @@ def _build_deployment(revision: RevisionInput, assets: Assets, values: Mapping[s
         replicas=None if _autoscaling(control_plane) else control_plane.replicas,
         drain_seconds=DRAIN_SECONDS,
         restart_annotation=RESTART,
-        restart=stable_hash({"trustDomain": trust_domain_of(revision.config)}),
+        restart=_build_restart(revision),
         image=image_of(revision, values),
         pull_policy=images and images.pull_policy,
         args=_build_arguments(control_plane, values),
         environment=_build_environment(revision, values),
         tolerations=[NOT_READY, *placement.pop("tolerations", [])],
+        isolation_folder=ISOLATION_FOLDER,
         placement=placement,
         resources=control_plane.resources.to_json() if control_plane.resources else {},
     )
+
+
+def _build_restart(revision: RevisionInput) -> str:
+    """Changes with what istiod reads only when it starts, or would see late: the kubelet renews the file with
+    the isolation within about 90 s. Excluded namespaces may come that late: they are never injected."""
+    membership = revision.membership
+    members = [membership.namespace, membership.values, membership.default, membership.probe]
+    return stable_hash({"trustDomain": trust_domain_of(revision.config), "members": members})
 
 
 def _build_pod_labels(revision: RevisionInput) -> dict[str, str]:
@@ -174,6 +191,8 @@ def _build_arguments(control_plane: ControlPlane, values: Mapping[str, Any]) -> 
         "--monitoringAddr=:15014",
         f"--log_output_level={level}",
         *(["--log_as_json"] if logging and logging.json_ else []),
+        f"--meshConfig={ISOLATION_FOLDER}/mesh",
+        f"--configDir={NO_FOLDER}",
         "--domain",
         values["global"]["proxy"]["clusterDomain"],
         "--keepaliveMaxServerConnectionAge",
@@ -196,6 +215,7 @@ def _build_environment(revision: RevisionInput, values: Mapping[str, Any]) -> li
         "POD_NAME": _field("metadata.name"),
         "POD_NAMESPACE": _field("metadata.namespace"),
         "SERVICE_ACCOUNT": _field("spec.serviceAccountName"),
+        "SHARED_MESH_CONFIG": revision.names.mesh_config,
         "KUBECONFIG": "/var/run/secrets/remote/config",
         "PILOT_TRACE_SAMPLING": "1",
         "PILOT_ENABLE_ANALYSIS": "false",
