@@ -27,7 +27,7 @@ from tests.support.api import Api, Object
 from tests.support.audit import Audit, Request
 from tests.support.faults import Proxy
 from tests.support.meshes import build_mesh, edit, is_current, read_condition, read_versions
-from tests.support.operator import USER, Operator
+from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.witness import Name, find_left, find_written, list_labelled, name_objects
 
 SETTINGS = {
@@ -183,6 +183,9 @@ async def run(stage: Stage, operation: Operation, namespace: str, writes: int) -
     uids = {o["metadata"]["uid"] for o in labelled} | {
         o["metadata"]["uid"] for o in stage.api.list("mesh", namespace)
     }
+    # What proves that these are ours: it goes when nothing of the mesh is left.
+    inventory = stage.api.get("configmap", SYSTEM, f"inventory.{namespace}.demo")
+    uids |= {inventory["metadata"]["uid"]} if inventory else set()
     orphans = [o for o in find_left(stage.api, find_written(requests)) if o["metadata"]["uid"] not in uids]
     assert orphans == [], "written by the operator, and not to be found by a mesh's labels"
     assert read_strangers(stage.api, namespace) == strangers
