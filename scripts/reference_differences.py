@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import yaml
 
+from lab.builds import ISTIO_LINES
 from scripts.markdown import build_table, code, escape
 from tests.upstream.combinations import COMBINATIONS, Combination
 from tests.upstream.comparison import NAMESPACE
@@ -26,6 +27,7 @@ def build_differences_page() -> str:
         [
             code(row.where),
             code(row.path) if row.path else "",
+            ", ".join(row.minors) or "all",
             show(row.upstream),
             show(row.ours),
             escape(row.reason) + (f" ({escape(row.when)})" if row.when else ""),
@@ -39,11 +41,12 @@ def build_differences_page() -> str:
         "and compares what the objects mean: quantities as numbers, lists by the names of their items,\n"
         "texts that hold YAML or JSON as what they hold, what the API server fills in. What istiod may do\n"
         "is compared one permission at a time, whichever roles grant it. This is all that differs, for\n"
-        "Istio's newest minor. Objects are named by kind and role, without revision, tag (`TAG`) and\n"
+        f"Istio {' and '.join(line.minor for line in ISTIO_LINES)}. Objects are named by kind and role, "
+        "without revision, tag (`TAG`) and\n"
         "namespace; `*` is any text; the tests' mesh has tag `blue` and is in namespace `north`. Injection\n"
         "templates are not compared as texts, but by what\n"
         "istiod makes with them, [below](#what-istiod-makes-with-our-templates).\n\n"
-        + build_table(["Object", "Field", "Upstream", "Navarch", "Why"], rows)
+        + build_table(["Object", "Field", "Istio", "Upstream", "Navarch", "Why"], rows)
         + _build_made_section()
         + "\n## What was compared\n\nEach wish as it is said to either side, beside names and version.\n"
         + "".join(map(_build_wish, COMBINATIONS))

@@ -1,5 +1,5 @@
-"""The images every node lab starts with: pause, echo, CoreDNS, and Istio's istiod and proxy in two
-versions.
+"""The images every node lab starts with: pause, echo, CoreDNS, and Istio's istiod and proxy in
+every version that the lab builds.
 
 Owns where things lie inside these images. Must never depend on which lab loads them. All are from the
 reserved name `lab.local`, which no registry answers for: an image that was not loaded fails, it is never
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lab.builds import ISTIO_VERSIONS, cache, ensure, ensure_envoy
+from lab.builds import ISTIO_LINES, IstioLine, cache, ensure, ensure_envoy
 from lab.images.archive import Image, Layer, ensure_archive
 
 REGISTRY = "lab.local"
@@ -33,16 +33,16 @@ _NFT = Path("/usr/sbin/nft")
 
 def ensure_base_archive() -> Path:
     """One archive with all base images, made from the binaries of the group `node` and Envoy."""
-    images = build_images(ensure("node"), envoy=ensure_envoy(), versions=ISTIO_VERSIONS)
+    images = build_images(ensure("node"), envoy=ensure_envoy(), lines=ISTIO_LINES)
     return ensure_archive(cache() / "images", "base", images)
 
 
-def build_images(files: Mapping[str, Path], *, envoy: Path, versions: Iterable[str]) -> tuple[Image, ...]:
+def build_images(files: Mapping[str, Path], *, envoy: Path, lines: Iterable[IstioLine]) -> tuple[Image, ...]:
     """All base images, of files by the names of builds.ensure("node").
 
     Layers are shared between versions, and echo's binary is also the pause program.
     """
-    system, proxy = _build_system(), _build_proxy(envoy=envoy, bootstrap=files["envoy-bootstrap"])
+    system, proxy = _build_system(), _build_proxy(envoy)
     echo, coredns = Layer(), Layer()
     echo.add_program("/echo", files["echo"])
     coredns.add_program("/coredns", files["coredns"])
@@ -51,10 +51,11 @@ def build_images(files: Mapping[str, Path], *, envoy: Path, versions: Iterable[s
         Image(ECHO, (echo,), {"Entrypoint": ["/echo"], "Cmd": ["serve"], "User": "1000:1000"}),
         Image(COREDNS, (system, coredns), {"Entrypoint": ["/coredns"]}),
     ]
-    for version in versions:
+    for line, version in [(one, version) for one in lines for version in one.versions]:
         istiod, agent = Layer(), Layer()
         istiod.add_program("/usr/local/bin/pilot-discovery", files[f"pilot-discovery-{version}"])
         agent.add_program("/usr/local/bin/pilot-agent", files[f"pilot-agent-{version}"])
+        agent.add_file("/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", files[line.bootstrap])
         pilot_config = {"Entrypoint": ["/usr/local/bin/pilot-discovery"], "User": "1337:1337", "Env": [_PATH]}
         proxy_config = {"Entrypoint": ["/usr/local/bin/pilot-agent"], "WorkingDir": "/", "Env": [_PATH]}
         images.append(Image(f"{ISTIO_HUB}/pilot:{version}", (system, istiod), pilot_config))
@@ -81,11 +82,10 @@ def _build_system() -> Layer:
     return layer
 
 
-def _build_proxy(*, envoy: Path, bootstrap: Path) -> Layer:
+def _build_proxy(envoy: Path) -> Layer:
     """Envoy and what sets up its traffic capture: the big layer that all proxy versions share."""
     layer = Layer()
     layer.add_program("/usr/local/bin/envoy", envoy)
-    layer.add_file("/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", bootstrap)
     for program in (_IPTABLES, _NFT):
         layer.add_program(str(program), program)
     for extension in sorted(Path("/usr/lib").glob("*/xtables/*.so")):

@@ -7,6 +7,8 @@ Invariant: whatever happens in `up`, the next `down` finds and ends every proces
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
 import shutil
 import ssl
@@ -40,14 +42,18 @@ SOCKET_LENGTH = 107
 """The longest path of a unix socket on Linux, in bytes."""
 
 
-def up(name: str = "light") -> Cluster:
-    """Starts a light cluster, or returns the one that runs under this name. LabError when it cannot start."""
-    binaries = builds.ensure("light")
+def up(name: str = "light", *, kubernetes: str = "") -> Cluster:
+    """Starts a light cluster, or returns the one that runs under this name. `kubernetes` is a minor; default:
+    `$NAVARCH_LAB_KUBERNETES`, else the newest. LabError when the lab cannot start, or runs with another minor
+    than is asked for."""
+    kubernetes = kubernetes or os.environ.get("NAVARCH_LAB_KUBERNETES", "")
+    builds.recipes("light", kubernetes)  # a minor that is not pinned is refused before anything is made
     if slots.kind_of(name) is not None:
         if is_running(name):
-            return find(name)
+            return _find_running(name, kubernetes)
         say(f"{name}: was not ended properly; cleaning up first")
         down(name)
+    binaries = builds.ensure("light", kubernetes=kubernetes)
     started = time.monotonic()
     try:
         cluster = _prepare(name, binaries).start()
@@ -56,6 +62,14 @@ def up(name: str = "light") -> Cluster:
         raise
     say(f"{name}: up after {time.monotonic() - started:.1f} s")
     return cluster
+
+
+def _find_running(name: str, kubernetes: str) -> Cluster:
+    running = find(name)
+    if kubernetes and not running.kubernetes.startswith(f"{kubernetes}."):
+        told = f"the lab {name!r} runs Kubernetes {running.kubernetes}"
+        raise LabError(f"{told}: end it by python -m lab down --name {name}, or choose another --name")
+    return running
 
 
 def down(name: str = "light") -> None:
@@ -118,6 +132,7 @@ class _Lab:
             kubectl=self.binaries["kubectl"],
             state=self.state,
             audit_log=self.state / "audit.log",
+            kubernetes=self._read_version(),
         )
         cluster.run("apply", "-f", "-", stdin=build_nodes())
         cluster.run("wait", "--for=condition=Ready", "node", "--all", "--timeout=240s", timeout=250)
@@ -229,6 +244,11 @@ class _Lab:
                 return bool(answer.read() == b"ok")
         except (urllib.error.URLError, OSError):
             return False
+
+    def _read_version(self) -> str:
+        context = ssl.create_default_context(cafile=str(self.state / "pki" / "ca.crt"))
+        with urllib.request.urlopen(f"{self.server}/version", context=context, timeout=30) as answer:
+            return str(json.load(answer)["gitVersion"]).removeprefix("v")
 
     def _wait_for(self, what: str, process: Process, check: Callable[[], bool]) -> None:
         def is_true_or_hopeless() -> bool:

@@ -3,6 +3,7 @@
 Pure. It follows Istio's engine where a test or the operator can see it: who is injected, the names of
 containers, volumes, labels and annotations, the image, and what the status annotation says. It must never
 evaluate the Go templates: the proxy's inside (arguments, probes) is only hinted at, since nothing runs here.
+Of a template it reads how long names are cut.
 Facts: Istio's pkg/kube/inject (inject.go, webhook.go) and its testdata.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -53,6 +55,9 @@ NETWORK_ADMIN = {
     "runAsNonRoot": False,
     "runAsUser": 0,
 }
+
+_CUT = re.compile(r'trunc (?P<length>[0-9]+) *\| *(?P<how>trimAll|trimSuffix) "(?P<characters>[^"]*)"')
+"""How templates shorten the canonical name."""
 
 Pod: TypeAlias = dict[str, Any]
 
@@ -155,6 +160,16 @@ def choose_canonical_name(pod: Pod) -> str:
     return _owner_name(pod)
 
 
+def cut_name(name: str, template: str) -> str:
+    """A canonical name as the sidecar's template cuts it to the length of a label: minors differ in what they
+    take off its ends, and what they leave on may be no label."""
+    found = _CUT.search(template)
+    if found is None:
+        return name
+    cut, characters = name[: int(found["length"])], found["characters"]
+    return cut.strip(characters) if found["how"] == "trimAll" else cut.removesuffix(characters)
+
+
 def _owner_name(pod: Pod) -> str:
     metadata = pod["metadata"]
     if metadata.get("generateName"):  # only then istiod looks for an owner (GetDeployMetaFromPod in pkg/kube)
@@ -211,7 +226,7 @@ def _sidecar(pod: Pod, injector: Injector) -> Pod:
     }
     labels = {
         "security.istio.io/tlsMode": "istio",
-        CANONICAL_NAME: choose_canonical_name(pod)[:63].strip("-_."),
+        CANONICAL_NAME: cut_name(choose_canonical_name(pod), injector.config["templates"].get("sidecar", "")),
     }
     return {"metadata": _metadata(pod, injector, labels=labels), "spec": spec}
 

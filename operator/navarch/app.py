@@ -374,6 +374,7 @@ def _find_asks(
         "profiles": lambda _: dependents.all_meshes(),
         "inventories": keys.keys_for_inventory,
         "gateway-defaults": dependents.keys_for_namespaced,
+        "catalogs": dependents.keys_for_catalog,
         **dict.fromkeys(WEBHOOK_KINDS, dependents.keys_for_webhook),
     }
     if watch.name in by_change:

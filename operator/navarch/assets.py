@@ -78,5 +78,6 @@ def load_assets() -> Assets:
     data, catalog = _package() / "_data", load_catalog()
     crds = CRDSets({minor.name: _read_bytes(data / f"crds-{minor.name}.json") for minor in catalog.minors})
     meshes = {minor.name: _read_bytes(data / f"mesh-{minor.name}.binpb") for minor in catalog.minors}
-    values = _read_bytes(data / "values.binpb")
+    definitions = {name: _read_bytes(data / f"values-{name}.binpb") for name in catalog.values}
+    values = {minor.name: definitions[minor.values] for minor in catalog.minors}
     return Assets(_load_templates(), catalog, crds, meshes, values, _load_profiles())

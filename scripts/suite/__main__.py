@@ -92,7 +92,9 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
         return [build_pytest(name, *paths, *arguments, *run.passed_on, parts=there, env=env)] if paths else []
 
     spread = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
-    light = build("light", "lab", "cluster", arguments=[] if run.serial else spread, **{LAST: "defer"})
+    light = build(
+        "light", "lab", "oldest", "cluster", arguments=[] if run.serial else spread, **{LAST: "defer"}
+    )
     quick = [*([LINT] if "lint" in parts else []), *build("unit", "unit"), *build("packaging", "packaging")]
     node = [*build("upstream", "upstream"), *build("node", "node")]
     judge = build("judge", "cluster", **{LAST: "only"})

@@ -9,8 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import chain
 
-from lab.builds import ISTIO_KINDS, ISTIOCTL, ISTIOD, VERDICTS, ensure
+from lab.builds import ISTIO_LINES, VERDICTS, ensure, kubernetes_modules
 from lab.cluster import is_current
 from lab.packages import ensure_packages, missing_packages
 
@@ -20,11 +21,12 @@ PARTS = {
     "packaging": ("tests/packaging",),
     "upstream": ("tests/upstream",),
     "lab": ("tests/lab",),
+    "oldest": ("tests/oldest",),
     "cluster": ("tests/cluster",),
     "bench": ("tests/bench",),
     "node": ("tests/node",),
 }
-REAL = ("upstream", "lab", "cluster", "bench", "node")
+REAL = ("upstream", "lab", "cluster", "oldest", "bench", "node")
 """Parts whose tests run against processes that are not ours: one that fails there is run once more."""
 
 
@@ -52,11 +54,14 @@ def prepare(part: str) -> None:
     Raises LabError when that fails.
     """
     if part == "upstream":
-        ensure("node", only=[ISTIOCTL, ISTIO_KINDS, ISTIOD, VERDICTS])
+        names = ((line.istioctl, line.kinds, line.istiod) for line in ISTIO_LINES)
+        ensure("node", only=[*chain.from_iterable(names), VERDICTS])
     if is_current():
         return
     if part in REAL:
         ensure("light")
+    if part == "oldest":
+        ensure("light", kubernetes=next(iter(kubernetes_modules())))
     if part == "node":
         from lab.cluster import CHECKOUT
         from lab.images.base import ensure_base_archive

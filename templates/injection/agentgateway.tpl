@@ -1,4 +1,4 @@
-[% set volumes = ["istiod-ca-cert", "istio-token", "xds-token", "tmp"] %]
+[% set volumes = ["istiod-ca-cert"] + (["istio-token"] if features.agentgateway_ca else []) + ["xds-token", "tmp"] %]
 [% set controller = '"istio.io-agentgateway-controller"' %]
 [% set protocol = '"TCP"' %]
 [# What istiod deploys for a Gateway of class istio-agentgateway. #]

@@ -18,11 +18,7 @@
 {{- $excludeOutbound := annotation $meta "traffic.sidecar.istio.io/excludeOutboundPorts" (valueOrDefault $proxy.excludeOutboundPorts "") -}}
 {{- $namesIncludeOutbound := or (isset $annotations "traffic.sidecar.istio.io/includeOutboundPorts") $includeOutbound -}}
 {{- $namesExcludeOutbound := or (isset $annotations "traffic.sidecar.istio.io/excludeOutboundPorts") $excludeOutbound -}}
-[% if features.canonical_name_trimmed %]
 {{- $name = $name | trunc 63 | trimAll "-_." -}}
-[% else %]
-{{- $name = $name | trunc 63 | trimSuffix "-" -}}
-[% endif %]
 metadata:
   labels:
     security.istio.io/tlsMode: {{ index $labels "security.istio.io/tlsMode" | default "istio" | toJson }}

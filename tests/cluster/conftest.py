@@ -342,7 +342,7 @@ async def a_running_operator(cluster: Cluster) -> AsyncIterator[Operator]:
     process = build_operator(cluster)
     process.start()
     try:
-        await eventually(process.is_ready, seconds=30, what=f"the operator is ready, see {process.log}")
+        await eventually(process.is_ready, seconds=180, what=f"the operator is ready, see {process.log}")
         yield process
     finally:
         process.stop()

@@ -65,9 +65,9 @@ async def assert_calm(audit: Audit, namespace: str) -> None:
 
 BAD = [
     pytest.param(
-        {"version": "1.32"}, "UnknownVersion", ("spec.version: '1.32'", "choose one of these"), id="version"
+        {"version": "1.35"}, "UnknownVersion", ("spec.version: '1.35'", "choose one of these"), id="version"
     ),
-    pytest.param({"version": "1.31.99"}, "UnknownVersion", ("spec.version: '1.31.99'", "1.31.1"), id="patch"),
+    pytest.param({"version": "1.31.01"}, "UnknownVersion", ("spec.version: '1.31.01'", "1.31.1"), id="patch"),
     pytest.param(
         {"profiles": ["defualt"]},
         "ProfileNotFound",

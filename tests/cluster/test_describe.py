@@ -11,6 +11,7 @@ import yaml
 
 from lab.cluster import Cluster, service_account_kubeconfig
 from tests.cluster.conftest import a_mesh_namespace
+from tests.golden.rendering import NEWEST
 from tests.polling import eventually
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
@@ -89,10 +90,10 @@ async def test_a_mesh_that_is_well_is_a_tree_without_a_trouble(
     tree = await describe(light.kubeconfig, settled)
     assert list_troubles(tree) == set()
     assert (tree["kind"], tree["name"]) == ("MeshControlPlane", f"{settled}/demo")
-    assert tree["facts"]["version"] == tree["facts"]["desired"] == "1.31.1"
+    assert tree["facts"]["version"] == tree["facts"]["desired"] == NEWEST
     assert tree["facts"]["ready"] == "True"
     revision = find(tree, "MeshRevision", f"{settled}-demo-inplace")
-    assert revision["facts"]["version"] == "1.31.1"
+    assert revision["facts"]["version"] == NEWEST
     istiod = find(revision, "Deployment", f"istiod-{settled}-demo-inplace")
     assert istiod["facts"] == {"ready": 1, "desired": 1}
     assert find(revision, "Injection")["summary"] == "proved"
@@ -162,8 +163,8 @@ async def test_the_tree_is_drawn_for_people_and_is_the_same_in_yaml(
     assert ended.code == 0
     assert "\x1b" not in ended.out
     lines = ended.out.splitlines()
-    assert lines[0].startswith(f"MeshControlPlane {settled}/demo  Istio 1.31.1, tag {settled}-demo, ready")
-    assert f"├── MeshRevision {settled}-demo-inplace  serves Istio 1.31.1" in lines
+    assert lines[0].startswith(f"MeshControlPlane {settled}/demo  Istio {NEWEST}, tag {settled}-demo, ready")
+    assert f"├── MeshRevision {settled}-demo-inplace  serves Istio {NEWEST}" in lines
     assert f"│   ├── Deployment istiod-{settled}-demo-inplace  1 of 1 ready" in lines
     told = await asyncio.to_thread(
         navarch, "describe", "demo", "-n", settled, "-o", "yaml", kubeconfig=light.kubeconfig

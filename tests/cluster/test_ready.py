@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.golden.rendering import NEWEST
 from tests.support.api import Api
 from tests.support.meshes import build_mesh, is_current, list_owned, read_condition, wait_for
 from tests.support.operator import Operator
@@ -26,7 +27,7 @@ async def test_a_mesh_becomes_ready_from_one_manifest(api: Api, operator: Operat
     status = mesh["status"]
     assert {c["type"] for c in status["conditions"]} == CONDITIONS
     assert is_current(mesh)
-    assert status["version"] == {"desired": "1.31.1", "active": "1.31.1"}
+    assert status["version"] == {"desired": NEWEST, "active": NEWEST}
     assert status["activeRevision"] == f"{settled}-demo-inplace"
     assert status["tag"] == f"{settled}-demo"
     assert [c["ready"] for c in status["components"]] == [1]

@@ -13,6 +13,8 @@ from navarch.core.offline import build_objects, observe_offline
 from navarch.core.world.cluster import Environment
 
 ASSETS = load_assets()
+NEWEST = ASSETS.catalog.find("1.31").version  # type: ignore[union-attr]
+"""What `1.31` means."""
 ENVIRONMENT = Environment((1, 34), "navarch-system", "navarch-probe")
 NAMESPACE, NAME = "mesh-a", "basic"
 REVISION = "mesh-a-basic-inplace"

@@ -65,7 +65,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         ],
     },
 }
-CASES = [(minor, option) for minor in MINORS for option in OPTIONS]
+PREVIEWS = {minor.name for minor in ASSETS.catalog.minors if minor.preview}
+CASES = [(m, option) for m in MINORS for option in OPTIONS if m not in PREVIEWS or option == "default"]
+"""A preview is its predecessor but for its features, which tests/unit/test_render_features.py shows one by
+one."""
 
 
 def compare(path: Path, text: str) -> None:

@@ -12,6 +12,8 @@ from lab.binaries import is_whole
 from lab.builds import Binary, Extract, ensure, place, recipes
 from lab.progress import LabError
 
+KINDS = builds.NEWEST_ISTIO.kinds
+
 
 @pytest.fixture
 def modules(tmp_path: Path) -> Path:
@@ -42,12 +44,34 @@ def test_another_version_string_gives_a_new_place() -> None:
     assert builds.place(other) != builds.place(kubectl())
 
 
-def test_the_same_istio_is_linked_under_two_versions() -> None:
+def test_each_istio_is_linked_under_its_own_versions_from_its_own_source() -> None:
     agents = [r for r in builds.recipes("node") if isinstance(r, Binary) and r.file == "pilot-agent"]
-    assert [dict(agent.stamps)["istio.io/istio/pkg/version.buildVersion"] for agent in agents] == [
-        *builds.ISTIO_VERSIONS
-    ]
-    assert len({builds.place(agent) for agent in agents}) == len(builds.ISTIO_VERSIONS)
+    told = {dict(agent.stamps)["istio.io/istio/pkg/version.buildVersion"]: agent.module for agent in agents}
+    assert told == {version: line.module for line in builds.ISTIO_LINES for version in line.versions}
+    assert len({builds.place(agent) for agent in agents}) == len(told)
+    sources = {builds.pinned(line.module, "istio.io/istio") for line in builds.ISTIO_LINES}
+    assert len(sources) == len(builds.ISTIO_LINES)
+
+
+@pytest.mark.parametrize("line", builds.ISTIO_LINES, ids=lambda line: line.minor)
+def test_a_minor_of_istio_is_of_that_minor(line: builds.IstioLine) -> None:
+    said = builds.find_source(line.module, "istio.io/istio").joinpath("VERSION").read_text().strip()
+    assert said == line.minor
+    assert {version.rpartition(".")[0] for version in line.versions} == {line.minor}
+
+
+@pytest.mark.parametrize("minor", builds.kubernetes_modules())
+def test_another_kubernetes_changes_what_serves_the_api_and_no_tool(minor: str) -> None:
+    newest = [*builds.kubernetes_modules()][-1]
+    own = {recipe.name: builds.place(recipe) for recipe in builds.recipes("light", minor)}
+    others = {recipe.name: builds.place(recipe) for recipe in builds.recipes("light")}
+    servers = {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+    assert {name for name in own if own[name] != others[name]} == (set() if minor == newest else servers)
+
+
+def test_a_kubernetes_that_is_not_pinned_is_refused_with_those_that_are() -> None:
+    with pytest.raises(LabError, match=r"no Kubernetes 1\.12; there are 1\.32, .*1\.37"):
+        builds.ensure("light", kubernetes="1.12")
 
 
 def test_the_node_group_holds_all_of_the_light_one_under_unique_names() -> None:
@@ -75,12 +99,10 @@ def test_the_cache_is_outside_the_work_tree(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_only_what_is_asked_for_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAVARCH_LAB_CACHE", str(tmp_path))
-    made = builds.ensure("node", only=[builds.ISTIO_KINDS])
-    assert list(made) == [builds.ISTIO_KINDS]
-    assert "VirtualService" in made[builds.ISTIO_KINDS].read_text()
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
-        made[builds.ISTIO_KINDS].parent.name
-    }
+    made = builds.ensure("node", only=[KINDS])
+    assert list(made) == [KINDS]
+    assert "VirtualService" in made[KINDS].read_text()
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {made[KINDS].parent.name}
 
 
 def test_a_build_that_does_not_exist_is_refused_with_those_that_do() -> None:

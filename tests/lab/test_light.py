@@ -306,3 +306,18 @@ def test_a_port_that_was_taken_meanwhile_is_said_in_a_sentence() -> None:
                 lab.start()
     finally:
         light_cluster.down(name)
+
+
+def test_a_lab_of_another_kubernetes_than_the_one_that_runs_is_refused(light: Cluster) -> None:
+    other = next(iter(builds.kubernetes_modules()))
+    assert not light.kubernetes.startswith(f"{other}.")
+    before = processes.recorded(light.state)
+    with pytest.raises(LabError, match=rf"runs Kubernetes {light.kubernetes}: end it by python -m lab down"):
+        light_cluster.up(light.name, kubernetes=other)
+    assert processes.recorded(light.state) == before
+
+
+def test_a_kubernetes_that_the_lab_has_not_is_refused_before_anything_is_made(light: Cluster) -> None:
+    with pytest.raises(LabError, match=r"the lab has no Kubernetes 1\.12; there are"):
+        light_cluster.up("test-none", kubernetes="1.12")
+    assert not slots.state_of("test-none").exists()

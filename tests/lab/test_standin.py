@@ -11,7 +11,10 @@ from lab.light.selectors import is_selected, is_selected_by_any
 from lab.light.validation import ALWAYS_REJECT, validate
 
 GLOBAL = {"hub": "example.org/istio", "tag": "1.31.0", "proxy": {"image": "proxyv2"}}
-CONFIG = {"policy": "enabled", "defaultTemplates": ["sidecar"], "templates": {"sidecar": "", "gateway": ""}}
+CUT = '{{- $name = $name | trunc 63 | trimAll "-_." -}}'
+CUT_AS_BEFORE = '{{- $name = $name | trunc 63 | trimSuffix "-" -}}'
+TEMPLATES = {"sidecar": CUT, "gateway": ""}
+CONFIG = {"policy": "enabled", "defaultTemplates": ["sidecar"], "templates": TEMPLATES}
 VOLUMES = [
     "workload-socket",
     "credential-socket",
@@ -105,6 +108,19 @@ def test_a_bare_pods_canonical_name_is_its_own_as_far_as_it_is_known_and_valid(
     bare = pod()
     bare["metadata"] |= metadata
     made = inject(bare, injector=injector())
+    assert made["metadata"]["labels"]["service.istio.io/canonical-name"] == name
+
+
+@pytest.mark.parametrize(
+    ("template", "name"), [(CUT, "a" * 62), (CUT_AS_BEFORE, "a" * 62 + "."), ("", "a" * 62 + ".bbbbb")]
+)
+def test_a_long_name_is_cut_as_the_template_says_even_where_no_label_comes_of_it(
+    template: str, name: str
+) -> None:
+    bare = pod()
+    bare["metadata"]["name"] = "a" * 62 + ".bbbbb"
+    config = {"templates": {**TEMPLATES, "sidecar": template}}
+    made = inject(bare, injector=injector(config=config))
     assert made["metadata"]["labels"]["service.istio.io/canonical-name"] == name
 
 

@@ -50,7 +50,7 @@ CONTENT: tuple[Any, ...] = (
 """What a field is given; each is right for some and wrong for others."""
 UNREADABLE = {VALUES: "could not parse configuration values", MESH_CONFIG: "failed to convert to proto"}
 """How istioctl says that it could not read it; it refuses other things in other words."""
-DESCRIPTORS = {VALUES: ASSETS.values_descriptors, MESH_CONFIG: ASSETS.mesh_descriptors["1.31"]}
+DESCRIPTORS = {VALUES: ASSETS.values_descriptors["1.31"], MESH_CONFIG: ASSETS.mesh_descriptors["1.31"]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from lab.cluster import Cluster
+from tests.golden.rendering import NEWEST
 from tests.node.conftest import PROFILES, Mesh, remove_mesh
 from tests.polling import eventually
 from tests.support.api import Api, Object
@@ -151,7 +152,7 @@ def test_without_flags_version_tells_only_its_own(istioctl: Istioctl, mesh: Mesh
 def test_the_owner_of_the_default_tag_needs_no_revision(istioctl: Istioctl, default: Mesh, api: Api) -> None:
     there = ("--istioNamespace", default.namespace)
     assert {row[0] for row in istioctl.ask("proxy-status", *there).rows} == read_inside(api, {default.apps})
-    assert "control plane version: 1.31.1" in istioctl.ask("version", *there).out
+    assert f"control plane version: {NEWEST}" in istioctl.ask("version", *there).out
 
 
 def test_the_namespace_can_be_given_once_for_all_by_the_environment(istioctl: Istioctl, mesh: Mesh) -> None:
@@ -303,9 +304,9 @@ def test_version_shows_control_plane_and_proxies(
     told = istioctl.ask("version", "-o", "json", *flags).json()
     assert told["clientVersion"]["version"] == VERSION
     (istiod,) = told["meshVersion"]
-    assert (istiod["Revision"], istiod["Info"]["version"]) == (mesh.revision, "1.31.1")
-    assert {one["IstioVersion"] for one in told["dataPlaneVersion"]} == {"1.31.1"}
-    assert "data plane version: 1.31.1 (3 proxies)" in istioctl.ask("version", *flags).out
+    assert (istiod["Revision"], istiod["Info"]["version"]) == (mesh.revision, NEWEST)
+    assert {one["IstioVersion"] for one in told["dataPlaneVersion"]} == {NEWEST}
+    assert f"data plane version: {NEWEST} (3 proxies)" in istioctl.ask("version", *flags).out
 
 
 # --- the rest that only reads ---------------------------------------------------------------------------

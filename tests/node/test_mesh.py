@@ -9,6 +9,7 @@ from typing import Any
 from lab.cluster import Cluster
 from lab.images.containerfile import read_final_stage
 from scripts.demo.installation import ROOT
+from tests.golden.rendering import NEWEST
 from tests.node.conftest import Mesh
 from tests.polling import eventually
 from tests.support.api import Api
@@ -47,7 +48,7 @@ def look_inside(cluster: Cluster, pod: str) -> Any:
 async def test_a_mesh_becomes_ready_with_a_real_istiod(mesh: Mesh) -> None:
     found = await mesh.wait_for()
     status = found["status"]
-    assert status["version"] == {"desired": "1.31.1", "active": "1.31.1"}
+    assert status["version"] == {"desired": NEWEST, "active": NEWEST}
     assert read_condition(found, "InjectionReady")["reason"] == "InjectionProved"
     assert [(c["ready"], c["desired"]) for c in status["components"]] == [(1, 1)]
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lab.cluster import Cluster
+from tests.golden.rendering import NEWEST
 from tests.node.conftest import Mesh, make_mesh, remove_mesh
 from tests.polling import eventually
 from tests.support.api import Api, Object
@@ -16,7 +17,7 @@ from tests.support.workloads import ask, find_proxy, restart, traffic, wait_for_
 
 @pytest.fixture(scope="module")
 async def older(operator: Cluster, api: Api, mesh: Mesh) -> AsyncIterator[Mesh]:
-    """A second mesh, of 1.31.0; the shared one is of 1.31.1."""
+    """A second mesh, of 1.31.0; the shared one is of the newest."""
     made = await make_mesh(operator, api, "older", version="1.31.0", mtls={"mode": "Strict"})
     try:
         yield made
@@ -56,7 +57,7 @@ async def wait_for_census(mesh: Mesh, *, current: int, outdated: int) -> Object:
 async def test_two_versions_run_at_once_and_each_counts_its_own_proxies(
     older: Mesh, mesh: Mesh, api: Api
 ) -> None:
-    for one, version in ((older, "1.31.0"), (mesh, "1.31.1")):
+    for one, version in ((older, "1.31.0"), (mesh, NEWEST)):
         found = await wait_for_census(one, current=2, outdated=0)
         assert found["status"]["version"]["active"] == version
         assert read_images(api, one) == {version}
@@ -81,17 +82,17 @@ async def test_an_upgrade_in_place_leaves_proxies_outdated_until_they_are_restar
     older: Mesh, api: Api
 ) -> None:
     with traffic(older.cluster, older.apps, older.url, count=60):
-        older.edit(version="1.31.1")
+        older.edit(version=NEWEST)
         await older.wait_for()
         found = await wait_for_census(older, current=0, outdated=2)
-        assert found["status"]["version"] == {"desired": "1.31.1", "active": "1.31.1"}
+        assert found["status"]["version"] == {"desired": NEWEST, "active": NEWEST}
         assert read_condition(found, "UpToDate")["reason"] == "ProxiesOutdated"
         assert read_images(api, older) == {"1.31.0"}
     restart(older.cluster, older.apps, "server", "client")
     await wait_for_deployments(api, older.apps, ("server", "client"))
     found = await wait_for_census(older, current=2, outdated=0)
     assert read_condition(found, "UpToDate")["status"] == "True"
-    assert read_images(api, older) == {"1.31.1"}
+    assert read_images(api, older) == {NEWEST}
     assert ask(older.cluster, older.apps, older.url).ok
 
 

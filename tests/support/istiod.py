@@ -14,17 +14,20 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.builds import ISTIOD, ensure
+from lab.builds import NEWEST_ISTIO, IstioLine, ensure
 
 Object = dict[str, Any]
 READY_SECONDS = 60
+ATTEMPTS = 5
+"""How often an istiod is started with other ports when another program took one of them first."""
+TAKEN = "address already in use"
 
 
 class InjectionRefused(Exception):
@@ -108,10 +111,30 @@ def apply_json_patch(document: Object, patch: list[Object]) -> Object:
 
 
 @contextmanager
-def run_istiod(kubeconfig: Path, configuration: Configuration, folder: Path) -> Iterator[Istiod]:
-    """An istiod that is ready, until the block ends. `folder` must be empty; its log stays there."""
-    with start_istiod(kubeconfig, configuration, folder) as (istiod, process):
-        _wait_until_ready(istiod, process)
+def run_istiod(
+    kubeconfig: Path,
+    configuration: Configuration,
+    folder: Path,
+    *,
+    line: IstioLine = NEWEST_ISTIO,
+    choose: Callable[[int], Sequence[int]] | None = None,
+) -> Iterator[Istiod]:
+    """An istiod that is ready, until the block ends. `folder` must be empty; its log stays there. `choose`
+    gives the ports, if not any that are free."""
+    _write_configuration(configuration, folder)
+    with ExitStack() as running:
+        for attempt in range(ATTEMPTS):
+            ports = (choose or find_free_ports)(3)
+            istiod, process = running.enter_context(
+                _run(kubeconfig, configuration, folder, line=line, ports=ports)
+            )
+            try:
+                _wait_until_ready(istiod, process)
+                break
+            except AssertionError:
+                # A port is free when it is asked for, and may be taken before istiod listens on it.
+                if TAKEN not in istiod.log.read_text(errors="replace") or attempt == ATTEMPTS - 1:
+                    raise
         yield istiod
 
 
@@ -120,16 +143,27 @@ def start_istiod(
     kubeconfig: Path, configuration: Configuration, folder: Path
 ) -> Iterator[tuple[Istiod, subprocess.Popen[bytes]]]:
     """An istiod that may never become ready, until the block ends, and its process."""
-    binary = ensure("node", only=[ISTIOD])[ISTIOD]
+    _write_configuration(configuration, folder)
+    with _run(kubeconfig, configuration, folder, line=NEWEST_ISTIO, ports=find_free_ports(3)) as started:
+        yield started
+
+
+def _write_configuration(configuration: Configuration, folder: Path) -> None:
     injection = folder / "var" / "lib" / "istio" / "inject"
     injection.mkdir(parents=True)
     (injection / "config").write_text(configuration.injector)
     (injection / "values").write_text(configuration.values)
     (folder / "etc").mkdir()
     (folder / "etc" / "mesh").write_text(configuration.mesh)
-    http, xds, monitoring = (f"127.0.0.1:{_free_port()}" for _ in range(3))
+
+
+@contextmanager
+def _run(
+    kubeconfig: Path, configuration: Configuration, folder: Path, *, line: IstioLine, ports: Sequence[int]
+) -> Iterator[tuple[Istiod, subprocess.Popen[bytes]]]:
+    http, xds, monitoring = (f"127.0.0.1:{port}" for port in ports)
     argv = [
-        str(binary),
+        str(ensure("node", only=[line.istiod])[line.istiod]),
         "discovery",
         f"--kubeconfig={kubeconfig}",
         *configuration.arguments,
@@ -152,9 +186,8 @@ def start_istiod(
     log = folder / "istiod.log"
     with log.open("w") as out:
         process = subprocess.Popen(argv, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
-    istiod = Istiod(f"http://{http}", xds, log)
     try:
-        yield istiod, process
+        yield Istiod(f"http://{http}", xds, log), process
     finally:
         process.kill()
         process.wait()
@@ -169,7 +202,10 @@ def _wait_until_ready(istiod: Istiod, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def find_free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 on which nothing listens now: all are held while the others are found."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]

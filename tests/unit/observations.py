@@ -14,6 +14,7 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
 from navarch.assets import load_assets
 from navarch.core.istio.assets import Assets
+from navarch.core.istio.catalog import Catalog
 from navarch.core.istio.roles import build_roles, hash_rules
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
@@ -171,6 +172,11 @@ def an_observed_mesh(
         roles=roles(),
     )
     return replace(observed, **changes)
+
+
+def with_catalog(observed: ObservedMesh, catalog: Catalog) -> ObservedMesh:
+    """The observation with another catalog of Istio."""
+    return replace(observed, assets=replace(observed.assets, catalog=catalog))
 
 
 def only(check: Callable[[ObservedMesh], Iterator[Finding]], observed: ObservedMesh) -> Finding:

@@ -10,9 +10,11 @@ import pytest
 import yaml
 from navarch.core.istio.catalog import Features, build_catalog, ordinal_of
 
+from lab.builds import ISTIO_LINES
 from tests.golden.rendering import ASSETS
 
 CATALOG = ASSETS.catalog
+ACRONYMS = {"ca": "CA", "cpu": "CPU"}
 
 
 @pytest.fixture
@@ -24,13 +26,14 @@ def data() -> dict[str, Any]:
         "kubernetes": {"minimum": "1.32", "newest": "1.36"},
         "endOfLife": False,
         "api": {"version": "v1.30.3", "hash": "h1:x"},
+        "values": "1.30",
     }
     camel = {
-        f.name: f.name.split("_")[0] + "".join(p.title() for p in f.name.split("_")[1:])
+        f.name: f.name.split("_")[0] + "".join(ACRONYMS.get(p, p.title()) for p in f.name.split("_")[1:])
         for f in fields(Features)
     }
     return {
-        "values": {"version": "v0.0.1", "hash": "h1:y"},
+        "values": {"1.30": {"version": "v0.0.1", "hash": "h1:y"}},
         "minors": {"1.30": row},
         "features": {name: {"since": "1.31", "source": "x"} for name in camel.values()},
     }
@@ -39,7 +42,7 @@ def data() -> dict[str, Any]:
 def test_a_minor_means_its_newest_patch() -> None:
     release = CATALOG.find("1.31")
     assert release is not None
-    assert (release.version, release.minor.name) == ("1.31.1", "1.31")
+    assert (release.version, release.minor.name) == (CATALOG.minors[-2].patches[-1], "1.31")
 
 
 def test_patches_are_ordered_as_numbers(data: dict[str, Any]) -> None:
@@ -54,9 +57,39 @@ def test_an_exact_version_means_itself() -> None:
     assert release.version == "1.30.2"
 
 
-@pytest.mark.parametrize("version", ["1.28", "1.31.9", "1.3", "1", "", "2.0.0", "1.31.1.1"])
+@pytest.mark.parametrize(
+    "version",
+    ["1.28", "1.28.9", "1.35.0", "1.3", "1", "", "2.0.0", "1.31.1.1", "1.31.09", "1.31.x", "v1.31.9"],
+)
 def test_what_the_catalog_lacks_is_not_found(version: str) -> None:
     assert CATALOG.find(version) is None
+
+
+def test_a_patch_newer_than_any_known_one_is_of_its_minor_and_not_known() -> None:
+    release = CATALOG.find("1.31.99")
+    assert release is not None
+    assert (release.version, release.minor.name, release.is_known) == ("1.31.99", "1.31", False)
+    assert CATALOG.find("1.31.0").is_known
+
+
+def test_a_patch_that_was_left_out_below_the_newest_is_not_found(data: dict[str, Any]) -> None:
+    assert build_catalog(data).find("1.30.5") is None
+    assert build_catalog(data).find("1.30.11") is not None
+
+
+def test_every_minors_newest_patch_is_the_one_that_its_definitions_are_of() -> None:
+    assert {m.name: m.api.version for m in CATALOG.minors} == {
+        m.name: f"v{m.patches[-1]}" for m in CATALOG.minors
+    }
+
+
+def test_every_minor_that_the_lab_runs_is_run_under_its_newest_patch() -> None:
+    newest = {line.minor: line.versions[-1] for line in ISTIO_LINES}
+    assert newest == {m.name: m.patches[-1] for m in CATALOG.minors if m.name in newest}
+
+
+def test_only_a_minor_that_was_never_run_is_a_preview() -> None:
+    assert [m.name for m in CATALOG.minors if m.preview] == ["1.32"]
 
 
 def test_a_new_minor_is_one_more_row(data: dict[str, Any]) -> None:

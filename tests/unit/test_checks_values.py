@@ -14,7 +14,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Severity
 from navarch.core.model.reasons import Reason
 
-from lab.builds import pinned
+from lab.builds import ISTIO_LINES, pinned
 from tests.unit.observations import a_spec, an_observed_mesh, assets, only
 
 CHECKS = (values.check_values_shapes, values.check_values_are_known, values.check_values_are_read)
@@ -156,7 +156,7 @@ def test_names_are_the_same_for_every_minor(version: str) -> None:
 
 def test_a_name_that_templates_read_and_istios_definition_lacks_is_known() -> None:
     lacking = {"global": {"proxy_init": {"forceApplyIptables": True}}}
-    (problem,) = find_problems(lacking, assets().values_descriptors, VALUES)
+    (problem,) = find_problems(lacking, assets().values_descriptors["1.31"], VALUES)
     assert problem.kind is Kind.UNKNOWN
     observed = with_values(lacking)
     assert [finding for check in CHECKS for finding in check(observed)] == []
@@ -197,15 +197,26 @@ def test_a_profiles_value_that_the_spec_adds_to_is_told_of_whom_it_is() -> None:
     assert found == {"spec.values.zzz", "spec.profiles"}
 
 
-def test_the_definition_is_of_the_istio_that_the_lab_runs() -> None:
-    assert assets().catalog.values.version == pinned("istio", "istio.io/istio")
+def test_definitions_are_of_the_istios_that_the_lab_runs() -> None:
+    pins = {name: pin.version for name, pin in assets().catalog.values.items()}
+    assert pins == {line.minor: pinned(line.module, "istio.io/istio") for line in ISTIO_LINES}
+
+
+@pytest.mark.parametrize(
+    ("version", "known"), [("1.29", False), ("1.30", False), ("1.31", True), ("1.32", True)]
+)
+def test_a_value_is_known_where_the_minors_own_definition_has_it(version: str, known: bool) -> None:
+    only_newer = {"global": {"readerServiceAccount": {"name": "reader"}}}
+    observed = an_observed_mesh(spec=a_spec(version=version, values=only_newer))
+    found = {finding.field for finding in values.check_values_are_known(observed)}
+    assert found == (set() if known else {"spec.values.global.readerServiceAccount"})
 
 
 NAMES = sorted(
     {
         name
         for message in load_definition(
-            assets().values_descriptors, VALUES
+            assets().values_descriptors["1.31"], VALUES
         ).file.message_types_by_name.values()
         for field in message.fields
         for name in (field.name, field.json_name)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from navarch.core.mesh.checks import capacity, layers, schema, version
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.quantities import parse_quantity
 from navarch.core.model.reasons import Reason
 
-from tests.unit.observations import a_revision, a_spec, an_observed_mesh, assets, only
+from tests.unit.observations import a_revision, a_spec, an_observed_mesh, assets, only, with_catalog
 
 Check = Callable[[ObservedMesh], Iterator[Finding]]
 NEWEST = assets().catalog.find("1.31").version
@@ -25,24 +26,31 @@ def mesh(version: str, **changes: Any) -> ObservedMesh:
     return an_observed_mesh(spec=a_spec(version=version), **changes)
 
 
-def with_catalog(observed: ObservedMesh, *, minor: str = "", **changes: Any) -> ObservedMesh:
+def with_minor(observed: ObservedMesh, *, minor: str = "", **changes: Any) -> ObservedMesh:
     """The observation with rows of the catalog changed: those of `minor`, or of every minor."""
-    minors = tuple(
-        replace(m, **changes) if minor in ("", m.name) else m for m in observed.assets.catalog.minors
-    )
-    return replace(
-        observed, assets=replace(observed.assets, catalog=replace(observed.assets.catalog, minors=minors))
-    )
+    catalog = observed.assets.catalog
+    minors = tuple(replace(m, **changes) if minor in ("", m.name) else m for m in catalog.minors)
+    return with_catalog(observed, replace(catalog, minors=minors))
 
 
 @pytest.mark.parametrize(
     ("asked", "nearest"),
-    [("1.33", "1.31"), ("1.3", "1.29"), ("1.31.99", NEWEST), ("1.30.99", OLDER), ("2.0", "1.31")],
+    [
+        ("1.33", "1.31"),
+        ("1.3", "1.29"),
+        ("1.33.0", "1.31.0"),
+        ("1.30.07", "1.30.7"),
+        ("2.0", "1.31"),
+        ("2.0.0", NEWEST),
+    ],
 )
 def test_an_unknown_version_is_refused_with_all_known_ones_and_the_nearest(asked: str, nearest: str) -> None:
     finding = only(version.check_version_is_known, mesh(asked))
     assert (finding.reason, finding.field, finding.value) == (Reason.UNKNOWN_VERSION, "spec.version", asked)
-    assert all(known in finding.message for known in assets().catalog.versions)
+    for minor in assets().catalog.minors:
+        first, newest = minor.patches[0], minor.patches[-1]
+        known = f"{first} to {newest}" if first != newest else first
+        assert f"{minor.name} ({known})" in finding.message
     assert finding.remedy.endswith(f"the nearest is {nearest}")
 
 
@@ -109,11 +117,40 @@ def test_an_older_patch_of_the_same_minor_is_a_warning() -> None:
     assert "1.31.1" in finding.message
 
 
-def test_a_minor_whose_newest_known_patch_is_below_the_running_one_names_that_patch() -> None:
-    observed = with_catalog(
+def test_a_minor_stays_at_the_running_patch_when_the_catalog_forgets_it_and_says_so() -> None:
+    """An older Navarch, or an extension that was taken back: no mesh is refused, and none goes back."""
+    observed = with_minor(
         mesh("1.31", revisions=(a_revision("1.31.1", serving="1.31.1"),)), minor="1.31", patches=("1.31.0",)
     )
-    assert "means 1.31.0" in only(version.check_version_does_not_go_back, observed).message
+    assert not list(version.check_version_does_not_go_back(observed))
+    assert version.find_release(observed).version == "1.31.1"
+    finding = only(version.check_support, observed)
+    assert (finding.reason, finding.severity) == (Reason.PATCH_UNTESTED, Severity.WARNING)
+    assert finding.message.startswith("means 1.31.1, which runs and is newer than 1.31.0, the newest patch")
+
+
+def test_an_exact_version_below_the_running_one_is_meant() -> None:
+    observed = with_minor(
+        mesh("1.31.0", revisions=(a_revision("1.31.1", serving="1.31.1"),)), minor="1.31", patches=("1.31.0",)
+    )
+    assert version.find_release(observed).version == "1.31.0"
+
+
+def test_a_patch_newer_than_any_known_one_is_accepted_with_a_warning() -> None:
+    observed = mesh("1.31.99")
+    assert not list(version.check_version_is_known(observed))
+    finding = only(version.check_support, observed)
+    assert (finding.reason, finding.severity) == (Reason.PATCH_UNTESTED, Severity.WARNING)
+    assert finding.message == f"is newer than {NEWEST}, the newest patch of 1.31 known here"
+    revision = build_wanted_revision(observed)
+    assert revision["spec"]["version"] == "1.31.99"
+
+
+def test_a_preview_is_accepted_with_a_warning_that_says_what_was_seen() -> None:
+    finding = only(version.check_support, mesh("1.32"))
+    assert (finding.reason, finding.severity) == (Reason.VERSION_PREVIEW, Severity.WARNING)
+    for text in ("1.32 is a preview", "CRDs and MeshConfig are those of the release", "no istiod of it"):
+        assert text in finding.message
 
 
 @pytest.mark.parametrize(

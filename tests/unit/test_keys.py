@@ -77,6 +77,12 @@ def test_a_namespace_wakes_the_mesh_inside_and_the_others_when_it_must_stay_outs
 def test_only_istios_crds_and_the_own_root_wake_a_mesh() -> None:
     crd = an_object("CustomResourceDefinition", "", "gateways.networking.istio.io")
     assert list(DEPENDENTS.keys_for_crd(crd)) == [OURS, OTHER]
+
+
+def test_a_change_of_the_catalog_leads_to_every_mesh_and_every_revision() -> None:
+    found = list(DEPENDENTS.keys_for_catalog({}))
+    assert found[:2] == [OURS, OTHER]
+    assert {key.kind for key in found[2:]} == {"MeshRevision"}
     assert list(DEPENDENTS.keys_for_crd(an_object("CustomResourceDefinition", "", "x.example.com"))) == []
     assert list(DEPENDENTS.keys_for_namespaced(an_object("ConfigMap", "shop", "istio-ca-root-cert"))) == [
         OURS

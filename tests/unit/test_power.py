@@ -92,7 +92,7 @@ def load_mesh(minor: str) -> Descriptor:
 
 
 def load_values() -> Descriptor:
-    return load_definition(ASSETS.values_descriptors, VALUES_MESSAGE)
+    return load_definition(ASSETS.values_descriptors[MINORS[-1]], VALUES_MESSAGE)
 
 
 @pytest.mark.parametrize("minor", MINORS)
@@ -167,7 +167,7 @@ def test_below_what_is_free_as_a_whole_nothing_can_be_named(minor: str) -> None:
 
 @lru_cache
 def list_variables() -> frozenset[str]:
-    return find_variables(download(load_catalog().values))
+    return frozenset().union(*(find_variables(download(pin)) for pin in load_catalog().values.values()))
 
 
 DECIDED = {*REFUSED_ENVIRONMENT, *PROXY_REFUSED, *PROXY_FREE, *GUARDED_VARIABLES}

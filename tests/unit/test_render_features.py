@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -14,19 +15,21 @@ from navarch.core.render.source import RevisionInput
 from navarch.core.render.values import list_gateway_templates
 from navarch.core.revision.source import build_revision_input
 
-from tests.golden.rendering import ASSETS, ENVIRONMENT, find_one, render_mesh
+from tests.golden.rendering import ASSETS, ENVIRONMENT, find_one, injector_of, render_mesh
 
 NEWEST = ASSETS.catalog.minors[-1].features
 TESTED = {
     "agentgateway",
+    "agentgateway_ca",
     "agentgateway_waypoint",
-    "canonical_name_trimmed",
     "default_tag_webhook_suffixed",
     "fips_godebug",
     "gateway_listener_protocols",
+    "go_reads_cpu_limit",
     "listener_sets",
     "otel_resource_attributes",
     "proxy_init_image",
+    "x_backends",
 }
 
 
@@ -63,8 +66,9 @@ def test_minors_have_the_features_that_istios_sources_say() -> None:
     }
     assert had == {
         "1.29": {"agentgateway"},
-        "1.30": {"agentgateway", "listener_sets", "otel_resource_attributes"},
-        "1.31": TESTED,
+        "1.30": {"agentgateway", "agentgateway_ca", "listener_sets", "otel_resource_attributes"},
+        "1.31": TESTED - {"go_reads_cpu_limit", "x_backends"},
+        "1.32": TESTED,
     }
 
 
@@ -86,9 +90,41 @@ def test_a_template_reads_proxy_init_image_only_where_istiod_has_it() -> None:
     assert ".ProxyInitImage" not in sidecar(without("proxy_init_image"))
 
 
-def test_the_canonical_name_is_trimmed_as_the_minor_does_it() -> None:
-    assert 'trimAll "-_."' in sidecar(NEWEST)
-    assert 'trimSuffix "-"' in sidecar(without("canonical_name_trimmed"))
+def test_experimental_backends_are_read_and_answered_where_istiod_knows_them() -> None:
+    assert {"xbackends", "xbackends/status"} <= resources_of(NEWEST)
+    assert "xbackends" not in resources_of(without("x_backends"))
+
+
+@pytest.mark.parametrize("minor", [minor.name for minor in ASSETS.catalog.minors])
+def test_the_canonical_name_is_trimmed_at_both_ends_for_every_minor(minor: str) -> None:
+    sidecar = injector_of(render_mesh({"version": minor}))["templates"]["sidecar"]
+    assert '$name | trunc 63 | trimAll "-_."' in sidecar
+
+
+def test_go_is_told_its_limit_where_it_does_not_read_it_itself() -> None:
+    def names(features: Features) -> set[str]:
+        deployment = find_one(list(istiod.build_objects(build_input(features), ASSETS)), "Deployment")
+        return {v["name"] for v in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+    assert "GOMAXPROCS" not in names(NEWEST) | {sidecar(NEWEST)}
+    assert "GOMAXPROCS" in names(without("go_reads_cpu_limit"))
+    assert "GOMAXPROCS" not in sidecar(NEWEST)
+    assert "GOMAXPROCS" in sidecar(without("go_reads_cpu_limit"))
+
+
+def test_an_agentgateway_is_told_of_its_authority_where_the_minor_does_so() -> None:
+    def template(features: Features) -> str:
+        return render_text(ASSETS, "injection/agentgateway.tpl", features=features, stamp="x")
+
+    own = ("CA_ADDRESS", "/var/run/secrets/istio }", "/var/run/secrets/tokens")
+    old = template(without("agentgateway_ca"))
+    assert all(text in template(NEWEST) for text in own)
+    assert not any(text in old for text in own)
+    volumes = ("istiod-ca-cert", "istio-token", "xds-token", "tmp")
+    mounted = {name for name in volumes if f"name: {name}, mountPath" in old}
+    made = {name for name in volumes if re.search(rf"- {{ name: {name}, (projected|configMap|emptyDir)", old)}
+    assert mounted == {"istiod-ca-cert", "xds-token", "tmp"}
+    assert "istio-token" not in made
 
 
 @pytest.mark.parametrize("feature", ["agentgateway", "agentgateway_waypoint"])

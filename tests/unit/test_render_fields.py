@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from tests.golden.rendering import (
     ASSETS,
+    NEWEST,
     REVISION,
     container_of,
     environment_of,
@@ -76,6 +77,7 @@ UNSCALED = {"controlPlane.autoscaling.enabled": False}
 TWO = UNSCALED | {"controlPlane.replicas": 2}
 
 # field, its value, where it shows, what shows there, what else has to be set for it to matter
+DIGEST = f"sha256:{'7' * 64}"
 FIELDS: list[tuple[str, Any, Callable[[Objects], Any], Any, dict[str, Any]]] = [
     ("trust.domain", "example.org", mesh("trustDomain"), "example.org", {}),
     ("trust.additionalDomains", ["old.org"], mesh("trustDomainAliases"), ["old.org"], {}),
@@ -218,8 +220,29 @@ FIELDS: list[tuple[str, Any, Callable[[Objects], Any], Any, dict[str, Any]]] = [
         {},
     ),
     ("controlPlane.networkPolicy", True, has("NetworkPolicy"), True, {}),
-    ("images.hub", "mirror/istio", istiod("image"), "mirror/istio/pilot:1.31.1", {}),
+    ("images.hub", "mirror/istio", istiod("image"), f"mirror/istio/pilot:{NEWEST}", {}),
     ("images.tag", "custom", istiod("image"), "registry.istio.io/release/pilot:custom", {}),
+    (
+        "images.digests.pilot",
+        DIGEST,
+        istiod("image"),
+        f"registry.istio.io/release/pilot:{NEWEST}@{DIGEST}",
+        {},
+    ),
+    (
+        "images.digests.proxyv2",
+        DIGEST,
+        lambda o: values_of(o)["global"]["proxy"]["image"],
+        f"registry.istio.io/release/proxyv2:{NEWEST}@{DIGEST}",
+        {},
+    ),
+    (
+        "images.digests.agentgateway",
+        DIGEST,
+        lambda o: values_of(o)["global"]["agentgateway"]["image"],
+        f"registry.istio.io/release/agentgateway:{NEWEST}@{DIGEST}",
+        {},
+    ),
     ("images.pullPolicy", "Always", istiod("imagePullPolicy"), "Always", {}),
     (
         "images.pullSecrets",
@@ -255,9 +278,12 @@ RESTARTED = {
     "trust.domain",
     "images.hub",
     "images.tag",
+    "images.digests.proxyv2",
     "values",
 }
 LIVE = {
+    "images.digests.agentgateway",
+    "images.digests.pilot",
     "trust.additionalDomains",
     "mtls.mode",
     "mtls.minimumProtocolVersion",
@@ -430,7 +456,7 @@ def test_without_the_gateway_controller_istiod_writes_the_webhooks_of_its_mesh_a
 
 def test_a_variant_of_the_images_holds_for_istiod_and_proxies() -> None:
     objects = render_mesh({"values": {"global": {"variant": "distroless"}}})
-    assert container_of(objects)["image"].endswith("pilot:1.31.1-distroless")
+    assert container_of(objects)["image"].endswith(f"pilot:{NEWEST}-distroless")
     assert mesh_config_of(objects)["defaultConfig"]["image"] == {"imageType": "distroless"}
 
 

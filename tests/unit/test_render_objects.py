@@ -21,6 +21,7 @@ from tests.golden.rendering import (
     ENVIRONMENT,
     NAME,
     NAMESPACE,
+    NEWEST,
     REVISION,
     build_mesh,
     find_one,
@@ -137,7 +138,7 @@ def test_every_binding_joins_a_role_of_the_installation_and_an_account_that_is_r
 
 def test_injected_pods_are_stamped_with_version_and_configuration(objects: list[Manifest]) -> None:
     stamp = injector_of(objects)["injectedAnnotations"]["mesh.navarch.io/proxy"]
-    assert re.fullmatch(r"1\.(29|30|31)\.[0-9]-[0-9a-f]{10}", stamp)
+    assert re.fullmatch(r"1\.(29|30|31|32)\.[0-9]-[0-9a-f]{10}", stamp)
 
 
 @pytest.mark.parametrize("minor", MINORS)
@@ -215,7 +216,7 @@ def test_an_unknown_version_renders_nothing_and_says_what_is_known() -> None:
     offline = build_offline(build_mesh({"version": "1.20"}), ASSETS, ENVIRONMENT)
     assert offline.objects == ()
     (finding,) = [f for f in offline.findings if f.reason is Reason.UNKNOWN_VERSION]
-    assert "1.31.1" in finding.message
+    assert NEWEST in finding.message
 
 
 def test_istiod_restarts_when_the_trust_domain_changes_and_not_for_live_configuration() -> None:

@@ -15,7 +15,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.revision.manifest import build_revision_manifest
 from navarch.core.revision.source import build_revision_input
 
-from tests.golden.rendering import ASSETS, ENVIRONMENT
+from tests.golden.rendering import ASSETS, ENVIRONMENT, NEWEST
 
 BUILT_IN = ASSETS.profiles
 
@@ -174,7 +174,7 @@ def test_a_revision_says_everything_its_objects_follow_from() -> None:
     assert manifest["metadata"]["name"] == "blue-inplace"
     assert manifest["spec"]["members"] == {"default": True, "excluded": ["a", "b"]}
     source = build_revision_input(manifest, ASSETS, ENVIRONMENT)
-    assert (source.version, source.minor, source.hub) == ("1.31.1", "1.31", "registry.istio.io/release")
+    assert (source.version, source.minor, source.hub) == (NEWEST, "1.31", "registry.istio.io/release")
     assert source.membership.values == ("blue", "blue-inplace", "default")
     assert source.membership.probe == ENVIRONMENT.probe_namespace
     assert source.owner == Owner("mesh-a", "basic", "uid")

@@ -23,6 +23,7 @@ from navarch.core.world.probe import Probe, ProbeVerdict
 from navarch.core.world.proxies import Census, ProxyPod
 from navarch.core.world.workload import PodProblem
 
+from tests.golden.rendering import NEWEST
 from tests.unit.observations import OWNER, a_webhook
 from tests.unit.test_planner import (
     ERROR,
@@ -55,7 +56,7 @@ def settled(**changes: Any) -> ObservedMesh:
         a_condition("Reconciled", "True", "Reconciled"),
         a_condition("Ready", "True"),
     ]
-    status = {"conditions": conditions, "version": "1.31.1", "proxy": "1.31.1-abc", "components": []}
+    status = {"conditions": conditions, "version": NEWEST, "proxy": "1.31.1-abc", "components": []}
     trusted = [
         a_webhook("tag", tag="shop-mesh", revision=name, owner=OWNER, entries={"a": {}}),
         a_webhook("v", kind="ValidatingWebhookConfiguration", revision=name, owner=OWNER, entries={"v": {}}),
@@ -273,7 +274,7 @@ def test_a_revision_that_is_rolled_out_and_as_planned_is_ready() -> None:
     status = summarise_revision(observed, decision, FINE)
     assert {c["type"] for c in status["conditions"]} == {str(c) for c in REVISION_CONDITIONS}
     assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
-    assert status["version"] == "1.31.1"
+    assert status["version"] == NEWEST
     assert status["proxy"] == decision.proxy
     assert status["components"][0] == {
         "kind": "Deployment",

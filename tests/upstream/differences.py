@@ -20,7 +20,7 @@ class Difference:
     `upstream` and `ours` what is there on either side: None for nothing, `*` for whatever there is or is not;
     within a longer text `*` stands for any text. `when` says in words in which meshes, where it is not in
     all, and `only` names the combinations of tests/upstream/combinations.py in which it may be found; empty
-    for all."""
+    for all. `minors` are those of Istio in which it is found; empty for all that are compared."""
 
     where: str
     path: str
@@ -29,6 +29,7 @@ class Difference:
     reason: str
     when: str = ""
     only: tuple[str, ...] = ()
+    minors: tuple[str, ...] = ()
 
 
 _LABELS = "*metadata.labels."
@@ -287,6 +288,18 @@ DIFFERENCES: tuple[Difference, ...] = (
         "part of upstream's profile of the platform; an overlay sets it",
         when=_OPENSHIFT,
         only=("a cluster domain, nftables and a platform",),
+        minors=("1.31",),
+    ),
+    Difference(
+        "MutatingWebhookConfiguration istio-revision-tag-default",
+        "metadata.name",
+        "istio-revision-tag-default-*",
+        "istio-revision-tag-default",
+        "istiod of this minor finds the default tag's owner by the name without the namespace "
+        "(pkg/revisions/default_watcher.go), whatever its chart writes",
+        when="with the default tag, outside istio-system",
+        only=("the default tag",),
+        minors=("1.30",),
     ),
     Difference(
         "ConfigMap istio-sidecar-injector",

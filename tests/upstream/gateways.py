@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 from navarch.core.model.merging import merge
 
-from lab.builds import find_source
+from lab.builds import NEWEST_ISTIO, IstioLine, find_source
+from tests.golden.rendering import ASSETS
 from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.upstream.installations import LOADER, TAG, Setting
@@ -115,15 +116,15 @@ def build_gateway(name: str, gateway_class: str, *listeners: tuple[str, int, str
     return {"apiVersion": API_VERSION, "kind": "Gateway", "metadata": metadata, "spec": spec}
 
 
-def build_gateways() -> list[Object]:
-    """At least one Gateway of every class."""
+def build_gateways(line: IstioLine = NEWEST_ISTIO) -> list[Object]:
+    """At least one Gateway of every class that the minor deploys."""
     infrastructure = {
         "labels": {"topology.istio.io/network": "own-net", "team": "web"},
         "annotations": {"note": 'said "so"'},
     }
     reference = {"group": "", "kind": "ConfigMap", "name": PARAMETERS}
     mutual = {"mode": "Terminate", "options": {"gateway.istio.io/tls-terminate-mode": "ISTIO_MUTUAL"}}
-    return [
+    gateways = [
         build_gateway("plain", "istio", ("http", 80, "HTTP")),
         build_gateway(
             "web",
@@ -167,6 +168,9 @@ def build_gateways() -> list[Object]:
         build_gateway("agent", "istio-agentgateway", ("http", 80, "HTTP")),
         build_gateway("agent-way", "istio-agentgateway-waypoint", ("mesh", 15008, "HBONE")),
     ]
+    release = ASSETS.catalog.find(line.minor)
+    newer = set() if release and release.minor.features.agentgateway_waypoint else {"agent-way"}
+    return [gateway for gateway in gateways if gateway["metadata"]["name"] not in newer]
 
 
 def build_parameters() -> Object:
@@ -183,9 +187,9 @@ def build_parameters() -> Object:
     }
 
 
-def read_crds() -> list[Object]:
+def read_crds(line: IstioLine) -> list[Object]:
     """The CRDs of Gateway API at the version that this Istio is built with."""
-    folder = find_source("istio", "sigs.k8s.io/gateway-api") / "config" / "crd" / "standard"
+    folder = find_source(line.module, "sigs.k8s.io/gateway-api") / "config" / "crd" / "standard"
     documents = [
         document
         for path in sorted(folder.glob("gateway.networking.k8s.io_*.yaml"))
@@ -194,9 +198,9 @@ def read_crds() -> list[Object]:
     return [d for d in documents if d and d["kind"] == "CustomResourceDefinition"]
 
 
-async def set_up(api: Api) -> None:
+async def set_up(api: Api, line: IstioLine) -> None:
     """Gateway API, a member namespace, and the Gateways in it."""
-    crds = read_crds()
+    crds = read_crds(line)
     for crd in crds:
         api.apply(crd)
     names = {crd["metadata"]["name"] for crd in crds}
@@ -211,12 +215,20 @@ async def set_up(api: Api) -> None:
 
     await eventually(established, seconds=60)
     for name, labels in ((SHOPS, {"istio.io/rev": TAG}), (ELSEWHERE, {})):
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     api.apply(build_parameters())
     outside = build_gateway("outside", "istio", ("http", 80, "HTTP"), metadata={"namespace": ELSEWHERE})
-    for gateway in (outside, *build_gateways()):
+    for gateway in (outside, *build_gateways(line)):
         place = gateway["metadata"]["namespace"]
         api.request("POST", f"/apis/{API_VERSION}/namespaces/{place}/gateways", gateway)
+
+
+async def remove_gateways(api: Api) -> None:
+    """Take the Gateways away, for another minor's to be made."""
+    paths = [f"/apis/{API_VERSION}/namespaces/{namespace}/gateways" for namespace in (SHOPS, ELSEWHERE)]
+    for path in paths:
+        api.request("DELETE", path, {})
+    await eventually(lambda: not any(api.request("GET", path)["items"] for path in paths), seconds=60)
 
 
 def list_made(api: Api) -> dict[str, Object]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lab.builds import find_source
+from lab.builds import NEWEST_ISTIO, IstioLine, find_source
 
 Object = dict[str, Any]
 FOLDER = ("pkg", "kube", "inject", "testdata", "inject")
@@ -81,9 +81,9 @@ def build_annotated_pods() -> dict[str, Object]:
     }
 
 
-def read_pods() -> dict[str, Object]:
+def read_pods(line: IstioLine = NEWEST_ISTIO) -> dict[str, Object]:
     """Every pod of every input, by file and place in it, as its controller would create it."""
-    folder = find_source("istio", "istio.io/istio").joinpath(*FOLDER)
+    folder = find_source(line.module, "istio.io/istio").joinpath(*FOLDER)
     pods: dict[str, Object] = {}
     for path in sorted(folder.glob("*.yaml")):
         if path.name.endswith(".iop.yaml"):

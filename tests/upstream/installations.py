@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 import yaml
 from navarch.core.model.merging import merge
 
-from lab.builds import ISTIO_VERSIONS, ISTIOCTL, ensure
+from lab.builds import NEWEST_ISTIO, IstioLine
 from tests.golden.rendering import find_one, render_mesh
 from tests.support.istiod import Configuration
+from tests.upstream.istioctl import generate
 
 Object = dict[str, Any]
 NAMESPACE, TAG = "mesh-a", "blue"
 REVISION = f"{TAG}-inplace"
-VERSION = ISTIO_VERSIONS[-1]
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -34,7 +33,7 @@ class Setting:
     spec: Mapping[str, Any] = field(default_factory=dict)
 
 
-def render_theirs(setting: Setting) -> list[Object]:
+def render_theirs(setting: Setting, line: IstioLine = NEWEST_ISTIO) -> list[Object]:
     """Upstream's objects."""
     values = {
         **setting.values,
@@ -47,7 +46,7 @@ def render_theirs(setting: Setting) -> list[Object]:
         "spec": {
             "profile": "minimal",
             "hub": "registry.istio.io/release",
-            "tag": VERSION,
+            "tag": line.versions[-1],
             "namespace": NAMESPACE,
             "revision": REVISION,
             "components": dict(setting.components),
@@ -55,25 +54,15 @@ def render_theirs(setting: Setting) -> list[Object]:
             "values": values,
         },
     }
-    istioctl = ensure("node", only=[ISTIOCTL])[ISTIOCTL]
-    done = subprocess.run(
-        [str(istioctl), "manifest", "generate", "--filename=-"],
-        input=yaml.safe_dump(operator),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    objects = [manifest for manifest in yaml.load_all(done.stdout, LOADER) if manifest]
+    objects = [manifest for manifest in yaml.load_all(generate(line, operator), LOADER) if manifest]
     injector = find_one(objects, "ConfigMap", f"istio-sidecar-injector-{REVISION}")["data"]
     injector["values"] = json.dumps(merge(json.loads(injector["values"]), setting.unchecked))
     return objects
 
 
-def render_ours(setting: Setting) -> list[Object]:
+def render_ours(setting: Setting, line: IstioLine = NEWEST_ISTIO) -> list[Object]:
     """Our objects."""
-    spec = {"version": VERSION, "tag": TAG, **setting.spec}
+    spec = {"version": line.versions[-1], "tag": TAG, **setting.spec}
     return [dict(manifest) for manifest in render_mesh(spec, namespace=NAMESPACE)]
 
 

@@ -1,15 +1,13 @@
 """One mesh rendered by upstream's installer and by us, from what each takes for the same wish.
 
-Owns the two calls. Must never change what either side gives. Upstream's charts are those that the lab's
-istioctl carries.
+Owns the two calls. Must never change what either side gives. Upstream's charts are those that
+each minor's istioctl of the lab carries.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,19 +18,19 @@ from navarch.core.model.refs import Manifest
 from navarch.core.offline import build_offline
 from navarch.core.world.cluster import Environment
 
+from lab.builds import NEWEST_ISTIO, IstioLine
 from tests.upstream.combinations import Combination
 from tests.upstream.comparison import NAME, REVISION, TAG
+from tests.upstream.istioctl import generate
 from tests.upstream.semantics import LOADER
 
 ASSETS = load_assets()
-MINOR = "1.31"
-"""The line that the lab's istioctl is of."""
 
 
-def render_upstream(istioctl: Path, combination: Combination) -> list[Manifest]:
+def render_upstream(combination: Combination, line: IstioLine) -> list[Manifest]:
     """Everything that `istioctl manifest generate` prints; gateways are no part of it, as they are none of a
     mesh."""
-    namespace, release = combination.namespace, ASSETS.catalog.find(MINOR)
+    namespace, release = combination.namespace, ASSETS.catalog.find(line.minor)
     assert release is not None
     base: dict[str, Any] = {
         "profile": "minimal",
@@ -52,27 +50,18 @@ def render_upstream(istioctl: Path, combination: Combination) -> list[Manifest]:
         "metadata": {"name": NAME, "namespace": namespace},
         "spec": merge(base, combination.upstream),
     }
-    done = subprocess.run(
-        [istioctl, "manifest", "generate", "-f", "-"],
-        input=yaml.safe_dump(wish),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    documents = re.split(r"^---$", done.stdout, flags=re.M)
+    documents = re.split(r"^---$", generate(line, wish), flags=re.M)
     wanted = (
         text for text in documents if combination.with_crds or "\nkind: CustomResourceDefinition" not in text
     )
     return [manifest for text in wanted if (manifest := yaml.load(text, LOADER))]
 
 
-def render_ours(combination: Combination) -> list[Manifest]:
+def render_ours(combination: Combination, line: IstioLine = NEWEST_ISTIO) -> list[Manifest]:
     """Everything that `navarch render` would print; our own MeshRevision has no counterpart."""
     mesh: Mapping[str, Any] = {
         "metadata": {"name": NAME, "namespace": combination.namespace},
-        "spec": {"version": MINOR, "tag": TAG, **combination.ours},
+        "spec": {"version": line.minor, "tag": TAG, **combination.ours},
     }
     environment = Environment((1, 34), "navarch-system", "")
     offline = build_offline(mesh, ASSETS, environment, with_crds=combination.with_crds)

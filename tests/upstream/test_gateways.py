@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from navarch.core.grants import list_roles
 
+from lab.builds import ISTIO_LINES, IstioLine
 from lab.cluster import Cluster, service_account_kubeconfig
 from tests.golden.rendering import ASSETS
 from tests.polling import eventually
@@ -36,23 +38,31 @@ USED: set[int] = set()
 """Numbers of the rows that explained something."""
 
 
+@pytest.fixture(scope="module", params=ISTIO_LINES, ids=lambda line: line.minor)
+def line(request: pytest.FixtureRequest) -> IstioLine:
+    """The minor of Istio, and of Gateway API what it is built with; ascending, as clusters go."""
+    line: IstioLine = request.param
+    return line
+
+
 @pytest.fixture(scope="module")
-async def api(cluster: Cluster) -> Api:
+async def api(cluster: Cluster, line: IstioLine) -> AsyncIterator[Api]:
     """An API server with Gateways in a namespace that carries the mesh's tag, and the roles of a mesh of
     ours."""
     api = Api(cluster.kubeconfig)
-    await gateways.set_up(api)
+    await gateways.set_up(api, line)
     tag = f"istiod-revision-tag-{REVISION.removesuffix('-inplace')}"
-    for manifest in (*list_roles(ASSETS), *render_ours(SETTINGS["default"])):
+    for manifest in (*list_roles(ASSETS), *render_ours(SETTINGS["default"], line)):
         if manifest["kind"] in ACCESS or manifest["metadata"]["name"] == tag:
             api.apply(manifest)
-    return api
+    yield api
+    await gateways.remove_gateways(api)
 
 
-def list_expected(name: str) -> set[str]:
+def list_expected(name: str, line: IstioLine) -> set[str]:
     """Kind and name of everything that istiod has to deploy under a setting."""
     expected: set[str] = set()
-    for gateway in build_gateways():
+    for gateway in build_gateways(line):
         own, gateway_class = gateway["metadata"]["name"], gateway["spec"]["gatewayClassName"]
         annotations = gateway["metadata"].get("annotations", {})
         default = f"{own}-istio" if gateway_class == "istio" else own
@@ -75,7 +85,7 @@ def strip_all(made: dict[str, Object]) -> dict[str, Object]:
 
 
 async def deploy(
-    api: Api, kubeconfig: Path, objects: list[Object], *, name: str, folder: Path
+    api: Api, kubeconfig: Path, objects: list[Object], *, expected: set[str], line: IstioLine, folder: Path
 ) -> dict[str, Object]:
     """What an istiod with these objects' configuration deploys, by kind and name."""
     defaults = [
@@ -84,7 +94,7 @@ async def deploy(
     for manifest in defaults:
         api.apply(manifest)
     try:
-        with run_istiod(kubeconfig, build_configuration(objects), folder):
+        with run_istiod(kubeconfig, build_configuration(objects), folder, line=line):
             log = folder / "istiod.log"
             made: dict[str, Object] = {}
             changed = time.monotonic()
@@ -96,7 +106,7 @@ async def deploy(
                 before, made = made, strip_all(list_made(api))
                 if made != before:
                     changed = time.monotonic()
-                return made.keys() == list_expected(name) and time.monotonic() >= changed + CALM_SECONDS
+                return made.keys() == expected and time.monotonic() >= changed + CALM_SECONDS
 
             await eventually(is_complete, seconds=60, every=0.2, what=f"see {log}")
             assert not api.list("deployment", gateways.ELSEWHERE), "that namespace has not the mesh's tag"
@@ -109,16 +119,20 @@ async def deploy(
 
 @pytest.mark.parametrize("name", SETTINGS)
 async def test_gateways_are_deployed_as_upstream_deploys_them(
-    api: Api, cluster: Cluster, name: str, tmp_path: Path
+    api: Api, cluster: Cluster, line: IstioLine, name: str, tmp_path: Path
 ) -> None:
     setting, account = SETTINGS[name], f"istiod-{REVISION}"
-    theirs = await deploy(
-        api, cluster.kubeconfig, render_theirs(setting), name=name, folder=tmp_path / "theirs"
-    )
+    expected = list_expected(name, line)
+    made = []
     kubeconfig = service_account_kubeconfig(cluster, NAMESPACE, account)
-    ours = await deploy(api, kubeconfig, render_ours(setting), name=name, folder=tmp_path / "ours")
+    for who, objects, side in (
+        (cluster.kubeconfig, render_theirs(setting, line), "theirs"),
+        (kubeconfig, render_ours(setting, line), "ours"),
+    ):
+        made.append(await deploy(api, who, objects, expected=expected, line=line, folder=tmp_path / side))
+    theirs, ours = made
     told = []
-    for key in sorted(list_expected(name)):
+    for key in sorted(expected):
         for difference in compare(theirs[key], ours[key]):
             found = [number for number, row in enumerate(DEPLOYED) if row.explains(difference, key)]
             USED.update(found)

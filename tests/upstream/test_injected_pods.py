@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from lab.builds import ISTIO_LINES, NEWEST_ISTIO, IstioLine
 from lab.cluster import Cluster
 from tests.support.istiod import InjectionRefused, Istiod, Object, run_istiod
 from tests.upstream.injected_differences import INJECTED
@@ -18,9 +20,16 @@ USED: set[int] = set()
 """Numbers of the rows that explained something."""
 
 
-@pytest.fixture(scope="session")
-def pods() -> dict[str, Object]:
-    pods = read_pods()
+OLDER = ("default", "capture by TPROXY", "everything in values", "everything in meshConfig")
+"""Settings that are compared for older minors, too: the others are about parts of templates that are the same
+text for all minors (tests/golden shows which differ)."""
+CASES = [(line, name) for line in ISTIO_LINES for name in (SETTINGS if line is NEWEST_ISTIO else OLDER)]
+
+
+@cache
+def pods_of(line: IstioLine) -> dict[str, Object]:
+    """The pods of this minor's own tests, and ours."""
+    pods = read_pods(line)
     assert len(pods) > 80, "Istio's tests hold more than these"
     return pods | build_annotated_pods()
 
@@ -37,15 +46,15 @@ def inject(istiod: Istiod, pods: dict[str, Object]) -> dict[str, Object]:
 
 
 def inject_both(
-    cluster: Cluster, setting: Setting, pods: dict[str, Object], folder: Path
+    cluster: Cluster, setting: Setting, line: IstioLine, folder: Path
 ) -> tuple[dict[str, Object], dict[str, Object]]:
     """Every pod as upstream's templates make it, and as ours do."""
-    with run_istiod(
-        cluster.kubeconfig, build_configuration(render_theirs(setting)), folder / "theirs"
-    ) as istiod:
-        theirs = inject(istiod, pods)
-    with run_istiod(cluster.kubeconfig, build_configuration(render_ours(setting)), folder / "ours") as istiod:
-        return theirs, inject(istiod, pods)
+    injected: list[dict[str, Object]] = []
+    for name, objects in (("theirs", render_theirs(setting, line)), ("ours", render_ours(setting, line))):
+        configuration = build_configuration(objects)
+        with run_istiod(cluster.kubeconfig, configuration, folder / name, line=line) as istiod:
+            injected.append(inject(istiod, pods_of(line)))
+    return injected[0], injected[1]
 
 
 def compare_pods(theirs: Object, ours: Object) -> list[Difference]:
@@ -62,14 +71,14 @@ def explain(difference: Difference, name: str) -> bool:
     return bool(found)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(("line", "name"), CASES, ids=[f"{line.minor}-{name}" for line, name in CASES])
 def test_pods_are_injected_as_upstream_injects_them(
-    cluster: Cluster, pods: dict[str, Object], name: str, tmp_path: Path
+    cluster: Cluster, line: IstioLine, name: str, tmp_path: Path
 ) -> None:
-    theirs, ours = inject_both(cluster, SETTINGS[name], pods, tmp_path)
+    theirs, ours = inject_both(cluster, SETTINGS[name], line, tmp_path)
     assert sum("refused" not in pod for pod in theirs.values()) > 80
     unexplained: dict[str, list[str]] = {}
-    for pod in pods:
+    for pod in pods_of(line):
         for difference in compare_pods(theirs[pod], ours[pod]):
             if not explain(difference, pod):
                 said = f"{difference.where}: {difference.what}: {difference.theirs!r} / {difference.ours!r}"

@@ -262,6 +262,21 @@ class PullSecret(Model):
     name: Name = Field(description="Name of the Secret.")
 
 
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+
+
+class ImageDigests(Model):
+    """The digest of each image, of the variant that is in use."""
+
+    agentgateway: Digest | None = Field(None, description="Agentgateway's.")
+    pilot: Digest | None = Field(None, description="istiod's.")
+    proxyv2: Digest | None = Field(
+        None,
+        description="The sidecars', gateways' and waypoints', and that of their init containers. A pod that "
+        "asks for another variant by annotation gets this one.",
+    )
+
+
 class Images(Model):
     """Where images come from."""
 
@@ -270,6 +285,11 @@ class Images(Model):
     )
     tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=128)] | None = Field(
         None, description="Tag of every image. Default: the version."
+    )
+    digests: ImageDigests | None = Field(
+        None,
+        description="Digests of images: an image that has one is pulled by it, with the tag beside it for "
+        "people. Default: what the catalog has of the version, unless `tag` is set.",
     )
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
         None, description="When images are pulled. Default: Kubernetes decides by the tag."

@@ -27,12 +27,12 @@ def list_roles(assets: Assets) -> list[Manifest]:
 
 
 def build_grants(assets: Assets) -> list[JSONObject]:
-    """The union of the rules of all roles that are made for a mesh, over all versions, for any name."""
+    """The union of the rules of all roles that are made for a mesh, over all minors, for any name."""
     environment = Environment(kubernetes=(1, 32), operator_namespace=_NAMESPACE, probe_namespace=_PROBE)
     grants = collect_grants(
         manifest
-        for version in assets.catalog.versions
-        for manifest in build_offline(_build_mesh(version), assets, environment).objects
+        for minor in assets.catalog.minors
+        for manifest in build_offline(_build_mesh(minor.name), assets, environment).objects
     )
     return merge_rules({**rule, "resourceNames": []} for rule in grants)
 

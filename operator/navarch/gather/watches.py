@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.roles import ROLE_LABELS, hash_rules
 from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.labels import (
     APPLIED,
+    CATALOG,
     GATEWAY_CLASS_DEFAULTS,
     INVENTORY,
     MESH_NAME,
@@ -110,6 +112,12 @@ def _without_labels(shrunk: Object) -> Object:
     return shrunk
 
 
+def shrink_catalog(manifest: Object) -> Object:
+    """Of an extension of the catalog: what it says, read once for all meshes."""
+    extension = read_extension(manifest.get("data") or {}, manifest["metadata"]["name"])
+    return _without_labels(_shrink(manifest, extension=extension))
+
+
 def shrink_owned(manifest: Object) -> Object:
     """An object of ours whole, a ConfigMap with digests in place of its data, which may be a megabyte; of one
     that only bears our labels elsewhere, nothing but its name and labels."""
@@ -173,7 +181,7 @@ WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration
 
 PARTIAL = frozenset(
     {
-        *("istiods", "istiod-roles", "proxies", "roots", "profiles", "namespaces"),
+        *("istiods", "istiod-roles", "proxies", "roots", "profiles", "catalogs", "namespaces"),
         *("gateway-defaults", "inventories"),
     }
 )
@@ -253,6 +261,16 @@ WATCHES = (
         field_selector=f"metadata.name={ROOT_CONFIG_MAP}",
         transform=shrink_root,
         bound=Bound(object=4 * 1024),
+        page=SMALL_PAGE,
+    ),
+    Watch(
+        "catalogs",
+        "v1",
+        "ConfigMap",
+        label_selector=CATALOG,
+        in_operator_namespace=True,
+        transform=shrink_catalog,
+        bound=Bound(object=MIB),
         page=SMALL_PAGE,
     ),
     Watch(

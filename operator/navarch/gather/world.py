@@ -26,6 +26,7 @@ from navarch.core.world.cluster import Environment
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import Census
 from navarch.core.world.workload import PodProblem, determine_rollout, find_deployment
+from navarch.gather.catalog import ExtendedAssets
 from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
 from navarch.gather.neighbours import NeighbourReader, asks_for_default
@@ -57,7 +58,7 @@ class World:
         self._client = client
         self._stores = stores
         self.now = now
-        self.assets = assets
+        self._assets = ExtendedAssets(assets, stores["catalogs"])
         self.environment = environment
         self.cluster = ClusterReader(stores)
         self.neighbours = NeighbourReader(stores, assets)
@@ -72,6 +73,11 @@ class World:
         self.orphans = OrphanFinder(client, stores, self.owned, seconds=orphan_seconds, clock=clock)
         self.prober = Prober(client)
         self._crds = CRDInspector(client, stores["crds"], assets)
+
+    @property
+    def assets(self) -> Assets:
+        """The package's data, with the cluster's own additions to the catalog."""
+        return self._assets.read()
 
     async def gather_mesh(self, namespace: str, name: str) -> ObservedMesh | None:
         """A mesh and everything its reconcile depends on; None when it is gone."""

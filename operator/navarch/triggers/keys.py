@@ -112,6 +112,11 @@ class Dependents:
         """Every mesh: for what all of them read."""
         yield from (key_of(mesh) for mesh in self._meshes())
 
+    def keys_for_catalog(self, _: Object) -> Iterator[Key]:
+        """Every mesh and every revision: versions of the former and images of the latter follow it."""
+        yield from self.all_meshes()
+        yield from (key_of(revision) for revision in self._revisions())
+
     def keys_for_mesh(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """A mesh; and its neighbours when it came, went, or changed what they see of it."""
         manifest = new or old

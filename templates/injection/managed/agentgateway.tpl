@@ -37,14 +37,20 @@
 [% include "injection/environment-metadata.tpl" %]
 [% endfilter %]
         - { name: XDS_ADDRESS, value: {{ toJson .ProxyConfig.DiscoveryAddress }} }
+[% if features.agentgateway_ca %]
         - name: CA_ADDRESS
           value: {{ $global.caAddress | default (printf "istiod-%s.%s.svc:15012" .Values.revision $global.istioNamespace) | toJson }}
+[% endif %]
 [% include "injection/managed/pull.tpl" %]
 [% include "injection/managed/probes.tpl" %]
         volumeMounts:
+[% if features.agentgateway_ca %]
         - { name: istiod-ca-cert, mountPath: /var/run/secrets/istio }
+[% endif %]
         - { name: istiod-ca-cert, mountPath: /var/run/secrets/xds }
+[% if features.agentgateway_ca %]
         - { name: istio-token, mountPath: /var/run/secrets/tokens }
+[% endif %]
         - { name: xds-token, mountPath: /var/run/secrets/xds-tokens }
         - { name: tmp, mountPath: /tmp }
 [% include "injection/managed/pod-end.tpl" %]

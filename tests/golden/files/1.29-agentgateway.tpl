@@ -27,7 +27,7 @@ spec:
   selector: { matchLabels: {{ toJson $selector }} }
   template:
     metadata:
-      annotations: {{ toJsonMap $annotations (strdict "istio.io/rev" (.Revision | default "default") "mesh.navarch.io/proxy" "1.29.6-1bc5d56ae7" "prometheus.io/path" "/stats/prometheus" "prometheus.io/port" "15020" "prometheus.io/scrape" "true") }}
+      annotations: {{ toJsonMap $annotations (strdict "istio.io/rev" (.Revision | default "default") "mesh.navarch.io/proxy" "1.29.6-d7f2d73988" "prometheus.io/path" "/stats/prometheus" "prometheus.io/port" "15020" "prometheus.io/scrape" "true") }}
       labels: {{ toJsonMap (strdict "sidecar.istio.io/inject" "false" "service.istio.io/canonical-name" .DeploymentName "service.istio.io/canonical-revision" "latest") $outside $managed }}
     spec:
       serviceAccountName: {{ toJson .ServiceAccount }}
@@ -79,8 +79,6 @@ spec:
         - { name: {{ toJson $key }}, value: {{ toJson $value }} }
     {{- end }}
         - { name: XDS_ADDRESS, value: {{ toJson .ProxyConfig.DiscoveryAddress }} }
-        - name: CA_ADDRESS
-          value: {{ $global.caAddress | default (printf "istiod-%s.%s.svc:15012" .Values.revision $global.istioNamespace) | toJson }}
 {{- with $global.imagePullPolicy }}
         imagePullPolicy: {{ toJson . }}
 {{- end }}
@@ -97,14 +95,11 @@ spec:
           timeoutSeconds: 1
           failureThreshold: 4
         volumeMounts:
-        - { name: istiod-ca-cert, mountPath: /var/run/secrets/istio }
         - { name: istiod-ca-cert, mountPath: /var/run/secrets/xds }
-        - { name: istio-token, mountPath: /var/run/secrets/tokens }
         - { name: xds-token, mountPath: /var/run/secrets/xds-tokens }
         - { name: tmp, mountPath: /tmp }
       volumes:
       - { name: istiod-ca-cert, configMap: { name: istio-ca-root-cert } }
-      - { name: istio-token, projected: { sources: [{ serviceAccountToken: { path: istio-token, expirationSeconds: 43200, audience: {{ toJson $global.sds.token.aud }} } }] } }
       - { name: xds-token, projected: { sources: [{ serviceAccountToken: { path: xds-token, expirationSeconds: 43200, audience: {{ toJson $global.sds.token.aud }} } }] } }
       - { name: tmp, emptyDir: {} }
     {{- with $global.imagePullSecrets }}

@@ -33,7 +33,10 @@ MESH_CONFIG: Table = build_table(
         "connectTimeout hboneIdleTimeout protocolDetectionTimeout dnsRefreshRate tcpKeepalive.** "
         "defaultTrafficPolicy.** defaultHttpRetryPolicy.attempts defaultHttpRetryPolicy.perTryTimeout "
         "defaultHttpRetryPolicy.retryRemoteLocalities defaultHttpRetryPolicy.retryIgnorePreviousHosts "
-        "defaultHttpRetryPolicy.backoff h2UpgradePolicy localityLbSetting.enabled zoneAwareLbSetting.enabled "
+        "defaultHttpRetryPolicy.backoff defaultInboundHttpRetryPolicy.attempts "
+        "defaultInboundHttpRetryPolicy.perTryTimeout defaultInboundHttpRetryPolicy.retryRemoteLocalities "
+        "defaultInboundHttpRetryPolicy.retryIgnorePreviousHosts defaultInboundHttpRetryPolicy.backoff "
+        "h2UpgradePolicy localityLbSetting.enabled zoneAwareLbSetting.enabled "
         "zoneAwareLbSetting.minClusterSize defaultConfig.drainDuration "
         "defaultConfig.terminationDrainDuration defaultConfig.discoveryRefreshDelay "
         "defaultConfig.concurrency "
@@ -41,7 +44,7 @@ MESH_CONFIG: Table = build_table(
     ),
     (
         free("names of conditions under which a request is tried again"),
-        "defaultHttpRetryPolicy.retryOn",
+        "defaultHttpRetryPolicy.retryOn defaultInboundHttpRetryPolicy.retryOn",
     ),
     (
         free(_TIMES),

@@ -163,6 +163,21 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Plan the upgrade to a newer minor.",
         "spec.version: '1.29': Istio 1.29 is past its end of life",
     ),
+    Reason.VERSION_PREVIEW: Advice(
+        Severity.WARNING,
+        "Use it where it may fail, and the newest minor before it for all else.",
+        "spec.version: '1.32': Istio 1.32 is a preview: its CRDs and MeshConfig are the release's; ...",
+    ),
+    Reason.PATCH_UNTESTED: Advice(
+        Severity.WARNING,
+        "Watch the mesh, and upgrade Navarch, or extend its catalog, when you can.",
+        "spec.version: '1.31.9': is newer than 1.31.4, the newest patch of 1.31 known here",
+    ),
+    Reason.CATALOG_INVALID: Advice(
+        Severity.WARNING,
+        "Correct the ConfigMap in the operator's namespace; until then that part of it is ignored.",
+        "ConfigMap more, key catalog.yaml: 1.31.patches[0]: 1.31 is not a text; put it in quotes",
+    ),
     Reason.UNTESTED_KUBERNETES: Advice(
         Severity.INFO,
         "Watch the mesh closely, or choose a newer minor.",

@@ -25,11 +25,14 @@ NORMAL: Mapping[ConditionType, str] = {
 """The status that asks for nothing, where it is not True."""
 TELLING = frozenset(
     {
+        Reason.CATALOG_INVALID,
         Reason.CRDS_FOREIGN,
+        Reason.PATCH_UNTESTED,
         Reason.UNKNOWN_FIELD,
         Reason.UNTESTED_KUBERNETES,
         Reason.VALUE_UNREAD,
         Reason.VERSION_NOTICE,
+        Reason.VERSION_PREVIEW,
     }
 )
 """Reasons that are worth saying although all is well."""

@@ -40,13 +40,13 @@ class CRDSets(Mapping[str, tuple[Manifest, ...]]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assets:
-    """`templates` by path below templates/; `crds` (Istio's) and `mesh_descriptors` (a serialised
-    FileDescriptorSet with MeshConfig) by minor; `values_descriptors` is that of values, for all minors;
-    `profiles` are the built-in ones by name. Compared and hashed by identity."""
+    """`templates` by path below templates/; by minor `crds` (Istio's), `mesh_descriptors` (a serialised
+    FileDescriptorSet with MeshConfig) and `values_descriptors` (one with values); `profiles` are the built-in
+    ones by name. Compared and hashed by identity."""
 
     templates: Mapping[str, str]
     catalog: Catalog
     crds: Mapping[str, tuple[Manifest, ...]]
     mesh_descriptors: Mapping[str, bytes]
-    values_descriptors: bytes
+    values_descriptors: Mapping[str, bytes]
     profiles: Mapping[str, Mapping[str, Any]]

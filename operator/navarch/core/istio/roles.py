@@ -58,7 +58,11 @@ def _istio_rules(crds: Iterable[Manifest]) -> list[Rule]:
 def _gateway_api_rules(features: Features) -> list[Rule]:
     group, experimental = "gateway.networking.k8s.io", "gateway.networking.x-k8s.io"
     kinds = [*_GATEWAY_API, *(["listenersets"] if features.listener_sets else [])]
-    trials = ["xbackendtrafficpolicies", *([] if features.listener_sets else ["xlistenersets"])]
+    trials = [
+        *(["xbackends"] if features.x_backends else []),
+        "xbackendtrafficpolicies",
+        *([] if features.listener_sets else ["xlistenersets"]),
+    ]
     return [
         _rule(group, sorted(kinds), READ),
         _rule(group, _status(sorted(kinds)), ("patch", "update")),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from navarch.api.revision import KIND as REVISION_KIND
+from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
 from navarch.core.mesh.membership import find_excluded, find_membership
 from navarch.core.mesh.observed import ObservedMesh
@@ -72,7 +73,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
 def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     """The MeshRevision that an accepted spec resolves to."""
     spec = observed.spec
-    release = observed.assets.catalog.find(spec.version) if spec else None
+    release = find_release(observed)
     if spec is None or release is None:
         return None
     config = resolve_mesh(observed.owner, spec, observed.assets, profiles=observed.profiles)

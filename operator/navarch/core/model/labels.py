@@ -35,6 +35,9 @@ PROFILE = f"{GROUP}/profile"
 INVENTORY = f"{GROUP}/inventory"
 """Label on the ConfigMaps of the operator's namespace that say which objects a mesh has."""
 
+CATALOG = f"{GROUP}/catalog"
+"""Label on ConfigMaps of the operator's namespace that add patches and digests to the catalog of Istio."""
+
 APPLIED = f"{GROUP}/applied"
 """Annotation: hash of the manifest as it was last applied; half of the evidence that an object is up to
 date."""

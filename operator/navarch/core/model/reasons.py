@@ -97,6 +97,21 @@ class Reason(StrEnum):
         "A ConfigMap beside istiod that Navarch did not make decides what Gateways of a class run.",
     )
     VERSION_NOTICE = "VersionNotice", "The version is past its end of life."
+    VERSION_PREVIEW = (
+        "VersionPreview",
+        "The minor is offered before it was compared with Istio's own installer and run; the message says "
+        "what was seen of it.",
+    )
+    PATCH_UNTESTED = (
+        "PatchUntested",
+        "The patch is newer than any that this release of Navarch knows of its minor; it is installed as the "
+        "minor is.",
+    )
+    CATALOG_INVALID = (
+        "CatalogInvalid",
+        "A ConfigMap that extends the catalog of Istio says something that cannot be taken; that part of it "
+        "is ignored.",
+    )
     UNTESTED_KUBERNETES = (
         "UntestedKubernetes",
         "The cluster is newer than any that the Istio version was tested on.",

@@ -21,9 +21,9 @@ class RevisionInput:
     """What one revision's objects are rendered from.
 
     `name` is the revision (value of istio.io/rev on its pods), `tag` what users' namespaces carry, `version`
-    the exact Istio version of `minor`, `hub` and `image_tag` where its images come from, `config` the
-    resolved configuration in which every field that rendering reads is set, except those whose absence has a
-    meaning.
+    the exact Istio version of `minor`; `hub`, `image_tag` and `digests` (by image, with its variant) say
+    where images come from; `config` is the resolved configuration in which every field that rendering reads
+    is set, except those whose absence has a meaning.
     """
 
     owner: Owner
@@ -35,6 +35,7 @@ class RevisionInput:
     membership: Membership
     hub: str
     image_tag: str
+    digests: Mapping[str, str]
     config: RevisionConfig
 
     @property
@@ -46,6 +47,12 @@ class RevisionInput:
     def names(self) -> Names:
         """Names of the revision's objects."""
         return Names(self.owner.namespace, self.name)
+
+    def image(self, name: str, variant: str = "") -> str:
+        """The reference of one image, of a variant (distroless, debug) if one is asked for."""
+        digest = self.digests.get(f"{name}-{variant}" if variant else name, "")
+        tag = f"{self.image_tag}-{variant}" if variant else self.image_tag
+        return f"{self.hub}/{name}:{tag}" + (f"@{digest}" if digest else "")
 
     def labels(
         self, component: str, functional: Mapping[str, str] | None = None, *, shared: bool = False

@@ -141,7 +141,22 @@ def build_values(revision: RevisionInput, assets: Assets) -> dict[str, Any]:
         assets, "injection/values.yaml", revision=revision, config=config, proxy=_proxy_json(config)
     )
     merged: dict[str, Any] = merge(base, without_paths(config.values or {}, OWN_VALUES))
+    _pin_images(revision, merged["global"])
     return merged
+
+
+def _pin_images(revision: RevisionInput, shared: dict[str, Any]) -> None:
+    """Images of proxies by digest, where it is known: templates take a name with a `/` in it as it stands.
+    What the user's values name is left alone."""
+    if not revision.digests:
+        return
+    proxies = (revision.config.mesh_config or {}).get("defaultConfig") or {}
+    variant = (proxies.get("image") or {}).get("imageType") or shared["variant"]
+    places = (("proxy", "proxyv2", variant), ("proxy_init", "proxyv2", shared["variant"]))
+    for place, image, wanted in (*places, ("agentgateway", "agentgateway", variant)):
+        reference = revision.image(image, wanted)
+        if shared[place].get("image") == image and "@" in reference:
+            shared[place] = {**shared[place], "image": reference}
 
 
 def _proxy_json(config: RevisionConfig) -> dict[str, Any]:

@@ -6,8 +6,11 @@ revisions give equal inputs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from navarch.api.revision import MeshRevisionSpec
 from navarch.core.istio.assets import Assets
+from navarch.core.istio.catalog.extension import VARIANTS
 from navarch.core.membership.rule import build_membership
 from navarch.core.model.labels import Owner, owner_of
 from navarch.core.model.refs import Manifest
@@ -40,8 +43,18 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
         ),
         hub=(images and images.hub) or release.minor.hub,
         image_tag=(images and images.tag) or release.version,
+        # Of another tag's image the catalog knows nothing; another hub under the same tag is a mirror.
+        digests={
+            **({} if images and images.tag else release.digests),
+            **(_spread(images.digests.to_json()) if images and images.digests else {}),
+        },
         config=spec.config,
     )
+
+
+def _spread(digests: Mapping[str, str]) -> dict[str, str]:
+    """A mesh's own digests, each for every variant of the image: the mesh names the one that it uses."""
+    return {image + variant: digest for image, digest in digests.items() for variant in VARIANTS}
 
 
 def is_renderable(revision: Manifest, assets: Assets) -> bool:

@@ -6,6 +6,7 @@ Invariant: nothing outside this module compares Istio versions to decide how som
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
@@ -20,6 +21,16 @@ def ordinal_of(version: str) -> Ordinal:
     return tuple(int(part) for part in version.split("."))
 
 
+def is_version(text: str) -> bool:
+    """Whether a text is a dotted version at all."""
+    return re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is not None
+
+
+def dotted(ordinal: Ordinal) -> str:
+    """Numbers as a version: (1, 31) -> `1.31`."""
+    return ".".join(map(str, ordinal))
+
+
 @dataclass(frozen=True, slots=True)
 class Features:
     """What differs between minors; each field is one row of versions.yaml, where it is explained."""
@@ -28,11 +39,13 @@ class Features:
     otel_resource_attributes: bool
     default_tag_webhook_suffixed: bool
     proxy_init_image: bool
-    canonical_name_trimmed: bool
     fips_godebug: bool
     agentgateway: bool
+    agentgateway_ca: bool
     agentgateway_waypoint: bool
     gateway_listener_protocols: bool
+    go_reads_cpu_limit: bool
+    x_backends: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +60,15 @@ class Pin:
         return f"{self.path}@{self.version}"
 
 
+Digests: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Digests of images: exact version -> the image's name, with its variant if it has one -> digest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Minor:
-    """One minor of Istio. Kubernetes versions are (major, minor); `patches` are ascending. `api` is where its
-    CRDs and MeshConfig come from."""
+    """One minor of Istio. Kubernetes versions are (major, minor); `patches` are ascending. `preview` says
+    what was seen of a minor that was neither compared with Istio's own nor run; empty for all others. `api`
+    is where its CRDs and MeshConfig come from, `values` the name of the definition of its values."""
 
     name: str
     patches: tuple[str, ...]
@@ -58,8 +76,17 @@ class Minor:
     kubernetes_minimum: Ordinal
     kubernetes_newest: Ordinal
     end_of_life: bool
+    preview: str
     api: Pin
+    values: str
+    digests: Digests
     features: Features
+
+    def is_after_newest(self, version: str) -> bool:
+        """Whether an exact version is a patch of this minor newer than any that is known."""
+        ordinal = ordinal_of(version)
+        proper = len(ordinal) == 3 and dotted(ordinal) == version
+        return proper and dotted(ordinal[:2]) == self.name and ordinal > ordinal_of(self.patches[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +96,34 @@ class Release:
     version: str
     minor: Minor
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the catalog lists this very patch."""
+        return self.version in self.minor.patches
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Digests of this version's images, as far as they are known."""
+        return self.minor.digests.get(self.version, {})
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All releases, minors ascending. `values` is where the definition of all minors' values comes from."""
+    """All releases, minors ascending. `values` are the modules of definitions of values, by name; `problems`
+    say what in the cluster's own extensions of the catalog is left out, and why."""
 
     minors: tuple[Minor, ...]
-    values: Pin
+    values: Mapping[str, Pin]
+    problems: tuple[str, ...] = ()
 
     def find(self, version: str) -> Release | None:
-        """The release that `1.31` (its newest patch) or `1.31.1` names; None when the catalog has no such
-        thing."""
+        """The release that `1.31` (its newest patch) or `1.31.1` names; a patch of a known minor that is
+        newer than any known one counts, so that a security fix needs no release of ours. None when there is
+        no such thing."""
         for minor in self.minors:
             if version == minor.name:
                 return Release(minor.patches[-1], minor)
-            if version in minor.patches:
+            if version in minor.patches or (is_version(version) and minor.is_after_newest(version)):
                 return Release(version, minor)
         return None
 
@@ -101,9 +141,12 @@ def _build_features(minor: str, rows: Mapping[str, Mapping[str, Any]]) -> Featur
     return Features(**{name: ordinal_of(minor) >= since[key] for name, key in names.items()})
 
 
+_ACRONYMS = {"ca": "CA", "cpu": "CPU"}
+
+
 def _camel(name: str) -> str:
     head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
+    return head + "".join(_ACRONYMS.get(part, part.title()) for part in rest)
 
 
 def build_catalog(data: Mapping[str, Any]) -> Catalog:
@@ -116,10 +159,13 @@ def build_catalog(data: Mapping[str, Any]) -> Catalog:
             kubernetes_minimum=ordinal_of(row["kubernetes"]["minimum"]),
             kubernetes_newest=ordinal_of(row["kubernetes"]["newest"]),
             end_of_life=row["endOfLife"],
+            preview=row.get("preview", ""),
             api=Pin(API, row["api"]["version"], row["api"]["hash"]),
+            values=row["values"],
+            digests=row.get("digests", {}),
             features=_build_features(name, data["features"]),
         )
         for name, row in data["minors"].items()
     )
-    values = Pin(ISTIO, data["values"]["version"], data["values"]["hash"])
+    values = {name: Pin(ISTIO, pin["version"], pin["hash"]) for name, pin in data["values"].items()}
     return Catalog(tuple(sorted(minors, key=lambda minor: ordinal_of(minor.name))), values)

@@ -90,6 +90,7 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
     meshconfig.check_mesh_config_is_known,
     values.check_values_are_known,
     values.check_values_are_read,
+    version.check_catalog_extensions,
     version.check_support,
     foreign.check_gateway_defaults,
 )

@@ -15,6 +15,7 @@ from navarch.api.spec import RevisionConfig
 from navarch.core.istio.definitions import VALUES, Kind, Problem, find_problems
 from navarch.core.mesh.checks.layers import build_input, resolved_config
 from navarch.core.mesh.checks.power import check_values_keys
+from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.resolve import BASE_PROFILE
 from navarch.core.model.findings import Finding, Severity
@@ -100,12 +101,12 @@ def _find(
     observed: ObservedMesh, finder: Callable[[Tree, Tree, bytes], Iterator[Problem]]
 ) -> Iterator[tuple[str, str, Problem]]:
     """Problems in the sum of profiles and spec: (field, subject of the sentence, problem)."""
-    config = resolved_config(observed)
-    if observed.spec is None or config is None or not config.values:
+    config, release = resolved_config(observed), find_release(observed)
+    if observed.spec is None or config is None or release is None or not config.values:
         return
     if not (defaults := build_default_values(observed)):
         return
-    descriptors = observed.assets.values_descriptors
+    descriptors = observed.assets.values_descriptors[release.minor.name]
     own = {problem.path for problem in finder(observed.spec.values or {}, defaults, descriptors)}
     for problem in finder(config.values, defaults, descriptors):
         if problem.path in own:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from navarch.core.istio.catalog import Catalog, Ordinal, Release, ordinal_of
+from navarch.core.istio.catalog import Catalog, Minor, Release, dotted, ordinal_of
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.reasons import Reason
@@ -17,8 +17,17 @@ FIELD = "spec.version"
 
 
 def find_release(observed: ObservedMesh) -> Release | None:
-    """The release that spec.version names; None where there is no such thing or no readable spec."""
-    return observed.assets.catalog.find(observed.spec.version) if observed.spec else None
+    """The release that spec.version names; None where there is no such thing or no readable spec. A minor
+    never means an older patch than the one of it that runs: a catalog that knows fewer patches than it did
+    (an older Navarch, an extension that was taken back) moves nothing."""
+    catalog = observed.assets.catalog
+    release = catalog.find(observed.spec.version) if observed.spec else None
+    running = running_version(observed)
+    if observed.spec is None or release is None or running is None:
+        return release
+    if observed.spec.version == release.minor.name and release.minor.is_after_newest(running):
+        return catalog.find(running)
+    return release
 
 
 def running_version(observed: ObservedMesh) -> str | None:
@@ -27,15 +36,12 @@ def running_version(observed: ObservedMesh) -> str | None:
     return max((version for version in versions if version), key=ordinal_of, default=None)
 
 
-def _dotted(ordinal: Ordinal) -> str:
-    return ".".join(map(str, ordinal))
-
-
 def _nearest(version: str, catalog: Catalog) -> str:
-    """The known version of the same form that is fewest minors, then patches, away; the newest for a major
-    yet to come."""
+    """The known version of the same form that is fewest minors, then patches, away and no preview; the newest
+    for a major yet to come."""
     wanted = ordinal_of(version)
-    known = catalog.versions if len(wanted) > 2 else [minor.name for minor in catalog.minors]
+    minors = [minor for minor in catalog.minors if not minor.preview]
+    known = [name for m in minors for name in (m.patches if len(wanted) > 2 else (m.name,))]
     if wanted[0] > ordinal_of(known[-1])[0]:
         return known[-1]
     return min(known, key=lambda name: [abs(a - b) for a, b in zip(wanted, ordinal_of(name), strict=True)])
@@ -46,10 +52,16 @@ def check_version_is_known(observed: ObservedMesh) -> Iterator[Finding]:
     if observed.spec is None or find_release(observed):
         return
     catalog, version = observed.assets.catalog, observed.spec.version
-    minors = "; ".join(f"{minor.name} ({', '.join(minor.patches)})" for minor in catalog.minors)
+    minors = "; ".join(f"{minor.name} ({_list_patches(minor)})" for minor in catalog.minors)
     message = f"this release of Navarch does not know that version of Istio; it knows {minors}"
     remedy = f"choose one of these; the nearest is {_nearest(version, catalog)}"
     yield Finding(Reason.UNKNOWN_VERSION, FIELD, version, message, remedy)
+
+
+def _list_patches(minor: Minor) -> str:
+    """The patches of a minor, from first to newest."""
+    first, newest = minor.patches[0], minor.patches[-1]
+    return f"{first} to {newest}" if first != newest else first
 
 
 def check_kubernetes_is_new_enough(observed: ObservedMesh) -> Iterator[Finding]:
@@ -58,12 +70,12 @@ def check_kubernetes_is_new_enough(observed: ObservedMesh) -> Iterator[Finding]:
     if observed.spec is None or release is None or cluster >= release.minor.kubernetes_minimum:
         return
     older = [m.name for m in observed.assets.catalog.minors if m.kubernetes_minimum <= cluster]
-    needed = _dotted(release.minor.kubernetes_minimum)
+    needed = dotted(release.minor.kubernetes_minimum)
     yield Finding(
         Reason.KUBERNETES_TOO_OLD,
         FIELD,
         observed.spec.version,
-        f"Istio {release.minor.name} needs Kubernetes {needed} or newer; the cluster is {_dotted(cluster)}",
+        f"Istio {release.minor.name} needs Kubernetes {needed} or newer; the cluster is {dotted(cluster)}",
         f"upgrade the cluster, or choose Istio {' or '.join(older)}" if older else "upgrade the cluster",
     )
 
@@ -75,14 +87,30 @@ def check_support(observed: ObservedMesh) -> Iterator[Finding]:
     if observed.spec is None or release is None:
         return
     minor, version = release.minor, observed.spec.version
+    if minor.preview:
+        message = f"Istio {minor.name} is a preview: {minor.preview}"
+        remedy = "use it where it may fail, and the newest minor before it for all else"
+        yield Finding(Reason.VERSION_PREVIEW, FIELD, version, message, remedy, Severity.WARNING)
+    if not release.is_known:
+        means = "" if release.version == version else f"means {release.version}, which runs and "
+        message = f"{means}is newer than {minor.patches[-1]}, the newest patch of {minor.name} known here"
+        remedy = "it is installed with what is known of the minor; watch it, and upgrade Navarch when you can"
+        yield Finding(Reason.PATCH_UNTESTED, FIELD, version, message, remedy, Severity.WARNING)
     if minor.end_of_life:
         message, remedy = f"Istio {minor.name} is past its end of life", "plan the upgrade to a newer minor"
         yield Finding(Reason.VERSION_NOTICE, FIELD, version, message, remedy, Severity.WARNING)
     if cluster > minor.kubernetes_newest:
-        tested = f"Istio {minor.name} was tested on Kubernetes up to {_dotted(minor.kubernetes_newest)}"
-        message = f"{tested}, and the cluster is {_dotted(cluster)}"
+        tested = f"Istio {minor.name} was tested on Kubernetes up to {dotted(minor.kubernetes_newest)}"
+        message = f"{tested}, and the cluster is {dotted(cluster)}"
         remedy = "watch the mesh closely, or choose a newer minor"
         yield Finding(Reason.UNTESTED_KUBERNETES, FIELD, version, message, remedy, Severity.INFO)
+
+
+def check_catalog_extensions(observed: ObservedMesh) -> Iterator[Finding]:
+    """Everything that the cluster adds to the catalog could be taken."""
+    for problem in observed.assets.catalog.problems:
+        remedy = "correct that ConfigMap; until then this part of it is ignored"
+        yield Finding(Reason.CATALOG_INVALID, "", "", problem, remedy, Severity.WARNING)
 
 
 def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:
@@ -123,5 +151,5 @@ def check_one_minor_at_a_time(observed: ObservedMesh) -> Iterator[Finding]:
             FIELD,
             observed.spec.version,
             f"is more than one minor above {running}, which runs; in place it goes one at a time",
-            f"set it to {_dotted(following)} first, and restart the proxies before going on",
+            f"set it to {dotted(following)} first, and restart the proxies before going on",
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from navarch.api.spec import Autoscaling, ControlPlane
 from navarch.core.istio.assets import Assets
+from navarch.core.istio.catalog import Features
 from navarch.core.istio.roles import ROLE_LABELS, Role, Rule, build_roles, build_webhook_rules
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import MESH_UID, RESTART
@@ -179,8 +180,7 @@ def _build_pod_labels(revision: RevisionInput) -> dict[str, str]:
 
 def image_of(revision: RevisionInput, values: Mapping[str, Any]) -> str:
     """istiod's image, of the variant that the values ask for (distroless, debug)."""
-    variant = values["global"]["variant"]
-    return f"{revision.hub}/pilot:{revision.image_tag}" + (f"-{variant}" if variant else "")
+    return revision.image("pilot", values["global"]["variant"])
 
 
 def _build_arguments(control_plane: ControlPlane, values: Mapping[str, Any]) -> list[str]:
@@ -204,6 +204,12 @@ def _field(path: str) -> dict[str, Any]:
     return {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}
 
 
+def _limit_go(features: Features) -> dict[str, Any]:
+    if features.go_reads_cpu_limit:
+        return {}
+    return {"GOMAXPROCS": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}}
+
+
 def _build_environment(revision: RevisionInput, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """istiod's variables: Navarch's own, then the user's, which replace those that are only defaults."""
     proxy, shared = revision.config.proxy, values["global"]
@@ -220,7 +226,7 @@ def _build_environment(revision: RevisionInput, values: Mapping[str, Any]) -> li
         "PILOT_TRACE_SAMPLING": "1",
         "PILOT_ENABLE_ANALYSIS": "false",
         "CLUSTER_ID": shared["multiCluster"]["clusterName"] or "Kubernetes",
-        "GOMAXPROCS": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}},
+        **_limit_go(revision.features),
         "PLATFORM": shared["platform"],
     }
     if native is not None:

@@ -1,0 +1,85 @@
+"""What goes on while a control plane changes: requests through proxies, and pods that ask for injection.
+
+Owns two loops and their books. Must never judge: what is counted is for the test to weigh.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.node.conftest import Mesh
+from tests.support.api import Api, Refused
+from tests.support.workloads import ask, build_pod, find_proxy, is_injected
+
+BATCH = 20
+"""Requests of one call of the client."""
+REST = 0.2
+"""Seconds between two batches, and between two pods."""
+
+
+@dataclass
+class Seen:
+    """`requests` are batches that were answered whole, `failures` what the client said of others; `proxies`
+    counts injected pods by the tag of their proxy's image, `bare` pods without one, `refusals` what creating
+    a pod was answered otherwise."""
+
+    requests: int = 0
+    failures: list[str] = field(default_factory=list)
+    proxies: Counter[str] = field(default_factory=Counter)
+    bare: int = 0
+    refusals: list[str] = field(default_factory=list)
+
+    @property
+    def pods(self) -> int:
+        """How often a pod was asked for."""
+        return sum(self.proxies.values()) + self.bare + len(self.refusals)
+
+
+@contextmanager
+def streams(mesh: Mesh) -> Iterator[Seen]:
+    """Requests from the mesh's client to its server, and dry-run pods in its namespace, until the block
+    ends."""
+    seen, over = Seen(), threading.Event()
+    # A client of each loop's own: the tests' is not made for threads.
+    loops = [
+        threading.Thread(target=_send_requests, args=(mesh, seen, over)),
+        threading.Thread(target=_create_pods, args=(Api(mesh.cluster.kubeconfig), mesh.apps, seen, over)),
+    ]
+    for loop in loops:
+        loop.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        for loop in loops:
+            loop.join()
+
+
+def _send_requests(mesh: Mesh, seen: Seen, over: threading.Event) -> None:
+    while not over.is_set():
+        answer = ask(mesh.cluster, mesh.apps, mesh.url, count=BATCH)
+        if answer.ok:
+            seen.requests += BATCH
+        else:
+            seen.failures.append(answer.text)
+        over.wait(REST)
+
+
+def _create_pods(api: Api, namespace: str, seen: Seen, over: threading.Event) -> None:
+    while not over.is_set():
+        try:
+            pod = api.request(
+                "POST", f"{api.path('pod', namespace)}?dryRun=All", build_pod(namespace, "dry-run")
+            )
+        except Refused as refusal:
+            seen.refusals.append(str(refusal))
+        else:
+            if is_injected(pod):
+                seen.proxies[find_proxy(pod)["image"].rpartition(":")[2]] += 1
+            else:
+                seen.bare += 1
+        over.wait(REST)

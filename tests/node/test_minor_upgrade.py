@@ -1,0 +1,97 @@
+"""From one minor of Istio to the next where it stands: real istiods, agents and Envoys of both, traffic, pods
+that are created all the while, and an operator that is killed in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from lab.builds import ISTIO_LINES
+from lab.cluster import Cluster
+from lab.node.cluster import enter
+from tests.node.conftest import Mesh, make_mesh, remove_mesh
+from tests.node.streams import streams
+from tests.node.test_two_meshes import read_images, wait_for_census
+from tests.polling import eventually
+from tests.support.api import Api
+from tests.support.meshes import read_condition
+from tests.support.workloads import is_ready, restart, wait_for_deployments
+
+OLD, NEW = (line.versions[-1] for line in ISTIO_LINES[-2:])
+KNOWN_REFUSALS = (
+    "can't evaluate field",
+    "connection refused",
+    "connection reset",
+    "broken pipe",
+    "EOF",
+    "deadline exceeded",
+    "no endpoints available",
+    "no route to host",
+)
+"""In what words a pod may be refused while istiods are replaced: an istiod that ends has stopped listening,
+or reads the template of the next minor. The goal is that none is refused; then this is empty."""
+OPERATORS = """
+for process in /proc/[0-9]*; do
+  if tr '\\0' ' ' < $process/cmdline 2>/dev/null | grep -q '[n]avarch.* run'; then echo ${process#/proc/}; fi
+done
+"""
+
+
+@pytest.fixture
+async def older(operator: Cluster, api: Api) -> AsyncIterator[Mesh]:
+    made = await make_mesh(operator, api, "minor", version=OLD, mtls={"mode": "Strict"})
+    try:
+        yield made
+    finally:
+        remove_mesh(made)
+
+
+def list_versions(mesh: Mesh) -> set[str]:
+    """Of which versions there are istiods that are ready."""
+    ready = [pod for pod in mesh.list_istiods() if is_ready(pod)]
+    return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in ready}
+
+
+def has_both(mesh: Mesh) -> bool:
+    """Whether there are istiods of both versions, in whatever state."""
+    images = {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in mesh.list_istiods()}
+    return images == {OLD, NEW}
+
+
+@pytest.mark.timeout(600)
+async def test_a_minor_is_upgraded_in_place_without_a_request_lost_or_a_pod_left_bare(
+    older: Mesh, api: Api
+) -> None:
+    assert list_versions(older) == {OLD}
+    await wait_for_census(older, current=2, outdated=0)
+    with streams(older) as seen:
+        await eventually(lambda: seen.requests and seen.proxies[OLD], seconds=60, what="both streams flow")
+        older.edit(version=NEW)
+        await eventually(lambda: has_both(older), seconds=90, every=0.05, what="both istiods are there")
+        killed = enter(older.cluster, "sh", "-c", OPERATORS).split()
+        assert killed
+        enter(older.cluster, "kill", "-KILL", *killed)
+        found = await older.wait_for(seconds=240)
+        assert found["status"]["version"] == {"desired": NEW, "active": NEW}
+        await eventually(lambda: list_versions(older) == {NEW}, seconds=60, what="the old istiod is gone")
+        found = await wait_for_census(older, current=0, outdated=2)
+        assert read_condition(found, "UpToDate")["reason"] == "ProxiesOutdated"
+        assert read_images(api, older) == {OLD}
+        before = seen.proxies[NEW]
+        await eventually(lambda: seen.proxies[NEW] > before, seconds=60, what="pods get the new proxy")
+        restart(older.cluster, older.apps, "server")
+        await wait_for_deployments(api, older.apps, ("server",))
+        served = seen.requests
+        await eventually(lambda: seen.requests > served, seconds=60, what="requests reach the new server")
+    print(f"{seen.requests} requests; {seen.pods} pods: {dict(seen.proxies)}, refused {len(seen.refusals)}")
+    assert seen.failures == []
+    assert seen.bare == 0
+    assert set(seen.proxies) == {OLD, NEW}
+    unknown = [text for text in seen.refusals if not any(word in text for word in KNOWN_REFUSALS)]
+    assert unknown == []
+    restart(older.cluster, older.apps, "client")
+    await wait_for_deployments(api, older.apps, ("client",))
+    found = await wait_for_census(older, current=2, outdated=0)
+    assert read_condition(found, "UpToDate")["status"] == "True"
+    assert read_images(api, older) == {NEW}
