@@ -166,10 +166,9 @@ class Meanwhile:
         return not any(self.doomed in s.labels.values() for s in read_metrics(self.world.operator))
 
     async def prepare(self) -> None:
-        """A second mesh, which has what the first one will want, and a proxy in a namespace of the first."""
+        """A second mesh, which has the tag `default`, and a proxy in a namespace of the first."""
         api = self.world.api
         await wait_for_watches(self.world)
-        edit(api, KEPT, defaultTag=None)
         for namespace, labels in ((self.doomed, {}), (self.guest, {"istio.io/rev": f"{KEPT}-demo"})):
             make_namespace(api, namespace, **labels)
         api.create(build_mesh(self.doomed, defaultTag=True))
@@ -185,7 +184,7 @@ class Meanwhile:
     def happen(self) -> None:
         """All of it at the API server itself: edits, drift of both kinds, deletions."""
         api = self.world.api
-        edit(api, KEPT, defaultTag=True, meshConfig={"accessLogFormat": f"{self.number}."})
+        edit(api, KEPT, meshConfig={"accessLogFormat": f"{self.number}."})
         api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
         api.patch("deployment", KEPT, f"istiod-{KEPT}-demo-inplace", DRIFT)
         api.delete("mesh", self.doomed, "demo")
@@ -204,7 +203,7 @@ class Meanwhile:
             "the deleted mesh is there": api.get("mesh", self.doomed, "demo") is None,
             "a proxy that is gone is counted": count_proxies(api) == 0,
             "status is not true": is_ready(api, KEPT),
-            "the default tag is the deleted mesh's": has_default_tag(api),
+            "the deleted mesh's default tag is there": not has_default_tag(api, self.doomed),
         }
         return [wrong for wrong, right in tests.items() if not right]
 
@@ -238,8 +237,8 @@ def read_surge(deployment: Object) -> Any:
     return deployment.get("spec", {"strategy": {}})["strategy"].get("rollingUpdate", {}).get("maxSurge", 7)
 
 
-def has_default_tag(api: Api) -> bool:
-    labels = f"mesh.navarch.io/mesh-namespace={KEPT},istio.io/tag=default"
+def has_default_tag(api: Api, namespace: str) -> bool:
+    labels = f"mesh.navarch.io/mesh-namespace={namespace},istio.io/tag=default"
     return bool(api.list("mwc", labels=labels))
 
 

@@ -349,7 +349,7 @@ async def test_patches_of_odd_shape_are_told_in_the_api_servers_words(api: Api, 
     crashes = read_metric(faulty, "reconcile_panics_total")
     odd = {
         "Service": {"spec": {"ports": [1]}},
-        "Deployment": {"spec": 0},
+        "Deployment": {"spec": {"minReadySeconds": "soon"}},
         "ConfigMap": {"data": {"x": {"y": 1}}},
     }
     for kind, patch in odd.items():

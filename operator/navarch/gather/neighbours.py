@@ -28,11 +28,8 @@ class NeighbourReader:
     def summarise(self, bodies: Collection[Manifest]) -> Iterator[MeshSummary]:
         """Meshes as their neighbours see them."""
         held = {mesh["metadata"]["uid"]: self._find_revision(mesh) for mesh in bodies}
-        refused = {
-            mesh["metadata"]["uid"]
-            for mesh in bodies
-            if held[mesh["metadata"]["uid"]] is None and _was_refused(mesh)
-        }
+        unheard = {mesh["metadata"]["uid"] for mesh in bodies if _was_refused(mesh)}
+        refused = {uid for uid in unheard if held[uid] is None}
         fixed = {mesh["metadata"]["uid"]: self._recorded_tag(mesh) for mesh in bodies}
         # What is computed below is for meshes not in it.
         taken = frozenset(tag for uid, tag in fixed.items() if tag and uid not in refused)
@@ -47,7 +44,7 @@ class NeighbourReader:
                 namespace=metadata["namespace"],
                 name=metadata["name"],
                 tag=tag,
-                default_tag=_holds_default(revision) if revision is not None else asks_for_default(mesh),
+                default_tag=_holds_default(revision) or (asks_for_default(mesh) and uid not in unheard),
                 refused=uid in refused,
             )
 
@@ -91,8 +88,8 @@ def asks_for_default(mesh: Manifest) -> bool:
     return (mesh.get("spec") or {}).get("defaultTag") is True
 
 
-def _holds_default(revision: Manifest) -> bool:
-    return bool(((revision.get("spec") or {}).get("members") or {}).get("default"))
+def _holds_default(revision: Manifest | None) -> bool:
+    return revision is not None and bool((revision["spec"].get("members") or {}).get("default"))
 
 
 def _was_refused(mesh: Manifest) -> bool:

@@ -15,8 +15,9 @@ class MeshSummary:
 
     `waiting` is False for a mesh that has a MeshRevision, which sorts first: it holds its namespace and tags
     whatever a younger or an older mesh asks for. `created` is metadata.creationTimestamp. `tag` is the
-    effective one; `default_tag` says whether the mesh holds the tag `default` or, while it waits, asks for
-    it. `refused` is True for a mesh that holds nothing and whose present spec was refused: it claims nothing.
+    effective one; `default_tag` says whether the mesh holds the tag `default`, or asks for it and was not
+    refused. `refused` is True for a mesh that holds nothing and whose present spec was refused: it claims
+    nothing.
     """
 
     waiting: bool
