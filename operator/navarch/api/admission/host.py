@@ -13,7 +13,7 @@ from typing import Any
 from navarch.api.admission.cel import SPEC_CHANGED, Validation, build_policy, quote_list
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.meta import GROUP, JSONObject, quote_cel
-from navarch.api.power.guarded import FREE_FORMS, Container, is_removable, list_containers
+from navarch.api.power.guarded import FREE_FORMS, MOST_KEYS, Container, is_removable, list_containers
 from navarch.api.power.rules import Path, Power, Rule
 from navarch.api.power.spec import SPEC
 
@@ -118,10 +118,12 @@ def _list_changes(field: str, container: Container) -> str:
     if container.inner:
         for found, rest in ((new, kept), (old, gone)):
             rest.append(f"(key in {quote_list(container.inner)} && type({found}[key]) == map)")
-    where = quote_cel(".".join(("spec", field, *container.path, "")))
+    at = ".".join(("spec", field, *container.path))
+    where, too_many = quote_cel(f"{at}."), f"{new}.size() > {MOST_KEYS} || {old}.size() > {MOST_KEYS}"
     own = f"({new}.filter(key, !({' || '.join(kept)})) + {old}.filter(key, !({' || '.join(gone)})))"
     below = [_unless_same(field, (*container.path, step)) for step in container.inner]
-    return " + ".join((f"{own}.map(key, {where} + key)", *below))
+    told = " + ".join((f"{own}.map(key, {where} + key)", *below))
+    return f"{too_many} ? [{quote_cel(at)}] : {told}"
 
 
 def _limit(rule: Rule, value: str) -> str:
