@@ -122,6 +122,7 @@ class App:
                 metrics.REGISTRY,
                 live=partial(self._find_dead, queue, elector),
                 ready=self._find_unsynced,
+                metrics_seconds=settings.metrics_seconds,
             )
             await health.start(settings.listen_host, settings.listen_port)
             self.port = health.port

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     listen_port: int = Field(
         8080, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 picks a free one."
     )
+    metrics_seconds: float = Field(
+        1, ge=0, description="Seconds for which /metrics may serve the same text again."
+    )
     lease_seconds: float = Field(15, ge=1, description="Validity of the leader's Lease.")
     lease_renew_seconds: float = Field(
         10, ge=0.5, description="Time within which the leader must renew, else it stops writing."

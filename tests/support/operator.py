@@ -50,6 +50,7 @@ class Operator:
             "kubeconfig": str(self.kubeconfig),
             "listen_host": "127.0.0.1",
             "listen_port": str(self.port),
+            "metrics_seconds": "0",  # what a test reads is what is so now
             **self.settings,
         }
         environment = {f"NAVARCH_{key.upper()}": value for key, value in values.items()}

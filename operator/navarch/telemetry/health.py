@@ -2,7 +2,7 @@
 
 Owns the HTTP server. Must never do work of its own: probes only ask. Invariants: a replica that stands by is
 live and ready; a probe waits neither for the metrics nor for connections that are held open; metrics are
-rendered in a thread, once at a time, and not again within METRICS_SECONDS; no connection outlives
+rendered in a thread, once at a time, and not again within a time that is set; no connection outlives
 CONNECTION_SECONDS, and there are at most CONNECTIONS.
 """
 
@@ -25,8 +25,6 @@ log = structlog.get_logger(__name__)
 Problems = Callable[[], Iterable[str]]
 """Asked at every probe; yields what is wrong, a sentence each."""
 
-METRICS_SECONDS = 1.0
-"""Age up to which rendered metrics are given again."""
 CONNECTIONS = 64
 """Connections at a time; a further one ends the oldest, for a probe comes with a new one."""
 CONNECTION_SECONDS = 10.0
@@ -45,8 +43,9 @@ class HealthServer:
         live: Problems,
         ready: Problems,
         seconds: float = CONNECTION_SECONDS,
+        metrics_seconds: float = 1.0,
     ) -> None:
-        rendering = Rendering(registry)
+        rendering = Rendering(registry, seconds=metrics_seconds)
         answers = {"/livez": _answer(live), "/readyz": _answer(ready), "/metrics": rendering.answer}
         self._runner = web.ServerRunner(_Server(answers, seconds=seconds))
         self.port = 0
@@ -79,17 +78,20 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Rendering:
-    """The metrics as text, shared by whoever asks at the same time."""
+    """The metrics as text, shared by all requests of the same time; `seconds` is the age up to which a text is
+    served again."""
 
-    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
-        self._registry, self._clock = registry, clock
+    def __init__(
+        self, registry: CollectorRegistry, *, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._registry, self._seconds, self._clock = registry, seconds, clock
         self._task: asyncio.Task[bytes] | None = None
         self._begun = 0.0
 
     async def answer(self) -> web.Response:
         """The text that is rendered now, or was just now."""
         task = self._task
-        if task is None or (task.done() and self._clock() - self._begun >= METRICS_SECONDS):
+        if task is None or (task.done() and self._clock() - self._begun >= self._seconds):
             self._begun = self._clock()
             # In a thread: of a thousand meshes it takes a large part of a second.
             task = self._task = asyncio.create_task(asyncio.to_thread(generate_latest, self._registry))
