@@ -78,8 +78,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Rendering:
-    """The metrics as text, shared by all requests of the same time; `seconds` is the age up to which a text is
-    served again."""
+    """The metrics as text, shared by all requests of the same time; `seconds` is the age up to which a text
+    is served again."""
 
     def __init__(
         self, registry: CollectorRegistry, *, seconds: float, clock: Callable[[], float] = time.monotonic
