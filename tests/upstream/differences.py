@@ -139,6 +139,19 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference("ServiceAccount istio-reader-service-account", "", OBJECT, None, _REMOTE),
     Difference("ClusterRole* istio-reader-clusterrole", "", OBJECT, None, _REMOTE),
+    *(
+        Difference(
+            "ClusterRole istiod",
+            f"rules[admissionregistration.k8s.io/{kind}{where}*]",
+            theirs,
+            ours,
+            "without the gateway controller istiod writes its own mesh's webhooks only, each by its name",
+            when="without the gateway controller",
+            only=("istiod's environment",),
+        )
+        for kind in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
+        for where, theirs, ours in (("(", None, ANY), (":", ANY, None))
+    ),
     Difference("ClusterRole istiod", "rules[config.istio.io/*]", ANY, None, _GROUPS),
     Difference("ClusterRole istiod", "rules[authentication.istio.io/*]", ANY, None, _GROUPS),
     Difference("ClusterRole istiod", "rules[rbac.istio.io/*]", ANY, None, _GROUPS),
