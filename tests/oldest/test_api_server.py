@@ -8,11 +8,9 @@ from __future__ import annotations
 from navarch.assets import load_assets
 
 from lab.cluster import Cluster
-from tests.cluster.test_admission import (  # noqa: F401 (fixtures and tests)
-    guarded,
-    tenancy,
+from tests.cluster.test_admission import (  # noqa: F401
     test_a_key_that_would_widen_power_is_refused,
-    test_changing_what_istiod_runs_needs_the_verb_host,
+    test_creating_a_mesh_needs_the_verb_host,
     test_no_expression_of_a_policy_earns_a_warning,
     test_nobody_but_the_operator_writes_revisions,
     test_the_operator_may_do_what_it_needs_and_no_more,
