@@ -33,7 +33,10 @@ def patch_entries(api: Api, namespace: str, operation: str, path: str, value: An
 
 
 async def scale_istiod(api: Api, namespace: str, replicas: int) -> None:
-    """Run so many istiods, without the autoscaler (which leaves a Deployment of 0 alone)."""
+    """Run so many istiods, without the autoscaler (which leaves a Deployment of 0 alone). While there is none
+    the mesh is paused: Navarch would put a Deployment of 0 back."""
+    edit(api, namespace, paused=not replicas)
+    await wait_for(api, namespace, condition="Paused", status="False" if replicas else "True")
     name = get_istiod(api, namespace)["metadata"]["name"]
     api.patch("deployment", namespace, name, {"spec": {"replicas": replicas}})
     truth = "True" if replicas else "False"
