@@ -19,6 +19,7 @@ from tests.cluster.conftest import (  # noqa: F401 (fixtures, and the hook that 
     crds,
     edge,
     fresh,
+    guarded,
     installed,
     namespace,
     operator,
@@ -26,6 +27,8 @@ from tests.cluster.conftest import (  # noqa: F401 (fixtures, and the hook that 
     pytest_collection_modifyitems,
     settled,
     stranger,
+    tenancy,
+    unattended,
     unique,
 )
 
