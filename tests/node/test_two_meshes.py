@@ -47,7 +47,7 @@ async def wait_for_census(mesh: Mesh, *, current: int, outdated: int) -> Object:
 
     def is_counted() -> Object | None:
         found = mesh.api.get("mesh", mesh.namespace, mesh.name) or {}
-        return found if found["status"]["proxies"] == wanted else None
+        return found if wanted.items() <= found["status"]["proxies"].items() else None
 
     found = await eventually(is_counted, seconds=60, every=0.2, what=f"{mesh.tag}: {wanted}")
     assert found is not None
