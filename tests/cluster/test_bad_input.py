@@ -318,9 +318,25 @@ async def test_a_downgrade_that_admission_did_not_see_is_told_in_status(
 async def test_a_patch_may_go_back_and_is_told(api: Api, operator: Operator, settled: str) -> None:
     api.create(build_mesh(settled, version="1.31.1"))
     await wait_for(api, settled)
-    edit(api, settled, version="1.31.0")
+    edit(api, settled, version="1.31.0", controlPlane=NOWHERE)  # until it can roll, what serves is newer
+    await wait_for(api, settled, condition="SpecAccepted", reason="PatchReverted")
+    edit(api, settled, controlPlane={"placement": None})
     mesh = await wait_for(api, settled)
     assert mesh["status"]["version"] == {"desired": "1.31.0", "active": "1.31.0"}
+
+
+async def test_a_config_map_of_others_that_istiod_would_deploy_gateways_with_is_told(
+    api: Api, operator: Operator, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    labels = {"gateway.istio.io/defaults-for-class": "istio"}
+    metadata = {"name": "mine", "namespace": settled, "labels": labels}
+    api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"deployment": "{}"}})
+    mesh = await wait_for(api, settled, condition="SpecAccepted", reason="ForeignGatewayDefaults")
+    assert "ConfigMap mine" in read_condition(mesh, "SpecAccepted")["message"]
+    api.delete("configmap", settled, "mine")
+    await wait_for(api, settled, condition="SpecAccepted", reason="UntestedKubernetes")
 
 
 async def test_a_first_version_that_never_served_may_be_corrected_to_a_lower_one(

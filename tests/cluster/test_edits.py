@@ -135,6 +135,8 @@ async def test_a_version_moves_up_in_place(api: Api, settled: str) -> None:
         assert [status for status, _ in read_statuses(api, before, "Available")] == ["True"]
         image = read_template(get_istiod(api, settled))["spec"]["containers"][0]["image"]
         assert image.endswith(f":{version}")
+    told = [event["note"] for event in api.list("event", settled) if event["reason"] == "Upgraded"]
+    assert any("1.31.1 serves now, after 1.31.0" in note for note in told), told
     names = {o["metadata"]["name"] for o in list_owned(api, settled) if o["kind"] == "Deployment"}
     assert names == {f"istiod-{settled}-demo-inplace"}
 

@@ -13,7 +13,10 @@ from tests.support.reasons import list_read
 pytestmark = pytest.mark.last
 
 ELSEWHERE = {
-    Reason.DRIFT_REPAIRED: "tests/cluster/test_drift.py",  # only Events carry it
+    # only Events carry these
+    Reason.DRIFT_REPAIRED: "tests/cluster/test_drift.py",
+    Reason.OBJECT_REMOVED: "tests/cluster/test_ownership.py",
+    Reason.UPGRADED: "tests/cluster/test_edits.py",
 }
 """Reasons that no status can show in the light lab, and what tests them instead."""
 

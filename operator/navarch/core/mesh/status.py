@@ -41,7 +41,7 @@ def determine_accepted(findings: Sequence[Finding]) -> Verdict:
     """Whether the spec is valid; warnings are told without refusing it."""
     if not findings:
         return Verdict("True", Reason.AS_EXPECTED)
-    worst_first = sorted(findings, key=lambda f: f.severity is not Severity.ERROR)
+    worst_first = sorted(findings, key=lambda f: list(Severity).index(f.severity))
     refused = worst_first[0].severity is Severity.ERROR
     return tell_all("False" if refused else "True", [(f.reason, str(f)) for f in worst_first])
 
