@@ -180,7 +180,13 @@ async def edge(light: Cluster, crds: object) -> AsyncIterator[Edge]:
     requests = Requests()
     client = Client(await load_credentials(light.kubeconfig), observe=requests, user_agent="navarch")
     kinds = [resource_of(*row) for row in WATCHED]
-    reflectors = {kind.kind: Reflector(client, kind, label_selector=MANAGED) for kind in kinds}
+    reflectors = {
+        # Of CRDs, which are large, the operator keeps the metadata.
+        kind.kind: Reflector(
+            client, kind, label_selector=MANAGED, metadata_only=kind.kind == "CustomResourceDefinition"
+        )
+        for kind in kinds
+    }
     tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors.values()]
     stores = {(r.store.resource.group, r.store.resource.kind): r.store for r in reflectors.values()}
     for reflector in reflectors.values():

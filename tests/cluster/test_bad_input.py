@@ -493,7 +493,7 @@ def build_foreign_webhook(
     ("labels", "reason"),
     [
         ({"istio.io/rev": "{tag}-inplace"}, "ForeignIstio"),
-        ({"istio.io/rev": "{tag}"}, "TagConflict"),
+        ({"istio.io/rev": "{tag}"}, "ForeignIstio"),
         ({"istio.io/rev": "other", "istio.io/tag": "{tag}"}, "ForeignIstio"),
     ],
     ids=["revision", "revision that is the tag", "tag"],
@@ -521,10 +521,8 @@ async def test_a_foreign_istio_that_is_the_clusters_default_keeps_the_default(ap
     api.create(build_foreign_webhook(name, labels, {"istio-injection": "enabled"}))
     try:
         api.create(build_mesh(settled, defaultTag=True))
-        mesh = await wait_for(
-            api, settled, condition="SpecAccepted", status="False", reason="DefaultTagConflict"
-        )
-        assert_told(mesh, "DefaultTagConflict", ("spec.defaultTag: 'true'", name, "remove spec.defaultTag"))
+        mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="ForeignIstio")
+        assert_told(mesh, "ForeignIstio", ("spec.defaultTag: 'true'", name, "remove spec.defaultTag"))
     finally:
         api.delete("mwc", "", name)
     await wait_for(api, settled)

@@ -581,17 +581,21 @@ async def test_one_watch_that_is_silent_while_others_are_heard_is_a_death(impati
     )
 
 
-async def test_a_kopf_that_never_lasts_is_a_death(impatient: World) -> None:
+async def test_a_kopf_that_never_lasts_is_started_anew_and_fails_no_probe(impatient: World) -> None:
     def is_list_of_kopf(seen: Seen) -> bool:
         return seen.agent == KOPF and seen.path.endswith("/meshcontrolplanes")
 
-    @contextmanager
-    def trouble() -> Iterator[None]:
-        with impatient.proxy.inflict(Answer(404, body=b"404 page not found\n"), is_list_of_kopf):
-            impatient.proxy.cut("gone", lambda seen: seen.agent == KOPF)
-            yield
-
-    await see_death_and_recovery(impatient, trouble(), words="kopf has shown no sign of life", holds=15)
+    pid = impatient.operator.pid
+    with impatient.proxy.inflict(Answer(404, body=b"404 page not found\n"), is_list_of_kopf) as hit:
+        impatient.proxy.cut("gone", lambda seen: seen.agent == KOPF)
+        await eventually(lambda: hit.total() > 1, seconds=BOUND, every=0.2, what="kopf was started anew")
+        assert impatient.operator.fetch("/livez") == (200, "ok")
+        edit(impatient.api, KEPT, meshConfig={"accessLogFormat": "without kopf"})
+        await eventually(lambda: is_ready(impatient.api, KEPT), seconds=BOUND, every=0.1, what="the edit")
+        assert impatient.operator.fetch("/livez") == (200, "ok")
+    assert (impatient.operator.is_running(), impatient.operator.pid) == (True, pid)
+    await wait_for_rest(impatient.operator)
+    await assert_quiet(impatient.api, impatient.audit, impatient.operator, KEPT, "demo")
 
 
 async def test_workers_that_stand_still_are_a_death(impatient: World) -> None:

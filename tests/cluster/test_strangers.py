@@ -162,7 +162,7 @@ class Claim:
 CLAIMS = (
     Claim("istio.io/rev", "{}-demo-inplace", "ForeignIstio"),
     Claim("istio.io/tag", "{}-demo", "ForeignIstio"),
-    Claim("istio.io/rev", "{}-demo", "TagConflict"),
+    Claim("istio.io/rev", "{}-demo", "ForeignIstio"),
 )
 
 

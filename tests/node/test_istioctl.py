@@ -21,7 +21,7 @@ from tests.node.conftest import PROFILES, Mesh, remove_mesh
 from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.support.istioctl import VERSION, Istioctl, Told
-from tests.support.meshes import build_mesh
+from tests.support.meshes import build_mesh, edit
 from tests.support.workloads import build_pod, create_namespace, is_injected, is_ready
 
 LOST: Object = {
@@ -282,17 +282,18 @@ async def test_a_tag_of_ours_that_istioctl_removes_comes_back(
     await mesh.wait_for()
 
 
-async def test_a_tag_that_istioctl_sets_is_taken_away_again(istioctl: Istioctl, mesh: Mesh, api: Api) -> None:
+async def test_a_tag_that_istioctl_sets_is_left_to_istioctl(istioctl: Istioctl, mesh: Mesh, api: Api) -> None:
+    """It carries the labels of the mesh's webhook, which istioctl copies, and was not made by Navarch."""
     there = ("--istioNamespace", mesh.namespace)
     try:
         istioctl.ask("tag", "set", "extra", "--revision", mesh.revision, *there)
-        await eventually(
-            lambda: api.get("mwc", "", f"istio-revision-tag-extra-{mesh.namespace}") is None,
-            seconds=30,
-            every=0.2,
-            what="the tag's webhook is gone",
-        )
-        assert api.get("service", mesh.namespace, "istiod-revision-tag-extra")  # carries no label of ours
+        name = f"istio-revision-tag-extra-{mesh.namespace}"
+        assert api.get("mwc", "", name)
+        edit(api, mesh.namespace, mesh.name, meshConfig={"accessLogFile": "/dev/stdout"})
+        await mesh.wait_for()
+        assert api.get("mwc", "", name)
+        edit(api, mesh.namespace, mesh.name, meshConfig=None)
+        await mesh.wait_for()
     finally:
         istioctl.run("tag", "remove", "extra", "--skip-confirmation", *there)
     assert (await mesh.wait_for())["status"]["proxies"]["total"] >= 2
@@ -339,7 +340,8 @@ def test_injector_list_shows_the_image_of_each_mesh(istioctl: Istioctl, mesh: Me
     told = istioctl.ask("x", "injector", "list").out
     assert re.search(rf"{mesh.apps} +{mesh.revision} +{mesh.revision}: 2", told), told
     wanted = (
-        rf"{mesh.apps} +istio-revision-tag-{mesh.tag} +{mesh.revision} +lab\.local/istio/proxyv2:1\.31\.1"
+        rf"{mesh.apps} +istio-revision-tag-{mesh.tag} +{mesh.revision} +"
+        rf"{re.escape(f'lab.local/istio/proxyv2:{NEWEST}')}"
     )
     assert re.search(wanted, told), told
 

@@ -138,7 +138,7 @@ def test_a_tag_that_is_a_foreign_revision_is_a_conflict() -> None:
     finding = only(
         foreign.check_foreign_istio, an_observed_mesh(spec=a_spec(tag="blue"), webhooks=(webhook,))
     )
-    assert (finding.reason, finding.value) == (Reason.TAG_CONFLICT, "blue")
+    assert (finding.reason, finding.value) == (Reason.FOREIGN_ISTIO, "blue")
 
 
 @pytest.mark.parametrize("tag", ["blue", revision_name("blue")])
@@ -185,7 +185,7 @@ def test_a_foreign_default_istio_keeps_a_mesh_from_the_default_tag_and_is_named(
     finding = only(
         foreign.check_foreign_default, an_observed_mesh(spec=a_spec(defaultTag=True), webhooks=(webhook,))
     )
-    assert finding.reason is Reason.DEFAULT_TAG_CONFLICT
+    assert finding.reason is Reason.FOREIGN_ISTIO
     assert webhook.ref.name in finding.message
     assert not list(foreign.check_foreign_default(an_observed_mesh(webhooks=(webhook,))))
 

@@ -19,7 +19,7 @@ from itertools import groupby
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID, Owner, owner_of
-from navarch.core.model.ownership import MANAGER, Inventory, Record, is_proved, own_fields
+from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_proved, own_fields
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client, Object
@@ -246,7 +246,14 @@ class Applier:
             # What others own as well would stay when we leave it out.
             current = await self._client.patch(ref, build_release(await self._client.get(ref)))
         if any(d.pointer for d in find_deviations(manifest, current)):
-            current = await self._remove_intruders(ref, manifest)
+            try:
+                current = await self._remove_intruders(ref, manifest)
+            except Invalid:  # nothing would be left of a list that must not be empty: ours goes in first
+                await self._write(manifest, desired, current=current)
+                cleaned = await self._remove_intruders(ref, manifest)
+                self._evidence.remember(ref, cleaned, desired)
+                self._observe(ref, cleaned)
+                return cleaned
         try:
             return await self._write(manifest, desired, current=current)
         except Invalid as invalid:
@@ -319,7 +326,9 @@ class Applier:
         over where its labels name the mesh (restored from a backup, made from what `navarch render` prints),
         or where it has no mesh's labels and our Apply entry.
         """
-        if job.inventory.has(current) or self._evidence.knows(current):
+        if job.inventory.has(current):
+            return ""
+        if self._evidence.knows(current) and not is_foreign_label(current, job.owner):
             return ""
         labels = current["metadata"].get("labels") or {}
         shared = _is_shared(manifest)

@@ -61,7 +61,7 @@ class Reason(StrEnum):
         "The namespace is the operator's or the cluster's own and can hold no mesh.",
     )
     TAG_CONFLICT = "TagConflict", "The tag equals a revision, or is another mesh's tag."
-    DEFAULT_TAG_CONFLICT = "DefaultTagConflict", "Another mesh, or a foreign Istio, owns the tag `default`."
+    DEFAULT_TAG_CONFLICT = "DefaultTagConflict", "Another mesh owns the tag `default`."
     NAME_TOO_LONG = "NameTooLong", "The name of an object derived from the mesh's would be too long."
     PROFILE_NOT_FOUND = (
         "ProfileNotFound",
@@ -90,7 +90,7 @@ class Reason(StrEnum):
     VALUE_UNREAD = "ValueUnread", "A value is one of Istio's, but nothing that Navarch renders reads it."
     FOREIGN_ISTIO = (
         "ForeignIstio",
-        "An Istio that Navarch did not install owns the same revision, tag or webhook.",
+        "An Istio that Navarch did not install owns the same revision, tag or webhook, or is the default.",
     )
     FOREIGN_GATEWAY_DEFAULTS = (
         "ForeignGatewayDefaults",

@@ -54,11 +54,9 @@ def check_foreign_istio(observed: ObservedMesh) -> Iterator[Finding]:
     tag = summary_of(observed).tag
     revision, names = revision_name(tag), _own_webhook_names(observed)
     for webhook in foreign_webhooks(observed):
-        reason = Reason.FOREIGN_ISTIO
         if webhook.revision == revision:
             message = f"makes revision {revision}, which a foreign Istio has: {webhook.ref} carries it"
         elif webhook.revision == tag:
-            reason = Reason.TAG_CONFLICT
             message = f"is the revision of a foreign Istio: {webhook.ref} carries it in {ISTIO_REV}"
         elif webhook.tag and webhook.tag in (tag, revision):
             message = f"is taken by a foreign Istio: {webhook.ref} carries {ISTIO_TAG}={webhook.tag}"
@@ -66,7 +64,7 @@ def check_foreign_istio(observed: ObservedMesh) -> Iterator[Finding]:
             message = f"makes a webhook configuration that a foreign Istio has: {webhook.ref}"
         else:
             continue
-        yield Finding(reason, "spec.tag", tag, message, NEW_TAG)
+        yield Finding(Reason.FOREIGN_ISTIO, "spec.tag", tag, message, NEW_TAG)
 
 
 def _takes_default(entry: WebhookEntry) -> bool:
@@ -91,11 +89,11 @@ def check_foreign_default(observed: ObservedMesh) -> Iterator[Finding]:
         else:
             continue
         yield Finding(
-            Reason.DEFAULT_TAG_CONFLICT,
+            Reason.FOREIGN_ISTIO,
             "spec.defaultTag",
             "true",
             f"a foreign Istio is the cluster's default: {webhook.ref} {owned}",
-            "remove spec.defaultTag, or remove that object and then edit this mesh",
+            "remove spec.defaultTag, or remove that object",
         )
 
 
