@@ -133,16 +133,20 @@ async def test_what_a_dead_mesh_of_the_same_name_left_behind_is_adopted(api: Api
         "mesh.navarch.io/revision": names.revision,
     }
     rbac = "rbac.authorization.k8s.io/v1"
-    for name, extra in ((names.webhook_role, {}), (f"left-behind-{settled}", {})):
-        metadata = {"name": name, "labels": labels, **extra}
-        api.create({"apiVersion": rbac, "kind": "ClusterRole", "metadata": metadata, "rules": []})
+    # The one that this release could have made was applied by Navarch, as its entry says.
+    surplus, foreign = f"istiod-gateway-controller-{names.revision}-{settled}", f"left-behind-{settled}"
+    for name in (names.webhook_role, surplus, foreign):
+        role = {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": name, "labels": labels}}
+        api.apply({**role, "rules": []}, manager="navarch" if name != foreign else "another")
     api.create(build_mesh(settled, controlPlane={"gatewayController": False}))
     mesh = await wait_for(api, settled)
     adopted = api.get("clusterrole", "", names.webhook_role)
     assert adopted is not None
     assert adopted["metadata"]["labels"]["mesh.navarch.io/mesh-uid"] == mesh["metadata"]["uid"]
     assert adopted["rules"]
-    assert api.get("clusterrole", "", f"left-behind-{settled}") is None
+    assert api.get("clusterrole", "", surplus) is None
+    assert api.get("clusterrole", "", foreign) is not None
+    api.delete("clusterrole", "", foreign)
 
 
 # --- protection --------------------------------------------------------------------------------------------

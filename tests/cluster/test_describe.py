@@ -133,6 +133,7 @@ async def test_proxies_are_counted_by_workload_and_what_must_be_restarted_is_tol
     revision = api.get("revision", settled, mesh)
     assert revision is not None
     current = revision["status"]["proxy"]
+    api.patch("namespace", "", members, {"metadata": {"labels": {"istio.io/rev": f"{settled}-demo"}}})
     api.create(build_deployment(members, "old", mesh, stamp="1.30.0-old", replicas=2))
     api.create(build_deployment(members, "new", mesh, stamp=current, replicas=1))
     api.create(build_pod(members, "bare", mesh, stamp="1.30.0-old"))

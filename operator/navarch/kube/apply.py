@@ -271,12 +271,8 @@ class Applier:
         intruders = [d for d in find_deviations(manifest, fresh) if d.pointer]
         if not intruders:
             return fresh
-        version = fresh["metadata"]["resourceVersion"]
-        operations: list[dict[str, object]] = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": version}
-        ]
-        operations += [{"op": "remove", "path": d.pointer} for d in intruders]
-        return await self._client.patch(ref, operations)
+        # Each is tested by its content: the object's version also moves with every status.
+        return await self._client.patch(ref, _removal([(d.pointer, d.live) for d in intruders]))
 
     async def _make_anew(self, manifest: Manifest, desired: str, current: Object) -> Object:
         """Replace an object of ours that another client made immutable."""
