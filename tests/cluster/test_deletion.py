@@ -162,7 +162,7 @@ async def test_a_mesh_with_proxies_is_not_deleted_by_accident(
         def count() -> Object:
             return (api.get("mesh", fresh, "demo") or {})["status"]["proxies"]
 
-        expected = {"total": 1, "current": 1, "outdated": 0, "summary": "1/1"}
+        expected = {"total": 1, "current": 1, "outdated": 0, "misplaced": 0, "summary": "1/1"}
         await eventually(lambda: count() == expected, what="the pod is counted")
         with pytest.raises(Refused, match=r"status\.proxies\.total: 1.*force-delete"):
             api.delete("mesh", fresh, "demo")
