@@ -278,5 +278,6 @@ def test_a_spec_of_the_largest_size_is_judged_within_the_limits_of_cel(
     path = api.path("mesh", place, "large")
     assert tell(editors[TENANT], "PATCH", path, {"spec": {"mtls": {"mode": "Strict"}}}, MERGE) == ""
     one = nest(("meshConfig", "defaultConfig", "proxyMetadata", "KEY_1"), "y")
-    assert "proxyMetadata.KEY_1 set by" in tell(editors[TENANT], "PATCH", path, {"spec": one}, MERGE)
+    # So many keys are not compared one by one.
+    assert "proxyMetadata set by" in tell(editors[TENANT], "PATCH", path, {"spec": one}, MERGE)
     assert tell(editors[HOST], "PATCH", path, {"spec": one}, MERGE) == ""

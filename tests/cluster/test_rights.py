@@ -209,7 +209,7 @@ async def test_rights_of_an_older_release_are_replaced_without_a_moment_between(
             )
     older = list(build_older_rights(settled, uid=mesh["metadata"]["uid"]))
     for manifest in older:
-        api.create(manifest)
+        api.apply(manifest, manager="navarch")  # its entry proves who made it
     mark = audit.mark()
     edit(api, settled, paused=None)
     await eventually(
