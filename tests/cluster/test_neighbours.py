@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from navarch.assets import load_catalog
+
 from tests.cluster.conftest import assert_quiet
 from tests.polling import eventually
 from tests.support.api import Api, Object
@@ -48,8 +50,10 @@ async def test_two_meshes_of_different_versions_fight_over_nothing(
     async with another_namespace(api, f"{settled}-b") as other:
         api.create(build_mesh(settled, version="1.30"))
         api.create(build_mesh(other, version="1.31"))
-        for namespace, version in ((settled, "1.30.3"), (other, "1.31.1")):
-            assert (await wait_for(api, namespace))["status"]["version"]["active"] == version
+        for namespace, minor in ((settled, "1.30"), (other, "1.31")):
+            newest = load_catalog().find(minor)
+            assert newest is not None
+            assert (await wait_for(api, namespace))["status"]["version"]["active"] == newest.version
         crds = list_crds(api)
         assert {crd["metadata"]["labels"].get(MINOR) for crd in crds} == {"1.31"}
         written = [r.name for r in audit.writes(mark) if r.resource == "customresourcedefinitions"]
