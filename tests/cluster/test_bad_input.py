@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from navarch.assets import load_assets
+from navarch.core.istio.roles import build_roles
+from navarch.core.model.naming import Names
 
 from lab.cluster import Cluster, KubectlError
 from tests.cluster.conftest import a_mesh_namespace, assert_quiet
@@ -559,7 +562,8 @@ async def test_a_quota_that_denies_an_object_is_quoted_and_tried_again(api: Api,
 
 
 async def test_an_object_that_would_have_to_be_made_again_is_told(api: Api, settled: str) -> None:
-    name = f"istiod-{settled}-demo-inplace"
+    names = Names(settled, f"{settled}-demo-inplace")
+    name = names.binding(build_roles(load_assets(), "1.31").namespace.name)
     labels = {
         "app.kubernetes.io/managed-by": "navarch",
         "mesh.navarch.io/mesh-namespace": settled,
