@@ -47,7 +47,7 @@ def a_swollen_server(cluster: Cluster, process: Operator, megabytes: int) -> Ite
     """The cluster's API server behind one that has more; the replica speaks to it."""
     kubeconfig = yaml.safe_load(process.kubeconfig.read_text())
     server = kubeconfig["clusters"][0]["cluster"]
-    upstream, port = server["server"], operators._free_port()
+    upstream, port = server["server"], operators.reserve_port()
     kubeconfig["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{port}"}
     process.kubeconfig = cluster.state / f"swollen-{megabytes}.kubeconfig"
     process.kubeconfig.write_text(yaml.safe_dump(kubeconfig))
