@@ -39,7 +39,7 @@ async def test_one_life_of_a_mesh_that_has_everything(api: Api, operator: Operat
         "gatewayController": False,
     }
     for manifest in build_older_rights(fresh):
-        api.create(manifest)
+        api.apply(manifest, manager="navarch")
     api.create(build_mesh(fresh, mtls={"mode": "Strict"}, controlPlane=full))
     await wait_for(api, fresh)
     await eventually(lambda: api.list("role", fresh) == [], seconds=30, what="the older Role is gone")

@@ -71,8 +71,9 @@ def find_reached(api: Api) -> set[str]:
 def find_strays(api: Api) -> set[str]:
     """Of those, the ones that are not of the mesh; other tests may have left members."""
     namespaces = api.list("namespace")
+    own = (REVISION, REVISION.removesuffix("-inplace"))
     members = {
-        n["metadata"]["name"] for n in namespaces if n["metadata"]["labels"].get("istio.io/rev") == REVISION
+        n["metadata"]["name"] for n in namespaces if n["metadata"]["labels"].get("istio.io/rev") in own
     }
     return find_reached(api) - members - {NAMESPACE}
 
