@@ -99,4 +99,11 @@ class Operator:
             return 0, ""
 
     def is_ready(self) -> bool:
+        """Whether /readyz says so. AssertionError, with the end of the log, when the process ended with an
+        error: it would never be ready."""
+        if self._process is not None and (code := self._process.poll() or 0) > 0:
+            raise AssertionError(f"the operator ended with {code}; its log ends: {self._read_end()}")
         return self.fetch("/readyz")[0] == 200
+
+    def _read_end(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:]

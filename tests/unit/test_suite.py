@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from scripts.suite import results
 from scripts.suite.__main__ import HOME, MOST_AGAIN, ROOT, Run
 from scripts.suite.results import Case
 from scripts.suite.steps import Ended, Step, build_pytest
+from tests.support.operator import Operator
 
 PASSES_AT_SECOND_TRY = """
 from pathlib import Path
@@ -158,3 +160,22 @@ def test_a_part_that_does_not_exist_is_named() -> None:
     )
     assert done.returncode == 2
     assert "there is no part clutser; there are lint, unit" in done.stderr
+
+
+def test_nobody_waits_for_an_operator_that_ended_with_an_error(tmp_path: Path) -> None:
+    ends = "import sys; print('why it ended', flush=True); sys.exit(3)"
+    operator = Operator(tmp_path / "kubeconfig", tmp_path / "log", program=("-c", ends))
+    operator.start()
+    assert operator.stop(with_signal=signal.SIGCONT) == 3, "this signal ends nothing"
+    with pytest.raises(AssertionError, match=r"the operator ended with 3.*why it ended"):
+        operator.is_ready()
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGKILL])
+def test_an_operator_that_was_stopped_is_only_not_ready(tmp_path: Path, with_signal: signal.Signals) -> None:
+    operator = Operator(
+        tmp_path / "kubeconfig", tmp_path / "log", program=("-c", "import time; time.sleep(60)")
+    )
+    operator.start()
+    operator.stop(with_signal=with_signal)
+    assert not operator.is_ready()
