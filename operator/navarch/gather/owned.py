@@ -8,7 +8,7 @@ recorded; what find_unseen() returns is in the stores afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -57,11 +57,11 @@ class OwnedReader:
                 if not self.inventories.is_of_another(owner, manifest["metadata"]["uid"]):
                     yield manifest
 
-    def gateway_defaults(self, owner: Owner) -> dict[str, str]:
+    def gateway_defaults(self, owner: Owner, owned: Iterable[Manifest]) -> dict[str, str]:
         """ConfigMaps beside the mesh's istiod that it would deploy gateways with, and that are not the
-        mesh's."""
+        mesh's: neither recorded nor among the `owned`."""
         uids = {record.uid for record in self.inventory(owner).records.values()}
-        ours = uids | {o["metadata"]["uid"] for o in self.objects(owner)}
+        ours = uids | {o["metadata"]["uid"] for o in owned}
         return {
             found["metadata"]["name"]: found[CLASS]
             for found in self._stores["gateway-defaults"].list(owner.namespace)

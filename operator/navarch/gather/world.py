@@ -106,6 +106,7 @@ class World:
         minors = self.neighbours.minors()
         revisions = self.owned.revisions(owner)
         names = {r["metadata"]["name"] for r in revisions}
+        owned = tuple(self.owned.objects(owner))
         profiles, profile_errors = self.cluster.profiles()
         observed = ObservedMesh(
             environment=self.environment,
@@ -118,9 +119,9 @@ class World:
             namespaces={ns.name: ns for ns in self.cluster.namespaces()},
             profiles=profiles,
             profile_errors=profile_errors,
-            owned=tuple(self.owned.objects(owner)),
+            owned=owned,
             inventory=self.owned.inventory(owner),
-            gateway_defaults=self.owned.gateway_defaults(owner),
+            gateway_defaults=self.owned.gateway_defaults(owner, owned),
             revisions=revisions,
             webhooks=tuple(self.cluster.webhooks()),
             crds=await self._crds.gather(tuple(sorted({*minors, self.neighbours.minor_of(body)} - {""}))),
