@@ -28,7 +28,7 @@ test: assets ## lint and all suites; what this machine cannot run is named and l
 lint: assets check-generated ## style, types, layers, and freshness of everything generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy operator/navarch lab scripts hatch_build.py
+	$(BIN)/mypy operator/navarch lab scripts tests hatch_build.py
 	$(BIN)/lint-imports --no-logo
 	@! test -e operator/__init__.py || { echo "operator/__init__.py would shadow Python's own module operator: remove it"; exit 1; }
 

@@ -588,7 +588,7 @@ async def test_a_kopf_that_never_lasts_is_started_anew_and_fails_no_probe(impati
     pid = impatient.operator.pid
     with impatient.proxy.inflict(Answer(404, body=b"404 page not found\n"), is_list_of_kopf) as hit:
         impatient.proxy.cut("gone", lambda seen: seen.agent == KOPF)
-        await eventually(lambda: hit.total() > 1, seconds=BOUND, every=0.2, what="kopf was started anew")
+        await eventually(lambda: hit.struck[KOPF] > 1, seconds=BOUND, every=0.2, what="a new kopf")
         assert impatient.operator.fetch("/livez") == (200, "ok")
         edit(impatient.api, KEPT, meshConfig={"accessLogFormat": "without kopf"})
         await eventually(lambda: is_ready(impatient.api, KEPT), seconds=BOUND, every=0.1, what="the edit")

@@ -5,6 +5,7 @@ without its rights for a moment while they change.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 import yaml
@@ -159,7 +160,8 @@ async def test_istiods_account_has_what_its_minor_and_mode_need_and_never_less(
     api.create(build_mesh(settled, version="1.29"))
     await wait_for(api, settled)
     assert list_rights(api, istiod, "") == expect_rights("1.29", full=True)
-    steps = [{"version": "1.30"}, {"version": "1.31"}, {"controlPlane": {"gatewayController": False}}]
+    no_gateways = {"controlPlane": {"gatewayController": False}}
+    steps: list[dict[str, Any]] = [{"version": "1.30"}, {"version": "1.31"}, no_gateways]
     for step in steps:
         before, mark = list_bindings(api, settled), audit.mark()
         generation = get_istiod(api, settled)["metadata"]["generation"]

@@ -13,6 +13,8 @@ from typing import Any
 
 from navarch.__main__ import main
 from navarch.controllers import controlplane, revision
+from navarch.core.mesh.plan import plan_mesh
+from navarch.core.revision.plan import plan_revision
 
 ANNOTATION = "test/bug"
 
@@ -40,6 +42,6 @@ def _with_a_bug(plan: Callable[..., Any], kind: str) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    vars(controlplane)["plan_mesh"] = _with_a_bug(controlplane.plan_mesh, "mesh")
-    vars(revision)["plan_revision"] = _with_a_bug(revision.plan_revision, "revision")
+    vars(controlplane)["plan_mesh"] = _with_a_bug(plan_mesh, "mesh")
+    vars(revision)["plan_revision"] = _with_a_bug(plan_revision, "revision")
     main()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from navarch.core.istio.definitions import VALUES, Kind, find_problems, load_definition
 from navarch.core.mesh.checks import values
+from navarch.core.mesh.checks.power import check_values_keys
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Severity
 from navarch.core.model.reasons import Reason
@@ -238,7 +239,7 @@ def test_every_key_is_read_or_told_whatever_it_is(tree: dict[str, Any]) -> None:
     """A key at the root has a default, or one finding or more says what is wrong with it."""
     observed = with_values(tree)
     told = {finding.field for check in CHECKS for finding in check(observed)}
-    refused = {f.field for f in values.check_values_keys(observed)}
+    refused = {f.field for f in check_values_keys(observed)}
     defaults = values.build_default_values(observed)
     for key in tree:
         field = f"spec.values.{key}"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from navarch.api.install import GRACE_SECONDS, IMAGE, PORT, build_install
+from navarch.api.install import GRACE_SECONDS, PORT, build_install
+from navarch.api.meta import IMAGE
 from navarch.assets import load_assets
 from navarch.core.grants import list_roles
 from navarch.settings import Settings

@@ -20,9 +20,10 @@ from navarch.core.model.crashes import describe_crash, summarise_crash
 from navarch.core.model.reasons import Reason
 from navarch.core.model.size import LIMIT, measure
 from navarch.core.render.engine import dump_yaml
+from navarch.engine.key import Key
 from navarch.kube.collisions import find_collisions
 from navarch.kube.handover import build_handover
-from navarch.triggers.keys import Key, is_edit, is_near
+from navarch.triggers.keys import is_edit, is_near
 
 from tests.unit.observations import NOW, OWNER, a_revision, a_spec, an_observed_mesh, only
 

@@ -76,7 +76,7 @@ async def test_a_kopf_that_stands_still_is_given_up_and_another_one_takes_over()
         runs.append(tell)
         if number == 0:
             released.wait()
-            tell()
+            tell()  # type: ignore[call-arg]
         await asyncio.to_thread(stop_flag.wait)
 
     def enqueue(key: Key, priority: int) -> None:
@@ -127,7 +127,7 @@ async def test_what_kopf_asks_and_tells_arrives_in_the_process_s_own_loop() -> N
 
     async def operate(*, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: Any) -> None:
         login = next(h.fn for h in registry._activities.get_all_handlers() if h.id.endswith("log_in"))
-        assert (await login()).server == "http://127.0.0.1:1"  # type: ignore[misc,operator,union-attr]
+        assert (await login()).server == "http://127.0.0.1:1"  # type: ignore[call-arg]
         note = registry._watching.get_all_handlers()[0].fn
         body = kopf.Body(
             {"kind": key.kind, "metadata": {"namespace": key.namespace, "name": key.name, "generation": 1}}
