@@ -5,7 +5,7 @@ Invariant: `an_observed_mesh()` without changes passes every check.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -16,6 +16,8 @@ from navarch.assets import load_assets
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.catalog import Catalog
 from navarch.core.istio.roles import build_roles, hash_rules
+from navarch.core.mesh.checks import Check, ContentCheck, build_content, takes_content
+from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.labels import Owner
@@ -179,9 +181,20 @@ def with_catalog(observed: ObservedMesh, catalog: Catalog) -> ObservedMesh:
     return replace(observed, assets=replace(observed.assets, catalog=catalog))
 
 
-def only(check: Callable[[ObservedMesh], Iterator[Finding]], observed: ObservedMesh) -> Finding:
+def content_of(observed: ObservedMesh) -> MeshContent:
+    """What a mesh asks for, whatever is around it."""
+    assert observed.spec is not None
+    return build_content(observed, observed.spec)
+
+
+def ask(check: Check | ContentCheck, observed: ObservedMesh) -> Iterator[Finding]:
+    """What one rule says of an observation, or of its content."""
+    return check(content_of(observed) if takes_content(check) else observed)
+
+
+def only(check: Check | ContentCheck, observed: ObservedMesh) -> Finding:
     """The one finding of a check; it names its field and value, and ends with what to do."""
-    (finding,) = check(observed)
+    (finding,) = ask(check, observed)
     assert finding.field
     assert finding.remedy
     assert str(finding) == f"{finding.field}: {finding.value!r}: {finding.message}; {finding.remedy}"

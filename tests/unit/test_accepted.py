@@ -9,7 +9,7 @@ from navarch.core.mesh.checks import accepted, run_checks, texts
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.reasons import Reason
 
-from tests.unit.observations import a_spec, an_observed_mesh, assets, only
+from tests.unit.observations import a_spec, an_observed_mesh, ask, assets, only
 
 CHECKS = (
     accepted.check_mesh_config_is_accepted,
@@ -23,7 +23,7 @@ CHECKS = (
 
 def find(**fields: Any) -> list[Finding]:
     observed = an_observed_mesh(spec=a_spec(**fields))
-    return [finding for check in CHECKS for finding in check(observed)]
+    return [finding for check in CHECKS for finding in ask(check, observed)]
 
 
 def a_provider(**settings: Any) -> dict[str, Any]:

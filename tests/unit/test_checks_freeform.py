@@ -31,7 +31,7 @@ from navarch.core.model.messages import SHOWN
 from navarch.core.model.reasons import Reason
 from navarch.core.render.values import OWN_ENVIRONMENT, OWN_MESH_CONFIG, OWN_VALUES
 
-from tests.unit.observations import a_spec, an_observed_mesh, only
+from tests.unit.observations import a_spec, an_observed_mesh, ask, only
 
 
 def with_values(tree: Mapping[str, Any]) -> ObservedMesh:
@@ -91,7 +91,7 @@ def test_what_a_users_profile_sets_is_not_judged() -> None:
     profile = {"values": {"global": {"proxy": {"privileged": True}}}, "meshConfig": {"rootNamespace": "x"}}
     observed = an_observed_mesh(spec=a_spec(profiles=["trusted"]), profiles={"trusted": profile})
     for check in (power.check_mesh_config_keys, power.check_values_keys, power.check_environment_names):
-        assert not list(check(observed))
+        assert not list(ask(check, observed))
 
 
 SERVICE = "istiod-shop-mesh-inplace"
@@ -110,7 +110,7 @@ OVERLAY_CHECKS = (overlays.check_overlay_kinds, overlays.check_overlay_patches, 
 
 def check_overlays(observed: ObservedMesh) -> Iterator[Finding]:
     for check in OVERLAY_CHECKS:
-        yield from check(observed)
+        yield from ask(check, observed)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def check_overlays(observed: ObservedMesh) -> Iterator[Finding]:
     ],
 )
 def test_an_overlay_on_a_rendered_object_of_the_namespace_is_accepted(item: dict[str, Any]) -> None:
-    assert not list(check_overlays(with_overlays(item)))
+    assert not list(ask(check_overlays, with_overlays(item)))
 
 
 def test_an_overlay_that_matches_nothing_is_refused_by_its_place_in_the_list() -> None:
@@ -137,7 +137,7 @@ def test_an_overlay_of_a_profile_is_not_counted_among_the_specs_own() -> None:
     profile = {"overlays": [overlay("Service", "istiod", {})]}
     unmatched = overlay("Service", "other", {})
     observed = an_observed_mesh(spec=a_spec(profiles=["a"], overlays=[unmatched]), profiles={"a": profile})
-    of_profile, own = check_overlays(observed)
+    of_profile, own = ask(check_overlays, observed)
     assert (of_profile.field, of_profile.value) == ("spec.profiles", "Service istiod")
     assert (own.field, own.value) == ("spec.overlays[0].target", "Service other")
 
@@ -199,7 +199,7 @@ def test_a_good_mesh_config_is_accepted(version: str) -> None:
         meshconfig.check_mesh_config_is_known,
         power.check_mesh_config_keys,
     ):
-        assert not list(check(observed))
+        assert not list(ask(check, observed))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_mesh_config_of_the_wrong_type_is_refused_by_path(tree: dict[str, Any]
     finding = only(meshconfig.check_mesh_config_types, with_mesh_config(tree))
     assert (finding.reason, finding.severity) == (Reason.MESH_CONFIG_INVALID, Severity.ERROR)
     assert finding.field == f"spec.meshConfig.{path}"
-    assert not list(meshconfig.check_mesh_config_is_known(with_mesh_config(tree)))
+    assert not list(ask(meshconfig.check_mesh_config_is_known, with_mesh_config(tree)))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_an_unknown_field_of_mesh_config_is_a_warning(tree: dict[str, Any], path
     finding = only(meshconfig.check_mesh_config_is_known, with_mesh_config(tree))
     assert (finding.reason, finding.severity) == (Reason.UNKNOWN_FIELD, Severity.WARNING)
     assert (finding.field, finding.remedy) == (f"spec.meshConfig.{path}", remedy)
-    assert not list(meshconfig.check_mesh_config_types(with_mesh_config(tree)))
+    assert not list(ask(meshconfig.check_mesh_config_types, with_mesh_config(tree)))
 
 
 def test_a_profiles_mesh_config_is_told_of_the_profile() -> None:
@@ -275,7 +275,7 @@ def test_no_rule_fails_whatever_the_free_form_fields_hold(
     spec = a_spec(profiles=["a"], meshConfig=mesh_config, values=tree, overlays=items)
     for profiles in ({"a": profile}, {"a": {"values": profile, "meshConfig": tree}}):
         observed = an_observed_mesh(spec=spec, profiles=profiles)
-        findings = [finding for check in CHEAP for finding in check(observed)]
+        findings = [finding for check in CHEAP for finding in ask(check, observed)]
         assert all(finding.field and finding.message and finding.remedy for finding in findings)
 
 

@@ -10,7 +10,7 @@ from navarch.core.mesh.checks import gateways, run_checks, shapes
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.reasons import Reason
 
-from tests.unit.observations import a_spec, an_observed_mesh, only
+from tests.unit.observations import a_spec, an_observed_mesh, ask, only
 
 HARMLESS: dict[str, Any] = {
     "deployment": {
@@ -343,4 +343,4 @@ def test_a_shape_that_another_rule_tells_of_is_told_once() -> None:
 
 def test_what_is_harmless_has_its_shape() -> None:
     values = {"gatewayClasses": {"istio": HARMLESS}}
-    assert not list(shapes.check_open_values_shapes(an_observed_mesh(spec=a_spec(values=values))))
+    assert not list(ask(shapes.check_open_values_shapes, an_observed_mesh(spec=a_spec(values=values))))

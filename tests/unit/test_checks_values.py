@@ -16,7 +16,7 @@ from navarch.core.model.findings import Severity
 from navarch.core.model.reasons import Reason
 
 from lab.builds import ISTIO_LINES, pinned
-from tests.unit.observations import a_spec, an_observed_mesh, assets, only
+from tests.unit.observations import a_spec, an_observed_mesh, ask, assets, content_of, only
 
 CHECKS = (values.check_values_shapes, values.check_values_are_known, values.check_values_are_read)
 
@@ -26,8 +26,8 @@ def with_values(tree: Mapping[str, Any]) -> ObservedMesh:
 
 
 def test_every_default_value_may_be_written_down_but_those_that_are_navarchs_own() -> None:
-    observed = with_values(values.build_default_values(an_observed_mesh()))
-    assert [finding for check in CHECKS for finding in check(observed)] == []
+    observed = with_values(values.build_default_values(content_of(an_observed_mesh())))
+    assert [finding for check in CHECKS for finding in ask(check, observed)] == []
 
 
 WRONG_SHAPES = [
@@ -70,7 +70,7 @@ def test_null_takes_a_profiles_value_away_and_is_no_value_itself() -> None:
     profile = {"values": {"global": {"meshID": "west", "logAsJson": True}}}
     values_ = {"global": {"meshID": None, "proxy": None}}
     observed = an_observed_mesh(spec=a_spec(profiles=["a"], values=values_), profiles={"a": profile})
-    assert not list(values.check_values_shapes(observed))
+    assert not list(ask(values.check_values_shapes, observed))
 
 
 def test_a_profiles_value_of_another_kind_is_told_of_the_profile() -> None:
@@ -96,12 +96,12 @@ def test_an_unknown_value_like_no_other_is_a_warning_too() -> None:
 def test_maps_without_a_default_content_are_free_form() -> None:
     lifecycle = {"preStop": {"exec": {"command": ["sleep", "5"]}}}
     observed = with_values({"global": {"proxy": {"lifecycle": lifecycle}}})
-    assert [finding for check in CHECKS for finding in check(observed)] == []
+    assert [finding for check in CHECKS for finding in ask(check, observed)] == []
 
 
 def test_values_of_an_unknown_version_are_not_compared() -> None:
     observed = an_observed_mesh(spec=a_spec(version="9.9", values={"zzz": 1, "global": [], "cni": {}}))
-    assert [finding for check in CHECKS for finding in check(observed)] == []
+    assert [finding for check in CHECKS for finding in ask(check, observed)] == []
 
 
 WELL_FORMED = [
@@ -122,8 +122,8 @@ WELL_FORMED = [
 @pytest.mark.parametrize("tree", WELL_FORMED, ids="-".join)
 def test_what_istio_reads_and_knows_is_neither_refused_nor_unknown(tree: dict[str, Any]) -> None:
     observed = with_values(tree)
-    assert not list(values.check_values_shapes(observed))
-    assert not list(values.check_values_are_known(observed))
+    assert not list(ask(values.check_values_shapes, observed))
+    assert not list(ask(values.check_values_are_known, observed))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_name_that_istio_lacks_is_told_with_the_nearest_that_it_has(
 ) -> None:
     finding = only(values.check_values_are_known, with_values(tree))
     assert (finding.field, finding.remedy) == (f"spec.values.{path}", f"did you mean {nearest}?")
-    assert not list(values.check_values_shapes(with_values(tree)))
+    assert not list(ask(values.check_values_shapes, with_values(tree)))
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.31"])
@@ -160,7 +160,7 @@ def test_a_name_that_templates_read_and_istios_definition_lacks_is_known() -> No
     (problem,) = find_problems(lacking, assets().values_descriptors["1.31"], VALUES)
     assert problem.kind is Kind.UNKNOWN
     observed = with_values(lacking)
-    assert [finding for check in CHECKS for finding in check(observed)] == []
+    assert [finding for check in CHECKS for finding in ask(check, observed)] == []
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_value_that_nothing_reads_is_a_warning(tree: dict[str, Any], path: str
     finding = only(values.check_values_are_read, with_values(tree))
     assert (finding.reason, finding.severity) == (Reason.VALUE_UNREAD, Severity.WARNING)
     assert finding.field == f"spec.values.{path}"
-    assert not list(values.check_values_are_known(with_values(tree)))
+    assert not list(ask(values.check_values_are_known, with_values(tree)))
 
 
 def test_a_value_that_is_refused_is_not_told_twice() -> None:
@@ -185,8 +185,8 @@ def test_a_value_that_is_refused_is_not_told_twice() -> None:
         "global": {"trustDomain": "x", "remotePilotAddress": "y"},
     }
     observed = with_values(tree)
-    assert not list(values.check_values_are_known(observed))
-    assert not list(values.check_values_are_read(observed))
+    assert not list(ask(values.check_values_are_known, observed))
+    assert not list(ask(values.check_values_are_read, observed))
 
 
 def test_a_profiles_value_that_the_spec_adds_to_is_told_of_whom_it_is() -> None:
@@ -194,7 +194,7 @@ def test_a_profiles_value_that_the_spec_adds_to_is_told_of_whom_it_is() -> None:
     observed = an_observed_mesh(
         spec=a_spec(profiles=["a"], values={"zzz": {"b": 2}}), profiles={"a": profile}
     )
-    found = {finding.field for finding in values.check_values_are_known(observed)}
+    found = {finding.field for finding in ask(values.check_values_are_known, observed)}
     assert found == {"spec.values.zzz", "spec.profiles"}
 
 
@@ -209,7 +209,7 @@ def test_definitions_are_of_the_istios_that_the_lab_runs() -> None:
 def test_a_value_is_known_where_the_minors_own_definition_has_it(version: str, known: bool) -> None:
     only_newer = {"global": {"readerServiceAccount": {"name": "reader"}}}
     observed = an_observed_mesh(spec=a_spec(version=version, values=only_newer))
-    found = {finding.field for finding in values.check_values_are_known(observed)}
+    found = {finding.field for finding in ask(values.check_values_are_known, observed)}
     assert found == (set() if known else {"spec.values.global.readerServiceAccount"})
 
 
@@ -238,9 +238,9 @@ TREES = st.recursive(
 def test_every_key_is_read_or_told_whatever_it_is(tree: dict[str, Any]) -> None:
     """A key at the root has a default, or one finding or more says what is wrong with it."""
     observed = with_values(tree)
-    told = {finding.field for check in CHECKS for finding in check(observed)}
-    refused = {f.field for f in check_values_keys(observed)}
-    defaults = values.build_default_values(observed)
+    told = {finding.field for check in CHECKS for finding in ask(check, observed)}
+    refused = {f.field for f in ask(check_values_keys, observed)}
+    defaults = values.build_default_values(content_of(observed))
     for key in tree:
         field = f"spec.values.{key}"
         assert key in defaults or any(name.startswith(field) for name in told | refused)

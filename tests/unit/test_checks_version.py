@@ -15,7 +15,16 @@ from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.quantities import parse_quantity
 from navarch.core.model.reasons import Reason
 
-from tests.unit.observations import a_revision, a_spec, an_observed_mesh, assets, only, with_catalog
+from tests.unit.observations import (
+    a_revision,
+    a_spec,
+    an_observed_mesh,
+    ask,
+    assets,
+    content_of,
+    only,
+    with_catalog,
+)
 
 Check = Callable[[ObservedMesh], Iterator[Finding]]
 NEWEST = assets().catalog.find("1.31").version
@@ -248,7 +257,7 @@ def test_a_profile_that_cannot_be_used_is_named(
     assert (finding.reason, finding.value) == (reason, value)
     assert finding.field.startswith("spec.profiles")
     assert told in str(finding)
-    assert layers.resolved_config(observed) is None
+    assert layers.resolved_config(content_of(observed)) is None
 
 
 @pytest.mark.parametrize(
@@ -265,12 +274,12 @@ def test_a_profile_that_takes_away_what_rendering_needs_is_refused(
     finding = only(layers.check_profiles, observed)
     assert (finding.reason, finding.value) == (Reason.PROFILE_INVALID, "a")
     assert finding.message.endswith(lost)
-    assert layers.resolved_config(observed) is None
+    assert layers.resolved_config(content_of(observed)) is None
 
 
 def test_a_profile_may_take_limits_away() -> None:
     profile = {"proxy": {"resources": {"limits": None}}}
-    assert not list(layers.check_profiles(profiled("a", profiles={"a": profile})))
+    assert not list(ask(layers.check_profiles, profiled("a", profiles={"a": profile})))
 
 
 @pytest.mark.parametrize("name", sorted(assets().profiles))
@@ -289,7 +298,7 @@ def test_built_in_profiles_are_good(check: Check, name: str) -> None:
 
 
 def test_a_broken_profile_that_nobody_asks_for_disturbs_nobody() -> None:
-    assert not list(layers.check_profiles(an_observed_mesh(profile_errors={"a": "line 3 is not YAML"})))
+    assert not list(ask(layers.check_profiles, an_observed_mesh(profile_errors={"a": "line 3 is not YAML"})))
 
 
 def test_bounds_that_cross_only_with_a_profile_are_refused() -> None:
@@ -316,7 +325,7 @@ def test_a_number_of_replicas_that_a_profiles_autoscaler_would_override_is_refus
 def test_a_number_of_replicas_without_an_autoscaler_is_accepted(changes: dict[str, Any]) -> None:
     control_plane = {"replicas": 3} | {key: value for key, value in changes.items() if key != "profiles"}
     observed = an_observed_mesh(spec=a_spec(controlPlane=control_plane, profiles=changes.get("profiles")))
-    assert not list(capacity.check_replicas_count(observed))
+    assert not list(ask(capacity.check_replicas_count, observed))
 
 
 def test_a_budget_that_would_block_every_drain_is_refused() -> None:

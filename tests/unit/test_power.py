@@ -115,7 +115,7 @@ def test_a_field_that_has_no_row_is_found() -> None:
 def test_every_value_that_templates_read_by_default_was_decided_about() -> None:
     from navarch.core.mesh.checks.values import build_default_values
 
-    from tests.unit.observations import a_spec, an_observed_mesh
+    from tests.unit.observations import a_spec, an_observed_mesh, content_of
 
     def list_paths(tree: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
         for key, value in tree.items():
@@ -124,7 +124,7 @@ def test_every_value_that_templates_read_by_default_was_decided_about() -> None:
             else:
                 yield (*above, key)
 
-    defaults = build_default_values(an_observed_mesh(spec=a_spec()))
+    defaults = build_default_values(content_of(an_observed_mesh(spec=a_spec())))
     assert [path for path in list_paths(defaults) if find_rule(VALUES, path) is None] == []
 
 

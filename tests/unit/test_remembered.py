@@ -8,26 +8,27 @@ from typing import Any
 import pytest
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
-from navarch.core.mesh.checks import (
-    CHECKS_OF_PLACE,
-    CHECKS_OF_SPEC,
-    _without_surroundings,
-    layers,
-    run_checks,
-)
+from navarch.core.mesh.checks import CHECKS_OF_PLACE, CHECKS_OF_SPEC, layers, run_checks
+from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import Owner
-from navarch.core.model.ownership import Inventory
 from navarch.core.model.refs import Manifest
 from navarch.core.revision.render import count_renderings, render
-from navarch.core.world.cluster import CRD, CRDOwner, Environment, Namespace
-from navarch.core.world.probe import Probe, ProbeVerdict
-from navarch.core.world.proxies import Census, ProxyPod
+from navarch.core.world.cluster import Environment, Namespace
 
-from tests.unit.observations import a_mesh, a_revision, a_spec, a_webhook, an_observed_mesh, assets
+from tests.unit.observations import (
+    a_mesh,
+    a_revision,
+    a_spec,
+    a_webhook,
+    an_observed_mesh,
+    ask,
+    assets,
+    content_of,
+)
 
 ENVIRONMENT = Environment((1, 35), "navarch-system", "navarch-probe")
 SPECS: tuple[dict[str, Any], ...] = (
@@ -58,7 +59,7 @@ def among_others(spec: dict[str, Any], **changes: Any) -> ObservedMesh:
 
 def run_each(observed: ObservedMesh) -> tuple[Finding, ...]:
     """What every rule says of the whole observation, asked by itself."""
-    return tuple(f for check in (*CHECKS_OF_PLACE, *CHECKS_OF_SPEC) for f in check(observed))
+    return tuple(f for check in (*CHECKS_OF_PLACE, *CHECKS_OF_SPEC) for f in ask(check, observed))
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -81,41 +82,31 @@ def test_looks_that_differ_in_the_time_only_resolve_the_layers_once() -> None:
 OTHERWISE: dict[str, Any] = {
     "environment": replace(ENVIRONMENT, operator_namespace="elsewhere"),
     "owner": Owner("shop", "another", "uid-shop"),
-    "body": {"metadata": {"name": "mesh", "generation": 7}, "spec": {"version": "1.30"}},
+    "tag": "another",
+    "default_tag": True,
     "spec": MeshControlPlaneSpec.model_validate({"version": "1.30"}),
-    "spec_error": "it cannot be read",
-    "meshes": (a_mesh("other"),),
-    "namespaces": {"app": Namespace("app", {})},
+    "release": None,
     "profiles": {"another": {}},
     "profile_errors": {"another": "not YAML"},
-    "owned": (a_revision("1.31.0"),),
-    "revisions": (a_revision("1.30.0"),),
-    "webhooks": (a_webhook("another"),),
-    "crds": (CRD("another", CRDOwner.FOREIGN, established=False),),
-    "crd_minors": ("1.30",),
-    "census": Census((ProxyPod("app", "p", "r", ""),)),
-    "root": "another",
-    "probe": Probe(ProbeVerdict.DENIED),
-    "now": "2026-10-01T13:00:00Z",
-    "kind_deleted": "2026-10-01T13:00:00Z",
-    "roles": {"another": frozenset({"rule"})},
-    "inventory": Inventory("another"),
-    "gateway_defaults": {"theirs": "istio"},
 }
-"""Of every field of an observation another value. The assets are handed in beside what is hashed."""
+"""Of every field of a mesh's content another value. The assets are handed in beside what is hashed."""
 
 
-def test_no_field_of_an_observation_is_missing_here() -> None:
-    assert {*OTHERWISE, "assets"} == {field.name for field in fields(ObservedMesh)}
+def test_no_field_of_a_mesh_s_content_is_missing_here() -> None:
+    assert {*OTHERWISE, "assets"} == {field.name for field in fields(MeshContent)}
 
 
 @pytest.mark.parametrize("name", OTHERWISE)
-def test_what_rules_of_content_are_handed_is_covered_by_the_hash_or_blank(name: str) -> None:
-    observed = among_others({"profiles": ["user"]})
-    changed = replace(observed, **{name: OTHERWISE[name]})
-    assert changed != observed
-    before, after = _without_surroundings(observed), _without_surroundings(changed)
-    assert (before.digest != after.digest) or (before.data == after.data)
+def test_each_field_that_rules_of_content_are_handed_is_covered_by_the_hash(name: str) -> None:
+    content = content_of(among_others({"profiles": ["user"]}))
+    assert replace(content, **{name: OTHERWISE[name]}).hash() != content.hash()
+
+
+def test_values_that_compare_as_equal_and_are_not_have_hashes_of_their_own() -> None:
+    hashes = {
+        content_of(an_observed_mesh(spec=a_spec(values={"global": {"x": x}}))).hash() for x in (1, True, 1.0)
+    }
+    assert len(hashes) == 3
 
 
 def test_a_profile_that_changes_changes_what_is_found() -> None:

@@ -27,7 +27,7 @@ from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.rights import find_bound
 from navarch.core.revision.status import determine_rolling
 
-from tests.unit.observations import OURS, OWNER, a_spec, an_observed_mesh, assets, only
+from tests.unit.observations import OURS, OWNER, a_spec, an_observed_mesh, ask, assets, only
 from tests.unit.test_planner import an_observed_revision, established, installed, serving, stamped
 
 RBAC = "rbac.authorization.k8s.io"
@@ -194,7 +194,7 @@ def test_the_variable_of_the_gateway_controller_is_refused_beside_the_field(
         finding = only(check_gateway_controller_is_said_once, observed)
         assert finding.field == "spec.controlPlane.environment[0].name"
     else:
-        assert list(check_gateway_controller_is_said_once(observed)) == []
+        assert list(ask(check_gateway_controller_is_said_once, observed)) == []
 
 
 # --- a role that is missing

@@ -9,9 +9,9 @@ they may read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import TypeAlias
+from typing import TypeAlias, cast, get_type_hints
 
+from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.mesh.checks import (
     accepted,
@@ -31,15 +31,16 @@ from navarch.core.mesh.checks import (
     values,
     version,
 )
+from navarch.core.mesh.checks.neighbours import summary_of
+from navarch.core.mesh.checks.version import find_release
+from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
-from navarch.core.model.hashing import stable_hash
 from navarch.core.model.memo import Hashed, Latest
-from navarch.core.model.ownership import NOTHING
 from navarch.core.model.reasons import Reason
-from navarch.core.world.proxies import Census
 
 Check: TypeAlias = Callable[[ObservedMesh], Iterator[Finding]]
+ContentCheck: TypeAlias = Callable[[MeshContent], Iterator[Finding]]
 
 CHECKS_OF_PLACE: tuple[Check, ...] = (
     neighbours.check_namespace_may_hold_a_mesh,
@@ -53,7 +54,7 @@ CHECKS_OF_PLACE: tuple[Check, ...] = (
 UNREADABLE = frozenset({Reason.INVALID_SPEC, Reason.TOO_LARGE})
 """Reasons after which nobody looks into the spec any further."""
 
-CHECKS_OF_SPEC: tuple[Check, ...] = (
+CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_version_is_known,
     version.check_kubernetes_is_new_enough,
     version.check_version_does_not_go_back,
@@ -98,57 +99,46 @@ CHECKS_OF_SPEC: tuple[Check, ...] = (
 first."""
 
 
-_OF_CONTENT = frozenset(
-    module.__name__
-    for module in (
-        *(accepted, capacity, gateways, layers, meshconfig, overlays, power),
-        *(rights, shapes, texts, values),
-    )
-)
-"""Modules whose rules are about what a mesh asks for, whatever is around it: they are handed nothing else."""
+def takes_content(check: Check | ContentCheck) -> bool:
+    """Whether a rule asks, by its signature, for nothing but the content."""
+    return MeshContent in get_type_hints(check).values()
+
+
+_OF_CONTENT = tuple(cast(ContentCheck, check) for check in CHECKS_OF_SPEC if takes_content(check))
 
 
 def run_checks(observed: ObservedMesh) -> tuple[Finding, ...]:
     """Everything that is wrong with the mesh, or worth a warning, in a stable order."""
     found = [finding for check in CHECKS_OF_PLACE for finding in check(observed)]
-    if not any(finding.reason in UNREADABLE for finding in found):
-        content = _check_content(_without_surroundings(observed), observed.assets)
-        for check in CHECKS_OF_SPEC:
-            found += content[check] if check in content else check(observed)
+    if observed.spec is None or any(finding.reason in UNREADABLE for finding in found):
+        return tuple(found)
+    of_content = _check_content(_hash(build_content(observed, observed.spec)), observed.assets)
+    for check in CHECKS_OF_SPEC:
+        found += of_content[check] if check in of_content else cast(Check, check)(observed)
     return tuple(found)
 
 
-def _without_surroundings(observed: ObservedMesh) -> Hashed:
-    """Of an observation the mesh's own name, its spec, and the profiles."""
-    own = tuple(mesh for mesh in observed.meshes if mesh.uid == observed.owner.uid)
-    body = {"spec": observed.body.get("spec")}
-    spec = observed.spec.to_json() if observed.spec else None
-    profiles = [observed.profiles, observed.profile_errors]
-    digest = stable_hash([observed.environment, observed.owner, own, body, spec, profiles], length=64)
-    bare = replace(
-        observed,
-        body=body,
-        spec_error="",
-        meshes=own,
-        namespaces={},
-        owned=(),
-        revisions=(),
-        webhooks=(),
-        crds=(),
-        crd_minors=(),
-        census=Census(),
-        root="",
-        probe=None,
-        now="",
-        kind_deleted="",
-        roles={},
-        inventory=NOTHING,
-        gateway_defaults={},
+def build_content(observed: ObservedMesh, spec: MeshControlPlaneSpec) -> MeshContent:
+    """What the mesh asks for with this specification, which is its own."""
+    own = summary_of(observed)
+    return MeshContent(
+        environment=observed.environment,
+        assets=observed.assets,
+        owner=observed.owner,
+        tag=own.tag,
+        default_tag=own.default_tag,
+        spec=spec,
+        release=find_release(observed),
+        profiles=observed.profiles,
+        profile_errors=observed.profile_errors,
     )
-    return Hashed(digest, bare, f"{observed.owner.namespace}/{observed.owner.name}")
+
+
+def _hash(content: MeshContent) -> Hashed:
+    return Hashed(content.hash(), content, f"{content.owner.namespace}/{content.owner.name}")
 
 
 @Latest
-def _check_content(observed: Hashed, assets: Assets) -> Mapping[Check, tuple[Finding, ...]]:
-    """What the rules of content say; `assets` are the observation's own, which its hash does not cover."""
-    return {check: tuple(check(observed.data)) for check in CHECKS_OF_SPEC if check.__module__ in _OF_CONTENT}
+def _check_content(content: Hashed, assets: Assets) -> Mapping[Check | ContentCheck, tuple[Finding, ...]]:
+    """What the rules of content say; `assets` are the content's own, which its hash does not cover."""
+    return {check: tuple(check(content.data)) for check in _OF_CONTENT}

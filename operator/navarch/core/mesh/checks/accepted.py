@@ -20,8 +20,7 @@ from navarch.core.istio.validation.reading import Violation, find_contests, read
 from navarch.core.mesh.checks.layers import build_input, resolved_config
 from navarch.core.mesh.checks.schema import build_path
 from navarch.core.mesh.checks.values import are_values_readable
-from navarch.core.mesh.checks.version import find_release
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -54,11 +53,11 @@ def _has(tree: Any, steps: list[str]) -> bool:
     return True
 
 
-def _locate(observed: ObservedMesh, path: str) -> tuple[str, str]:
+def _locate(content: MeshContent, path: str) -> tuple[str, str]:
     """The user's field for a path in the mesh configuration, and the subject of a sentence about it, which
     is needed only where a profile wrote it."""
     steps = [name or index for name, index in _STEP.findall(path)]
-    own = observed.spec.to_json() if observed.spec else {}
+    own = content.spec.to_json()
     if _has(own.get("meshConfig"), steps[:-1]) and (len(steps) > 1 or _has(own.get("meshConfig"), steps)):
         return f"spec.meshConfig.{path}", ""
     for prefix, field in _TYPED.items():
@@ -67,34 +66,34 @@ def _locate(observed: ObservedMesh, path: str) -> tuple[str, str]:
     return "spec.profiles", f"meshConfig.{path} of a profile "
 
 
-def _build(observed: ObservedMesh) -> tuple[RevisionInput, dict[str, Any]] | None:
+def _build(content: MeshContent) -> tuple[RevisionInput, dict[str, Any]] | None:
     """What the mesh is rendered from, and its values; None where that is not known, or another rule says that
     they cannot be read."""
-    config = resolved_config(observed)
-    source = build_input(observed, config) if config is not None else None
-    if source is None or not are_values_readable(observed):
+    config = resolved_config(content)
+    source = build_input(content, config) if config is not None else None
+    if source is None or not are_values_readable(content):
         return None
-    return source, build_values(source, observed.assets)
+    return source, build_values(source, content.assets)
 
 
-def check_mesh_config_is_accepted(observed: ObservedMesh) -> Iterator[Finding]:
+def check_mesh_config_is_accepted(content: MeshContent) -> Iterator[Finding]:
     """istiod takes the mesh configuration: it would keep what it had, and a new one would not start."""
-    yield from _find_in_mesh_config(observed, warnings=False)
+    yield from _find_in_mesh_config(content, warnings=False)
 
 
-def check_mesh_config_warnings(observed: ObservedMesh) -> Iterator[Finding]:
+def check_mesh_config_warnings(content: MeshContent) -> Iterator[Finding]:
     """istiod has nothing to warn of in the mesh configuration."""
-    yield from _find_in_mesh_config(observed, warnings=True)
+    yield from _find_in_mesh_config(content, warnings=True)
 
 
-def _find_in_mesh_config(observed: ObservedMesh, *, warnings: bool) -> Iterator[Finding]:
-    built, release = _build(observed), find_release(observed)
+def _find_in_mesh_config(content: MeshContent, *, warnings: bool) -> Iterator[Finding]:
+    built, release = _build(content), content.release
     if built is None or release is None:
         return
-    descriptors = observed.assets.mesh_descriptors[release.minor.name]
+    descriptors = content.assets.mesh_descriptors[release.minor.name]
     for violation in find_violations(build_mesh_config(*built), descriptors):
         if violation.warning is warnings:
-            field, subject = _locate(observed, violation.path)
+            field, subject = _locate(content, violation.path)
             typed = not field.startswith(("spec.meshConfig", "spec.profiles"))
             reason = Reason.INVALID_SPEC if typed else Reason.MESH_CONFIG_INVALID
             severity = Severity.WARNING if warnings else Severity.ERROR
@@ -109,13 +108,13 @@ def _build_finding(
     )
 
 
-def check_networks_are_accepted(observed: ObservedMesh) -> Iterator[Finding]:
+def check_networks_are_accepted(content: MeshContent) -> Iterator[Finding]:
     """istiod takes the networks of the mesh."""
-    built, release = _build(observed), find_release(observed)
+    built, release = _build(content), content.release
     if built is None or release is None:
         return
     source, values = built
-    definition = load_definition(observed.assets.mesh_descriptors[release.minor.name], MESH_NETWORKS)
+    definition = load_definition(content.assets.mesh_descriptors[release.minor.name], MESH_NETWORKS)
     networks = {"networks": values["global"]["meshNetworks"]}
     hosts = environment_of(source.config).get("RESOLVE_HOSTNAME_GATEWAYS", "true").lower() not in (
         "false",
@@ -126,7 +125,7 @@ def check_networks_are_accepted(observed: ObservedMesh) -> Iterator[Finding]:
         *find_contests(definition, networks),
         *find_in_networks(read_message(definition, networks).get("networks", {}), host_gateways=hosts),
     ]
-    own = ((observed.spec and observed.spec.values) or {}).get("global")
+    own = (content.spec.values or {}).get("global")
     mine = isinstance(own, Mapping) and "meshNetworks" in own
     root = "values.global.meshNetworks."
     for violation in found:
@@ -135,13 +134,13 @@ def check_networks_are_accepted(observed: ObservedMesh) -> Iterator[Finding]:
         yield _build_finding(Reason.VALUES_INVALID, field, violation, subject)
 
 
-def check_environment_values(observed: ObservedMesh) -> Iterator[Finding]:
+def check_environment_values(content: MeshContent) -> Iterator[Finding]:
     """Every variable of istiod that Istio gives a type has a value of it: istiod replaces another one by its
     default, and says so in its log alone."""
-    config = resolved_config(observed)
-    if observed.spec is None or config is None:
+    config = resolved_config(content)
+    if config is None:
         return
-    control_plane = observed.spec.control_plane
+    control_plane = content.spec.control_plane
     own = {
         variable.name: index
         for index, variable in enumerate((control_plane and control_plane.environment) or ())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from navarch.api.spec import ControlPlane, Resources
 from navarch.core.mesh.checks.layers import resolved_config
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.quantities import parse_quantity
 from navarch.core.model.reasons import Reason
@@ -24,10 +24,10 @@ def _guaranteed_replicas(control_plane: ControlPlane) -> int:
     return control_plane.replicas or 1
 
 
-def check_replicas_count(observed: ObservedMesh) -> Iterator[Finding]:
+def check_replicas_count(content: MeshContent) -> Iterator[Finding]:
     """A fixed number of replicas is not asked for where an autoscaler, a profile's too, would override it."""
-    control_plane = observed.spec.control_plane if observed.spec else None
-    config = resolved_config(observed)
+    control_plane = content.spec.control_plane
+    config = resolved_config(content)
     merged = config.control_plane if config else None
     if control_plane is None or control_plane.replicas is None or merged is None:
         return
@@ -41,9 +41,9 @@ def check_replicas_count(observed: ObservedMesh) -> Iterator[Finding]:
         )
 
 
-def check_autoscaling_bounds(observed: ObservedMesh) -> Iterator[Finding]:
+def check_autoscaling_bounds(content: MeshContent) -> Iterator[Finding]:
     """The autoscaler's lower bound is not above its upper one."""
-    config = resolved_config(observed)
+    config = resolved_config(content)
     autoscaling = config.control_plane.autoscaling if config and config.control_plane else None
     if not autoscaling or autoscaling.min_replicas is None or autoscaling.max_replicas is None:
         return
@@ -58,10 +58,10 @@ def check_autoscaling_bounds(observed: ObservedMesh) -> Iterator[Finding]:
         )
 
 
-def check_disruption_budget(observed: ObservedMesh) -> Iterator[Finding]:
+def check_disruption_budget(content: MeshContent) -> Iterator[Finding]:
     """The PodDisruptionBudget lets at least one pod be evicted, else no node of istiod's could ever be
     drained."""
-    config = resolved_config(observed)
+    config = resolved_config(content)
     control_plane = config.control_plane if config else None
     budget = control_plane.pod_disruption_budget if control_plane else None
     if control_plane is None or budget is None or budget.enabled is False:
@@ -92,9 +92,9 @@ def _check_limits(resources: Resources | None, path: str) -> Iterator[Finding]:
             )
 
 
-def check_resources(observed: ObservedMesh) -> Iterator[Finding]:
+def check_resources(content: MeshContent) -> Iterator[Finding]:
     """No container asks for more than its limit: the API server would refuse every pod."""
-    config = resolved_config(observed)
+    config = resolved_config(content)
     if config is None:
         return
     if config.control_plane:

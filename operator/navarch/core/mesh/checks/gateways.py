@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from navarch.api.refused import GATEWAY_KINDS
 from navarch.core.mesh.checks.layers import resolved_config
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -224,10 +224,10 @@ def _find_directives(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _find_directives(item, f"{path}[{index}]")
 
 
-def check_gateway_classes_shapes(observed: ObservedMesh) -> Iterator[Finding]:
+def check_gateway_classes_shapes(content: MeshContent) -> Iterator[Finding]:
     """Every patch has the form that istiod counts on, in the sum of profiles and spec."""
-    config = resolved_config(observed)
-    own = {path for path, *_ in _find_malformed((observed.spec and observed.spec.values) or {})}
+    config = resolved_config(content)
+    own = {path for path, *_ in _find_malformed(content.spec.values or {})}
     for path, value, message, remedy in _find_malformed((config and config.values) or {}):
         where = f"{GATEWAY_CLASSES}{path}"
         if path in own:
@@ -237,9 +237,9 @@ def check_gateway_classes_shapes(observed: ObservedMesh) -> Iterator[Finding]:
             yield Finding(Reason.VALUES_INVALID, "spec.profiles", shorten(value), told, remedy)
 
 
-def check_gateway_classes_reach(observed: ObservedMesh) -> Iterator[Finding]:
+def check_gateway_classes_reach(content: MeshContent) -> Iterator[Finding]:
     """The mesh's own patches place, size and expose gateways, and do no more."""
-    for name, kind, patch in _walk_classes((observed.spec and observed.spec.values) or {}):
+    for name, kind, patch in _walk_classes(content.spec.values or {}):
         for where, value in _find_reaching(
             {kind: patch} if kind in GATEWAY_KINDS else {}, _ALLOWED, f".{name}"
         ):

@@ -12,9 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from navarch.api.spec import RevisionConfig
-from navarch.core.mesh.checks.neighbours import summary_of
-from navarch.core.mesh.checks.version import find_release
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.resolve import BASE_PROFILE, resolve_config
 from navarch.core.model.findings import Finding
 from navarch.core.model.naming import find_long_names
@@ -39,53 +37,51 @@ def _find_lost(base: Mapping[str, Any], merged: Mapping[str, Any], path: str = "
 
 _Resolved: TypeAlias = tuple[RevisionConfig | None, list[Finding]]
 
-_LAST: list[tuple[ObservedMesh, _Resolved]] = []
+_LAST: list[tuple[MeshContent, _Resolved]] = []
 """The observation that was resolved last, and the result: a dozen rules ask one after the other."""
 
 
-def _resolve(observed: ObservedMesh) -> _Resolved:
-    if not _LAST or _LAST[0][0] is not observed:
-        _LAST[:] = [(observed, _resolve_anew(observed))]
+def _resolve(content: MeshContent) -> _Resolved:
+    if not _LAST or _LAST[0][0] is not content:
+        _LAST[:] = [(content, _resolve_anew(content))]
     return _LAST[0][1]
 
 
-def _resolve_anew(observed: ObservedMesh) -> _Resolved:
-    if observed.spec is None:
-        return None, []
-    broken = dict.fromkeys(observed.profile_errors)
-    profiles: Mapping[str, Any] = {**observed.assets.profiles, **observed.profiles, **broken}
-    config, findings = resolve_config(observed.spec, profiles=profiles)
-    lost = list(_find_lost(observed.assets.profiles[BASE_PROFILE], config.to_json())) if config else []
+def _resolve_anew(content: MeshContent) -> _Resolved:
+    broken = dict.fromkeys(content.profile_errors)
+    profiles: Mapping[str, Any] = {**content.assets.profiles, **content.profiles, **broken}
+    config, findings = resolve_config(content.spec, profiles=profiles)
+    lost = list(_find_lost(content.assets.profiles[BASE_PROFILE], config.to_json())) if config else []
     if not lost:
         return config, findings
-    names = ", ".join(observed.spec.profiles or [BASE_PROFILE])
+    names = ", ".join(content.spec.profiles or [BASE_PROFILE])
     message = f"the profiles take away what no mesh can be without: {', '.join(lost)}"
     return None, [
         Finding(Reason.PROFILE_INVALID, "spec.profiles", names, message, "remove the nulls from the profiles")
     ]
 
 
-def resolved_config(observed: ObservedMesh) -> RevisionConfig | None:
+def resolved_config(content: MeshContent) -> RevisionConfig | None:
     """The sum of profiles and spec; None where either cannot be read."""
-    return _resolve(observed)[0]
+    return _resolve(content)[0]
 
 
-def build_input(observed: ObservedMesh, config: RevisionConfig) -> RevisionInput | None:
+def build_input(content: MeshContent, config: RevisionConfig) -> RevisionInput | None:
     """What the mesh would be rendered from with this configuration; None where its version is unknown or a
     derived name too long."""
-    release, own = find_release(observed), summary_of(observed)
-    if release is None or any(find_long_names(namespace=own.namespace, name=own.name, tag=own.tag)):
+    release, owner, tag = content.release, content.owner, content.tag
+    if release is None or any(find_long_names(namespace=owner.namespace, name=owner.name, tag=tag)):
         return None
     revision = build_revision_manifest(
-        observed.owner, tag=own.tag, release=release, config=config, default=own.default_tag
+        owner, tag=tag, release=release, config=config, default=content.default_tag
     )
-    return build_revision_input(revision, observed.assets, observed.environment)
+    return build_revision_input(revision, content.assets, content.environment)
 
 
-def check_profiles(observed: ObservedMesh) -> Iterator[Finding]:
+def check_profiles(content: MeshContent) -> Iterator[Finding]:
     """Every profile is there, includes no profile that includes it, and has a usable content."""
-    for finding in _resolve(observed)[1]:
-        error = observed.profile_errors.get(finding.value)
+    for finding in _resolve(content)[1]:
+        error = content.profile_errors.get(finding.value)
         if error and finding.reason is Reason.PROFILE_INVALID:
             yield replace(finding, message=f"profile {finding.value} cannot be read: {error}")
         else:

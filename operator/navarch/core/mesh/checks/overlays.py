@@ -13,7 +13,7 @@ from navarch.api.refused import OVERLAY_KINDS, REFUSED_PATCH, Path, find_refused
 from navarch.api.spec import Overlay
 from navarch.core.mesh.checks.layers import build_input, resolved_config
 from navarch.core.mesh.checks.schema import build_path
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -23,13 +23,13 @@ _GUARDED: tuple[Path, ...] = (*REFUSED_PATCH, ("metadata", "labels", ""), ("meta
 """Paths above which a patch may put nothing but a map: anything else replaces the whole of what is there."""
 
 
-def _own_overlays(observed: ObservedMesh) -> list[Overlay]:
-    return list((observed.spec and observed.spec.overlays) or ())
+def _own_overlays(content: MeshContent) -> list[Overlay]:
+    return list(content.spec.overlays or ())
 
 
-def check_overlay_kinds(observed: ObservedMesh) -> Iterator[Finding]:
+def check_overlay_kinds(content: MeshContent) -> Iterator[Finding]:
     """An overlay names a kind that lies in the mesh's namespace and grants nothing."""
-    for index, overlay in enumerate(_own_overlays(observed)):
+    for index, overlay in enumerate(_own_overlays(content)):
         if overlay.target.kind not in OVERLAY_KINDS:
             yield Finding(
                 Reason.OVERLAY_REFUSED,
@@ -50,9 +50,9 @@ def _find_replaced(patch: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
             yield above, node
 
 
-def check_overlay_patches(observed: ObservedMesh) -> Iterator[Finding]:
+def check_overlay_patches(content: MeshContent) -> Iterator[Finding]:
     """A patch touches nothing that Navarch finds its objects by, nor what other rules guard."""
-    for index, overlay in enumerate(_own_overlays(observed)):
+    for index, overlay in enumerate(_own_overlays(content)):
         root = build_path("overlays", index, "patch")
         for path, value, why in find_refused(overlay.patch, REFUSED_PATCH):
             message, _, remedy = why.rpartition("; ")
@@ -75,20 +75,20 @@ def _is_refused(overlay: Overlay) -> bool:
     )
 
 
-def check_overlays_apply(observed: ObservedMesh) -> Iterator[Finding]:
+def check_overlays_apply(content: MeshContent) -> Iterator[Finding]:
     """Every overlay, a profile's too, finds its object, and may be merged into it.
 
     Free-form fields are left out of the rendering: no object's name depends on them, and other rules judge
     their shape.
     """
-    config = resolved_config(observed)
+    config = resolved_config(content)
     if config is None or not config.overlays:
         return
-    source = build_input(observed, config.model_copy(update={"mesh_config": None, "values": None}))
+    source = build_input(content, config.model_copy(update={"mesh_config": None, "values": None}))
     if source is None:
         return
-    of_profiles = len(config.overlays) - len(_own_overlays(observed))
-    for problem in find_overlay_problems(source, observed.assets):
+    of_profiles = len(config.overlays) - len(_own_overlays(content))
+    for problem in find_overlay_problems(source, content.assets):
         own, target = problem.index - of_profiles, problem.overlay.target
         if own >= 0 and _is_refused(problem.overlay):
             continue

@@ -12,7 +12,7 @@ from typing import Any
 
 from navarch.api.refused import REFUSED_ENVIRONMENT, REFUSED_MESH_CONFIG, REFUSED_VALUES, Path, find_refused
 from navarch.core.mesh.checks.schema import build_path
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -35,22 +35,22 @@ def _check_keys(
         yield build_refusal(build_path(*path, root=root), value, why)
 
 
-def check_mesh_config_keys(observed: ObservedMesh) -> Iterator[Finding]:
+def check_mesh_config_keys(content: MeshContent) -> Iterator[Finding]:
     """spec.meshConfig has no key that is Navarch's own."""
-    tree = (observed.spec and observed.spec.mesh_config) or {}
+    tree = content.spec.mesh_config or {}
     yield from _check_keys(tree, "spec.meshConfig", refused=REFUSED_MESH_CONFIG, own=OWN_MESH_CONFIG)
 
 
-def check_values_keys(observed: ObservedMesh) -> Iterator[Finding]:
+def check_values_keys(content: MeshContent) -> Iterator[Finding]:
     """spec.values has no key that is Navarch's own."""
-    tree = (observed.spec and observed.spec.values) or {}
+    tree = content.spec.values or {}
     yield from _check_keys(tree, "spec.values", refused=REFUSED_VALUES, own=OWN_VALUES)
 
 
-def check_environment_names(observed: ObservedMesh) -> Iterator[Finding]:
+def check_environment_names(content: MeshContent) -> Iterator[Finding]:
     """istiod's environment has no variable that is Navarch's own."""
     refused = dict.fromkeys(OWN_ENVIRONMENT, _DROPPED) | dict(REFUSED_ENVIRONMENT)
-    control_plane = observed.spec.control_plane if observed.spec else None
+    control_plane = content.spec.control_plane
     for index, variable in enumerate((control_plane and control_plane.environment) or ()):
         if why := refused.get(variable.name):
             field = build_path("controlPlane", "environment", index, "name")

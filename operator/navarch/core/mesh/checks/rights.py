@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from navarch.core.mesh.checks.schema import build_path
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.reasons import Reason
 from navarch.core.render.values import GATEWAY_CONTROLLER
 
 
-def check_gateway_controller_is_said_once(observed: ObservedMesh) -> Iterator[Finding]:
+def check_gateway_controller_is_said_once(content: MeshContent) -> Iterator[Finding]:
     """istiod's variable is not set beside the field, which would count silently."""
-    control_plane = observed.spec.control_plane if observed.spec else None
+    control_plane = content.spec.control_plane
     if control_plane is None or control_plane.gateway_controller is None:
         return
     for index, variable in enumerate(control_plane.environment or ()):

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from navarch.core.mesh.checks.gateways import check_gateway_classes_shapes
 from navarch.core.mesh.checks.layers import resolved_config
 from navarch.core.mesh.checks.values import check_values_shapes
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -173,16 +173,16 @@ def find_misshapen(value: Any, form: Form, path: str = "") -> Iterator[tuple[str
                 yield from find_misshapen(item, known[key], f"{path}.{key}")
 
 
-def check_open_values_shapes(observed: ObservedMesh) -> Iterator[Finding]:
+def check_open_values_shapes(content: MeshContent) -> Iterator[Finding]:
     """What Istio's definition of values leaves open has the types that Kubernetes and istiod read, in the sum
     of profiles and spec."""
-    config = resolved_config(observed)
+    config = resolved_config(content)
     found = list(find_misshapen((config and config.values) or {}, _VALUES))
     if not found:
         return
-    own = {path for path, *_ in find_misshapen((observed.spec and observed.spec.values) or {}, _VALUES)}
+    own = {path for path, *_ in find_misshapen(content.spec.values or {}, _VALUES)}
     others = (check_values_shapes, check_gateway_classes_shapes)
-    told = {finding.field for check in others for finding in check(observed)}
+    told = {finding.field for check in others for finding in check(content)}
     for path, value, words in found:
         remedy = f"make it {words}, or leave it out"
         message = f"is not {words}, and could not be put into the object that it is for"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from navarch.core.istio.validation import grammar
 from navarch.core.mesh.checks.layers import resolved_config
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -86,12 +86,12 @@ def _find_in_texts(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield from _find_in_amounts(config)
 
 
-def check_texts_have_their_grammar(observed: ObservedMesh) -> Iterator[Finding]:
+def check_texts_have_their_grammar(content: MeshContent) -> Iterator[Finding]:
     """Every address, range, port, level and amount can be read by what reads it."""
-    config = resolved_config(observed)
-    if observed.spec is None or config is None:
+    config = resolved_config(content)
+    if config is None:
         return
-    own = observed.spec.to_json()
+    own = content.spec.to_json()
     for path, text, why in _find_in_texts(config.to_json()):
         reason = Reason.VALUES_INVALID if path.startswith("values.") else Reason.INVALID_SPEC
         mine = _look_up(own, path) is not None
@@ -112,12 +112,12 @@ def _walk(tree: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _walk(item, f"{path}[{index}]")
 
 
-def check_texts_are_printable(observed: ObservedMesh) -> Iterator[Finding]:
+def check_texts_are_printable(content: MeshContent) -> Iterator[Finding]:
     """No text has a character that YAML forbids: istiod would read nothing of its configuration."""
-    config = resolved_config(observed)
-    if observed.spec is None or config is None:
+    config = resolved_config(content)
+    if config is None:
         return
-    own = dict(_walk(observed.spec.to_json(), "spec"))
+    own = dict(_walk(content.spec.to_json(), "spec"))
     for path, text in _walk(config.to_json(), "spec"):
         characters = list(dict.fromkeys(grammar.find_unprintable(text)))
         if characters:

@@ -15,8 +15,7 @@ from navarch.api.spec import RevisionConfig
 from navarch.core.istio.definitions import VALUES, Kind, Problem, find_problems
 from navarch.core.mesh.checks.layers import build_input, resolved_config
 from navarch.core.mesh.checks.power import check_values_keys
-from navarch.core.mesh.checks.version import find_release
-from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.resolve import BASE_PROFILE
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import shorten
@@ -39,14 +38,14 @@ def kind_of(value: Any) -> str:
     return next((words for kind, words in _KINDS if isinstance(value, kind)), "")
 
 
-def build_default_values(observed: ObservedMesh) -> Tree:
+def build_default_values(content: MeshContent) -> Tree:
     """The values of a mesh that sets none; empty where its version is unknown. A container's resources are
     free-form."""
-    base = RevisionConfig.model_validate(observed.assets.profiles[BASE_PROFILE])
-    source = build_input(observed, base)
+    base = RevisionConfig.model_validate(content.assets.profiles[BASE_PROFILE])
+    source = build_input(content, base)
     if source is None:
         return {}
-    defaults = build_values(source, observed.assets)
+    defaults = build_values(source, content.assets)
     for part in (defaults["global"]["proxy"], defaults["global"]["waypoint"]):
         part["resources"] = {}
     return defaults
@@ -98,16 +97,16 @@ def _find_unread(user: Tree, defaults: Tree, descriptors: bytes) -> Iterator[Pro
 
 
 def _find(
-    observed: ObservedMesh, finder: Callable[[Tree, Tree, bytes], Iterator[Problem]]
+    content: MeshContent, finder: Callable[[Tree, Tree, bytes], Iterator[Problem]]
 ) -> Iterator[tuple[str, str, Problem]]:
     """Problems in the sum of profiles and spec: (field, subject of the sentence, problem)."""
-    config, release = resolved_config(observed), find_release(observed)
-    if observed.spec is None or config is None or release is None or not config.values:
+    config, release = resolved_config(content), content.release
+    if config is None or release is None or not config.values:
         return
-    if not (defaults := build_default_values(observed)):
+    if not (defaults := build_default_values(content)):
         return
-    descriptors = observed.assets.values_descriptors[release.minor.name]
-    own = {problem.path for problem in finder(observed.spec.values or {}, defaults, descriptors)}
+    descriptors = content.assets.values_descriptors[release.minor.name]
+    own = {problem.path for problem in finder(content.spec.values or {}, defaults, descriptors)}
     for problem in finder(config.values, defaults, descriptors):
         if problem.path in own:
             yield f"spec.values.{problem.path}", "", problem
@@ -115,24 +114,24 @@ def _find(
             yield "spec.profiles", f"values.{problem.path} of a profile ", problem
 
 
-def are_values_readable(observed: ObservedMesh) -> bool:
+def are_values_readable(content: MeshContent) -> bool:
     """Whether the values have the shapes that everything reads them by."""
-    return not any(_find(observed, _find_misshapen))
+    return not any(_find(content, _find_misshapen))
 
 
-def check_values_shapes(observed: ObservedMesh) -> Iterator[Finding]:
+def check_values_shapes(content: MeshContent) -> Iterator[Finding]:
     """Every value has the type that Istio and its injection templates read; istiod refuses the whole of them
     for one that has not."""
-    for field, subject, problem in _find(observed, _find_misshapen):
+    for field, subject, problem in _find(content, _find_misshapen):
         message = f"{subject}{problem.message}, and istiod could not read the values"
         remedy = f"make it {problem.message.removeprefix('is not ')}, or leave it out"
         yield Finding(Reason.VALUES_INVALID, field, problem.value, message, remedy)
 
 
-def check_values_are_known(observed: ObservedMesh) -> Iterator[Finding]:
+def check_values_are_known(content: MeshContent) -> Iterator[Finding]:
     """Istio knows every name; one that it does not is a warning, with the nearest that it does."""
-    refused = {finding.field for finding in check_values_keys(observed)}
-    for field, subject, problem in _find(observed, _find_unknown):
+    refused = {finding.field for finding in check_values_keys(content)}
+    for field, subject, problem in _find(content, _find_unknown):
         if not _is_within(field, refused):
             remedy = (
                 f"did you mean {problem.nearest}?"
@@ -143,11 +142,11 @@ def check_values_are_known(observed: ObservedMesh) -> Iterator[Finding]:
             yield Finding(Reason.UNKNOWN_FIELD, field, problem.value, message, remedy, Severity.WARNING)
 
 
-def check_values_are_read(observed: ObservedMesh) -> Iterator[Finding]:
+def check_values_are_read(content: MeshContent) -> Iterator[Finding]:
     """Something reads every value: those that shape istiod itself are fields of the spec, which a warning
     says."""
-    refused = {finding.field for finding in check_values_keys(observed)}
-    for field, subject, problem in _find(observed, _find_unread):
+    refused = {finding.field for finding in check_values_keys(content)}
+    for field, subject, problem in _find(content, _find_unread):
         if not _is_within(field, refused):
             message = f"{subject}is Istio's, but not read by injection, and has no effect here"
             remedy = "look for a field of the spec instead, or remove it, unless a template of yours reads it"
