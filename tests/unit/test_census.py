@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,6 +37,16 @@ def test_a_pod_without_a_readable_status_falls_back_on_its_revision(status: str)
     proxy = read_proxy_pod(a_pod(sidecar_istio_io__status=status, istio_io__rev="b"))
     assert proxy is not None
     assert proxy.revision == "b"
+
+
+@pytest.mark.parametrize(
+    "revision", ["\ud800", "a b", "Upper", "-a", "a" * 64, "a\n", 7, True, ["a"], {"a": 1}]
+)
+def test_a_revision_that_no_istiod_could_have_is_none(revision: Any) -> None:
+    status = json.dumps({"revision": revision})
+    assert read_proxy_pod(a_pod(sidecar_istio_io__status=status)) is None
+    if isinstance(revision, str):
+        assert read_proxy_pod(a_pod(istio_io__rev=revision)) is None
 
 
 def test_a_pod_that_nobody_injected_is_not_counted() -> None:

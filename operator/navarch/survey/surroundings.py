@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import yaml
-
 from navarch.api.admission import build_policies
 from navarch.api.export import RESOURCES, build_crd
 from navarch.api.meta import LEASE
@@ -31,6 +29,7 @@ from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, 
 from navarch.core.istio.crds import find_missing
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, Owner, owner_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.model.trees import read_tree
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import BarePod, read_bare_pod
 from navarch.gather.watches import OWNED_KINDS, WEBHOOK_KINDS
@@ -195,10 +194,7 @@ class Surveyor:
         """The MeshConfig of a foreign istiod; None where it cannot be read."""
         suffix = f"-{installation.revision}" if installation.revision else ""
         found = await self._get(Ref("v1", "ConfigMap", installation.namespace, f"istio{suffix}"))
-        try:
-            config = yaml.safe_load(((found or {}).get("data") or {})["mesh"])
-        except (KeyError, yaml.YAMLError, ValueError, RecursionError):
-            return None
+        config, _ = read_tree(((found or {}).get("data") or {}).get("mesh", ""), "mesh")
         return config if isinstance(config, Mapping) else None
 
     async def _list_custom(self, crd: str) -> tuple[Manifest, ...]:

@@ -30,12 +30,29 @@ def read_tree(text: str, where: str) -> tuple[Any, str]:
     if len(text) > LIMIT.bytes:
         return None, f"{where}: it has {len(text):,} characters, and {LIMIT.bytes:,} are the most"
     try:
+        # Before anything is made of the text: libyaml's loader recurses in C, and ends the process with it.
+        if _measure_depth(text) > DEPTH:
+            return None, f"{where}: it is nested more than {DEPTH} levels deep"
         content = yaml.load(text, _LOADER)
     except Exception as error:
         # Besides YAMLError whatever an explicit tag makes Python raise: `!!bool x` is a KeyError, for one.
         return None, f"{where}: it is not YAML: {type(error).__name__}: {error}"
     problem = _find_odd(content)
     return (None, f"{where}: {problem}") if problem else (content, "")
+
+
+def _measure_depth(text: str) -> int:
+    """How deep a text is nested without its aliases, or some depth beyond DEPTH."""
+    depth = deepest = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if deepest > DEPTH:
+            break
+    return deepest
 
 
 def _find_odd(content: Any) -> str:
@@ -52,17 +69,24 @@ def _find_odd(content: Any) -> str:
         if isinstance(node, Mapping):
             odd = [key for key in node if not isinstance(key, str)]
             if odd:
-                return f"the key {odd[0]!r} is not a text; put it in quotes"
+                return f"the key {_show(odd[0])} is not a text; put it in quotes"
             stack += [(value, depth + 1) for value in node.values()]
         elif isinstance(node, list):
             stack += [(item, depth + 1) for item in node]
+        elif isinstance(node, int) and not -(2**63) <= node < 2**63:
+            return "it has an integer of more than 64 bits; no field of Istio's takes one"
         elif not _is_plain(node):
-            return (
-                f"the value {str(node)[:80]} is a {type(node).__name__}, which JSON has not; put it in quotes"
-            )
+            return f"the value {_show(node)} is a {type(node).__name__}, which JSON has not; put it in quotes"
     return ""
 
 
 def _is_plain(value: Any) -> bool:
     finite = not isinstance(value, float) or math.isfinite(value)
     return value is None or (isinstance(value, (str, int, float, bool)) and finite)
+
+
+def _show(value: Any) -> str:
+    try:
+        return str(value)[:80]
+    except ValueError:  # Python refuses to write integers of more than 4,300 digits
+        return "that is too long to be shown"

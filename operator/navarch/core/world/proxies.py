@@ -7,10 +7,14 @@ Invariant: a pod that no control plane injected is not counted.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from navarch.core.model.labels import ISTIO_REV, PROXY, SIDECAR_INJECT, SIDECAR_STATUS
 from navarch.core.model.refs import Manifest
+
+_REVISION = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A revision is the value of a label and part of a Service's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
         revision = json.loads(annotations[SIDECAR_STATUS])["revision"]
     except (KeyError, TypeError, ValueError, RecursionError):  # whatever a user may write there
         revision = annotations.get(ISTIO_REV, "")
-    if not revision:
+    # No istiod has another name. What else stands there need not even be a text that can be written as UTF-8.
+    if not isinstance(revision, str) or not _REVISION.fullmatch(revision):
         return None
-    return ProxyPod(metadata["namespace"], metadata["name"], str(revision), annotations.get(PROXY, ""))
+    return ProxyPod(metadata["namespace"], metadata["name"], revision, annotations.get(PROXY, ""))
