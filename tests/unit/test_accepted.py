@@ -13,6 +13,7 @@ from tests.unit.observations import a_spec, an_observed_mesh, ask, assets, only
 
 CHECKS = (
     accepted.check_mesh_config_is_accepted,
+    accepted.check_bootstrap_is_accepted,
     accepted.check_networks_are_accepted,
     accepted.check_environment_values,
     accepted.check_mesh_config_warnings,
@@ -109,7 +110,37 @@ def test_a_mesh_config_that_istiod_would_not_take_is_refused_at_its_field(
     assert (finding.reason, finding.field) == (Reason.MESH_CONFIG_INVALID, f"spec.meshConfig.{path}")
 
 
+def a_matcher(**lists: list[str]) -> dict[str, Any]:
+    return {"defaultConfig": {"proxyStatsMatcher": lists}}
+
+
+REFUSED_BOOTSTRAP: list[tuple[dict[str, Any], str]] = [
+    (a_matcher(inclusionPrefixes=["good", 'x"}]}}']), "proxyStatsMatcher.inclusionPrefixes[1]"),
+    (a_matcher(inclusion_suffixes=["\\"]), "proxyStatsMatcher.inclusionSuffixes[0]"),
+    *(
+        (a_matcher(inclusionRegexps=[pattern]), "proxyStatsMatcher.inclusionRegexps[0]")
+        for pattern in ("[", "(?=a)", "a*+", r"\1", r"\pL", "(a{40}){40}", "a{1001}", "\\", "[[:x:]]")
+    ),
+    ({"defaultConfig": {"extraStatTags": ["a|b"]}}, "extraStatTags[0]"),
+    ({"defaultConfig": {"serviceCluster": 'a"'}}, "serviceCluster"),
+]
+
+
+@pytest.mark.parametrize(("tree", "path"), REFUSED_BOOTSTRAP, ids=str)
+def test_a_text_that_would_break_envoys_bootstrap_or_add_to_it_is_refused_at_its_field(
+    tree: dict[str, Any], path: str
+) -> None:
+    finding = only(accepted.check_bootstrap_is_accepted, an_observed_mesh(spec=a_spec(meshConfig=tree)))
+    assert (finding.reason, finding.field) == (
+        Reason.MESH_CONFIG_INVALID,
+        f"spec.meshConfig.defaultConfig.{path}",
+    )
+
+
 ACCEPTED: list[dict[str, Any]] = [
+    a_matcher(inclusionPrefixes=["cluster.outbound|80||a.b", "http.{pod_ip}_"]),
+    a_matcher(inclusionRegexps=["it's", r"vhost\..*\.route\..*", "[*+]{2,}", "(?:a|b)"]),
+    {"defaultConfig": {"extraStatTags": ["request_protocol", "a.b-c"]}},
     {"connectTimeout": "1h", "protocolDetectionTimeout": "0s", "proxyListenPort": "15001"},
     {"defaultConfig": {"drainDuration": "1m30s", "tracing": {"zipkin": {"address": "$(HOST_IP):9411"}}}},
     {"defaultConfig": {"statsdUdpAddress": "[::1]:80", "tracingServiceName": "APP_LABEL_AND_NAMESPACE"}},

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from navarch.core.istio.definitions import MESH_NETWORKS, load_definition
+from navarch.core.istio.definitions import MESH_CONFIG, MESH_NETWORKS, load_definition
+from navarch.core.istio.validation.bootstrap import find_in_bootstrap
 from navarch.core.istio.validation.environment import explain_variable
 from navarch.core.istio.validation.meshconfig import find_violations
 from navarch.core.istio.validation.networks import find_in_networks
@@ -81,6 +82,17 @@ def check_mesh_config_is_accepted(content: MeshContent) -> Iterator[Finding]:
     yield from _find_in_mesh_config(content, warnings=False)
 
 
+def check_bootstrap_is_accepted(content: MeshContent) -> Iterator[Finding]:
+    """Envoy takes the bootstrap that the agent makes of the mesh's proxy configuration."""
+    built, release = _build(content), content.release
+    if built is None or release is None:
+        return
+    definition = load_definition(content.assets.mesh_descriptors[release.minor.name], MESH_CONFIG)
+    proxy = read_message(definition, build_mesh_config(*built)).get("defaultConfig", {})
+    for violation in find_in_bootstrap(proxy, "defaultConfig"):
+        yield _tell(content, violation, Severity.ERROR)
+
+
 def check_mesh_config_warnings(content: MeshContent) -> Iterator[Finding]:
     """istiod has nothing to warn of in the mesh configuration."""
     yield from _find_in_mesh_config(content, warnings=True)
@@ -93,11 +105,15 @@ def _find_in_mesh_config(content: MeshContent, *, warnings: bool) -> Iterator[Fi
     descriptors = content.assets.mesh_descriptors[release.minor.name]
     for violation in find_violations(build_mesh_config(*built), descriptors):
         if violation.warning is warnings:
-            field, subject = _locate(content, violation.path)
-            typed = not field.startswith(("spec.meshConfig", "spec.profiles"))
-            reason = Reason.INVALID_SPEC if typed else Reason.MESH_CONFIG_INVALID
-            severity = Severity.WARNING if warnings else Severity.ERROR
-            yield _build_finding(reason, field, violation, subject, severity)
+            yield _tell(content, violation, Severity.WARNING if warnings else Severity.ERROR)
+
+
+def _tell(content: MeshContent, violation: Violation, severity: Severity) -> Finding:
+    """A violation of the mesh configuration, at the field by which the user caused it."""
+    field, subject = _locate(content, violation.path)
+    typed = not field.startswith(("spec.meshConfig", "spec.profiles"))
+    reason = Reason.INVALID_SPEC if typed else Reason.MESH_CONFIG_INVALID
+    return _build_finding(reason, field, violation, subject, severity)
 
 
 def _build_finding(
