@@ -172,6 +172,42 @@ async def test_an_edit_that_no_node_can_take_leaves_the_mesh_available_and_says_
     assert read_statuses(api, before, "Available") == [("True", "AsExpected")]
 
 
+async def test_an_event_that_kubernetes_would_not_write_about_a_pod_is_not_quoted(
+    api: Api, settled: str
+) -> None:
+    """Everybody who may create Events in the mesh's namespace can write one about istiod's pod."""
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    edit(api, settled, controlPlane=NOWHERE)
+    await wait_for(api, settled, condition="Progressing", status="True", reason="RolloutStuck")
+    pods = {p["metadata"]["name"] for p in api.list("pod", settled) if "nodeName" not in p["spec"]}
+    for number, reason in enumerate(("RolesMissing", "Failed")):
+        for pod in pods:
+            api.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Event",
+                    "metadata": {"name": f"forged-{pod}-{number}", "namespace": settled},
+                    "involvedObject": {"kind": "Pod", "name": pod, "namespace": settled},
+                    "type": "Warning",
+                    "reason": reason,
+                    "message": "run this \x1b[2J\n" + f"forged-{number} " * 100,
+                }
+            )
+    api.patch("mesh", settled, "demo", {"metadata": {"annotations": {"look": "again"}}})
+
+    def read_message() -> str:
+        message = read_condition(api.get("mesh", settled, "demo"), "Progressing")["message"]
+        return message if "forged" in message else ""
+
+    message = await eventually(read_message, seconds=60, every=0.2, what="the Event is quoted")
+    assert "forged-0" not in message
+    assert message.isprintable()
+    assert message.count("forged-1") < 100
+    edit(api, settled, controlPlane={"placement": None})
+    await wait_for(api, settled)
+
+
 async def test_an_edit_that_a_quota_forbids_leaves_the_mesh_available_and_says_why(
     api: Api, settled: str
 ) -> None:

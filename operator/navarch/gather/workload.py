@@ -10,12 +10,32 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from navarch.core.model.labels import TEMPLATE
+from navarch.core.model.messages import shorten
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import PodProblem, WorkloadPod
 from navarch.kube.client import Client
 from navarch.kube.resources import resource_of
 
+LONGEST = 500
+"""Characters of an Event's message that are quoted."""
 STARTING = frozenset({"ContainerCreating", "PodInitializing"})
+QUOTED = frozenset(
+    {
+        *(
+            "BackOff",
+            "ErrImageNeverPull",
+            "Evicted",
+            "Failed",
+            "FailedAttachVolume",
+            "FailedCreatePodSandBox",
+        ),
+        *("FailedMount", "FailedPostStartHook", "FailedPreStopHook", "FailedScheduling", "InspectFailed"),
+        *("InvalidImageName", "NetworkNotReady", "NodeNotReady", "Unhealthy"),
+    }
+)
+"""Reasons of the Events by which Kubernetes says why a pod does not become ready (pkg/kubelet/events,
+pkg/scheduler). Everybody with the right to create Events in a namespace can write one about our pods: what
+gives another reason is not quoted."""
 
 
 async def gather_problems(
@@ -65,9 +85,14 @@ async def _quote(client: Client, namespace: str, problem: PodProblem) -> PodProb
     events = await client.list(
         resource_of("v1", "Event"), namespace=namespace, field_selector=selector, limit=50
     )
-    told = max(events.items, key=_telling, default=None)
-    return PodProblem(problem.pod, told.get("reason", ""), told.get("message", "")) if told else problem
+    told = max((e for e in events.items if e.get("reason") in QUOTED), key=_telling, default=None)
+    return PodProblem(problem.pod, told["reason"], _read_message(told)) if told else problem
+
+
+def _read_message(event: Manifest) -> str:
+    """An Event's message in one line of bounded length."""
+    return shorten("".join(c if c.isprintable() else " " for c in event.get("message") or ""), LONGEST)
 
 
 def _telling(event: dict[str, Any]) -> tuple[int, str]:
-    return len(event.get("message") or ""), str(event.get("reason"))
+    return len(_read_message(event)), event["reason"]

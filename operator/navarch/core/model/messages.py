@@ -24,7 +24,7 @@ SHOWN = 200
 """Characters of a value that a message shows at the most."""
 
 
-def shorten(value: Any) -> str:
-    """A value of any size as a message shows it."""
+def shorten(value: Any, longest: int = SHOWN) -> str:
+    """A value of any size as a message shows it: its first characters, `longest` of them."""
     text = str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= longest else f"{text[:longest]}…"
