@@ -1,7 +1,10 @@
 """Membership, discoverySelectors, and the selectors of every webhook, held against each other.
 
-Over random labels: a pod that is injected where istiod does not look hangs for want of its root ConfigMap,
-and a mesh that injects outside its namespaces takes other people's pods.
+Over random names and labels: a pod that is injected where istiod does not look hangs for want of its root
+ConfigMap, and a mesh that injects outside its namespaces takes other people's pods.
+
+A webhook's condition on the namespace's name is evaluated here by the value that it is built from; that the
+API server reads the expression alike is shown against a real one (tests/cluster/test_reserved_names.py).
 """
 
 from __future__ import annotations
@@ -11,8 +14,13 @@ from dataclasses import dataclass
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from navarch.core.membership.rule import NEVER_MEMBERS, Membership, is_member
-from navarch.core.membership.selectors import build_discovery_selectors, build_injection_selectors, matches
+from navarch.core.membership.rule import NEVER_MEMBERS, Membership, is_injected, is_member, is_reserved
+from navarch.core.membership.selectors import (
+    NameCondition,
+    build_discovery_selectors,
+    build_injection_selectors,
+    matches,
+)
 from navarch.core.render.components.webhooks import build_validation_selectors
 from navarch.core.revision.source import build_revision_input
 
@@ -22,7 +30,12 @@ OWN, TAG, REVISION, PROBE = "mesh-a", "mesh-a-basic", "mesh-a-basic-inplace", EN
 VALUES = (TAG, REVISION, "default", "another", "")
 EXCLUDED = (*NEVER_MEMBERS, "another-control-plane", ENVIRONMENT.operator_namespace)
 
-names = st.sampled_from((OWN, "apps", PROBE, *EXCLUDED))
+RESERVED = ("kube-tools", "kube-", "openshift-monitoring")
+NEARLY_RESERVED = ("kube", "kubetools", "my-kube-tools", "openshift", "openshifts-apps")
+names = st.sampled_from((OWN, "apps", PROBE, *EXCLUDED, *RESERVED, *NEARLY_RESERVED)) | st.builds(
+    str.__add__, st.sampled_from(("kube-", "openshift-", "")), st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
+)
+own_names = st.sampled_from((OWN, "kube-mesh", "openshift-mesh"))
 optional_rev = st.none() | st.sampled_from(VALUES)
 namespace_labels = st.fixed_dictionaries(
     {},
@@ -57,10 +70,10 @@ class Place:
 places = st.builds(Place, names, namespace_labels)
 
 
-def membership_of(*, default: bool) -> Membership:
+def membership_of(*, default: bool, own: str = OWN, probe: str = PROBE) -> Membership:
     """A mesh's membership."""
     values = (TAG, REVISION, *(["default"] if default else []))
-    return Membership(OWN, values, default=default, excluded=EXCLUDED, probe=PROBE)
+    return Membership(own, values, default=default, excluded=EXCLUDED, probe=probe)
 
 
 def find_injectors(mesh: Membership, place: Place, pod: Mapping[str, str]) -> list[str]:
@@ -70,7 +83,7 @@ def find_injectors(mesh: Membership, place: Place, pod: Mapping[str, str]) -> li
         f"{value}/{entry.prefix}"
         for value, default in values.items()
         for entry in build_injection_selectors(mesh, value, default=default)
-        if matches(entry.namespace_selector, place.labels) and matches(entry.object_selector, pod)
+        if entry.takes(place.name, place.own, pod)
     ]
 
 
@@ -85,12 +98,58 @@ def test_istiod_looks_exactly_at_the_members(place: Place, default: bool) -> Non
 @example(Place("apps", {}), {"istio.io/rev": TAG}, True)
 @example(Place("apps", {}), {"sidecar.istio.io/inject": "true"}, True)
 @example(Place("kube-system", {"istio.io/rev": TAG}), {}, False)
+@example(Place("kube-tools", {"istio.io/rev": TAG}), {}, False)
+@example(Place("openshift-x", {"istio-injection": "enabled"}), {}, True)
 def test_a_pod_is_injected_in_the_meshs_namespaces_and_the_probes_only(
     place: Place, pod: Mapping[str, str], default: bool
 ) -> None:
     mesh = membership_of(default=default)
     if find_injectors(mesh, place, pod):
-        assert is_member(mesh, place.name, place.own) or place.name == PROBE
+        assert is_injected(mesh, place.name, place.own) or place.name == PROBE
+
+
+@given(places, own_names, st.booleans())
+def test_nothing_is_injected_in_a_reserved_namespace_but_the_meshs_own(
+    place: Place, own: str, default: bool
+) -> None:
+    mesh = membership_of(default=default, own=own)
+    for labels in ({"istio.io/rev": TAG}, {"istio-injection": "enabled"}, place.own):
+        for pod in ({}, {"istio.io/rev": TAG}, {"sidecar.istio.io/inject": "true"}):
+            if is_reserved(place.name) and place.name != own:
+                assert not find_injectors(mesh, Place(place.name, labels), pod)
+
+
+@given(places, own_names, st.booleans())
+def test_a_members_pod_that_says_nothing_is_injected_exactly_where_the_rule_says_so(
+    place: Place, own: str, default: bool
+) -> None:
+    mesh = membership_of(default=default, own=own)
+    labelled = bool({"istio.io/rev", "istio-injection"} & {*place.own})
+    if labelled and is_member(mesh, place.name, place.own) and place.name != own:
+        expected = is_injected(mesh, place.name, place.own)
+        assert bool(find_injectors(mesh, place, {})) == expected
+
+
+@given(own_names, st.sampled_from(("navarch-probe", "kube-probe", "openshift-probe")), st.booleans())
+def test_the_own_namespace_and_the_probes_are_injected_whatever_their_names(
+    own: str, probe: str, default: bool
+) -> None:
+    mesh = membership_of(default=default, own=own, probe=probe)
+    assert find_injectors(mesh, Place(own, {"istio.io/rev": TAG}), {}) == [f"{TAG}/rev.namespace."]
+    for name in (own, probe):
+        assert find_injectors(mesh, Place(name, {}), {"istio.io/rev": TAG}) == [f"{TAG}/rev.object."]
+
+
+@given(names, st.lists(names, max_size=3), own_names)
+def test_an_expression_names_each_prefix_and_the_own_namespace(
+    name: str, prefixes: list[str], own: str
+) -> None:
+    condition = NameCondition(own, ("kube-", *prefixes))
+    text = condition.build()["expression"]
+    assert text.startswith(f"request.namespace == '{own}' || !(")
+    for prefix in condition.prefixes:
+        assert f"request.namespace.startsWith('{prefix}')" in text
+    assert condition.allows(name) == (name == own or not any(name.startswith(p) for p in condition.prefixes))
 
 
 @given(places, pod_labels, st.booleans())
@@ -147,12 +206,15 @@ def test_the_rendered_webhooks_have_the_selectors_that_were_decided(
 ) -> None:
     manifest = find_one(RENDERED[default], "MeshRevision")
     mesh = build_revision_input(manifest, ASSETS, ENVIRONMENT).membership
+    condition = NameCondition(mesh.namespace)
     webhooks = [
         entry
         for o in RENDERED[default]
         if o["kind"] == "MutatingWebhookConfiguration"
         for entry in o["webhooks"]
-        if matches(entry["namespaceSelector"], place.labels) and matches(entry["objectSelector"], pod)
+        if matches(entry["namespaceSelector"], place.labels)
+        and matches(entry["objectSelector"], pod)
+        and (entry.get("matchConditions", []) != [condition.build()] or condition.allows(place.name))
     ]
     assert len(webhooks) == len(find_injectors(mesh, place, pod))
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from navarch.core.diagnosis.advice import OF_REASONS, WELL
-from navarch.core.diagnosis.cluster import Lease, Navarch, ObservedCluster, run_rules
+from navarch.core.diagnosis.cluster import run_rules
 from navarch.core.diagnosis.conditions import judge_verdicts, without_echoes
 from navarch.core.diagnosis.installations import Installation, Installer
+from navarch.core.diagnosis.labels import find_lost_labels
+from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.mesh.status import determine_accepted
@@ -65,6 +67,7 @@ GONE = ProxyPod("apps", "web-1", "old", "1.30.0-x")
 OTHERS = Installation(
     Installer.HELM, "istio-system", "Deployment istiod", "", "1.30.3", "release istiod, deployed"
 )
+TAGGED = Tagged("virtualservices.networking.istio.io", Subject("VirtualService", "apps", "web"), "shop-mesh")
 OWNED = {Owner("shop", "past", ""): (Ref("v1", "ConfigMap", "shop", "left"),)}
 
 CASES: dict[Sign, tuple[ObservedCluster, str]] = {
@@ -86,6 +89,11 @@ CASES: dict[Sign, tuple[ObservedCluster, str]] = {
     Sign.OBJECTS_LEFT_OUT: (a_cluster(left_out={"ConfigMap": ("shop/a",), "Pod": ()}), "shop/a"),
     Sign.PROXIES_ABANDONED: (a_cluster(proxies=(GONE,)), "web-1"),
     Sign.LABEL_WITHOUT_EFFECT: (with_namespace(istio_injection="true"), "only enabled and disabled"),
+    Sign.CONFIGURATION_NOT_READ: (
+        a_cluster(tagged=(TAGGED, replace(TAGGED, revision="shop-mesh-inplace"))),
+        "kubectl label virtualservices.networking.istio.io web -n apps istio.io/rev- removes the label, "
+        "istio.io/rev=shop-mesh-inplace is the revision",
+    ),
     Sign.PROXIES_OUTSIDE: (a_cluster(proxies=(LEFT,)), "kubectl -n apps rollout restart deployment"),
     Sign.PODS_NOT_INJECTED: (
         replace(with_namespace(istio_io_rev="shop-mesh"), bare=(BarePod("apps", "web-1"),)),
@@ -335,3 +343,49 @@ def test_every_id_has_a_heading_in_the_reference() -> None:
     page = build_checks_page()
     for word in (*OF_REASONS, *OF_SIGNS):
         assert f"\n### {word.value}\n" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("kube-tools", "namespaces whose name begins with kube- are the cluster's"),
+        ("openshift-x", "namespaces whose name begins with openshift- are the cluster's"),
+        ("navarch-system", "the operator runs in it"),
+        ("navarch-probe", "it is kept for the operator's dry-run pods"),
+        ("ops", "it holds mesh ops/mesh"),
+    ],
+)
+@pytest.mark.parametrize("label", ["istio.io/rev=shop-mesh", "istio-injection=enabled"])
+def test_a_label_that_can_never_count_is_named_with_mesh_reason_and_remedy(
+    name: str, why: str, label: str
+) -> None:
+    key, _, value = label.partition("=")
+    observed = a_cluster(meshes=(a_mesh("shop", default_tag=True), a_mesh("ops")))
+    labelled = {**(observed.namespaces or {}), name: Namespace(name, {key: value})}
+    bare = (BarePod(name, "web-1"),)
+    (diagnosis,) = run_rules(replace(observed, namespaces=labelled, bare=bare))
+    assert diagnosis.id == Sign.LABEL_WITHOUT_EFFECT
+    assert diagnosis.subject == Subject("Namespace", "", name)
+    for said in (label, "mesh shop/mesh", why, f"kubectl label namespace {name} {key}-"):
+        assert said in diagnosis.message
+
+
+def test_a_label_that_counts_is_no_lost_label() -> None:
+    observed = a_cluster(meshes=(a_mesh("shop"), a_mesh("ops")))
+    for name, value in (("shop", "shop-mesh"), ("ops", "ops-mesh"), ("kubernetes", "shop-mesh")):
+        labelled = {**(observed.namespaces or {}), name: Namespace(name, {"istio.io/rev": value})}
+        assert list(find_lost_labels(replace(observed, namespaces=labelled))) == []
+
+
+@pytest.mark.parametrize("revision", ["shop-mesh-inplace", "canary", "default"])
+def test_configuration_that_names_a_revision_or_nothing_of_ours_is_in_order(revision: str) -> None:
+    assert list(run_rules(a_cluster(tagged=(replace(TAGGED, revision=revision),)))) == []
+
+
+def test_configuration_that_names_the_default_tag_of_a_mesh_is_told() -> None:
+    observed = a_cluster(
+        meshes=(a_mesh("shop", default_tag=True),), tagged=(replace(TAGGED, revision="default"),)
+    )
+    (diagnosis,) = run_rules(observed)
+    assert diagnosis.id == Sign.CONFIGURATION_NOT_READ
+    assert "istio.io/rev=default is a tag of mesh shop/mesh" in diagnosis.message

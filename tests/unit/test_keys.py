@@ -69,8 +69,8 @@ def test_a_namespace_wakes_the_mesh_inside_and_the_others_when_it_must_stay_outs
     labelled = an_object("Namespace", "", "shop", metadata={"labels": {"istio.io/rev": "x"}})
     assert list(DEPENDENTS.keys_for_namespace(plain, plain)) == [OURS]
     assert list(DEPENDENTS.keys_for_namespace(plain, labelled)) == [OURS, OURS, OTHER]
-    system = an_object("Namespace", "", "kube-system", metadata={"labels": {"istio.io/rev": "x"}})
-    assert list(DEPENDENTS.keys_for_namespace(None, system)) == [OURS, OTHER]
+    reserved = an_object("Namespace", "", "kube-tools", metadata={"labels": {"istio.io/rev": "x"}})
+    assert list(DEPENDENTS.keys_for_namespace(None, reserved)) == []
     assert list(DEPENDENTS.keys_for_namespace(None, an_object("Namespace", "", "app"))) == []
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from navarch.api.revision import MOST_EXCLUDED
 from navarch.core.membership.rule import take_census
 from navarch.core.mesh.crds import find_crd_minor
 from navarch.core.mesh.membership import find_effective_membership
@@ -213,6 +214,31 @@ def test_a_namespace_that_holds_another_mesh_stays_outside_although_labelled() -
     assert "ops" in excluded
     assert "dev" not in excluded
     assert {"kube-system", "navarch-system"} <= set(excluded)
+
+
+def test_a_revision_is_the_same_however_many_namespaces_have_a_reserved_name() -> None:
+    observed = an_observed_mesh()
+    names = [f"kube-x{i}" for i in range(1100)]
+    labelled = {name: Namespace(name, {"istio.io/rev": "shop-mesh"}) for name in names}
+    crowded = replace(observed, namespaces={**observed.namespaces, **labelled})
+    assert build_wanted_revision(crowded) == build_wanted_revision(observed)
+
+
+def test_more_control_planes_than_a_revision_can_name_stop_nothing_and_the_first_ones_stay() -> None:
+    def observe(count: int) -> ObservedMesh:
+        names = [f"ops-{i:04}" for i in range(count)]
+        neighbours = tuple(
+            replace(a_mesh(name), waiting=True, created=f"2026-10-02T{i // 60:02}:{i % 60:02}:00Z")
+            for i, name in enumerate(names)
+        )
+        labelled = {name: Namespace(name, {"istio.io/rev": "shop-mesh"}) for name in names}
+        observed = an_observed_mesh(neighbours=neighbours)
+        return replace(observed, namespaces={**observed.namespaces, **labelled})
+
+    full, over = (build_wanted_revision(observe(count)) for count in (MOST_EXCLUDED, MOST_EXCLUDED + 50))
+    assert full is not None
+    assert len(full["spec"]["members"]["excluded"]) == MOST_EXCLUDED
+    assert over == full
 
 
 def leaving(observed: ObservedMesh) -> ObservedMesh:

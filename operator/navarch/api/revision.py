@@ -17,6 +17,8 @@ from navarch.api.spec import RevisionConfig
 
 KIND = "MeshRevision"
 PLURAL = "meshrevisions"
+MOST_EXCLUDED = 1024
+"""How many namespaces a revision can name that stay outside."""
 
 
 def _never_changes(field: str) -> JSONObject:
@@ -34,7 +36,7 @@ class Members(Model):
 
     default: bool = Field(description="Whether it serves namespaces labelled istio-injection=enabled.")
     excluded: list[Annotated[str, Field(max_length=63)]] = Field(
-        max_length=1024,
+        max_length=MOST_EXCLUDED,
         json_schema_extra={"x-kubernetes-list-type": "set"},
         description="Namespaces that stay outside whatever their labels.",
     )

@@ -18,8 +18,10 @@ from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
 from navarch.controllers.containment import tell_crash
 from navarch.core.diagnosis.advice import OF_REASONS
-from navarch.core.diagnosis.cluster import RULES, RULES_OF_INSTALLATION, diagnose, run_rules
+from navarch.core.diagnosis.cluster import RULES, RULES_OF_INSTALLATION, run_rules
 from navarch.core.diagnosis.conditions import judge_findings, judge_verdicts, read_verdicts, without_echoes
+from navarch.core.diagnosis.labels import find_lost_labels
+from navarch.core.diagnosis.observed import diagnose
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.model.conditions import ConditionType
@@ -86,6 +88,9 @@ class Checkup:
         meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
         if scope.mesh and not meshes and not manifests:
             raise MeshNotFound(tell_missing(scope, self.snapshot))
+        if not scope.whole:
+            asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
+            found += [d for m, d in find_lost_labels(cluster) if (m.namespace, m.name) in asked]
         found += await self._judge_manifests(manifests)
         for mesh in meshes if not manifests else ():
             found += await self._judge_mesh(mesh)

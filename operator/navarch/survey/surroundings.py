@@ -1,4 +1,5 @@
-"""What is in the cluster beside meshes: Navarch's own installation, and Istios of others.
+"""What is in the cluster beside meshes: Navarch's own installation, Istios of others, and configuration of
+Istio's that says by a label whose it is.
 
 Owns the requests of this look that no reconcile makes. Must never decide. Invariant: each request that fails
 is a gap, and the look goes on.
@@ -14,7 +15,6 @@ from typing import Any
 from navarch.api.admission import build_policies
 from navarch.api.export import RESOURCES, build_crd
 from navarch.api.meta import LEASE
-from navarch.core.diagnosis.cluster import Lease, Navarch, ObservedCluster
 from navarch.core.diagnosis.installations import (
     HELM_NAMESPACE,
     HELM_RELEASE,
@@ -25,6 +25,8 @@ from navarch.core.diagnosis.installations import (
     find_resources,
     merge_installations,
 )
+from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
+from navarch.core.diagnosis.report import Subject
 from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
 from navarch.core.istio.crds import find_missing
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, Owner, owner_of
@@ -50,6 +52,13 @@ NOT_INJECTED = "!service.istio.io/canonical-name,sidecar.istio.io/inject!=false"
 """Selects pods that no injector labelled and that do not refuse one."""
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 MEMBER_ROLLS = "servicemeshmemberrolls.maistra.io"
+CONFIGURATION = (
+    *("networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io"),
+    *("gateway.networking.k8s.io", "inference.networking.k8s.io"),
+)
+"""API groups of what istiod reads as configuration."""
+OF_TAGS = ("gateways.gateway.networking.k8s.io", "gatewayclasses.gateway.networking.k8s.io")
+"""Of these, kinds in which a tag is right, or nothing (pilot/pkg/config/kube/crdclient/client.go)."""
 _CRDS = "apiextensions.k8s.io/v1"
 
 
@@ -86,8 +95,26 @@ class Surveyor:
         if not whole:
             return observed
         return replace(
-            observed, installations=await self._find_others(meshes), bare=await self._find_bare_pods()
+            observed,
+            installations=await self._find_others(meshes),
+            bare=await self._find_bare_pods(),
+            tagged=await self._find_tagged(),
         )
+
+    async def _find_tagged(self) -> tuple[Tagged, ...]:
+        """Istio's configuration that says by a label whose it is, of all kinds that the cluster has."""
+        names = sorted(crd["metadata"]["name"] for crd in self.snapshot.stores["crds"].list())
+        kinds = [name for name in names if name.partition(".")[2] in CONFIGURATION and name not in OF_TAGS]
+        found: list[Tagged] = []
+        for crd in kinds:
+            resource = await self._find_resource(crd)
+            if resource is None:
+                continue
+            for manifest in await self._list(resource, labels=ISTIO_REV, metadata_only=True) or ():
+                metadata = manifest["metadata"]
+                subject = Subject(resource.kind, metadata.get("namespace", ""), metadata["name"])
+                found.append(Tagged(crd, subject, metadata["labels"][ISTIO_REV]))
+        return tuple(found)
 
     async def _find_bare_pods(self) -> tuple[BarePod, ...] | None:
         """Pods without a proxy, in the namespaces whose labels ask for one; None where they may not be
@@ -200,20 +227,22 @@ class Surveyor:
     async def _list_custom(self, crd: str) -> tuple[Manifest, ...]:
         """All objects of a kind that the cluster may or may not serve, in the version in which it stores
         them."""
+        resource = await self._find_resource(crd)
+        return (await self._list(resource) or ()) if resource else ()
+
+    async def _find_resource(self, crd: str) -> Resource | None:
+        """What a CRD defines, in the version in which it is stored; None where that cannot be asked for."""
         ref = Ref(_CRDS, "CustomResourceDefinition", "", crd)
-        if self.snapshot.stores["crds"].get(ref) is None:
-            return ()
-        found = await self._get(ref)
+        found = await self._get(ref) if self.snapshot.stores["crds"].get(ref) is not None else None
         if found is None:
-            return ()
+            return None
         spec = found["spec"]
         version = next((v["name"] for v in spec["versions"] if v.get("storage") and v.get("served")), None)
         if version is None:
-            return ()
+            return None
         names = spec["names"]
         namespaced = spec["scope"] == "Namespaced"
-        resource = Resource(f"{spec['group']}/{version}", names["kind"], names["plural"], namespaced)
-        return await self._list(resource) or ()
+        return Resource(f"{spec['group']}/{version}", names["kind"], names["plural"], namespaced)
 
     # --- requests that may fail -----------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.membership.rule import is_never_member
 from navarch.core.model.labels import (
     GROUP,
     ISTIO_INJECTION,
@@ -157,7 +156,7 @@ class Dependents:
 
     def keys_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """The mesh inside; the meshes that its labels name, before and after a change of them; and every mesh
-        when a namespace that must stay outside changes its labels."""
+        when a namespace that holds one, and so stays outside of the others, changes its labels."""
         manifest = new or old
         if manifest is None:
             return
@@ -167,7 +166,7 @@ class Dependents:
         before, after = _istio_labels(old), _istio_labels(new)
         if before == after:
             return
-        if inside or is_never_member(name):
+        if inside:
             yield from self.all_meshes()
         else:
             yield from (key_of(mesh) for mesh in self._meshes() if _is_named(mesh, (*before, *after)))

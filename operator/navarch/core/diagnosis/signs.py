@@ -55,7 +55,12 @@ class Sign(StrEnum):
     )
     LABEL_WITHOUT_EFFECT = (
         "LabelWithoutEffect",
-        "A namespace carries a label that no mesh of Navarch reads, or should not carry.",
+        "A namespace carries a label that no mesh of Navarch reads, that can never count there, or that it "
+        "should not carry.",
+    )
+    CONFIGURATION_NOT_READ = (
+        "ConfigurationNotRead",
+        "An object of Istio's configuration names a tag in istio.io/rev: no istiod reads it.",
     )
     PROXIES_OUTSIDE = (
         "ProxiesOutside",
@@ -135,8 +140,16 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.LABEL_WITHOUT_EFFECT: Advice(
         Severity.WARNING,
-        "Replace the label as the message says.",
+        "Replace the label, or remove it, as the message says.",
         "istio-injection=true: only enabled and disabled mean anything",
+    ),
+    Sign.CONFIGURATION_NOT_READ: Advice(
+        Severity.WARNING,
+        "Remove the label, so that the mesh of the object's namespace reads it, or name the revision in it.",
+        "istio.io/rev=shop-mesh is a tag of mesh shop/mesh, and on configuration istiod takes its revision "
+        "only: the object has no effect, and was not validated; kubectl label "
+        "virtualservices.networking.istio.io web -n apps istio.io/rev- removes the label, "
+        "istio.io/rev=shop-mesh-inplace is the revision",
     ),
     Sign.PROXIES_OUTSIDE: Advice(
         Severity.WARNING,

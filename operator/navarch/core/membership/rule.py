@@ -2,8 +2,9 @@
 
 The one place where membership is decided; every selector that follows from it is in membership/selectors.py.
 Must never be restated elsewhere: a pod injected where istiod does not look hangs for want of its root
-ConfigMap, and a mesh that injects outside its namespaces takes other people's pods. Invariant
-(tests/property): rule and selectors agree on whatever labels a namespace and a pod carry.
+ConfigMap, and a mesh that injects outside its namespaces takes other people's pods. Must never depend on a
+list that tenants can lengthen without bound. Invariant (tests/property): rule and selectors agree on whatever
+labels a namespace and a pod carry.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from navarch.core.world.proxies import Census, ProxyPod
 NEVER_MEMBERS = ("kube-node-lease", "kube-public", "kube-system")
 """Namespaces that belong to no mesh, whatever their labels."""
 
-NEVER_MEMBER_PREFIXES = ("kube-", "openshift-")
+RESERVED_PREFIXES = ("kube-", "openshift-")
+"""Namespaces so named can hold no mesh, and no pod is injected in them, whatever their labels. There may be
+any number of them, and a label selector knows no prefixes: so webhooks say it by a condition on the name, and
+to istiod such a namespace is a member like others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,10 @@ def build_membership(
     return Membership(namespace, values, default, excluded=tuple(excluded), probe=probe)
 
 
-def is_never_member(name: str) -> bool:
-    """Whether a namespace of this name can belong to no mesh but one whose control plane it holds."""
-    return name.startswith(NEVER_MEMBER_PREFIXES)
+def is_reserved(name: str) -> bool:
+    """Whether a namespace of this name is the cluster's: it can hold no mesh, and none of its pods is
+    injected."""
+    return name.startswith(RESERVED_PREFIXES)
 
 
 def is_member(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
@@ -59,6 +64,11 @@ def is_member(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
     if ISTIO_INJECTION in labels:
         return mesh.default and labels[ISTIO_INJECTION] == "enabled"
     return labels.get(ISTIO_REV) in mesh.values
+
+
+def is_injected(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
+    """Whether pods of the namespace `name` with these labels are injected, if they do not refuse."""
+    return is_member(mesh, name, labels) and (name == mesh.namespace or not is_reserved(name))
 
 
 def take_census(

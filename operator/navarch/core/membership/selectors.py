@@ -1,7 +1,8 @@
 """Every selector that follows from membership: discoverySelectors, and the entries of injection webhooks.
 
-Owns the translation of the rule into label selectors. Must never decide membership itself. Invariant
-(tests/property): a pod is injected only in a namespace of the mesh, or in the probe namespace.
+Owns the translation of the rule into label selectors, and into conditions where those cannot say it. Must
+never decide membership itself. Invariant (tests/property): a pod is injected only in a namespace of the mesh,
+or in the probe namespace; what follows from a mesh has the same size however many namespaces there are.
 
 The truth table of namespace and pod labels is Istio's own (manifests/charts/istio-control/istio-discovery,
 webhook selectors of a revision and of a tag).
@@ -13,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.membership.rule import Membership
+from navarch.api.meta import quote_cel
+from navarch.core.membership.rule import RESERVED_PREFIXES, Membership
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME, SIDECAR_INJECT
 
 
@@ -38,12 +40,46 @@ def build_discovery_selectors(mesh: Membership) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
+class NameCondition:
+    """That a namespace is `own`, or its name has none of these `prefixes`."""
+
+    own: str
+    prefixes: tuple[str, ...] = RESERVED_PREFIXES
+
+    def allows(self, namespace: str) -> bool:
+        """What the API server makes of the expression."""
+        return namespace == self.own or not namespace.startswith(self.prefixes)
+
+    def build(self) -> dict[str, str]:
+        """The condition as an item of a webhook's matchConditions. Its evaluation cannot fail: every pod has
+        a namespace."""
+        begins = " || ".join(f"request.namespace.startsWith({quote_cel(p)})" for p in self.prefixes)
+        own = f"request.namespace == {quote_cel(self.own)}"
+        return {"name": "not-reserved", "expression": f"{own} || !({begins})"}
+
+
+@dataclass(frozen=True, slots=True)
 class InjectionSelector:
-    """One webhook entry: its name's prefix and its two selectors."""
+    """One webhook entry: its name's prefix, its two selectors, and a condition where labels cannot say it."""
 
     prefix: str
     namespace_selector: dict[str, Any]
     object_selector: dict[str, Any]
+    condition: NameCondition | None = None
+
+    @property
+    def match_conditions(self) -> list[dict[str, str]]:
+        """The entry's matchConditions."""
+        return [self.condition.build()] if self.condition else []
+
+    def takes(self, namespace: str, labels: Mapping[str, str], pod: Mapping[str, str]) -> bool:
+        """Whether the API server asks the webhook about a pod with the labels `pod`. `labels` are the
+        namespace's, without the one that the API server gives it."""
+        return (
+            matches(self.namespace_selector, {**labels, NAMESPACE_NAME: namespace})
+            and matches(self.object_selector, pod)
+            and (self.condition is None or self.condition.allows(namespace))
+        )
 
 
 def build_injection_selectors(mesh: Membership, value: str, *, default: bool) -> list[InjectionSelector]:
@@ -53,6 +89,7 @@ def build_injection_selectors(mesh: Membership, value: str, *, default: bool) ->
     sidecar.istio.io/inject=true; they belong on one webhook of the mesh only.
     """
     not_refused = _expression(SIDECAR_INJECT, "NotIn", "false")
+    not_reserved = NameCondition(mesh.namespace)
     unlabelled = [_expression(ISTIO_REV, "DoesNotExist"), _expression(ISTIO_INJECTION, "DoesNotExist")]
     own = [mesh.namespace, *([mesh.probe] if mesh.probe else [])]
     own_and_unlabelled = {"matchExpressions": [*unlabelled, _expression(NAMESPACE_NAME, "In", *own)]}
@@ -63,6 +100,7 @@ def build_injection_selectors(mesh: Membership, value: str, *, default: bool) ->
                 mesh, _expression(ISTIO_REV, "In", value), _expression(ISTIO_INJECTION, "DoesNotExist")
             ),
             {"matchExpressions": [not_refused]},
+            not_reserved,
         ),
         InjectionSelector(
             "rev.object.",
@@ -77,6 +115,7 @@ def build_injection_selectors(mesh: Membership, value: str, *, default: bool) ->
                 "namespace.",
                 _labelled(mesh, _expression(ISTIO_INJECTION, "In", "enabled")),
                 {"matchExpressions": [not_refused]},
+                not_reserved,
             ),
             InjectionSelector("object.", own_and_unlabelled, {"matchExpressions": asked}),
         ]

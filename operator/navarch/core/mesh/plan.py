@@ -14,7 +14,7 @@ from functools import partial
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
-from navarch.core.mesh.membership import find_excluded, find_membership
+from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.mesh.resolve import resolve_mesh
@@ -85,7 +85,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
         release=release,
         config=config,
         default=bool(spec.default_tag),
-        excluded=find_excluded(observed, find_membership(observed)),
+        excluded=find_effective_membership(observed).excluded,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from navarch.core.membership.rule import is_never_member
+from navarch.core.membership.rule import is_reserved
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Finding
@@ -57,7 +57,7 @@ def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]
         why = "the operator itself runs in it"
     elif namespace == environment.probe_namespace:
         why = "it is kept for the operator's dry-run pods"
-    elif is_never_member(namespace):
+    elif is_reserved(namespace):
         why = "namespaces of that prefix belong to the cluster and can be in no mesh"
     else:
         return

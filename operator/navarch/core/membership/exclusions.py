@@ -1,0 +1,39 @@
+"""Which namespaces stay outside of a mesh by name: the one list in what follows from membership.
+
+Owns its content and its bound. Must never grow with what tenants name or label: beside fixed names it holds
+only namespaces of other meshes' control planes, and of those no more than a MeshRevision can name. Invariant:
+equal input gives the same sorted names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from navarch.api.revision import MOST_EXCLUDED
+from navarch.core.membership.rule import NEVER_MEMBERS, Membership, is_member
+from navarch.core.world.cluster import Namespace
+from navarch.core.world.neighbours import MeshSummary
+
+
+def exclude(
+    mesh: Membership,
+    *,
+    operator_namespace: str,
+    meshes: Iterable[MeshSummary],
+    namespaces: Mapping[str, Namespace],
+) -> Membership:
+    """The mesh's membership without the cluster's own namespaces, the operator's, and those of other meshes'
+    control planes that carry labels by which they would belong to it. Of the latter as many as there is room
+    for, installed and old meshes first, so that no later mesh changes what an earlier one had."""
+    fixed = {*NEVER_MEMBERS, operator_namespace}
+    others = dict.fromkeys(other.namespace for other in sorted(meshes))
+    claimed = [
+        name
+        for name in others
+        if name not in fixed
+        and name != mesh.namespace
+        and name in namespaces
+        and is_member(mesh, name, namespaces[name].labels)
+    ]
+    return replace(mesh, excluded=tuple(sorted({*fixed, *claimed[: MOST_EXCLUDED - len(fixed)]})))

@@ -1,0 +1,149 @@
+"""Namespaces named kube-* and openshift-* that ask for a mesh: nothing is injected, and no mesh moves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from lab.cluster import Cluster, KubectlError
+from tests.cluster.conftest import a_lab, a_running_operator, install
+from tests.polling import eventually
+from tests.support.activity import count_reconciles, wait_for_rest
+from tests.support.api import Api, Object, Refused
+from tests.support.audit import Audit
+from tests.support.meshes import build_mesh, list_owned, read_versions, wait_for
+from tests.support.operator import USER
+from tests.support.quiet import assert_quiet
+
+ROUNDS = 6
+CROWD = 1100
+"""More than a list in a MeshRevision can hold."""
+INJECTED = "sidecar.istio.io/status"
+
+
+@asynccontextmanager
+async def removed_afterwards(api: Api) -> AsyncIterator[list[str]]:
+    """A list of namespaces, which are gone at the end."""
+    names: list[str] = []
+    try:
+        yield names
+    finally:
+        for name in names:
+            api.delete("namespace", "", name)
+    there = {*names}
+    await eventually(
+        lambda: not there & {n["metadata"]["name"] for n in api.list("namespace")},
+        seconds=120,
+        what="the namespaces are gone",
+    )
+
+
+def build_namespace(name: str, **labels: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def build_pod(namespace: str, **labels: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "first", "namespace": namespace, "labels": labels},
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+    }
+
+
+async def apply_together(cluster: Cluster, api: Api, namespace: Object, pod: Object) -> bool:
+    """Apply a namespace and its first pod at once; whether the pod was injected. A first pod can be refused
+    for want of the account that Kubernetes makes for each namespace: then the same is applied again."""
+    where = namespace["metadata"]["name"]
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [namespace, pod]})
+
+    def apply() -> Object | None:
+        with suppress(KubectlError):
+            cluster.run("apply", "-f", "-", stdin=text)
+        return api.get("pod", where, "first")
+
+    made = await eventually(apply, every=0.02, what=f"the first pod of {where}")
+    assert isinstance(made, dict)
+    return INJECTED in (made["metadata"].get("annotations") or {})
+
+
+async def test_no_pod_of_a_reserved_namespace_is_injected_not_even_the_first_one(
+    api: Api, installed: Cluster, settled: str
+) -> None:
+    api.create(build_mesh(settled, defaultTag=True))
+    await wait_for(api, settled)
+    tag = f"{settled}-demo"
+    asking = ({"istio.io/rev": tag}, {"istio.io/rev": f"{tag}-inplace"}, {"istio-injection": "enabled"})
+    injected: dict[str, int] = {"kube-": 0, "openshift-": 0, "": 0}
+    async with removed_afterwards(api) as names:
+        for number in range(ROUNDS):
+            labels = asking[number % len(asking)]
+            for prefix in injected:
+                name = f"{prefix}{settled}-{number}"
+                names.append(name)
+                namespace = build_namespace(name, **labels)
+                injected[prefix] += await apply_together(installed, api, namespace, build_pod(name))
+    assert injected == {"kube-": 0, "openshift-": 0, "": ROUNDS}
+
+
+async def test_a_condition_on_the_name_means_to_the_api_server_what_the_rule_says(
+    api: Api, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    labels = {"istio.io/rev": f"{settled}-demo"}
+    names = {f"kubernetes-{settled}": True, f"x-kube-{settled}": True, f"openshifts-{settled}": True}
+    names |= {f"kube-{settled}": False, f"openshift-{settled}": False}
+    async with removed_afterwards(api) as made:
+        for name in names:
+            made.append(name)
+            api.create(build_namespace(name, **labels))
+
+        async def is_injected(name: str) -> bool:
+            pod = build_pod(name)
+            found = await eventually(lambda: try_create(api, pod), what=f"a pod of {name} is admitted")
+            assert isinstance(found, dict)
+            return INJECTED in (found["metadata"].get("annotations") or {})
+
+        assert {name: await is_injected(name) for name in names} == names
+
+
+def try_create(api: Api, pod: Object) -> Object | None:
+    """A dry run of a pod; None while its namespace has no account yet."""
+    try:
+        return api.create(pod, dry_run=True)
+    except Refused as refused:
+        if "serviceaccount" in str(refused):
+            return None
+        raise
+
+
+@pytest.mark.timeout(900)
+async def test_a_crowd_of_reserved_namespaces_neither_moves_nor_stops_a_mesh() -> None:
+    with a_lab("reserved") as cluster:
+        api = Api(cluster.kubeconfig)
+        await install(api)
+        api.create(build_namespace("shop"))
+        async with a_running_operator(cluster) as operator:
+            api.create(build_mesh("shop"))
+            await wait_for(api, "shop")
+            await wait_for_rest(operator)
+            assert cluster.audit_log is not None
+            audit = Audit(cluster.audit_log, USER)
+            before, mark = read_versions(list_owned(api, "shop")), audit.mark()
+            reconciles = count_reconciles(operator)
+            for number in range(CROWD):
+                api.create(build_namespace(f"kube-x{number}", **{"istio.io/rev": "shop-demo"}))
+            await eventually(lambda: count_reconciles(operator) > reconciles, what="the mesh is looked at")
+            await wait_for_rest(operator)
+            assert [str(r) for r in audit.writes(mark)] == []
+            assert read_versions(list_owned(api, "shop")) == before
+            await assert_quiet(api, audit, operator, "shop", "demo")
+            api.patch("mesh", "shop", "demo", {"spec": {"proxy": {"logLevel": "debug"}}})
+            await wait_for(api, "shop")
+            revision = api.get("revision", "shop", "shop-demo-inplace")
+            assert revision is not None
+            assert not [n for n in revision["spec"]["members"]["excluded"] if n.startswith("kube-x")]
