@@ -82,6 +82,10 @@ BAD_INPUT: dict[Reason, ObservedMesh] = {
 }
 NOTICES: dict[Reason, tuple[Severity, ObservedMesh]] = {
     Reason.UNKNOWN_FIELD: (Severity.WARNING, bad(meshConfig={"accesLogFile": "x"})),
+    Reason.FIELD_WITHOUT_EFFECT: (
+        Severity.WARNING,
+        bad(proxy={"accessLog": {"file": "/dev/stdout"}}, meshConfig={"accessLogFile": "/dev/stderr"}),
+    ),
     Reason.VALUE_UNREAD: (Severity.WARNING, bad(values={"pilot": {"replicaCount": 3}})),
     Reason.UNTESTED_KUBERNETES: (Severity.INFO, an_observed_mesh(kubernetes=(1, 99))),
 }

@@ -155,12 +155,13 @@ spec:
     {{- $args := concat (list "proxy" "sidecar" "--domain" (print "$(POD_NAMESPACE).svc." $proxy.clusterDomain)) $logArgs }}
     {{- with $proxy.outlierLogPath }}{{ $args = append $args (print "--outlierLogPath=" .) }}{{ end }}
     args: {{ toJson $args }}
-{{- if $proxy.lifecycle }}
-    lifecycle: {{ toJson $proxy.lifecycle }}
-{{- else if $holds }}
-    lifecycle: { postStart: { exec: { command: [pilot-agent, wait] } } }
-{{- else if $native }}
-    lifecycle: { preStop: { exec: { command: [pilot-agent, request, {{ print "--debug-port=" $statusPort | toJson }}, POST, drain] } } }
+{{- $hooks := dict }}
+{{- if $holds }}{{ $hooks = dict "postStart" (dict "exec" (dict "command" (list "pilot-agent" "wait"))) }}
+{{- else if $native }}{{ $hooks = dict "preStop" (dict "exec" (dict "command" (list "pilot-agent" "request" (print "--debug-port=" $statusPort) "POST" "drain"))) }}
+{{- end }}
+{{- range $name, $hook := $proxy.lifecycle }}{{ $_ := set $hooks $name $hook }}{{ end }}
+{{- if $hooks }}
+    lifecycle: {{ toJson $hooks }}
 {{- end }}
     env:
     - { name: PILOT_CERT_PROVIDER, value: {{ toJson $global.pilotCertProvider }} }

@@ -147,6 +147,12 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "spec.meshConfig.acessLogFile: '/dev/stdout': MeshConfig has no such field; did you mean "
         "accessLogFile?",
     ),
+    Reason.FIELD_WITHOUT_EFFECT: Advice(
+        Severity.WARNING,
+        "Decide which of the two fields is meant, and remove the other.",
+        "spec.proxy.accessLog.file: '/dev/stdout': has no effect: spec.meshConfig.accessLogFile says the "
+        "same and wins; remove this, or spec.meshConfig.accessLogFile",
+    ),
     Reason.VALUE_UNREAD: Advice(
         Severity.WARNING,
         "Use a field of the spec instead, or remove the value; a template of your own may read it.",

@@ -27,6 +27,7 @@ TELLING = frozenset(
     {
         Reason.CATALOG_INVALID,
         Reason.CRDS_FOREIGN,
+        Reason.FIELD_WITHOUT_EFFECT,
         Reason.PATCH_UNTESTED,
         Reason.UNKNOWN_FIELD,
         Reason.UNTESTED_KUBERNETES,

@@ -87,6 +87,10 @@ class Reason(StrEnum):
         "values does not have the types that istiod and injection templates read.",
     )
     UNKNOWN_FIELD = "UnknownField", "Istio does not know a field and would ignore it silently."
+    FIELD_WITHOUT_EFFECT = (
+        "FieldWithoutEffect",
+        "A field of the specification has no effect, or takes one away, because of another field.",
+    )
     VALUE_UNREAD = "ValueUnread", "A value is one of Istio's, but nothing that Navarch renders reads it."
     FOREIGN_ISTIO = (
         "ForeignIstio",

@@ -16,6 +16,7 @@ from navarch.core.istio.assets import Assets
 from navarch.core.mesh.checks import (
     accepted,
     capacity,
+    contests,
     foreign,
     gateways,
     layers,
@@ -92,6 +93,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     meshconfig.check_mesh_config_is_known,
     values.check_values_are_known,
     values.check_values_are_read,
+    contests.check_no_field_is_switched_off,
     version.check_catalog_extensions,
     version.check_support,
     foreign.check_gateway_defaults,
