@@ -327,6 +327,52 @@ async def test_namespaces_whose_labels_lead_nowhere_or_two_ways_are_named(place:
     assert ended.ids - ALWAYS == {"RevisionNotFound", "LabelsContradict"}
 
 
+async def test_a_label_that_can_never_count_is_named_by_check_and_by_describe(place: Inhabited) -> None:
+    with (
+        a_labelled_namespace(place.api, "kube-tools", **{"istio.io__rev": TAG}),
+        a_labelled_namespace(place.api, "openshift-tools", **{"istio.io__rev": f"{TAG}-inplace"}),
+        a_labelled_namespace(place.api, "kubetools", **{"istio.io__rev": TAG}),
+    ):
+        whole, one = await place.report(), await place.report("demo", "-n", NS)
+        told = await asyncio.to_thread(
+            navarch, "describe", "demo", "-n", NS, kubeconfig=place.cluster.kubeconfig
+        )
+    for ended in (whole, one):
+        found = {f["subject"]["name"]: f["message"] for f in ended.find("LabelWithoutEffect")}
+        assert "never injects" in found["kube-tools"]
+        assert "name begins with kube- are the cluster's" in found["kube-tools"]
+        assert f"asks for mesh {NS}/demo" in found["kube-tools"]
+        assert "kubectl label namespace kube-tools istio.io/rev-" in found["kube-tools"]
+        assert "name begins with openshift-" in found["openshift-tools"]
+        assert "kubetools" not in found
+        assert ended.code == 1
+    assert "namespace kube-tools" in told.out.replace("\n", " ")
+
+
+async def test_configuration_that_names_the_tag_is_told_object_by_object(place: Inhabited) -> None:
+    names = {"by-tag": TAG, "by-revision": f"{TAG}-inplace", "by-none": ""}
+    try:
+        for name, revision in names.items():
+            labels = {"labels": {"istio.io/rev": revision}} if revision else {}
+            place.api.create(
+                {
+                    "apiVersion": "security.istio.io/v1",
+                    "kind": "PeerAuthentication",
+                    "metadata": {"name": name, "namespace": "default", **labels},
+                    "spec": {"mtls": {"mode": "STRICT"}},
+                }
+            )
+        ended = await place.report()
+    finally:
+        for name in names:
+            place.api.delete("peerauthentication", "default", name)
+    (finding,) = ended.find("ConfigurationNotRead")
+    assert finding["subject"] == {"kind": "PeerAuthentication", "namespace": "default", "name": "by-tag"}
+    remove = "kubectl label peerauthentications.security.istio.io by-tag -n default istio.io/rev-"
+    assert remove in finding["message"]
+    assert ended.code == 1
+
+
 async def test_pods_of_a_revision_that_is_gone_are_counted(place: Inhabited) -> None:
     annotations = {"sidecar.istio.io/status": json.dumps({"revision": "gone"})}
     labels = {"service.istio.io/canonical-name": "web"}

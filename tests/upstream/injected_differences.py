@@ -29,6 +29,13 @@ INJECTED: tuple[Row, ...] = (
         "prints every value as JSON.",
         "quotes in metadata",
     ),
+    Row(
+        "spec.containers[istio-proxy].lifecycle.postStart.exec.command",
+        "only ours",
+        "A preStop hook of the mesh's own leaves the hook as it is that waits for the proxy; upstream's "
+        "template takes either the mesh's hooks or its own, so that applications start before their proxy.",
+        "hello-probes-proxyHoldApplication*",
+    ),
     Row("metadata.annotations.sidecar.istio.io/status.initContainers", "only upstream's", _NO_FILE, _SIMPLE),
     Row("metadata.annotations.sidecar.istio.io/status.volumes", "only upstream's", _NO_FILE, _SIMPLE),
     Row("spec.initContainers", "only upstream's", _NO_FILE, _SIMPLE),
