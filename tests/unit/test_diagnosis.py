@@ -355,7 +355,9 @@ def test_every_id_has_a_heading_in_the_reference() -> None:
         ("ops", "it holds mesh ops/mesh"),
     ],
 )
-@pytest.mark.parametrize("label", ["istio.io/rev=shop-mesh", "istio-injection=enabled"])
+@pytest.mark.parametrize(
+    "label", ["istio.io/rev=shop-mesh", "istio.io/rev=shop-mesh-inplace", "istio-injection=enabled"]
+)
 def test_a_label_that_can_never_count_is_named_with_mesh_reason_and_remedy(
     name: str, why: str, label: str
 ) -> None:

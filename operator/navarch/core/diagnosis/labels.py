@@ -56,6 +56,7 @@ def check_labels_have_an_effect(observed: ObservedCluster) -> Iterator[Diagnosis
     """No namespace carries a label that another mesh product reads, or a value that Istio does not know."""
     tags = list_names(sorted(mesh.tag for mesh in observed.meshes or ()))
     revisions = {revision_name(mesh.tag): mesh.tag for mesh in observed.meshes or ()}
+    lost = find_lost_namespaces(observed)
     for namespace in (observed.namespaces or {}).values():
         labels, told = namespace.labels, []
         if (value := labels.get(ISTIO_INJECTION, "enabled")) not in ("enabled", "disabled"):
@@ -64,7 +65,8 @@ def check_labels_have_an_effect(observed: ObservedCluster) -> Iterator[Diagnosis
             told.append(f"maistra.io/member-of is OpenShift Service Mesh 2's; label it {ISTIO_REV}=<tag>")
         if labels.get("istio.io/dataplane-mode") == "ambient" and tags:
             told.append("istio.io/dataplane-mode=ambient: no mesh of Navarch runs in ambient mode")
-        if tag := revisions.get(labels.get(ISTIO_REV, "")):
+        tag = revisions.get(labels.get(ISTIO_REV, ""))
+        if tag and namespace.name not in lost:
             told.append(
                 f"{ISTIO_REV}={labels[ISTIO_REV]} is a revision, which an upgrade may replace; label it "
                 f"with the tag: {ISTIO_REV}={tag}"
