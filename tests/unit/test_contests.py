@@ -13,7 +13,7 @@ from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.reasons import Reason
 
 from tests.golden.rendering import render_mesh
-from tests.unit.observations import a_spec, an_observed_mesh
+from tests.unit.observations import a_spec, an_observed_mesh, ask
 
 WAITS = {"exec": {"command": ["pilot-agent", "wait"]}}
 DRAINS = {"exec": {"command": ["pilot-agent", "request", "--debug-port=15020", "POST", "drain"]}}
@@ -136,7 +136,7 @@ def find(contest: Contest, spec: Mapping[str, Any], **profile: Any) -> list[Find
     """What is said of the loser because of the winner."""
     profiles = {"own": {"profiles": ["default"], **profile}} if profile else {}
     wanted = {**spec, "profiles": ["own"]} if profile else spec
-    found = check_no_field_is_switched_off(an_observed_mesh(spec=a_spec(**wanted), profiles=profiles))
+    found = ask(check_no_field_is_switched_off, an_observed_mesh(spec=a_spec(**wanted), profiles=profiles))
     name = contest.winner.rpartition(".")[2] if ENVIRONMENT in contest.winner else contest.winner
     return [f for f in found if f.field.startswith(f"spec.{contest.loser}") and name in f.message]
 
@@ -195,7 +195,7 @@ def test_a_hook_of_ones_own_is_told_where_sidecars_may_be_native(native: bool | 
     spec: dict[str, Any] = {"lifecycle": {"preStop": SLEEPS}}
     spec |= {} if native is None else {"nativeSidecars": native}
     observed = an_observed_mesh(spec=a_spec(proxy=spec))
-    found = list(check_no_field_is_switched_off(observed))
+    found = list(ask(check_no_field_is_switched_off, observed))
     assert len(found) == (0 if native is False else 1)
     for finding in found:
         assert "drains a native sidecar" in finding.message
