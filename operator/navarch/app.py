@@ -14,7 +14,6 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import structlog
@@ -35,7 +34,7 @@ from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
-from navarch.gather.watches import WATCHES, WEBHOOK_KINDS, Watch, stores_of_owned
+from navarch.gather.watches import CRDS, NAMESPACES, WATCHES, Role, Watch, stores_of_owned
 from navarch.gather.world import World
 from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
@@ -55,7 +54,8 @@ from navarch.settings import Settings
 from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
-from navarch.triggers import keys
+from navarch.triggers.keys import Dependents, is_near
+from navarch.triggers.known import MESH, REVISION, Known, key_of
 from navarch.triggers.shell import Shell
 
 log = structlog.get_logger(__name__)
@@ -208,9 +208,10 @@ class App:
         while True:
             period = self._settings.resync_seconds
             await asyncio.sleep(period * random.uniform(0.9, 1.1))
-            for name in ("meshes", "revisions"):
-                for manifest in self._reflectors[name].store.list():
-                    queue.add(keys.key_of(manifest), priority=BACKGROUND)
+            for watch in WATCHES:
+                if watch.role is Role.OWN:
+                    for manifest in self._reflectors[watch.name].store.list():
+                        queue.add(key_of(manifest), priority=BACKGROUND)
 
     def _build_workers(
         self, client: Client, queue: Queue, elector: Elector, environment: Environment, *, identity: str
@@ -234,11 +235,11 @@ class App:
         metrics.max_concurrent_reconciles.set(self._settings.workers)
         metrics.renderings_total.read = count_renderings
         contained = Containment(
-            reporter, {keys.MESH: stores["meshes"], keys.REVISION: stores["revisions"]}, now=read_clock
+            reporter, {MESH: stores["meshes"], REVISION: stores["revisions"]}, now=read_clock
         )
         routes = {
-            keys.MESH: contained.wrap(mesh.reconcile),
-            keys.REVISION: contained.wrap(revision.reconcile),
+            MESH: contained.wrap(mesh.reconcile),
+            REVISION: contained.wrap(revision.reconcile),
         }
 
         async def reconcile(key: Key) -> Result:
@@ -255,11 +256,7 @@ class App:
         )
 
     def _build_reflectors(self, client: Client, queue: Queue) -> None:
-        dependents = keys.Dependents(
-            meshes=partial(self._list, "meshes"),
-            revisions=partial(self._list, "revisions"),
-            find_namespace=self._find_namespace,
-        )
+        dependents = Dependents(Known(), find_namespace=self._find_namespace)
         pool = Pool(most=self._settings.cache_mib * MIB)
         for watch in WATCHES:
             reflector = self._reflectors[watch.name] = Reflector(
@@ -270,7 +267,7 @@ class App:
                 field_selector=watch.field_selector,
                 metadata_only=watch.metadata_only,
                 transform=watch.transform,
-                on_change=partial(self._enqueue, queue, dependents, watch),
+                on_change=partial(self._note, queue, dependents, watch),
                 bound=watch.bound,
                 pool=pool,
                 page=watch.page,
@@ -281,27 +278,29 @@ class App:
             metrics.watch_kept_bytes.labels(watch.name).set_function(partial(getattr, store, "bytes"))
             metrics.watch_left_out_objects.labels(watch.name).set_function(partial(_count_left_out, store))
 
-    def _list(self, name: str) -> tuple[Object, ...]:
-        return self._reflectors[name].store.list()
-
     def _find_namespace(self, name: str) -> Object | None:
-        return self._reflectors["namespaces"].store.get(Ref("v1", "Namespace", "", name))
+        return self._reflectors[NAMESPACES.name].store.get(Ref("v1", "Namespace", "", name))
 
-    def _enqueue(
-        self, queue: Queue, dependents: keys.Dependents, watch: Watch, old: Object | None, new: Object | None
+    def _note(
+        self, queue: Queue, dependents: Dependents, watch: Watch, old: Object | None, new: Object | None
     ) -> None:
-        if watch.name == "crds":
-            for reflector in self._reflectors.values():
-                if not reflector.served:
-                    reflector.nudge()
+        """A change of an object becomes the keys that its watch's row says."""
         about = new or old
         if about is None:
             return
-        is_urgent = self._reflectors[watch.name].synced.is_set()
-        is_urgent = is_urgent and (watch.name != "meshes" or keys.is_edit(old, new))
-        for ask in _find_asks(dependents, watch, old, new):
-            priority = EDIT if is_urgent and keys.is_near(ask.key, about) else BACKGROUND
+        if watch.role is Role.OWN:
+            dependents.known.change(old, new)
+        if watch is CRDS:
+            self._nudge_unserved()
+        is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
+        for ask in watch.keys(dependents, old, new):
+            priority = EDIT if is_urgent and is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
+
+    def _nudge_unserved(self) -> None:
+        for reflector in self._reflectors.values():
+            if not reflector.served:
+                reflector.nudge()
 
     def _find_dead(self, queue: Queue, elector: Elector) -> Iterator[str]:
         settings = self._settings
@@ -355,31 +354,3 @@ def find_dead(
     waited = min(queue.age, led, heard)
     if waited > stuck:
         yield f"a key has been waiting for a worker for {waited:.0f} s"
-
-
-def _find_asks(
-    dependents: keys.Dependents, watch: Watch, old: Object | None, new: Object | None
-) -> Iterable[keys.Ask]:
-    """What a change in one watch asks for; kinds that are not named here are objects of ours."""
-    # Both states count: a label that was taken off leads to its dependents only by the old one.
-    states = [state for state in (old, new) if state is not None]
-    if watch.name == "proxies":
-        yield from chain.from_iterable(map(dependents.asks_for_proxy, states))
-        return
-    by_change = {"meshes": dependents.keys_for_mesh, "namespaces": dependents.keys_for_namespace}
-    by_object = {
-        "revisions": keys.keys_for_revision,
-        "crds": dependents.keys_for_crd,
-        "istiod-roles": dependents.keys_for_role,
-        "roots": dependents.keys_for_namespaced,
-        "profiles": lambda _: dependents.all_meshes(),
-        "inventories": keys.keys_for_inventory,
-        "gateway-defaults": dependents.keys_for_namespaced,
-        "catalogs": dependents.keys_for_catalog,
-        **dict.fromkeys(WEBHOOK_KINDS, dependents.keys_for_webhook),
-    }
-    if watch.name in by_change:
-        found = by_change[watch.name](old, new)
-    else:
-        found = chain.from_iterable(map(by_object.get(watch.name, keys.keys_for_owned), states))
-    yield from map(keys.Ask, found)

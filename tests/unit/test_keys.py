@@ -7,7 +7,8 @@ from typing import Any
 from navarch.core.model.labels import Owner
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
-from navarch.triggers.keys import MESH, REVISION, Dependents, keys_for_owned, keys_for_revision
+from navarch.triggers.keys import Dependents, keys_for_owned, keys_for_revision
+from navarch.triggers.known import MESH, REVISION, Known
 
 OWNER = Owner("shop", "mesh", "u")
 OURS = Key(MESH, "shop", "mesh")
@@ -24,7 +25,7 @@ REVISIONS = [
     an_object(REVISION, "shop", "r", metadata={"labels": OWNER.labels(component="revision", revision="r")})
 ]
 NAMESPACES = {"apps": an_object("Namespace", "", "apps", metadata={"labels": {"istio.io/rev": "ops-tag"}})}
-DEPENDENTS = Dependents(meshes=lambda: MESHES, revisions=lambda: REVISIONS, find_namespace=NAMESPACES.get)
+DEPENDENTS = Dependents(Known([*MESHES, *REVISIONS]), find_namespace=NAMESPACES.get)
 
 
 def owned(component: str, revision: str = "") -> dict[str, Any]:

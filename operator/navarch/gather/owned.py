@@ -15,7 +15,7 @@ from typing import Any
 from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE, Owner
 from navarch.core.model.ownership import Inventory, claims_mesh, find_lost, is_proved, restate
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.gather.watches import CLASS, OWNED_KINDS, WATCHES, WEBHOOK_KINDS
+from navarch.gather.watches import CLASS, OF_A_MESH, OWNED
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
 from navarch.kube.inventory import Inventories
@@ -23,7 +23,7 @@ from navarch.kube.resources import Resource, resource_for, resource_of
 from navarch.kube.store import Store
 from navarch.kube.weight import build_frame
 
-KINDS = (*(kind for _, kind in OWNED_KINDS), *WEBHOOK_KINDS)
+KINDS = tuple(watch.kind for watch in OWNED)
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
 
 
@@ -86,9 +86,7 @@ class OwnedReader:
         selector = f"{MESH_NAMESPACE}={owner.namespace},{MESH_NAME}={owner.name}"
         inventory = self.inventory(owner)
         found: list[Manifest] = []
-        for watch in WATCHES:
-            if watch.name not in (*KINDS, "revisions"):
-                continue
+        for watch in OF_A_MESH:
             resource = resource_of(watch.api_version, watch.kind)
             namespace = owner.namespace if resource.namespaced else ""
             store = self._stores[watch.name]

@@ -1,8 +1,8 @@
-"""What the operator watches, and how little of it is kept.
+"""What the operator watches, how little of it is kept, and which keys a change leads to.
 
 Owns the list of watch streams: their number does not depend on the number of namespaces or meshes.
-Must never keep a Secret. Invariants: whatever a decision reads is either here or fetched by gather(); no
-object takes more memory than its watch's bound, whatever is written into it.
+Must never keep a Secret. Invariants: whatever a decision reads is either here or fetched by gather(), and its
+row says which keys follow; no object takes more memory than its watch's bound, whatever is written into it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
+from navarch.api import controlplane, revision
+from navarch.api.meta import API_VERSION
 from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.roles import ROLE_LABELS, hash_rules
@@ -31,6 +34,16 @@ from navarch.kube.inventory import CONTENT, KEY
 from navarch.kube.shelf import MIB, Bound
 from navarch.kube.store import Store
 from navarch.kube.values import DIGESTS, digest_data
+from navarch.triggers.keys import (
+    Dependents,
+    Mapper,
+    by_change,
+    by_state,
+    is_edit,
+    keys_for_inventory,
+    keys_for_owned,
+    keys_for_revision,
+)
 
 Object = dict[str, Any]
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
@@ -147,13 +160,34 @@ def shrink_role(manifest: Object) -> Object:
     return _shrink(manifest, **{RULES: hash_rules(manifest.get("rules") or ())})
 
 
+class Role(Enum):
+    """What the objects of a watch are to the operator."""
+
+    OWN = auto()
+    """A kind of ours, whole: each object has a key of its own."""
+    OWNED = auto()
+    """A kind that meshes have objects of, whole: they carry the labels of a mesh."""
+    SHARED = auto()
+    """A kind that the operator writes for all meshes, whole: Istio's CRDs."""
+    LOOKED_AT = auto()
+    """Parts of a kind, under a name of their own: read, and never written through this watch."""
+
+
+def _is_always(old: Object | None, new: Object | None) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One watch stream. `namespace` empty means the whole cluster."""
+    """One watch stream. `keys` maps a change to what has to be looked at, `is_edit` says whether a change may
+    be urgent; `namespace` empty means the whole cluster."""
 
     name: str
     api_version: str
     kind: str
+    role: Role
+    keys: Mapper
+    is_edit: Callable[[Object | None, Object | None], bool] = _is_always
     label_selector: str = ""
     field_selector: str = ""
     metadata_only: bool = False
@@ -179,56 +213,97 @@ OWNED_KINDS = (
 )
 WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
-PARTIAL = frozenset(
-    {
-        *("istiods", "istiod-roles", "proxies", "roots", "profiles", "catalogs", "namespaces"),
-        *("gateway-defaults", "inventories"),
-    }
+_BY_LABELS = by_state(lambda _, manifest: keys_for_owned(manifest))
+_BY_NAMESPACE = by_state(Dependents.keys_for_namespaced)
+
+# The largest spec that is accepted takes about 1 MiB; what is larger is read anew where it matters.
+MESHES = Watch(
+    "meshes",
+    API_VERSION,
+    controlplane.KIND,
+    Role.OWN,
+    by_change(Dependents.keys_for_mesh),
+    is_edit=is_edit,
+    bound=Bound(object=2 * MIB),
+    page=SMALL_PAGE,
 )
-"""Watches that hold parts of a kind under a name of their own; all others hold a whole kind of ours."""
+REVISIONS = Watch(
+    "revisions",
+    API_VERSION,
+    revision.KIND,
+    Role.OWN,
+    by_state(lambda _, manifest: keys_for_revision(manifest)),
+    bound=Bound(object=2 * MIB),
+)
+CRDS = Watch(
+    "crds",
+    "apiextensions.k8s.io/v1",
+    "CustomResourceDefinition",
+    Role.SHARED,
+    by_state(Dependents.keys_for_crd),
+    metadata_only=True,
+    transform=shrink_crd,
+)
+NAMESPACES = Watch(
+    "namespaces",
+    "v1",
+    "Namespace",
+    Role.LOOKED_AT,
+    by_change(Dependents.keys_for_namespace),
+    metadata_only=True,
+    transform=shrink_namespace,
+    bound=Bound(object=16 * 1024),
+    page=SMALL_PAGE,
+)
+PROXIES = Watch(
+    "proxies",
+    "v1",
+    "Pod",
+    Role.LOOKED_AT,
+    by_state(Dependents.asks_for_proxy),
+    label_selector="service.istio.io/canonical-name",
+    # The pods of finished jobs keep their annotations and have no proxy any more.
+    field_selector="status.phase!=Succeeded,status.phase!=Failed",
+    metadata_only=True,
+    transform=shrink_proxy_pod,
+    bound=Bound(object=4 * 1024),
+    page=SMALL_PAGE,
+)
 
 WATCHES = (
-    # The largest spec that is accepted takes about 1 MiB; what is larger is read anew where it matters.
-    Watch(
-        "meshes",
-        "mesh.navarch.io/v1beta1",
-        "MeshControlPlane",
-        bound=Bound(object=2 * MIB),
-        page=SMALL_PAGE,
-    ),
-    Watch("revisions", "mesh.navarch.io/v1beta1", "MeshRevision", bound=Bound(object=2 * MIB)),
+    MESHES,
+    REVISIONS,
     *(
         Watch(
             kind,
             api_version,
             kind,
+            Role.OWNED,
+            _BY_LABELS,
             label_selector=MESH_NAME,
             transform=shrink_owned,
             page=SMALL_PAGE,
         )
         for api_version, kind in OWNED_KINDS
     ),
-    *(Watch(kind, "admissionregistration.k8s.io/v1", kind) for kind in WEBHOOK_KINDS),
-    Watch(
-        "crds",
-        "apiextensions.k8s.io/v1",
-        "CustomResourceDefinition",
-        metadata_only=True,
-        transform=shrink_crd,
+    *(
+        Watch(
+            kind,
+            "admissionregistration.k8s.io/v1",
+            kind,
+            Role.OWNED,
+            by_state(Dependents.keys_for_webhook),
+        )
+        for kind in WEBHOOK_KINDS
     ),
-    Watch(
-        "namespaces",
-        "v1",
-        "Namespace",
-        metadata_only=True,
-        transform=shrink_namespace,
-        bound=Bound(object=16 * 1024),
-        page=SMALL_PAGE,
-    ),
+    CRDS,
+    NAMESPACES,
     Watch(
         "istiods",
         "v1",
         "Pod",
+        Role.LOOKED_AT,
+        _BY_LABELS,
         label_selector=MESH_NAME,
         transform=shrink_istiod_pod,
         bound=Bound(object=32 * 1024),
@@ -238,25 +313,18 @@ WATCHES = (
         "istiod-roles",
         "rbac.authorization.k8s.io/v1",
         "ClusterRole",
+        Role.LOOKED_AT,
+        by_state(Dependents.keys_for_role),
         label_selector=",".join(f"{key}={value}" for key, value in sorted(ROLE_LABELS.items())),
         transform=shrink_role,
     ),
-    Watch(
-        "proxies",
-        "v1",
-        "Pod",
-        label_selector="service.istio.io/canonical-name",
-        # The pods of finished jobs keep their annotations and have no proxy any more.
-        field_selector="status.phase!=Succeeded,status.phase!=Failed",
-        metadata_only=True,
-        transform=shrink_proxy_pod,
-        bound=Bound(object=4 * 1024),
-        page=SMALL_PAGE,
-    ),
+    PROXIES,
     Watch(
         "roots",
         "v1",
         "ConfigMap",
+        Role.LOOKED_AT,
+        _BY_NAMESPACE,
         label_selector="istio.io/config=true",
         field_selector=f"metadata.name={ROOT_CONFIG_MAP}",
         transform=shrink_root,
@@ -267,6 +335,8 @@ WATCHES = (
         "catalogs",
         "v1",
         "ConfigMap",
+        Role.LOOKED_AT,
+        by_state(Dependents.keys_for_catalog),
         label_selector=CATALOG,
         in_operator_namespace=True,
         transform=shrink_catalog,
@@ -277,6 +347,8 @@ WATCHES = (
         "profiles",
         "v1",
         "ConfigMap",
+        Role.LOOKED_AT,
+        by_state(Dependents.all_meshes),
         label_selector=PROFILE,
         in_operator_namespace=True,
         transform=shrink_profile,
@@ -287,6 +359,8 @@ WATCHES = (
         "gateway-defaults",
         "v1",
         "ConfigMap",
+        Role.LOOKED_AT,
+        _BY_NAMESPACE,
         label_selector=GATEWAY_CLASS_DEFAULTS,
         metadata_only=True,
         transform=shrink_gateway_defaults,
@@ -295,13 +369,19 @@ WATCHES = (
         "inventories",
         "v1",
         "ConfigMap",
+        Role.LOOKED_AT,
+        by_state(lambda _, manifest: keys_for_inventory(manifest)),
         label_selector=INVENTORY,
         in_operator_namespace=True,
         transform=shrink_inventory,
     ),
 )
+OWNED = tuple(watch for watch in WATCHES if watch.role is Role.OWNED)
+OF_A_MESH = (*OWNED, REVISIONS)
+"""Watches of everything that carries the labels of one mesh."""
 
 
 def stores_of_owned(stores: Mapping[str, Store]) -> dict[tuple[str, str], Store]:
     """Of the stores by a watch's name, those that hold whole kinds of ours, by (API group, kind)."""
-    return {(s.resource.group, s.resource.kind): s for name, s in stores.items() if name not in PARTIAL}
+    whole = (stores[watch.name] for watch in WATCHES if watch.role is not Role.LOOKED_AT)
+    return {(store.resource.group, store.resource.kind): store for store in whole}

@@ -14,7 +14,7 @@ from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, bui
 from navarch.core.membership.rule import build_membership, take_census
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
-from navarch.gather.watches import WATCHES, Object, Watch, shrink_proxy_pod
+from navarch.gather.watches import PROXIES, WATCHES, Object, Watch, shrink_proxy_pod
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
 from navarch.survey.checkup import MeshNotFound, Scope, tell_missing
@@ -45,7 +45,7 @@ def read_workload(pod: Manifest) -> Workload:
 
 def _choose_watches() -> Iterator[Watch]:
     for watch in WATCHES:
-        yield replace(watch, transform=keep_workload) if watch.name == "proxies" else watch
+        yield replace(watch, transform=keep_workload) if watch is PROXIES else watch
 
 
 async def describe(target: Target, name: str, *, namespace: str) -> Node:

@@ -34,7 +34,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import BarePod, read_bare_pod
-from navarch.gather.watches import OWNED_KINDS, WEBHOOK_KINDS
+from navarch.gather.watches import OF_A_MESH, WEBHOOK_KINDS
 from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound
@@ -170,8 +170,8 @@ class Surveyor:
         return Lease(spec.get("holderIdentity") or "", spec.get("renewTime") or "", seconds)
 
     def _list_owned(self) -> Iterator[Manifest]:
-        for name in (*(kind for _, kind in OWNED_KINDS), *WEBHOOK_KINDS, "revisions"):
-            yield from self.snapshot.stores[name].list()
+        for watch in OF_A_MESH:
+            yield from self.snapshot.stores[watch.name].list()
 
     # --- others' Istios -------------------------------------------------------------------------------------
 

@@ -6,9 +6,10 @@ somebody, and must never do work. Invariant: whatever gather() reads of an objec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, TypeAlias
 
 from navarch.core.model.labels import (
     GROUP,
@@ -16,18 +17,15 @@ from navarch.core.model.labels import (
     ISTIO_REV,
     ISTIO_TAG,
     MESH_COMPONENTS,
-    MESH_NAME,
     component_of,
     owner_of,
     revision_of,
 )
-from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.model.ownership import mesh_of_inventory
 from navarch.engine.key import Key
+from navarch.triggers.known import MESH, REVISION, By, Known, Object, key_of
 
-Object = Mapping[str, Any]
-MESH = "MeshControlPlane"
-REVISION = "MeshRevision"
 CENSUS_DELAY = 1.0
 """Seconds by which a pod's change is gathered with others before its mesh counts proxies again."""
 
@@ -38,12 +36,6 @@ class Ask:
 
     key: Key
     after: float = 0.0
-
-
-def key_of(manifest: Object) -> Key:
-    """The key of one of our own objects."""
-    metadata = manifest["metadata"]
-    return Key(manifest["kind"], metadata["namespace"], metadata["name"])
 
 
 def is_near(key: Key, manifest: Object) -> bool:
@@ -93,28 +85,20 @@ def keys_for_inventory(manifest: Object) -> Iterator[Key]:
 class Dependents:
     """Keys for objects whose dependents can only be found by looking at what exists.
 
-    `meshes` and `revisions` return the objects known now, `find_namespace` one namespace by its name.
+    `known` are our own objects now, `find_namespace` returns one namespace by its name.
     """
 
-    def __init__(
-        self,
-        *,
-        meshes: Callable[[], Iterable[Object]],
-        revisions: Callable[[], Iterable[Object]],
-        find_namespace: Callable[[str], Object | None],
-    ) -> None:
-        self._meshes = meshes
-        self._revisions = revisions
+    def __init__(self, known: Known, *, find_namespace: Callable[[str], Object | None]) -> None:
+        self.known = known
         self._find_namespace = find_namespace
 
-    def all_meshes(self) -> Iterator[Key]:
+    def all_meshes(self, _: Object | None = None) -> Iterator[Key]:
         """Every mesh: for what all of them read."""
-        yield from (key_of(mesh) for mesh in self._meshes())
+        yield from self.known.find(By.KIND, MESH)
 
     def keys_for_catalog(self, _: Object) -> Iterator[Key]:
         """Every mesh and every revision: versions of the former and images of the latter follow it."""
-        yield from self.all_meshes()
-        yield from (key_of(revision) for revision in self._revisions())
+        yield from self.known.find(By.KIND, MESH, REVISION)
 
     def keys_for_mesh(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """A mesh; and its neighbours when it came, went, or changed what they see of it."""
@@ -122,19 +106,14 @@ class Dependents:
         if manifest is None:
             return
         yield key_of(manifest)
-        yield from (
-            Key(REVISION, r["metadata"]["namespace"], r["metadata"]["name"])
-            for r in self._revisions()
-            if r["metadata"]["namespace"] == manifest["metadata"]["namespace"]
-        )
+        yield from self.known.find(By.REVISION_IN, manifest["metadata"]["namespace"])
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
             yield from self.all_meshes()
 
-    def keys_for_role(self, manifest: Object) -> Iterator[Key]:
+    def keys_for_role(self, _: Object) -> Iterator[Key]:
         """Every mesh and every revision: which of them bind a role of the installation, or want to, is not
         looked at."""
-        yield from self.all_meshes()
-        yield from (key_of(revision) for revision in self._revisions())
+        yield from self.known.find(By.KIND, MESH, REVISION)
 
     def keys_for_webhook(self, manifest: Object) -> Iterator[Key]:
         """Its revision and mesh; every mesh for a foreign one of Istio's, and for whoever has the tag
@@ -161,7 +140,7 @@ class Dependents:
         if manifest is None:
             return
         name = manifest["metadata"]["name"]
-        inside = [key_of(mesh) for mesh in self._meshes() if mesh["metadata"]["namespace"] == name]
+        inside = [*self.known.find(By.MESH_IN, name)]
         yield from inside
         before, after = _istio_labels(old), _istio_labels(new)
         if before == after:
@@ -169,12 +148,11 @@ class Dependents:
         if inside:
             yield from self.all_meshes()
         else:
-            yield from (key_of(mesh) for mesh in self._meshes() if _is_named(mesh, (*before, *after)))
+            yield from self.known.find(By.LABEL, *before, *after)
 
     def keys_for_namespaced(self, manifest: Object) -> Iterator[Key]:
         """The mesh in the object's namespace (root ConfigMaps)."""
-        namespace = manifest["metadata"]["namespace"]
-        yield from (key_of(mesh) for mesh in self._meshes() if mesh["metadata"]["namespace"] == namespace)
+        yield from self.known.find(By.MESH_IN, manifest["metadata"]["namespace"])
 
     def asks_for_proxy(self, manifest: Object) -> Iterator[Ask]:
         """The mesh whose revision injected the pod, and the one that the pod's namespace names, a little
@@ -183,12 +161,8 @@ class Dependents:
         if proxy is None:
             return
         named = _istio_labels(self._find_namespace(proxy.namespace))
-        yield from (Ask(key_of(m), CENSUS_DELAY) for m in self._meshes() if _is_named(m, named))
-        for revision in self._revisions():
-            labels = revision["metadata"].get("labels") or {}
-            if revision["metadata"]["name"] == proxy.revision and MESH_NAME in labels:
-                key = Key(MESH, revision["metadata"]["namespace"], labels[MESH_NAME])
-                yield Ask(key, CENSUS_DELAY)
+        concerned = chain(self.known.find(By.LABEL, *named), self.known.find(By.INJECTOR, proxy.revision))
+        yield from (Ask(key, CENSUS_DELAY) for key in dict.fromkeys(concerned))
 
 
 def _seen_by_neighbours(mesh: Object | None) -> tuple[Any, ...] | None:
@@ -198,14 +172,32 @@ def _seen_by_neighbours(mesh: Object | None) -> tuple[Any, ...] | None:
     return (spec.get("version"), spec.get("tag"), status.get("tag"), spec.get("defaultTag"))
 
 
-def _istio_labels(namespace: Object | None) -> tuple[Any, Any]:
+def _istio_labels(namespace: Object | None) -> tuple[str, ...]:
+    """The values by which a namespace names meshes."""
     labels = (namespace["metadata"].get("labels") or {}) if namespace is not None else {}
-    return labels.get(ISTIO_REV), labels.get(ISTIO_INJECTION)
+    return tuple(labels.get(key, "") for key in (ISTIO_REV, ISTIO_INJECTION))
 
 
-def _is_named(mesh: Object, labels: Collection[Any]) -> bool:
-    """Whether values of a namespace's labels may mean a mesh: its tag, its revision, or its default tag."""
-    spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
-    tag = status.get("tag") or spec.get("tag")
-    named = bool(tag) and (tag in labels or revision_name(str(tag)) in labels)
-    return named or (spec.get("defaultTag") is True and bool({"enabled", DEFAULT_TAG} & {*labels}))
+Mapper: TypeAlias = Callable[[Dependents, Object | None, Object | None], Iterator[Ask]]
+"""What a change of an object, from its old to its new state, asks for."""
+
+
+def by_change(find: Callable[[Dependents, Object | None, Object | None], Iterable[Key]]) -> Mapper:
+    """The mapper of a kind whose keys follow from what has changed."""
+
+    def ask(dependents: Dependents, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        yield from map(Ask, find(dependents, old, new))
+
+    return ask
+
+
+def by_state(find: Callable[[Dependents, Object], Iterable[Key | Ask]]) -> Mapper:
+    """The mapper of a kind whose keys follow from what an object says. Both states count: a label that was
+    taken off leads to its dependents only by the old one."""
+
+    def ask(dependents: Dependents, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        for state in (old, new):
+            for found in find(dependents, state) if state is not None else ():
+                yield found if isinstance(found, Ask) else Ask(found)
+
+    return ask

@@ -1,0 +1,100 @@
+"""The meshes and revisions that exist, as keys, found by what leads to them.
+
+Owns the index of our own objects. Must never keep an object. Invariants: it names exactly the objects whose
+last change had a new state; what a question costs follows from how many keys answer it, not from how many
+meshes there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+from navarch.api import controlplane, revision
+from navarch.core.model.labels import MESH_NAME
+from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.engine.key import Key
+
+Object: TypeAlias = Mapping[str, Any]
+MESH = controlplane.KIND
+REVISION = revision.KIND
+
+
+class By(Enum):
+    """What keys are found by; the second half of a question is the value."""
+
+    KIND = auto()
+    """Objects of a kind."""
+    MESH_IN = auto()
+    """Meshes in a namespace."""
+    REVISION_IN = auto()
+    """Revisions in a namespace."""
+    LABEL = auto()
+    """Meshes that a value of a namespace's label `istio.io/rev` or `istio-injection` may mean."""
+    INJECTOR = auto()
+    """Meshes that have a revision of a name."""
+
+
+Question: TypeAlias = tuple[By, str]
+
+
+def key_of(manifest: Object) -> Key:
+    """The key of one of our own objects."""
+    metadata = manifest["metadata"]
+    return Key(manifest["kind"], metadata["namespace"], metadata["name"])
+
+
+class Known:
+    """An index that is told of every change; `objects` are there from the beginning."""
+
+    def __init__(self, objects: Iterable[Object] = ()) -> None:
+        self._answers: dict[Question, dict[Key, None]] = {}
+        self._entries: dict[Key, tuple[tuple[Question, Key], ...]] = {}
+        for manifest in objects:
+            self.change(None, manifest)
+
+    def change(self, old: Object | None, new: Object | None) -> None:
+        """One of our own objects came, changed, or went."""
+        about = new or old
+        if about is None:
+            return
+        before = self._entries.pop(key_of(about), ())
+        after = tuple(_list_entries(new)) if new is not None else ()
+        if new is not None:
+            self._entries[key_of(new)] = after
+        for question, key in after:
+            self._answers.setdefault(question, {})[key] = None
+        for question, key in set(before) - set(after):
+            answers = self._answers[question]
+            del answers[key]
+            if not answers:
+                del self._answers[question]
+
+    def find(self, by: By, *values: str) -> Iterator[Key]:
+        """The keys that answer to any of the values, each once, in order of first sight."""
+        found = (self._answers.get((by, value), {}) for value in values)
+        yield from dict.fromkeys(key for keys in found for key in keys)
+
+
+def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
+    key = key_of(manifest)
+    yield (By.KIND, key.kind), key
+    if key.kind == MESH:
+        yield (By.MESH_IN, key.namespace), key
+        for value in _list_label_values(manifest):
+            yield (By.LABEL, value), key
+    if key.kind == REVISION:
+        yield (By.REVISION_IN, key.namespace), key
+        labels = manifest["metadata"].get("labels") or {}
+        if MESH_NAME in labels:
+            yield (By.INJECTOR, key.name), Key(MESH, key.namespace, labels[MESH_NAME])
+
+
+def _list_label_values(mesh: Object) -> Iterator[str]:
+    """Its tag, its revision, and what means its default tag."""
+    spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
+    if tag := status.get("tag") or spec.get("tag"):
+        yield from (str(tag), revision_name(str(tag)))
+    if spec.get("defaultTag") is True:
+        yield from ("enabled", DEFAULT_TAG)

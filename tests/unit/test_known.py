@@ -1,0 +1,138 @@
+"""What is known of our own objects answers as a look at all of them would, and costs no such look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE
+from navarch.core.world.proxies import ProxyPod
+from navarch.engine.key import Key
+from navarch.gather.watches import OF_A_MESH, WATCHES, Role, stores_of_owned
+from navarch.kube.resources import resource_of
+from navarch.kube.store import Store
+from navarch.triggers.keys import Ask, Dependents
+from navarch.triggers.known import MESH, REVISION, By, Known, key_of
+
+NAMES = st.sampled_from(("a", "b", "c"))
+LABEL_VALUES = ("a", "a-inplace", "b", "b-inplace", "enabled", "default", "")
+
+
+@st.composite
+def meshes(draw: st.DrawFn) -> dict[str, Any]:
+    spec: dict[str, Any] = {}
+    if tag := draw(st.none() | NAMES):
+        spec["tag"] = tag
+    spec["defaultTag"] = draw(st.booleans())
+    status = {"tag": tag} if (tag := draw(st.none() | NAMES)) else {}
+    metadata = {"namespace": draw(NAMES), "name": draw(NAMES)}
+    return {"kind": MESH, "metadata": metadata, "spec": spec, "status": status}
+
+
+@st.composite
+def revisions(draw: st.DrawFn) -> dict[str, Any]:
+    namespace = draw(NAMES)
+    owner = draw(st.none() | NAMES)
+    labels = {MESH_NAMESPACE: namespace, MESH_NAME: owner} if owner else {}
+    return {"kind": REVISION, "metadata": {"namespace": namespace, "name": draw(NAMES), "labels": labels}}
+
+
+CHANGES = st.lists(st.tuples(meshes() | revisions(), st.booleans()), max_size=25)
+
+
+def find_by_looking(objects: list[dict[str, Any]], by: By, value: str) -> set[Key]:
+    """The answer of somebody who looks at each object."""
+
+    def answer(manifest: dict[str, Any]) -> Iterator[Key]:
+        key, labels = key_of(manifest), manifest["metadata"].get("labels") or {}
+        spec = manifest.get("spec") or {}
+        tag = (manifest.get("status") or {}).get("tag") or spec.get("tag")
+        means = {tag, f"{tag}-inplace"} if tag else set()
+        means |= {"enabled", "default"} if spec.get("defaultTag") else set()
+        mesh = key.kind == MESH
+        if (
+            (by is By.KIND and key.kind == value)
+            or (by is By.MESH_IN and mesh and key.namespace == value)
+            or (by is By.REVISION_IN and not mesh and key.namespace == value)
+            or (by is By.LABEL and mesh and value in means)
+        ):
+            yield key
+        if by is By.INJECTOR and not mesh and key.name == value and labels:
+            yield Key(MESH, labels[MESH_NAMESPACE], labels[MESH_NAME])
+
+    return {key for manifest in objects for key in answer(manifest)}
+
+
+@given(CHANGES)
+def test_what_is_known_is_what_a_look_at_all_objects_finds(
+    changes: list[tuple[dict[str, Any], bool]],
+) -> None:
+    known, there = Known(), dict[Key, dict[str, Any]]()
+    for manifest, stays in changes:
+        key = key_of(manifest)
+        old = there.pop(key, None)
+        if stays:
+            there[key] = manifest
+            known.change(old, manifest)
+        else:
+            # A removal may tell a state that was never told before: an object that gave way to others.
+            known.change(manifest, None)
+    objects = [*there.values()]
+    for by in By:
+        values = {By.KIND: (MESH, REVISION), By.LABEL: LABEL_VALUES}.get(by, ("a", "b", "c", "d"))
+        for value in values:
+            found = [*known.find(by, value)]
+            assert len(found) == len(set(found))
+            assert set(found) == find_by_looking(objects, by, value), (by, value)
+
+
+class Watched(dict[str, Any]):
+    """A mesh that counts how often it is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, key: str) -> Any:
+        Watched.looks += 1
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        Watched.looks += 1
+        return super().get(key, default)
+
+
+def test_an_event_looks_at_no_mesh_however_many_there_are() -> None:
+    known = Known(
+        Watched(kind=MESH, metadata={"namespace": f"n{n}", "name": "m"}, spec={"tag": f"t{n}"})
+        for n in range(100)
+    )
+    namespace = {"metadata": {"name": "app", "labels": {"istio.io/rev": "t7"}}}
+    dependents = Dependents(known, find_namespace=lambda _: namespace)
+    assert Watched.looks > 100, "they were looked at when they came"
+    Watched.looks = 0
+    pod = {"metadata": {"namespace": "app", "name": "p"}, "proxy": ProxyPod("app", "p", "t8-inplace", "")}
+    assert [ask.key for ask in dependents.asks_for_proxy(pod)] == [Key(MESH, "n7", "m")]
+    moved = {"metadata": {"name": "app", "labels": {"istio.io/rev": "t8"}}}
+    found = [*dependents.keys_for_namespace(namespace, moved)]
+    assert found == [Key(MESH, "n7", "m"), Key(MESH, "n8", "m")]
+    assert Watched.looks == 0
+
+
+def test_a_label_that_was_taken_off_leads_to_its_mesh_by_the_old_state() -> None:
+    labels = {MESH_NAMESPACE: "shop", MESH_NAME: "mesh"}
+    ours = {"kind": "Service", "metadata": {"namespace": "shop", "name": "s", "labels": labels}}
+    bare = {"kind": "Service", "metadata": {"namespace": "shop", "name": "s"}}
+    dependents = Dependents(Known(), find_namespace=lambda _: None)
+    (services,) = (watch for watch in WATCHES if watch.kind == "Service")
+    assert [*services.keys(dependents, ours, bare)] == [Ask(Key(MESH, "shop", "mesh"))]
+    assert [*services.keys(dependents, None, bare)] == []
+
+
+def test_every_kind_of_which_meshes_have_objects_has_exactly_one_whole_store() -> None:
+    stores = {watch.name: Store(resource_of(watch.api_version, watch.kind)) for watch in WATCHES}
+    assert len(stores) == len(WATCHES), "a watch has a name of its own"
+    whole = stores_of_owned(stores)
+    assert len(whole) == sum(watch.role is not Role.LOOKED_AT for watch in WATCHES)
+    for watch in OF_A_MESH:
+        assert whole[watch.api_version.rpartition("/")[0], watch.kind] is stores[watch.name]
