@@ -22,9 +22,9 @@ from navarch.api.install import NAME
 from navarch.api.meta import LEASE
 from navarch.assets import load_assets
 from navarch.controllers.containment import Containment
-from navarch.controllers.controlplane import MeshController
+from navarch.controllers.kind import Tools
+from navarch.controllers.kinds import KINDS
 from navarch.controllers.report import Reporter
-from navarch.controllers.revision import RevisionController
 from navarch.core.model.refs import Ref
 from navarch.core.revision.render import count_renderings
 from navarch.core.world.cluster import Environment
@@ -55,7 +55,7 @@ from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
 from navarch.triggers.keys import Dependents, is_near
-from navarch.triggers.known import MESH, REVISION, Known, key_of
+from navarch.triggers.known import Known, key_of
 from navarch.triggers.shell import Shell
 
 log = structlog.get_logger(__name__)
@@ -208,10 +208,9 @@ class App:
         while True:
             period = self._settings.resync_seconds
             await asyncio.sleep(period * random.uniform(0.9, 1.1))
-            for watch in WATCHES:
-                if watch.role is Role.OWN:
-                    for manifest in self._reflectors[watch.name].store.list():
-                        queue.add(key_of(manifest), priority=BACKGROUND)
+            for kind in KINDS.values():
+                for manifest in self._reflectors[kind.watch.name].store.list():
+                    queue.add(key_of(manifest), priority=BACKGROUND)
 
     def _build_workers(
         self, client: Client, queue: Queue, elector: Elector, environment: Environment, *, identity: str
@@ -229,18 +228,12 @@ class App:
         recorder = Recorder(
             client, instance=identity, now=lambda: datetime.now(UTC), ids=lambda: secrets.token_hex(8)
         )
-        reporter = Reporter(client, recorder, stores)
-        mesh = MeshController(world, applier, client, reporter)
-        revision = RevisionController(world, applier, reporter)
+        reporter = Reporter(client, recorder, stores, kinds=KINDS)
+        tools = Tools(world, applier, client, reporter)
         metrics.max_concurrent_reconciles.set(self._settings.workers)
         metrics.renderings_total.read = count_renderings
-        contained = Containment(
-            reporter, {MESH: stores["meshes"], REVISION: stores["revisions"]}, now=read_clock
-        )
-        routes = {
-            MESH: contained.wrap(mesh.reconcile),
-            REVISION: contained.wrap(revision.reconcile),
-        }
+        contained = Containment(reporter, stores, kinds=KINDS, now=read_clock)
+        routes = {name: contained.wrap(kind.build(tools).reconcile) for name, kind in KINDS.items()}
 
         async def reconcile(key: Key) -> Result:
             return await routes[key.kind](key) if key.kind in routes else Done()

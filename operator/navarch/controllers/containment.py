@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 import structlog
 
+from navarch.controllers.kind import Kinds, Reconcile
 from navarch.controllers.report import Reporter
 from navarch.core.model.crashes import describe_crash, summarise_crash
 from navarch.core.model.refs import Ref
@@ -24,7 +24,6 @@ from navarch.kube.store import Store
 
 log = structlog.get_logger(__name__)
 
-Reconcile: TypeAlias = Callable[[Key], Awaitable[Result]]
 LONGEST_ERROR = 500
 """Characters of an exception that a message quotes: some carry the whole of what they choked on."""
 ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
@@ -33,12 +32,15 @@ PACKAGE = Path(__file__).parents[1]
 
 
 class Containment:
-    """Wraps a controller's `reconcile`. `stores` hold the objects of each kind, `now` is the time as
-    Kubernetes writes it."""
+    """Wraps the `reconcile` of one of our `kinds`. `stores` hold their objects by the names of their watches,
+    `now` is the time as Kubernetes writes it."""
 
-    def __init__(self, reporter: Reporter, stores: Mapping[str, Store], *, now: Callable[[], str]) -> None:
+    def __init__(
+        self, reporter: Reporter, stores: Mapping[str, Store], *, kinds: Kinds, now: Callable[[], str]
+    ) -> None:
         self._reporter = reporter
         self._stores = stores
+        self._kinds = kinds
         self._now = now
 
     def wrap(self, reconcile: Reconcile) -> Reconcile:
@@ -56,13 +58,14 @@ class Containment:
         return contained
 
     async def _tell(self, key: Key, error: Exception) -> None:
-        store = self._stores[key.kind]
+        kind = self._kinds[key.kind]
+        store = self._stores[kind.watch.name]
         body = store.get(Ref(store.resource.api_version, key.kind, key.namespace, key.name))
         if body is None:
             return
         try:
             message = tell_crash(error)
-            status = summarise_crash(body, message, now=self._now())
+            status = summarise_crash(body, message, conditions=kind.conditions, now=self._now())
             await self._reporter.report_crash(body, status=status, message=message)
         except Exception as second:
             log.warning("a crash could not be told on its object", error=f"{type(second).__name__}: {second}")

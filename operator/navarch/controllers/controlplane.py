@@ -23,7 +23,6 @@ from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
-from navarch.telemetry import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class MeshController:
         """Bring one mesh to where its spec wants it, as far as is possible now."""
         observed = await self.world.gather_mesh(key.namespace, key.name)
         if observed is None:
-            metrics.forget("MeshControlPlane", key.namespace, key.name)
+            self.reporter.forget(key)
             return await self._remove_orphans(key)
         findings = run_checks(observed)
         decision = plan_mesh(observed, findings)

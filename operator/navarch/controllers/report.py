@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from navarch.controllers.kind import Kinds
 from navarch.controllers.pace import Pace
 from navarch.core.model.actions import WRITES, Outcome, find_drift, tell_removed
 from navarch.core.model.conditions import ConditionType, Transition, find_transitions, find_upgrade
@@ -21,6 +22,7 @@ from navarch.core.model.labels import owner_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.model.urgency import is_urgent
+from navarch.engine.key import Key
 from navarch.kube.client import Client
 from navarch.kube.events import Recorder
 from navarch.kube.parents import apply_status
@@ -33,12 +35,16 @@ GOOD_WHEN_FALSE = frozenset({ConditionType.PROGRESSING, ConditionType.DELETING, 
 
 
 class Reporter:
-    """Reports on meshes and revisions. `stores` holds both by name, and gets what was written."""
+    """Reports on objects of our `kinds`. `stores` holds them by the names of their watches, and gets what was
+    written."""
 
-    def __init__(self, client: Client, recorder: Recorder, stores: Mapping[str, Store]) -> None:
+    def __init__(
+        self, client: Client, recorder: Recorder, stores: Mapping[str, Store], *, kinds: Kinds
+    ) -> None:
         self._client = client
         self._recorder = recorder
-        self._stores = {"MeshControlPlane": stores["meshes"], "MeshRevision": stores["revisions"]}
+        self._kinds = kinds
+        self._stores = {name: stores[kind.watch.name] for name, kind in kinds.items()}
         self._pace = Pace()
         self._crashes = Pace()
 
@@ -52,24 +58,28 @@ class Reporter:
     ) -> float | None:
         """Tell what was seen of `body`: in its status, in Events, in metrics. Where the status is held back,
         after how many seconds it may be written. Removals are told on `mesh` where it is another object."""
-        metadata, previous = body["metadata"], body.get("status") or {}
+        kind, metadata, previous = self._kinds[body["kind"]], body["metadata"], body.get("status") or {}
         if outcome is not None:
             await self._tell_outcome(body, outcome)
             await self.tell_removals(mesh or body, outcome)
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
         if previous == status:
             return None
-        if not is_urgent(body["kind"], previous, status):
+        if not is_urgent(kind.awaited, previous, status):
             if wait := self._pace.find_wait(metadata["uid"]):
                 return wait
             self._pace.note(metadata["uid"])
         self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
-        if body["kind"] == "MeshControlPlane":
+        if kind.has_events:
             for transition in find_transitions(previous.get("conditions") or (), status["conditions"]):
                 await self._tell(body, transition)
             if upgrade := find_upgrade(previous, status):
                 await self._recorder.record(body, reason=Reason.UPGRADED, message=upgrade)
         return None
+
+    def forget(self, key: Key) -> None:
+        """Drop the metrics of an object that is gone."""
+        metrics.forget(key.kind, key.namespace, key.name, series=self._kinds[key.kind].series)
 
     async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:
         """Tell that a reconcile of `body` ended in an error that nobody foresaw; the next try tells it where

@@ -17,7 +17,6 @@ from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
-from navarch.telemetry import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class RevisionController:
         """Bring one installation of a control plane to where its spec wants it, as far as is possible now."""
         observed = await self.world.gather_revision(key.namespace, key.name)
         if observed is None:
-            metrics.forget("MeshRevision", key.namespace, key.name)
+            self.reporter.forget(key)
             return Done()
         decision = plan_revision(observed)
         outcome = None if is_revision_held(observed) else await self.applier.apply(decision.plan)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.api import export, meta
 from navarch.core.model.refs import Ref
 
 
@@ -90,11 +91,7 @@ RESOURCES: tuple[Resource, ...] = (
         "authorization.k8s.io/v1", ("SelfSubjectAccessReview", "selfsubjectaccessreviews"), namespaced=False
     ),
     *_table("authorization.k8s.io/v1", ("SubjectAccessReview", "subjectaccessreviews"), namespaced=False),
-    *_table(
-        "mesh.navarch.io/v1beta1",
-        ("MeshControlPlane", "meshcontrolplanes"),
-        ("MeshRevision", "meshrevisions"),
-    ),
+    *_table(meta.API_VERSION, *((own.kind, own.plural) for own in export.RESOURCES)),
     *_table("security.istio.io/v1", ("AuthorizationPolicy", "authorizationpolicies")),
     *_table("security.istio.io/v1", ("PeerAuthentication", "peerauthentications")),
     *_table("security.istio.io/v1", ("RequestAuthentication", "requestauthentications")),

@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from pydantic import ValidationError
 
-from navarch.api.controlplane import KIND, MeshControlPlaneSpec
+from navarch.api.controlplane import KIND, PLURAL, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
 from navarch.controllers.containment import tell_crash
 from navarch.core.diagnosis.advice import OF_REASONS
@@ -38,7 +38,7 @@ from navarch.survey.examination import Examination, Examiner
 from navarch.survey.snapshot import Gap, Snapshot, explain
 from navarch.survey.surroundings import Surveyor
 
-MESHES = f"meshcontrolplanes.{GROUP}"
+MESHES = f"{PLURAL}.{GROUP}"
 _CRD = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", MESHES)
 MANAGER = "navarch-check"
 """Field manager of dry runs."""
@@ -220,7 +220,7 @@ class Checkup:
             if blind and self.snapshot.has("crds") and self.snapshot.stores["crds"].get(_CRD) is None:
                 return []  # Navarch's CRDs are not installed, which is told already
             if blind or error.cause is Cause.NOT_PERMITTED:
-                self.gaps.append(Gap("patch", "meshcontrolplanes (as a dry run)", explain(error)))
+                self.gaps.append(Gap("patch", f"{PLURAL} (as a dry run)", explain(error)))
                 return []
             denied = error.cause is Cause.DENIED
             return [

@@ -6,8 +6,8 @@ mirror controller-runtime's set. Must never be read by a decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
@@ -150,6 +150,16 @@ drift_repaired_total = Counter(
     registry=REGISTRY,
 )
 
+Series: TypeAlias = Gauge | Counter
+SERIES_OF_A_MESH: tuple[Series, ...] = (
+    proxies,
+    component_ready,
+    component_desired,
+    apply_total,
+    drift_repaired_total,
+)
+"""Metrics whose series name a mesh."""
+
 
 class CountedElsewhere(Collector):
     """A counter with one label whose values somebody else keeps; `read` gives them, by label value."""
@@ -220,9 +230,8 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
         component_desired.labels(namespace, name, component["name"]).set(component["desired"])
 
 
-def forget(kind: str, namespace: str, name: str) -> None:
-    """Drop the series of an object that is gone."""
+def forget(kind: str, namespace: str, name: str, *, series: Iterable[Series]) -> None:
+    """Drop the conditions of an object that is gone, and the `series` of its kind that name it."""
     condition.remove_by_labels({"kind": kind, "namespace": namespace, "name": name})
-    if kind == "MeshControlPlane":
-        for metric in (proxies, component_ready, component_desired, apply_total, drift_repaired_total):
-            metric.remove_by_labels({"namespace": namespace, "mesh": name})
+    for metric in series:
+        metric.remove_by_labels({"namespace": namespace, "mesh": name})

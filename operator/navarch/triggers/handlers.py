@@ -1,8 +1,8 @@
 """kopf's handlers: an event of one of our kinds becomes a key.
 
 Owns the registration with kopf. Must never do more than enqueue: kopf runs handlers in the object's own
-sequence, and a returned value would be written into status. Invariant: every event of a MeshControlPlane or
-MeshRevision adds exactly one key.
+sequence, and a returned value would be written into status. Invariant: every event of an object of our kinds
+adds exactly one key.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 
 import kopf
 
+from navarch.api.export import RESOURCES
+from navarch.api.meta import GROUP
 from navarch.engine.key import Key
 from navarch.engine.queue import BACKGROUND, EDIT
 
-GROUP = "mesh.navarch.io"
 CHUNK = 10
 """Objects of a page of kopf's own listings."""
 Enqueue = Callable[[Key, int], None]
@@ -30,9 +31,9 @@ def build_registry(enqueue: Enqueue, login: Login) -> kopf.OperatorRegistry:
     async def log_in(**_: Any) -> kopf.ConnectionInfo:
         return await login()
 
-    for plural in ("meshcontrolplanes", "meshrevisions"):
+    for resource in RESOURCES:
 
-        @kopf.on.event(GROUP, plural, registry=registry, id=plural)
+        @kopf.on.event(GROUP, resource.plural, registry=registry, id=resource.plural)
         def note(type: str | None, body: kopf.Body, **_: Any) -> None:
             metadata = body["metadata"]
             # What was looked at already is here again because of its status: the reflectors tell the rest.

@@ -7,12 +7,10 @@ conditions that the crash says nothing about stay as they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from navarch.core.model.conditions import (
-    MESH_CONDITIONS,
-    REVISION_CONDITIONS,
     ConditionType,
     Verdict,
     find_condition,
@@ -34,19 +32,19 @@ def describe_crash(error: str, place: str) -> str:
     )
 
 
-def summarise_crash(body: Manifest, message: str, *, now: str) -> dict[str, Any]:
-    """The status of `body` after a crash: its last one, with what cannot be determined any more."""
+def summarise_crash(
+    body: Manifest, message: str, *, conditions: Iterable[ConditionType], now: str
+) -> dict[str, Any]:
+    """The status of `body` after a crash: its last one, with what cannot be determined any more.
+    `conditions` are those of its kind."""
     previous: Mapping[str, Any] = body.get("status") or {}
-    is_mesh = body["kind"] == "MeshControlPlane"
     crashed = Verdict("Unknown", Reason.INTERNAL_ERROR, message)
     verdicts = {
-        kind: crashed
-        for kind in (MESH_CONDITIONS if is_mesh else REVISION_CONDITIONS)
-        if kind in UNDETERMINED or find_condition(body, kind) is None
+        kind: crashed for kind in conditions if kind in UNDETERMINED or find_condition(body, kind) is None
     }
     generation = int(body["metadata"].get("generation", 0))
     before = previous.get("conditions") or ()
     merged = merge_conditions(before, verdicts, generation=generation, now=now)
     kept = [dict(c) for c in before if c["type"] not in {kind.value for kind in verdicts}]
-    conditions = sorted([*merged, *kept], key=lambda condition: str(condition["type"]))
-    return {**previous, "observedGeneration": generation, "conditions": conditions}
+    told = sorted([*merged, *kept], key=lambda condition: str(condition["type"]))
+    return {**previous, "observedGeneration": generation, "conditions": told}

@@ -7,27 +7,36 @@ Invariant: equal statuses are never urgent.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from navarch.api import revision
-from navarch.core.model.conditions import ConditionType
-
-_AWAITED = tuple(map(ConditionType, ("Ready", "SpecAccepted", "DependenciesReady", "Deleting", "Paused")))
-"""Conditions of a mesh whose every change is urgent; the others show progress towards them."""
+from navarch.core.model.conditions import REVISION_CONDITIONS, ConditionType
 
 
-def is_urgent(kind: str, previous: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """True if the change must be written now: a condition that was True and is no longer, readiness and an
-    edit that was looked at, the stamp of pods, the number of proxies leaving or reaching zero (the policy
-    that guards a mesh with proxies from deletion reads it), and every condition of a revision. All else is
-    progress and numbers."""
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Conditions of a kind whose every change is urgent, with `reasons` also that of a reason alone; the
+    others show progress towards them."""
+
+    conditions: tuple[ConditionType, ...]
+    reasons: bool = False
+
+
+OF_A_MESH = Awaited(
+    tuple(map(ConditionType, ("Ready", "SpecAccepted", "DependenciesReady", "Deleting", "Paused")))
+)
+OF_A_REVISION = Awaited(REVISION_CONDITIONS, reasons=True)
+
+
+def is_urgent(awaited: Awaited, previous: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """True if the change must be written now: a condition that was True and is no longer, what is `awaited`,
+    an edit that was looked at, the stamp of pods, and the number of proxies leaving or reaching zero (the
+    policy that guards a mesh with proxies from deletion reads it). All else is progress and numbers."""
 
     def headlines(told: Mapping[str, Any]) -> list[Any]:
         conditions = {c["type"]: c for c in told.get("conditions") or ()}
-        if kind == revision.KIND:
-            words: list[Any] = [(name, c["status"], c["reason"]) for name, c in sorted(conditions.items())]
-        else:
-            words = [conditions[name]["status"] for name in _AWAITED if name in conditions]
+        found = (conditions[name] for name in awaited.conditions if name in conditions)
+        words = [(c["type"], c["status"], c["reason"] if awaited.reasons else "") for c in found]
         populated = bool((told.get("proxies") or {}).get("total"))
         return [told.get("observedGeneration"), told.get("proxy"), populated, *words]
 

@@ -1,0 +1,64 @@
+"""One table has all that is chosen by kind, and nothing is missing from it."""
+
+from __future__ import annotations
+
+import pytest
+from navarch.api.export import RESOURCES
+from navarch.api.meta import API_VERSION
+from navarch.controllers.kinds import KINDS
+from navarch.engine.key import Key
+from navarch.gather.watches import WATCHES, Role
+from navarch.kube.resources import resource_of
+from navarch.telemetry import metrics
+from navarch.triggers.keys import Dependents
+from navarch.triggers.known import Known
+
+
+def test_every_kind_of_ours_has_a_row_and_every_watch_of_them_belongs_to_one() -> None:
+    assert [*KINDS] == [resource.kind for resource in RESOURCES]
+    own = [watch for watch in WATCHES if watch.role is Role.OWN]
+    assert [kind.watch for kind in KINDS.values()] == own
+    for name, kind in KINDS.items():
+        assert (kind.watch.api_version, kind.watch.kind) == (API_VERSION, name)
+        assert resource_of(API_VERSION, name).plural == kind.resource.plural
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_awaited_is_a_condition_of_the_kind(name: str) -> None:
+    assert set(KINDS[name].awaited.conditions) <= set(KINDS[name].conditions)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_change_of_an_object_leads_to_its_own_key(name: str) -> None:
+    manifest = {"kind": name, "metadata": {"namespace": "ns", "name": "x"}}
+    keys = KINDS[name].watch.keys
+    dependents = Dependents(Known(), find_namespace=lambda _: None)
+    assert Key(name, "ns", "x") in [ask.key for ask in keys(dependents, None, manifest)]
+    assert Key(name, "ns", "x") in [ask.key for ask in keys(dependents, manifest, None)]
+
+
+def read_series(name: str) -> set[str]:
+    """Names of the metrics that have a sample about an object in the namespace."""
+    return {
+        sample.name
+        for family in metrics.REGISTRY.collect()
+        for sample in family.samples
+        if sample.labels.get("namespace") == name
+    }
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_nothing_is_measured_of_an_object_that_is_gone(name: str) -> None:
+    place = f"gone-{name}"
+    for series in KINDS[name].series:
+        series.labels(place, "x", *["value"] * (len(series._labelnames) - 2))
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    metrics.set_conditions(name, place, "x", status)
+    assert len(read_series(place)) >= 1 + len(KINDS[name].series)
+    metrics.forget(name, place, "x", series=KINDS[name].series)
+    assert read_series(place) == set()
+
+
+def test_every_metric_of_a_mesh_is_dropped_with_it() -> None:
+    named = {m for m in vars(metrics).values() if "mesh" in getattr(m, "_labelnames", ())}
+    assert named == set(metrics.SERIES_OF_A_MESH)
