@@ -128,6 +128,56 @@ async def test_two_keys_of_one_namespace_are_never_out_together(queue: Queue) ->
     assert await take(queue) == revision
 
 
+async def test_keys_of_one_lane_are_never_out_together_wherever_their_objects_lie(queue: Queue) -> None:
+    mesh, gateway = Key("MeshControlPlane", "home", "m"), Key("Gateway", "team", "g", "home")
+    queue.add(mesh)
+    queue.add(gateway)
+    assert await take(queue) == mesh
+    assert await is_empty(queue)
+    queue.done(mesh)
+    assert await take(queue) == gateway
+    queue.add(mesh)
+    assert await is_empty(queue), "nor the other way round"
+
+
+async def test_keys_of_different_lanes_may_be_out_together_though_they_lie_in_one_namespace(
+    queue: Queue,
+) -> None:
+    ours, theirs = Key("Gateway", "team", "a", "home"), Key("Gateway", "team", "b", "elsewhere")
+    queue.add(ours)
+    queue.add(theirs)
+    assert [await take(queue), await take(queue)] == [ours, theirs]
+
+
+async def test_a_key_waits_for_the_lane_that_was_said_last_and_its_own_run_says_none(
+    queue: Queue, clock: Clock
+) -> None:
+    def gateway(lane: str) -> Key:
+        return Key("Gateway", "team", "g", lane)
+
+    busy = Key("MeshControlPlane", "new", "m")
+    queue.add(gateway("old"))
+    queue.add(gateway("new"))
+    running = (await queue.get()).key
+    assert (queue.depth, running.lane) == (0, "new"), "while it waits for a worker"
+
+    queue.add(gateway("old"))
+    queue.add(running, priority=RETRY, after=5)
+    queue.done(running)
+    running = (await queue.get()).key
+    assert running.lane == "old", "while it runs"
+
+    queue.add(gateway("new"), after=5)
+    queue.add(running, priority=RETRY, after=9)
+    queue.done(running)
+    queue.add(busy)
+    assert await take(queue) == busy
+    clock.pass_time(5)
+    assert await is_empty(queue), "while its time has not come"
+    queue.done(busy)
+    assert (await queue.get()).key.lane == "new"
+
+
 async def test_cluster_scoped_keys_are_serialised_by_name(queue: Queue) -> None:
     first, second = Key("MeshNodeAgents", "", "default"), Key("MeshNodeAgents", "", "other")
     assert (first.lane, second.lane) == ("default", "other")
@@ -307,13 +357,15 @@ class Scenario:
             going = await self.take(Key("", "", ""), 0)
 
 
-@given(st.lists(STEPS, max_size=60))
-def test_whatever_happens_nothing_is_lost_and_lanes_are_exclusive(steps: list[tuple[str, str, int]]) -> None:
+@given(st.lists(st.tuples(STEPS, st.sampled_from(["", "one", "two", "three"])), max_size=60))
+def test_whatever_happens_nothing_is_lost_and_lanes_are_exclusive(
+    steps: list[tuple[tuple[str, str, int], str]],
+) -> None:
     async def play() -> None:
         scenario = Scenario()
-        for action, name, number in steps:
-            lane = "one" if name in "ab" else "two"
-            await getattr(scenario, action)(Key("K", lane, name), number)
+        for (action, name, number), lane in steps:
+            namespace = "one" if name in "ab" else "two"
+            await getattr(scenario, action)(Key("K", namespace, name, lane), number)
         await scenario.drain()
         assert not scenario.owed
         assert scenario.queue.depth == scenario.queue.delayed == 0

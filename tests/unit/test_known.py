@@ -7,14 +7,14 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE
+from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE, Owner
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
 from navarch.gather.watches import OF_A_MESH, WATCHES, Role, stores_of_owned
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Store
-from navarch.triggers.keys import Ask, Dependents
-from navarch.triggers.known import MESH, REVISION, By, Known, key_of
+from navarch.triggers.keys import Ask, Dependents, keys_for_owned, keys_for_revision
+from navarch.triggers.known import MESH, REVISION, By, Known, find_lane, key_of
 
 NAMES = st.sampled_from(("a", "b", "c"))
 LABEL_VALUES = ("a", "a-inplace", "b", "b-inplace", "enabled", "default", "")
@@ -86,6 +86,35 @@ def test_what_is_known_is_what_a_look_at_all_objects_finds(
             found = [*known.find(by, value)]
             assert len(found) == len(set(found))
             assert set(found) == find_by_looking(objects, by, value), (by, value)
+
+
+def test_all_that_is_done_for_a_mesh_is_in_one_lane() -> None:
+    owner = Owner("shop", "mesh", "u")
+    of_revision, of_mesh = owner.labels(component="istiod", revision="r"), owner.labels(component="tags")
+    service = {"kind": "Service", "metadata": {"namespace": "shop", "name": "s", "labels": of_revision}}
+    webhook = {"kind": "MutatingWebhookConfiguration", "metadata": {"name": "w", "labels": of_mesh}}
+    revision = {"kind": REVISION, "metadata": {"namespace": "shop", "name": "r", "labels": of_revision}}
+    mesh = {"kind": MESH, "metadata": {"namespace": "shop", "name": "mesh"}}
+    dependents = Dependents(Known([mesh, revision]), find_namespace=lambda _: None)
+    found = {
+        *keys_for_owned(service),
+        *keys_for_owned(webhook),
+        *keys_for_revision(revision),
+        *dependents.keys_for_mesh(mesh, mesh),
+        *dependents.keys_for_webhook(webhook),
+        *dependents.keys_for_catalog({}),
+    }
+    assert {key.kind for key in found} == {MESH, REVISION}
+    assert {key.lane for key in found} == {find_lane(owner)}
+
+
+def test_meshes_of_one_namespace_are_in_one_lane_and_those_of_others_are_not() -> None:
+    """Which of them is installed is decided when they are looked at: never two at the same time."""
+    first, second, elsewhere = (
+        key_of({"kind": MESH, "metadata": {"namespace": namespace, "name": name}})
+        for namespace, name in (("shop", "a"), ("shop", "b"), ("bank", "a"))
+    )
+    assert first.lane == second.lane != elsewhere.lane
 
 
 class Watched(dict[str, Any]):

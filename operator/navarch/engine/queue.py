@@ -6,9 +6,10 @@ A key's rank is the time at which it came, plus what puts it back: that it is no
 be well, that its lane was busy of late. All of these are bounded (LONGEST_PUT_BACK), so once a key waited
 longer than that, nobody who comes later gets a worker that it could have had: nothing starves.
 Invariants: a key that is added while it runs, runs exactly once more afterwards; two keys of one lane are
-never out at the same time; nothing that was added is lost unless the queue is closed; never more than `share`
-patient keys are out; between the arrival and the start of an edit of a key that is well, and whose lane has
-rested, no other such edit starts twice, nor does any key start that came less than its own offset before.
+never out at the same time, and of several lanes of a key the last one counts; nothing that was added is lost
+unless the queue is closed; never more than `share` patient keys are out; between the arrival and the start of
+an edit of a key that is well, and whose lane has rested, no other such edit starts twice, nor does any key
+start that came less than its own offset before.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Delayed:
+    key: Key
     due: float
     priority: int
     timer: Timer
@@ -108,7 +110,7 @@ class Queue:
         self._heaps: tuple[list[_Entry], list[_Entry]] = ([], [])
         self._ready: dict[Key, _Entry] = {}
         self._delayed: dict[Key, _Delayed] = {}
-        self._again: dict[Key, int] = {}
+        self._again: dict[Key, tuple[Key, int]] = {}
         self._running: dict[Key, str] = {}
         self._lanes: dict[str, list[_Entry]] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
@@ -139,30 +141,37 @@ class Queue:
         due = self._clock.time() + after
         delayed = self._delayed.get(key)
         if delayed is not None:
-            priority = max(priority, delayed.priority)
+            key, priority = self._choose(delayed.key, key), max(priority, delayed.priority)
             if delayed.due <= due:
-                delayed.priority = priority
+                delayed.key, delayed.priority = key, priority
                 return
             delayed.timer.cancel()
         timer = self._clock.call_later(after, self._mature, key)
-        self._delayed[key] = _Delayed(due, priority, timer)
+        self._delayed[key] = _Delayed(key, due, priority, timer)
+
+    def _choose(self, before: Key, key: Key) -> Key:
+        """Of two equal keys the one whose lane was said last. A key that its own run puts back comes with the
+        lane that it has been taken with: that is nothing new."""
+        return before if self._running.get(key) == key.lane else key
 
     def _mature(self, key: Key) -> None:
         delayed = self._delayed.pop(key, None)
         if delayed is not None and not self._closed:
-            self._add_now(key, delayed.priority)
+            self._add_now(delayed.key, delayed.priority)
 
     def _add_now(self, key: Key, priority: int) -> None:
         if key in self._running:
             if key not in self._again:
                 self._observer.key_added(key)
-            self._again[key] = max(priority, self._again.get(key, priority))
+            waiting, before = self._again.get(key, (key, priority))
+            self._again[key] = (self._choose(waiting, key), max(priority, before))
             return
         since = self._clock.time()
         entry = self._ready.get(key)
         if entry is not None:
-            if entry.priority >= priority:
+            if entry.priority >= priority and entry.key.lane == key.lane:
                 return
+            priority = max(priority, entry.priority)
             entry.dropped = True
             since = entry.since
         else:
@@ -251,11 +260,12 @@ class Queue:
                 self._offer(entry)
         again = self._again.pop(key, None)
         if again is not None and not self._closed:
+            key, priority = again
             delayed = self._delayed.pop(key, None)
             if delayed is not None:
                 delayed.timer.cancel()
-                again = max(again, delayed.priority)
-            self._push(key, again, self._clock.time())
+                priority = max(priority, delayed.priority)
+            self._push(key, priority, self._clock.time())
 
     def close(self) -> None:
         """Take nothing more and hand out nothing more; every waiting `get` raises Closed."""

@@ -16,6 +16,7 @@ from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP
 from navarch.engine.key import Key
 from navarch.engine.queue import BACKGROUND, EDIT
+from navarch.triggers.known import key_of
 
 CHUNK = 10
 """Objects of a page of kopf's own listings."""
@@ -40,7 +41,7 @@ def build_registry(enqueue: Enqueue, login: Login) -> kopf.OperatorRegistry:
             # A deletion raises the generation, so it is an edit like any other.
             looked_at = (body.get("status") or {}).get("observedGeneration") == metadata.get("generation")
             priority = BACKGROUND if type is None or looked_at else EDIT
-            enqueue(Key(body["kind"], metadata["namespace"], metadata["name"]), priority)
+            enqueue(key_of(body), priority)
 
     return registry
 

@@ -17,6 +17,7 @@ from navarch.core.model.labels import (
     ISTIO_REV,
     ISTIO_TAG,
     MESH_COMPONENTS,
+    Owner,
     component_of,
     owner_of,
     revision_of,
@@ -24,7 +25,7 @@ from navarch.core.model.labels import (
 from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.model.ownership import mesh_of_inventory
 from navarch.engine.key import Key
-from navarch.triggers.known import MESH, REVISION, By, Known, Object, key_of
+from navarch.triggers.known import MESH, REVISION, By, Known, Object, key_of, key_of_mesh, key_of_revision
 
 CENSUS_DELAY = 1.0
 """Seconds by which a pod's change is gathered with others before its mesh counts proxies again."""
@@ -62,9 +63,9 @@ def keys_for_owned(manifest: Object) -> Iterator[Key]:
         return
     revision = revision_of(manifest)
     if revision and component_of(manifest) not in MESH_COMPONENTS:
-        yield Key(REVISION, owner.namespace, revision)
+        yield key_of_revision(owner, revision)
     else:
-        yield Key(MESH, owner.namespace, owner.name)
+        yield key_of_mesh(owner)
 
 
 def keys_for_revision(manifest: Object) -> Iterator[Key]:
@@ -72,14 +73,14 @@ def keys_for_revision(manifest: Object) -> Iterator[Key]:
     yield key_of(manifest)
     owner = owner_of(manifest)
     if owner is not None:
-        yield Key(MESH, owner.namespace, owner.name)
+        yield key_of_mesh(owner)
 
 
 def keys_for_inventory(manifest: Object) -> Iterator[Key]:
     """The mesh whose objects an inventory names: it may be gone without having been cleaned up after."""
     namespace, name = mesh_of_inventory(manifest["metadata"]["name"])
     if name:
-        yield Key(MESH, namespace, name)
+        yield key_of_mesh(Owner(namespace, name, ""))
 
 
 class Dependents:
@@ -122,7 +123,7 @@ class Dependents:
         labels = manifest["metadata"].get("labels") or {}
         if owner is not None:
             yield from keys_for_owned(manifest)
-            yield Key(MESH, owner.namespace, owner.name)
+            yield key_of_mesh(owner)
         is_istio = any(str(e.get("name", "")).endswith(".istio.io") for e in manifest.get("webhooks") or ())
         foreign = owner is None and (is_istio or ISTIO_REV in labels or ISTIO_TAG in labels)
         if foreign or labels.get(ISTIO_TAG) == DEFAULT_TAG:

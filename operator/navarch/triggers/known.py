@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Any, TypeAlias
 
 from navarch.api import controlplane, revision
-from navarch.core.model.labels import MESH_NAME
+from navarch.core.model.labels import Owner, owner_of
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
 from navarch.engine.key import Key
 
@@ -39,10 +39,28 @@ class By(Enum):
 Question: TypeAlias = tuple[By, str]
 
 
+def find_lane(owner: Owner) -> str:
+    """The lane of everything that is done for a mesh, wherever its objects lie: the mesh's own namespace. Its
+    name is no part of it: which of the meshes of a namespace is installed is decided when they are looked at,
+    and two that were looked at at the same time could both be."""
+    return owner.namespace
+
+
 def key_of(manifest: Object) -> Key:
     """The key of one of our own objects."""
-    metadata = manifest["metadata"]
-    return Key(manifest["kind"], metadata["namespace"], metadata["name"])
+    metadata, owner = manifest["metadata"], owner_of(manifest)
+    lane = find_lane(owner) if owner is not None else ""
+    return Key(manifest["kind"], metadata["namespace"], metadata["name"], lane)
+
+
+def key_of_mesh(owner: Owner) -> Key:
+    """The key of the mesh that an object belongs to."""
+    return Key(MESH, owner.namespace, owner.name, find_lane(owner))
+
+
+def key_of_revision(owner: Owner, name: str) -> Key:
+    """The key of a mesh's revision of that name."""
+    return Key(REVISION, owner.namespace, name, find_lane(owner))
 
 
 class Known:
@@ -86,9 +104,9 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
             yield (By.LABEL, value), key
     if key.kind == REVISION:
         yield (By.REVISION_IN, key.namespace), key
-        labels = manifest["metadata"].get("labels") or {}
-        if MESH_NAME in labels:
-            yield (By.INJECTOR, key.name), Key(MESH, key.namespace, labels[MESH_NAME])
+        owner = owner_of(manifest)
+        if owner is not None:
+            yield (By.INJECTOR, key.name), key_of_mesh(owner)
 
 
 def _list_label_values(mesh: Object) -> Iterator[str]:
