@@ -81,6 +81,7 @@ class App:
         self._settings = settings
         self._stop = asyncio.Event()
         self._reflectors: dict[str, Reflector] = {}
+        self._known = Known()
         self._observer = _Metrics()
         self.port = 0
 
@@ -115,6 +116,7 @@ class App:
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
                 idle=settings.silence_seconds / 2,
+                is_known=self._known.has,
                 patience=settings.silence_seconds,
             )
             metrics.watch_age_seconds.labels("kopf").set_function(partial(getattr, shell, "age"))
@@ -249,7 +251,7 @@ class App:
         )
 
     def _build_reflectors(self, client: Client, queue: Queue) -> None:
-        dependents = Dependents(Known(), find_namespace=self._find_namespace)
+        dependents = Dependents(self._known, find_namespace=self._find_namespace)
         pool = Pool(most=self._settings.cache_mib * MIB)
         for watch in WATCHES:
             reflector = self._reflectors[watch.name] = Reflector(
@@ -282,7 +284,7 @@ class App:
         if about is None:
             return
         if watch.role is Role.OWN:
-            dependents.known.change(old, new)
+            self._known.change(old, new)
         if watch is CRDS:
             self._nudge_unserved()
         is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)

@@ -15,7 +15,9 @@ from typing import Any
 import kopf
 from aiohttp import web
 from navarch.engine.key import Key
+from navarch.engine.queue import BACKGROUND, EDIT
 from navarch.triggers import shell as shells
+from navarch.triggers.known import Known, Sighting
 from navarch.triggers.shell import Shell
 
 from tests.polling import eventually
@@ -27,6 +29,10 @@ async def log_in() -> kopf.ConnectionInfo:
     return kopf.ConnectionInfo(server="http://127.0.0.1:1")
 
 
+def is_new(seen: Sighting) -> bool:
+    return False
+
+
 def ignore(key: Key, priority: int) -> None:
     raise AssertionError("nothing is watched here")
 
@@ -34,7 +40,7 @@ def ignore(key: Key, priority: int) -> None:
 @asynccontextmanager
 async def running(operate: Callable[..., Any]) -> AsyncIterator[Shell]:
     """A shell over something that is run as kopf is, in kopf's thread and loop."""
-    shell = Shell(ignore, log_in, idle=1.0, operate=operate, beat=BEAT)
+    shell = Shell(ignore, log_in, idle=1.0, is_known=is_new, operate=operate, beat=BEAT)
     assert shell.age == 0.0
     task = asyncio.create_task(shell.run())
     try:
@@ -82,7 +88,7 @@ async def test_a_kopf_that_stands_still_is_given_up_and_another_one_takes_over()
     def enqueue(key: Key, priority: int) -> None:
         told.append(key.name)
 
-    shell = Shell(enqueue, log_in, idle=1.0, patience=0.5, operate=operate, beat=BEAT)
+    shell = Shell(enqueue, log_in, idle=1.0, is_known=is_new, patience=0.5, operate=operate, beat=BEAT)
     task = asyncio.create_task(shell.run())
     try:
         await eventually(lambda: len(runs) == 2, seconds=10 + shells.DELAYS[0], what="a second run")
@@ -139,6 +145,7 @@ async def test_what_kopf_asks_and_tells_arrives_in_the_process_s_own_loop() -> N
         lambda key, priority: told.append((key, priority, threading.get_ident())),
         log_in_here,
         idle=1.0,
+        is_known=is_new,
         operate=operate,
     )
     task = asyncio.create_task(shell.run())
@@ -147,6 +154,37 @@ async def test_what_kopf_asks_and_tells_arrives_in_the_process_s_own_loop() -> N
     await asyncio.gather(task, return_exceptions=True)
     assert told == [(key, 0, here)]
     assert logins == [here]
+
+
+async def test_kopf_speaks_up_only_about_what_the_reflectors_have_not_told() -> None:
+    told: list[tuple[str, int]] = []
+    known = Known()
+
+    def mesh(name: str, version: int) -> dict[str, Any]:
+        metadata = {"namespace": "ns", "name": name, "resourceVersion": str(version)}
+        return {"kind": "MeshControlPlane", "metadata": metadata}
+
+    known.change(None, mesh("kept", 7))
+
+    async def operate(*, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: Any) -> None:
+        see: Any = registry._watching.get_all_handlers()[0].fn
+        see(type=None, body=mesh("kept", 6))
+        see(type="MODIFIED", body=mesh("kept", 7))
+        see(type="DELETED", body=mesh("gone", 9))
+        see(type="MODIFIED", body=mesh("kept", 8))
+        see(type=None, body=mesh("new", 5))
+        see(type="DELETED", body=mesh("kept", 9))
+        await asyncio.to_thread(stop_flag.wait)
+
+    def enqueue(key: Key, priority: int) -> None:
+        told.append((key.name, priority))
+
+    shell = Shell(enqueue, log_in, idle=1.0, is_known=known.has, operate=operate)
+    task = asyncio.create_task(shell.run())
+    await eventually(lambda: len(told) == 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert told == [("kept", EDIT), ("new", BACKGROUND), ("kept", EDIT)]
 
 
 GROUP = "mesh.navarch.io"
@@ -233,7 +271,14 @@ async def see_kopfs_run_again(shells_at_once: int) -> None:
     async with server.serving():
         tasks = [
             asyncio.create_task(
-                Shell(ignore, log_in_there, idle=30.0, operate=partial(operate, number), beat=BEAT).run()
+                Shell(
+                    ignore,
+                    log_in_there,
+                    idle=30.0,
+                    is_known=is_new,
+                    operate=partial(operate, number),
+                    beat=BEAT,
+                ).run()
             )
             for number in range(shells_at_once)
         ]

@@ -1,8 +1,8 @@
-"""kopf's handlers: an event of one of our kinds becomes a key.
+"""kopf's handlers: an event of one of our kinds becomes a sighting.
 
-Owns the registration with kopf. Must never do more than enqueue: kopf runs handlers in the object's own
+Owns the registration with kopf. Must never do more than hand on: kopf runs handlers in the object's own
 sequence, and a returned value would be written into status. Invariant: every event of an object of our kinds
-adds exactly one key.
+is handed on exactly once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP
 from navarch.engine.key import Key
 from navarch.engine.queue import BACKGROUND, EDIT
-from navarch.triggers.known import key_of
+from navarch.triggers.known import Sighting, key_of, version_of
 
 CHUNK = 10
 """Objects of a page of kopf's own listings."""
@@ -24,7 +24,7 @@ Enqueue = Callable[[Key, int], None]
 Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
 
 
-def build_registry(enqueue: Enqueue, login: Login) -> kopf.OperatorRegistry:
+def build_registry(note: Callable[[Sighting], None], login: Login) -> kopf.OperatorRegistry:
     """A fresh registry; kopf needs one for each run."""
     registry = kopf.OperatorRegistry()
 
@@ -35,13 +35,10 @@ def build_registry(enqueue: Enqueue, login: Login) -> kopf.OperatorRegistry:
     for resource in RESOURCES:
 
         @kopf.on.event(GROUP, resource.plural, registry=registry, id=resource.plural)
-        def note(type: str | None, body: kopf.Body, **_: Any) -> None:
-            metadata = body["metadata"]
-            # What was looked at already is here again because of its status: the reflectors tell the rest.
-            # A deletion raises the generation, so it is an edit like any other.
-            looked_at = (body.get("status") or {}).get("observedGeneration") == metadata.get("generation")
-            priority = BACKGROUND if type is None or looked_at else EDIT
-            enqueue(key_of(body), priority)
+        def see(type: str | None, body: kopf.Body, **_: Any) -> None:
+            # An object of a listing has no type: nobody has changed it just now.
+            priority = BACKGROUND if type is None else EDIT
+            note(Sighting(key_of(body), version_of(body), type == "DELETED", priority))
 
     return registry
 

@@ -1,13 +1,14 @@
 """The meshes and revisions that exist, as keys, found by what leads to them.
 
-Owns the index of our own objects. Must never keep an object. Invariants: it names exactly the objects whose
-last change had a new state; what a question costs follows from how many keys answer it, not from how many
-meshes there are.
+Owns the index of our own objects, as the reflectors tell of them. Must never keep an object. Invariants: it
+names exactly the objects whose last change had a new state; what a question costs follows from how many keys
+answer it, not from how many meshes there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
@@ -63,11 +64,29 @@ def key_of_revision(owner: Owner, name: str) -> Key:
     return Key(REVISION, owner.namespace, name, find_lane(owner))
 
 
+def version_of(manifest: Object) -> int:
+    """metadata.resourceVersion as a number; 0 when it is missing."""
+    version = str(manifest["metadata"].get("resourceVersion") or "0")
+    return int(version) if version.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What kopf says of one of our own objects: the version that it saw, or that the object is gone, and how
+    urgent its key is if that is new."""
+
+    key: Key
+    version: int
+    gone: bool
+    priority: int
+
+
 class Known:
     """An index that is told of every change; `objects` are there from the beginning."""
 
     def __init__(self, objects: Iterable[Object] = ()) -> None:
         self._answers: dict[Question, dict[Key, None]] = {}
+        self._versions: dict[Key, int] = {}
         self._entries: dict[Key, tuple[tuple[Question, Key], ...]] = {}
         for manifest in objects:
             self.change(None, manifest)
@@ -78,9 +97,11 @@ class Known:
         if about is None:
             return
         before = self._entries.pop(key_of(about), ())
+        self._versions.pop(key_of(about), None)
         after = tuple(_list_entries(new)) if new is not None else ()
         if new is not None:
             self._entries[key_of(new)] = after
+            self._versions[key_of(new)] = version_of(new)
         for question, key in after:
             self._answers.setdefault(question, {})[key] = None
         for question, key in set(before) - set(after):
@@ -88,6 +109,12 @@ class Known:
             del answers[key]
             if not answers:
                 del self._answers[question]
+
+    def has(self, seen: Sighting) -> bool:
+        """Whether the reflectors have told of what was seen, or of something younger: then its keys have
+        been, or are, in the queue."""
+        known = self._versions.get(seen.key)
+        return seen.gone if known is None else known >= seen.version
 
     def find(self, by: By, *values: str) -> Iterator[Key]:
         """The keys that answer to any of the values, each once, in order of first sight."""

@@ -1,6 +1,7 @@
 """kopf in a thread of its own, started again whenever it ends.
 
-Owns kopf's life, and tells whether it lives. Must never do anything with a key but hand it on. At its end
+Owns kopf's life, tells whether it lives, and hands on what kopf sees before the reflectors do. Must never do
+anything else with a key. At its end
 kopf cancels every task of its loop that is younger than it, and in a main thread it would take the process's
 signals: hence a thread and a loop of its own.
 Invariants: `age` stays small exactly while runs of kopf last and their loop turns; a run that stands still
@@ -15,14 +16,13 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeAlias, cast
 
 import kopf
 import structlog
 
-from navarch.engine.key import Key
 from navarch.triggers.handlers import Enqueue, Login, build_registry, build_settings
+from navarch.triggers.known import Sighting
 
 log = structlog.get_logger(__name__)
 
@@ -49,9 +49,10 @@ class _Run:
 
 
 class Shell:
-    """Runs kopf over our kinds. `enqueue` and `login` are called in the loop in which `run` runs; `idle` is
-    after how many seconds of silence kopf starts a watch anew, `patience` after how many seconds a run whose
-    loop stands still is left to itself, and another one started.
+    """Runs kopf over our kinds. `enqueue`, `is_known` and `login` are called in the loop in which `run` runs;
+    `is_known` says whether the reflectors have told of a sighting already; `idle` is after how many seconds
+    of silence kopf starts a watch anew, `patience` after how many seconds a run whose loop stands still is
+    left to itself, and another one started.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class Shell:
         login: Login,
         *,
         idle: float,
+        is_known: Callable[[Sighting], bool],
         patience: float = 60.0,
         operate: Operate = kopf.operator,
         clock: Callable[[], float] = time.monotonic,
         beat: float = BEAT,
     ) -> None:
         self._enqueue, self._login, self._operate = enqueue, login, operate
+        self._is_known = is_known
         self._idle, self._patience, self._beat, self._clock = idle, patience, beat, clock
         self._seen: float | None = None
 
@@ -124,16 +127,16 @@ class Shell:
     async def _run_once(self, home: asyncio.AbstractEventLoop, run: _Run) -> None:
         stop = run.stop
 
-        def enqueue(key: Key, priority: int) -> None:
+        def note(seen: Sighting) -> None:
             if not stop.is_set():
-                home.call_soon_threadsafe(partial(self._enqueue, key, priority))
+                home.call_soon_threadsafe(self._hand_on, seen)
 
         async def log_in() -> kopf.ConnectionInfo:
             asked: Any = asyncio.run_coroutine_threadsafe(_await(self._login), home)
             return cast("kopf.ConnectionInfo", await asyncio.wrap_future(asked))
 
         beating = asyncio.create_task(self._keep_beating(run))
-        registry = build_registry(enqueue, log_in)
+        registry = build_registry(note, log_in)
         own = asyncio.current_task()
 
         @kopf.on.cleanup(registry=registry)
@@ -164,6 +167,10 @@ class Shell:
             beating.cancel()
             # The loop waits for its threads at its end.
             stop.set()
+
+    def _hand_on(self, seen: Sighting) -> None:
+        if not self._is_known(seen):
+            self._enqueue(seen.key, seen.priority)
 
     async def _keep_beating(self, run: _Run) -> None:
         while True:
