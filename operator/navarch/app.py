@@ -22,8 +22,7 @@ from navarch.api.install import NAME
 from navarch.api.meta import LEASE
 from navarch.assets import load_assets
 from navarch.controllers.containment import Containment
-from navarch.controllers.kind import Tools
-from navarch.controllers.kinds import KINDS
+from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
 from navarch.core.model.refs import Ref
 from navarch.core.revision.render import count_renderings

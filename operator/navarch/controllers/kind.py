@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from navarch.api.meta import Resource
 from navarch.core.model.conditions import ConditionType
@@ -16,13 +16,7 @@ from navarch.core.model.urgency import Awaited
 from navarch.engine.key import Key
 from navarch.engine.result import Result
 from navarch.gather.watches import Watch
-from navarch.gather.world import World
-from navarch.kube.apply import Applier
-from navarch.kube.client import Client
 from navarch.telemetry.metrics import Series
-
-if TYPE_CHECKING:
-    from navarch.controllers.report import Reporter
 
 Reconcile: TypeAlias = Callable[[Key], Awaitable[Result]]
 
@@ -34,18 +28,12 @@ class Controller(Protocol):
         """Bring one object to where its spec wants it, as far as is possible now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What controllers work with."""
-
-    world: World
-    applier: Applier
-    client: Client
-    reporter: Reporter
+Tools = TypeVar("Tools")
+"""What controllers work with."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Generic[Tools]):
     """One of our kinds. `resource` is its model with its columns, `watch` where its objects come from;
     `conditions` are those of its status, `awaited` those whose change is written at once; `has_events` says
     whether its transitions are told in Events; `series` are metrics of an object beside its conditions;
@@ -60,5 +48,5 @@ class Kind:
     build: Callable[[Tools], Controller]
 
 
-Kinds: TypeAlias = Mapping[str, Kind]
+Kinds: TypeAlias = Mapping[str, Kind[Any]]
 """Rows by the name of the kind."""

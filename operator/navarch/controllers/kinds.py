@@ -7,16 +7,34 @@ one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from navarch.api import controlplane, revision
 from navarch.controllers.controlplane import MeshController
-from navarch.controllers.kind import Kind, Kinds
+from navarch.controllers.kind import Kind
+from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
 from navarch.core.model.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
 from navarch.core.model.urgency import OF_A_MESH, OF_A_REVISION
 from navarch.gather.watches import MESHES, REVISIONS
+from navarch.gather.world import World
+from navarch.kube.apply import Applier
+from navarch.kube.client import Client
 from navarch.telemetry.metrics import SERIES_OF_A_MESH
 
-_ROWS = (
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What controllers work with."""
+
+    world: World
+    applier: Applier
+    client: Client
+    reporter: Reporter
+
+
+_ROWS: tuple[Kind[Tools], ...] = (
     Kind(
         resource=controlplane.RESOURCE,
         watch=MESHES,
@@ -37,4 +55,4 @@ _ROWS = (
         build=lambda tools: RevisionController(tools.world, tools.applier, tools.reporter),
     ),
 )
-KINDS: Kinds = {row.resource.kind: row for row in _ROWS}
+KINDS: Mapping[str, Kind[Tools]] = {row.resource.kind: row for row in _ROWS}
