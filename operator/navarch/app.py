@@ -290,6 +290,8 @@ class App:
         for ask in watch.keys(dependents, old, new):
             priority = EDIT if is_urgent and is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
+        if watch.role is Role.OWN:
+            self._known.note_told(old, new)
 
     def _nudge_unserved(self) -> None:
         for reflector in self._reflectors.values():

@@ -164,7 +164,9 @@ async def test_kopf_speaks_up_only_about_what_the_reflectors_have_not_told() -> 
         metadata = {"namespace": "ns", "name": name, "resourceVersion": str(version)}
         return {"kind": "MeshControlPlane", "metadata": metadata}
 
-    known.change(None, mesh("kept", 7))
+    known.note_told(None, mesh("kept", 7))
+    known.note_told(None, mesh("gone", 8))
+    known.note_told(mesh("gone", 8), None)
 
     async def operate(*, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: Any) -> None:
         see: Any = registry._watching.get_all_handlers()[0].fn

@@ -97,11 +97,9 @@ class Known:
         if about is None:
             return
         before = self._entries.pop(key_of(about), ())
-        self._versions.pop(key_of(about), None)
         after = tuple(_list_entries(new)) if new is not None else ()
         if new is not None:
             self._entries[key_of(new)] = after
-            self._versions[key_of(new)] = version_of(new)
         for question, key in after:
             self._answers.setdefault(question, {})[key] = None
         for question, key in set(before) - set(after):
@@ -109,6 +107,13 @@ class Known:
             del answers[key]
             if not answers:
                 del self._answers[question]
+
+    def note_told(self, old: Object | None, new: Object | None) -> None:
+        """The keys of such a change are in the queue."""
+        if new is not None:
+            self._versions[key_of(new)] = version_of(new)
+        elif old is not None:
+            self._versions.pop(key_of(old), None)
 
     def has(self, seen: Sighting) -> bool:
         """Whether the reflectors have told of what was seen, or of something younger: then its keys have
