@@ -1,25 +1,33 @@
 """The cluster around the meshes, from the stores: namespaces, webhooks, proxies, profiles, roots.
 
-Owns the translation of these objects into the records of core/world. Must never decide. Invariant: what did
-not change is not parsed again.
+Owns the translation of these objects into the records of core/world, and which of them concern a mesh. Must
+never decide. Invariants: what did not change is not parsed again; of what is left out for a mesh, no decision
+about it depends.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from navarch.core.istio.certificates import fingerprint_bundle
-from navarch.core.model.labels import ISTIO_REV, ISTIO_TAG, owner_of
+from navarch.core.membership.rule import Membership
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG, owner_of
+from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
+from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import ProxyPod
+from navarch.gather.neighbours import by_webhook_tag
 from navarch.gather.watches import ROOT, ROOT_CONFIG_MAP, RULES, WEBHOOK_KINDS
 from navarch.kube.store import Store
 
 REMEMBERED = 10_000
 """Webhook configurations that are kept as they were read."""
+ADMISSION = "admissionregistration.k8s.io/v1"
+INJECTED = "enabled"
+"""The value of label istio-injection that asks for the default mesh."""
 
 
 class ClusterReader:
@@ -31,20 +39,57 @@ class ClusterReader:
 
     def namespaces(self) -> Iterator[Namespace]:
         """All namespaces of the cluster."""
-        for manifest in self._stores["namespaces"].list():
-            metadata = manifest["metadata"]
-            yield Namespace(
-                metadata["name"], metadata.get("labels") or {}, terminating="deletionTimestamp" in metadata
-            )
+        yield from map(_read_namespace, self._stores["namespaces"].list())
+
+    def namespace(self, name: str) -> Namespace | None:
+        """The namespace of that name; None where there is none."""
+        found = self._stores["namespaces"].get(Ref("v1", "Namespace", "", name))
+        return None if found is None else _read_namespace(found)
+
+    def claimed(self, mesh: Membership) -> Iterator[Namespace]:
+        """The mesh's own namespace, and those whose labels say that they belong to it, which may be wrong:
+        all others do not belong to it."""
+        if own := self.namespace(mesh.namespace):
+            yield own
+        store = self._stores["namespaces"]
+        found = store.find(by_revision_label, *mesh.values)
+        if mesh.default:
+            found += store.find(by_injection_label, INJECTED)
+        names = {manifest["metadata"]["name"]: manifest for manifest in found}
+        yield from (_read_namespace(m) for name, m in names.items() if name != mesh.namespace)
 
     def proxies(self) -> Iterator[ProxyPod]:
         """All pods with a proxy, of every mesh and of other Istios."""
-        yield from (p["proxy"] for p in self._stores["proxies"].list() if p["proxy"] is not None)
+        yield from _read_proxies(self._stores["proxies"].list())
+
+    def proxies_of(self, revisions: Collection[str], namespaces: Iterable[str]) -> Iterator[ProxyPod]:
+        """The pods with a proxy in these namespaces, and those elsewhere that say that one of these revisions
+        injected them."""
+        store, inside = self._stores["proxies"], set(namespaces)
+        for namespace in sorted(inside):
+            yield from _read_proxies(store.list(namespace))
+        said = _read_proxies(store.find(by_proxy_revision, *sorted(revisions)))
+        yield from (proxy for proxy in said if proxy.namespace not in inside)
 
     def webhooks(self) -> Iterator[Webhook]:
         """All webhook configurations of the cluster, foreign ones included."""
         for kind in WEBHOOK_KINDS:
             yield from map(self._read_webhook, self._stores[kind].list())
+
+    def webhooks_about(self, mesh: MeshSummary) -> Iterator[Webhook]:
+        """The webhook configurations that a mesh's decisions depend on: its own, those that no mesh owns,
+        those that have a name that the mesh wants, and whosever stands for the tag `default`."""
+        names = Names(mesh.namespace, revision_name(mesh.tag))
+        wanted = {names.injector, names.validator, DEFAULT_VALIDATOR}
+        for suffixed in (False, True):
+            wanted |= {names.tag_webhook(t, default_suffixed=suffixed) for t in (mesh.tag, DEFAULT_TAG)}
+        owner = (mesh.namespace, mesh.name)
+        for kind in WEBHOOK_KINDS:
+            store = self._stores[kind]
+            named = (store.get(Ref(ADMISSION, kind, "", name)) for name in sorted(wanted))
+            found = [*store.find(by_owner_or_none, owner, None), *store.find(by_webhook_tag, DEFAULT_TAG)]
+            found += [webhook for webhook in named if webhook is not None]
+            yield from map(self._read_webhook, {m["metadata"]["uid"]: m for m in found}.values())
 
     def _read_webhook(self, manifest: Manifest) -> Webhook:
         """A webhook as it was read before, unless it changed: certificates are parsed once for each
@@ -76,6 +121,41 @@ class ClusterReader:
             else:
                 profiles[manifest["metadata"]["name"]] = manifest["content"]
         return profiles, errors
+
+
+def by_revision_label(manifest: Manifest) -> Iterator[str]:
+    """Which revision or tag a namespace asks for."""
+    if value := (manifest["metadata"].get("labels") or {}).get(ISTIO_REV):
+        yield value
+
+
+def by_injection_label(manifest: Manifest) -> Iterator[str]:
+    """Whether a namespace asks for the default mesh."""
+    if value := (manifest["metadata"].get("labels") or {}).get(ISTIO_INJECTION):
+        yield value
+
+
+def by_proxy_revision(pod: Manifest) -> Iterator[str]:
+    """The revision that injected a pod."""
+    if pod["proxy"] is not None:
+        yield pod["proxy"].revision
+
+
+def by_owner_or_none(manifest: Manifest) -> Iterator[tuple[str, str] | None]:
+    """The mesh whose labels an object carries, None for an object of others."""
+    owner = owner_of(manifest)
+    yield (owner.namespace, owner.name) if owner else None
+
+
+def _read_namespace(manifest: Manifest) -> Namespace:
+    metadata = manifest["metadata"]
+    return Namespace(
+        metadata["name"], metadata.get("labels") or {}, terminating="deletionTimestamp" in metadata
+    )
+
+
+def _read_proxies(pods: Iterable[Manifest]) -> Iterator[ProxyPod]:
+    return (pod["proxy"] for pod in pods if pod["proxy"] is not None)
 
 
 def read_webhook(manifest: Manifest) -> Webhook:

@@ -1,80 +1,185 @@
 """The meshes of the cluster, as their neighbours see them.
 
-Owns what a mesh holds (its MeshRevision says it), which tag it has already, and which Istio minors meshes
-were accepted for. Must never decide who wins a conflict. Invariant: a tag that a mesh was given once is never
-computed anew.
+Owns what a mesh holds (its MeshRevision says it), which tag it has already, which Istio minors meshes were
+accepted for, and which meshes concern another one. Must never decide who wins a conflict. Invariants: a tag
+that a mesh was given once is never computed anew; the checks say the same of the meshes that concern a mesh
+as of all meshes; how many others there are does not matter to what a look costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+from navarch.api import controlplane
+from navarch.api.meta import API_VERSION
 from navarch.core.istio.assets import Assets
 from navarch.core.model.conditions import ConditionType, find_condition
-from navarch.core.model.labels import ISTIO_TAG, Owner
-from navarch.core.model.naming import DEFAULT_TAG, effective_tag
-from navarch.core.model.refs import Manifest
+from navarch.core.model.labels import ISTIO_TAG, Owner, owner_of
+from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, revision_name
+from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.neighbours import MeshSummary
 from navarch.kube.store import Store
+
+_INJECTORS = "MutatingWebhookConfiguration"
+
+
+def by_owner(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """The mesh whose labels an object carries."""
+    if owner := owner_of(manifest):
+        yield owner.namespace, owner.name
+
+
+def by_tag(manifest: Manifest) -> Iterator[str]:
+    """The tags that a mesh has or may get: where none is recorded with it, one of two is computed."""
+    if recorded := _written_tag(manifest):
+        yield recorded
+        return
+    metadata = manifest["metadata"]
+    first = effective_tag(metadata["namespace"], metadata["name"])
+    yield from (first, effective_tag(metadata["namespace"], metadata["name"], taken={first}))
+
+
+def by_revision_tag(manifest: Manifest) -> Iterator[str]:
+    """The tag that a MeshRevision was made for."""
+    yield str((manifest.get("spec") or {}).get("tag", ""))
+
+
+def by_webhook_tag(manifest: Manifest) -> Iterator[str]:
+    """The tag that a webhook configuration stands for."""
+    if tag := (manifest["metadata"].get("labels") or {}).get(ISTIO_TAG):
+        yield tag
+
+
+def by_default(manifest: Manifest) -> Iterator[bool]:
+    """True for a mesh that asks for the tag `default`."""
+    if asks_for_default(manifest):
+        yield True
+
+
+def by_members_default(manifest: Manifest) -> Iterator[bool]:
+    """True for a MeshRevision that holds the tag `default`."""
+    if _holds_default(manifest):
+        yield True
+
+
+def by_version(manifest: Manifest) -> Iterator[str]:
+    """The Istio version that a MeshRevision asks for."""
+    yield str((manifest.get("spec") or {}).get("version", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken(Container[str]):
+    """The tags that meshes have, but for those that were refused; `own` counts as it is here."""
+
+    reader: NeighbourReader
+    own: Mapping[str, Manifest]
+
+    def __contains__(self, tag: object) -> bool:
+        claimants = self.reader.find_claimants([str(tag)], self.own)
+        return any(self.reader.has_recorded(mesh, str(tag)) for mesh in claimants)
 
 
 class NeighbourReader:
     """Reads the meshes from `stores`."""
 
     def __init__(self, stores: Mapping[str, Store], assets: Assets) -> None:
-        self._stores = stores
+        self._meshes, self._revisions = stores["meshes"], stores["revisions"]
+        self._injectors = stores[_INJECTORS]
         self._assets = assets
 
-    def summarise(self, bodies: Collection[Manifest]) -> Iterator[MeshSummary]:
-        """Meshes as their neighbours see them."""
-        held = {mesh["metadata"]["uid"]: self._find_revision(mesh) for mesh in bodies}
-        unheard = {mesh["metadata"]["uid"] for mesh in bodies if _was_refused(mesh)}
-        refused = {uid for uid in unheard if held[uid] is None}
-        fixed = {mesh["metadata"]["uid"]: self._recorded_tag(mesh) for mesh in bodies}
-        # What is computed below is for meshes not in it.
-        taken = frozenset(tag for uid, tag in fixed.items() if tag and uid not in refused)
-        for mesh in bodies:
-            metadata, uid = mesh["metadata"], mesh["metadata"]["uid"]
-            revision = held[uid]
-            tag = fixed[uid] or effective_tag(metadata["namespace"], metadata["name"], taken=taken)
-            yield MeshSummary(
-                waiting=revision is None,
-                created=metadata["creationTimestamp"],
-                uid=uid,
-                namespace=metadata["namespace"],
-                name=metadata["name"],
-                tag=tag,
-                default_tag=_holds_default(revision) or (asks_for_default(mesh) and uid not in unheard),
-                refused=uid in refused,
-            )
+    def summarise(self, bodies: Iterable[Manifest]) -> Iterator[MeshSummary]:
+        """Meshes as their neighbours see them. Of these bodies what they say counts, of others the store."""
+        own = {mesh["metadata"]["uid"]: mesh for mesh in bodies}
+        return (self._summarise(mesh, own) for mesh in own.values())
+
+    def summarise_own(self, body: Manifest) -> MeshSummary:
+        """A mesh counts for itself by what it asks for now, whatever it holds and was refused."""
+        (summary,) = self.summarise([body])
+        return replace(summary, default_tag=asks_for_default(body), refused=False)
+
+    def find_rivals(self, body: Manifest, own: MeshSummary, places: Collection[str]) -> Iterator[MeshSummary]:
+        """The other meshes that a mesh's decisions depend on: in its namespace, or one of these `places`;
+        with its tag, or one that makes a revision of that name; and, where it asks for the tag `default`,
+        those that have or want it."""
+        known = {own.uid: body}
+        tags = (own.tag, revision_name(own.tag), own.tag.removesuffix(IN_PLACE))
+        found = {mesh["metadata"]["uid"]: mesh for mesh in self.find_claimants(tags, known)}
+        for place in {own.namespace, *places}:
+            found |= {mesh["metadata"]["uid"]: mesh for mesh in self._meshes.list(place)}
+        if own.default_tag:
+            found |= {mesh["metadata"]["uid"]: mesh for mesh in self._find_default()}
+        return (self._summarise(mesh, known) for uid, mesh in found.items() if uid != own.uid)
+
+    def find_claimants(self, tags: Collection[str], own: Mapping[str, Manifest]) -> Iterator[Manifest]:
+        """The meshes that may have one of these tags; those of `own`, by uid, in any case."""
+        found: list[Manifest] = [*self._meshes.find(by_tag, *tags)]
+        for store, read in ((self._revisions, by_revision_tag), (self._injectors, by_webhook_tag)):
+            found += self._find_owners(store.find(read, *tags))
+        yield from ({mesh["metadata"]["uid"]: mesh for mesh in found} | dict(own)).values()
+
+    def _find_default(self) -> Iterator[Manifest]:
+        yield from self._meshes.find(by_default, True)
+        yield from self._find_owners(self._revisions.find(by_members_default, True))
+
+    def _find_owners(self, objects: Iterable[Manifest]) -> Iterator[Manifest]:
+        for owner in filter(None, map(owner_of, objects)):
+            mesh = self._meshes.get(Ref(API_VERSION, controlplane.KIND, owner.namespace, owner.name))
+            if mesh is not None:
+                yield mesh
+
+    def has_recorded(self, mesh: Manifest, tag: str) -> bool:
+        """Whether a mesh has this tag already, and was not refused."""
+        return self._recorded_tag(mesh) == tag and not self._is_refused(mesh)
+
+    def _summarise(self, mesh: Manifest, own: Mapping[str, Manifest]) -> MeshSummary:
+        metadata, revision = mesh["metadata"], self._find_revision(mesh)
+        namespace, name = metadata["namespace"], metadata["name"]
+        tag = self._recorded_tag(mesh) or effective_tag(namespace, name, taken=_Taken(self, own))
+        return MeshSummary(
+            waiting=revision is None,
+            created=metadata["creationTimestamp"],
+            uid=metadata["uid"],
+            namespace=namespace,
+            name=name,
+            tag=tag,
+            default_tag=_holds_default(revision) or (asks_for_default(mesh) and not _was_refused(mesh)),
+            refused=self._is_refused(mesh),
+        )
 
     def minors(self) -> tuple[str, ...]:
         """The Istio minors that meshes were accepted for, as far as the catalog knows them, sorted."""
-        found = {self.minor_of(revision) for revision in self._stores["revisions"].list()}
+        found = {self._find_minor(version) for version in self._revisions.values(by_version)}
         return tuple(sorted(found - {""}))
 
     def minor_of(self, manifest: Manifest) -> str:
         """The Istio minor of a mesh's or a revision's spec; empty where the catalog does not know it."""
-        version = (manifest.get("spec") or {}).get("version", "")
+        return self._find_minor((manifest.get("spec") or {}).get("version", ""))
+
+    def _find_minor(self, version: Any) -> str:
         release = self._assets.catalog.find(version)
         return release.minor.name if release else ""
 
+    def _is_refused(self, mesh: Manifest) -> bool:
+        """Whether a mesh holds nothing, and its present spec was refused."""
+        return _was_refused(mesh) and self._find_revision(mesh) is None
+
     def _find_revision(self, mesh: Manifest) -> Manifest | None:
         owner = _owner(mesh)
-        revisions = self._stores["revisions"].list(owner.namespace)
+        revisions = self._revisions.list(owner.namespace)
         return next((r for r in revisions if owner.owns(r)), None)
 
     def _recorded_tag(self, mesh: Manifest) -> str:
         """The tag that a mesh has already; empty for one that has none yet."""
-        recorded = (mesh.get("spec") or {}).get("tag") or (mesh.get("status") or {}).get("tag")
-        if recorded:
-            return str(recorded)
-        owner = _owner(mesh)
+        if written := _written_tag(mesh):
+            return written
         if (revision := self._find_revision(mesh)) is not None:
             return str(revision["spec"]["tag"])
         # A mesh that was restored from a backup has neither status nor revision yet.
-        webhooks = (m for m in self._stores["MutatingWebhookConfiguration"].list() if owner.owns(m))
-        tags = (m["metadata"]["labels"].get(ISTIO_TAG, "") for m in webhooks)
+        owner = _owner(mesh)
+        webhooks = self._injectors.find(by_owner, (owner.namespace, owner.name))
+        tags = (webhook["metadata"]["labels"].get(ISTIO_TAG, "") for webhook in webhooks)
         return next((tag for tag in tags if tag not in ("", DEFAULT_TAG)), "")
 
 
@@ -83,13 +188,19 @@ def _owner(mesh: Manifest) -> Owner:
     return Owner(metadata["namespace"], metadata["name"], metadata["uid"])
 
 
+def _written_tag(mesh: Manifest) -> str:
+    """The tag that a mesh's spec or status says; empty where neither does."""
+    return str((mesh.get("spec") or {}).get("tag") or (mesh.get("status") or {}).get("tag") or "")
+
+
 def asks_for_default(mesh: Manifest) -> bool:
     """Whether a mesh's spec asks for the tag `default`."""
     return (mesh.get("spec") or {}).get("defaultTag") is True
 
 
 def _holds_default(revision: Manifest | None) -> bool:
-    return revision is not None and bool((revision["spec"].get("members") or {}).get("default"))
+    members = ((revision or {}).get("spec") or {}).get("members") or {}
+    return bool(members.get("default"))
 
 
 def _was_refused(mesh: Manifest) -> bool:

@@ -3,7 +3,7 @@
 Owns the list of kinds that are searched. Must never count an object as a mesh's by another rule than
 model/ownership. Invariants: a recorded object is the mesh's whatever became of its labels; an object that
 only claims to be the mesh's is listed where this release could have made it and no other mesh has it
-recorded; what find_unseen() returns is in the stores afterwards.
+recorded; what find_unseen() returns is in the stores afterwards; nothing of another mesh is looked at.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE, Owner
 from navarch.core.model.ownership import Inventory, claims_mesh, find_lost, is_proved, restate
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.gather.neighbours import by_owner
 from navarch.gather.watches import CLASS, OF_A_MESH, OWNED
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
@@ -41,26 +42,35 @@ class OwnedReader:
         served = {r: x for r, x in known.records.items() if self.is_installed(resource_for(r))}
         return known if len(served) == len(known.records) else replace(known, records=served)
 
-    def objects(self, owner: Owner) -> Iterator[Manifest]:
-        """What the mesh owns, or claims to, but for its MeshRevisions and Istio's CRDs."""
+    def objects(self, owner: Owner, inventory: Inventory) -> Iterator[Manifest]:
+        """What the mesh with this inventory owns, or claims to, but for its MeshRevisions and Istio's
+        CRDs."""
         listed = set()
-        for ref, record in self.inventory(owner).records.items():
+        for ref, record in inventory.records.items():
             there = self._stores[ref.kind].get(ref) if ref.kind in KINDS else None
             if there is not None and there["metadata"]["uid"] == record.uid:
                 listed.add(ref)
                 yield restate(there, owner, record)
         for kind in KINDS:
-            store = self._stores[kind]
-            for manifest in store.list(owner.namespace if store.resource.namespaced else None):
+            for manifest in self._list_near(self._stores[kind], owner):
                 if not claims_mesh(manifest, owner) or ref_of(manifest) in listed:
                     continue
                 if not self.inventories.is_of_another(owner, manifest["metadata"]["uid"]):
                     yield manifest
 
-    def gateway_defaults(self, owner: Owner, owned: Iterable[Manifest]) -> dict[str, str]:
+    def _list_near(self, store: Store, owner: Owner) -> tuple[Manifest, ...]:
+        """Of a kind, what may carry the mesh's labels: all of its namespace, or those of the cluster that
+        do."""
+        if store.resource.namespaced:
+            return store.list(owner.namespace)
+        return store.find(by_owner, (owner.namespace, owner.name))
+
+    def gateway_defaults(
+        self, owner: Owner, owned: Iterable[Manifest], inventory: Inventory
+    ) -> dict[str, str]:
         """ConfigMaps beside the mesh's istiod that it would deploy gateways with, and that are not the
         mesh's: neither recorded nor among the `owned`."""
-        uids = {record.uid for record in self.inventory(owner).records.values()}
+        uids = {record.uid for record in inventory.records.values()}
         ours = uids | {o["metadata"]["uid"] for o in owned}
         return {
             found["metadata"]["name"]: found[CLASS]
@@ -71,7 +81,7 @@ class OwnedReader:
     def removable(self, owner: Owner) -> tuple[Manifest, ...]:
         """All that is proved to be a mesh's, out of sight or not."""
         inventory = self.inventory(owner)
-        seen = (*self.objects(owner), *self.revisions(owner))
+        seen = (*self.objects(owner, inventory), *self.revisions(owner))
         proved = (o for o in seen if is_proved(o, owner, inventory))
         return (*proved, *find_lost(owner, inventory, seen))
 

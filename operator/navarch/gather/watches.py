@@ -29,8 +29,9 @@ from navarch.core.model.labels import (
     owner_of,
 )
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
+from navarch.kube import inventory
 from navarch.kube.client import PAGE
-from navarch.kube.inventory import CONTENT, KEY
+from navarch.kube.inventory import CONTENT
 from navarch.kube.shelf import MIB, Bound
 from navarch.kube.store import Store
 from navarch.kube.values import DIGESTS, digest_data
@@ -151,8 +152,8 @@ def shrink_gateway_defaults(manifest: Object) -> Object:
 
 
 def shrink_inventory(manifest: Object) -> Object:
-    """Of an inventory: its text."""
-    return _shrink(manifest, **{CONTENT: (manifest.get("data") or {}).get(KEY, "")})
+    """Of an inventory: what it says, read once."""
+    return _shrink(manifest, **{CONTENT: inventory.shrink_inventory(manifest.get("data") or {})})
 
 
 def shrink_role(manifest: Object) -> Object:

@@ -1,13 +1,14 @@
 """World: the cluster as one mesh or one revision has to see it.
 
 Owns the composition of the aspects into ObservedMesh and ObservedRevision. Must never decide, and never
-write. Invariant: for a settled mesh, gathering costs one request: the mesh itself, read fresh.
+write. Invariants: for a settled mesh, gathering costs one request: the mesh itself, read fresh; of other
+meshes it looks at those alone that its own decisions depend on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -16,20 +17,19 @@ from navarch.api import controlplane
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.assets import Assets
-from navarch.core.membership.rule import take_census
+from navarch.core.membership.rule import build_membership, is_member, take_census
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.labels import Owner, owner_of, revision_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.world.cluster import Environment
-from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import Census
 from navarch.core.world.workload import PodProblem, determine_rollout, find_deployment
 from navarch.gather.catalog import ExtendedAssets
 from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
-from navarch.gather.neighbours import NeighbourReader, asks_for_default
+from navarch.gather.neighbours import NeighbourReader
 from navarch.gather.orphans import KIND_REF, OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
@@ -101,12 +101,14 @@ class World:
         namespace = body["metadata"]["namespace"]
         owner = Owner(namespace, body["metadata"]["name"], body["metadata"]["uid"])
         spec, error = _parse_spec(body)
-        # The fresh body counts, whatever the store has of this mesh: it may be behind, or know of a deletion.
-        bodies = {mesh["metadata"]["uid"]: mesh for mesh in self._stores["meshes"].list()} | {owner.uid: body}
+        own = self.neighbours.summarise_own(body)
+        default, probe = bool((body.get("spec") or {}).get("defaultTag")), self.environment.probe_namespace
+        membership = build_membership(namespace, own.tag, default=default, probe=probe)
+        namespaces = {ns.name: ns for ns in self.cluster.claimed(membership)}
         minors = self.neighbours.minors()
         revisions = self.owned.revisions(owner)
-        names = {r["metadata"]["name"] for r in revisions}
-        owned = tuple(self.owned.objects(owner))
+        inventory = self.owned.inventory(owner)
+        owned = tuple(self.owned.objects(owner, inventory))
         profiles, profile_errors = self.cluster.profiles()
         observed = ObservedMesh(
             environment=self.environment,
@@ -115,15 +117,15 @@ class World:
             body=body,
             spec=spec,
             spec_error=error,
-            meshes=tuple(sorted(self._see_own(body, self.neighbours.summarise(bodies.values())))),
-            namespaces={ns.name: ns for ns in self.cluster.namespaces()},
+            meshes=tuple(sorted([own, *self.neighbours.find_rivals(body, own, namespaces)])),
+            namespaces=namespaces,
             profiles=profiles,
             profile_errors=profile_errors,
             owned=owned,
-            inventory=self.owned.inventory(owner),
-            gateway_defaults=self.owned.gateway_defaults(owner, owned),
+            inventory=inventory,
+            gateway_defaults=self.owned.gateway_defaults(owner, owned, inventory),
             revisions=revisions,
-            webhooks=tuple(self.cluster.webhooks()),
+            webhooks=tuple(self.cluster.webhooks_about(own)),
             crds=await self._crds.gather(tuple(sorted({*minors, self.neighbours.minor_of(body)} - {""}))),
             crd_minors=minors,
             census=Census(),
@@ -133,20 +135,15 @@ class World:
             kind_deleted=await self.orphans.find_kind_deletion(body),
             roles=self.cluster.roles(),
         )
-        census = take_census(
-            find_effective_membership(observed),
-            observed.namespaces,
-            self.cluster.proxies(),
-            revisions=names,
-        )
-        return replace(observed, census=census, probe=await self.prober.probe(observed))
+        observed = replace(observed, census=self._take_census(observed))
+        return replace(observed, probe=await self.prober.probe(observed))
 
-    def _see_own(self, body: Manifest, summaries: Iterable[MeshSummary]) -> Iterator[MeshSummary]:
-        """A mesh counts for itself by what it asks for now, whatever it holds and was refused."""
-        uid = body["metadata"]["uid"]
-        for mesh in summaries:
-            own = mesh.uid == uid
-            yield replace(mesh, default_tag=asks_for_default(body), refused=False) if own else mesh
+    def _take_census(self, observed: ObservedMesh) -> Census:
+        mesh = find_effective_membership(observed)
+        members = [name for name, ns in observed.namespaces.items() if is_member(mesh, name, ns.labels)]
+        names = {revision["metadata"]["name"] for revision in observed.revisions}
+        proxies = self.cluster.proxies_of(names, {observed.owner.namespace, *members})
+        return take_census(mesh, observed.namespaces, proxies, revisions=names)
 
     def _forget(self, namespace: str, name: str) -> None:
         for mesh in self._stores["meshes"].list(namespace):
@@ -170,7 +167,8 @@ class World:
         if body is None or owner is None:
             return None
         mesh = self._stores["meshes"].get(Ref(API_VERSION, controlplane.KIND, namespace, owner.name))
-        owned = tuple(o for o in self.owned.objects(owner) if revision_of(o) == name)
+        inventory = self.owned.inventory(owner)
+        owned = tuple(o for o in self.owned.objects(owner, inventory) if revision_of(o) == name)
         deployment = find_deployment(owned, name)
         pods = [p for p in self._stores["istiods"].list(namespace) if revision_of(p) == name]
         problems: tuple[PodProblem, ...] = ()
@@ -182,11 +180,11 @@ class World:
             owner=owner,
             body=body,
             mesh=mesh,
-            namespace=next((ns for ns in self.cluster.namespaces() if ns.name == namespace), None),
+            namespace=self.cluster.namespace(namespace),
             owned=owned,
             problems=problems,
             pods=tuple(pod for p in pods if (pod := read_pod(p)) is not None),
-            inventory=self.owned.inventory(owner),
+            inventory=inventory,
             now=self.now(),
             roles=self.cluster.roles(),
         )

@@ -9,7 +9,8 @@ when the set of objects changed; a record is dropped only when the object was se
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ from navarch.kube.errors import NotFound
 from navarch.kube.store import Store
 
 CONTENT = "content"
-"""Under which name the store keeps the text of an inventory."""
+"""Under which name the store keeps what an inventory says: its mesh and itself, None where it is none."""
 KEY = "inventory.json"
 
 
@@ -55,12 +56,31 @@ def read_inventory(text: str) -> tuple[Owner, Inventory]:
         content = json.loads(text)
         mesh, records = content["mesh"], {}
         for item in content["objects"]:
-            ref = Ref(*(str(item[key]) for key in ("apiVersion", "kind", "namespace", "name")))
-            records[ref] = Record(ref, *(str(item[key]) for key in ("uid", "component", "revision")))
+            # Names differ; the rest is the same in many records, and is kept once.
+            version, kind, namespace, component, revision = (
+                sys.intern(str(item[key]))
+                for key in ("apiVersion", "kind", "namespace", "component", "revision")
+            )
+            ref = Ref(version, kind, namespace, str(item["name"]))
+            records[ref] = Record(ref, str(item["uid"]), component, revision)
         owner = Owner(str(mesh["namespace"]), str(mesh["name"]), str(mesh["uid"]))
         return owner, Inventory(owner.uid, str(mesh["kind"]), records)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no inventory: {error}") from error
+
+
+def shrink_inventory(data: Mapping[str, Any]) -> tuple[Owner, Inventory] | None:
+    """What is kept of an inventory's data: what it says, read once; None where it is none."""
+    try:
+        return read_inventory(data.get(KEY, ""))
+    except ValueError:
+        return None
+
+
+def _by_uid(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The objects that an inventory records."""
+    if content := manifest.get(CONTENT):
+        yield from (record.uid for record in content[1].records.values())
 
 
 class Inventories:
@@ -70,12 +90,11 @@ class Inventories:
     def __init__(self, client: Client, store: Store, *, crds: Store, kind: Ref, namespace: str) -> None:
         self._client, self._store, self._namespace = client, store, namespace
         self._crds, self._kind = crds, kind
-        self._read: dict[str, tuple[str, Owner, Inventory]] = {}
 
     def read(self, namespace: str, name: str) -> Inventory:
         """The inventory of a mesh; an empty one where there is none yet."""
-        found = self._parse(self._store.get(self.ref(namespace, name)))
-        return found[1] if found else Inventory()
+        content = (self._store.get(self.ref(namespace, name)) or {}).get(CONTENT)
+        return content[1] if content else Inventory()
 
     def find_kind(self) -> str:
         """The uid of the meshes' own CustomResourceDefinition, empty where there is none."""
@@ -84,12 +103,9 @@ class Inventories:
 
     def is_of_another(self, owner: Owner, uid: str) -> bool:
         """Whether an object is recorded as another mesh's."""
-        for manifest in self._store.list():
-            found = self._parse(manifest)
-            other = found and (found[0].namespace, found[0].name) != (owner.namespace, owner.name)
-            if found and other and any(record.uid == uid for record in found[1].records.values()):
-                return True
-        return False
+        mesh = (owner.namespace, owner.name)
+        owners = (manifest[CONTENT][0] for manifest in self._store.find(_by_uid, uid))
+        return any((other.namespace, other.name) != mesh for other in owners)
 
     async def update(self, owner: Owner, *, made: Iterable[Record], gone: Iterable[Ref]) -> None:
         """Take in what a plan came to. Raises KubeError where it could not be written."""
@@ -113,21 +129,6 @@ class Inventories:
         with suppress(NotFound):
             await self._client.delete(ref, uid=uid)
         self._store.discard(ref, uid)
-
-    def _parse(self, manifest: Mapping[str, Any] | None) -> tuple[Owner, Inventory] | None:
-        if manifest is None:
-            return None
-        metadata = manifest["metadata"]
-        known = self._read.get(metadata["uid"])
-        if known is None or known[0] != metadata["resourceVersion"]:
-            if len(self._read) >= 10_000:
-                self._read.clear()
-            try:
-                owner, inventory = read_inventory(manifest[CONTENT])
-            except ValueError:
-                return None
-            known = self._read[metadata["uid"]] = (metadata["resourceVersion"], owner, inventory)
-        return known[1], known[2]
 
     def ref(self, namespace: str, name: str) -> Ref:
         """Where a mesh's inventory is kept."""

@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
+from navarch.kube.index import Index, Name, Object
 from navarch.kube.weight import reduce_object, weigh
 
-Object: TypeAlias = dict[str, Any]
-Name: TypeAlias = tuple[str, str]
 MIB = 1024 * 1024
 MOST_NAMED = 1000
 """Objects that one shelf names as left out; further ones are counted in the log alone."""
@@ -68,6 +67,7 @@ class Shelf:
         """Number of the listing that goes on; objects bear that in which they were seen last."""
         self.left_out: dict[Name, int] = {}
         """Objects that are not kept, or not whole, by the listing in which they were seen last."""
+        self._indexes: list[Index] = []
         pool.shelves.append(self)
 
     def __len__(self) -> int:
@@ -83,6 +83,12 @@ class Shelf:
         places = self._namespaces.values() if namespace is None else [self._namespaces.get(namespace, {})]
         for place in places:
             yield from (kept.object for kept in place.values())
+
+    def add(self, index: Index) -> None:
+        """Keep an index of the objects from now on."""
+        for obj in self.walk():
+            index.put(name_of(obj), obj)
+        self._indexes.append(index)
 
     def fit(self, obj: Object) -> Object:
         """The object as it may be kept: whole, or reduced to what one object may weigh."""
@@ -114,10 +120,12 @@ class Shelf:
     def put(self, obj: Object) -> bool:
         """Keep an object that went through `fit`, and make room for it. False where it found none itself."""
         namespace, name = name_of(obj)
-        self._take((namespace, name))
-        weight = weigh(obj) + _SLOT
-        self._namespaces[namespace][name] = _Kept(obj, weight, self.round)
-        self._add((namespace, name), weight)
+        place, weight = self._namespaces[namespace], weigh(obj) + _SLOT
+        before = place.get(name)
+        place[name] = _Kept(obj, weight, self.round)
+        self._add((namespace, name), weight - (before.weight if before else 0))
+        for index in self._indexes:
+            index.put((namespace, name), obj)
         while self.total > self._bound.watch:
             self._evict(self.find_heaviest()[0])
         while self._pool.total > self._pool.most:
@@ -142,6 +150,8 @@ class Shelf:
         if not place:
             del self._namespaces[name[0]]
         self._add(name, -kept.weight)
+        for index in self._indexes:
+            index.drop(name)
 
     def _add(self, name: Name, weight: int) -> None:
         holder = _holder(name)

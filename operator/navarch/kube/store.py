@@ -10,16 +10,17 @@ into the bounds of kube.shelf is left out, also while a listing goes on, and cou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import structlog
 
 from navarch.core.model.ownership import is_own_entry
 from navarch.core.model.refs import Ref
+from navarch.kube.index import Index, Name, Read
 from navarch.kube.resources import Resource
 from navarch.kube.shared_fields import find_shared
-from navarch.kube.shelf import Bound, Name, Pool, Shelf, name_of
+from navarch.kube.shelf import Bound, Pool, Shelf, name_of
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ class Store:
         self._written: dict[Name, int] | None = None
         self._deleted: dict[Name, str] = {}
         self._still: set[Name] = set()
+        self._indexes: dict[Read, Index] = {}
         self._at = 0
         self._reported: set[str] = set()
         self._warned = -1
@@ -86,6 +88,23 @@ class Store:
     def list(self, namespace: str | None = None) -> tuple[Object, ...]:
         """All objects, or those of one namespace, in order of first sight."""
         return tuple(self._shelf.walk(namespace))
+
+    def find(self, read: Read, *values: Hashable) -> tuple[Object, ...]:
+        """The objects for which `read` gives one of the values, each once, without a look at any other."""
+        names = self._index(read).find(values)
+        return tuple(obj for obj in map(self._shelf.get, names) if obj is not None)
+
+    def values(self, read: Read) -> Collection[Hashable]:
+        """All values that `read` gives for some object."""
+        return self._index(read).values()
+
+    def _index(self, read: Read) -> Index:
+        index = self._indexes.get(read)
+        if index is None:
+            index = Index(read, on_error=lambda obj, exc: self._report(obj, "kept, but not indexed", exc))
+            self._indexes[read] = index
+            self._shelf.add(index)
+        return index
 
     def __len__(self) -> int:
         return len(self._shelf)

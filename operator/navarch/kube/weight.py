@@ -7,6 +7,7 @@ weighs at most a few KiB; a reduced object has the shape of the whole one (a map
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
@@ -55,11 +56,11 @@ _STEPS = ((64, 4096), (16, 1024), (4, 256))
 """Entries of a map or list, and characters of a text, that each further reduction leaves."""
 _DEEPEST = 24
 _OTHER = 200
-"""Bytes that a value of another type (a frozen record) is taken for."""
+"""Bytes that a value of another type is taken for."""
 
 
 def weigh(value: Any) -> int:
-    """Bytes that a tree of JSON values takes in this process, about."""
+    """Bytes that a tree of JSON values and records takes in this process, about."""
     total, stack = 0, [value]
     seen: set[int] = set()
     while stack:
@@ -78,6 +79,9 @@ def weigh(value: Any) -> int:
             stack += node
         elif isinstance(node, (str, int, float, bytes)) or node is None:
             total += sys.getsizeof(node)
+        elif dataclasses.is_dataclass(node):
+            total += sys.getsizeof(node)
+            stack += (getattr(node, part.name) for part in dataclasses.fields(node))
         else:
             total += _OTHER
     return total

@@ -26,8 +26,9 @@ class ObservedMesh:
     """Everything a MeshControlPlane's reconcile depends on.
 
     `body` is the object itself, `spec` its parsed form (None with `spec_error` when it does not parse).
-    `meshes` are all meshes of the cluster, this one included; `owned` the objects that carry its labels,
-    except CRDs; `revisions` its MeshRevisions. `namespaces` are all of the cluster. `profiles` are the user
+    `meshes`, `namespaces` and `webhooks` are those of the cluster that this mesh's decisions depend on
+    (gather/neighbours.py and cluster.py say which), this mesh and its namespace included; `owned` the objects
+    that carry its labels, except CRDs; `revisions` its MeshRevisions. `profiles` are the user
     profiles by name. `root` is the fingerprint of the mesh's root certificates, empty while unknown. `probe`
     is None while no dry run was due. `crd_minors` are the Istio minors that meshes of the cluster were
     accepted for, `roles` the installation's roles for istiods, by name, with hashes of their rules.

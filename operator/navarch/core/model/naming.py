@@ -9,7 +9,7 @@ that passes find_long_names is accepted by the API server.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from navarch.api.controlplane import REVISION_FORM
@@ -35,9 +35,7 @@ def is_revision_like(tag: str) -> bool:
     return re.search(REVISION_FORM, tag) is not None
 
 
-def effective_tag(
-    namespace: str, name: str, *, wanted: str | None = None, taken: Collection[str] = ()
-) -> str:
+def effective_tag(namespace: str, name: str, *, wanted: str | None = None, taken: Container[str] = ()) -> str:
     """The tag of a mesh: the one its spec asks for, else `<namespace>-<name>`, with five characters of a hash
     in place of its end where that is too long, `taken` by another mesh, or looks like a revision."""
     if wanted:
