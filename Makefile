@@ -11,7 +11,7 @@ ENGINE ?= podman
 IMAGE ?= navarch:dev
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test upstream-test soak bench lock format wheel image venv assets
+.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test upstream-test soak support bench lock format wheel image venv assets
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -55,7 +55,12 @@ node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, roo
 
 soak: assets ## the tests that have a longer form, in that form (about 105 minutes)
 	@$(BIN)/python -m scripts.suite --serial --soak cluster node -- --full -m long
-	@NAVARCH_LAB_KUBERNETES=1.32 $(BIN)/python -m pytest $(foreach module,admission apply drift injection status bad_input,tests/cluster/test_$(module).py)
+	@rm -rf .suite/oldest && mkdir -p .suite/oldest
+	@NAVARCH_RUN=.suite/oldest NAVARCH_LAB_KUBERNETES=1.32 $(BIN)/python -m pytest $(foreach module,admission apply drift injection status bad_input,tests/cluster/test_$(module).py)
+	@$(BIN)/python -m scripts.suite.support .suite/oldest && $(MAKE) --no-print-directory generate
+
+support: assets ## say in docs/reference/support.md what the last run of the suites has shown
+	@$(BIN)/python -m scripts.suite.support .suite/run && $(MAKE) --no-print-directory generate
 
 bench: assets ## what the operator costs, measured; prints a table and writes docs/reference/performance.md
 	@$(BIN)/python -m scripts.suite --serial bench -- --full --performance docs/reference/performance.md --measured-on $$(date +%F)

@@ -21,6 +21,7 @@ from navarch.api.refused import (
     REFUSED_VALUES,
     Path,
 )
+from navarch.assets import load_assets
 from navarch.cli import commands
 from navarch.cli.exits import Exit
 from navarch.core.model.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
@@ -34,6 +35,8 @@ from scripts.markdown import build_table, code, escape
 from scripts.reference_checks import build_checks_page
 from scripts.reference_differences import build_differences_page
 from scripts.reference_power import build_power_page
+from scripts.reference_support import build_support_page
+from scripts.suite.support import read_seen
 
 Schema = Mapping[str, Any]
 
@@ -223,6 +226,7 @@ def build_reference(grants: Iterable[Rule], roles: Sequence[Mapping[str, Any]]) 
     pages["commands.md"] = build_commands_page()
     pages["differences.md"] = build_differences_page()
     pages["checks.md"] = build_checks_page()
+    pages["support.md"] = build_support_page(read_seen(), reversed(load_assets().catalog.minors))
     return pages
 
 

@@ -33,7 +33,7 @@ def pytest_runtest_makereport(
     """Fixtures may ask how their test has ended."""
     report = yield
     note_outcome(item, report)
-    run.note_cpu(item, report)
+    run.note_end(item, report)
     return report
 
 

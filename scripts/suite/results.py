@@ -30,6 +30,7 @@ class Case:
     cpu: float = 0.0
     why: str = "it began and never ended"
     chain: bool = False
+    met: tuple[str, ...] = ()
     reported: bool = field(default=False, repr=False)
 
     @property
@@ -47,6 +48,7 @@ class Case:
         self.seconds += float(str(entry.get("seconds", 0)))
         self.cpu += float(str(entry.get("cpu", 0)))
         self.chain = self.chain or bool(entry.get("chain"))
+        self.met = tuple(map(str, entry.get("met") or self.met))  # type: ignore[call-overload]
         if entry["outcome"] == "failed":
             self.outcome, self.why, self.reported = "failed", str(entry.get("why", "")), True
         elif not self.reported and (entry["when"] == "call" or entry["outcome"] == "skipped"):

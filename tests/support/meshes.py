@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.polling import eventually
-from tests.support import reasons
+from tests.support import platforms, reasons
 from tests.support.api import Api, Object
 
 OWNED = (
@@ -86,6 +86,8 @@ async def wait_for(
         told = "\n".join(f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in conditions)
         raise AssertionError(f"{namespace}/{name}: not {condition}={status} {reason}:\n{told}") from None
     read_condition(mesh, condition)
+    if (condition, status) == ("Ready", "True"):
+        platforms.meet(str(mesh["status"]["version"]["active"]))  # type: ignore[index]
     return mesh  # type: ignore[return-value]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from scripts.suite.protocol import FOLDER, LAST, STEP
+from tests.support import platforms
 
 _STARTED = pytest.StashKey[float]()
 
@@ -70,6 +71,7 @@ class Recorder:
                 "outcome": report.outcome,
                 "seconds": round(report.duration, 3),
                 "cpu": dict(report.user_properties).get("cpu", 0.0),
+                "met": dict(report.user_properties).get("met", []),
                 "chain": "chain" in report.keywords,
                 "why": str(report.longrepr)[-2000:] if report.failed else "",
             }
@@ -85,14 +87,17 @@ class Recorder:
 
 
 def begin(item: pytest.Item) -> None:
-    """A test begins: its CPU is counted from here."""
+    """A test begins: its CPU is counted from here, and what it stands on is noted."""
     item.stash[_STARTED] = read_cpu()
+    platforms.begin()
 
 
-def note_cpu(item: pytest.Item, report: pytest.TestReport) -> None:
-    """A test has ended with its fixtures: what it cost, processes included that ended meanwhile."""
+def note_end(item: pytest.Item, report: pytest.TestReport) -> None:
+    """A test has ended with its fixtures: what it cost, processes included that ended meanwhile, and what it
+    stood on."""
     if report.when == "teardown":
         report.user_properties.append(("cpu", round(read_cpu() - item.stash[_STARTED], 3)))
+        report.user_properties.append(("met", platforms.list_met(item)))
 
 
 def choose(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -56,3 +56,31 @@ async def test_a_404_empties_the_store_only_of_a_kind_that_may_be_missing(
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_each_page_of_a_long_listing_is_a_sign_of_life(tmp_path: Path) -> None:
+    """A listing of hundreds of megabytes takes minutes, and a probe must not end the process meanwhile."""
+    now, pages, rest = 0.0, 5, asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal now
+        number = int(request.query.get("continue", "0"))
+        if number == pages:
+            await rest.wait()
+        now += 100.0
+        name = {**OBJECT["metadata"], "name": f"x{number}", "uid": str(number)}
+        listed = {"resourceVersion": "1", "continue": str(number + 1)}
+        return web.json_response({"metadata": listed, "items": [{"metadata": name}]})
+
+    async with serving(tmp_path, handler) as credentials, Client(credentials) as client:
+        reflector = Reflector(client, resource_of("v1", "ConfigMap"), clock=lambda: now)
+        task = asyncio.create_task(reflector.run())
+        try:
+            await eventually(lambda: now == 100.0 * pages and reflector.age == 0)
+            assert not reflector.synced.is_set()
+            now += 100.0
+            assert reflector.age == 100
+        finally:
+            task.cancel()
+            rest.set()
+            await asyncio.gather(task, return_exceptions=True)

@@ -160,6 +160,29 @@ def test_a_mesh_that_goes_with_its_namespace_says_so() -> None:
     assert (verdict.status, verdict.reason) == ("True", Reason.NAMESPACE_TERMINATING)
 
 
+def test_a_paused_mesh_names_what_is_not_as_planned_its_own_objects_first() -> None:
+    observed = settled()
+    body = {**observed.body, "spec": {**observed.body["spec"], "paused": True}}
+    said = Verdict("Unknown", Reason.PAUSED, "not as planned: Deployment shop/istiod")
+    revision = observed.revisions[0]
+    conditions = [
+        {**c, "status": said.status, "reason": said.reason.value, "message": said.message}
+        if c["type"] == "Reconciled"
+        else c
+        for c in revision["status"]["conditions"]
+    ]
+    revision = {**revision, "status": {**revision["status"], "conditions": conditions}}
+    paused = replace(observed, body=body, revisions=(revision,))
+    for outcome, words in (
+        (Outcome(), "Deployment shop/istiod"),
+        (Outcome(withheld=(Ref("v1", "Service", "shop", "tag"),)), "not as planned: Service shop/tag"),
+    ):
+        verdicts = judge(paused, outcome)
+        for kind in (ConditionType.RECONCILED, ConditionType.UP_TO_DATE):
+            assert (verdicts[kind].status, verdicts[kind].reason) == ("Unknown", Reason.PAUSED)
+            assert words in verdicts[kind].message
+
+
 def test_an_edit_of_a_paused_mesh_is_not_called_up_to_date() -> None:
     observed = settled()
     paused = replace(observed, body={**observed.body, "spec": {**observed.body["spec"], "paused": True}})

@@ -44,8 +44,9 @@ class MeshController:
         decision = plan_mesh(observed, findings)
         if is_released(observed, decision.plan):
             return await self._release(observed)
-        outcome = None
-        if not is_held(observed):
+        if is_held(observed):
+            outcome = await self.applier.withhold(decision.plan)
+        else:
             if decision.plan.waves:
                 await add_finalizer(self.client, observed.body)
             outcome = await self.applier.apply(decision.plan)
@@ -54,7 +55,7 @@ class MeshController:
         seconds = determine_requeue(decision.plan, outcome, status["conditions"], held=held)
         refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
         if seconds is not None:
-            return After(seconds, well=not refusals and not (outcome and outcome.failures))
+            return After(seconds, well=not refusals and not outcome.failures)
         return Terminal("; ".join(refusals)) if refusals else Done()
 
     async def _release(self, observed: ObservedMesh) -> Result:

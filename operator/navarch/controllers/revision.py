@@ -34,10 +34,11 @@ class RevisionController:
             self.reporter.forget(key)
             return Done()
         decision = plan_revision(observed)
-        outcome = None if is_revision_held(observed) else await self.applier.apply(decision.plan)
+        act = self.applier.withhold if is_revision_held(observed) else self.applier.apply
+        outcome = await act(decision.plan)
         status = summarise_revision(observed, decision, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome, mesh=observed.mesh)
         seconds = determine_requeue(decision.plan, outcome, status["conditions"], held=held)
         if seconds is None:
             return Done()
-        return After(seconds, well=not (outcome and outcome.failures))
+        return After(seconds, well=not outcome.failures)

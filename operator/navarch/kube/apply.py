@@ -123,6 +123,10 @@ class Applier:
                 pending.append(ref)
         return Comparison(tuple(in_the_way), (*pending, *plan.prune))
 
+    async def withhold(self, plan: Plan) -> Outcome:
+        """What of `plan` would be written, and is not. Raises KubeError as compare() does."""
+        return Outcome(withheld=(await self.compare(plan)).pending)
+
     def _begin(self, plan: Plan) -> _Job:
         owner = plan.owner
         known = self._inventories.read(owner.namespace, owner.name) if self._inventories else Inventory()

@@ -139,7 +139,7 @@ class Reflector:
             field_selector=self._field_selector,
             metadata_only=self._metadata_only,
             limit=self._page,
-            keep=self.store.stage,
+            keep=self._take,
         )
         self.store.commit(listing.resource_version)
         self._hear()
@@ -147,6 +147,11 @@ class Reflector:
         self.served = True
         self.synced.set()
         self.version = listing.resource_version
+
+    def _take(self, obj: Object) -> None:
+        """An object of a listing. A listing of many pages may take minutes: each is a sign of life."""
+        self._hear()
+        self.store.stage(obj)
 
     async def _watch(self) -> None:
         events = self._client.watch(

@@ -61,7 +61,7 @@ class Examiner:
         observed = replace(observed, revisions=revisions)
         findings = run_checks(observed)
         decision = plan_mesh(observed, findings)
-        outcome = None if is_held(observed) else await self._compare(decision.plan, observed.body)
+        outcome = await self._compare(decision.plan, observed.body, held=is_held(observed))
         verdicts = determine_mesh(observed, findings, decision, outcome)
         unproved = _tell_unproved(observed)
         if unproved:
@@ -95,12 +95,14 @@ class Examiner:
         if observed is None:
             return body
         decision = plan_revision(observed)
-        outcome = None if is_revision_held(observed) else await self._compare(decision.plan, observed.body)
+        outcome = await self._compare(decision.plan, observed.body, held=is_revision_held(observed))
         return {**body, "status": summarise_revision(observed, decision, outcome)}
 
-    async def _compare(self, plan: Plan, body: Manifest) -> Outcome:
+    async def _compare(self, plan: Plan, body: Manifest, *, held: bool) -> Outcome:
         """What would come of a plan. Of what only a write can tell (a quota, a missing permission), the word
         of the operator counts, which has tried."""
+        if held:
+            return await self.applier.withhold(plan)
         failed = recall_failure(body)
         if failed is not None:
             return Outcome((failed,))

@@ -102,7 +102,12 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
 
 
 def determine_up_to_date(
-    observed: ObservedMesh, decision: MeshDecision, accepted: Verdict, progressing: Verdict
+    observed: ObservedMesh,
+    decision: MeshDecision,
+    *,
+    accepted: Verdict,
+    progressing: Verdict,
+    reconciled: Verdict,
 ) -> Verdict:
     """Whether everything, proxies included, runs the desired version and configuration."""
     if not observed.revisions:
@@ -114,8 +119,7 @@ def determine_up_to_date(
     if wanted is not None and not any(is_applied(r, wanted) for r in observed.revisions):
         return Verdict("False", Reason.VERSION_PENDING, f"{ref_of(wanted)} is not yet as the spec asks")
     if is_held(observed):
-        message = "what runs is not compared with the spec while spec.paused is true"
-        return Verdict("Unknown", Reason.PAUSED, message)
+        return Verdict("Unknown", Reason.PAUSED, reconciled.message)
     if progressing.is_true:
         return Verdict("False", Reason.VERSION_PENDING, progressing.message)
     return determine_proxies(observed)
@@ -151,8 +155,9 @@ def determine_mesh(
     paused = is_held(observed)
     progressing = determine_progressing(observed, decision)
     reconciled = determine_reconciled(outcome, paused=paused)
-    if reconciled.is_true and not is_leaving(observed):
-        reconciled = _part_of_revision(observed, ConditionType.RECONCILED)
+    part = _part_of_revision(observed, ConditionType.RECONCILED)
+    if (reconciled.is_true and not is_leaving(observed)) or _has_more_to_say(outcome, part, paused=paused):
+        reconciled = part
     available = _part_of_revision(observed, ConditionType.AVAILABLE)
     if not observed.revisions:
         available = Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
@@ -165,7 +170,9 @@ def determine_mesh(
         ConditionType.RECONCILED: reconciled,
         ConditionType.AVAILABLE: available,
         ConditionType.PROGRESSING: progressing,
-        ConditionType.UP_TO_DATE: determine_up_to_date(observed, decision, accepted, progressing),
+        ConditionType.UP_TO_DATE: determine_up_to_date(
+            observed, decision, accepted=accepted, progressing=progressing, reconciled=reconciled
+        ),
         ConditionType.INJECTION_READY: injection,
         ConditionType.DEPENDENCIES_READY: dependencies,
         ConditionType.PAUSED: Verdict("True", Reason.PAUSED, "nothing but status and Events is written")
@@ -177,6 +184,11 @@ def determine_mesh(
         [invert(deleting), accepted, dependencies, *_causes(available, progressing, reconciled), injection]
     )
     return verdicts
+
+
+def _has_more_to_say(outcome: Outcome | None, part: Verdict, *, paused: bool) -> bool:
+    """Whether of a paused mesh only the revision's objects may be other than planned."""
+    return paused and part.reason is Reason.PAUSED and not (outcome and outcome.withheld)
 
 
 def _causes(available: Verdict, progressing: Verdict, reconciled: Verdict) -> list[Verdict]:

@@ -87,10 +87,11 @@ class ObjectOutcome:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What apply() did, object by object, in order. `retry_after` (seconds) is set when a failure may pass by
-    itself."""
+    itself. `withheld` are objects that are not as planned and were left so: the mesh is paused."""
 
     results: tuple[ObjectOutcome, ...] = field(default=())
     retry_after: float | None = None
+    withheld: tuple[Ref, ...] = ()
 
     @property
     def failures(self) -> tuple[ObjectOutcome, ...]:

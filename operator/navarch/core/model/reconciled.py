@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from navarch.core.model.actions import Outcome
 from navarch.core.model.conditions import Verdict, tell_all
+from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 
 
 def determine_reconciled(outcome: Outcome | None, *, paused: bool) -> Verdict:
     """Whether every object is as planned. `outcome` is None when nothing could be applied."""
     if paused:
-        return Verdict("Unknown", Reason.PAUSED, "nothing is written while spec.paused is true")
+        differs = f"; not as planned: {join(outcome.withheld)}" if outcome and outcome.withheld else ""
+        return Verdict("Unknown", Reason.PAUSED, f"nothing is written while spec.paused is true{differs}")
     if outcome is None:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing has been applied yet")
     if outcome.failures:
