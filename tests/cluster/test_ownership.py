@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from navarch.core.model.labels import APPLIED, FINALIZER, GATEWAY_CLASS_DEFAULTS, MESH_NAME
+from navarch.core.model.labels import APPLIED, FINALIZER, FORCE_DELETE, GATEWAY_CLASS_DEFAULTS, MESH_NAME
 from navarch.kube.shared_fields import find_shared
 
 from lab.cluster import Cluster
@@ -495,6 +495,79 @@ async def test_a_mesh_editor_cannot_take_the_finalizer_off_and_may_do_the_rest(m
     ben.patch("mesh", NS, "demo", {"metadata": {"annotations": {"by": BEN}}})
     ben.patch("mesh", NS, "demo", {"metadata": {"finalizers": [FINALIZER, "example.com/other"]}})
     ben.patch("mesh", NS, "demo", {"metadata": {"finalizers": [FINALIZER]}})
+
+
+async def test_a_mesh_editor_cannot_insist_on_a_deletion_that_leaves_proxies_behind(
+    mesh: Api, fresh: str
+) -> None:
+    ben, insisting = mesh.impersonating(BEN), {"metadata": {"annotations": {FORCE_DELETE: "true"}}}
+    with pytest.raises(Refused, match=r"metadata\.annotations: .*force-delete=true on demo .*verb host"):
+        ben.patch("mesh", NS, "demo", insisting)
+    other = build_mesh(NS, name="other")
+    other["metadata"]["annotations"] = {FORCE_DELETE: "true"}
+    with pytest.raises(Refused, match=r"metadata\.annotations: .*force-delete=true on other"):
+        ben.create(other)
+    ben.patch("mesh", NS, "demo", {"metadata": {"annotations": {FORCE_DELETE: "no"}}})
+    mesh.patch("mesh", NS, "demo", insisting)
+    ben.patch("mesh", NS, "demo", {"metadata": {"annotations": {"by": BEN}}})
+    ben.patch("mesh", NS, "demo", {"metadata": {"annotations": {FORCE_DELETE: None}}})
+
+
+def build_makers(labels: Object) -> Iterator[Object]:
+    """One object of each of Kubernetes' kinds that make pods."""
+    pod = {
+        "metadata": {"labels": {"app": "maker", **labels}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]},
+    }
+    always = {**pod, "spec": {**pod["spec"], "restartPolicy": "Always"}}
+    selector = {"matchLabels": {"app": "maker"}}
+    job = {"template": pod}
+    for kind, version, spec in (
+        ("ReplicationController", "v1", {"replicas": 0, "selector": {"app": "maker"}, "template": always}),
+        ("DaemonSet", "apps/v1", {"selector": selector, "template": always}),
+        ("Deployment", "apps/v1", {"replicas": 0, "selector": selector, "template": always}),
+        ("ReplicaSet", "apps/v1", {"replicas": 0, "selector": selector, "template": always}),
+        ("StatefulSet", "apps/v1", {"replicas": 0, "selector": selector, "template": always}),
+        ("Job", "batch/v1", job),
+        ("CronJob", "batch/v1", {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job}}),
+    ):
+        metadata = {"name": "maker", "namespace": NS}
+        yield {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def place(manifest: Object) -> str:
+    version, namespace = manifest["apiVersion"], manifest["metadata"]["namespace"]
+    root = "/api" if version == "v1" else "/apis"
+    return f"{root}/{version}/namespaces/{namespace}/{manifest['kind'].lower()}s"
+
+
+async def test_nothing_that_makes_pods_may_give_them_a_mesh_s_labels(mesh: Api) -> None:
+    everything = [allow(["replicationcontrollers"]), allow(["*"], "apps"), allow(["*"], "batch")]
+    grant(mesh, NS, "mia", everything)
+    mia = mesh.impersonating("mia")
+    for manifest in build_makers({MESH_NAME: "demo"}):
+        with pytest.raises(Refused, match=r"template\.metadata\.labels: .*istiod's own pods"):
+            mia.request("POST", place(manifest), manifest)
+    for manifest in build_makers({}):
+        mia.request("POST", place(manifest) + "?dryRun=All", manifest)
+
+
+async def test_a_field_manager_of_our_name_makes_nothing_ours(
+    api: Api, operator: Operator, fresh: str
+) -> None:
+    """A client that may patch a foreign object cannot hand it over, to have it overwritten and removed."""
+    name = f"istio-{fresh}-demo-inplace"
+    metadata = {"name": name, "namespace": fresh}
+    theirs = api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}})
+    api.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"c": "d"}}, manager="navarch"
+    )
+    api.create(build_mesh(fresh))
+    await wait_for(api, fresh, status="False", reason="ForeignObject")
+    api.delete("mesh", fresh, "demo")
+    await eventually(lambda: api.get("mesh", fresh, "demo") is None, seconds=60, what="the mesh is gone")
+    there = get(api, "configmap", name, fresh)
+    assert (there["metadata"]["uid"], there["data"]) == (theirs["metadata"]["uid"], {"a": "b", "c": "d"})
 
 
 async def test_a_namespace_with_a_mesh_is_deleted_all_the_same(api: Api, operator: Operator) -> None:

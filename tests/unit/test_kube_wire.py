@@ -1,12 +1,16 @@
-"""JSON that is nested deeper than Python's parser goes."""
+"""JSON that is nested deeper than Python's parser goes, and JSON that is read as YAML."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
-from navarch.kube.wire import DEEPEST, parse
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+from navarch.kube.wire import DEEPEST, dump, parse
 
 
 def nested(levels: int, opening: str, closing: str) -> str:
@@ -44,3 +48,15 @@ def test_json_as_usual_is_read_as_it_is_and_what_is_none_is_refused() -> None:
     assert depth_of(parse(nested(DEEPEST + 50, "[", "]"))) == DEEPEST + 50
     with pytest.raises(ValueError, match="Expecting"):
         parse("no json")
+
+
+@given(st.text(st.characters(exclude_categories=())))
+@example("😀")
+@example("\ud800")
+@example("\x00\x7f\x85\u2028\ufeff\ufffe\uffff")
+def test_what_is_written_means_the_same_as_json_and_as_yaml(text: str) -> None:
+    whole = re.sub("[\ud800-\udfff]", "\ufffd", text)
+    written = dump({text: [text, 1, None, True]})
+    expected = {whole: [whole, 1, None, True]}
+    assert json.loads(written) == expected
+    assert yaml.safe_load(written) == expected

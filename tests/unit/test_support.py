@@ -60,9 +60,9 @@ def test_a_file_that_is_no_longer_there_is_forgotten(checkout: Path) -> None:
 def test_the_page_says_of_every_version_whether_it_ran() -> None:
     minors = load_assets().catalog.minors
     page = build_support_page({NEW: {FILE: 3}, f"Istio {minors[-1].name}, {STAND_IN}": {FILE: 3}}, minors)
-    for minor in kubernetes_modules():
-        shown = "3 in 1 file" if f"Kubernetes {minor}" == NEW else NONE
-        assert f"| {minor} | {shown} |" in page
+    for kubernetes in kubernetes_modules():
+        shown = "3 in 1 file" if f"Kubernetes {kubernetes}" == NEW else NONE
+        assert f"| {kubernetes} | {shown} |" in page
     for minor in minors:
         shown = "cluster: `test_a`" if minor is minors[-1] else NONE
         assert f"| {minor.name} | {shown} | {NONE} | {NONE} |" in page

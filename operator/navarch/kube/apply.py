@@ -18,8 +18,8 @@ from itertools import groupby
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID, Owner, owner_of
-from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_proved, own_fields
+from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID, Owner
+from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_proved
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client, Object
@@ -323,8 +323,8 @@ class Applier:
         """Whose the object is, in words, when it is not ours; empty when it is.
 
         It is ours by the uid that we recorded, whatever became of the rest. One without a record is taken
-        over where its labels name the mesh (restored from a backup, made from what `navarch render` prints),
-        or where it has no mesh's labels and our Apply entry.
+        over where its labels name the mesh (restored from a backup, made from what `navarch render` prints):
+        a policy lets only us and holders of `host` write those. A field manager's name proves nothing.
         """
         if job.inventory.has(current):
             return ""
@@ -335,8 +335,6 @@ class Applier:
         if job.owner.owns(current) or (shared and labels.get(MANAGED_BY) == "navarch"):
             return ""
         if job.owner.uid and labels.get(MESH_UID) == job.owner.uid:
-            return ""
-        if owner_of(current) is None and own_fields(current) is not None:
             return ""
         return describe_owner(current)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.kube import wire
 from navarch.kube.credentials import Credentials
 from navarch.kube.errors import Conflict, Invalid, TooLarge, error_of
 from navarch.kube.guard import Guard
@@ -34,7 +35,8 @@ objects. In Python's memory JSON may become twenty times as large."""
 _PAGES_AT_ONCE = 4
 
 _METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
-_APPLY = "application/apply-patch+yaml"
+_APPLY = "application/apply-patch+yaml; charset=utf-8"
+"""With its character set, the library sends the bytes of kube/wire.py as they are."""
 _JSON_PATCH = "application/json-patch+json"
 
 
@@ -214,7 +216,7 @@ class Client:
             "PATCH",
             subresource,
             query=query | _dry(dry_run),
-            body=manifest,
+            body=wire.dump(manifest),
             content_type=_APPLY,
             writes=not dry_run,
         )

@@ -25,6 +25,9 @@ from navarch.kube.errors import Conflict, NotFound
 
 log = structlog.get_logger(__name__)
 
+LONGEST = 300.0
+"""Seconds after which a holder that does not renew has lost the Lease, however long it says that it holds."""
+
 
 class Elector:
     """Competes for one Lease.
@@ -217,7 +220,8 @@ class Elector:
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen[0]:
             self._seen = (version, self._clock())
-        self._expires = self._seen[1] + float(spec.get("leaseDurationSeconds") or self._duration)
+        duration = float(spec.get("leaseDurationSeconds") or self._duration)
+        self._expires = self._seen[1] + min(duration, LONGEST)
         return holder in ("", self._identity) or self._clock() >= self._expires
 
     def _is_ours(self, lease: Object | None) -> bool:
@@ -230,10 +234,15 @@ class Elector:
             "leaseDurationSeconds": max(int(self._duration), 1),
             "acquireTime": before.get("acquireTime") if mine else self._time(),
             "renewTime": self._time(),
-            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if mine or not before else 1),
+            "leaseTransitions": self._count_transitions(before, mine=mine),
         }
         metadata = {"namespace": self._ref.namespace, "name": self._ref.name}
         return {"apiVersion": self._ref.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}
+
+    def _count_transitions(self, before: dict[str, Any], *, mine: bool) -> int:
+        """How often the Lease went from one holder to another; begun anew at the most that the API takes."""
+        count = int(before.get("leaseTransitions") or 0)
+        return count if mine or not before else (count + 1) % 2**31
 
     def _time(self) -> str:
         return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -93,7 +93,7 @@ def build_deletion_policy() -> list[JSONObject]:
                 shown="'status.proxies.total: ' + string(variables.proxies)",
                 why="pods still carry proxies of this mesh and would be left without a control plane; take "
                 "their namespaces out of the mesh and restart them, or delete it all the same after `kubectl "
-                f"annotate meshcontrolplane NAME {FORCE_DELETE}=true`",
+                f"annotate meshcontrolplane NAME {FORCE_DELETE}=true`, which takes the verb host",
                 reason="Forbidden",
             )
         ],

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from navarch.api.admission.cel import Validation
 from navarch.api.controlplane import KIND
 from navarch.api.controlplane import PLURAL as MESHES
-from navarch.api.meta import API_VERSION, FINALIZER, GROUP, JSONObject, quote_cel
+from navarch.api.meta import API_VERSION, FINALIZER, FORCE_DELETE, GROUP, JSONObject, quote_cel
 
 MESH_NAME = f"{GROUP}/mesh-name"
 MESH_NAMESPACE = f"{GROUP}/mesh-namespace"
@@ -31,6 +31,14 @@ OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
     "security.istio.io": ("peerauthentications",),
 }
 """What a mesh consists of, by API group; MeshRevisions have a policy of their own."""
+
+_MAKERS: Mapping[str, tuple[str, ...]] = {
+    "": ("replicationcontrollers",),
+    "apps": ("daemonsets", "deployments", "replicasets", "statefulsets"),
+    "batch": ("jobs",),
+}
+_CRON: Mapping[str, tuple[str, ...]] = {"batch": ("cronjobs",)}
+"""Kubernetes' own kinds that make pods from a template, and the one that makes Jobs from one."""
 
 _PLATFORM = (
     "['system:serviceaccount:kube-system:', 'system:serviceaccount:openshift-infra:', "
@@ -110,21 +118,26 @@ _WEBHOOK_FIELDS = (
     "rules",
     "namespaceSelector",
     "objectSelector",
+    "matchPolicy",
     "matchConditions",
     "sideEffects",
+    "timeoutSeconds",
+    "reinvocationPolicy",
     "admissionReviewVersions",
 )
+_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
 def _is_istiods() -> str:
     """Of webhooks, istiod writes caBundle and failurePolicy and nothing else. That it may write them at all
     is a matter of its roles."""
     same = " && ".join(f"new.?{field} == old.?{field}" for field in _WEBHOOK_FIELDS)
+    kept = " && ".join(f"object.metadata.?{field} == oldObject.metadata.?{field}" for field in _METADATA)
     return (
         "request.operation == 'UPDATE' && "
         "request.resource.group == 'admissionregistration.k8s.io' && "
         "request.userInfo.username.startsWith('system:serviceaccount:' + variables.place + ':istiod-') && "
-        "object.metadata.?labels == oldObject.metadata.?labels && "
+        f"{kept} && "
         "object.webhooks.size() == oldObject.webhooks.size() && "
         f"object.webhooks.all(new, oldObject.webhooks.exists(old, {same} && "
         "new.clientConfig.?service == old.clientConfig.?service && "
@@ -178,6 +191,33 @@ def build_pod_policy(operator: str) -> list[JSONObject]:
     )
 
 
+def build_template_policy(
+    operator: str, name: str, makers: Mapping[str, tuple[str, ...]], *, where: str
+) -> list[JSONObject]:
+    """What makes pods must not make some with a mesh's labels: Kubernetes' own controllers would be the ones
+    that create them, and they are not asked."""
+    labels = "{0}." + where.removesuffix("template") + "?template.?metadata.?labels.orValue({{}})"
+    return _build(
+        name,
+        constraints={"resourceRules": _rules(makers, ("CREATE", "UPDATE"))},
+        conditions=_spare(operator)
+        | {
+            "carrying": f"'{MESH_NAME}' in {labels.format('object')}",
+            "labels-changed": f"request.operation == 'CREATE' || "
+            f"{labels.format('object')} != {labels.format('oldObject')}",
+        },
+        variables={},
+        validation=Validation(
+            _check_host("request.namespace"),
+            where=f"{where}.metadata.labels",
+            shown=f"'{where}.metadata.labels: {MESH_NAME} of ' + request.resource.resource + ' ' + "
+            f"request.name + {_BY}",
+            why="this label is for istiod's own pods; leave it out",
+            reason="Forbidden",
+        ),
+    )
+
+
 def build_class_policy(operator: str) -> list[JSONObject]:
     """Beside istiod, a ConfigMap with this label decides what every Gateway of the class runs."""
     return _build(
@@ -221,11 +261,36 @@ def build_finalizer_policy(operator: str) -> list[JSONObject]:
     )
 
 
+def build_force_policy(operator: str) -> list[JSONObject]:
+    """A mesh's proxies may run in any namespace: to leave them without a control plane is no right of the
+    mesh's own administrator."""
+    insists = f"{{0}}.metadata.?annotations[?'{FORCE_DELETE}'].orValue('') == 'true'"
+    added = f"{insists.format('object')} && !(request.operation == 'UPDATE' && {insists.format('oldObject')})"
+    return _build(
+        "force-delete",
+        constraints={"resourceRules": _rules({GROUP: (MESHES,)}, ("CREATE", "UPDATE"))},
+        conditions=_spare(operator) | {"added": added},
+        variables={},
+        validation=Validation(
+            _check_host("request.namespace"),
+            where="metadata.annotations",
+            shown=f"'metadata.annotations: {FORCE_DELETE}=true on ' + object.metadata.name + {_BY}",
+            why="with it the mesh can be deleted while pods of any namespace still carry its proxies; take "
+            "these out of the mesh and restart them first, or have it done with the verb host on "
+            f"{MESHES}.{GROUP}",
+            reason="Forbidden",
+        ),
+    )
+
+
 def build_ownership_policies(operator: str) -> list[JSONObject]:
     """All of them, with their bindings."""
     return [
         *build_ownership_policy(operator),
         *build_pod_policy(operator),
+        *build_template_policy(operator, "templates", _MAKERS, where="spec.template"),
+        *build_template_policy(operator, "cron-templates", _CRON, where="spec.jobTemplate.spec.template"),
         *build_class_policy(operator),
         *build_finalizer_policy(operator),
+        *build_force_policy(operator),
     ]
