@@ -13,7 +13,7 @@ from tests.unit.observations import a_spec, an_observed_mesh, ask, assets, only
 
 CHECKS = (
     accepted.check_mesh_config_is_accepted,
-    accepted.check_bootstrap_is_accepted,
+    accepted.check_envoy_accepts,
     accepted.check_networks_are_accepted,
     accepted.check_environment_values,
     accepted.check_mesh_config_warnings,
@@ -130,14 +130,47 @@ REFUSED_BOOTSTRAP: list[tuple[dict[str, Any], str]] = [
 def test_a_text_that_would_break_envoys_bootstrap_or_add_to_it_is_refused_at_its_field(
     tree: dict[str, Any], path: str
 ) -> None:
-    finding = only(accepted.check_bootstrap_is_accepted, an_observed_mesh(spec=a_spec(meshConfig=tree)))
+    finding = only(accepted.check_envoy_accepts, an_observed_mesh(spec=a_spec(meshConfig=tree)))
     assert (finding.reason, finding.field) == (
         Reason.MESH_CONFIG_INVALID,
         f"spec.meshConfig.defaultConfig.{path}",
     )
 
 
+OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
+    ({"dnsRefreshRate": "0s"}, "dnsRefreshRate"),
+    ({"dnsRefreshRate": "1ms"}, "dnsRefreshRate"),
+    ({"hboneIdleTimeout": "-1s"}, "hboneIdleTimeout"),
+    ({"tcpKeepalive": {"interval": "-5s"}}, "tcpKeepalive.interval"),
+    ({"tcpKeepalive": {"probes": 128}}, "tcpKeepalive.probes"),
+    ({"defaultHttpRetryPolicy": {"attempts": -1}}, "defaultHttpRetryPolicy.attempts"),
+    ({"defaultHttpRetryPolicy": {"perTryTimeout": "-1s"}}, "defaultHttpRetryPolicy.perTryTimeout"),
+    ({"defaultHttpRetryPolicy": {"backoff": "0s"}}, "defaultHttpRetryPolicy.backoff"),
+    ({"defaultConfig": {"concurrency": -3}}, "defaultConfig.concurrency"),
+    ({"defaultConfig": {"concurrency": 100000}}, "defaultConfig.concurrency"),
+    ({"defaultConfig": {"statNameLength": -1}}, "defaultConfig.statNameLength"),
+    ({"defaultConfig": {"terminationDrainDuration": "-1s"}}, "defaultConfig.terminationDrainDuration"),
+    ({"defaultConfig": {"tracing": {"sampling": 1e300}}}, "defaultConfig.tracing.sampling"),
+    ({"defaultConfig": {"tracing": {"sampling": "NaN"}}}, "defaultConfig.tracing.sampling"),
+    (
+        {"defaultTrafficPolicy": {"outlierDetection": {"outlierDetectionHttpErrorCodes": [500, 7]}}},
+        "defaultTrafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes[1]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("tree", "path"), OUT_OF_RANGE, ids=str)
+def test_a_number_or_duration_that_envoy_would_refuse_is_refused_at_its_field(
+    tree: dict[str, Any], path: str
+) -> None:
+    finding = only(accepted.check_envoy_accepts, an_observed_mesh(spec=a_spec(meshConfig=tree)))
+    assert (finding.reason, finding.field) == (Reason.MESH_CONFIG_INVALID, f"spec.meshConfig.{path}")
+
+
 ACCEPTED: list[dict[str, Any]] = [
+    {"dnsRefreshRate": "5s", "tcpKeepalive": {"time": "10800s", "interval": "75s", "probes": 9}},
+    {"defaultHttpRetryPolicy": {"attempts": 0, "perTryTimeout": "0s", "backoff": "25ms"}},
+    {"defaultConfig": {"concurrency": 0, "tracing": {"sampling": 100}}},
     a_matcher(inclusionPrefixes=["cluster.outbound|80||a.b", "http.{pod_ip}_"]),
     a_matcher(inclusionRegexps=["it's", r"vhost\..*\.route\..*", "[*+]{2,}", "(?:a|b)"]),
     {"defaultConfig": {"extraStatTags": ["request_protocol", "a.b-c"]}},

@@ -31,9 +31,12 @@ from navarch.assets import load_assets, load_catalog
 from navarch.core.istio.definitions import MESH_CONFIG as MESH_CONFIG_MESSAGE
 from navarch.core.istio.definitions import VALUES as VALUES_MESSAGE
 from navarch.core.istio.definitions import load_definition
+from navarch.core.mesh.checks.accepted import check_envoy_accepts, check_mesh_config_is_accepted
+from navarch.core.mesh.checks.meshconfig import check_mesh_config_types
 
 from scripts.generate_assets import download
 from scripts.istio_environment import find_variables
+from tests.unit.observations import a_spec, an_observed_mesh, ask
 
 ASSETS = load_assets()
 MINORS = sorted(ASSETS.mesh_descriptors)
@@ -126,6 +129,53 @@ def test_every_value_that_templates_read_by_default_was_decided_about() -> None:
 
     defaults = build_default_values(content_of(an_observed_mesh(spec=a_spec())))
     assert [path for path in list_paths(defaults) if find_rule(VALUES, path) is None] == []
+
+
+NUMBERS = frozenset(range(FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_FLOAT + 1))
+
+
+def is_numeric(field: FieldDescriptor) -> bool:
+    """Whether a field holds a number or a duration."""
+    message = field.message_type
+    wrapped = message is not None and message.full_name in (
+        *("google.protobuf.Duration", "google.protobuf.Int32Value", "google.protobuf.UInt32Value"),
+        *("google.protobuf.DoubleValue", "google.protobuf.FloatValue"),
+    )
+    return wrapped or (message is None and field.cpp_type in NUMBERS)
+
+
+def is_refused_below_or_above(path: Path) -> bool:
+    """Whether one of a few odd values is refused at a path, with or without further fields."""
+    field = f"spec.meshConfig.{'.'.join(path)}"
+    for odd in (-1, 10**9, "-1s", "1ns"):
+        tree: Any = odd
+        for step in reversed(path):
+            tree = {step: tree}
+        observed = an_observed_mesh(spec=a_spec(meshConfig=tree, version="1.32"))
+        if any(f.field == field for check in READERS for f in ask(check, observed)):
+            return True
+    return False
+
+
+READERS = (check_envoy_accepts, check_mesh_config_is_accepted, check_mesh_config_types)
+UNBOUNDED = ("outlierDetectionHttpErrorCodes", "consecutiveLocalOriginFailures", "minClusterSize")
+"""A list, whose items are bounded; one that needs another field beside it; a count of any size."""
+
+
+def test_every_number_and_duration_that_is_free_is_bounded() -> None:
+    paths = {
+        path
+        for minor in MINORS
+        for path, field in walk(load_mesh(minor))
+        if is_numeric(field)
+        and (rule := find_rule(MESH_CONFIG, path)) is not None
+        and rule.power is Power.FREE
+    }
+    assert len(paths) > 50
+    unbounded = [
+        path for path in sorted(paths) if path[-1] not in UNBOUNDED and not is_refused_below_or_above(path)
+    ]
+    assert unbounded == []
 
 
 def test_every_row_is_about_a_field_that_a_minor_has() -> None:

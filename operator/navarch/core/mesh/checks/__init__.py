@@ -77,7 +77,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     values.check_values_shapes,
     texts.check_texts_have_their_grammar,
     accepted.check_mesh_config_is_accepted,
-    accepted.check_bootstrap_is_accepted,
+    accepted.check_envoy_accepts,
     accepted.check_networks_are_accepted,
     accepted.check_environment_values,
     gateways.check_gateway_classes_shapes,

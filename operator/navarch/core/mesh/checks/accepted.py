@@ -17,6 +17,7 @@ from navarch.core.istio.validation.bootstrap import find_in_bootstrap
 from navarch.core.istio.validation.environment import explain_variable
 from navarch.core.istio.validation.meshconfig import find_violations
 from navarch.core.istio.validation.networks import find_in_networks
+from navarch.core.istio.validation.ranges import find_out_of_range
 from navarch.core.istio.validation.reading import Violation, find_contests, read_message
 from navarch.core.mesh.checks.layers import build_input, resolved_config
 from navarch.core.mesh.checks.schema import build_path
@@ -82,14 +83,17 @@ def check_mesh_config_is_accepted(content: MeshContent) -> Iterator[Finding]:
     yield from _find_in_mesh_config(content, warnings=False)
 
 
-def check_bootstrap_is_accepted(content: MeshContent) -> Iterator[Finding]:
-    """Envoy takes the bootstrap that the agent makes of the mesh's proxy configuration."""
+def check_envoy_accepts(content: MeshContent) -> Iterator[Finding]:
+    """Envoy takes what istiod and the agent pass on to it unread: its bootstrap, numbers and durations."""
     built, release = _build(content), content.release
     if built is None or release is None:
         return
     definition = load_definition(content.assets.mesh_descriptors[release.minor.name], MESH_CONFIG)
-    proxy = read_message(definition, build_mesh_config(*built)).get("defaultConfig", {})
-    for violation in find_in_bootstrap(proxy, "defaultConfig"):
+    mesh = read_message(definition, build_mesh_config(*built))
+    for violation in (
+        *find_in_bootstrap(mesh.get("defaultConfig", {}), "defaultConfig"),
+        *find_out_of_range(mesh),
+    ):
         yield _tell(content, violation, Severity.ERROR)
 
 
