@@ -20,7 +20,8 @@ from navarch.core.istio.catalog import Catalog, build_catalog
 
 
 class MissingAssets(RuntimeError):
-    """Generated data is not there: the checkout was never built, or the package is broken."""
+    """Package data is not there, or cannot be read: the checkout was never built, or the package is
+    broken."""
 
 
 def _package() -> Traversable:
@@ -29,7 +30,8 @@ def _package() -> Traversable:
 
 def _read_bytes(path: Traversable) -> bytes:
     if not path.is_file():
-        raise MissingAssets(f"{path.name} is missing; in a checkout, `make generate` makes it")
+        remedy = "install Navarch anew, or run `make assets` in a checkout"
+        raise MissingAssets(f"{path.name} is missing from the package; {remedy}")
     return path.read_bytes()
 
 
@@ -55,7 +57,8 @@ def _load_templates() -> Mapping[str, str]:
     folder = packaged if packaged.is_dir() else checkout
     templates = dict(sorted(_walk(folder))) if folder.is_dir() else {}
     if not templates:
-        raise MissingAssets("the templates are missing from the package")
+        text = "the templates are missing from the package; install Navarch anew, or restore templates/"
+        raise MissingAssets(text)
     return templates
 
 
@@ -74,7 +77,16 @@ def _load_profiles() -> Mapping[str, Mapping[str, Any]]:
 
 @cache
 def load_assets() -> Assets:
-    """Everything. Raises MissingAssets, with what to do, when data that has to be generated is not there."""
+    """Everything. Raises MissingAssets, with what to do, when data is not there or cannot be read."""
+    try:
+        return _load_assets()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        text = f"package data cannot be read: {why}; install Navarch anew, or correct the permissions"
+        raise MissingAssets(text) from error
+
+
+def _load_assets() -> Assets:
     data, catalog = _package() / "_data", load_catalog()
     crds = CRDSets({minor.name: _read_bytes(data / f"crds-{minor.name}.json") for minor in catalog.minors})
     meshes = {minor.name: _read_bytes(data / f"mesh-{minor.name}.binpb") for minor in catalog.minors}

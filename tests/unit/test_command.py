@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,51 @@ def test_a_setting_that_is_wrong_is_named_by_its_variable(tmp_path: Path) -> Non
         assert (ended.code, ended.out) == (code, "")
         assert f"navarch {command[0]}: NAVARCH_WORKERS: Input should be greater than" in ended.err
         assert "Traceback" not in ended.err
+
+
+def copy_package(tmp_path: Path, *left_out: str) -> dict[str, str]:
+    """The package in a folder of its own, without some of its data; the variables under which it runs."""
+    root = Path(__file__).parents[2]
+    ignore = shutil.ignore_patterns(*left_out)
+    shutil.copytree(root / "operator" / "navarch", tmp_path / "operator" / "navarch", ignore=ignore)
+    if "templates" not in left_out:
+        shutil.copytree(root / "templates", tmp_path / "templates")
+    return {"PYTHONPATH": str(tmp_path / "operator")}
+
+
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [("crds-1.31.json", "crds-1.31.json is missing from the package"), ("templates", "the templates are")],
+)
+@pytest.mark.parametrize(
+    ("command", "code"), [(("run",), 1), (("manifests",), 1), (("check", "--kubeconfig", "/nowhere"), 3)]
+)
+def test_data_that_is_missing_is_named_in_one_line_with_the_remedy_before_anything_is_asked_of_a_cluster(
+    tmp_path: Path, left_out: str, said: str, command: tuple[str, ...], code: int
+) -> None:
+    environment = {**copy_package(tmp_path, left_out), "NAVARCH_KUBECONFIG": "/nowhere"}
+    ended = navarch(*command, environment=environment)
+    assert (ended.code, ended.out) == (code, "")
+    (line,) = ended.err.splitlines()
+    if command[0] != "check":
+        assert line.startswith(f"navarch {command[0]}: {said}")
+        assert "install Navarch anew" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"a: [b"], ids=["a folder", "no text", "no YAML"])
+def test_data_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, content: bytes) -> None:
+    environment = copy_package(tmp_path)
+    profile = tmp_path / "operator" / "navarch" / "core" / "istio" / "catalog" / "profiles" / "default.yaml"
+    profile.unlink()
+    if content:
+        profile.write_bytes(content)
+    else:
+        profile.mkdir()
+    ended = navarch("run", environment=environment)
+    assert (ended.code, ended.out) == (1, "")
+    (line,) = ended.err.splitlines()
+    assert line.startswith("navarch run: ")
+    assert "install Navarch anew" in line
 
 
 def test_a_file_that_is_no_text_is_named_in_one_line(tmp_path: Path) -> None:

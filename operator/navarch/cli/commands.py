@@ -71,6 +71,7 @@ def run(
 ) -> None:
     """Run the operator; settings come from the environment (NAVARCH_*), and options go before them."""
     from navarch.app import App
+    from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError, load_settings
 
     try:
@@ -86,6 +87,9 @@ def run(
     configure_logging(settings.log_level, as_json=settings.log_format == "json")
     try:
         asyncio.run(App(settings).run())
+    except MissingAssets as error:
+        typer.echo(f"navarch run: {error}", err=True)
+        raise typer.Exit(Exit.WARNINGS) from None
     except Exception:
         structlog.get_logger(__name__).critical("ended", exc_info=True)
         raise typer.Exit(Exit.WARNINGS) from None
@@ -109,6 +113,7 @@ def render(
 ) -> None:
     """Print everything that a MeshControlPlane becomes, as YAML, without a cluster; first the roles that its
     istiod is bound to, which come with the installation of Navarch."""
+    from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError, read_file
     from navarch.cli.render import render_mesh
 
@@ -119,7 +124,7 @@ def render(
             profiles=[read_file(path) for path in profiles or ()],
             with_crds=not skip_crds,
         )
-    except (InputError, OSError) as error:
+    except (InputError, MissingAssets, OSError) as error:
         typer.echo(f"navarch render: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
     _print_all(manifests)
@@ -139,10 +144,14 @@ def manifests(
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
     from navarch.api.export import build_crds
     from navarch.api.install import build_install
-    from navarch.assets import load_assets
+    from navarch.assets import MissingAssets, load_assets
     from navarch.core.grants import build_grants, list_roles
 
-    assets = load_assets()
+    try:
+        assets = load_assets()
+    except MissingAssets as error:
+        typer.echo(f"navarch manifests: {error}", err=True)
+        raise typer.Exit(Exit.WARNINGS) from None
     install = build_install(
         grants=build_grants(assets), roles=list_roles(assets), image=image, namespace=namespace
     )

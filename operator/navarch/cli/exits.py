@@ -35,7 +35,8 @@ class Exit(IntEnum):
     OK = 0, "Done; `check`: nothing to be said above an information."
     WARNINGS = (
         1,
-        "`check`: warnings, and no error. `render`: the input is wrong. `run`: it has failed.",
+        "`check`: warnings, and no error. `render`: the input is wrong. `run`: it has failed. "
+        "`manifests`: the package's own data is missing.",
     )
     ERRORS = 2, "`check`: errors."
     BLIND = (
@@ -76,6 +77,7 @@ def told(command: str) -> Iterator[None]:
     it where nobody foresaw why. No failure may look like a report: 1 and 2 stand for what was found."""
     from kubernetes.aio.config import ConfigException
 
+    from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError
     from navarch.kube.errors import KubeError
     from navarch.survey.checkup import MeshNotFound
@@ -85,7 +87,7 @@ def told(command: str) -> Iterator[None]:
         yield
     except typer.Exit:
         raise
-    except (InputError, MeshNotFound, ConfigException, KubeError, OSError) as error:
+    except (InputError, MissingAssets, MeshNotFound, ConfigException, KubeError, OSError) as error:
         typer.echo(f"navarch {command}: {escape(str(error))}", err=True)
         raise typer.Exit(Exit.BLIND) from None
     except Exception as error:
