@@ -183,7 +183,8 @@ def build_permissions_page(grants: Iterable[Rule], roles: Sequence[Mapping[str, 
         rows = [
             [
                 code(use.group or "core"),
-                ", ".join(map(code, use.resources)),
+                ", ".join(map(code, use.resources))
+                + (f" named {', '.join(map(code, use.names))}" if use.names else ""),
                 ", ".join(use.verbs),
                 escape(use.why),
             ]

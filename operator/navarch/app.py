@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -44,6 +45,7 @@ from navarch.kube.credentials import load_credentials
 from navarch.kube.environment import read_clock, read_kubernetes
 from navarch.kube.errors import KubeError
 from navarch.kube.events import Recorder
+from navarch.kube.installations import Installations
 from navarch.kube.lease import Elector
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
@@ -89,19 +91,26 @@ class App:
         self._stop.set()
 
     async def run(self) -> None:
-        """Run until stopped. Raises when the Lease was lost or a part that must not end has ended."""
+        """Run until stopped. Raises when the Lease was lost or a part that must not end has ended, and
+        MissingAssets."""
         settings = self._settings
+        self._assets = load_assets()  # before anything else: without it there is nothing to do
         credentials = await load_credentials(settings.kubeconfig, context=settings.context or None)
         if settings.borrow_account:
             credentials = await borrow_account(credentials, namespace=settings.namespace, name=NAME)
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         async with Client(credentials, requests=settings.requests, observe=metrics.observe_request) as reader:
+            recorder = _build_recorder(reader, identity)
+            installations = self._installations = Installations(
+                reader, recorder, namespace=settings.namespace
+            )
             elector = Elector(
                 reader,
                 namespace=settings.namespace,
                 name=LEASE,
                 identity=identity,
                 on_lost=lambda: log.warning("ending: another replica may lead from now on"),
+                find_rival=installations.find_rival,
                 duration=settings.lease_seconds,
                 renew=settings.lease_renew_seconds,
                 retry=settings.lease_retry_seconds,
@@ -122,7 +131,7 @@ class App:
             health = HealthServer(
                 metrics.REGISTRY,
                 live=partial(self._find_dead, queue, elector),
-                ready=self._find_unsynced,
+                ready=lambda: chain(filter(None, [installations.problem]), self._find_unsynced()),
                 metrics_seconds=settings.metrics_seconds,
             )
             await health.start(settings.listen_host, settings.listen_port)
@@ -151,6 +160,7 @@ class App:
         parts: list[asyncio.Task[Any]]
         parts = [asyncio.create_task(r.run(), name=f"watch-{name}") for name, r in self._reflectors.items()]
         parts.append(asyncio.create_task(watch_stalls(), name="stalls"))
+        parts.append(asyncio.create_task(self._installations.run(), name="installations"))
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         warm = asyncio.create_task(self._warm_up(reader), name="warm-up")
         waited: set[asyncio.Task[Any]] = {warm, stopping}
@@ -220,16 +230,13 @@ class App:
         world = World(
             client,
             stores,
-            load_assets(),
+            self._assets,
             environment=environment,
             now=read_clock,
             orphan_seconds=self._settings.orphan_seconds,
         )
         applier = Applier(client, stores_of_owned(stores), inventories=world.inventories, contests=Contests())
-        recorder = Recorder(
-            client, instance=identity, now=lambda: datetime.now(UTC), ids=lambda: secrets.token_hex(8)
-        )
-        reporter = Reporter(client, recorder, stores, kinds=KINDS)
+        reporter = Reporter(client, _build_recorder(client, identity), stores, kinds=KINDS)
         tools = Tools(world, applier, client, reporter)
         metrics.max_concurrent_reconciles.set(self._settings.workers)
         metrics.renderings_total.read = count_renderings
@@ -312,6 +319,12 @@ class App:
         for name, reflector in self._reflectors.items():
             if not reflector.synced.is_set():
                 yield f"watch {name} is not synced yet"
+
+
+def _build_recorder(client: Client, identity: str) -> Recorder:
+    return Recorder(
+        client, instance=identity, now=lambda: datetime.now(UTC), ids=lambda: secrets.token_hex(8)
+    )
 
 
 def _count_left_out(store: Store) -> float:

@@ -72,7 +72,6 @@ OWNED = {Owner("shop", "past", ""): (Ref("v1", "ConfigMap", "shop", "left"),)}
 
 CASES: dict[Sign, tuple[ObservedCluster, str]] = {
     Sign.NAVARCH_NOT_INSTALLED: (a_cluster(navarch=Navarch({})), "mesh.navarch.io"),
-    Sign.NAVARCH_CRDS_OUTDATED: (with_navarch(crds={"a.mesh.navarch.io": "field v1beta1.spec.x"}), "spec.x"),
     Sign.POLICY_MISSING: (with_navarch(missing_policies=("ValidatingAdmissionPolicy p",)), "Policy p"),
     Sign.OPERATOR_NOT_RUNNING: (with_navarch(lease=replace(FRESH, holder="")), "no holder"),
     Sign.PROBE_NAMESPACE_MISSING: (a_cluster(namespaces={}), "navarch-probe"),
@@ -161,6 +160,36 @@ def test_pods_that_refuse_injection_and_pods_of_unlabelled_namespaces_are_not_mi
     on_the_node = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {"hostNetwork": True}}
     plain = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {}}
     assert [read_bare_pod(p) is not None for p in (refusing, on_the_node, plain)] == [False, False, True]
+
+
+def test_crds_of_an_older_release_are_told_as_the_meshes_conditions_tell_them() -> None:
+    (diagnosis,) = run_rules(with_navarch(crds={"a.mesh.navarch.io": "field v1beta1.spec.x"}))
+    assert (diagnosis.id, diagnosis.severity) == ("NavarchCRDsOutdated", Severity.ERROR)
+    assert "spec.x" in diagnosis.message
+
+
+@pytest.mark.parametrize(
+    ("homes", "deployed", "told"),
+    [
+        ({"navarch-system"}, {"navarch-system"}, ""),
+        ({"navarch-system"}, set(), ""),
+        (set(), set(), ""),
+        ({"other"}, {"other"}, "installed in navarch-system and other; ClusterRoleBinding navarch gives"),
+        ({"other"}, {"navarch-system"}, "its rights to other"),
+        ({"navarch-system", "other"}, set(), "its rights to navarch-system, other"),
+        ({"navarch-system"}, {"navarch-system", "other"}, "its rights to navarch-system"),
+    ],
+)
+def test_two_installations_are_told(homes: set[str], deployed: set[str], told: str) -> None:
+    found = [*run_rules(with_navarch(homes=frozenset(homes), deployed=frozenset(deployed)))]
+    assert [d.id for d in found] == (["AnotherInstallation"] if told else [])
+    assert all(told in d.message for d in found)
+
+
+def test_a_look_into_the_wrong_namespace_is_told_where_navarch_is() -> None:
+    (diagnosis,) = run_rules(with_navarch(homes=frozenset({"other"}), lease=False))
+    assert diagnosis.id == Sign.OPERATOR_NOT_RUNNING
+    assert "Navarch's rights are given to namespace other" in diagnosis.message
 
 
 def test_every_sign_of_a_rule_has_a_case() -> None:

@@ -115,7 +115,10 @@ def test_the_operator_holds_nothing_for_being_allowed_to_bind_it() -> None:
         (admission, "mutatingwebhookconfigurations", "update"),
         (admission, "validatingwebhookconfigurations", "update"),
     }
-    assert not {row for row in held if row[1] in ("secrets", "leases", "tokenreviews", "nodes")}
+    assert not {row for row in held if row[1] in ("secrets", "tokenreviews", "nodes")}
+    # Of Leases in the whole cluster one name may be listed, and nothing be written.
+    leases = [rule for rule in build_own_role()["rules"] if "leases" in rule["resources"]]
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in leases] == [(["navarch"], ["list"])]
 
 
 def test_bind_stands_in_one_rule_that_names_every_role_of_istiod_and_no_other() -> None:

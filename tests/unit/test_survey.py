@@ -69,7 +69,10 @@ async def test_a_404_that_names_the_object_is_believed(tmp_path: Path) -> None:
         surveyor = Surveyor(client, snapshot, world)
         observed = await surveyor.observe(whole=False)
     assert (observed.navarch.crds, observed.navarch.lease) == ({}, False)
-    assert {gap.what for gap in surveyor.gaps} == {"validatingadmissionpolicies.admissionregistration.k8s.io"}
+    assert {gap.what for gap in surveyor.gaps} == {
+        "deployments.apps",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+    }
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from navarch.api.meta import GROUP, JSONObject
+from navarch.api.meta import GROUP, LEASE, JSONObject
 
 Rule: TypeAlias = Mapping[str, Any]
 """A PolicyRule of rbac.authorization.k8s.io/v1 as plain data."""
@@ -27,16 +27,24 @@ _APPLY = "server-side apply is a patch, and a create where there is nothing yet;
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What the operator's own code does with some resources of one API group, and why."""
+    """What the operator's own code does with some resources of one API group, and why; with `names` only
+    with those of them."""
 
     group: str
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
     why: str
+    names: tuple[str, ...] = ()
 
     def build(self) -> JSONObject:
         """The use as a rule."""
-        return {"apiGroups": [self.group], "resources": list(self.resources), "verbs": list(self.verbs)}
+        named = {"resourceNames": list(self.names)} if self.names else {}
+        return {
+            "apiGroups": [self.group],
+            "resources": list(self.resources),
+            **named,
+            "verbs": list(self.verbs),
+        }
 
 
 OPERATOR_USES: tuple[Use, ...] = (
@@ -95,6 +103,13 @@ OPERATOR_USES: tuple[Use, ...] = (
         "why istiod's pods do not start, in the kubelet's and the scheduler's words",
     ),
     Use("events.k8s.io", ("events",), ("create",), "transitions are told as Events on our objects"),
+    Use(
+        "coordination.k8s.io",
+        ("leases",),
+        ("list",),
+        "whether an operator of another namespace leads",
+        names=(LEASE,),
+    ),
 )
 """In the whole cluster: meshes may be in any namespace."""
 

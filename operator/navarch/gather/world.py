@@ -29,6 +29,7 @@ from navarch.core.world.workload import PodProblem, determine_rollout, find_depl
 from navarch.gather.catalog import ExtendedAssets
 from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
+from navarch.gather.kinds import KindReader
 from navarch.gather.neighbours import NeighbourReader
 from navarch.gather.orphans import KIND_REF, OrphanFinder
 from navarch.gather.owned import OwnedReader
@@ -72,6 +73,7 @@ class World:
         self.owned = OwnedReader(client, stores, self.inventories)
         self.orphans = OrphanFinder(client, stores, self.owned, seconds=orphan_seconds, clock=clock)
         self.prober = Prober(client)
+        self._kinds = KindReader(client, stores["crds"])
         self._crds = CRDInspector(client, stores["crds"], assets)
 
     @property
@@ -134,6 +136,7 @@ class World:
             now=self.now(),
             kind_deleted=await self.orphans.find_kind_deletion(body),
             roles=self.cluster.roles(),
+            kinds=await self._kinds.gather(),
         )
         observed = replace(observed, census=self._take_census(observed))
         return replace(observed, probe=await self.prober.probe(observed))
@@ -187,6 +190,7 @@ class World:
             inventory=inventory,
             now=self.now(),
             roles=self.cluster.roles(),
+            kinds=await self._kinds.gather(),
         )
 
 

@@ -3,6 +3,8 @@
 Owns acquiring, renewing and releasing. Must never trust the wall clock: another holder's Lease expires by our
 own monotonic clock, counted from the moment its last renewal was first seen.
 A leader that cannot reach the API server stops writing, and goes on when it finds the Lease still its own.
+Other namespaces have Leases of their own: `find_rival` says who holds one, before this one is taken or a
+leader goes on, and once more when it is taken.
 Invariants: `check` passes only within `renew` seconds after the start of a renewal that succeeded, which ends
 before anybody else may take over; the Lease itself is written only so soon after it was looked at; a release
 lets the next replica lead at once, and nothing here writes after it.
@@ -11,8 +13,9 @@ lets the next replica lead at once, and nothing here writes after it.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,12 +32,17 @@ LONGEST = 300.0
 """Seconds after which a holder that does not renew has lost the Lease, however long it says that it holds."""
 
 
+async def _no_rival() -> str:
+    return ""
+
+
 class Elector:
     """Competes for one Lease.
 
     `duration` is how long the Lease holds without renewal, `renew` how long the leader goes on writing
     without one, `retry` the time between two attempts; all in seconds. `on_lost` is called once when somebody
-    else leads instead; the process is expected to end. `now` gives aware UTC time, for display only.
+    else leads instead; the process is expected to end. `find_rival` says why nobody may lead here although
+    the Lease is free. `now` gives aware UTC time, for display only.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Elector:
         name: str,
         identity: str,
         on_lost: Callable[[], None],
+        find_rival: Callable[[], Awaitable[str]] = _no_rival,
         duration: float = 15.0,
         renew: float = 10.0,
         retry: float = 2.0,
@@ -58,14 +67,14 @@ class Elector:
         self._client = client.guarded(self._check_turn, requests=2)
         self._ref = Ref("coordination.k8s.io/v1", "Lease", namespace, name)
         self._identity = identity
-        self._on_lost = on_lost
+        self._on_lost, self._find_rival = on_lost, find_rival
         self._duration, self._renew, self._retry = duration, renew, retry
         self._clock, self._now = clock, now
         self._deadline = self._turn_ends = float("-inf")
         self._seen: tuple[str, float] = ("", 0.0)
         self._expires = float("-inf")
         self._led_since = 0.0
-        self._held = self._released = self._interrupted = False
+        self._held = self._released = self._interrupted = self._barred = False
         self._turn = asyncio.Lock()
 
     @property
@@ -88,8 +97,7 @@ class Elector:
     async def run(self) -> None:
         """Compete, then renew, until cancelled, released or lost to somebody else."""
         while not await self._attempt():
-            left = self._expires - self._clock()
-            await asyncio.sleep(left if 0 < left < self._retry else self._retry)
+            await asyncio.sleep(self._find_pause())
             if self._released:
                 return
         if self._released:
@@ -102,6 +110,13 @@ class Elector:
         self._held = False
         log.error("lost the Lease", lease=str(self._ref), identity=self._identity)
         self._on_lost()
+
+    def _find_pause(self) -> float:
+        left = self._expires - self._clock()
+        if self._barred:
+            # Two that gave way to each other must not meet again and again.
+            return self._retry * random.uniform(1, 2)
+        return left if 0 < left < self._retry else self._retry
 
     def stop(self) -> None:
         """Stop renewing, and let nothing more be written. The Lease is still ours until `release`, or until
@@ -187,7 +202,15 @@ class Elector:
             if self._released:
                 return False
             self._held = await self._take()
+            if self._held and await self._find_bar():
+                await self._free()
+                self._held = False
             return self._held
+
+    async def _find_bar(self) -> bool:
+        """Whether somebody beside this Lease keeps us from leading; who leads is not asked."""
+        self._barred = not self.leading.is_set() and bool(await self._find_rival())
+        return self._barred
 
     async def _take(self) -> bool:
         started = self._clock()
@@ -200,6 +223,8 @@ class Elector:
             return False
         if self._interrupted and not self._is_ours(lease):
             return False  # somebody may have led meanwhile, and what is still in hand here is of before
+        if await self._find_bar():
+            return False
         self._held = True  # perhaps: it is released also when the answer never came
         try:
             if lease is None:

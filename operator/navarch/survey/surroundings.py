@@ -29,6 +29,7 @@ from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tag
 from navarch.core.diagnosis.report import Subject
 from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
 from navarch.core.istio.crds import find_missing
+from navarch.core.model.installation import BINDING, find_homes
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, Owner, owner_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.trees import read_tree
@@ -50,6 +51,8 @@ FOREIGN_CRDS = (
 """CRDs of other installers whose objects stand for control planes."""
 NOT_INJECTED = "!service.istio.io/canonical-name,sidecar.istio.io/inject!=false"
 """Selects pods that no injector labelled and that do not refuse one."""
+OPERATOR = "app.kubernetes.io/name=navarch"
+"""Selects Navarch's own Deployments."""
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 MEMBER_ROLLS = "servicemeshmemberrolls.maistra.io"
 CONFIGURATION = (
@@ -133,8 +136,14 @@ class Surveyor:
     # --- Navarch's own installation -------------------------------------------------------------------------
 
     async def _look_at_navarch(self, namespace: str) -> Navarch:
+        binding = await self._get(Ref("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", BINDING))
+        deployments = await self._list(resource_of("apps/v1", "Deployment"), labels=OPERATOR)
         return Navarch(
-            await self._compare_crds(), await self._find_missing_policies(), await self._read_lease(namespace)
+            await self._compare_crds(),
+            await self._find_missing_policies(),
+            await self._read_lease(namespace),
+            find_homes(binding),
+            frozenset(deployment["metadata"]["namespace"] for deployment in deployments or ()),
         )
 
     async def _compare_crds(self) -> dict[str, str] | None:

@@ -60,6 +60,12 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Upgrade the cluster, or choose an older minor of Istio.",
         "spec.version: '1.31': Istio 1.31 needs Kubernetes 1.32 or newer; the cluster is 1.30",
     ),
+    Reason.REVISION_UNREADABLE: Advice(
+        Severity.ERROR,
+        "Resume the mesh, or correct its spec: its revision is then written anew.",
+        "another release of Navarch wrote it, and this one cannot read spec.strategy: Input should be "
+        "'InPlace'",
+    ),
     Reason.DOWNGRADE: Advice(
         Severity.ERROR,
         "Set spec.version to what runs, or higher.",
@@ -355,11 +361,22 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Nothing; whoever installed them has to keep them new enough.",
         "left untouched, and sufficient: gateways.networking.istio.io",
     ),
+    Reason.NAVARCH_CRDS_OUTDATED: Advice(
+        Severity.ERROR,
+        "Apply the CRDs of the operator's release: `navarch manifests` prints them.",
+        "meshcontrolplanes.mesh.navarch.io lacks field v1beta1.status.proxies.misplaced",
+    ),
     Reason.ROLES_MISSING: Advice(
         Severity.ERROR,
         "Apply `navarch manifests` of the operator's own release again.",
         "ClusterRole navarch-istiod-1.31-0a1b2c3d does not exist; apply the manifests of this release of "
         "Navarch (`navarch manifests`)",
+    ),
+    Reason.ANOTHER_INSTALLATION: Advice(
+        Severity.ERROR,
+        "Keep one: docs/how-to/install.md says how an installation moves to another namespace.",
+        "Navarch is installed in navarch-system and mesh-system; ClusterRoleBinding navarch gives its rights "
+        "to mesh-system",
     ),
     Reason.DRIFT_REPAIRED: Advice(
         Severity.INFO,

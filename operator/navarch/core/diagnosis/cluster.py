@@ -20,13 +20,15 @@ from navarch.core.diagnosis.labels import (
     find_lost_namespaces,
     read_wish,
 )
-from navarch.core.diagnosis.observed import Lease, ObservedCluster, Rule, diagnose, list_names
+from navarch.core.diagnosis.observed import Lease, ObservedCluster, Rule, diagnose, list_names, quote
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.membership.exclusions import exclude
 from navarch.core.membership.rule import Membership, build_membership, is_injected, take_census
+from navarch.core.model.installation import BINDING
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.naming import revision_name
+from navarch.core.model.reasons import Reason
 from navarch.core.world.neighbours import MeshSummary
 
 PATIENCE = timedelta(seconds=30)
@@ -40,7 +42,7 @@ def check_navarch_is_installed(observed: ObservedCluster) -> Iterator[Diagnosis]
     for name, lacks in (observed.navarch.crds or {}).items():
         if lacks:
             subject = Subject("CustomResourceDefinition", "", name)
-            yield diagnose(Sign.NAVARCH_CRDS_OUTDATED, subject, f"{name} lacks {lacks}")
+            yield quote(Reason.NAVARCH_CRDS_OUTDATED, subject, f"{name} lacks {lacks}")
 
 
 def check_policies_are_there(observed: ObservedCluster) -> Iterator[Diagnosis]:
@@ -58,13 +60,35 @@ def check_operator_leads(observed: ObservedCluster) -> Iterator[Diagnosis]:
     subject = Subject("Lease", where, LEASE)
     if not isinstance(lease, Lease):
         message = f"there is no Lease {LEASE} in namespace {where}: no operator has ever run there"
+        if homes := observed.navarch.homes - {where}:
+            message += f"; Navarch's rights are given to namespace {list_names(sorted(homes))}"
     elif not lease.holder:
         message = "the Lease has no holder: the last operator has ended and none has come"
-    elif _age(lease.renewed, observed.now) > timedelta(seconds=lease.seconds) + PATIENCE:
+    elif not _is_fresh(lease, observed.now):
         message = f"{lease.holder} has not renewed its Lease since {lease.renewed}"
     else:
         return
     yield diagnose(Sign.OPERATOR_NOT_RUNNING, subject, message)
+
+
+def _is_fresh(lease: Lease, now: str) -> bool:
+    return _age(lease.renewed, now) <= timedelta(seconds=lease.seconds) + PATIENCE
+
+
+def check_one_installation(observed: ObservedCluster) -> Iterator[Diagnosis]:
+    """Navarch is installed in one namespace."""
+    navarch, where = observed.navarch, observed.environment.operator_namespace
+    leads = (
+        isinstance(navarch.lease, Lease) and navarch.lease.holder and _is_fresh(navarch.lease, observed.now)
+    )
+    places = navarch.homes | navarch.deployed | ({where} if leads else set())
+    if len(places) > 1:
+        homes = list_names(sorted(navarch.homes)) or "no namespace"
+        message = (
+            f"Navarch is installed in {' and '.join(sorted(places))}; ClusterRoleBinding {BINDING} gives its "
+            f"rights to {homes}"
+        )
+        yield quote(Reason.ANOTHER_INSTALLATION, CLUSTER, message)
 
 
 def _age(then: str, now: str) -> timedelta:
@@ -210,6 +234,7 @@ RULES: tuple[Rule, ...] = (
     check_navarch_is_installed,
     check_policies_are_there,
     check_operator_leads,
+    check_one_installation,
     check_probe_namespace,
     check_kubernetes,
     check_nothing_is_left_out,
@@ -224,7 +249,7 @@ RULES: tuple[Rule, ...] = (
     check_proxies_have_a_revision,
     tell_installations,
 )
-RULES_OF_INSTALLATION: tuple[Rule, ...] = RULES[:4]
+RULES_OF_INSTALLATION: tuple[Rule, ...] = RULES[:5]
 """What may be the reason of anything that is said of one mesh, and is told with it."""
 
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.installations import Installation
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.istio.assets import Assets
 from navarch.core.model.labels import Owner
+from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
@@ -35,11 +37,14 @@ class Lease:
 @dataclass(frozen=True, slots=True)
 class Navarch:
     """Navarch's own installation. `crds` says of each CRD of ours that exists what it lacks (empty: nothing);
-    each is None where it could not be looked at; `lease` is False where there is none."""
+    each is None where it could not be looked at; `lease` is False where there is none. `homes` are the
+    namespaces that its ClusterRoleBinding names, `deployed` those with a Deployment of an operator."""
 
     crds: Mapping[str, str] | None
     missing_policies: tuple[str, ...] | None = None
     lease: Lease | bool | None = None
+    homes: frozenset[str] = frozenset()
+    deployed: frozenset[str] = frozenset()
 
     @property
     def installed(self) -> bool:
@@ -85,6 +90,12 @@ def diagnose(sign: Sign, subject: Subject, message: str) -> Diagnosis:
     """A diagnosis with the advice that belongs to its id."""
     advice = OF_SIGNS[sign]
     return Diagnosis(sign.value, advice.severity, subject, message, advice.remedy)
+
+
+def quote(reason: Reason, subject: Subject, message: str) -> Diagnosis:
+    """A diagnosis that a condition or an Event tells as well."""
+    advice = OF_REASONS[reason]
+    return Diagnosis(reason.value, advice.severity, subject, message, advice.remedy)
 
 
 def list_names(names: list[str]) -> str:

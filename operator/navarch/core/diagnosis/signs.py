@@ -26,10 +26,6 @@ class Sign(StrEnum):
         return member
 
     NAVARCH_NOT_INSTALLED = "NavarchNotInstalled", "The cluster does not serve Navarch's own kinds."
-    NAVARCH_CRDS_OUTDATED = (
-        "NavarchCRDsOutdated",
-        "Navarch's own CRDs lack something that this release of the command knows.",
-    )
     POLICY_MISSING = "PolicyMissing", "An admission policy of Navarch's, or its binding, does not exist."
     OPERATOR_NOT_RUNNING = "OperatorNotRunning", "No replica of the operator holds a fresh Lease."
     PROBE_NAMESPACE_MISSING = (
@@ -92,11 +88,6 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         Severity.INFO,
         "`navarch manifests` prints what installs it.",
         "the cluster has no CRD of mesh.navarch.io",
-    ),
-    Sign.NAVARCH_CRDS_OUTDATED: Advice(
-        Severity.ERROR,
-        "Apply `navarch manifests` of this release.",
-        "meshcontrolplanes.mesh.navarch.io lacks field v1beta1.spec.mtls",
     ),
     Sign.POLICY_MISSING: Advice(
         Severity.WARNING,

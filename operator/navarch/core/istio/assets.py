@@ -14,6 +14,11 @@ from typing import Any
 from navarch.core.istio.catalog import Catalog
 from navarch.core.model.refs import Manifest
 
+BASE_PROFILE = "default"
+"""The built-in profile below all others: no configuration lacks a field that it sets."""
+MAY_BE_EMPTY = frozenset({"resources"})
+"""Parts of a configuration that are complete without any of the base profile's content."""
+
 
 class CRDSets(Mapping[str, tuple[Manifest, ...]]):
     """Istio's CRDs by minor, from the JSON of each set: parsed when first asked for, and then the same

@@ -16,6 +16,7 @@ from navarch.core.model.naming import revision_name
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import CRD, Environment, Namespace, Webhook
+from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.probe import Probe
 from navarch.core.world.proxies import Census
@@ -35,7 +36,8 @@ class ObservedMesh:
     `kind_deleted` is when the deletion of the kind itself, its CustomResourceDefinition, was asked for; it is
     looked for while the mesh is being deleted only.
     `inventory` says which objects were made for the mesh, or taken over; `gateway_defaults` are ConfigMaps of
-    others beside istiod that it would deploy gateways with: name and class.
+    others beside istiod that it would deploy gateways with: name and class. `kinds` says what Navarch's own
+    CRDs lack.
     """
 
     environment: Environment
@@ -60,6 +62,7 @@ class ObservedMesh:
     kind_deleted: str = ""
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
     inventory: Inventory = NOTHING
+    kinds: ServedKinds = CURRENT
     gateway_defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property

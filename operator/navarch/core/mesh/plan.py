@@ -79,7 +79,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     config = resolve_mesh(observed.owner, spec, observed.assets, profiles=observed.profiles)
     if config is None:
         return None
-    return build_revision_manifest(
+    wanted = build_revision_manifest(
         observed.owner,
         tag=observed.tag,
         release=release,
@@ -87,6 +87,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
         default=bool(spec.default_tag),
         excluded=find_effective_membership(observed).excluded,
     )
+    return {**wanted, "spec": observed.kinds.fit(REVISION_KIND, "spec", wanted["spec"])}
 
 
 def _restate_revision(observed: ObservedMesh) -> Manifest | None:

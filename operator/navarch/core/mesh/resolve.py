@@ -14,16 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.spec import RevisionConfig
-from navarch.core.istio.assets import Assets
+from navarch.core.istio.assets import BASE_PROFILE, Assets
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import Owner
 from navarch.core.model.memo import Hashed, Latest
 from navarch.core.model.merging import merge
 from navarch.core.model.reasons import Reason
-
-BASE_PROFILE = "default"
-"""The profile below all others."""
 
 INCLUDES = "profiles"
 """Key by which a profile names the profiles below itself."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from navarch.api.controlplane import KIND
 from navarch.core.mesh.census import count_proxies, determine_proxies
 from navarch.core.mesh.crds import find_wanted_crds
 from navarch.core.mesh.injection import determine_injection
@@ -35,6 +36,7 @@ from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
 from navarch.core.world.cluster import CRDOwner
+from navarch.core.world.kinds import REMEDY
 
 
 def determine_accepted(findings: Sequence[Finding]) -> Verdict:
@@ -48,7 +50,7 @@ def determine_accepted(findings: Sequence[Finding]) -> Verdict:
 
 def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:
     """Whether the roles that `revision` binds are there, and Istio's CRDs: there, established, and with what
-    the wanted version needs."""
+    the wanted version needs. That Navarch's own are older keeps nothing from working, and is told."""
     if revision is not None and is_renderable(revision, observed.assets):
         roles = [waiting.message for waiting in find_missing(revision, observed.assets, observed.roles)]
         if roles:
@@ -62,12 +64,15 @@ def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) ->
     if lacking:
         remedy = "upgrade them with whatever installed them, or label them as Navarch's to hand them over"
         return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
+    pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
+    if not foreign and (pending or not wanted):
+        return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {join(pending)}")
+    if observed.kinds.lacks:
+        message = f"{join(observed.kinds.lacks)}: what has no field there is left out; {REMEDY}"
+        return Verdict("True", Reason.NAVARCH_CRDS_OUTDATED, message)
     if foreign:
         names = join(crd.name for crd in foreign)
         return Verdict("True", Reason.CRDS_FOREIGN, f"left untouched, and sufficient: {names}")
-    pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
-    if pending or not wanted:
-        return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {join(pending)}")
     return Verdict("True", Reason.DEPENDENCIES_MET)
 
 
@@ -230,7 +235,8 @@ def summarise_mesh(
     if active is not None and (active.get("status") or {}).get("version"):
         version["active"] = active["status"]["version"]
         status["activeRevision"] = active["metadata"]["name"]
-    return status | ({"version": version} if version else {})
+    status |= {"version": version} if version else {}
+    return observed.kinds.fit(KIND, "status", status)
 
 
 def _summarise_revision_of_mesh(observed: ObservedMesh, manifest: Manifest) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class Reason(StrEnum):
         "A field does not have the form the schema asks for, or contradicts another.",
     )
     UNKNOWN_VERSION = "UnknownVersion", "spec.version is not in this release's catalog."
+    REVISION_UNREADABLE = (
+        "RevisionUnreadable",
+        "Another release of Navarch wrote this MeshRevision, and this one cannot read it; it is written anew "
+        "when its mesh's spec is accepted and not paused.",
+    )
     KUBERNETES_TOO_OLD = "KubernetesTooOld", "The cluster is older than the Istio version's hard minimum."
     DOWNGRADE = (
         "Downgrade",
@@ -166,6 +171,11 @@ class Reason(StrEnum):
     CRDS_OUTDATED = "CRDsOutdated", "CRDs that are not Navarch's lack something that this version needs."
     CRDS_FOREIGN = "CRDsForeign", "Istio's CRDs belong to somebody else and have all that is needed."
 
+    NAVARCH_CRDS_OUTDATED = (
+        "NavarchCRDsOutdated",
+        "Navarch's own CRDs are of an older release than the operator: what they have no field for is left "
+        "out of status.",
+    )
     ROLES_MISSING = (
         "RolesMissing",
         "A ClusterRole of the installation that istiod has to be bound to does not exist or lacks rules; the "
@@ -181,6 +191,10 @@ class Reason(StrEnum):
     PODS_LEFT_BEHIND = "PodsLeftBehind", "Pods still carry a proxy of a mesh that is going away."
 
     # --- events ---------------------------------------------------------------------------------------------
+    ANOTHER_INSTALLATION = (
+        "AnotherInstallation",
+        "Navarch is installed in two namespaces: one installation serves a cluster, the other does nothing.",
+    )
     UPGRADED = "Upgraded", "The control plane serves another version; the message names both."
     DRIFT_REPAIRED = (
         "DriftRepaired",

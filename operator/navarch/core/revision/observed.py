@@ -14,6 +14,7 @@ from navarch.core.model.labels import Owner
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Environment, Namespace
+from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.workload import PodProblem, WorkloadPod
 
 
@@ -21,7 +22,8 @@ from navarch.core.world.workload import PodProblem, WorkloadPod
 class ObservedRevision:
     """Everything a MeshRevision's reconcile depends on. `mesh` is its MeshControlPlane, None when that is
     gone; `roles` are the installation's roles for istiods, by name with the hashes of their rules;
-    `inventory` says which objects were made for it, those of the mesh among them."""
+    `inventory` says which objects were made for it, those of the mesh among them; `kinds` what Navarch's own
+    CRDs lack."""
 
     environment: Environment
     assets: Assets
@@ -35,6 +37,7 @@ class ObservedRevision:
     now: str = ""
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
     inventory: Inventory = NOTHING
+    kinds: ServedKinds = CURRENT
 
     @property
     def generation(self) -> int:

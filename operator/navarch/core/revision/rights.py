@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from navarch.api.spec import RevisionConfig
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.roles import Role, build_roles, hash_rules
 from navarch.core.model.actions import Waiting, Wave
 from navarch.core.model.ordering import BINDING_KINDS
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.render.values import runs_gateway_controller
+from navarch.core.revision.source import read_spec
 
 RIGHTS = frozenset({*BINDING_KINDS, "ClusterRole", "Role"})
 REMEDY = "apply the manifests of this release of Navarch (`navarch manifests`)"
@@ -25,14 +25,13 @@ Installed = Mapping[str, frozenset[str]]
 
 def find_bound(revision: Manifest, assets: Assets) -> tuple[Role, ...]:
     """The roles that a MeshRevision binds: one in the whole cluster, one in its namespace. Raises for a
-    version that the catalog does not have."""
-    spec = revision["spec"]
-    release = assets.catalog.find(spec["version"])
+    version that the catalog does not have, and like read_spec."""
+    spec = read_spec(revision, assets)
+    release = assets.catalog.find(spec.version)
     if release is None:
-        raise ValueError(f"version {spec['version']} is not in the catalog")
+        raise ValueError(f"version {spec.version} is not in the catalog")
     roles = build_roles(assets, release.minor.name)
-    config = RevisionConfig.model_validate(spec["config"])
-    return (roles.full if runs_gateway_controller(config) else roles.confined, roles.namespace)
+    return (roles.full if runs_gateway_controller(spec.config) else roles.confined, roles.namespace)
 
 
 def find_missing(revision: Manifest, assets: Assets, installed: Installed) -> tuple[Waiting, ...]:

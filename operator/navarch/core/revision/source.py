@@ -1,27 +1,52 @@
 """What a MeshRevision is rendered from: the revision itself, the catalog and the settings.
 
-Owns the reading of a stored MeshRevision. Must never read anything else of the cluster. Invariant: equal
-revisions give equal inputs.
+Owns the reading of a stored MeshRevision, which another release of Navarch may have written: fields that
+this one does not know are passed over, and what the base profile sets and the revision lacks is the base
+profile's. Must never read anything else of the cluster. Invariants: equal revisions give equal inputs; what
+can be read can be rendered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 from navarch.api.revision import MeshRevisionSpec
-from navarch.core.istio.assets import Assets
+from navarch.core.istio.assets import BASE_PROFILE, MAY_BE_EMPTY, Assets
 from navarch.core.istio.catalog.extension import VARIANTS
 from navarch.core.membership.rule import build_membership
 from navarch.core.model.labels import Owner, owner_of
+from navarch.core.model.merging import fill
+from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.render.source import RevisionInput
 from navarch.core.world.cluster import Environment
 
 
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a revision cannot be rendered."""
+
+    reason: Reason
+    message: str
+
+
+def read_spec(revision: Manifest, assets: Assets) -> MeshRevisionSpec:
+    """The spec of a stored MeshRevision, whichever release wrote it. Raises pydantic's ValidationError where
+    this one cannot read it."""
+    spec = revision.get("spec") or {}
+    config = spec.get("config")
+    if isinstance(config, Mapping):
+        spec = {**spec, "config": fill(config, assets.profiles[BASE_PROFILE], whole=MAY_BE_EMPTY)}
+    return MeshRevisionSpec.model_validate(spec)
+
+
 def build_revision_input(revision: Manifest, assets: Assets, environment: Environment) -> RevisionInput:
     """What a MeshRevision is rendered from. Raises LookupError when the catalog no longer has its version,
-    and pydantic's ValidationError when it was not written by Navarch."""
-    spec = MeshRevisionSpec.model_validate(revision["spec"])
+    and pydantic's ValidationError when this release cannot read it."""
+    spec = read_spec(revision, assets)
     name, namespace = revision["metadata"]["name"], revision["metadata"]["namespace"]
     release = assets.catalog.find(spec.version)
     if release is None:
@@ -57,7 +82,23 @@ def _spread(digests: Mapping[str, str]) -> dict[str, str]:
     return {image + variant: digest for image, digest in digests.items() for variant in VARIANTS}
 
 
+def find_obstacle(revision: Manifest, assets: Assets) -> Obstacle | None:
+    """Why this release cannot render a stored MeshRevision; None where it can. An older release's version may
+    have left the catalog since, a newer release may write what this one does not know. What such a revision
+    runs is left as it is."""
+    version = str((revision.get("spec") or {}).get("version", ""))
+    if assets.catalog.find(version) is None:
+        return Obstacle(Reason.UNKNOWN_VERSION, f"this release of Navarch does not know Istio {version}")
+    try:
+        read_spec(revision, assets)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, ("spec", *first["loc"])))
+        text = f"another release of Navarch wrote it, and this one cannot read {where}: {first['msg']}"
+        return Obstacle(Reason.REVISION_UNREADABLE, text)
+    return None
+
+
 def is_renderable(revision: Manifest, assets: Assets) -> bool:
-    """Whether this release knows the version of a MeshRevision; one that an older release made may have left
-    the catalog since. What such a revision runs is left as it is."""
-    return assets.catalog.find(revision["spec"]["version"]) is not None
+    """Whether nothing keeps this release from rendering a stored MeshRevision."""
+    return find_obstacle(revision, assets) is None

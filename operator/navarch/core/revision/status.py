@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from navarch.api.revision import KIND
 from navarch.core.model.actions import Outcome, Plan
 from navarch.core.model.applied import is_applied
-from navarch.core.model.conditions import ConditionType, Verdict, invert, merge_conditions, summarise_ready
+from navarch.core.model.conditions import (
+    ConditionType,
+    Truth,
+    Verdict,
+    invert,
+    merge_conditions,
+    summarise_ready,
+)
 from navarch.core.model.labels import component_of
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
@@ -18,7 +26,7 @@ from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import RevisionDecision
-from navarch.core.revision.source import is_renderable
+from navarch.core.revision.source import find_obstacle
 from navarch.core.world.workload import determine_rollout, find_deployment, has_service
 
 
@@ -39,10 +47,12 @@ def determine_available(deployment: Manifest | None, *, served: bool, reachable:
     return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{ref_of(deployment)}: {rollout.message}")
 
 
-def _tell_unknown(observed: ObservedRevision) -> str:
-    """Why nothing is done about a revision whose version has left the catalog."""
-    version = observed.body["spec"]["version"]
-    return f"this release of Navarch does not know Istio {version}; what runs is left as it is"
+def _judge_obstacle(observed: ObservedRevision, status: Truth) -> Verdict | None:
+    """Why nothing is done about a revision that this release cannot render; None where it can."""
+    obstacle = find_obstacle(observed.body, observed.assets)
+    if obstacle is None:
+        return None
+    return Verdict(status, obstacle.reason, f"{obstacle.message}; what runs is left as it is")
 
 
 def _tell_unplanned(plan: Plan) -> Verdict:
@@ -55,8 +65,8 @@ def _tell_unplanned(plan: Plan) -> Verdict:
 
 def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
     """Whether the revision is being changed: its Deployment is not yet as planned, or not yet rolled out."""
-    if not is_renderable(observed.body, observed.assets):
-        return Verdict("False", Reason.UNKNOWN_VERSION, _tell_unknown(observed))
+    if obstacle := _judge_obstacle(observed, "False"):
+        return obstacle
     wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
     if wanted is None:
         return _tell_unplanned(plan)
@@ -92,10 +102,8 @@ def summarise_revision(
         ConditionType.PROGRESSING: determine_rolling(observed, plan),
         ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),
     }
-    if not is_renderable(observed.body, observed.assets):
-        verdicts[ConditionType.RECONCILED] = Verdict(
-            "Unknown", Reason.UNKNOWN_VERSION, _tell_unknown(observed)
-        )
+    if obstacle := _judge_obstacle(observed, "Unknown"):
+        verdicts[ConditionType.RECONCILED] = obstacle
     verdicts[ConditionType.READY] = summarise_ready(
         [
             verdicts[ConditionType.AVAILABLE],
@@ -113,7 +121,8 @@ def summarise_revision(
     }
     version = observed.body["spec"]["version"] if settled else previous.get("version")
     proxy = decision.proxy if _is_injector_applied(observed, plan) else previous.get("proxy")
-    return status | ({"version": version} if version else {}) | ({"proxy": proxy} if proxy else {})
+    status |= ({"version": version} if version else {}) | ({"proxy": proxy} if proxy else {})
+    return observed.kinds.fit(KIND, "status", status)
 
 
 def _is_injector_applied(observed: ObservedRevision, plan: Plan) -> bool:

@@ -12,17 +12,15 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from navarch.api.spec import RevisionConfig
+from navarch.core.istio.assets import BASE_PROFILE, MAY_BE_EMPTY
 from navarch.core.mesh.content import MeshContent
-from navarch.core.mesh.resolve import BASE_PROFILE, resolve_config
+from navarch.core.mesh.resolve import resolve_config
 from navarch.core.model.findings import Finding
 from navarch.core.model.naming import find_long_names
 from navarch.core.model.reasons import Reason
 from navarch.core.render.source import RevisionInput
 from navarch.core.revision.manifest import build_revision_manifest
 from navarch.core.revision.source import build_revision_input
-
-_MAY_BE_EMPTY = "resources"
-"""Part of a configuration that is complete without any content."""
 
 
 def _find_lost(base: Mapping[str, Any], merged: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -31,7 +29,7 @@ def _find_lost(base: Mapping[str, Any], merged: Mapping[str, Any], path: str = "
         where = f"{path}.{key}" if path else key
         if key not in merged:
             yield where
-        elif isinstance(value, Mapping) and key != _MAY_BE_EMPTY:
+        elif isinstance(value, Mapping) and key not in MAY_BE_EMPTY:
             yield from _find_lost(value, merged[key], where)
 
 

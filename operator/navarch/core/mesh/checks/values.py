@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from navarch.api.spec import RevisionConfig
+from navarch.core.istio.assets import BASE_PROFILE
 from navarch.core.istio.definitions import VALUES, Kind, Problem, find_problems
 from navarch.core.mesh.checks.layers import build_input, resolved_config
 from navarch.core.mesh.checks.power import check_values_keys
 from navarch.core.mesh.content import MeshContent
-from navarch.core.mesh.resolve import BASE_PROFILE
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
