@@ -22,6 +22,8 @@ from tests.polling import eventually
 from tests.support.api import Api
 from tests.support.faults import Answer, Proxy
 
+NAME = "tested"
+"""Not the operator's: an operator that starts meanwhile would take these for other installations."""
 DURATION, RENEW, RETRY = 4.0, 3.0, 0.1
 """Of a Lease that is to expire; each test that waits for that waits so long."""
 
@@ -44,7 +46,7 @@ async def replica(
     elector = Elector(
         client,
         namespace=namespace,
-        name="navarch",
+        name=NAME,
         identity=identity,
         on_lost=lost.set,
         duration=60.0 if lasting else DURATION,
@@ -60,7 +62,7 @@ async def replica(
 
 
 def lease(namespace: str) -> Ref:
-    return Ref("coordination.k8s.io/v1", "Lease", namespace, "navarch")
+    return Ref("coordination.k8s.io/v1", "Lease", namespace, NAME)
 
 
 async def holder(client: Client, namespace: str) -> str:
@@ -106,7 +108,7 @@ async def test_a_silent_leader_stops_itself_before_the_next_one_leads(
 
             await eventually(a_stopped_and_b_leads, seconds=10, every=0.005)
             since = first["metadata"]["resourceVersion"]
-            states = [s["spec"] for s in (first, *api.replay("lease", namespace, "navarch", since=since))]
+            states = [s["spec"] for s in (first, *api.replay("lease", namespace, NAME, since=since))]
             last = [state for state in states if state["holderIdentity"] == "a"][-1]
             next_one = next(state for state in states if state["holderIdentity"] == "b")
             assert next_one["leaseTransitions"] == 1

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.last
 
 ELSEWHERE = {
     # only Events carry these
+    Reason.ANOTHER_INSTALLATION: "tests/cluster/test_installations.py",
     Reason.DRIFT_REPAIRED: "tests/cluster/test_drift.py",
     Reason.OBJECT_REMOVED: "tests/cluster/test_ownership.py",
     Reason.UPGRADED: "tests/cluster/test_edits.py",

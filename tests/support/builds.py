@@ -26,6 +26,11 @@ Named: TypeAlias = tuple[str, str, str]
 """Resource, namespace and name of an object, as the audit log names it."""
 
 
+OLDER = "c6df40d3607975fdfeef7ddde4474c86b9357c7c"
+"""The commit that stands for the release before this one: it has no `images.digests`, no
+`controlPlane.gatewayController` and no `status.proxies.misplaced`, and makes istiod's roles itself."""
+
+
 class NoBuild(Exception):
     """Why there is no such build here."""
 
@@ -75,9 +80,10 @@ def find_named(api: Api, mesh: dict[str, Any], *, before: Build, profiles: Seque
     return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
 
-def build_previous(folder: Path) -> Build:
-    """The build of the commit before this checkout's, made in an empty folder. Raises NoBuild."""
-    _extract(folder, commit="HEAD~1")
+def build_previous(folder: Path, *, commit: str = "HEAD~1") -> Build:
+    """The build of an earlier commit, made in an empty folder; of the one before this checkout's unless
+    another is named. Raises NoBuild."""
+    _extract(folder, commit=commit)
     shutil.copytree(ROOT / DATA, folder / DATA, dirs_exist_ok=True)
     python = sys.executable
     if (folder / "requirements.txt").read_bytes() != (ROOT / "requirements.txt").read_bytes():

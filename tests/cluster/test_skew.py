@@ -1,0 +1,254 @@
+"""Operator, CRDs and stored revisions of two releases, in every combination: the mesh ends ready, its status
+is written, nothing of it is lost, and then nothing is written any more.
+
+The older release is an earlier commit, as it was (tests/support/builds.py); the newer one is this checkout.
+What no release has yet is made here: CRDs with fields of tomorrow, and a revision that only tomorrow reads.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import count, product
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.cluster import Cluster
+from tests.cluster.conftest import ROOT, a_lab, assert_quiet, build_operator, install
+from tests.polling import eventually
+from tests.support.activity import bring_up
+from tests.support.api import Api, Object
+from tests.support.audit import Audit
+from tests.support.builds import OLDER, Build, NoBuild, build_previous
+from tests.support.meshes import (
+    build_mesh,
+    edit,
+    get_istiod,
+    is_current,
+    list_owned,
+    read_condition,
+    wait_for,
+)
+from tests.support.operator import USER, Operator
+
+CRDS = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io")
+LACKS = "lacks field v1beta1.spec.controlPlane.gatewayController"
+KNOWN = "1.31.1"
+"""A version of Istio that both releases know."""
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Releases:
+    """A cluster of the module's own, and two releases of Navarch for it."""
+
+    cluster: Cluster
+    api: Api
+    builds: dict[str, Build]
+
+    @property
+    def audit(self) -> Audit:
+        return Audit(self.cluster.audit_log or Path(), USER)
+
+    def build_operator(self, release: str) -> Operator:
+        operator, build = build_operator(self.cluster, release), self.builds[release]
+        operator.python, operator.environment = build.python, build.environment
+        return operator
+
+    async def install(self, *, crds: str, operator: str) -> None:
+        """The manifests of the operator's release, and the CRDs of either."""
+        await install(self.api, self.builds[operator].root)
+        for file in sorted((self.builds[crds].root / "crds").glob("*.yaml")):
+            self.api.apply_all(file.read_text())
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Releases]:
+    try:
+        older = build_previous(tmp_path_factory.mktemp("older"), commit=OLDER)
+    except NoBuild as reason:
+        pytest.skip(str(reason))
+    with a_lab("skew") as cluster:
+        yield Releases(cluster, Api(cluster.kubeconfig), {"older": older, "newer": Build(ROOT)})
+
+
+@pytest.fixture
+async def namespace(releases: Releases) -> AsyncIterator[str]:
+    """A namespace of the test's own; its mesh is the only one, and goes with it."""
+    name = f"skew{next(_numbers)}"
+    api = releases.api
+    await releases.install(crds="newer", operator="newer")
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    await releases.install(crds="newer", operator="newer")
+    cleaner = releases.build_operator("newer")
+    await bring_up(cleaner)
+    try:
+        api.patch("mesh", name, "demo", {"spec": {"paused": None}})
+        api.delete("mesh", name, "demo")
+        await eventually(lambda: api.get("mesh", name, "demo") is None, seconds=60, what="the mesh is gone")
+    finally:
+        cleaner.stop()
+    api.delete("namespace", "", name)
+
+
+def read_uids(api: Api, namespace: str) -> dict[tuple[str, str], str]:
+    """What a mesh consists of but for rights, which the releases give in ways of their own."""
+    rights = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    owned = [o for o in list_owned(api, namespace) if o["kind"] not in rights]
+    return {(o["kind"], o["metadata"]["name"]): o["metadata"]["uid"] for o in owned}
+
+
+async def make_mesh(releases: Releases, namespace: str, *, by: str) -> None:
+    """A settled mesh whose revision a release has written."""
+    await releases.install(crds=by, operator=by)
+    operator = releases.build_operator(by)
+    await bring_up(operator)
+    try:
+        releases.api.create(build_mesh(namespace, version=KNOWN, mtls={"mode": "Strict"}))
+        await wait_for(releases.api, namespace)
+        await eventually(lambda: read_uids(releases.api, namespace), what="it consists of something")
+    finally:
+        operator.stop()
+
+
+CELLS = [*product(("older", "newer"), repeat=3)]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("operator", "crds", "revisions"),
+    CELLS,
+    ids=[f"operator {o}, CRDs {c}, revisions {r}" for o, c, r in CELLS],
+)
+async def test_releases_that_are_one_apart_work_together(
+    releases: Releases, namespace: str, operator: str, crds: str, revisions: str
+) -> None:
+    api = releases.api
+    await make_mesh(releases, namespace, by=revisions)
+    before = read_uids(api, namespace)
+    await releases.install(crds=crds, operator=operator)
+    process = releases.build_operator(operator)
+    await bring_up(process)
+    try:
+        await wait_for(api, namespace)
+        edit(api, namespace, controlPlane={"autoscaling": {"enabled": False}, "replicas": 2})
+        await wait_for(api, namespace)
+        assert get_istiod(api, namespace)["spec"]["replicas"] == 2
+        after = read_uids(api, namespace)
+        autoscaler = {key for key in before if key[0] == "HorizontalPodAutoscaler"}
+        assert {key: uid for key, uid in before.items() if key not in autoscaler}.items() <= after.items()
+        assert is_current(api.get("mesh", namespace, "demo"))
+        told = read_condition(api.get("mesh", namespace, "demo"), "DependenciesReady")
+        if operator == "newer":
+            assert told["reason"] == ("NavarchCRDsOutdated" if crds == "older" else "DependenciesMet")
+        assert "InternalError" not in process.log.read_text()
+        await assert_quiet(api, releases.audit, process, namespace, "demo")
+    finally:
+        process.stop()
+
+
+@pytest.mark.timeout(600)
+async def test_older_crds_are_named_with_what_they_lack_until_the_release_s_own_are_applied(
+    releases: Releases, namespace: str
+) -> None:
+    api = releases.api
+    await make_mesh(releases, namespace, by="older")
+    await releases.install(crds="older", operator="newer")
+    process = releases.build_operator("newer")
+    mark = process.log.stat().st_size if process.log.exists() else 0
+    await bring_up(process)
+    try:
+        mesh = await wait_for(api, namespace, condition="DependenciesReady", reason="NavarchCRDsOutdated")
+        assert LACKS in read_condition(mesh, "DependenciesReady")["message"]
+        assert "misplaced" not in mesh["status"]["proxies"]
+        log = process.log.read_bytes()[mark:].decode()
+        assert log.count("CRDs are of an older release") == 1
+        assert LACKS in log
+        await releases.install(crds="newer", operator="newer")
+        mesh = await wait_for(api, namespace, condition="DependenciesReady", reason="DependenciesMet")
+        await eventually(
+            lambda: "misplaced" in (api.get("mesh", namespace, "demo") or {})["status"]["proxies"],
+            what="all of status is written",
+        )
+        await assert_quiet(api, releases.audit, process, namespace, "demo")
+    finally:
+        process.stop()
+
+
+def build_crds_of_tomorrow() -> list[Object]:
+    """Our CRDs with a field more in each map of spec and status that we know by name, and a further
+    strategy."""
+
+    def grow(schema: Object) -> None:
+        if "properties" in schema:
+            for child in schema["properties"].values():
+                grow(child)
+            schema["properties"]["fromTomorrow"] = {
+                "type": "object",
+                "x-kubernetes-preserve-unknown-fields": True,
+            }
+        if isinstance(schema.get("items"), dict):
+            grow(schema["items"])
+
+    grown = []
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
+        crd = copy.deepcopy(yaml.safe_load(file.read_text()))
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        for part in ("spec", "status"):
+            grow(schema[part])
+        if "strategy" in schema["spec"]["properties"]:
+            schema["spec"]["properties"]["strategy"]["enum"].append("Tomorrow")
+        grown.append(crd)
+    return grown
+
+
+@pytest.mark.timeout(600)
+async def test_after_a_rollback_what_only_the_newer_release_knows_harms_nothing(
+    releases: Releases, namespace: str
+) -> None:
+    """This checkout as the older release: CRDs, a mesh and a revision of tomorrow."""
+    api = releases.api
+    await make_mesh(releases, namespace, by="newer")
+    before = read_uids(api, namespace)
+    for crd in build_crds_of_tomorrow():
+        api.apply(crd)
+    name, more = f"{namespace}-demo-inplace", {"fromTomorrow": {"renderer": 2}}
+    operator = api.impersonating(USER)
+
+    def is_stored() -> bool:
+        spec = {"paused": True, "proxy": more}
+        api.patch("mesh", namespace, "demo", {"spec": spec})
+        config = {"config": {**more, "proxy": {**more, "readinessPeriodSeconds": None}}}
+        operator.patch("revision", namespace, name, {"spec": {**config, **more, "strategy": "Tomorrow"}})
+        operator.patch("revision", namespace, name, {"status": more}, sub="status")
+        revision = api.get("revision", namespace, name) or {}
+        mesh = api.get("mesh", namespace, "demo") or {}
+        return (
+            "fromTomorrow" in revision["spec"]["config"]["proxy"] and "fromTomorrow" in mesh["spec"]["proxy"]
+        )
+
+    await eventually(is_stored, every=0.2, what="what tomorrow knows is stored")
+    process = releases.build_operator("newer")
+    await bring_up(process)
+    try:
+
+        def is_told() -> bool:
+            revision = api.get("revision", namespace, name)
+            return read_condition(revision, "Progressing").get("reason") == "RevisionUnreadable"
+
+        await eventually(is_told, seconds=60, every=0.1, what="the revision says that it cannot be read")
+        api.patch("mesh", namespace, "demo", {"spec": {"paused": None}})
+        await wait_for(api, namespace)
+        edit(api, namespace, controlPlane={"networkPolicy": True})
+        await wait_for(api, namespace)
+        spec = (api.get("revision", namespace, name) or {})["spec"]
+        assert spec["strategy"] == "InPlace"
+        assert spec["config"]["proxy"]["readinessPeriodSeconds"] == 15
+        assert before.items() <= read_uids(api, namespace).items()
+        await assert_quiet(api, releases.audit, process, namespace, "demo")
+    finally:
+        process.stop()
