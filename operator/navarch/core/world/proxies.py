@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from navarch.core.model.labels import ISTIO_REV, PROXY, SIDECAR_INJECT, SIDECAR_STATUS
 from navarch.core.model.refs import Manifest
 
-_REVISION = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-"""A revision is the value of a label and part of a Service's name."""
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+"""A revision is the value of a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,16 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
     """The proxy of a pod, None where there is none.
 
     The revision is in annotation sidecar.istio.io/status, else in annotation istio.io/rev
-    (pkg/kube/inject/inject.go writes both).
+    (pkg/kube/inject/inject.go writes both). What is no label's value is no revision: JSON can say characters
+    that no API server takes, and a status that quotes them would never be written.
     """
     metadata = pod["metadata"]
     annotations = metadata.get("annotations") or {}
     try:
         revision = json.loads(annotations[SIDECAR_STATUS])["revision"]
     except (KeyError, TypeError, ValueError, RecursionError):  # whatever a user may write there
-        revision = annotations.get(ISTIO_REV, "")
-    # No istiod has another name. What else stands there need not even be a text that can be written as UTF-8.
-    if not isinstance(revision, str) or not _REVISION.fullmatch(revision):
-        return None
-    return ProxyPod(metadata["namespace"], metadata["name"], revision, annotations.get(PROXY, ""))
+        revision = ""
+    for name in (revision, annotations.get(ISTIO_REV, "")):
+        if isinstance(name, str) and _NAME.fullmatch(name):
+            return ProxyPod(metadata["namespace"], metadata["name"], name, annotations.get(PROXY, ""))
+    return None
