@@ -87,6 +87,7 @@ async def test_meshes_that_are_applied_at_once_are_all_installed(
     namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
     await bed.crowd.create(namespaces)
     await bed.rest()
+    rss = read_rss(bed.operator.pid)
     mark, started, cpu = bed.audit.mark(), time.monotonic(), read_cpu(bed.operator.pid)
     await bed.crowd.create(build_mesh(name) for name in names)
 
@@ -96,7 +97,7 @@ async def test_meshes_that_are_applied_at_once_are_all_installed(
     await eventually(are_ready, seconds=400, every=0.2, what="all meshes are ready")
     seconds = time.monotonic() - started
     await bed.rest()
-    spent = read_cpu(bed.operator.pid) - cpu
+    spent, grown = read_cpu(bed.operator.pid) - cpu, read_rss(bed.operator.pid) - rss
     writes = [w for w in bed.list_writes(mark) if w.subresource != "status"]
     assert list_repeated(bed, writes) == []
     assert read_metric(bed.operator, "reconcile_panics_total") == 0
@@ -109,6 +110,7 @@ async def test_meshes_that_are_applied_at_once_are_all_installed(
         bound="each object once",
     )
     note(SECTION, f"memory (RSS) with {len(names) + 1} meshes", f"{read_rss(bed.operator.pid):.0f} MiB")
+    note(SECTION, "the same for each mesh more", f"{grown / len(names):.2f} MiB")
 
 
 @pytest.mark.long

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from navarch.core.model.ownership import own_fields
 from navarch.core.model.refs import Ref
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Object, Store
 from structlog.testing import capture_logs
 
 CONFIG_MAP = resource_of("v1", "ConfigMap")
+FIELDS = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=5), below, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=3,
+)
 
 
 def obj(name: str, version: int, uid: str = "", **more: Any) -> Object:
@@ -233,3 +244,21 @@ def test_whatever_order_events_come_in_the_newest_version_wins(
             if earlier_kind != "remove" and name in versions(store):
                 store.change(earlier)
     assert versions(store) == truth
+
+
+@given(fields=FIELDS)
+def test_what_is_kept_says_what_came_and_our_entry_still_says_what_we_own(fields: dict[str, Any]) -> None:
+    """Texts are shared, and fieldsV1 kept as one text."""
+    ours = {"manager": "navarch", "operation": "Apply", "fieldsV1": {"f:data": fields}}
+    store = Store(CONFIG_MAP)
+    store.change({**obj("a", 1, managedFields=[ours]), "data": fields})
+    kept = store.get(ref("a"))
+    assert kept is not None
+    assert kept["data"] == fields
+    assert own_fields(kept) == own_fields({"metadata": {"managedFields": [ours]}})
+    again = Store(CONFIG_MAP)
+    again.change(json.loads(json.dumps({**obj("b", 1, managedFields=[ours]), "data": fields})))
+    other = again.get(ref("b"))
+    assert other is not None
+    texts = [entry["fieldsV1"] for o in (kept, other) for entry in o["metadata"]["managedFields"]]
+    assert texts[0] is texts[1]

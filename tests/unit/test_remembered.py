@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from navarch.api.controlplane import MeshControlPlaneSpec
@@ -16,7 +16,9 @@ from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import Owner
 from navarch.core.model.refs import Manifest
-from navarch.core.revision.render import count_renderings, render
+from navarch.core.render.stages import build_revision_waves
+from navarch.core.revision.render import _render, count_renderings, render
+from navarch.core.revision.source import build_revision_input
 from navarch.core.world.cluster import Environment, Namespace
 
 from tests.unit.observations import (
@@ -133,7 +135,9 @@ def test_equal_revisions_share_one_rendering_whatever_their_status_and_order() -
     other = {key: wanted[key] for key in reversed(wanted)} | {"status": {"version": "1.31.0"}}
     other["metadata"] = {**wanted["metadata"], "resourceVersion": "7", "annotations": {"a": "b"}}
     before = count_renderings()
-    assert a_rendering(other) is first
+    again = a_rendering(other)
+    assert again == first
+    assert again.mesh_waves is first.mesh_waves
     assert count_renderings() == {**before, "remembered": before["remembered"] + 1}
 
 
@@ -148,7 +152,7 @@ def test_each_input_of_a_rendering_counts() -> None:
         a_rendering({**wanted, "metadata": {**wanted["metadata"], "labels": labels}}),
         a_rendering(wanted, data=replace(assets())),
     ]
-    assert len({id(rendering) for rendering in renderings}) == len(renderings)
+    assert len({stable_hash([r.waves, r.mesh_waves, r.proxy]) for r in renderings}) == len(renderings) - 1
     assert count_renderings()["made"] >= made + len(renderings) - 1
     assert renderings[-1] == first
 
@@ -160,4 +164,30 @@ def test_a_plan_leaves_what_is_remembered_as_it_is() -> None:
         rendered = a_rendering(a_wanted(**spec))
         before = stable_hash([rendered.waves, rendered.mesh_waves])
         plan_mesh(observed, run_checks(observed))
-        assert stable_hash([rendered.waves, rendered.mesh_waves]) == before
+        for seen in (rendered, a_rendering(a_wanted(**spec))):
+            assert stable_hash([seen.waves, seen.mesh_waves]) == before
+
+
+def test_what_is_kept_of_a_rendering_is_what_was_rendered() -> None:
+    """Also where the text that stands between the parts occurs nowhere, or the templates are the user's."""
+    for spec in ({}, {"values": {"sidecarInjectorWebhook": {"templates": {"x": "y" * 9000}}}}):
+        wanted = a_wanted(**spec)
+        source = build_revision_input(wanted, assets(), ENVIRONMENT)
+        made = build_revision_waves(source, assets())
+        for rendered in (a_rendering(wanted), a_rendering(wanted)):
+            assert stable_hash([w.objects for w in rendered.waves]) == stable_hash([w.objects for w in made])
+
+
+def test_meshes_of_one_version_keep_the_injection_templates_once() -> None:
+    def find_parts(namespace: str) -> tuple[str, ...]:
+        wanted = build_wanted_revision(an_observed_mesh(owner=Owner(namespace, "mesh", f"uid-{namespace}")))
+        assert wanted is not None
+        render(wanted, assets(), ENVIRONMENT)
+        _, _, kept = _render._kept[f"{namespace}/{wanted['metadata']['name']}"]
+        objects = [o for wave in kept.waves for o in wave.objects if o["kind"] == "ConfigMap"]
+        (parts,) = [o["data"]["config"].texts for o in objects if "config" in o["data"]]
+        return cast(tuple[str, ...], parts)
+
+    first, second = find_parts("one"), find_parts("two")
+    assert sum(map(len, first)) > 50_000
+    assert [id(text) for text in first] == [id(text) for text in second]

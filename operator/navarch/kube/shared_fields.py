@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from navarch.core.model.ownership import MANAGER, own_fields
+from navarch.core.model.ownership import MANAGER, fields_of, own_fields
 
 _OURS = f"{MANAGER}-"
 """How our managers for other purposes begin."""
@@ -23,7 +23,7 @@ def find_shared(live: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not ours:
         return
     for entry in live["metadata"].get("managedFields") or ():
-        if _is_other(entry) and (common := _intersect(entry.get("fieldsV1") or {}, ours)):
+        if _is_other(entry) and (common := _intersect(fields_of(entry), ours)):
             yield {"manager": entry.get("manager"), "operation": entry.get("operation"), "fieldsV1": common}
 
 
@@ -34,7 +34,7 @@ def build_release(live: Mapping[str, Any]) -> list[dict[str, Any]]:
     for entry in live["metadata"].get("managedFields") or ():
         if not _is_other(entry):
             entries.append(dict(entry))
-        elif rest := _subtract(entry.get("fieldsV1") or {}, ours):
+        elif rest := _subtract(fields_of(entry), ours):
             entries.append({**entry, "fieldsV1": rest})
     metadata = live["metadata"]
     return [

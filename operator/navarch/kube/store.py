@@ -10,11 +10,14 @@ into the bounds of kube.shelf is left out, also while a listing goes on, and cou
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import structlog
 
+from navarch.core.model.compact import compact
 from navarch.core.model.ownership import is_own_entry
 from navarch.core.model.refs import Ref
 from navarch.kube.index import Index, Name, Read
@@ -46,8 +49,15 @@ def without_foreign_fields(obj: Object) -> Object:
     entries = obj["metadata"].get("managedFields")
     if entries:
         ours = [entry for entry in entries if is_own_entry(entry)]
-        obj["metadata"]["managedFields"] = [*ours, *find_shared(obj)]
+        obj["metadata"]["managedFields"] = [*map(_as_text, (*ours, *find_shared(obj)))]
     return obj
+
+
+def _as_text(entry: Object) -> Object:
+    """An entry of managedFields with fieldsV1 as one text, which is the same for every mesh: it is read after
+    a change only (core/model/ownership.py), and as a tree takes half of an object's memory."""
+    text = json.dumps(entry.get("fieldsV1") or {}, separators=(",", ":"))
+    return {**entry, "fieldsV1": sys.intern(text)}
 
 
 class Store:
@@ -180,7 +190,7 @@ class Store:
             if self._metadata_only:
                 shrunk = {key: shrunk[key] for key in ("apiVersion", "kind", "metadata")}
             shrunk = shrunk if self._transform is None else self._transform(shrunk)
-            return self._shelf.fit(shrunk)
+            return self._shelf.fit(compact(shrunk))
         except Exception as exc:
             self._report(obj, "not kept", exc)
             return None

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from navarch.core.model import labels as known
 from navarch.core.model.labels import FINALIZER
+from navarch.core.model.ownership import fields_of
 
 Object: TypeAlias = dict[str, Any]
 
@@ -127,7 +128,7 @@ def _trim(metadata: Mapping[str, Any]) -> dict[str, Any]:
     fields: Any = {}
     if entries := metadata.get("managedFields"):
         kept["managedFields"] = entries  # of ours alone: the store has dropped the others'
-        fields = ((entries[0].get("fieldsV1") or {}).get("f:metadata") or {}) if len(entries) == 1 else {}
+        fields = (fields_of(entries[0]).get("f:metadata") or {}) if len(entries) == 1 else {}
     for field in ("labels", "annotations"):
         if metadata.get(field):
             own = {str(name)[2:] for name in fields.get(f"f:{field}") or () if str(name).startswith("f:")}

@@ -6,11 +6,12 @@ mirror controller-runtime's set. Must never be read by a decision.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry(auto_describe=True)
@@ -119,12 +120,6 @@ watch_left_out_objects = Gauge(
     ["watch"],
     registry=REGISTRY,
 )
-condition = Gauge(
-    "navarch_condition",
-    "1 for the present status of a condition of a mesh or revision.",
-    ["kind", "namespace", "name", "type", "status"],
-    registry=REGISTRY,
-)
 component_ready = Gauge(
     "navarch_component_ready_pods",
     "Pods of a control-plane component that are ready.",
@@ -182,6 +177,41 @@ class CountedElsewhere(Collector):
             yield family
 
 
+class Conditions(Collector):
+    """The conditions of all objects. A sample of prometheus_client takes 700 bytes, and a mesh with its
+    revision has fifty: they are made when they are asked for."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str, str], tuple[tuple[str, str], ...]] = {}
+        REGISTRY.register(self)
+
+    def set(self, kind: str, namespace: str, name: str, conditions: Iterable[Mapping[str, Any]]) -> None:
+        """Note the present conditions of an object."""
+        said = ((sys.intern(str(item["type"])), sys.intern(str(item["status"]))) for item in conditions)
+        self._said[kind, namespace, name] = tuple(said)
+
+    def forget(self, kind: str, namespace: str, name: str) -> None:
+        """Drop those of an object that is gone."""
+        self._said.pop((kind, namespace, name), None)
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The metric without its samples."""
+        labels = ["kind", "namespace", "name", "type", "status"]
+        text = "1 for the present status of a condition of a mesh or revision."
+        yield GaugeMetricFamily("navarch_condition", text, labels=labels)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """A sample for each status that a condition may have."""
+        for family in self.describe():
+            for about, said in self._said.items():
+                for kind, status in said:
+                    for value in ("True", "False", "Unknown"):
+                        family.add_metric([*about, kind, value], float(status == value))
+            yield family
+
+
+conditions = Conditions()
+
 renderings_total = CountedElsewhere(
     "navarch_renderings_total",
     "What meshes become, by whether it was remembered or had to be made.",
@@ -217,10 +247,7 @@ def count_outcome(namespace: str, mesh: str, outcome: _Outcome) -> None:
 
 def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, Any]) -> None:
     """Publish a status: its conditions, and a mesh's components and proxies."""
-    for item in status["conditions"]:
-        for value in ("True", "False", "Unknown"):
-            sample = condition.labels(kind, namespace, name, item["type"], value)
-            sample.set(1 if item["status"] == value else 0)
+    conditions.set(kind, namespace, name, status["conditions"])
     if "proxies" not in status:
         return
     for state in ("total", "current", "outdated"):
@@ -232,6 +259,6 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
 
 def forget(kind: str, namespace: str, name: str, *, series: Iterable[Series]) -> None:
     """Drop the conditions of an object that is gone, and the `series` of its kind that name it."""
-    condition.remove_by_labels({"kind": kind, "namespace": namespace, "name": name})
+    conditions.forget(kind, namespace, name)
     for metric in series:
         metric.remove_by_labels({"namespace": namespace, "mesh": name})

@@ -9,6 +9,7 @@ managedFields; without a record, nothing outside the closed world is ever remove
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,12 +118,18 @@ def is_own_entry(entry: Mapping[str, Any], manager: str = MANAGER) -> bool:
     return mine and not entry.get("subresource")
 
 
+def fields_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """fieldsV1 of an entry of managedFields: as the API server sends them, or as one text, which is how the
+    stores keep them."""
+    fields: Mapping[str, Any] | str = entry.get("fieldsV1") or {}
+    return json.loads(fields) if isinstance(fields, str) else fields
+
+
 def own_fields(obj: Mapping[str, Any], manager: str = MANAGER) -> Mapping[str, Any] | None:
     """fieldsV1 of the manager's Apply entry for the main resource; None when it has none."""
     for entry in obj["metadata"].get("managedFields") or ():
         if is_own_entry(entry, manager):
-            fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
-            return fields
+            return fields_of(entry)
     return None
 
 
