@@ -1,0 +1,49 @@
+"""What is shared between trees: all that is equal, and nothing that is not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from navarch.core.model import compact as module
+from navarch.core.model.compact import compact
+
+SCALARS = st.none() | st.booleans() | st.sampled_from((0, 1, 2, 0.0, -0.0, 1.0, "", "a", "b", "1"))
+TREES = st.recursive(
+    SCALARS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from("abc"), below, max_size=3),
+    max_leaves=12,
+)
+
+
+def spell(tree: Any) -> str:
+    """Everything that a tree says, the order of fields and the types of numbers included."""
+    return json.dumps(tree)
+
+
+@given(trees=st.lists(TREES, max_size=8))
+def test_a_compact_tree_says_what_came_whatever_came_before(trees: list[Any]) -> None:
+    before = [spell(tree) for tree in trees]
+    assert [spell(compact(tree)) for tree in trees] == before
+    assert [spell(tree) for tree in trees] == before, "what came is left as it is"
+
+
+def test_equal_parts_of_two_trees_are_one_and_others_are_not() -> None:
+    def build(name: str) -> Any:
+        return json.loads(json.dumps({"name": name, "ports": [{"port": 15012, "tls": True}], "x": {"y": 1}}))
+
+    first, second = compact(build("one")), compact(build("two"))
+    assert first["ports"] is second["ports"]
+    assert first["x"] is second["x"]
+    assert first is not second
+    assert compact({"y": True}) is not first["x"]
+
+
+def test_what_is_remembered_is_bounded_and_what_is_used_stays() -> None:
+    used = compact({"used": {"by": "all"}})
+    for number in range(3 * module._REMEMBERED):
+        compact({"used": {"by": "all"}, "by one": {"number": number}})
+    assert len(module._known) <= module._REMEMBERED
+    assert compact({"used": {"by": "all"}})["used"] is used["used"]
