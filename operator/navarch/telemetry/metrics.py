@@ -203,7 +203,7 @@ class Conditions(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """A sample for each status that a condition may have."""
         for family in self.describe():
-            for about, said in self._said.items():
+            for about, said in tuple(self._said.items()):  # metrics are rendered in a thread
                 for kind, status in said:
                     for value in ("True", "False", "Unknown"):
                         family.add_metric([*about, kind, value], float(status == value))
