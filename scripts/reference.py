@@ -259,7 +259,7 @@ def _exposed_name(metric: Metric) -> str:
 
 
 def _list_metrics() -> Iterator[tuple[Metric, Sequence[str]]]:
-    kinds = (MetricWrapperBase, metrics.CountedElsewhere)
+    kinds = (MetricWrapperBase, metrics.CountedElsewhere, metrics.Conditions)
     collectors = [value for value in vars(metrics).values() if isinstance(value, kinds)]
     for collector in collectors:
         for metric in collector.describe():

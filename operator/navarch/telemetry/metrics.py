@@ -120,6 +120,44 @@ watch_left_out_objects = Gauge(
     ["watch"],
     registry=REGISTRY,
 )
+
+
+class Conditions(Collector):
+    """The conditions of all objects. A sample of prometheus_client takes 700 bytes, and a mesh with its
+    revision has fifty: they are made when they are asked for."""
+
+    _labelnames = ("kind", "namespace", "name", "type", "status")
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str, str], tuple[tuple[str, str], ...]] = {}
+        REGISTRY.register(self)
+
+    def set(self, kind: str, namespace: str, name: str, conditions: Iterable[Mapping[str, Any]]) -> None:
+        """Note the present conditions of an object."""
+        said = ((sys.intern(str(item["type"])), sys.intern(str(item["status"]))) for item in conditions)
+        self._said[kind, namespace, name] = tuple(said)
+
+    def forget(self, kind: str, namespace: str, name: str) -> None:
+        """Drop those of an object that is gone."""
+        self._said.pop((kind, namespace, name), None)
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The metric without its samples."""
+        text = "1 for the present status of a condition of a mesh or revision."
+        yield GaugeMetricFamily("navarch_condition", text, labels=self._labelnames)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """A sample for each status that a condition may have."""
+        for family in self.describe():
+            for about, said in tuple(self._said.items()):  # metrics are rendered in a thread
+                for kind, status in said:
+                    for value in ("True", "False", "Unknown"):
+                        family.add_metric([*about, kind, value], float(status == value))
+            yield family
+
+
+conditions = Conditions()
+
 component_ready = Gauge(
     "navarch_component_ready_pods",
     "Pods of a control-plane component that are ready.",
@@ -176,41 +214,6 @@ class CountedElsewhere(Collector):
                 family.add_metric([value], number)
             yield family
 
-
-class Conditions(Collector):
-    """The conditions of all objects. A sample of prometheus_client takes 700 bytes, and a mesh with its
-    revision has fifty: they are made when they are asked for."""
-
-    def __init__(self) -> None:
-        self._said: dict[tuple[str, str, str], tuple[tuple[str, str], ...]] = {}
-        REGISTRY.register(self)
-
-    def set(self, kind: str, namespace: str, name: str, conditions: Iterable[Mapping[str, Any]]) -> None:
-        """Note the present conditions of an object."""
-        said = ((sys.intern(str(item["type"])), sys.intern(str(item["status"]))) for item in conditions)
-        self._said[kind, namespace, name] = tuple(said)
-
-    def forget(self, kind: str, namespace: str, name: str) -> None:
-        """Drop those of an object that is gone."""
-        self._said.pop((kind, namespace, name), None)
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The metric without its samples."""
-        labels = ["kind", "namespace", "name", "type", "status"]
-        text = "1 for the present status of a condition of a mesh or revision."
-        yield GaugeMetricFamily("navarch_condition", text, labels=labels)
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """A sample for each status that a condition may have."""
-        for family in self.describe():
-            for about, said in tuple(self._said.items()):  # metrics are rendered in a thread
-                for kind, status in said:
-                    for value in ("True", "False", "Unknown"):
-                        family.add_metric([*about, kind, value], float(status == value))
-            yield family
-
-
-conditions = Conditions()
 
 renderings_total = CountedElsewhere(
     "navarch_renderings_total",
