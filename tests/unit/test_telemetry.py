@@ -190,3 +190,26 @@ def test_work_in_hand_shows_while_it_lasts(clock: Clock) -> None:
     assert (read("unfinished_work"), read("longest_running_processor")) == (20, 15)
     observer.reconcile_finished(KEY, result="success", seconds=15)
     assert (read("unfinished_work"), read("longest_running_processor")) == (5, 5)
+
+
+def test_of_each_condition_one_status_is_told_until_the_object_is_gone() -> None:
+    def read() -> dict[tuple[str, ...], float]:
+        families = metrics.conditions.collect()
+        return {
+            tuple(sample.labels[name] for name in ("kind", "name", "type", "status")): sample.value
+            for family in families
+            for sample in family.samples
+            if sample.labels["namespace"] == "told"
+        }
+
+    for status in ("False", "True"):
+        said = [{"type": "Available", "status": "True"}, {"type": "Reconciled", "status": status}]
+        metrics.set_conditions("MeshRevision", "told", "demo", {"conditions": said})
+    told = read()
+    assert len(told) == 6
+    assert {key for key, value in told.items() if value} == {
+        ("MeshRevision", "demo", "Available", "True"),
+        ("MeshRevision", "demo", "Reconciled", "True"),
+    }
+    metrics.forget("MeshRevision", "told", "demo")
+    assert read() == {}
