@@ -54,8 +54,10 @@ def test_a_write_that_changes_no_spec_is_judged_by_its_writer_only(name: str) ->
     """Finalizers have to go through whatever stands in an old object."""
     spec = POLICIES[name]["spec"]
     rule = spec["matchConstraints"]["resourceRules"][0]
-    if name == "finalizer.mesh.navarch.io":
-        assert "oldObject.metadata.?finalizers" in spec["matchConditions"][-1]["expression"]
+    of_metadata = {"finalizer.mesh.navarch.io": "finalizers", "force-delete.mesh.navarch.io": "annotations"}
+    if name in of_metadata:
+        changed = f"oldObject.metadata.?{of_metadata[name]}"
+        assert changed in spec["matchConditions"][-1]["expression"]
     elif "meshcontrolplanes" in rule["resources"] and "UPDATE" in rule["operations"]:
         assert "oldObject.spec" in spec["matchConditions"][0]["expression"]
 

@@ -23,18 +23,33 @@ _Key: TypeAlias = tuple[Any, ...]
 _known: OrderedDict[_Key, Any] = OrderedDict()
 
 
-def compact(value: Any, *, longest: int = LONGEST) -> Any:
+def compact(value: Any) -> Any:
     """The same tree, of parts that are shared with others."""
+    tree = share_texts(value, longest=LONGEST)
+    return _share_parts(tree)
+
+
+def share_texts(value: Any, *, longest: int) -> Any:
+    """The same tree, of texts that are shared with others; for what people read, since YAML marks a map or
+    list that occurs twice."""
     if type(value) is str:
         return sys.intern(value) if len(value) <= longest else value
     if type(value) is dict:
-        parts = {
-            sys.intern(key) if type(key) is str else key: compact(item, longest=longest)
+        return {
+            sys.intern(key) if type(key) is str else key: share_texts(item, longest=longest)
             for key, item in value.items()
         }
+    if type(value) is list:
+        return [share_texts(item, longest=longest) for item in value]
+    return value
+
+
+def _share_parts(value: Any) -> Any:
+    if type(value) is dict:
+        parts = {key: _share_parts(item) for key, item in value.items()}
         return _share((dict, *parts, *map(_sign, parts.values())), parts)
     if type(value) is list:
-        items = [compact(item, longest=longest) for item in value]
+        items = [_share_parts(item) for item in value]
         return _share((list, *map(_sign, items)), items)
     return value
 
