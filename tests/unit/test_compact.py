@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from navarch.core.model import compact as module
@@ -47,3 +48,8 @@ def test_what_is_remembered_is_bounded_and_what_is_used_stays() -> None:
         compact({"used": {"by": "all"}, "by one": {"number": number}})
     assert len(module._known) <= module._REMEMBERED
     assert compact({"used": {"by": "all"}})["used"] is used["used"]
+
+
+@given(trees=st.lists(TREES, max_size=6))
+def test_no_part_occurs_twice_in_one_tree_so_that_yaml_marks_none(trees: list[Any]) -> None:
+    assert "&id" not in "".join(yaml.safe_dump(compact(tree)) for tree in trees)

@@ -23,15 +23,14 @@ _Key: TypeAlias = tuple[Any, ...]
 _known: OrderedDict[_Key, Any] = OrderedDict()
 
 
-def compact(value: Any) -> Any:
-    """The same tree, of parts that are shared with others."""
-    tree = share_texts(value, longest=LONGEST)
-    return _share_parts(tree)
+def compact(value: Any, *, longest: int = LONGEST) -> Any:
+    """The same tree, of parts that are shared with others; none of them occurs twice in it, which YAML would
+    mark."""
+    return _share_parts(share_texts(value, longest=longest), set())
 
 
 def share_texts(value: Any, *, longest: int) -> Any:
-    """The same tree, of texts that are shared with others; for what people read, since YAML marks a map or
-    list that occurs twice."""
+    """The same tree, of texts that are shared with others."""
     if type(value) is str:
         return sys.intern(value) if len(value) <= longest else value
     if type(value) is dict:
@@ -44,28 +43,31 @@ def share_texts(value: Any, *, longest: int) -> Any:
     return value
 
 
-def _share_parts(value: Any) -> Any:
+def _share_parts(value: Any, used: set[int]) -> Any:
     if type(value) is dict:
-        parts = {key: _share_parts(item) for key, item in value.items()}
-        return _share((dict, *parts, *map(_sign, parts.values())), parts)
+        parts = {key: _share_parts(item, used) for key, item in value.items()}
+        return _share((dict, *parts, *map(_sign, parts.values())), parts, used)
     if type(value) is list:
-        items = [_share_parts(item) for item in value]
-        return _share((list, *map(_sign, items)), items)
+        items = [_share_parts(item, used) for item in value]
+        return _share((list, *map(_sign, items)), items, used)
     return value
 
 
-def _share(key: _Key, value: Any) -> Any:
-    """An equal map or list that is known, else this one."""
+def _share(key: _Key, value: Any, used: set[int]) -> Any:
+    """An equal map or list that is known and not `used` in this tree, else this one."""
     if len(value) > _WIDEST:
         return value
     known = _known.get(key)
-    if known is not None:
+    if known is None:
+        known = _known[key] = value
+        if len(_known) > _REMEMBERED:
+            _known.popitem(last=False)
+    elif id(known) in used:
+        return value
+    else:
         _known.move_to_end(key)
-        return known
-    _known[key] = value
-    if len(_known) > _REMEMBERED:
-        _known.popitem(last=False)
-    return value
+    used.add(id(known))
+    return known
 
 
 def _sign(item: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import cast
 
 from navarch.core.istio.assets import Assets
 from navarch.core.model.actions import Wave
-from navarch.core.model.compact import share_texts
+from navarch.core.model.compact import compact
 from navarch.core.model.memo import Hashed, Latest, build_hashed
 from navarch.core.model.refs import Manifest
 from navarch.core.render.overlays import apply_overlays
@@ -84,7 +84,7 @@ def _cut(manifest: Manifest, stamp: str) -> Manifest:
             if type(text) is str and len(text) > LARGE
         }
         manifest = {**manifest, "data": {**data, **large}}
-    return cast(Manifest, share_texts(manifest, longest=_ALL))
+    return cast(Manifest, compact(manifest, longest=_ALL))
 
 
 def _join(manifest: Manifest, stamp: str) -> Manifest:
