@@ -15,7 +15,7 @@ from scripts.suite.parts import PARTS, find_part
 from scripts.suite.support import Seen
 from tests.support.platforms import ALONE, STAND_IN, WHOLE
 
-NONE = "not run"
+NONE = "no run recorded"
 
 
 def build_support_page(seen: Seen, minors: Iterable[Minor]) -> str:
