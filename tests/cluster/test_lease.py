@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from navarch.engine.result import NotLeading
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
 from navarch.kube.errors import NotFound
-from navarch.kube.lease import Elector
+from navarch.kube.lease import LONGEST, Elector
 
 from lab.cluster import Cluster
 from tests.cluster.conftest import Counted
@@ -39,7 +40,12 @@ class Replica:
 
 @asynccontextmanager
 async def replica(
-    client: Client, namespace: str, identity: str, *, lasting: bool = True
+    client: Client,
+    namespace: str,
+    identity: str,
+    *,
+    lasting: bool = True,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Replica]:
     """A replica whose Lease is not lost because the machine is busy, unless it is to be lost by time."""
     lost = asyncio.Event()
@@ -52,6 +58,7 @@ async def replica(
         duration=60.0 if lasting else DURATION,
         renew=50.0 if lasting else RENEW,
         retry=RETRY,
+        clock=clock,
     )
     task = asyncio.create_task(elector.run())
     try:
@@ -276,3 +283,29 @@ async def test_a_leader_out_of_reach_stops_and_leads_again_unless_somebody_took_
             after = (await client.get(lease(namespace)))["spec"]
             assert after["leaseTransitions"] == before["leaseTransitions"]
             assert after["acquireTime"] == before["acquireTime"]
+
+
+async def test_a_dead_holder_with_odd_numbers_keeps_nobody_from_leading_for_long(
+    counted: Counted, api: Api, namespace: str
+) -> None:
+    """A restored Lease, or one that was written by hand, says what it likes."""
+    most = 2**31 - 1
+    spec = {
+        "holderIdentity": "dead",
+        "leaseDurationSeconds": most,
+        "leaseTransitions": most,
+        "renewTime": "2020-01-01T00:00:00.000000Z",
+    }
+    metadata = {"namespace": namespace, "name": NAME}
+    api.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec})
+    ahead = 0.0
+    async with replica(counted.client, namespace, "a", clock=lambda: time.monotonic() + ahead) as a:
+        await eventually(lambda: counted.requests.sent, what="it has looked at the Lease")
+        ahead = LONGEST / 2
+        looks = len(counted.requests.sent)
+        await eventually(lambda: len(counted.requests.sent) > looks + 2, what="it has looked again")
+        assert not a.elector.leading.is_set()
+        ahead = LONGEST + 1
+        await eventually(a.elector.leading.is_set, what="it leads")
+    taken = (await counted.client.get(lease(namespace)))["spec"]
+    assert (taken["holderIdentity"], taken["leaseTransitions"]) == ("a", 0)

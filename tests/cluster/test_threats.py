@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from lab.cluster import Cluster
@@ -32,6 +33,24 @@ from tests.support.meshes import (
 )
 from tests.support.operator import Operator
 from tests.support.workloads import build_pod
+
+# --- characters ---------------------------------------------------------------------------------------------
+
+
+async def test_a_character_beyond_the_basic_plane_reaches_istiod_as_it_was_written(
+    api: Api, operator: Operator, fresh: str
+) -> None:
+    """JSON has two escapes for such a character; server-side apply, which reads YAML, refuses both."""
+    priority = ["topology.istio.io/\U0001f600"]
+    api.create(build_mesh(fresh, meshConfig={"accessLogFormat": "\U0001f600 %START_TIME%\n"}))
+    await wait_for(api, fresh)
+    (config,) = [o for o in list_owned(api, fresh) if o["metadata"]["name"] == f"istio-{fresh}-demo-inplace"]
+    assert yaml.safe_load(config["data"]["mesh"])["accessLogFormat"] == "\U0001f600 %START_TIME%\n"
+    edit(
+        api, fresh, meshConfig={"localityLbSetting": {"failoverPriority": priority}, "accessLogFormat": None}
+    )
+    await wait_for(api, fresh)
+
 
 # --- texts that a reader refuses ----------------------------------------------------------------------------
 
