@@ -25,7 +25,7 @@ _WHOLE: Mapping[str, tuple[str, ...]] = {
     "RoleBinding": ("subjects",),
     "NetworkPolicy": ("spec",),
     "PeerAuthentication": ("spec",),
-    "Service": ("spec.selector", "spec.externalIPs"),
+    "Service": ("spec.selector", "spec.externalIPs", "spec.publishNotReadyAddresses"),
     "PodDisruptionBudget": ("spec.selector",),
     "HorizontalPodAutoscaler": ("spec.scaleTargetRef",),
     "Deployment": ("spec.paused", "spec.selector"),
