@@ -498,31 +498,3 @@ def test_a_wrong_command_line_and_a_cluster_that_does_not_answer_have_codes_of_t
     ended = navarch("check", "-f", str(tmp_path / "none.yaml"), kubeconfig=path)
     assert (ended.code, ended.out) == (3, "")
     assert "none.yaml" in ended.err
-
-
-async def test_an_older_mesh_wide_policy_is_told_since_istio_takes_the_oldest(place: Inhabited) -> None:
-    """Ours is made anew, so that theirs is older; a third, with a selector, rules no mesh."""
-
-    def build(name: str, **spec: object) -> Object:
-        metadata = {"name": name, "namespace": NS}
-        return {
-            "apiVersion": "security.istio.io/v1",
-            "kind": "PeerAuthentication",
-            "metadata": metadata,
-            "spec": {"mtls": {"mode": "DISABLE"}, **spec},
-        }
-
-    theirs = [build("aaa"), build("aab", selector={"matchLabels": {"app": "web"}})]
-    for policy in theirs:
-        place.api.create(policy)
-    try:
-        async with edited(place, mtls={"mode": "Strict"}):
-            await wait_for(place.api, NS)
-            (told,) = (await place.report()).find("PolicyOverruled")
-            assert (told["subject"]["kind"], told["subject"]["name"]) == ("PeerAuthentication", "aaa")
-            assert "mode DISABLE" in told["message"]
-            assert told["severity"] == "error"
-    finally:
-        for policy in theirs:
-            place.api.delete("peerauthentication", NS, policy["metadata"]["name"])
-    assert (await place.report()).find("PolicyOverruled") == []

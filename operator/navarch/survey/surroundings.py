@@ -25,7 +25,7 @@ from navarch.core.diagnosis.installations import (
     find_resources,
     merge_installations,
 )
-from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Overruling, Tagged
+from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
 from navarch.core.diagnosis.report import Subject
 from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
 from navarch.core.istio.crds import find_missing
@@ -62,13 +62,7 @@ CONFIGURATION = (
 """API groups of what istiod reads as configuration."""
 OF_TAGS = ("gateways.gateway.networking.k8s.io", "gatewayclasses.gateway.networking.k8s.io")
 """Of these, kinds in which a tag is right, or nothing (pilot/pkg/config/kube/crdclient/client.go)."""
-PEER_AUTHENTICATION = ("security.istio.io/v1", "PeerAuthentication")
 _CRDS = "apiextensions.k8s.io/v1"
-
-
-def _rank(manifest: Manifest) -> tuple[str, str]:
-    """By which Istio sorts policies: creation, then name."""
-    return manifest["metadata"]["creationTimestamp"], manifest["metadata"]["name"]
 
 
 @dataclass
@@ -108,7 +102,6 @@ class Surveyor:
             installations=await self._find_others(meshes),
             bare=await self._find_bare_pods(),
             tagged=await self._find_tagged(),
-            overruling=await self._find_overruling(),
         )
 
     async def _find_tagged(self) -> tuple[Tagged, ...]:
@@ -124,21 +117,6 @@ class Surveyor:
                 metadata = manifest["metadata"]
                 subject = Subject(resource.kind, metadata.get("namespace", ""), metadata["name"])
                 found.append(Tagged(crd, subject, metadata["labels"][ISTIO_REV]))
-        return tuple(found)
-
-    async def _find_overruling(self) -> tuple[Overruling, ...]:
-        """Mesh-wide PeerAuthentications of others that are older than a mesh's own."""
-        resource, found = resource_of(*PEER_AUTHENTICATION), []
-        for ours in self.snapshot.stores[resource.kind].list():
-            owner = owner_of(ours)
-            if owner is None or owner.namespace != ours["metadata"]["namespace"]:
-                continue
-            for policy in await self._list(resource, owner.namespace) or ():
-                spec = policy.get("spec") or {}
-                if not spec.get("selector") and _rank(policy) < _rank(ours):
-                    mode = str((spec.get("mtls") or {}).get("mode", "UNSET"))
-                    subject = Subject(resource.kind, owner.namespace, policy["metadata"]["name"])
-                    found.append(Overruling(subject, mode, owner))
         return tuple(found)
 
     async def _find_bare_pods(self) -> tuple[BarePod, ...] | None:

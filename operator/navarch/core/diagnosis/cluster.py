@@ -230,19 +230,6 @@ def tell_installations(observed: ObservedCluster) -> Iterator[Diagnosis]:
             )
 
 
-def check_policies_are_in_force(observed: ObservedCluster) -> Iterator[Diagnosis]:
-    """No mesh-wide policy of others wins against a mesh's own (pilot/pkg/security/authn/policy_applier.go:
-    of several without a selector in the root namespace, the oldest counts)."""
-    for found in observed.overruling:
-        mesh = found.mesh
-        message = (
-            f"it is mesh-wide, with mode {found.mode}, and older than PeerAuthentication "
-            f"{mesh.namespace}/default of mesh {mesh.namespace}/{mesh.name}: Istio takes the oldest, so "
-            "spec.mtls.mode is not in force"
-        )
-        yield diagnose(Sign.POLICY_OVERRULED, found.subject, message)
-
-
 RULES: tuple[Rule, ...] = (
     check_navarch_is_installed,
     check_policies_are_there,
@@ -257,7 +244,6 @@ RULES: tuple[Rule, ...] = (
     check_labels_have_an_effect,
     check_labels_can_count,
     check_configuration_is_read,
-    check_policies_are_in_force,
     check_proxies_are_inside,
     check_pods_are_injected,
     check_proxies_have_a_revision,

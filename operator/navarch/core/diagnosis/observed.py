@@ -62,15 +62,6 @@ class Tagged:
 
 
 @dataclass(frozen=True, slots=True)
-class Overruling:
-    """A mesh-wide PeerAuthentication with mode `mode` that is older than that of `mesh`."""
-
-    subject: Subject
-    mode: str
-    mesh: Owner
-
-
-@dataclass(frozen=True, slots=True)
 class ObservedCluster:
     """Everything that the rules of cluster.py and labels.py depend on. `owned` names, for each mesh by whose
     labels objects were found, those objects; what is None could not be looked at."""
@@ -88,7 +79,6 @@ class ObservedCluster:
     bare: tuple[BarePod, ...] | None = None
     installations: tuple[Installation, ...] = ()
     tagged: tuple[Tagged, ...] = ()
-    overruling: tuple[Overruling, ...] = ()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of objects that were too large to be kept whole, by watch."""
 

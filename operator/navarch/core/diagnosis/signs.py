@@ -58,10 +58,6 @@ class Sign(StrEnum):
         "ConfigurationNotRead",
         "An object of Istio's configuration names a tag in istio.io/rev: no istiod reads it.",
     )
-    POLICY_OVERRULED = (
-        "PolicyOverruled",
-        "A mesh-wide PeerAuthentication is older than the mesh's own: Istio takes the oldest.",
-    )
     PROXIES_OUTSIDE = (
         "ProxiesOutside",
         "Pods run the proxy of a mesh to which their namespace does not belong (any more).",
@@ -145,12 +141,6 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         "only: the object has no effect, and was not validated; kubectl label "
         "virtualservices.networking.istio.io web -n apps istio.io/rev- removes the label, "
         "istio.io/rev=shop-mesh-inplace is the revision",
-    ),
-    Sign.POLICY_OVERRULED: Advice(
-        Severity.ERROR,
-        "Remove the object, or give it a selector.",
-        "it is mesh-wide, with mode DISABLE, and older than PeerAuthentication shop/default of mesh "
-        "shop/mesh: Istio takes the oldest, so spec.mtls.mode is not in force",
     ),
     Sign.PROXIES_OUTSIDE: Advice(
         Severity.WARNING,
