@@ -7,7 +7,6 @@ nothing is deleted or made anew, istiod is not rolled, and the root stays.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -215,7 +214,7 @@ async def test_a_mesh_is_restored_on_a_fresh_cluster_with_its_root_in_any_order(
     mark = elsewhere.audit.mark()
     if order == "mesh first":
         restore(elsewhere.api, mesh)
-    restore_children(elsewhere, children)
+    await restore_children(elsewhere, children)
     if order != "mesh first":
         if children:
             await wait_for_rest(elsewhere.operator)
@@ -240,25 +239,30 @@ async def restore_in(site: Site, namespace: str, secret: Object) -> None:
     restore(site.api, secret)
 
 
-def restore_children(site: Site, children: list[Object]) -> None:
-    """What a tool takes that saves everything in a namespace, and in the cluster by label."""
+async def restore_children(site: Site, children: list[Object]) -> None:
+    """What a tool takes that saves everything in a namespace, and in the cluster by label.
+
+    It restores webhooks before there is an istiod to answer them: until then an object may be refused.
+    """
     for child in children:
         if child["kind"] == "MeshRevision":
             with pytest.raises(Refused, match="MeshRevisions are Navarch's own"):
                 restore(site.api, child)
             continue
-        with suppress_conflict():
-            restore(site.api, child)
+        await eventually(
+            lambda child=child: is_restored(site.api, child), every=0.5, what=f"{child['kind']} is restored"
+        )
 
 
-@contextmanager
-def suppress_conflict() -> Iterator[None]:
-    """The operator may have been quicker."""
+def is_restored(api: Api, child: Object) -> bool:
+    """Whether it is there; the operator may have been quicker."""
     try:
-        yield
+        restore(api, child)
     except Refused as refused:
-        if refused.code != 409:
-            raise
+        if refused.code == 500 and "failed calling webhook" in str(refused):
+            return False
+        return refused.code == 409
+    return True
 
 
 async def test_profiles_are_restored_with_the_mesh_that_names_them_in_any_order(
