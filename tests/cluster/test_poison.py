@@ -469,8 +469,8 @@ async def test_broken_meshes_that_are_edited_without_pause_delay_nobody_else(
     assert depth > WORKERS, "there was a queue"
     passed = sorted(r.passed for r in loaded)
     assert statistics.median(passed) <= WORKERS
-    # What passes an edit while its event is still on the way is not the queue's matter: the slowest quarter of
-    # the edits shows how busy the machine is.
+    # What passes an edit while its event is still on the way is not the queue's matter: the slowest quarter
+    # of the edits shows how busy the machine is.
     assert passed[len(passed) * 3 // 4] <= 3 * WORKERS
     ratio = statistics.median(r.seconds for r in loaded) / statistics.median(r.seconds for r in idle)
     # Not judged: on a machine of its own three; the editor's own requests and all else take their part.
