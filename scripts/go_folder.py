@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from lab.builds import ensure_go
 from lab.progress import LabError
+from lab.toolchain import ensure_go
 
 if __name__ == "__main__":
     try:

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lab.builds import ISTIO_LINES, IstioLine, cache, ensure, ensure_envoy
+from lab.builds import ISTIO_LINES, IstioLine, ensure, ensure_envoy
 from lab.images.archive import Image, Layer, ensure_archive
+from lab.toolchain import cache
 
 REGISTRY = "lab.local"
 PAUSE = f"{REGISTRY}/pause:1"

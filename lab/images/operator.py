@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.builds import cache
 from lab.images.archive import Image, Layer, ensure_archive
 from lab.images.base import REGISTRY
 from lab.images.containerfile import read_final_stage
 from lab.progress import LabError, run_visibly
+from lab.toolchain import cache
 
 OPERATOR = f"{REGISTRY}/navarch:dev"
 

@@ -19,9 +19,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from lab.builds import cache
 from lab.node.configs import CONTAINERD
 from lab.progress import LabError, run_visibly, wait_until
+from lab.toolchain import cache
 
 _MANAGED = 'labels."io.cri-containerd.image"==managed'
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import builds
+from lab import builds, toolchain
 from lab.binaries import is_whole
 from lab.builds import Binary, Extract, ensure, place, recipes
 from lab.progress import LabError
@@ -17,7 +17,7 @@ KINDS = builds.NEWEST_ISTIO.kinds
 
 @pytest.fixture
 def modules(tmp_path: Path) -> Path:
-    shutil.copytree(builds.MODULES / "kube", tmp_path / "kube")
+    shutil.copytree(toolchain.MODULES / "kube", tmp_path / "kube")
     return tmp_path
 
 
@@ -82,7 +82,7 @@ def test_the_node_group_holds_all_of_the_light_one_under_unique_names() -> None:
 
 def test_every_module_has_its_pins_and_every_extract_a_pinned_source() -> None:
     for recipe in builds.recipes("node"):
-        assert (builds.MODULES / recipe.module / "go.mod").is_file()
+        assert (toolchain.MODULES / recipe.module / "go.mod").is_file()
         if isinstance(recipe, Extract):
             assert re.match(r"v\d", builds.pinned(recipe.module, recipe.source))
 
@@ -94,7 +94,7 @@ def test_a_module_that_is_not_required_is_named() -> None:
 
 def test_the_cache_is_outside_the_work_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NAVARCH_LAB_CACHE", raising=False)
-    assert builds.MODULES.parents[1] not in builds.cache().parents
+    assert toolchain.MODULES.parents[1] not in toolchain.cache().parents
 
 
 def test_only_what_is_asked_for_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import yaml
 from navarch.kube.resources import resource_of
 
-from lab.builds import ensure_go
+from lab.toolchain import ensure_go
 from tests.support.api import Api
 
 ROOT = Path(__file__).parents[2]

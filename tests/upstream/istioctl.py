@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from lab.builds import IstioLine, cache, ensure
+from lab.builds import IstioLine, ensure
+from lab.toolchain import cache
 
 PATIENCE = 600
 """Seconds; a call takes a few, and more where many other programs run."""
