@@ -11,7 +11,7 @@ ENGINE ?= podman
 IMAGE ?= navarch:dev
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-down test lint generate check-generated unit cluster-test node-test packaging-test upstream-test soak support bench lock format wheel image venv assets
+.PHONY: help demo demo-down test lint generate check-generated bundle catalog unit cluster-test node-test packaging-test upstream-test soak support bench lock format wheel image venv assets
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -32,11 +32,17 @@ lint: assets check-generated ## style, types, layers, and freshness of everythin
 	$(BIN)/lint-imports --no-logo
 	@! test -e operator/__init__.py || { echo "operator/__init__.py would shadow Python's own module operator: remove it"; exit 1; }
 
-generate: assets ## write crds/, deploy/ and docs/reference/ again
+generate: assets ## write crds/, deploy/, bundle/, catalog/ and docs/reference/ again
 	$(BIN)/python scripts/generate_api.py
 
 check-generated: assets
 	$(BIN)/python scripts/generate_api.py --check
+
+bundle: assets ## a release's bundle for OLM: VERSION=0.2.0 IMAGE=registry.example.com/navarch@sha256:…
+	@$(BIN)/python -m scripts.olm bundle --version '$(VERSION)' --image '$(IMAGE)' $(if $(CREATED),--created '$(CREATED)')
+
+catalog: assets ## add a release to the catalog: VERSION, IMAGE as for bundle, and BUNDLE_IMAGE=…@sha256:…
+	@$(BIN)/python -m scripts.olm catalog --version '$(VERSION)' --image '$(IMAGE)' --bundle-image '$(BUNDLE_IMAGE)' $(if $(CREATED),--created '$(CREATED)')
 
 unit: assets ## the fast suites: unit, golden, property
 	@$(BIN)/python -m scripts.suite unit

@@ -115,8 +115,13 @@ OPERATOR_USES: tuple[Use, ...] = (
 
 SYSTEM_USES: tuple[Use, ...] = (
     Use(
-        "coordination.k8s.io", ("leases",), ("get", "create", "update"), "one replica at a time is the leader"
+        "coordination.k8s.io",
+        ("leases",),
+        ("get", "update"),
+        "one replica at a time is the leader",
+        names=(LEASE,),
     ),
+    Use("coordination.k8s.io", ("leases",), ("create",), "the first replica makes the Lease"),
 )
 """In the operator's own namespace."""
 
