@@ -6,7 +6,7 @@ Answers go to stdout, progress and errors to stderr; an error the user can act o
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,6 +34,9 @@ def up(
     kubernetes: Annotated[
         str, typer.Option(help="minor of Kubernetes, such as 1.32; light labs only; default: the newest")
     ] = "",
+    extras: Annotated[
+        list[Literal["olm"]], typer.Option("--with", help="what else runs in it; light labs only")
+    ] = [],  # noqa: B006 (typer reads it, and nothing changes it)
 ) -> None:
     """Start a lab, and print the path of its kubeconfig."""
     if clusters.is_current():
@@ -43,7 +46,13 @@ def up(
         raise LabError(f"the lab {name!r} is a {there} lab: choose another --name")
     if kubernetes and kind == "node":
         raise LabError("a node lab has the newest Kubernetes: --kubernetes is for light labs")
-    _start(name, kind, kubernetes=kubernetes)
+    if extras and kind == "node":
+        raise LabError("--with is for light labs")
+    cluster = _start(name, kind, kubernetes=kubernetes)
+    if "olm" in extras:
+        from lab.light import olm
+
+        olm.add(cluster)
     print(clusters.published(name) / "kubeconfig")
 
 

@@ -20,7 +20,7 @@ from lab.progress import LabError
 
 Kind: TypeAlias = Literal["light", "node"]
 
-PORTS = ("apiserver", "etcd", "etcd-peer", "controller-manager", "scheduler", "kwok")
+PORTS = ("apiserver", "etcd", "etcd-peer", "controller-manager", "scheduler", "kwok", "opm")
 FIRST_PORT = 21000  # below every usual ephemeral range, so that no outgoing connection sits on one
 FIRST_NETWORK = 96
 SLOTS = 100

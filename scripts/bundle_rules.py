@@ -261,11 +261,9 @@ def pods_are_restricted(bundle: Bundle) -> Iterator[str]:
 def descriptors_name_fields(bundle: Bundle) -> Iterator[str]:
     """The console shows nothing, and no error, for a path that is not in the schema."""
     for each in bundle.owned:
-        crd = bundle.crds.get(each["name"])
-        version = (
-            next((v for v in crd["spec"]["versions"] if v["name"] == each["version"]), {}) if crd else {}
-        )
-        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        versions = bundle.crds[each["name"]]["spec"]["versions"] if each["name"] in bundle.crds else ()
+        found: list[Object] = [version for version in versions if version["name"] == each["version"]]
+        schema = (found[0].get("schema") or {}).get("openAPIV3Schema") or {} if found else {}
         for part in ("spec", "status"):
             fields = schema.get("properties", {}).get(part, {})
             for descriptor in each.get(f"{part}Descriptors") or ():

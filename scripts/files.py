@@ -40,10 +40,10 @@ def dump(manifests: Iterable[Mapping[str, Any]]) -> str:
     return _dump(list(manifests), explicit_start=True)
 
 
-def dump_one(manifest: Mapping[str, Any]) -> str:
-    """A manifest as a file of one document without such a line, before which OLM's readers would see an empty
-    document."""
-    return _dump([manifest], explicit_start=False)
+def dump_for_olm(*manifests: Mapping[str, Any]) -> str:
+    """Manifests as one YAML stream that begins without such a line: OLM's readers would see an empty document
+    before it."""
+    return _dump(list(manifests), explicit_start=False)
 
 
 def _dump(manifests: list[Mapping[str, Any]], *, explicit_start: bool) -> str:

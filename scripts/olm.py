@@ -38,7 +38,7 @@ from navarch.core.istio.images import list_images  # noqa: E402
 from navarch.core.offline import build_offline  # noqa: E402
 from navarch.core.world.cluster import Environment  # noqa: E402
 
-from scripts.files import NOTICE, ROOT, dump, dump_one, write  # noqa: E402
+from scripts.files import NOTICE, ROOT, dump_for_olm, write  # noqa: E402
 
 Manifest = Mapping[str, Any]
 
@@ -78,15 +78,15 @@ def build_objects(release: Release) -> dict[str, Manifest]:
 
 def build_bundle_files(release: Release) -> dict[str, str]:
     """Every file of the bundle by its path in the repository."""
-    files = {f"bundle/manifests/{name}": dump_one(each) for name, each in build_objects(release).items()}
-    files["bundle/metadata/annotations.yaml"] = dump_one({"annotations": build_annotations(release)})
-    files["bundle/tests/scorecard/config.yaml"] = dump_one(build_scorecard())
+    files = {f"bundle/manifests/{name}": dump_for_olm(each) for name, each in build_objects(release).items()}
+    files["bundle/metadata/annotations.yaml"] = dump_for_olm({"annotations": build_annotations(release)})
+    files["bundle/tests/scorecard/config.yaml"] = dump_for_olm(build_scorecard())
     return files | {"bundle.Containerfile": NOTICE + build_containerfile(release)}
 
 
 def build_catalog_files(release: Release, *, before: Iterable[Manifest] = ()) -> dict[str, str]:
     """The catalog's file, with the release added to what was in it `before`."""
-    return {CATALOG: dump(extend_catalog(before, release, build_objects(release).values()))}
+    return {CATALOG: dump_for_olm(*extend_catalog(before, release, build_objects(release).values()))}
 
 
 def read_catalog(root: Path = ROOT) -> list[Manifest]:

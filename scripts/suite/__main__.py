@@ -93,7 +93,7 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
 
     spread = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
     light = build(
-        "light", "lab", "oldest", "cluster", arguments=[] if run.serial else spread, **{LAST: "defer"}
+        "light", "lab", "olm", "oldest", "cluster", arguments=[] if run.serial else spread, **{LAST: "defer"}
     )
     quick = [*([LINT] if "lint" in parts else []), *build("unit", "unit"), *build("packaging", "packaging")]
     node = [*build("upstream", "upstream"), *build("node", "node")]

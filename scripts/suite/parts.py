@@ -22,11 +22,12 @@ PARTS = {
     "upstream": ("tests/upstream",),
     "lab": ("tests/lab",),
     "oldest": ("tests/oldest",),
+    "olm": ("tests/olm",),
     "cluster": ("tests/cluster",),
     "bench": ("tests/bench",),
     "node": ("tests/node",),
 }
-REAL = ("upstream", "lab", "cluster", "oldest", "bench", "node")
+REAL = ("upstream", "lab", "olm", "cluster", "oldest", "bench", "node")
 """Parts whose tests run against processes that are not ours: one that fails there is run once more."""
 
 
@@ -60,6 +61,8 @@ def prepare(part: str) -> None:
         return
     if part in REAL:
         ensure("light")
+    if part == "olm":
+        ensure("olm")
     if part == "oldest":
         ensure("light", kubernetes=next(iter(kubernetes_modules())))
     if part == "node":

@@ -516,7 +516,7 @@ def test_the_operator_may_do_what_it_needs_and_no_more(
         ("get meshrevisions", True),
         ("create meshrevisions", False),
         ("patch meshcontrolplanes --subresource=status", False),
-        ("host meshcontrolplanes", False),
+        ("host meshcontrolplanes --subresource=host", False),
     ],
 )
 def test_a_mesh_administrator_has_the_spec_and_not_the_rest(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from navarch.api.admission import build_policies
-from navarch.api.admission.host import HOST_ROLE, HOST_VERB
+from navarch.api.admission.host import HOST_RESOURCE, HOST_ROLE, HOST_VERB
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.meta import GROUP, IMAGE, JSONObject
 from navarch.api.rbac import (
@@ -108,7 +108,7 @@ def _build_user_roles() -> list[JSONObject]:
         role(
             f"{NAME}-mesh-admin", [rule([MESHES], [*_READ, *write]), rule([REVISIONS], _READ)], into="admin"
         ),
-        role(HOST_ROLE, [rule([MESHES], [HOST_VERB])]),
+        role(HOST_ROLE, [rule([HOST_RESOURCE], [HOST_VERB])]),
     ]
 
 

@@ -18,9 +18,20 @@ from navarch.api.power.rules import Path, Power, Rule
 from navarch.api.power.spec import SPEC
 
 HOST_VERB = "host"
+HOST_RESOURCE = f"{MESHES}/host"
+"""A subresource that is never served: OLM gives namespaces' administrators every verb on each kind itself."""
 HOST_ROLE = "navarch-mesh-host"
+HOST_RIGHT = f"the verb {HOST_VERB} on {HOST_RESOURCE}.{GROUP}"
+"""How messages name it."""
 
 _TYPES = {bool: "bool", int: "int"}
+
+
+def check_host(namespace: str) -> str:
+    """CEL: whether the requester may host a mesh in a namespace, itself a CEL expression."""
+    group, (resource, subresource) = f"authorizer.group('{GROUP}')", HOST_RESOURCE.split("/")
+    asked = f"{group}.resource('{resource}').subresource('{subresource}').namespace({namespace})"
+    return f"{asked}.check('{HOST_VERB}').allowed()"
 
 
 def build_host_policy() -> list[JSONObject]:
@@ -36,9 +47,6 @@ def build_host_policy() -> list[JSONObject]:
             variables[f"{_name(field, container.path)}Changed"] = _list_changes(field, container)
         changed.append(_unless_same(field, ()))
     variables["changed"] = " + ".join(changed)
-    check = (
-        f"authorizer.group('{GROUP}').resource('{MESHES}').namespace(request.namespace).check('{HOST_VERB}')"
-    )
     return build_policy(
         "host",
         operations=("CREATE", "UPDATE"),
@@ -46,10 +54,11 @@ def build_host_policy() -> list[JSONObject]:
         variables=variables,
         validations=[
             Validation(
-                f"(request.operation == 'UPDATE' && variables.changed.size() == 0) || {check}.allowed()",
+                "(request.operation == 'UPDATE' && variables.changed.size() == 0) || "
+                + check_host("request.namespace"),
                 where="spec",
                 shown="variables.changed.join(', ') + ' set by ' + request.userInfo.username",
-                why=f"this needs the verb {HOST_VERB} on {MESHES}.{GROUP} in the mesh's namespace, since it "
+                why=f"this needs {HOST_RIGHT} in the mesh's namespace, since it "
                 "decides what istiod or the proxies in members' pods run and believe, and istiod can read "
                 "every Secret of the cluster; have a cluster administrator make the change, or bind the "
                 f"ClusterRole {HOST_ROLE} in that namespace",

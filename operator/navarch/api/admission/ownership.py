@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from navarch.api.admission.cel import Validation
+from navarch.api.admission.host import HOST_RIGHT, check_host
 from navarch.api.controlplane import KIND
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.meta import API_VERSION, FINALIZER, FORCE_DELETE, GROUP, JSONObject, quote_cel
@@ -101,10 +102,6 @@ def _carrying(label: str) -> JSONObject:
     return {"matchExpressions": [{"key": label, "operator": "Exists"}]}
 
 
-def _check_host(place: str) -> str:
-    return f"authorizer.group('{GROUP}').resource('{MESHES}').namespace({place}).check('host').allowed()"
-
-
 def _spare(operator: str) -> dict[str, str]:
     """Writes about which nothing is asked: ours, and those of Kubernetes' own controllers."""
     return {
@@ -156,12 +153,12 @@ def build_ownership_policy(operator: str) -> list[JSONObject]:
         conditions=_spare(operator),
         variables={"labels": _LABELS, "place": _PLACE.format(MESH_NAMESPACE)},
         validation=Validation(
-            f"({_is_istiods()}) || {_check_host('variables.place')}",
+            f"({_is_istiods()}) || {check_host('variables.place')}",
             where="metadata.labels",
             shown=f"'metadata.labels: {MESH_NAME} on ' + request.resource.resource + ' ' + request.name"
             f" + {_BY}",
             why="objects with this label are Navarch's own, and the label is Navarch's to give; change the "
-            f"MeshControlPlane instead, or have it done with the verb host on {MESHES}.{GROUP} in the mesh's "
+            f"MeshControlPlane instead, or have it done with {HOST_RIGHT} in the mesh's "
             "namespace",
             reason="Forbidden",
         ),
@@ -182,7 +179,7 @@ def build_pod_policy(operator: str) -> list[JSONObject]:
         conditions=_spare(operator) | {"labels-changed": f"request.operation == 'CREATE' || !({both})"},
         variables={},
         validation=Validation(
-            _check_host("request.namespace"),
+            check_host("request.namespace"),
             where="metadata.labels",
             shown=f"'metadata.labels: {MESH_NAME} on pod ' + request.name + {_BY}",
             why="this label is for istiod's own pods; leave it out",
@@ -230,12 +227,12 @@ def build_class_policy(operator: str) -> list[JSONObject]:
         conditions=_spare(operator),
         variables={},
         validation=Validation(
-            _check_host("request.namespace"),
+            check_host("request.namespace"),
             where="metadata.labels",
             shown=f"'metadata.labels: {CLASS_DEFAULTS} on ConfigMap ' + request.name + ' beside mesh ' + "
             f"params.metadata.name + {_BY}",
             why="istiod deploys all Gateways of a class with what such a ConfigMap says; use "
-            f"spec.values.gatewayClasses of the mesh, or have it done with the verb host on {MESHES}.{GROUP}",
+            f"spec.values.gatewayClasses of the mesh, or have it done with {HOST_RIGHT}",
             reason="Forbidden",
         ),
     )
@@ -251,7 +248,7 @@ def build_finalizer_policy(operator: str) -> list[JSONObject]:
         | {"taken-off": f"({held.format('oldObject')}) && !({held.format('object')})"},
         variables={},
         validation=Validation(
-            _check_host("request.namespace"),
+            check_host("request.namespace"),
             where="metadata.finalizers",
             shown=f"'metadata.finalizers: {FINALIZER} of ' + request.name + {_BY}",
             why="Navarch takes its finalizer off when all of the mesh is removed; delete the mesh and wait, "

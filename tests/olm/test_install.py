@@ -1,0 +1,147 @@
+"""Navarch installed by a real OLM from its bundle: what is there, with which rights, and that it works."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import yaml
+from navarch.api.admission.host import HOST_RESOURCE, HOST_VERB
+
+from lab.cluster import Cluster, service_account_kubeconfig
+from scripts.files import ROOT
+from tests.olm.conftest import RELEASE, read
+from tests.polling import eventually
+from tests.support.api import Api, Object
+from tests.support.meshes import build_mesh, is_current, read_condition, wait_for
+from tests.support.operator import SYSTEM, USER, Operator
+from tests.support.rights import list_rights, spell
+
+
+@pytest.fixture(scope="module")
+def strategy() -> Object:
+    """What the committed bundle asks OLM for."""
+    csv = yaml.safe_load((ROOT / "bundle/manifests/navarch.clusterserviceversion.yaml").read_text())
+    found: Object = csv["spec"]["install"]["spec"]
+    return found
+
+
+def test_olm_runs_the_deployment_of_the_bundle(installed: Cluster, api: Api, strategy: Object) -> None:
+    (wanted,) = strategy["deployments"]
+    deployment = api.get("deployment", SYSTEM, "navarch") or {}
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (asked,) = wanted["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == asked["image"]
+    assert container["securityContext"] == asked["securityContext"]
+    assert container["resources"] == asked["resources"]
+    own = [each for each in container["env"] if each["name"].startswith("NAVARCH_")]
+    assert [(each["name"], each.get("value")) for each in own] == [
+        (each["name"], each.get("value")) for each in asked["env"]
+    ]
+    assert deployment["spec"]["replicas"] == deployment["status"]["readyReplicas"] == 2
+
+
+def test_everything_else_of_the_bundle_is_there(installed: Cluster, api: Api) -> None:
+    assert api.get("pdb", SYSTEM, "navarch")
+    assert api.get("service", SYSTEM, "navarch-metrics")
+    for path in sorted((ROOT / "bundle/manifests").glob("*.clusterrole.yaml")):
+        role = yaml.safe_load(path.read_text())
+        assert (api.get("clusterrole", "", role["metadata"]["name"]) or {})["rules"] == role["rules"]
+
+
+ADDED = {("", "namespaces", "", verb) for verb in ("get", "list", "watch")}
+"""What OLM adds to the permissions of an operator that is installed for all namespaces."""
+
+
+def test_the_account_holds_exactly_the_rights_of_the_bundle(
+    installed: Cluster, api: Api, strategy: Object
+) -> None:
+    (cluster,), (own,) = strategy["clusterPermissions"], strategy["permissions"]
+    everywhere = spell(cluster["rules"]) | spell(own["rules"]) | ADDED
+    assert list_rights(api, USER, "") == everywhere
+    assert list_rights(api, USER, SYSTEM) <= everywhere
+
+
+def test_the_api_server_grants_what_the_bundle_asks_for_and_nothing_more(
+    installed: Cluster, api: Api, strategy: Object
+) -> None:
+    rules = [*strategy["clusterPermissions"][0]["rules"], *strategy["permissions"][0]["rules"]]
+    for group, resource, name, verb in sorted(spell(rules)):
+        assert may(api, verb, group, resource, name=name), (verb, group, resource, name)
+    for verb, group, resource, name in (
+        ("get", "", "secrets", ""),
+        ("create", "", "pods", ""),
+        ("update", "coordination.k8s.io", "leases", "another"),
+        ("create", "rbac.authorization.k8s.io", "roles", ""),
+        ("bind", "rbac.authorization.k8s.io", "clusterroles", "cluster-admin"),
+        ("escalate", "rbac.authorization.k8s.io", "clusterroles", "navarch"),
+        ("impersonate", "", "users", ""),
+        ("delete", "apiextensions.k8s.io", "customresourcedefinitions", ""),
+        ("delete", "mesh.navarch.io", "meshcontrolplanes", ""),
+    ):
+        assert not may(api, verb, group, resource, name=name), (verb, group, resource, name)
+
+
+@pytest.mark.parametrize("role", ["admin", "edit"])
+def test_roles_of_olms_own_give_nobody_the_power_of_istiod(role: str, installed: Cluster, api: Api) -> None:
+    user = f"{role}-of-a-namespace"
+    api.create(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": user, "namespace": "default"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        }
+    )
+    group = "mesh.navarch.io"
+    assert may(api, "create", group, "meshcontrolplanes", user=user)
+    assert not may(api, HOST_VERB, group, HOST_RESOURCE, user=user)
+
+
+def may(api: Api, verb: str, group: str, resource: str, *, name: str = "", user: str = USER) -> bool:
+    """What the API server says of a request in the namespace `default`."""
+    kind, _, subresource = resource.partition("/")
+    attributes = {"verb": verb, "group": group, "resource": kind, "subresource": subresource, "name": name}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": user,
+            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "resourceAttributes": {**attributes, "namespace": "default"},
+        },
+    }
+    told = api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return bool(told["status"]["allowed"])
+
+
+@pytest.fixture
+async def operator(completed: Cluster) -> AsyncIterator[Operator]:
+    """The operator as a process, with a token of the account that OLM made."""
+    kubeconfig = service_account_kubeconfig(completed, SYSTEM, "navarch")
+    process = Operator(kubeconfig, completed.state / "operator.log")
+    process.start()
+    try:
+        await eventually(process.is_ready, seconds=180, what=f"the operator is ready, see {process.log}")
+        yield process
+    finally:
+        process.stop()
+
+
+async def test_the_operator_brings_a_mesh_to_ready_with_the_account_that_olm_made(
+    operator: Operator, api: Api
+) -> None:
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mesh"}})
+    api.create(build_mesh("mesh", mtls={"mode": "Strict"}))
+    mesh = await wait_for(api, "mesh")
+    assert is_current(mesh)
+    assert read_condition(mesh, "InjectionReady")["reason"] == "InjectionProved"
+    assert (api.get("lease", SYSTEM, "navarch") or {})["spec"]["holderIdentity"]
+
+
+def test_olm_shows_the_release_and_no_other(installed: Cluster) -> None:
+    csv = read(installed, "clusterserviceversion", RELEASE.name)
+    assert csv["status"]["reason"] == "InstallSucceeded"
+    subscription = read(installed, "subscription", "navarch")
+    assert subscription["status"]["installedCSV"] == RELEASE.name
