@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import yaml
 from navarch.api.admission.host import HOST_RESOURCE, HOST_VERB
 
+from lab import processes
 from lab.cluster import Cluster, service_account_kubeconfig
 from scripts.files import ROOT
 from tests.olm.conftest import RELEASE, read
@@ -145,3 +147,20 @@ def test_olm_shows_the_release_and_no_other(installed: Cluster) -> None:
     assert csv["status"]["reason"] == "InstallSucceeded"
     subscription = read(installed, "subscription", "navarch")
     assert subscription["status"]["installedCSV"] == RELEASE.name
+
+
+def test_olm_listens_on_loopback_and_nowhere_else(installed: Cluster) -> None:
+    ours = {p.name: p.pid for p in processes.recorded(installed.state) if p.name in ("olm", "catalog", "opm")}
+    assert ours.keys() == {"olm", "catalog", "opm"}
+    for pid in ours.values():
+        links = (link for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink())
+        sockets = {str(link.readlink()) for link in links}
+        rows = (
+            line.split()
+            for table in ("tcp", "tcp6")
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        )
+        listening = {
+            row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets
+        }
+        assert listening == {"0100007F"}
