@@ -34,9 +34,9 @@ def up(
     kubernetes: Annotated[
         str, typer.Option(help="minor of Kubernetes, such as 1.32; light labs only; default: the newest")
     ] = "",
-    extras: Annotated[
-        list[Literal["olm"]], typer.Option("--with", help="what else runs in it; light labs only")
-    ] = [],  # noqa: B006 (typer reads it, and nothing changes it)
+    extra: Annotated[
+        Literal["olm"] | None, typer.Option("--with", help="what else runs in it; light labs only")
+    ] = None,
 ) -> None:
     """Start a lab, and print the path of its kubeconfig."""
     if clusters.is_current():
@@ -46,10 +46,10 @@ def up(
         raise LabError(f"the lab {name!r} is a {there} lab: choose another --name")
     if kubernetes and kind == "node":
         raise LabError("a node lab has the newest Kubernetes: --kubernetes is for light labs")
-    if extras and kind == "node":
+    if extra and kind == "node":
         raise LabError("--with is for light labs")
     cluster = _start(name, kind, kubernetes=kubernetes)
-    if "olm" in extras:
+    if extra == "olm":
         from lab.light import olm
 
         olm.add(cluster)

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from navarch.api.export import RESOURCES, build_resource_schema
+from navarch.api.install import build_keeping_uses
 from navarch.api.meta import API_VERSION, Resource
 from navarch.api.rbac import OPERATOR_USES, PROBE_USES, SYSTEM_USES, Rule, Use
 from navarch.api.refused import (
@@ -208,6 +209,7 @@ def build_permissions_page(grants: Iterable[Rule], roles: Sequence[Mapping[str, 
     return (
         _PERMISSIONS
         + table("Of its own, in the whole cluster", OPERATOR_USES)
+        + table("Of its own, to keep its installation", build_keeping_uses())
         + table("Of its own, in its namespace", SYSTEM_USES)
         + table("Of its own, in the probe namespace", PROBE_USES)
         + rules("To be granted mesh by mesh", _GRANTED, grants)

@@ -19,10 +19,11 @@ from typing import Any
 
 import structlog
 
-from navarch.api.install import NAME
+from navarch.api.install import NAME, build_kept
 from navarch.api.meta import LEASE
 from navarch.assets import load_assets
 from navarch.controllers.containment import Containment
+from navarch.controllers.installation import Installation
 from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
 from navarch.core.model.refs import Ref
@@ -84,6 +85,7 @@ class App:
         self._reflectors: dict[str, Reflector] = {}
         self._known = Known()
         self._observer = _Metrics()
+        self._installation: Installation
         self.port = 0
 
     def stop(self) -> None:
@@ -117,6 +119,8 @@ class App:
             )
             metrics.leader_election_master_status.set_function(lambda: float(elector.leading.is_set()))
             client = reader.guarded(elector.check)
+            kept = build_kept(settings.namespace, settings.probe_namespace)
+            self._installation = Installation(reader, client, kept, leading=elector.leading)
             queue = Queue(observer=self._observer, share=max(1, settings.workers // 4))
             metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
@@ -171,6 +175,7 @@ class App:
                 return
             workers = build_workers(warm.result())
             parts.append(asyncio.create_task(elector.run(), name="lease"))
+            parts.append(asyncio.create_task(self._installation.run(), name="installation"))
             parts.append(asyncio.create_task(workers.run(), name="workers"))
             parts.append(asyncio.create_task(self._resync(queue), name="resync"))
             parts.append(asyncio.create_task(shell.run(), name="kopf"))
@@ -244,6 +249,7 @@ class App:
         routes = {name: contained.wrap(kind.build(tools).reconcile) for name, kind in KINDS.items()}
 
         async def reconcile(key: Key) -> Result:
+            await self._installation.settled.wait()
             return await routes[key.kind](key) if key.kind in routes else Done()
 
         return Workers(

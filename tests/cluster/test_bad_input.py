@@ -24,6 +24,7 @@ from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
 from tests.support.meshes import build_mesh, edit, list_owned, read_condition, read_versions, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
+from tests.support.policies import out_of_force
 
 CALM = 3.0
 """Seconds over which requests are counted."""
@@ -297,19 +298,6 @@ async def test_a_control_plane_goes_neither_back_nor_over_a_minor(api: Api, sett
     assert read_versions(list_owned(api, settled)) == before
 
 
-@contextmanager
-def without_policy(api: Api, name: str) -> Iterator[None]:
-    """The cluster without the binding of one admission policy, as one that predates it would be."""
-    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
-    binding = api.request("GET", f"{path}/{name}.mesh.navarch.io")
-    api.request("DELETE", f"{path}/{name}.mesh.navarch.io")
-    try:
-        yield
-    finally:
-        kept = {key: binding["metadata"][key] for key in ("name", "labels") if key in binding["metadata"]}
-        api.request("POST", path, {**binding, "metadata": kept})
-
-
 async def test_a_downgrade_that_admission_did_not_see_is_told_in_status(
     api: Api, audit: Audit, operator: Operator, settled: str
 ) -> None:
@@ -325,7 +313,7 @@ async def test_a_downgrade_that_admission_did_not_see_is_told_in_status(
             return False
         return True
 
-    with without_policy(api, "version"):
+    with out_of_force(api, "version"):
         await eventually(is_taken, seconds=30, every=0.2, what="the policy is out of force")
         mesh = await wait_for(api, settled, condition="SpecAccepted", status="False", reason="Downgrade")
     assert_told(
@@ -465,7 +453,7 @@ async def test_a_namespace_of_the_platform_holds_no_mesh(
 
         with pytest.raises(Refused, match=f"metadata.namespace: {platform}"):
             api.create(build_mesh(platform))
-        with without_policy(api, "placement"):
+        with out_of_force(api, "placement"):
             await eventually(is_taken, seconds=30, every=0.2, what="the policy is out of force")
         mesh = await wait_for(
             api, platform, condition="SpecAccepted", status="False", reason="NamespaceRefused"

@@ -71,7 +71,7 @@ def test_the_operator_has_exactly_the_generated_rights(api: Api, operator: Opera
     assert find_bindings("clusterrolebinding") == {("ClusterRoleBinding", "", "ClusterRole", "navarch")}
     assert find_bindings("rolebinding") == {
         ("RoleBinding", SYSTEM, "Role", "navarch"),
-        ("RoleBinding", PROBE, "Role", "navarch"),
+        ("RoleBinding", PROBE, "ClusterRole", "navarch-dry-run"),
     }
     for manifest in read_install():
         if manifest["kind"] in ("Role", "ClusterRole") and manifest["metadata"]["name"] == "navarch":

@@ -8,12 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from navarch.api.install import build_install
-from navarch.api.olm.bundle import NOT_CARRIED
 from navarch.api.olm.catalog import extend_catalog
 from navarch.api.olm.release import CHANNEL, PACKAGE
-from navarch.assets import load_assets
-from navarch.core.grants import build_grants, list_roles
 
 from lab import cluster as clusters
 from lab.cluster import Cluster
@@ -86,14 +82,3 @@ async def installed(light: Cluster, hub: OLM) -> Cluster:
 def build(kind: str, version: str, *, spec: Object) -> Object:
     metadata = {"name": PACKAGE, "namespace": SYSTEM}
     return {"apiVersion": f"{COREOS}/{version}", "kind": kind, "metadata": metadata, "spec": spec}
-
-
-@pytest.fixture(scope="session")
-def completed(installed: Cluster, api: Api) -> Cluster:
-    """The installation with what a bundle cannot carry, which an administrator adds."""
-    assets = load_assets()
-    for each in build_install(grants=build_grants(assets), roles=list_roles(assets)):
-        in_probe = each["metadata"].get("namespace") == "navarch-probe"
-        if each["kind"] in NOT_CARRIED or in_probe:
-            api.apply(each)
-    return installed

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 from navarch.api.admission.host import HOST_RESOURCE, HOST_VERB
+from navarch.api.install import build_kept
+from navarch.core.model.refs import ref_of
+from navarch.kube.resources import resource_for
 
 from lab import processes
 from lab.cluster import Cluster, service_account_kubeconfig
 from scripts.files import ROOT
 from tests.olm.conftest import RELEASE, read
 from tests.polling import eventually
-from tests.support.api import Api, Object
+from tests.support.api import Api, Object, Refused
 from tests.support.meshes import build_mesh, is_current, read_condition, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.rights import list_rights, spell
@@ -119,10 +122,10 @@ def may(api: Api, verb: str, group: str, resource: str, *, name: str = "", user:
 
 
 @pytest.fixture
-async def operator(completed: Cluster) -> AsyncIterator[Operator]:
+async def operator(installed: Cluster) -> AsyncIterator[Operator]:
     """The operator as a process, with a token of the account that OLM made."""
-    kubeconfig = service_account_kubeconfig(completed, SYSTEM, "navarch")
-    process = Operator(kubeconfig, completed.state / "operator.log")
+    kubeconfig = service_account_kubeconfig(installed, SYSTEM, "navarch")
+    process = Operator(kubeconfig, installed.state / "operator.log")
     process.start()
     try:
         await eventually(process.is_ready, seconds=180, what=f"the operator is ready, see {process.log}")
@@ -139,7 +142,21 @@ async def test_the_operator_brings_a_mesh_to_ready_with_the_account_that_olm_mad
     mesh = await wait_for(api, "mesh")
     assert is_current(mesh)
     assert read_condition(mesh, "InjectionReady")["reason"] == "InjectionProved"
+    for each in build_kept():
+        assert read_content(api, each) is not None, each["metadata"]["name"]
+    assert "navarch_installation_missing_objects 0.0" in operator.fetch("/metrics")[1]
     assert (api.get("lease", SYSTEM, "navarch") or {})["spec"]["holderIdentity"]
+
+
+def read_content(api: Api, manifest: Object) -> Object | None:
+    """An object as the cluster has it."""
+    resource = resource_for(ref_of(manifest))
+    ref = ref_of(manifest)
+    try:
+        found: Object = api.request("GET", resource.path(namespace=ref.namespace, name=ref.name))
+    except Refused:
+        return None
+    return found
 
 
 def test_olm_shows_the_release_and_no_other(installed: Cluster) -> None:

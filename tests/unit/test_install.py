@@ -135,13 +135,20 @@ def test_policies_name_the_service_account_that_the_pods_run_as() -> None:
 
 
 def test_pods_are_created_in_the_probe_namespace_and_nowhere_else() -> None:
+    manifests = install()
     creating = [
-        m["metadata"].get("namespace", "everywhere")
-        for m in install()
+        m["metadata"]["name"]
+        for m in manifests
         for rule in m.get("rules") or ()
         if "create" in rule["verbs"] and "pods" in rule.get("resources", ())
     ]
-    assert creating == ["navarch-probe"]
+    assert creating == ["navarch-dry-run"]
+    bound = [
+        (m["kind"], m["metadata"].get("namespace"))
+        for m in manifests
+        if m.get("roleRef", {}).get("name") == "navarch-dry-run"
+    ]
+    assert bound == [("RoleBinding", "navarch-probe")]
 
 
 def test_the_probe_namespace_is_open_to_pods_and_in_no_mesh() -> None:

@@ -29,6 +29,11 @@ NAME = "navarch"
 NAMESPACE = "navarch-system"
 PROBE_NAMESPACE = "navarch-probe"
 PORT = 8080
+PROBE_ROLE = f"{NAME}-dry-run"
+"""ClusterRole of the probe, bound in its namespace only; and the name of that binding."""
+RELEASE = f"{GROUP}/release"
+"""Annotation of what the operator keeps itself: the release that wrote it."""
+VERSION = "0.1.0"
 GRACE_SECONDS = 30
 """Time to finish the reconciles in hand and to release the Lease."""
 PRIORITY = "system-cluster-critical"
@@ -36,6 +41,8 @@ PRIORITY = "system-cluster-critical"
 _RBAC = "rbac.authorization.k8s.io/v1"
 _SELECTOR = {"app.kubernetes.io/name": NAME}
 _READ = ["get", "list", "watch"]
+_POLICIES = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+_WHY_KEPT = "the operator keeps what not every installer brings: policies, and the namespace of the probe"
 
 
 def _build(
@@ -52,15 +59,6 @@ def _build(
         metadata["namespace"] = namespace
     metadata["labels"] = {**_SELECTOR, **(labels or {})}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
-
-
-def _build_namespaces(namespace: str, probe_namespace: str) -> list[JSONObject]:
-    """The probe namespace admits any pod: nothing is stored there, and PodSecurity must not speak first."""
-    enforce = "pod-security.kubernetes.io/enforce"
-    return [
-        _build("v1", "Namespace", namespace, labels={enforce: "restricted"}),
-        _build("v1", "Namespace", probe_namespace, labels={enforce: "privileged"}),
-    ]
 
 
 def _build_roles(
@@ -81,14 +79,49 @@ def _build_roles(
     def role(where: str, uses: Iterable[Use]) -> JSONObject:
         return _build(_RBAC, "Role", NAME, namespace=where, rules=merge_rules(use.build() for use in uses))
 
+    uses = [*OPERATOR_USES, *build_keeping_uses(namespace, probe_namespace)]
     return [
-        build_cluster_role(OPERATOR_USES, grants, roles=bound, name=NAME),
+        build_cluster_role(uses, grants, roles=[*bound, PROBE_ROLE], name=NAME),
         bind("ClusterRole"),
         role(namespace, SYSTEM_USES),
         bind("Role", where=namespace),
-        role(probe_namespace, PROBE_USES),
-        bind("Role", where=probe_namespace),
+        _build(_RBAC, "ClusterRole", PROBE_ROLE, rules=merge_rules(use.build() for use in PROBE_USES)),
     ]
+
+
+def build_kept(namespace: str = NAMESPACE, probe_namespace: str = PROBE_NAMESPACE) -> list[JSONObject]:
+    """What the operator puts there itself where the installer did not: OLM, for one, cannot."""
+    account = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
+    binding = _build(
+        _RBAC,
+        "RoleBinding",
+        PROBE_ROLE,
+        namespace=probe_namespace,
+        roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": PROBE_ROLE},
+        subjects=[account],
+    )
+    # The probe namespace admits any pod: nothing is stored there, and PodSecurity must not speak first.
+    enforce = {"pod-security.kubernetes.io/enforce": "privileged"}
+    operator = f"system:serviceaccount:{namespace}:{NAME}"
+    kept = [
+        _build("v1", "Namespace", probe_namespace, labels=enforce),
+        binding,
+        *build_policies(operator=operator, reserved=(namespace, probe_namespace)),
+    ]
+    stamp = {RELEASE: VERSION}
+    return [{**each, "metadata": {**each["metadata"], "annotations": stamp}} for each in kept]
+
+
+def build_keeping_uses(namespace: str = NAMESPACE, probe_namespace: str = PROBE_NAMESPACE) -> tuple[Use, ...]:
+    """The rights for that: to write by name only."""
+    kept = build_kept(namespace, probe_namespace)
+    names = tuple(each["metadata"]["name"] for each in kept if each["kind"] == "ValidatingAdmissionPolicy")
+    group = "admissionregistration.k8s.io"
+    return (
+        Use("", ("namespaces",), ("get", "create", "patch"), _WHY_KEPT, names=(probe_namespace,)),
+        Use(group, _POLICIES, ("list", "watch"), "a policy that another client changes is put right"),
+        Use(group, _POLICIES, ("get", "create", "update", "patch"), _WHY_KEPT, names=names),
+    )
 
 
 def _build_user_roles() -> list[JSONObject]:
@@ -211,14 +244,16 @@ def build_install(
     (rbac.collect_grants), `roles` the ClusterRoles that meshes bind."""
     static = [dict(role) for role in roles]
     bound = [role["metadata"]["name"] for role in static]
-    operator = f"system:serviceaccount:{namespace}:{NAME}"
+    enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
+    probe, *kept = build_kept(namespace, probe_namespace)
     return [
-        *_build_namespaces(namespace, probe_namespace),
+        _build("v1", "Namespace", namespace, labels=enforce),
+        probe,
         _build_quota(namespace),
         _build("v1", "ServiceAccount", NAME, namespace=namespace, automountServiceAccountToken=False),
         *static,
         *_build_roles(namespace, probe_namespace, grants, bound),
         *_build_user_roles(),
-        *build_policies(operator=operator, reserved=(namespace, probe_namespace)),
+        *kept,
         *_build_workload(image, namespace, probe_namespace),
     ]

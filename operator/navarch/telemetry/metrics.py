@@ -48,6 +48,12 @@ active_workers = Gauge(
 max_concurrent_reconciles = Gauge(
     "navarch_max_concurrent_reconciles", "Reconciles that may run at once.", registry=REGISTRY
 )
+installation_missing_objects = Gauge(
+    "navarch_installation_missing_objects",
+    "Objects of the installation that the operator keeps itself (policies, the probe's namespace), and could "
+    "not put right.",
+    registry=REGISTRY,
+)
 workqueue_depth = Gauge("navarch_workqueue_depth", "Keys that wait for a worker.", registry=REGISTRY)
 workqueue_adds_total = Counter(
     "navarch_workqueue_adds_total", "Keys accepted by the queue.", ["controller"], registry=REGISTRY

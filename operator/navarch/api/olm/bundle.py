@@ -19,10 +19,10 @@ CARRIED = frozenset({"ClusterRole", "PodDisruptionBudget", "Service"})
 IN_CSV = frozenset({"ClusterRoleBinding", "Deployment", "Role", "RoleBinding", "ServiceAccount"})
 """What OLM makes from the ClusterServiceVersion; the operator's ClusterRole is there as well."""
 NOT_CARRIED: Mapping[str, str] = {
-    "Namespace": "OLM does not install namespaces",
+    "Namespace": "OLM makes the operator's, the operator makes the probe's",
     "ResourceQuota": "the bundle format does not have the kind",
-    "ValidatingAdmissionPolicy": "the bundle format does not have the kind",
-    "ValidatingAdmissionPolicyBinding": "the bundle format does not have the kind",
+    "ValidatingAdmissionPolicy": "the operator applies it",
+    "ValidatingAdmissionPolicyBinding": "the operator applies it",
 }
 OPENSHIFT = "v4.19"
 """The first OpenShift with Kubernetes 1.32."""

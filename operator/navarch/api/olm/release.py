@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from navarch.api.install import VERSION
 from navarch.api.meta import IMAGE
 
 PACKAGE = "navarch"
 CHANNEL = "stable"
-VERSION = "0.1.0"
 BUNDLE_IMAGE = "navarch-bundle:0.1.0"
 CREATED = "2026-11-29T00:00:00Z"
 """What the next release is, unless something else is said: version, image of the bundle, day."""
