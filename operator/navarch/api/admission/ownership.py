@@ -205,7 +205,7 @@ def build_template_policy(
         },
         variables={},
         validation=Validation(
-            _check_host("request.namespace"),
+            check_host("request.namespace"),
             where=f"{where}.metadata.labels",
             shown=f"'{where}.metadata.labels: {MESH_NAME} of ' + request.resource.resource + ' ' + "
             f"request.name + {_BY}",
@@ -269,12 +269,12 @@ def build_force_policy(operator: str) -> list[JSONObject]:
         conditions=_spare(operator) | {"added": added},
         variables={},
         validation=Validation(
-            _check_host("request.namespace"),
+            check_host("request.namespace"),
             where="metadata.annotations",
             shown=f"'metadata.annotations: {FORCE_DELETE}=true on ' + object.metadata.name + {_BY}",
             why="with it the mesh can be deleted while pods of any namespace still carry its proxies; take "
-            "these out of the mesh and restart them first, or have it done with the verb host on "
-            f"{MESHES}.{GROUP}",
+            "these out of the mesh and restart them first, or have it done with "
+            f"{HOST_RIGHT}",
             reason="Forbidden",
         ),
     )
