@@ -161,11 +161,17 @@ async def crds(client: Client) -> tuple[Manifest, ...]:
             labels = {**crd["metadata"].get("labels", {}), MANAGED_BY: "navarch", COMPONENT: "crds"}
             ours = {**crd, "metadata": {**crd["metadata"], "labels": labels}}
             await client.apply(ours, manager=MANAGER)
-    path = resource_of("security.istio.io/v1", "PeerAuthentication").path()
+    paths = [
+        f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}?limit=1"
+        for spec in (crd["spec"] for crd in crds)
+        for version in spec["versions"]
+        if version["served"]
+    ]
 
     async def served() -> bool:
         try:
-            await client.fetch(path)
+            for path in paths:
+                await client.fetch(path)
         except Unserved:
             return False
         return True

@@ -229,6 +229,7 @@ class Meanwhile:
         # A watch may still wait for its next try, which with these thresholds is a silence.
         await eventually(lambda: world.operator.fetch("/livez")[0] == 200, seconds=LONGEST, every=0.2)
         assert world.operator.fetch("/readyz")[0] == 200
+        await wait_for_watches(world)  # a kopf that begins anew asks what is served
         await assert_quiet(world.api, world.audit, world.operator, KEPT, "demo")
         return seconds
 
@@ -594,7 +595,7 @@ async def test_a_kopf_that_never_lasts_is_started_anew_and_fails_no_probe(impati
         await eventually(lambda: is_ready(impatient.api, KEPT), seconds=BOUND, every=0.1, what="the edit")
         assert impatient.operator.fetch("/livez") == (200, "ok")
     assert (impatient.operator.is_running(), impatient.operator.pid) == (True, pid)
-    await wait_for_rest(impatient.operator)
+    await wait_for_watches(impatient)
     await assert_quiet(impatient.api, impatient.audit, impatient.operator, KEPT, "demo")
 
 

@@ -110,7 +110,8 @@ async def run_beside(lab: Cluster, api: Api, megabytes: int, *, name: str) -> tu
 def _check(process: Operator) -> str:
     """What `navarch check` says of the cluster, with the operator's rights."""
     command = [process.python, "-P", "-m", "navarch", "check", "--kubeconfig", str(process.kubeconfig)]
-    return subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=300).stdout
+    ended = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=300)
+    return ended.stdout + ended.stderr
 
 
 def _fetch(url: str) -> str:

@@ -28,7 +28,11 @@ async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: st
     owned = _read_contents(api, namespace, name)
     mark, before = audit.mark(), count_reconciles(operator)
     api.patch("mesh", namespace, name, {"metadata": {"annotations": {"test": f"look again {mark}"}}})
-    await eventually(lambda: count_reconciles(operator) > before, what="another reconcile")
+    try:
+        await eventually(lambda: count_reconciles(operator) > before, what="another reconcile")
+    except AssertionError as error:
+        told = operator.log.read_text().splitlines()[-20:] if operator.log.exists() else ()
+        raise AssertionError("\n".join([f"{error}, {before:.0f} before", *told])) from None
     await wait_for_rest(operator)
     reconciles = count_reconciles(operator) - before
     requests = [*leave_out(audit.since(mark), others)]

@@ -62,6 +62,20 @@ def test_what_is_applied_neither_differs_from_itself_nor_has_intruders() -> None
         assert list(find_intruders(manifest, manifest)) == []
 
 
+def test_a_condition_that_others_add_to_a_webhook_is_an_intruder() -> None:
+    found = []
+    for manifest in rendered():
+        for index, webhook in enumerate(manifest.get("webhooks", ())):
+            live = copy.deepcopy(manifest)
+            ours = webhook.get("matchConditions", [])
+            theirs = {"name": "never", "expression": "false"}
+            live["webhooks"][index]["matchConditions"] = [theirs, *ours]
+            (intruder,) = find_intruders(manifest, live)
+            assert (intruder.pointer, intruder.live) == (f"/webhooks/{index}/matchConditions/0", theirs)
+            found.append(bool(ours))
+    assert set(found) == {True, False}, "webhooks with conditions of ours, and without"
+
+
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     if isinstance(value, dict) and value:
         return [leaf for key, item in value.items() for leaf in leaves(item, (*path, key))]

@@ -34,7 +34,7 @@ _WHOLE: Mapping[str, tuple[str, ...]] = {
 _DEFAULTED = frozenset({"scope", "apiGroup", "protocol", "port", "matchPolicy", "timeoutSeconds"})
 """Fields that the API server fills in below those."""
 
-_OF_WEBHOOK = ("rules", "namespaceSelector", "objectSelector", "matchConditions")
+_OF_WEBHOOK = ("rules", "namespaceSelector", "objectSelector")
 _OF_POD = (
     *("containers", "initContainers", "volumes", "hostAliases", "dnsConfig", "resourceClaims"),
     *("hostNetwork", "hostPID", "hostIPC", "hostUsers", "shareProcessNamespace", "runtimeClassName"),
@@ -123,6 +123,7 @@ def _in_items(
 def _of_webhook(desired: Mapping[str, Any], live: Mapping[str, Any], at: _Place) -> Iterator[Difference]:
     for name in _OF_WEBHOOK:
         yield from _compare(desired.get(name), live.get(name), *_below(at, name))
+    yield from _in_items(desired, live, "matchConditions", at)  # by name, so others can add to ours
 
 
 def _of_pod(desired: Mapping[str, Any], live: Mapping[str, Any], at: _Place) -> Iterator[Difference]:

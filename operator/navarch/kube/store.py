@@ -56,6 +56,8 @@ def without_foreign_fields(obj: Object) -> Object:
 def _as_text(entry: Object) -> Object:
     """An entry of managedFields with fieldsV1 as one text, which is the same for every mesh: it is read after
     a change only (core/model/ownership.py), and as a tree takes half of an object's memory."""
+    if isinstance(entry.get("fieldsV1"), str):  # it was in a store before
+        return entry
     text = json.dumps(entry.get("fieldsV1") or {}, separators=(",", ":"))
     return {**entry, "fieldsV1": sys.intern(text)}
 

@@ -115,8 +115,9 @@ class Surveyor:
                 continue
             for manifest in await self._list(resource, labels=ISTIO_REV, metadata_only=True) or ():
                 metadata = manifest["metadata"]
-                subject = Subject(resource.kind, metadata.get("namespace", ""), metadata["name"])
-                found.append(Tagged(crd, subject, metadata["labels"][ISTIO_REV]))
+                if tag := metadata.get("labels", {}).get(ISTIO_REV):
+                    subject = Subject(resource.kind, metadata.get("namespace", ""), metadata["name"])
+                    found.append(Tagged(crd, subject, tag))
         return tuple(found)
 
     async def _find_bare_pods(self) -> tuple[BarePod, ...] | None:
