@@ -76,7 +76,8 @@ async def install_mesh(bed: Bed, namespace: str) -> float:
 def render(namespace: str) -> list[dict[str, Any]]:
     """The objects of the same mesh, without Istio's CRDs and without our own kind."""
     mesh = yaml.safe_dump(build_mesh(namespace))
-    return [o for o in render_mesh(mesh, with_crds=False) if o["kind"] != "MeshRevision"]
+    objects, _ = render_mesh(mesh, with_crds=False)
+    return [dict(o) for o in objects if o["kind"] != "MeshRevision"]
 
 
 async def apply_with_kubectl(bed: Bed, namespace: str) -> float:

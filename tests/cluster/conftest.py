@@ -43,8 +43,8 @@ from tests.support.quiet import assert_quiet, is_settled
 
 ROOT = Path(__file__).parents[2]
 _numbers = count(1)
-_OPERATOR = pytest.StashKey[Operator]()
-"""The session's operator, once it was started."""
+_OPERATORS = pytest.StashKey[dict[str, Operator]]()
+"""The session's operators that were started, by cluster: one session may have tests of several."""
 
 WATCHED = (
     ("v1", "ConfigMap"),
@@ -364,14 +364,14 @@ async def a_running_operator(cluster: Cluster) -> AsyncIterator[Operator]:
 async def operator(request: pytest.FixtureRequest, installed: Cluster) -> AsyncIterator[Operator]:
     """The operator, running for the whole session."""
     async with a_running_operator(installed) as process:
-        request.session.stash[_OPERATOR] = process
+        request.session.stash.setdefault(_OPERATORS, {})[installed.name] = process
         yield process
 
 
 @pytest.fixture(scope="module")
 async def unattended(request: pytest.FixtureRequest, api: Api, installed: Cluster) -> AsyncIterator[Cluster]:
     """The cluster without the session's operator, if that was started before."""
-    operator = request.session.stash.get(_OPERATOR, None)
+    operator = request.session.stash.get(_OPERATORS, {}).get(installed.name)
     if operator is None:
         yield installed
         return
@@ -407,7 +407,7 @@ async def fresh(request: pytest.FixtureRequest, api: Api, installed: Cluster) ->
     """A namespace of the test's own. A mesh that the test leaves there settled must be quiet at its end."""
     with a_mesh_namespace(api, f"t{next(_numbers)}") as name:
         yield name
-        operator = request.session.stash.get(_OPERATOR, None)
+        operator = request.session.stash.get(_OPERATORS, {}).get(installed.name)
         if operator and installed.audit_log and operator.is_ready() and has_passed(request.node):
             audit, every = Audit(installed.audit_log, USER), "settled" in request.fixturenames
             for mesh in api.list("mesh", name):

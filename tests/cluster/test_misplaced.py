@@ -88,3 +88,42 @@ async def test_check_names_pods_that_were_never_injected_and_the_restart(
         assert len(found) == 1
         assert "early" in found[0]["message"]
         assert f"kubectl -n {apps} rollout restart deployment" in found[0]["message"]
+        for asked in (["-n", apps], ["demo", "-n", settled]):
+            report = await asyncio.to_thread(
+                navarch, "check", *asked, "-o", "json", kubeconfig=light.kubeconfig
+            )
+            assert report.find("PodsNotInjected") == found, asked
+        api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": f"{settled}-dmo"}}})
+        report = await asyncio.to_thread(
+            navarch, "check", "-n", apps, "-o", "json", kubeconfig=light.kubeconfig
+        )
+        (mistyped,) = report.find("RevisionNotFound")
+        assert f"did you mean istio.io/rev={settled}-demo?" in mistyped["message"]
+
+
+async def test_proxies_that_are_too_old_for_the_control_plane_are_a_warning_until_they_are_restarted(
+    api: Api, settled: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    async with another_namespace(api, f"{settled}-app", {"istio.io/rev": f"{settled}-demo"}) as apps:
+        old = build_pod(apps, "old")
+        old["metadata"]["labels"] = {
+            "service.istio.io/canonical-name": "x",
+            "sidecar.istio.io/inject": "false",
+        }
+        old["metadata"]["annotations"] = {
+            "istio.io/rev": f"{settled}-demo-inplace",
+            "mesh.navarch.io/proxy": "1.29.0-x",
+        }
+        api.create(old)
+        mesh = await wait_for(api, settled, condition="SpecAccepted", reason="ProxiesTooOld")
+        message = read_condition(mesh, "SpecAccepted")["message"]
+        assert f"1 pods run proxies that are more than one minor older: 1.29 ({apps})" in message
+        api.delete("pod", apps, "old")
+        await eventually(
+            lambda: (
+                read_condition(api.get("mesh", settled, "demo"), "SpecAccepted")["reason"] != "ProxiesTooOld"
+            ),
+            what="the warning ends with the pod",
+        )

@@ -154,10 +154,19 @@ async def test_the_revision_says_what_it_is_doing(api: Api, settled: str) -> Non
         "Reconciled": "True",
     }
     since = revision["metadata"]["resourceVersion"]  # type: ignore[index]
-    edit(api, settled, controlPlane={"environment": [{"name": "PILOT_TRACE_SAMPLING", "value": "7"}]})
-    await wait_for(api, settled)
-    states = api.replay("revision", settled, name, since=since)
-    assert "RollingOut" in {read_condition(s, "Progressing")["reason"] for s in states}
+    reasons: set[str] = set()
+    for value in range(20):  # a rollout may be over before the operator looks
+        edit(
+            api,
+            settled,
+            controlPlane={"environment": [{"name": "PILOT_TRACE_SAMPLING", "value": str(value)}]},
+        )
+        await wait_for(api, settled)
+        states = api.replay("revision", settled, name, since=since)
+        reasons |= {read_condition(s, "Progressing")["reason"] for s in states}
+        if "RollingOut" in reasons:
+            break
+    assert "RollingOut" in reasons
 
 
 # --- Events ------------------------------------------------------------------------------------------------

@@ -88,7 +88,9 @@ def test_the_api_server_grants_what_the_bundle_asks_for_and_nothing_more(
 
 
 @pytest.mark.parametrize("role", ["admin", "edit"])
-def test_roles_of_olms_own_give_nobody_the_power_of_istiod(role: str, installed: Cluster, api: Api) -> None:
+async def test_roles_of_olms_own_give_nobody_the_power_of_istiod(
+    role: str, installed: Cluster, api: Api
+) -> None:
     user = f"{role}-of-a-namespace"
     api.create(
         {
@@ -100,7 +102,9 @@ def test_roles_of_olms_own_give_nobody_the_power_of_istiod(role: str, installed:
         }
     )
     group = "mesh.navarch.io"
-    assert may(api, "create", group, "meshcontrolplanes", user=user)
+    await eventually(
+        lambda: may(api, "create", group, "meshcontrolplanes", user=user), what="the binding is in force"
+    )
     assert not may(api, HOST_VERB, group, HOST_RESOURCE, user=user)
 
 

@@ -14,6 +14,7 @@ from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.quantities import parse_quantity
 from navarch.core.model.reasons import Reason
+from navarch.core.world.proxies import Census, ProxyPod
 
 from tests.unit.observations import (
     a_revision,
@@ -372,3 +373,15 @@ def test_a_limit_below_the_profiles_request_is_refused(
 def test_quantities_are_read_as_the_kubernetes_package_reads_them(number: str, unit: str) -> None:
     text = number + (unit if "e" not in number else "")
     assert parse_quantity(text) == quantity.parse_quantity(text)
+
+
+def test_proxies_more_than_one_minor_older_are_a_warning_before_the_upgrade_and_after() -> None:
+    stamps = {"a": "1.29.6-x", "b": "1.30.1-x", "c": "1.9.0-x", "d": "", "e": "no version", "f": "1.33.0-x"}
+    pods = [ProxyPod("apps", name, "shop-mesh-inplace", stamp) for name, stamp in stamps.items()]
+    observed = mesh("1.31", census=Census(counted=(*pods, replace(pods[0], namespace="web", name="g"))))
+    finding = only(version.check_proxies_can_follow, observed)
+    assert (finding.reason, finding.severity) == (Reason.PROXIES_TOO_OLD, Severity.WARNING)
+    assert "3 pods run proxies" in finding.message
+    assert "1.29 (apps; web)" in finding.message
+    assert "1.9 (apps)" in finding.message
+    assert not list(version.check_proxies_can_follow(mesh("1.30", census=Census(counted=(pods[0],)))))

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from aiohttp import web
 from navarch.api.meta import API_VERSION
 from navarch.cli.inputs import InputError, load_settings, parse_meshes, read_file
@@ -145,11 +146,24 @@ def test_check_and_render_refuse_the_same_files_in_the_same_words() -> None:
         (MESH.replace("v1beta1", "v1"), f"write {API_VERSION}"),
         (MESH.replace("demo", "''"), "metadata.name: is missing"),
         (MESH.replace("demo", "1"), "metadata.name: 1: is not a string"),
+        (MESH.replace("demo", "My_Mesh"), "metadata.name: 'My_Mesh': write at most 63 of a-z"),
+        (MESH.replace("demo", "a.b"), "metadata.name: 'a.b'"),
+        (MESH.replace("demo", "m" * 64), "metadata.name: 'm+'"),
+        (MESH.replace("demo", "demo, namespace: -x"), "metadata.namespace: '-x'"),
         (MESH.replace("{name: demo}", "demo"), "metadata.name: is missing"),
     ):
         for read in (parse_meshes, render_mesh):
             with pytest.raises(InputError, match=said):
                 read(text)
+
+
+def test_render_warns_on_standard_error_and_prints_manifests_only(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text(MESH + "spec: {version: '1.31', meshConfig: {noSuchField: 1}}")
+    ended = navarch("render", "-f", str(path))
+    assert ended.code == 0
+    assert ended.err.startswith("navarch render: warning: spec.meshConfig.noSuchField"), ended.err
+    assert all(document["kind"] for document in yaml.safe_load_all(ended.out))
 
 
 def test_a_profile_that_is_no_config_map_is_refused() -> None:

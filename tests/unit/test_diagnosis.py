@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from navarch.core.diagnosis.advice import OF_REASONS, WELL
-from navarch.core.diagnosis.cluster import run_rules
+from navarch.core.diagnosis.cluster import run_rules, run_rules_of_namespace
 from navarch.core.diagnosis.conditions import judge_verdicts, without_echoes
 from navarch.core.diagnosis.installations import Installation, Installer
 from navarch.core.diagnosis.labels import find_lost_labels
@@ -41,7 +41,7 @@ def a_cluster(**changes: Any) -> ObservedCluster:
         now=NOW,
         navarch=Navarch({"meshcontrolplanes.mesh.navarch.io": ""}, (), FRESH),
         meshes=(a_mesh("shop"),),
-        revisions=("shop-mesh-inplace",),
+        revisions={"shop-mesh-inplace": "1.31.1-new"},
         namespaces={n: Namespace(n, {}) for n in ("navarch-probe", "shop")},
         webhooks=(a_webhook("tag", tag="prod", revision="prod-inplace", entries={INJECTOR: tagged}),),
         owned={},
@@ -160,6 +160,20 @@ def test_pods_that_refuse_injection_and_pods_of_unlabelled_namespaces_are_not_mi
     on_the_node = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {"hostNetwork": True}}
     plain = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {}}
     assert [read_bare_pod(p) is not None for p in (refusing, on_the_node, plain)] == [False, False, True]
+
+
+def test_of_one_namespace_everything_is_said_that_its_owner_can_mend_and_nothing_else() -> None:
+    apps = with_namespace(istio_io_rev="shop-mesh")
+    old = replace(LEFT, proxy="1.31.0-old")
+    new = replace(LEFT, name="web-2", proxy="1.31.1-new")
+    bare = (BarePod("apps", "web-3"), BarePod("others", "web-4"))
+    observed = replace(apps, proxies=(old, new, GONE), bare=bare, tagged=(TAGGED,))
+    told = {d.id: d.message for d in run_rules_of_namespace(observed, "apps")}
+    assert told.keys() == {"ProxiesOutdated", "PodsNotInjected", "ProxiesAbandoned", "ConfigurationNotRead"}
+    assert told["ProxiesOutdated"].startswith("1 pods run an older proxy of mesh shop/mesh: web-1; ")
+    assert list(run_rules_of_namespace(observed, "navarch-probe")) == []
+    mistyped = with_namespace(istio_io_rev="shopmesh")
+    assert [d.id for d in run_rules_of_namespace(mistyped, "apps")] == [Sign.REVISION_NOT_FOUND]
 
 
 def test_crds_of_an_older_release_are_told_as_the_meshes_conditions_tell_them() -> None:

@@ -118,7 +118,7 @@ def render(
     from navarch.cli.render import render_mesh
 
     try:
-        manifests = render_mesh(
+        manifests, findings = render_mesh(
             read_file(file),
             kubernetes_version=kubernetes_version,
             profiles=[read_file(path) for path in profiles or ()],
@@ -127,6 +127,8 @@ def render(
     except (InputError, MissingAssets, OSError) as error:
         typer.echo(f"navarch render: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
+    for finding in findings:
+        typer.echo(f"navarch render: {finding.severity.value}: {finding}", err=True)
     _print_all(manifests)
 
 
@@ -186,7 +188,7 @@ def _build_target(kubeconfig: Path | None, context: str | None, operator_namespa
 def check(
     mesh: Annotated[str, typer.Argument(help="Name of the mesh to check; default: everything.")] = "",
     *,
-    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Check the meshes of it only.")] = "",
+    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Check this namespace only: its meshes, its labels and its pods.")] = "",
     file: Annotated[
         Path | None,
         typer.Option(

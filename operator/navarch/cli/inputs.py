@@ -6,6 +6,7 @@ Invariant: whatever is in a file, reading ends with a value or with InputError.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from pydantic import ValidationError
 from navarch.api.controlplane import KIND
 from navarch.api.meta import API_VERSION
 from navarch.settings import Settings
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A DNS label, which names of meshes (api/controlplane.py) and of namespaces are."""
 
 
 class InputError(ValueError):
@@ -73,4 +77,9 @@ def _complete(mesh: dict[str, Any], namespace: str) -> dict[str, Any]:
     for key in ("name", "namespace"):
         if not isinstance(metadata.get(key, ""), str):
             raise InputError(f"metadata.{key}: {metadata[key]!r}: is not a string")
+        if metadata.get(key) and not _LABEL.fullmatch(metadata[key]):
+            raise InputError(
+                f"metadata.{key}: {metadata[key]!r}: write at most 63 of a-z, 0-9 and -, with a letter or a "
+                f"digit at both ends"
+            )
     return {**mesh, "metadata": {**metadata, "namespace": metadata.get("namespace") or namespace}}

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.assets import load_assets
 from navarch.cli.inputs import InputError, load_settings, parse_documents, parse_meshes
-from navarch.core.model.findings import Severity
+from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.refs import Manifest
 from navarch.core.offline import build_offline
 from navarch.core.world.cluster import Environment
@@ -22,9 +22,10 @@ from navarch.core.world.cluster import Environment
 
 def render_mesh(
     text: str, *, kubernetes_version: str = "", profiles: Sequence[str] = (), with_crds: bool = True
-) -> list[Manifest]:
+) -> tuple[list[Manifest], list[Finding]]:
     """All objects of the one MeshControlPlane in `text` (YAML), in the order they would be applied; before
-    them the roles that its istiod is bound to, which are there already where Navarch is installed.
+    them the roles that its istiod is bound to, which are there already where Navarch is installed; and what
+    is to be said of it, none of it an error.
 
     `kubernetes_version` is `major.minor`; `profiles` are ConfigMaps as YAML. Raises InputError.
     """
@@ -40,7 +41,7 @@ def render_mesh(
     errors = [str(f) for f in offline.findings if f.severity is Severity.ERROR]
     if errors:
         raise InputError("; ".join(errors))
-    return [*offline.roles, *offline.objects]
+    return [*offline.roles, *offline.objects], list(offline.findings)
 
 
 def _parse_mesh(text: str) -> Mapping[str, Any]:

@@ -18,7 +18,13 @@ from navarch.api.controlplane import KIND, PLURAL, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
 from navarch.controllers.containment import tell_crash
 from navarch.core.diagnosis.advice import OF_REASONS
-from navarch.core.diagnosis.cluster import RULES, RULES_OF_INSTALLATION, run_rules
+from navarch.core.diagnosis.cluster import (
+    RULES,
+    RULES_OF_INSTALLATION,
+    find_bare_namespaces,
+    run_rules,
+    run_rules_of_namespace,
+)
 from navarch.core.diagnosis.conditions import judge_findings, judge_verdicts, read_verdicts, without_echoes
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import diagnose
@@ -81,8 +87,13 @@ class Checkup:
         """Check what is asked about; with `manifests`, these meshes as if they had been applied."""
         self.gaps += self.snapshot.gaps
         surveyor = Surveyor(self.client, self.snapshot, self.world)
-        cluster = await surveyor.observe(whole=scope.whole and not manifests)
+        place = scope.namespace if not scope.mesh and not manifests else ""
+        cluster = await surveyor.observe(
+            whole=scope.whole and not manifests, namespace=place, pods=not manifests
+        )
         found = [*run_rules(cluster, RULES if scope.whole and not manifests else RULES_OF_INSTALLATION)]
+        if place:
+            found += run_rules_of_namespace(cluster, place)
         if scope.whole:
             self.gaps += surveyor.gaps
         meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
@@ -90,7 +101,8 @@ class Checkup:
             raise MeshNotFound(tell_missing(scope, self.snapshot))
         if not scope.whole:
             asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
-            found += [d for m, d in find_lost_labels(cluster) if (m.namespace, m.name) in asked]
+            told = (*find_lost_labels(cluster), *find_bare_namespaces(cluster))
+            found += [d for m, d in told if (m.namespace, m.name) in asked and d not in found]
         found += await self._judge_manifests(manifests)
         for mesh in meshes if not manifests else ():
             found += await self._judge_mesh(mesh)

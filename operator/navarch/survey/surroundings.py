@@ -74,8 +74,9 @@ class Surveyor:
     world: World
     gaps: list[Gap] = field(default_factory=list)
 
-    async def observe(self, *, whole: bool) -> ObservedCluster:
-        """The cluster as far as it can be seen; without `whole`, Navarch's own installation only."""
+    async def observe(self, *, whole: bool, namespace: str = "", pods: bool = True) -> ObservedCluster:
+        """The cluster as far as it can be seen. Without `whole`, Navarch's own installation, what lies in
+        `namespace` where one is named, and with `pods` those without a proxy."""
         stores, snapshot, world = self.snapshot.stores, self.snapshot, self.world
         meshes = tuple(sorted(world.neighbours.summarise(stores["meshes"].list())))
         namespaces = {ns.name: ns for ns in world.cluster.namespaces()}
@@ -85,7 +86,10 @@ class Surveyor:
             now=world.now(),
             navarch=await self._look_at_navarch(world.environment.operator_namespace),
             meshes=meshes if snapshot.has("meshes") else None,
-            revisions=tuple(r["metadata"]["name"] for r in stores["revisions"].list()),
+            revisions={
+                r["metadata"]["name"]: str((r.get("status") or {}).get("proxy", ""))
+                for r in stores["revisions"].list()
+            },
             namespaces=namespaces if snapshot.has("namespaces") else None,
             webhooks=tuple(world.cluster.webhooks()) if snapshot.has(*WEBHOOK_KINDS) else None,
             owned=_group(self._list_owned()),
@@ -95,16 +99,13 @@ class Surveyor:
                 for name, store in stores.items()
             },
         )
-        if not whole:
-            return observed
-        return replace(
-            observed,
-            installations=await self._find_others(meshes),
-            bare=await self._find_bare_pods(),
-            tagged=await self._find_tagged(),
-        )
+        if whole or pods:
+            observed = replace(observed, bare=await self._find_bare_pods(namespace))
+        if whole or namespace:
+            observed = replace(observed, tagged=await self._find_tagged(namespace))
+        return replace(observed, installations=await self._find_others(meshes)) if whole else observed
 
-    async def _find_tagged(self) -> tuple[Tagged, ...]:
+    async def _find_tagged(self, namespace: str) -> tuple[Tagged, ...]:
         """Istio's configuration that says by a label whose it is, of all kinds that the cluster has."""
         names = sorted(crd["metadata"]["name"] for crd in self.snapshot.stores["crds"].list())
         kinds = [name for name in names if name.partition(".")[2] in CONFIGURATION and name not in OF_TAGS]
@@ -113,18 +114,21 @@ class Surveyor:
             resource = await self._find_resource(crd)
             if resource is None:
                 continue
-            for manifest in await self._list(resource, labels=ISTIO_REV, metadata_only=True) or ():
+            where = namespace if resource.namespaced else ""
+            for manifest in await self._list(resource, where, labels=ISTIO_REV, metadata_only=True) or ():
                 metadata = manifest["metadata"]
                 if tag := metadata.get("labels", {}).get(ISTIO_REV):
                     subject = Subject(resource.kind, metadata.get("namespace", ""), metadata["name"])
                     found.append(Tagged(crd, subject, tag))
         return tuple(found)
 
-    async def _find_bare_pods(self) -> tuple[BarePod, ...] | None:
-        """Pods without a proxy, in the namespaces whose labels ask for one; None where they may not be
-        listed."""
+    async def _find_bare_pods(self, within: str) -> tuple[BarePod, ...] | None:
+        """Pods without a proxy, in the namespaces whose labels ask for one, or in one of these; None where
+        they may not be listed."""
         asking = [
-            ns.name for ns in self.world.cluster.namespaces() if {ISTIO_REV, ISTIO_INJECTION} & {*ns.labels}
+            ns.name
+            for ns in self.world.cluster.namespaces()
+            if {ISTIO_REV, ISTIO_INJECTION} & {*ns.labels} and within in ("", ns.name)
         ]
         found: list[BarePod] = []
         for namespace in asking:

@@ -81,6 +81,11 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Go to the minor between first, restart the proxies, then go on.",
         "spec.version: '1.31': is more than one minor above 1.29.6, which runs",
     ),
+    Reason.PROXIES_TOO_OLD: Advice(
+        Severity.WARNING,
+        "Restart the workloads that the message names; before the upgrade, if it is not made yet.",
+        "spec.version: '1.31': 3 pods run proxies that are more than one minor older: 1.29 (shop; web)",
+    ),
     Reason.NOT_THE_OLDEST: Advice(
         Severity.ERROR,
         "Move the mesh to a namespace of its own, or delete the older one and edit this one.",

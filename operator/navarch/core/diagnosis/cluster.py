@@ -175,8 +175,33 @@ def check_proxies_are_inside(observed: ObservedCluster) -> Iterator[Diagnosis]:
             yield diagnose(Sign.PROXIES_OUTSIDE, Subject("Namespace", "", name), message)
 
 
+def check_proxies_are_current(observed: ObservedCluster) -> Iterator[Diagnosis]:
+    """Every proxy of a mesh is as its istiod injects it now: by namespace what the mesh's condition UpToDate
+    counts."""
+    if observed.namespaces is None:
+        return
+    for mesh, membership in _memberships(observed):
+        revision = revision_name(mesh.tag)
+        census = take_census(membership, observed.namespaces, observed.proxies or (), revisions={revision})
+        old: defaultdict[str, list[str]] = defaultdict(list)
+        for proxy in census.counted:
+            if not proxy.proxy or proxy.proxy != observed.revisions.get(revision):
+                old[proxy.namespace].append(proxy.name)
+        for name, pods in old.items():
+            message = (
+                f"{len(pods)} pods run an older proxy of mesh {mesh.namespace}/{mesh.name}: "
+                f"{list_names(sorted(pods))}; kubectl -n {name} rollout restart deployment"
+            )
+            yield quote(Reason.PROXIES_OUTDATED, Subject("Namespace", "", name), message)
+
+
 def check_pods_are_injected(observed: ObservedCluster) -> Iterator[Diagnosis]:
     """Where a namespace's labels ask for a mesh of Navarch's, its pods have a sidecar."""
+    yield from (diagnosis for _, diagnosis in find_bare_namespaces(observed))
+
+
+def find_bare_namespaces(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, Diagnosis]]:
+    """Namespaces of a mesh in which pods have no sidecar, each with that mesh."""
     bare: defaultdict[str, list[str]] = defaultdict(list)
     lost = find_lost_namespaces(observed)
     for pod in observed.bare or ():
@@ -194,7 +219,7 @@ def check_pods_are_injected(observed: ObservedCluster) -> Iterator[Diagnosis]:
                 f"{mesh.namespace}/{mesh.name}: {list_names(sorted(pods))}; most likely they started before "
                 f"it was labelled: kubectl -n {name} rollout restart deployment"
             )
-            yield diagnose(Sign.PODS_NOT_INJECTED, Subject("Namespace", "", name), message)
+            yield mesh, diagnose(Sign.PODS_NOT_INJECTED, Subject("Namespace", "", name), message)
 
 
 def check_proxies_have_a_revision(observed: ObservedCluster) -> Iterator[Diagnosis]:
@@ -251,9 +276,19 @@ RULES: tuple[Rule, ...] = (
 )
 RULES_OF_INSTALLATION: tuple[Rule, ...] = RULES[:5]
 """What may be the reason of anything that is said of one mesh, and is told with it."""
+RULES_OF_NAMESPACES: tuple[Rule, ...] = (*RULES[8:16], check_proxies_are_current)
+"""What its owner wants to know of a namespace in which applications run."""
 
 
 def run_rules(observed: ObservedCluster, rules: tuple[Rule, ...] = RULES) -> Iterator[Diagnosis]:
     """Everything that is worth saying about the cluster as a whole."""
     for rule in rules:
         yield from rule(observed)
+
+
+def run_rules_of_namespace(observed: ObservedCluster, name: str) -> Iterator[Diagnosis]:
+    """What is worth saying about one namespace and what is in it."""
+    for diagnosis in run_rules(observed, RULES_OF_NAMESPACES):
+        subject = diagnosis.subject
+        if subject.namespace == name or (subject.kind, subject.name) == ("Namespace", name):
+            yield diagnosis

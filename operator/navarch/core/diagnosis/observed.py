@@ -64,14 +64,15 @@ class Tagged:
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
     """Everything that the rules of cluster.py and labels.py depend on. `owned` names, for each mesh by whose
-    labels objects were found, those objects; what is None could not be looked at."""
+    labels objects were found, those objects; `revisions` are MeshRevisions with the stamp of what they
+    inject; what is None could not be looked at."""
 
     environment: Environment
     assets: Assets
     now: str
     navarch: Navarch
     meshes: tuple[MeshSummary, ...] | None
-    revisions: tuple[str, ...]
+    revisions: Mapping[str, str]
     namespaces: Mapping[str, Namespace] | None
     webhooks: tuple[Webhook, ...] | None
     owned: Mapping[Owner, tuple[Ref, ...]]

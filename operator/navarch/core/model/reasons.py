@@ -59,6 +59,7 @@ class Reason(StrEnum):
     )
     PATCH_REVERTED = "PatchReverted", "spec.version is an older patch of the minor that runs: a way back."
     SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
+    PROXIES_TOO_OLD = "ProxiesTooOld", "Proxies are more than one minor older than the control plane."
     TOO_LARGE = "TooLarge", "The specification is larger than Navarch takes; the largest part is named."
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
     NAMESPACE_REFUSED = (

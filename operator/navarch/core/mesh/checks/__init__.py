@@ -96,6 +96,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     contests.check_no_field_is_switched_off,
     version.check_catalog_extensions,
     version.check_support,
+    version.check_proxies_can_follow,
     foreign.check_gateway_defaults,
 )
 """Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words

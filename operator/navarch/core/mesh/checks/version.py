@@ -6,14 +6,20 @@ Invariant: asking for exactly what runs is never an error because of what runs.
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 from navarch.core.istio.catalog import Catalog, Minor, Release, dotted, ordinal_of
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
+from navarch.core.world.proxies import ProxyPod
 
 FIELD = "spec.version"
+_MINOR = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.")
+"""How a proxy's stamp begins (core/render/values.py, proxy_stamp)."""
 
 
 def find_release(observed: ObservedMesh) -> Release | None:
@@ -152,4 +158,30 @@ def check_one_minor_at_a_time(observed: ObservedMesh) -> Iterator[Finding]:
             observed.spec.version,
             f"is more than one minor above {running}, which runs; in place it goes one at a time",
             f"set it to {dotted(following)} first, and restart the proxies before going on",
+        )
+
+
+def check_proxies_can_follow(observed: ObservedMesh) -> Iterator[Finding]:
+    """No proxy is more than one minor older than the control plane: Istio supports no more. It is a warning,
+    since the annotation that tells a proxy's version is its pod's owner's to write, and a pod must not hold
+    a mesh back."""
+    release = find_release(observed)
+    if observed.spec is None or release is None:
+        return
+    major, minor = ordinal_of(release.minor.name)[:2]
+    old: defaultdict[str, list[ProxyPod]] = defaultdict(list)
+    for proxy in observed.census.counted:
+        found = _MINOR.match(proxy.proxy)
+        if found and (int(found[1]), int(found[2])) < (major, minor - 1):
+            old[f"{int(found[1])}.{int(found[2])}"].append(proxy)
+    if old:
+        count = sum(map(len, old.values()))
+        told = join(f"{of} ({join(sorted({p.namespace for p in pods}))})" for of, pods in sorted(old.items()))
+        yield Finding(
+            Reason.PROXIES_TOO_OLD,
+            FIELD,
+            observed.spec.version,
+            f"{count} pods run proxies that are more than one minor older: {told}",
+            "restart their workloads first; Istio supports proxies one minor older than istiod, and no older",
+            Severity.WARNING,
         )
