@@ -188,7 +188,9 @@ def _build_target(kubeconfig: Path | None, context: str | None, operator_namespa
 def check(
     mesh: Annotated[str, typer.Argument(help="Name of the mesh to check; default: everything.")] = "",
     *,
-    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Check this namespace only: its meshes, its labels and its pods.")] = "",
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Check one namespace only, meshes or not.")
+    ] = "",
     file: Annotated[
         Path | None,
         typer.Option(
