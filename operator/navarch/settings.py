@@ -70,8 +70,8 @@ class Settings(BaseSettings):
         180,
         ge=2,
         description="Seconds without a word on one watch, or from kopf, while other watches are heard, after "
-        "which /livez fails. After half of it a watch is started anew. A healthy watch speaks about each "
-        "minute: less than 150 fails without need.",
+        "which /livez fails. After half of it a watch is started anew; the API server is asked to end each "
+        "sooner, so that also a kind which nobody changes is heard of.",
     )
     stuck_seconds: float = Field(
         600, ge=2, description="Seconds for which a key may wait for a worker before /livez fails."
