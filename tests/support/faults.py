@@ -363,6 +363,7 @@ class Proxy:
                 async with turn:
                     await response.write(lines + newline)
                     stream.version = _version_of(lines.rpartition(b"\n")[2]) or stream.version
+        await self._hold(stream)  # a server that says nothing does not end a watch either
 
     async def _hold(self, stream: _Stream) -> None:
         if self._silence(stream.seen):
