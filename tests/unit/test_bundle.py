@@ -251,3 +251,13 @@ def test_the_image_of_the_bundle_says_what_its_annotations_say() -> None:
     labels = dict(line.removeprefix("LABEL ").split("=", 1) for line in text.splitlines() if "LABEL" in line)
     assert labels == build_annotations(Release())
     assert yaml.safe_load((ROOT / "bundle/metadata/annotations.yaml").read_text())["annotations"] == labels
+
+
+def test_a_release_that_is_added_again_keeps_its_place_in_the_channels() -> None:
+    catalog: list[dict[str, Any]] = []
+    for version in ("0.1.0", "0.2.0", "0.1.0"):
+        release = replace(Release(), version=version)
+        catalog = extend_catalog(catalog, release, olm.build_objects(release).values())
+    (stable,) = [blob for blob in catalog if blob["schema"] == "olm.channel" and blob["name"] == "stable"]
+    assert [entry["name"] for entry in stable["entries"]] == ["navarch.v0.1.0", "navarch.v0.2.0"]
+    assert "replaces" not in stable["entries"][0]

@@ -32,8 +32,9 @@ def extend_catalog(
     bundles = {blob["name"]: blob for blob in known if blob["schema"] == "olm.bundle"}
     channels = {blob["name"]: blob["entries"] for blob in known if blob["schema"] == "olm.channel"}
     for channel in release.channels:
-        others = [dict(e) for e in channels.get(channel, ()) if e["name"] != release.name]
-        channels[channel] = [*others, _build_entry(release, others)]
+        entries = channels.get(channel, [])
+        if all(entry["name"] != release.name for entry in entries):
+            channels[channel] = [*entries, _build_entry(release, entries)]
     bundles[release.name] = build_bundle_blob(release, manifests)
     return [
         {
@@ -41,10 +42,7 @@ def extend_catalog(
             "name": PACKAGE,
             "defaultChannel": CHANNEL,
             "description": listing.SUMMARY,
-            "icon": {
-                "base64data": (icon := listing.build_icon())["base64data"],
-                "mediatype": icon["mediatype"],
-            },
+            "icon": listing.build_icon(),
         },
         *(
             {"schema": "olm.channel", "package": PACKAGE, "name": name, "entries": entries}
