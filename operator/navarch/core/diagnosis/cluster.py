@@ -255,15 +255,15 @@ def tell_installations(observed: ObservedCluster) -> Iterator[Diagnosis]:
             )
 
 
-RULES: tuple[Rule, ...] = (
+RULES_OF_INSTALLATION: tuple[Rule, ...] = (
     check_navarch_is_installed,
     check_policies_are_there,
     check_operator_leads,
     check_one_installation,
     check_probe_namespace,
-    check_kubernetes,
-    check_nothing_is_left_out,
-    check_orphans,
+)
+"""What may be the reason of anything that is said of one mesh, and is told with it."""
+_OF_LABELS_AND_PODS: tuple[Rule, ...] = (
     check_namespaces_are_answered,
     check_labels_agree,
     check_labels_have_an_effect,
@@ -272,12 +272,17 @@ RULES: tuple[Rule, ...] = (
     check_proxies_are_inside,
     check_pods_are_injected,
     check_proxies_have_a_revision,
+)
+RULES_OF_NAMESPACES: tuple[Rule, ...] = (*_OF_LABELS_AND_PODS, check_proxies_are_current)
+"""What its owner wants to know of a namespace in which applications run."""
+RULES: tuple[Rule, ...] = (
+    *RULES_OF_INSTALLATION,
+    check_kubernetes,
+    check_nothing_is_left_out,
+    check_orphans,
+    *_OF_LABELS_AND_PODS,
     tell_installations,
 )
-RULES_OF_INSTALLATION: tuple[Rule, ...] = RULES[:5]
-"""What may be the reason of anything that is said of one mesh, and is told with it."""
-RULES_OF_NAMESPACES: tuple[Rule, ...] = (*RULES[8:16], check_proxies_are_current)
-"""What its owner wants to know of a namespace in which applications run."""
 
 
 def run_rules(observed: ObservedCluster, rules: tuple[Rule, ...] = RULES) -> Iterator[Diagnosis]:
