@@ -13,7 +13,7 @@ from navarch.api.meta import IMAGE
 
 PACKAGE = "navarch"
 CHANNEL = "stable"
-BUNDLE_IMAGE = "navarch-bundle:0.1.0"
+BUNDLE_IMAGE = f"navarch-bundle:{VERSION}"
 CREATED = "2026-11-29T00:00:00Z"
 """What the next release is, unless something else is said: version, image of the bundle, day."""
 
