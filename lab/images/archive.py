@@ -66,9 +66,9 @@ class Layer:
                 self.entries.setdefault(str(parent), Entry(0o755))
         self.entries[path] = entry
 
-    def add_directory(self, path: str, *, mode: int = 0o755, owner: int = 0) -> None:
-        """Put a directory; `owner` is its user and group."""
-        self.add(path, Entry(mode, owner, owner))
+    def add_directory(self, path: str, *, mode: int = 0o755, parent: int = 0) -> None:
+        """Put a directory; `parent` is its user and group."""
+        self.add(path, Entry(mode, parent, parent))
 
     def add_text(self, path: str, text: str, *, mode: int = 0o644) -> None:
         """Put a file with this content."""

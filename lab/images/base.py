@@ -78,8 +78,8 @@ def _build_system() -> Layer:
     layer.add_file(str(_CERTIFICATES), _CERTIFICATES)
     layer.add_directory("/tmp", mode=0o1777)
     layer.add_directory("/run")
-    layer.add_directory("/etc/istio", owner=1337)
-    layer.add_directory("/var/lib/istio", owner=1337)
+    layer.add_directory("/etc/istio", parent=1337)
+    layer.add_directory("/var/lib/istio", parent=1337)
     return layer
 
 

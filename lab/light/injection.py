@@ -173,10 +173,10 @@ def cut_name(name: str, template: str) -> str:
 def _owner_name(pod: Pod) -> str:
     metadata = pod["metadata"]
     if metadata.get("generateName"):  # only then istiod looks for an owner (GetDeployMetaFromPod in pkg/kube)
-        for owner in metadata.get("ownerReferences") or ():
-            if owner.get("controller"):
+        for parent in metadata.get("ownerReferences") or ():
+            if parent.get("controller"):
                 suffix = f"-{(metadata.get('labels') or {}).get('pod-template-hash', '')}"
-                return str(owner["name"]).removesuffix(suffix)
+                return str(parent["name"]).removesuffix(suffix)
     return str(metadata.get("name") or "")
 
 

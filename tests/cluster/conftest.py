@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import yaml
 from navarch.core.model.actions import Outcome, Plan, Wave
-from navarch.core.model.labels import COMPONENT, MANAGED_BY, Owner
+from navarch.core.model.labels import COMPONENT, MANAGED_BY
 from navarch.core.model.ownership import MANAGER
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import Manifest, Ref
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
@@ -95,10 +96,10 @@ class Edge:
     def store(self, ref: Ref) -> Store:
         return self.stores[ref.group, ref.kind]
 
-    async def apply(self, owner: Owner, *objects: Manifest, prune: tuple[Ref, ...] = ()) -> Outcome:
+    async def apply(self, parent: Parent, *objects: Manifest, prune: tuple[Ref, ...] = ()) -> Outcome:
         """One wave of these objects, with the requests counted from zero."""
         self.requests.sent.clear()
-        return await self.applier.apply(Plan(owner, waves=(Wave("test", objects),), prune=prune))
+        return await self.applier.apply(Plan(parent, waves=(Wave("test", objects),), prune=prune))
 
     async def catch_up(self, seen: Object) -> Object:
         """Waits until the store has an object at least as it was `seen`."""
@@ -227,9 +228,9 @@ async def namespace(client: Client) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def owner(namespace: str) -> Owner:
+def parent(namespace: str) -> Parent:
     """The mesh that the test's objects belong to, named after the test's namespace."""
-    return Owner(namespace, "mesh", "11111111-1111-4111-8111-111111111111")
+    return Parent(MESH, namespace, "mesh", "11111111-1111-4111-8111-111111111111")
 
 
 @pytest.fixture

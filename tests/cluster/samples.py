@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 
 
-def build_sample(kind: str, owner: Owner, *, name: str = "") -> Manifest:
-    """A valid object of `kind` that belongs to `owner`."""
+def build_sample(kind: str, parent: Parent, *, name: str = "") -> Manifest:
+    """A valid object of `kind` that belongs to `parent`."""
     api_version, namespaced, body = SAMPLES[kind]
     metadata: dict[str, Any] = {
-        "name": name or f"sample-{owner.namespace}",
-        "labels": owner.labels(component="istiod"),
+        "name": name or f"sample-{parent.namespace}",
+        "labels": parent.labels(component="istiod"),
     }
     if namespaced:
-        metadata["namespace"] = owner.namespace
+        metadata["namespace"] = parent.namespace
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from navarch.core.model.actions import Action, Plan, Wave
-from navarch.core.model.labels import APPLIED, MANAGED_BY, MESH_NAME, MESH_NAMESPACE, Owner
+from navarch.core.model.labels import APPLIED, MANAGED_BY, MESH_NAME, MESH_NAMESPACE
 from navarch.core.model.ownership import MANAGER
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.gather.watches import shrink_owned
@@ -41,11 +42,11 @@ OFTEN_EDITED = {"Deployment": 60, "Service": 25, "MutatingWebhookConfiguration":
 
 @asynccontextmanager
 async def applied(
-    edge: Edge, client: Client, owner: Owner, *objects: Manifest
+    edge: Edge, client: Client, parent: Parent, *objects: Manifest
 ) -> AsyncIterator[list[Object]]:
     """Objects that were just created through the applier; the cluster-scoped ones are removed afterwards."""
     try:
-        outcome = await edge.apply(owner, *objects)
+        outcome = await edge.apply(parent, *objects)
         assert {result.action for result in outcome.results} == {Action.CREATED}, outcome.results
         yield [await client.get(ref_of(manifest)) for manifest in objects]
     finally:
@@ -122,12 +123,12 @@ async def try_edit(stranger: Client, ref: Ref, edit: dict[str, Any], before: Obj
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_edit_and_removal_of_a_field_we_own_is_repaired_by_exactly_one_write(
-    kind: str, edge: Edge, client: Client, stranger: Client, owner: Owner
+    kind: str, edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    manifest = build_sample(kind, owner)
+    manifest = build_sample(kind, parent)
     ref = ref_of(manifest)
     done = 0
-    async with applied(edge, client, owner, manifest) as (first,):
+    async with applied(edge, client, parent, manifest) as (first,):
         for path, value in list(pointers(editable(manifest), first)):
             for edit in edits_of(path, value):
                 before = await client.get(ref)
@@ -136,7 +137,7 @@ async def test_every_edit_and_removal_of_a_field_we_own_is_repaired_by_exactly_o
                 if edited is None:
                     continue
                 await see(edge, edited)
-                outcome = await edge.apply(owner, manifest)
+                outcome = await edge.apply(parent, manifest)
                 (result,) = outcome.results
                 assert (result.action, result.drift) == (Action.CONFIGURED, True), (edit, result)
                 written = [request for request in edge.requests.writes if request[2] < 400]
@@ -149,13 +150,13 @@ async def test_every_edit_and_removal_of_a_field_we_own_is_repaired_by_exactly_o
                 if not stays:
                     assert normalised(repaired) == normalised(first), edit
                 await edge.catch_up(repaired)
-                await edge.apply(owner, manifest)
+                await edge.apply(parent, manifest)
                 assert edge.requests.sent == [], (edit, "not settled afterwards")
                 if stays:
                     # The old item is back; the renamed one stays as somebody's addition: start anew.
                     await stranger.delete(ref)
                     await edge.see_gone(ref)
-                    await edge.apply(owner, manifest)
+                    await edge.apply(parent, manifest)
                 done += 1
                 if edit["op"] == "replace":
                     break
@@ -213,11 +214,11 @@ def pointers_by_shape(desired: Any, first: Object, now: Object) -> Iterator[tupl
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_apply_that_changes_nothing_sends_nothing_and_a_forced_one_keeps_the_version(
-    kind: str, edge: Edge, client: Client, owner: Owner
+    kind: str, edge: Edge, client: Client, parent: Parent
 ) -> None:
-    manifest = build_sample(kind, owner)
-    async with applied(edge, client, owner, manifest) as (obj,):
-        outcome = await edge.apply(owner, manifest)
+    manifest = build_sample(kind, parent)
+    async with applied(edge, client, parent, manifest) as (obj,):
+        outcome = await edge.apply(parent, manifest)
         assert [result.action for result in outcome.results] == [Action.UNCHANGED]
         assert edge.requests.sent == []
         annotations = {APPLIED: obj["metadata"]["annotations"][APPLIED]}
@@ -233,10 +234,10 @@ async def test_an_apply_that_changes_nothing_sends_nothing_and_a_forced_one_keep
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_right_after_an_apply_our_entry_covers_every_leaf(
-    kind: str, edge: Edge, client: Client, owner: Owner
+    kind: str, edge: Edge, client: Client, parent: Parent
 ) -> None:
-    manifest = build_sample(kind, owner)
-    async with applied(edge, client, owner, manifest) as (obj,):
+    manifest = build_sample(kind, parent)
+    async with applied(edge, client, parent, manifest) as (obj,):
         assert list(find_uncovered(manifest, obj, MANAGER)) == []
 
 
@@ -267,11 +268,11 @@ ADDITIONS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_somebody_else_adds_is_left_alone(
-    kind: str, edge: Edge, client: Client, stranger: Client, owner: Owner
+    kind: str, edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    manifest = build_sample(kind, owner)
+    manifest = build_sample(kind, parent)
     ref = ref_of(manifest)
-    async with applied(edge, client, owner, manifest):
+    async with applied(edge, client, parent, manifest):
         edits = [
             {"op": "add", "path": "/metadata/labels/theirs", "value": "x"},
             {"op": "add", "path": "/metadata/annotations/theirs", "value": "x"},
@@ -281,13 +282,13 @@ async def test_what_somebody_else_adds_is_left_alone(
         try:
             edited = await stranger.patch(ref, edits)
             await edge.catch_up(edited)
-            outcome = await edge.apply(owner, manifest)
+            outcome = await edge.apply(parent, manifest)
             assert [result.action for result in outcome.results] == [Action.UNCHANGED]
             assert edge.requests.sent == []
             # And a real change of ours still leaves them alone.
             labels = manifest["metadata"]["labels"] | {"ours": "new"}
             changed = {**manifest, "metadata": {**manifest["metadata"], "labels": labels}}
-            outcome = await edge.apply(owner, changed)
+            outcome = await edge.apply(parent, changed)
             assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, False)]
             after = normalised(await client.get(ref))
             after["metadata"]["labels"].pop("ours")
@@ -299,16 +300,16 @@ async def test_what_somebody_else_adds_is_left_alone(
 
 
 async def test_replicas_that_an_autoscaler_set_are_left_alone_when_we_do_not_send_them(
-    edge: Edge, client: Client, stranger: Client, owner: Owner
+    edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    manifest = dict(build_sample("Deployment", owner))
+    manifest = dict(build_sample("Deployment", parent))
     manifest["spec"] = {key: value for key, value in manifest["spec"].items() if key != "replicas"}
-    async with applied(edge, client, owner, manifest):
+    async with applied(edge, client, parent, manifest):
         edited = await stranger.patch(
             ref_of(manifest), [{"op": "replace", "path": "/spec/replicas", "value": 3}]
         )
         await edge.catch_up(edited)
-        await edge.apply(owner, manifest)
+        await edge.apply(parent, manifest)
         assert edge.requests.sent == []
         assert (await client.get(ref_of(manifest)))["spec"]["replicas"] == 3
 
@@ -319,13 +320,13 @@ def managers_of_replicas(obj: Object) -> set[str]:
 
 
 async def test_replicas_stay_when_an_autoscaler_takes_them_over_and_come_back_to_us_when_it_goes(
-    edge: Edge, client: Client, owner: Owner
+    edge: Edge, client: Client, parent: Parent
 ) -> None:
-    plain = build_sample("Deployment", owner)
+    plain = build_sample("Deployment", parent)
     fixed = {**plain, "spec": {**plain["spec"], "replicas": 3}}
     ref = ref_of(fixed)
     scaled = {**plain, "spec": {key: value for key, value in plain["spec"].items() if key != "replicas"}}
-    metadata = {**build_sample("HorizontalPodAutoscaler", owner)["metadata"], "name": "scaler"}
+    metadata = {**build_sample("HorizontalPodAutoscaler", parent)["metadata"], "name": "scaler"}
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": ref.name}
     autoscaler = {
         "apiVersion": "autoscaling/v2",
@@ -333,9 +334,9 @@ async def test_replicas_stay_when_an_autoscaler_takes_them_over_and_come_back_to
         "metadata": metadata,
         "spec": {"minReplicas": 2, "maxReplicas": 9, "scaleTargetRef": target},
     }
-    async with applied(edge, client, owner, fixed) as (before,):
+    async with applied(edge, client, parent, fixed) as (before,):
         await edge.catch_up(before)
-        outcome = await edge.apply(owner, scaled, autoscaler)
+        outcome = await edge.apply(parent, scaled, autoscaler)
         assert [(r.action, r.drift) for r in outcome.results] == [
             (Action.CONFIGURED, False),
             (Action.CREATED, False),
@@ -343,12 +344,12 @@ async def test_replicas_stay_when_an_autoscaler_takes_them_over_and_come_back_to
         after = await client.get(ref)
         assert after["spec"]["replicas"] == 3
         assert managers_of_replicas(after) == {REPLICAS_MANAGER}
-        await edge.apply(owner, scaled, autoscaler)
+        await edge.apply(parent, scaled, autoscaler)
         assert edge.requests.sent == []
 
         # The autoscaler of the cluster writes by itself: it keeps to its bounds also without metrics.
         wider = {**autoscaler, "spec": {**autoscaler["spec"], "minReplicas": 5}}
-        await edge.apply(owner, scaled, wider)
+        await edge.apply(parent, scaled, wider)
 
         async def scaled_up() -> Object | None:
             found = await client.get(ref)
@@ -358,42 +359,42 @@ async def test_replicas_stay_when_an_autoscaler_takes_them_over_and_come_back_to
         assert seen is not None
         assert REPLICAS_MANAGER not in managers_of_replicas(seen)
         await edge.catch_up(seen)
-        await edge.apply(owner, scaled, wider)
+        await edge.apply(parent, scaled, wider)
         assert edge.requests.sent == []
         assert (await client.get(ref))["spec"]["replicas"] == 5
 
-        await edge.apply(owner, fixed, prune=(ref_of(wider),))
+        await edge.apply(parent, fixed, prune=(ref_of(wider),))
         back = await client.get(ref)
         assert (back["spec"]["replicas"], managers_of_replicas(back)) == (3, {MANAGER})
 
 
 async def test_replicas_that_changed_unseen_are_not_handed_over_at_their_old_number(
-    edge: Edge, client: Client, stranger: Client, owner: Owner
+    edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    plain = build_sample("Deployment", owner)
+    plain = build_sample("Deployment", parent)
     ref = ref_of(plain)
     scaled = {**plain, "spec": {key: value for key, value in plain["spec"].items() if key != "replicas"}}
-    async with applied(edge, client, owner, plain) as (before,):
+    async with applied(edge, client, parent, plain) as (before,):
         await stranger.patch(ref, [{"op": "replace", "path": "/spec/replicas", "value": 4}])
         blind = Applier(client, {(ref.group, ref.kind): Store(edge.store(ref).resource)})
         blind._stores[ref.group, ref.kind].change(without_foreign_fields(before))
-        outcome = await blind.apply(Plan(owner, waves=(Wave("test", (scaled,)),)))
+        outcome = await blind.apply(Plan(parent, waves=(Wave("test", (scaled,)),)))
         assert [(r.action, outcome.retry_after) for r in outcome.results] == [(Action.FAILED, 1.0)]
         assert (await client.get(ref))["spec"]["replicas"] == 4
 
 
 async def test_drift_shows_and_is_repaired_where_only_digests_of_the_data_are_kept(
-    edge: Edge, client: Client, counted: Counted, stranger: Client, owner: Owner
+    edge: Edge, client: Client, counted: Counted, stranger: Client, parent: Parent
 ) -> None:
-    manifest = build_sample("ConfigMap", owner)
+    manifest = build_sample("ConfigMap", parent)
     ref = ref_of(manifest)
-    selector = f"{MESH_NAMESPACE}={owner.namespace}"
+    selector = f"{MESH_NAMESPACE}={parent.namespace}"
     reflector = Reflector(client, edge.store(ref).resource, label_selector=selector, transform=shrink_owned)
     applier = Applier(counted.client, {(ref.group, ref.kind): reflector.store})
 
     async def apply() -> list[tuple[Action, bool]]:
         counted.requests.sent.clear()
-        outcome = await applier.apply(Plan(owner, waves=(Wave("test", (manifest,)),)))
+        outcome = await applier.apply(Plan(parent, waves=(Wave("test", (manifest,)),)))
         held = reflector.store.get(ref)
         assert held is not None
         assert set(held) == {"apiVersion", "kind", "metadata", DIGESTS}
@@ -429,41 +430,43 @@ def has_seen(store: Store, obj: Object) -> bool:
     return held is not None and version_of(held) >= version_of(obj)
 
 
-async def test_a_field_that_we_stop_sending_is_taken_out(edge: Edge, client: Client, owner: Owner) -> None:
-    manifest = build_sample("ConfigMap", owner)
-    async with applied(edge, client, owner, manifest):
-        outcome = await edge.apply(owner, {**manifest, "data": {"mesh": "b: 2\n"}})
+async def test_a_field_that_we_stop_sending_is_taken_out(edge: Edge, client: Client, parent: Parent) -> None:
+    manifest = build_sample("ConfigMap", parent)
+    async with applied(edge, client, parent, manifest):
+        outcome = await edge.apply(parent, {**manifest, "data": {"mesh": "b: 2\n"}})
         assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, False)]
         assert (await client.get(ref_of(manifest)))["data"] == {"mesh": "b: 2\n"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_deleted_object_comes_back_with_exactly_one_write(
-    kind: str, edge: Edge, client: Client, stranger: Client, owner: Owner
+    kind: str, edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    manifest = build_sample(kind, owner)
-    async with applied(edge, client, owner, manifest) as (first,):
+    manifest = build_sample(kind, parent)
+    async with applied(edge, client, parent, manifest) as (first,):
         await stranger.delete(ref_of(manifest))
         await edge.see_gone(ref_of(manifest))
-        outcome = await edge.apply(owner, manifest)
+        outcome = await edge.apply(parent, manifest)
         assert [result.action for result in outcome.results] == [Action.CREATED]
         assert len(edge.requests.writes) == 1
         again = await client.get(ref_of(manifest))
         assert again["metadata"]["uid"] != first["metadata"]["uid"]
 
 
-async def test_a_foreign_object_is_named_and_left_untouched(edge: Edge, client: Client, owner: Owner) -> None:
+async def test_a_foreign_object_is_named_and_left_untouched(
+    edge: Edge, client: Client, parent: Parent
+) -> None:
     theirs = await client.create(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": "taken", "namespace": owner.namespace, "labels": {MANAGED_BY: "Helm"}},
+            "metadata": {"name": "taken", "namespace": parent.namespace, "labels": {MANAGED_BY: "Helm"}},
             "data": {"mesh": "theirs"},
         }
     )
-    free = build_sample("ConfigMap", owner, name="free")
-    taken = build_sample("ConfigMap", owner, name="taken")
-    outcome = await edge.apply(owner, taken, free)
+    free = build_sample("ConfigMap", parent, name="free")
+    taken = build_sample("ConfigMap", parent, name="taken")
+    outcome = await edge.apply(parent, taken, free)
     bad, good = outcome.results
     assert (bad.action, bad.reason) == (Action.FOREIGN, Reason.FOREIGN_OBJECT)
     assert "ConfigMap" in bad.message
@@ -475,49 +478,49 @@ async def test_a_foreign_object_is_named_and_left_untouched(edge: Edge, client: 
     assert outcome.failures == (bad,)
 
 
-async def test_an_object_of_another_mesh_is_foreign(edge: Edge, client: Client, owner: Owner) -> None:
-    other = Owner(owner.namespace, "other", "u")
-    manifest = build_sample("ConfigMap", owner)
+async def test_an_object_of_another_mesh_is_foreign(edge: Edge, client: Client, parent: Parent) -> None:
+    other = Parent(MESH, parent.namespace, "other", "u")
+    manifest = build_sample("ConfigMap", parent)
     theirs = {**manifest, "metadata": {**manifest["metadata"], "labels": other.labels(component="istiod")}}
     async with applied(edge, client, other, theirs) as (obj,):
-        outcome = await edge.apply(owner, manifest)
+        outcome = await edge.apply(parent, manifest)
         (result,) = outcome.results
         assert result.action is Action.FOREIGN
-        assert f"{owner.namespace}/other" in result.message
+        assert f"{parent.namespace}/other" in result.message
         assert edge.requests.writes == []
         assert await client.get(ref_of(manifest)) == obj
 
 
 async def test_an_object_of_a_dead_mesh_of_our_name_is_adopted(
-    edge: Edge, client: Client, owner: Owner
+    edge: Edge, client: Client, parent: Parent
 ) -> None:
-    dead = Owner(owner.namespace, owner.name, "22222222-2222-4222-8222-222222222222")
-    manifest = build_sample("ConfigMap", owner)
+    dead = Parent(MESH, parent.namespace, parent.name, "22222222-2222-4222-8222-222222222222")
+    manifest = build_sample("ConfigMap", parent)
     async with applied(edge, client, dead, build_sample("ConfigMap", dead)):
-        outcome = await edge.apply(owner, manifest)
+        outcome = await edge.apply(parent, manifest)
         assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, False)]
         labels = (await client.get(ref_of(manifest)))["metadata"]["labels"]
         assert labels == manifest["metadata"]["labels"]
 
 
 async def test_an_object_whose_labels_were_taken_off_is_still_ours(
-    edge: Edge, client: Client, stranger: Client, owner: Owner
+    edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    manifest = build_sample("ConfigMap", owner)
-    async with applied(edge, client, owner, manifest):
+    manifest = build_sample("ConfigMap", parent)
+    async with applied(edge, client, parent, manifest):
         await stranger.patch(ref_of(manifest), [{"op": "remove", "path": "/metadata/labels"}])
         await edge.see_gone(ref_of(manifest))
-        outcome = await edge.apply(owner, manifest)
+        outcome = await edge.apply(parent, manifest)
         assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, True)]
         assert (await client.get(ref_of(manifest)))["metadata"]["labels"] == manifest["metadata"]["labels"]
 
 
 async def test_a_stranger_that_took_our_objects_place_unseen_is_not_overwritten(
-    edge: Edge, client: Client, stranger: Client, owner: Owner
+    edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    manifest = build_sample("ConfigMap", owner)
+    manifest = build_sample("ConfigMap", parent)
     ref = ref_of(manifest)
-    async with applied(edge, client, owner, manifest):
+    async with applied(edge, client, parent, manifest):
         stale = edge.store(ref).get(ref)
         assert stale is not None
         await stranger.delete(ref)
@@ -530,7 +533,7 @@ async def test_a_stranger_that_took_our_objects_place_unseen_is_not_overwritten(
         )
         await edge.see_gone(ref)
         edge.store(ref).change(stale)  # as if the watch were late
-        outcome = await edge.apply(owner, {**manifest, "data": {"mesh": "changed"}})
+        outcome = await edge.apply(parent, {**manifest, "data": {"mesh": "changed"}})
         (result,) = outcome.results
         assert (result.action, result.reason) == (Action.FAILED, Reason.APPLY_FAILED)
         assert outcome.retry_after == 1.0
@@ -538,8 +541,8 @@ async def test_a_stranger_that_took_our_objects_place_unseen_is_not_overwritten(
         edge.store(ref).remove(stale)
 
 
-async def test_crds_are_shared_between_meshes(edge: Edge, client: Client, owner: Owner) -> None:
-    def crd(mesh: Owner, description: str) -> Manifest:
+async def test_crds_are_shared_between_meshes(edge: Edge, client: Client, parent: Parent) -> None:
+    def crd(mesh: Parent, description: str) -> Manifest:
         schema = {"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": True}
         return {
             "apiVersion": "apiextensions.k8s.io/v1",
@@ -555,50 +558,50 @@ async def test_crds_are_shared_between_meshes(edge: Edge, client: Client, owner:
             },
         }
 
-    other = Owner("elsewhere", "other", "u")
+    other = Parent(MESH, "elsewhere", "other", "u")
     async with applied(edge, client, other, crd(other, "old")):
-        outcome = await edge.apply(owner, crd(owner, "new"))
+        outcome = await edge.apply(parent, crd(parent, "new"))
         assert [result.action for result in outcome.results] == [Action.CONFIGURED]
 
 
 async def test_crds_as_large_as_istios_are_covered_and_settle_without_a_request(
-    edge: Edge, client: Client, owner: Owner, crds: tuple[Manifest, ...]
+    edge: Edge, client: Client, parent: Parent, crds: tuple[Manifest, ...]
 ) -> None:
-    copies = [as_copy(crd, owner) for crd in crds]
+    copies = [as_copy(crd, parent) for crd in crds]
     assert max(len(json.dumps(crd)) for crd in copies) > 100_000
-    async with applied(edge, client, owner, *copies) as live:
+    async with applied(edge, client, parent, *copies) as live:
         for copy, seen in zip(copies, live, strict=True):
             assert list(find_uncovered(copy, seen, MANAGER)) == [], copy["metadata"]["name"]
             await edge.catch_up(seen)
         fresh = Applier(client, edge.stores)  # as after a restart: it remembers nothing
-        outcome = await fresh.apply(Plan(owner, waves=(Wave("crds", tuple(copies)),)))
+        outcome = await fresh.apply(Plan(parent, waves=(Wave("crds", tuple(copies)),)))
         assert {result.action for result in outcome.results} == {Action.UNCHANGED}
-        await edge.apply(owner, *copies)
+        await edge.apply(parent, *copies)
         assert edge.requests.sent == []
 
 
 async def test_an_edit_deep_inside_a_crd_is_repaired(
-    edge: Edge, client: Client, stranger: Client, owner: Owner, crds: tuple[Manifest, ...]
+    edge: Edge, client: Client, stranger: Client, parent: Parent, crds: tuple[Manifest, ...]
 ) -> None:
-    crd = as_copy(next(crd for crd in crds if crd["spec"]["names"]["kind"] == "DestinationRule"), owner)
+    crd = as_copy(next(crd for crd in crds if crd["spec"]["names"]["kind"] == "DestinationRule"), parent)
     schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties"
-    async with applied(edge, client, owner, crd) as (first,):
+    async with applied(edge, client, parent, crd) as (first,):
         for edit in (
             {"op": "replace", "path": f"{schema}/host/description", "value": "theirs"},
             {"op": "replace", "path": f"{schema}/host/type", "value": "integer"},
             {"op": "remove", "path": f"{schema}/trafficPolicy/properties/loadBalancer"},
         ):
             await edge.catch_up(await stranger.patch(ref_of(crd), [edit]))
-            outcome = await edge.apply(owner, crd)
+            outcome = await edge.apply(parent, crd)
             assert [(r.action, r.drift) for r in outcome.results] == [(Action.CONFIGURED, True)]
             assert len(edge.requests.writes) == 1
             assert normalised(await client.get(ref_of(crd))) == normalised(first)
 
 
-def as_copy(crd: Manifest, owner: Owner) -> Manifest:
+def as_copy(crd: Manifest, parent: Parent) -> Manifest:
     """The same CRD in a group of its own, so that no mesh of this cluster minds."""
-    names, group = crd["spec"]["names"], f"{crd['spec']['group']}.{owner.namespace}.example"
-    metadata = {"name": f"{names['plural']}.{group}", "labels": owner.labels(component="crds")}
+    names, group = crd["spec"]["names"], f"{crd['spec']['group']}.{parent.namespace}.example"
+    metadata = {"name": f"{names['plural']}.{group}", "labels": parent.labels(component="crds")}
     return {**crd, "metadata": metadata, "spec": {**crd["spec"], "group": group}}
 
 
@@ -606,14 +609,14 @@ def as_copy(crd: Manifest, owner: Owner) -> Manifest:
 
 
 async def test_a_failed_wave_stops_later_waves_and_the_prune(
-    edge: Edge, client: Client, owner: Owner
+    edge: Edge, client: Client, parent: Parent
 ) -> None:
-    keep = build_sample("ConfigMap", owner, name="to-prune")
-    async with applied(edge, client, owner, keep):
-        bad = {**build_sample("ConfigMap", owner, name="bad"), "data": {"mesh": {"not": "a string"}}}
-        good, later = (build_sample("ConfigMap", owner, name=name) for name in ("good", "later"))
+    keep = build_sample("ConfigMap", parent, name="to-prune")
+    async with applied(edge, client, parent, keep):
+        bad = {**build_sample("ConfigMap", parent, name="bad"), "data": {"mesh": {"not": "a string"}}}
+        good, later = (build_sample("ConfigMap", parent, name=name) for name in ("good", "later"))
         waves = (Wave("one", (bad, good)), Wave("two", (later,)))
-        outcome = await edge.applier.apply(Plan(owner, waves=waves, prune=(ref_of(keep),)))
+        outcome = await edge.applier.apply(Plan(parent, waves=waves, prune=(ref_of(keep),)))
         assert [result.action for result in outcome.results] == [Action.FAILED, Action.CREATED]
         assert outcome.results[0].reason is Reason.APPLY_FAILED
         assert outcome.retry_after == REFUSED_RETRY
@@ -622,32 +625,32 @@ async def test_a_failed_wave_stops_later_waves_and_the_prune(
             await client.get(ref_of(later))
 
 
-async def test_an_immutable_field_has_a_reason_of_its_own(edge: Edge, client: Client, owner: Owner) -> None:
-    manifest = build_sample("Deployment", owner)
-    async with applied(edge, client, owner, manifest):
+async def test_an_immutable_field_has_a_reason_of_its_own(edge: Edge, client: Client, parent: Parent) -> None:
+    manifest = build_sample("Deployment", parent)
+    async with applied(edge, client, parent, manifest):
         changed = json.loads(json.dumps(manifest))
         changed["spec"]["selector"]["matchLabels"]["more"] = "x"
         changed["spec"]["template"]["metadata"]["labels"]["more"] = "x"
-        outcome = await edge.apply(owner, changed)
+        outcome = await edge.apply(parent, changed)
         assert [result.reason for result in outcome.results] == [Reason.IMMUTABLE_FIELD]
-    binding = build_sample("RoleBinding", owner)
-    async with applied(edge, client, owner, binding):
-        outcome = await edge.apply(owner, {**binding, "roleRef": {**binding["roleRef"], "name": "other"}})
+    binding = build_sample("RoleBinding", parent)
+    async with applied(edge, client, parent, binding):
+        outcome = await edge.apply(parent, {**binding, "roleRef": {**binding["roleRef"], "name": "other"}})
         assert [result.reason for result in outcome.results] == [Reason.IMMUTABLE_FIELD]
 
 
 async def test_a_pod_security_denial_is_an_admission_denial(edge: Edge, client: Client) -> None:
     async with a_namespace(client, {"pod-security.kubernetes.io/enforce": "restricted"}) as name:
-        owner = Owner(name, "mesh", "u")
+        parent = Parent(MESH, name, "mesh", "u")
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": "p", "namespace": name, "labels": owner.labels(component="istiod")},
+            "metadata": {"name": "p", "namespace": name, "labels": parent.labels(component="istiod")},
             "spec": {"containers": [{"name": "c", "image": "example.invalid/x"}]},
         }
         # The namespace's own service account comes a moment after the namespace.
         await eventually(lambda: _exists(client, Ref("v1", "ServiceAccount", name, "default")))
-        outcome = await edge.apply(owner, pod)
+        outcome = await edge.apply(parent, pod)
         (result,) = outcome.results
         assert result.reason is Reason.ADMISSION_DENIED
         assert "restricted" in result.message
@@ -663,7 +666,7 @@ async def _exists(client: Client, ref: Ref) -> bool:
 
 
 async def test_a_policy_denial_is_an_admission_denial(
-    edge: Edge, client: Client, owner: Owner, unique: Callable[[str], str]
+    edge: Edge, client: Client, parent: Parent, unique: Callable[[str], str]
 ) -> None:
     name = unique("deny")
     group = "admissionregistration.k8s.io/v1"
@@ -680,7 +683,7 @@ async def test_a_policy_denial_is_an_admission_denial(
             "validations": [{"expression": "false", "message": "no config maps here"}],
         },
     }
-    selector = {"matchLabels": {"kubernetes.io/metadata.name": owner.namespace}}
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": parent.namespace}}
     binding = {
         "apiVersion": group,
         "kind": "ValidatingAdmissionPolicyBinding",
@@ -692,14 +695,14 @@ async def test_a_policy_denial_is_an_admission_denial(
         },
     }
     async with removed_afterwards(client, policy, binding):
-        outcome = await eventually(lambda: _denied(edge, owner), seconds=20)
+        outcome = await eventually(lambda: _denied(edge, parent), seconds=20)
         (result,) = outcome.results
         assert result.reason is Reason.ADMISSION_DENIED
         assert "no config maps here" in result.message
 
 
 async def test_a_webhook_that_cannot_be_reached_is_an_admission_denial(
-    edge: Edge, client: Client, owner: Owner, unique: Callable[[str], str]
+    edge: Edge, client: Client, parent: Parent, unique: Callable[[str], str]
 ) -> None:
     webhook = {
         "name": "dead.example.com",
@@ -708,7 +711,7 @@ async def test_a_webhook_that_cannot_be_reached_is_an_admission_denial(
         "failurePolicy": "Fail",
         "timeoutSeconds": 1,
         "clientConfig": {"url": "https://127.0.0.1:1/"},
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": owner.namespace}},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": parent.namespace}},
         "rules": [
             {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
         ],
@@ -720,17 +723,17 @@ async def test_a_webhook_that_cannot_be_reached_is_an_admission_denial(
         "webhooks": [webhook],
     }
     async with removed_afterwards(client, configuration):
-        outcome = await eventually(lambda: _denied(edge, owner), seconds=20)
+        outcome = await eventually(lambda: _denied(edge, parent), seconds=20)
         (result,) = outcome.results
         assert result.reason is Reason.ADMISSION_DENIED
         assert "dead.example.com" in result.message
 
 
-async def _denied(edge: Edge, owner: Owner) -> Any:
-    outcome = await edge.apply(owner, build_sample("ConfigMap", owner))
+async def _denied(edge: Edge, parent: Parent) -> Any:
+    outcome = await edge.apply(parent, build_sample("ConfigMap", parent))
     if outcome.failures:
         return outcome
-    await edge.applier.apply(Plan(owner, prune=(ref_of(build_sample("ConfigMap", owner)),)))
+    await edge.applier.apply(Plan(parent, prune=(ref_of(build_sample("ConfigMap", parent)),)))
     return None
 
 
@@ -754,89 +757,93 @@ async def test_a_terminating_namespace_has_a_reason_of_its_own(
         await stranger.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
         await stranger.delete(Ref("v1", "Namespace", "", name))
         try:
-            owner = Owner(name, "mesh", "u")
-            outcome = await edge.apply(owner, build_sample("ConfigMap", owner))
+            parent = Parent(MESH, name, "mesh", "u")
+            outcome = await edge.apply(parent, build_sample("ConfigMap", parent))
             assert [result.reason for result in outcome.results] == [Reason.NAMESPACE_TERMINATING]
         finally:
             await stranger.patch(held, [{"op": "remove", "path": "/metadata/finalizers"}])
 
 
 async def test_a_missing_namespace_is_a_failure_that_may_pass(edge: Edge) -> None:
-    owner = Owner("there-is-no-such-namespace", "mesh", "u")
-    outcome = await edge.apply(owner, build_sample("ConfigMap", owner))
+    parent = Parent(MESH, "there-is-no-such-namespace", "mesh", "u")
+    outcome = await edge.apply(parent, build_sample("ConfigMap", parent))
     assert [result.reason for result in outcome.results] == [Reason.APPLY_FAILED]
     assert "there-is-no-such-namespace" in outcome.results[0].message
     assert outcome.retry_after == 1.0
 
 
 async def test_an_object_that_is_being_deleted_is_not_written(
-    edge: Edge, client: Client, stranger: Client, owner: Owner
+    edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    manifest = build_sample("ConfigMap", owner)
+    manifest = build_sample("ConfigMap", parent)
     ref = ref_of(manifest)
-    async with applied(edge, client, owner, manifest):
+    async with applied(edge, client, parent, manifest):
         await stranger.patch(
             ref, [{"op": "add", "path": "/metadata/finalizers", "value": ["test.example/hold"]}]
         )
         try:
             dying = await stranger.delete(ref)
             await edge.catch_up(dying)
-            outcome = await edge.apply(owner, manifest)
+            outcome = await edge.apply(parent, manifest)
             assert [result.action for result in outcome.results] == [Action.FAILED]
             assert "being deleted" in outcome.results[0].message
             assert edge.requests.sent == []
         finally:
             await stranger.patch(ref, [{"op": "remove", "path": "/metadata/finalizers"}])
         await edge.see_gone(ref)
-        outcome = await edge.apply(owner, manifest)
+        outcome = await edge.apply(parent, manifest)
         assert [result.action for result in outcome.results] == [Action.CREATED]
 
 
 # --- prune
 
 
-async def test_prune_removes_ours_and_is_idempotent(edge: Edge, client: Client, owner: Owner) -> None:
-    objects = [build_sample(kind, owner) for kind in ("ConfigMap", "Service", "MutatingWebhookConfiguration")]
+async def test_prune_removes_ours_and_is_idempotent(edge: Edge, client: Client, parent: Parent) -> None:
+    objects = [
+        build_sample(kind, parent) for kind in ("ConfigMap", "Service", "MutatingWebhookConfiguration")
+    ]
     refs = tuple(ref_of(manifest) for manifest in objects)
-    async with applied(edge, client, owner, *objects):
-        outcome = await edge.apply(owner, prune=refs)
+    async with applied(edge, client, parent, *objects):
+        outcome = await edge.apply(parent, prune=refs)
         assert [(r.ref, r.action) for r in outcome.results] == [(ref, Action.PRUNED) for ref in refs]
         assert [method for method, *_ in edge.requests.sent] == ["DELETE"] * 3
         for ref in refs:
             assert not await _exists(client, ref)
             assert edge.store(ref).get(ref) is None, "seen at once, before the watch"
-        outcome = await edge.apply(owner, prune=refs)
+        outcome = await edge.apply(parent, prune=refs)
         assert outcome.results == ()
         assert edge.requests.writes == []
 
 
-async def test_prune_leaves_strangers_alone_and_stops_there(edge: Edge, client: Client, owner: Owner) -> None:
+async def test_prune_leaves_strangers_alone_and_stops_there(
+    edge: Edge, client: Client, parent: Parent
+) -> None:
     theirs = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "x", "namespace": owner.namespace},
+        "metadata": {"name": "x", "namespace": parent.namespace},
     }
     created = await client.create(theirs)
-    ours = build_sample("Service", owner)
-    async with applied(edge, client, owner, ours):
-        outcome = await edge.apply(owner, prune=(ref_of(theirs), ref_of(ours)))
+    ours = build_sample("Service", parent)
+    async with applied(edge, client, parent, ours):
+        outcome = await edge.apply(parent, prune=(ref_of(theirs), ref_of(ours)))
         assert [result.action for result in outcome.results] == [Action.FOREIGN]
         assert edge.requests.writes == []
         assert await client.get(ref_of(theirs)) == created
 
 
 async def test_prune_does_not_repeat_a_deletion_that_a_finalizer_holds_up(
-    edge: Edge, client: Client, stranger: Client, owner: Owner
+    edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
-    manifest = build_sample("ConfigMap", owner)
+    manifest = build_sample("ConfigMap", parent)
     ref = ref_of(manifest)
-    async with applied(edge, client, owner, manifest):
+    async with applied(edge, client, parent, manifest):
         held = [{"op": "add", "path": "/metadata/finalizers", "value": ["test.example/hold"]}]
         await edge.catch_up(await stranger.patch(ref, held))
         try:
-            outcome = await edge.apply(owner, prune=(ref,))
+            outcome = await edge.apply(parent, prune=(ref,))
             assert [result.action for result in outcome.results] == [Action.PRUNED]
-            outcome = await edge.apply(owner, prune=(ref,))
+            outcome = await edge.apply(parent, prune=(ref,))
             assert outcome.results == ()
             assert edge.requests.sent == []
         finally:
@@ -847,14 +854,14 @@ async def test_prune_does_not_repeat_a_deletion_that_a_finalizer_holds_up(
 
 
 async def test_status_and_finalizer_are_written_beside_the_users_fields(
-    client: Client, stranger: Client, owner: Owner, edge: Edge
+    client: Client, stranger: Client, parent: Parent, edge: Edge
 ) -> None:
     from navarch.kube.parents import add_finalizer, apply_status, has_finalizer, remove_finalizer
 
     manifest = {
         "apiVersion": "security.istio.io/v1",
         "kind": "PeerAuthentication",
-        "metadata": {"name": "users", "namespace": owner.namespace},
+        "metadata": {"name": "users", "namespace": parent.namespace},
         "spec": {"mtls": {"mode": "STRICT"}},
     }
     parent = await stranger.create(manifest)
@@ -876,7 +883,7 @@ async def test_status_and_finalizer_are_written_beside_the_users_fields(
 
 
 async def test_a_finalizer_that_somebody_else_owns_too_is_removed_all_the_same(
-    client: Client, stranger: Client, owner: Owner, edge: Edge
+    client: Client, stranger: Client, parent: Parent, edge: Edge
 ) -> None:
     from navarch.core.model.labels import FINALIZER
     from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
@@ -886,7 +893,7 @@ async def test_a_finalizer_that_somebody_else_owns_too_is_removed_all_the_same(
         "kind": "PeerAuthentication",
         "metadata": {
             "name": "restored",
-            "namespace": owner.namespace,
+            "namespace": parent.namespace,
             "finalizers": [FINALIZER, "theirs.example/x"],
         },
         "spec": {},
@@ -900,14 +907,14 @@ async def test_a_finalizer_that_somebody_else_owns_too_is_removed_all_the_same(
 
 
 async def test_an_object_that_is_gone_is_not_brought_back_by_its_finalizer_or_status(
-    client: Client, stranger: Client, owner: Owner, edge: Edge
+    client: Client, stranger: Client, parent: Parent, edge: Edge
 ) -> None:
     from navarch.kube.parents import add_finalizer, apply_status
 
     manifest = {
         "apiVersion": "security.istio.io/v1",
         "kind": "PeerAuthentication",
-        "metadata": {"name": "gone", "namespace": owner.namespace},
+        "metadata": {"name": "gone", "namespace": parent.namespace},
         "spec": {},
     }
     parent = await stranger.create(manifest)
@@ -918,9 +925,9 @@ async def test_an_object_that_is_gone_is_not_brought_back_by_its_finalizer_or_st
     assert not await _exists(client, ref_of(parent))
 
 
-async def test_labels_find_everything_of_a_mesh(edge: Edge, client: Client, owner: Owner) -> None:
-    manifest = build_sample("ConfigMap", owner)
-    selector = f"{MESH_NAMESPACE}={owner.namespace},{MESH_NAME}={owner.name}"
-    async with applied(edge, client, owner, manifest):
+async def test_labels_find_everything_of_a_mesh(edge: Edge, client: Client, parent: Parent) -> None:
+    manifest = build_sample("ConfigMap", parent)
+    selector = f"{MESH_NAMESPACE}={parent.namespace},{MESH_NAME}={parent.name}"
+    async with applied(edge, client, parent, manifest):
         listing = await client.list(edge.store(ref_of(manifest)).resource, label_selector=selector)
         assert [ref_of(item) for item in listing.items] == [ref_of(manifest)]

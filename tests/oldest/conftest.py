@@ -23,7 +23,7 @@ from tests.cluster.conftest import (  # noqa: F401 (fixtures, and the hook that 
     installed,
     namespace,
     operator,
-    owner,
+    parent,
     pytest_collection_modifyitems,
     settled,
     stranger,

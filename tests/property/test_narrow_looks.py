@@ -24,8 +24,9 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.model.conditions import find_condition
-from navarch.core.model.labels import ISTIO_TAG, owner_of
+from navarch.core.model.labels import ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, effective_tag, revision_name
+from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import Census
@@ -34,7 +35,7 @@ from navarch.kube.shelf import Bound
 from navarch.kube.store import Object, Store
 
 from tests.support.memory import Memory, build_namespace
-from tests.unit.observations import OWNER, assets
+from tests.unit.observations import PARENT, assets
 
 NAMESPACES = ("a", "a-b", "b", "kube-x")
 NAMES = ("demo", "b-demo")
@@ -130,8 +131,8 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
     )
 
     def is_of(obj: Manifest, mesh: Manifest) -> bool:
-        owner, metadata = owner_of(obj), mesh["metadata"]
-        return owner is not None and (owner.namespace, owner.name) == (
+        parent, metadata = parent_of(obj), mesh["metadata"]
+        return parent is not None and (parent.namespace, parent.name) == (
             metadata["namespace"],
             metadata["name"],
         )
@@ -228,7 +229,7 @@ def labels_of(place: str, name: str, component: str) -> dict[str, str]:
 def config() -> dict[str, Any]:
     """What a MeshRevision is resolved to, of a mesh that asks for nothing."""
     spec = MeshControlPlaneSpec.model_validate({"version": "1.31"})
-    resolved = resolve_mesh(OWNER, spec, assets(), profiles={})
+    resolved = resolve_mesh(PARENT, spec, assets(), profiles={})
     assert resolved is not None
     return resolved.to_json()
 

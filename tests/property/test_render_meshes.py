@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from navarch.core.model.labels import Owner
 from navarch.core.model.merging import merge
 from navarch.core.model.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import ref_of
 from navarch.core.render.engine import dump_yaml, render_data
 
@@ -73,7 +73,7 @@ def test_one_mesh_renders_to_the_same_bytes_every_time(spec: dict[str, Any]) -> 
 def test_every_object_is_the_meshs_and_has_a_name_of_its_own(spec: dict[str, Any]) -> None:
     objects = render_mesh(spec)
     assert len({ref_of(o) for o in objects}) == len(objects)
-    assert all(Owner("mesh-a", NAME, "0000-1111").owns(o) for o in objects)
+    assert all(Parent(MESH, "mesh-a", NAME, "0000-1111").owns(o) for o in objects)
     for manifest in objects:
         if manifest["kind"] != "MeshRevision":  # the user's own free-form fields may hold a null there
             assert not [path for path, value in walk(manifest) if value is None]

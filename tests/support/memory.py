@@ -20,8 +20,9 @@ from navarch.controllers.kinds import KINDS
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
 from navarch.core.istio.roles import ROLE_LABELS, build_roles
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME, owner_of
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME
 from navarch.core.model.naming import effective_tag, revision_name
+from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import Environment
 from navarch.engine.key import Key
@@ -203,8 +204,8 @@ class Memory:
             return {**manifest, "status": {"conditions": [{"type": "Established", "status": "True"}]}}
         if not manifest["kind"].endswith("WebhookConfiguration"):
             return manifest
-        owner = owner_of(manifest)
-        bundle = base64.b64encode(build_root(owner.namespace if owner else "").encode()).decode()
+        parent = parent_of(manifest)
+        bundle = base64.b64encode(build_root(parent.namespace if parent else "").encode()).decode()
         hooks = [
             {**hook, "clientConfig": {**hook["clientConfig"], "caBundle": bundle}}
             for hook in manifest["webhooks"]

@@ -20,8 +20,8 @@ from navarch.core.mesh.checks import Check, ContentCheck, build_content, takes_c
 from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
-from navarch.core.model.labels import Owner
 from navarch.core.model.naming import effective_tag, revision_name
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
@@ -29,7 +29,7 @@ from navarch.core.world.proxies import Census
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 MUTATING, VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"
-OWNER = Owner("shop", "mesh", "uid-shop")
+PARENT = Parent(MESH, "shop", "mesh", "uid-shop")
 NOW = "2026-10-01T12:00:00Z"
 KEEP: Any = object()
 """Marks a part of the observation that follows from the specification."""
@@ -70,22 +70,22 @@ OURS = [{"manager": "navarch", "operation": "Apply", "fieldsV1": {}}]
 """managedFields of what we applied."""
 
 
-def a_revision(version: str, *, serving: str | None = None, owner: Owner = OWNER) -> dict[str, Any]:
+def a_revision(version: str, *, serving: str | None = None, parent: Parent = PARENT) -> dict[str, Any]:
     """The MeshRevision of the mesh: `version` is what it asks for, `serving` what its status says."""
-    tag = f"{owner.namespace}-{owner.name}"
+    tag = f"{parent.namespace}-{parent.name}"
     name = revision_name(tag)
     return {
         "apiVersion": API_VERSION,
         "kind": "MeshRevision",
         "metadata": {
             "name": name,
-            "namespace": owner.namespace,
+            "namespace": parent.namespace,
             "generation": 1,
-            "labels": owner.labels(component="revision", revision=name),
+            "labels": parent.labels(component="revision", revision=name),
             "managedFields": OURS,
         },
         "spec": {
-            "mesh": owner.name,
+            "mesh": parent.name,
             "tag": tag,
             "version": version,
             "strategy": "InPlace",
@@ -102,13 +102,13 @@ def a_webhook(
     kind: str = MUTATING,
     revision: str = "",
     tag: str = "",
-    owner: Owner | None = None,
+    parent: Parent | None = None,
     entries: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Webhook:
     """A webhook configuration; `entries` are namespace selectors by the entry's name."""
     return Webhook(
         Ref(ADMISSION, kind, "", name),
-        owner,
+        parent,
         revision,
         tag,
         tuple(WebhookEntry(entry, "", "Fail", selector, {}) for entry, selector in (entries or {}).items()),
@@ -117,7 +117,7 @@ def a_webhook(
 
 def an_observed_mesh(
     *,
-    owner: Owner = OWNER,
+    parent: Parent = PARENT,
     spec: Mapping[str, Any] = KEEP,
     spec_error: str = "",
     tag: str = "",
@@ -135,16 +135,16 @@ def an_observed_mesh(
     summary = MeshSummary(
         not changes.get("revisions"),
         created,
-        owner.uid,
-        owner.namespace,
-        owner.name,
-        tag or effective_tag(owner.namespace, owner.name, wanted=written.get("tag")),
+        parent.uid,
+        parent.namespace,
+        parent.name,
+        tag or effective_tag(parent.namespace, parent.name, wanted=written.get("tag")),
         bool(written.get("defaultTag")),
     )
     metadata = {
-        "name": owner.name,
-        "namespace": owner.namespace,
-        "uid": owner.uid,
+        "name": parent.name,
+        "namespace": parent.namespace,
+        "uid": parent.uid,
         "generation": 1,
         "creationTimestamp": created,
     }
@@ -152,13 +152,13 @@ def an_observed_mesh(
     observed = ObservedMesh(
         environment=Environment(kubernetes, "navarch-system", "navarch-probe"),
         assets=assets(),
-        owner=owner,
+        parent=parent,
         body=body | ({"status": dict(status)} if status else {}),
         spec=parsed,
         spec_error=spec_error,
         meshes=tuple(sorted([summary, *neighbours])),
         namespaces={
-            owner.namespace: Namespace(owner.namespace, {"kubernetes.io/metadata.name": owner.namespace})
+            parent.namespace: Namespace(parent.namespace, {"kubernetes.io/metadata.name": parent.namespace})
         },
         profiles={},
         profile_errors={},

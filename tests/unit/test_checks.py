@@ -15,7 +15,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Severity
 from navarch.core.model.reasons import Reason
 
-from tests.unit.observations import OWNER, a_mesh, a_revision, a_spec, a_webhook, an_observed_mesh, assets
+from tests.unit.observations import PARENT, a_mesh, a_revision, a_spec, a_webhook, an_observed_mesh, assets
 
 RICH = a_spec(
     version="1.31",
@@ -64,12 +64,12 @@ BAD_INPUT: dict[Reason, ObservedMesh] = {
     Reason.DOWNGRADE: replace(bad(version="1.30"), revisions=(a_revision("1.31.0", serving="1.31.0"),)),
     Reason.SKIPPED_MINOR: replace(bad(version="1.31"), revisions=(a_revision("1.29.0", serving="1.29.0"),)),
     Reason.NOT_THE_OLDEST: an_observed_mesh(neighbours=(a_mesh("shop", "first"),)),
-    Reason.NAMESPACE_REFUSED: an_observed_mesh(owner=replace(OWNER, namespace="kube-system")),
+    Reason.NAMESPACE_REFUSED: an_observed_mesh(parent=replace(PARENT, namespace="kube-system")),
     Reason.TAG_CONFLICT: an_observed_mesh(spec=a_spec(tag="blue"), neighbours=(a_mesh("bank", tag="blue"),)),
     Reason.DEFAULT_TAG_CONFLICT: an_observed_mesh(
         spec=a_spec(defaultTag=True), neighbours=(a_mesh("bank", default_tag=True),)
     ),
-    Reason.NAME_TOO_LONG: an_observed_mesh(owner=replace(OWNER, name="m" * 64)),
+    Reason.NAME_TOO_LONG: an_observed_mesh(parent=replace(PARENT, name="m" * 64)),
     Reason.PROFILE_NOT_FOUND: bad(profiles=["none"]),
     Reason.PROFILE_CYCLE: an_observed_mesh(spec=a_spec(profiles=["a"]), profiles=LOOP),
     Reason.PROFILE_INVALID: an_observed_mesh(spec=a_spec(profiles=["a"]), profiles={"a": {"zzz": 1}}),
@@ -120,7 +120,7 @@ def test_every_rule_in_the_package_is_asked() -> None:
 
 def test_an_unreadable_spec_still_tells_of_the_place() -> None:
     observed = an_observed_mesh(
-        owner=replace(OWNER, namespace="kube-system"), spec={"version": "newest"}, spec_error="broken"
+        parent=replace(PARENT, namespace="kube-system"), spec={"version": "newest"}, spec_error="broken"
     )
     assert [finding.reason for finding in run_checks(observed)] == [
         Reason.NAMESPACE_REFUSED,

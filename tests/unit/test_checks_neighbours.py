@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from navarch.core.mesh.checks import foreign, neighbours, tags
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.model.labels import Owner
 from navarch.core.model.naming import revision_name
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 
 from tests.unit.observations import (
-    OWNER,
+    PARENT,
     VALIDATING,
     a_mesh,
     a_revision,
@@ -31,14 +31,14 @@ ENABLED = {"matchLabels": {"istio-injection": "enabled"}}
     "namespace", ["navarch-system", "navarch-probe", "kube-system", "kube-flannel", "openshift-operators"]
 )
 def test_a_namespace_of_the_operator_or_the_cluster_holds_no_mesh(namespace: str) -> None:
-    observed = an_observed_mesh(owner=replace(OWNER, namespace=namespace))
+    observed = an_observed_mesh(parent=replace(PARENT, namespace=namespace))
     finding = only(neighbours.check_namespace_may_hold_a_mesh, observed)
     assert (finding.reason, finding.value) == (Reason.NAMESPACE_REFUSED, namespace)
 
 
 @pytest.mark.parametrize("namespace", ["shop", "kubernetes", "openshift", "istio-system", "default"])
 def test_any_other_namespace_may_hold_a_mesh(namespace: str) -> None:
-    observed = an_observed_mesh(owner=replace(OWNER, namespace=namespace))
+    observed = an_observed_mesh(parent=replace(PARENT, namespace=namespace))
     assert not list(neighbours.check_namespace_may_hold_a_mesh(observed))
 
 
@@ -97,9 +97,9 @@ def test_a_tag_that_a_younger_mesh_has_too_is_kept() -> None:
     assert not list(tags.check_tag_is_free(observed))
 
 
-def the_default(*, other_created: str, holder: Owner | None = None) -> ObservedMesh:
+def the_default(*, other_created: str, holder: Parent | None = None) -> ObservedMesh:
     other = a_mesh("bank", created=other_created, default_tag=True)
-    held = (a_webhook("istio-revision-tag-default", tag="default", owner=holder),) if holder else ()
+    held = (a_webhook("istio-revision-tag-default", tag="default", parent=holder),) if holder else ()
     return an_observed_mesh(spec=a_spec(defaultTag=True), neighbours=(other,), webhooks=held)
 
 
@@ -115,9 +115,9 @@ def test_the_default_tag_goes_to_the_older_mesh() -> None:
 
 
 def test_the_default_tag_stays_with_the_mesh_that_has_it() -> None:
-    observed = the_default(other_created=LATER, holder=Owner("bank", "mesh", "uid-bank-mesh"))
+    observed = the_default(other_created=LATER, holder=Parent(MESH, "bank", "mesh", "uid-bank-mesh"))
     assert "bank/mesh" in only(tags.check_default_tag_has_one_owner, observed).message
-    kept = the_default(other_created="2026-01-01T00:00:00Z", holder=OWNER)
+    kept = the_default(other_created="2026-01-01T00:00:00Z", holder=PARENT)
     assert not list(tags.check_default_tag_has_one_owner(kept))
 
 
@@ -161,7 +161,9 @@ def test_a_foreign_webhook_of_the_same_name_is_named(name: str) -> None:
 
 
 def test_webhooks_of_navarch_and_of_other_istios_are_no_conflict() -> None:
-    ours = a_webhook("istio-revision-tag-blue-shop", revision=revision_name("blue"), tag="blue", owner=OWNER)
+    ours = a_webhook(
+        "istio-revision-tag-blue-shop", revision=revision_name("blue"), tag="blue", parent=PARENT
+    )
     other = a_webhook("istio-sidecar-injector", revision="default")
     policies = a_webhook("policies", entries={"validate.policies.example.com": {}})
     observed = an_observed_mesh(spec=a_spec(tag="blue"), webhooks=(ours, other, policies))
@@ -207,7 +209,7 @@ def test_an_istio_that_is_not_the_default_leaves_the_default_tag_free(selector) 
         "istio-sidecar-injector", revision="1-31", entries={"x.sidecar-injector.istio.io": selector}
     )
     ours = a_webhook(
-        "istio-revision-tag-default", tag="default", owner=OWNER, entries={"x.istio.io": ENABLED}
+        "istio-revision-tag-default", tag="default", parent=PARENT, entries={"x.istio.io": ENABLED}
     )
     everything = a_webhook("policies", entries={"mutate.policies.example.com": {}})
     selective = a_webhook("mutator", entries={"mutate.policies.example.com": ENABLED})
@@ -235,7 +237,7 @@ def test_the_tag_default_is_refused_in_favour_of_the_field_for_it() -> None:
 
 def test_a_name_that_does_not_fit_into_a_label_is_refused_with_both_lengths() -> None:
     name = "m" * 64
-    finding = only(tags.check_names_fit, an_observed_mesh(owner=replace(OWNER, name=name), tag="blue"))
+    finding = only(tags.check_names_fit, an_observed_mesh(parent=replace(PARENT, name=name), tag="blue"))
     assert (finding.reason, finding.field, finding.value) == (Reason.NAME_TOO_LONG, "metadata.name", name)
     assert "64 of at most 63 characters" in finding.message
 
@@ -248,8 +250,8 @@ def test_a_tag_that_makes_too_long_a_name_is_refused() -> None:
 
 
 def test_names_of_the_greatest_length_that_the_schema_allows_fit() -> None:
-    owner = replace(OWNER, namespace="n" * 63, name="m" * 63)
-    assert not list(tags.check_names_fit(an_observed_mesh(owner=owner, spec=a_spec(tag="t" * 40))))
+    parent = replace(PARENT, namespace="n" * 63, name="m" * 63)
+    assert not list(tags.check_names_fit(an_observed_mesh(parent=parent, spec=a_spec(tag="t" * 40))))
 
 
 def test_a_mesh_that_is_installed_keeps_its_namespace_and_tag_whatever_the_age_or_uid_of_another() -> None:

@@ -18,7 +18,7 @@ from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.mesh.status import determine_accepted
 from navarch.core.model.conditions import ConditionType, Verdict
 from navarch.core.model.findings import Finding, Severity
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace
@@ -68,7 +68,7 @@ OTHERS = Installation(
     Installer.HELM, "istio-system", "Deployment istiod", "", "1.30.3", "release istiod, deployed"
 )
 TAGGED = Tagged("virtualservices.networking.istio.io", Subject("VirtualService", "apps", "web"), "shop-mesh")
-OWNED = {Owner("shop", "past", ""): (Ref("v1", "ConfigMap", "shop", "left"),)}
+OWNED = {Parent(MESH.kind, "shop", "past", ""): (Ref("v1", "ConfigMap", "shop", "left"),)}
 
 CASES: dict[Sign, tuple[ObservedCluster, str]] = {
     Sign.NAVARCH_NOT_INSTALLED: (a_cluster(navarch=Navarch({})), "mesh.navarch.io"),

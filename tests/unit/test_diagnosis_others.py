@@ -16,7 +16,7 @@ from navarch.core.diagnosis.installations import (
 from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
 from navarch.core.world.cluster import Namespace
 
-from tests.unit.observations import OWNER, a_mesh
+from tests.unit.observations import PARENT, a_mesh
 
 HELM = {"meta.helm.sh/release-name": "pilot", "meta.helm.sh/release-namespace": "istio-system"}
 CHART = {"install.operator.istio.io/owning-resource": "unknown", "app.kubernetes.io/managed-by": "Helm"}
@@ -90,7 +90,7 @@ def test_an_installer_is_told_by_its_own_mark(
 
 
 def test_an_istiod_of_ours_is_none_of_others() -> None:
-    ours = a_deployment(OWNER.labels(component="istiod"), namespace=OWNER.namespace)
+    ours = a_deployment(PARENT.labels(component="istiod"), namespace=PARENT.namespace)
     assert list(find_deployments([ours], {})) == []
 
 
@@ -108,10 +108,10 @@ def test_a_version_is_the_images_tag_or_else_the_label(image: str, version: str)
     assert (found.version, found.revision) == (version, "")
 
 
-def a_resource(kind: str, name: str, place: str = "", owner: str = "", **spec: Any) -> dict[str, Any]:
+def a_resource(kind: str, name: str, place: str = "", parent: str = "", **spec: Any) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": name, "namespace": place}
-    if owner:
-        metadata["ownerReferences"] = [{"kind": "Istio", "name": owner}]
+    if parent:
+        metadata["ownerReferences"] = [{"kind": "Istio", "name": parent}]
     return {"apiVersion": "x/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
@@ -122,7 +122,7 @@ def test_resources_of_other_operators_are_control_planes_too() -> None:
             [
                 a_resource("Istio", "canary", **sail),
                 a_resource("Istio", "lonely", **sail),
-                a_resource("IstioRevision", "canary-v1-28-0", owner="canary", **sail),
+                a_resource("IstioRevision", "canary-v1-28-0", parent="canary", **sail),
                 a_resource("IstioRevision", "default", **sail),
                 a_resource("ServiceMeshControlPlane", "basic", "mesh", version="v2.6"),
                 a_resource("IstioOperator", "old", "istio-system", revision="1-17", tag="1.17.8"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
 from navarch.triggers.keys import Dependents, keys_for_owned, keys_for_revision
-from navarch.triggers.known import MESH, REVISION, Known
+from navarch.triggers.known import REVISION, Known
 
-OWNER = Owner("shop", "mesh", "u")
+PARENT = Parent(MESH, "shop", "mesh", "u")
 OURS = Key(MESH, "shop", "mesh")
 OTHER = Key(MESH, "ops", "other")
 
@@ -22,7 +22,7 @@ def an_object(kind: str, namespace: str, name: str, **more: Any) -> dict[str, An
 
 MESHES = [an_object(MESH, "shop", "mesh"), an_object(MESH, "ops", "other", status={"tag": "ops-tag"})]
 REVISIONS = [
-    an_object(REVISION, "shop", "r", metadata={"labels": OWNER.labels(component="revision", revision="r")})
+    an_object(REVISION, "shop", "r", metadata={"labels": PARENT.labels(component="revision", revision="r")})
 ]
 NAMESPACES = {"apps": an_object("Namespace", "", "apps", metadata={"labels": {"istio.io/rev": "ops-tag"}})}
 DEPENDENTS = Dependents(Known([*MESHES, *REVISIONS]), find_namespace=NAMESPACES.get)
@@ -30,7 +30,7 @@ DEPENDENTS = Dependents(Known([*MESHES, *REVISIONS]), find_namespace=NAMESPACES.
 
 def owned(component: str, revision: str = "") -> dict[str, Any]:
     return an_object(
-        "Service", "shop", "s", metadata={"labels": OWNER.labels(component=component, revision=revision)}
+        "Service", "shop", "s", metadata={"labels": PARENT.labels(component=component, revision=revision)}
     )
 
 
@@ -60,7 +60,7 @@ def test_a_webhook_of_a_foreign_istio_wakes_every_mesh() -> None:
     assert list(DEPENDENTS.keys_for_webhook(foreign)) == [OURS, OTHER]
     stranger = an_object("MutatingWebhookConfiguration", "", "w")
     assert list(DEPENDENTS.keys_for_webhook(stranger)) == []
-    labels = OWNER.labels(component="injection", revision="r")
+    labels = PARENT.labels(component="injection", revision="r")
     ours = an_object("MutatingWebhookConfiguration", "", "w", metadata={"labels": labels})
     assert list(DEPENDENTS.keys_for_webhook(ours)) == [Key(REVISION, "shop", "r"), OURS]
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE, Owner
+from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
 from navarch.gather.watches import OF_A_MESH, WATCHES, Role, stores_of_owned
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Store
 from navarch.triggers.keys import Ask, Dependents, keys_for_owned, keys_for_revision
-from navarch.triggers.known import MESH, REVISION, By, Known, find_lane, key_of
+from navarch.triggers.known import REVISION, By, Known, find_lane, key_of
 
 NAMES = st.sampled_from(("a", "b", "c"))
 LABEL_VALUES = ("a", "a-inplace", "b", "b-inplace", "enabled", "default", "")
@@ -34,8 +35,8 @@ def meshes(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def revisions(draw: st.DrawFn) -> dict[str, Any]:
     namespace = draw(NAMES)
-    owner = draw(st.none() | NAMES)
-    labels = {MESH_NAMESPACE: namespace, MESH_NAME: owner} if owner else {}
+    parent = draw(st.none() | NAMES)
+    labels = {MESH_NAMESPACE: namespace, MESH_NAME: parent} if parent else {}
     return {"kind": REVISION, "metadata": {"namespace": namespace, "name": draw(NAMES), "labels": labels}}
 
 
@@ -89,8 +90,8 @@ def test_what_is_known_is_what_a_look_at_all_objects_finds(
 
 
 def test_all_that_is_done_for_a_mesh_is_in_one_lane() -> None:
-    owner = Owner("shop", "mesh", "u")
-    of_revision, of_mesh = owner.labels(component="istiod", revision="r"), owner.labels(component="tags")
+    parent = Parent(MESH, "shop", "mesh", "u")
+    of_revision, of_mesh = parent.labels(component="istiod", revision="r"), parent.labels(component="tags")
     service = {"kind": "Service", "metadata": {"namespace": "shop", "name": "s", "labels": of_revision}}
     webhook = {"kind": "MutatingWebhookConfiguration", "metadata": {"name": "w", "labels": of_mesh}}
     revision = {"kind": REVISION, "metadata": {"namespace": "shop", "name": "r", "labels": of_revision}}
@@ -105,7 +106,7 @@ def test_all_that_is_done_for_a_mesh_is_in_one_lane() -> None:
         *dependents.keys_for_catalog({}),
     }
     assert {key.kind for key in found} == {MESH, REVISION}
-    assert {key.lane for key in found} == {find_lane(owner)}
+    assert {key.lane for key in found} == {find_lane(parent)}
 
 
 def test_meshes_of_one_namespace_are_in_one_lane_and_those_of_others_are_not() -> None:

@@ -6,15 +6,15 @@ import copy
 from typing import Any
 
 import pytest
-from navarch.core.model.labels import Owner
 from navarch.core.model.ownership import (
     Inventory,
     Record,
     inventory_name,
     is_conceivable,
-    mesh_of_inventory,
+    parent_of_inventory,
     restate,
 )
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Ref
 from navarch.core.offline import build_offline
 from navarch.core.world.cluster import Environment
@@ -27,7 +27,7 @@ from navarch.kube.shared_fields import build_release, find_shared
 from navarch.kube.values import DIGESTS, digest_data, find_differences
 from navarch.kube.witness import find_writers, tell_contest
 
-from tests.unit.observations import OWNER, assets
+from tests.unit.observations import PARENT, assets
 
 ENVIRONMENT = Environment((1, 35), "navarch-system", "navarch-probe")
 MESH = {
@@ -319,11 +319,15 @@ def test_zero_replicas_under_an_autoscaler_with_a_minimum_are_put_back_and_no_ot
 def test_an_inventory_is_read_as_it_was_written() -> None:
     ref = Ref("apps/v1", "Deployment", "shop", "istiod-x")
     inventory = Inventory("u", "k", {ref: Record(ref, "1", "istiod", "x")})
-    assert read_inventory(render_inventory(OWNER, inventory)) == (Owner("shop", "mesh", "u"), inventory)
+    assert read_inventory(render_inventory(PARENT, inventory)) == (
+        Parent("MeshControlPlane", "shop", "mesh", "u"),
+        inventory,
+    )
     with pytest.raises(ValueError, match="no inventory"):
         read_inventory('{"mesh": 1}')
-    assert mesh_of_inventory(inventory_name("shop", "a.b")) == ("shop", "a.b")
-    assert mesh_of_inventory("profile.shop.a") == ("", "")
+    mesh = Parent("MeshControlPlane", "shop", "a.b")
+    assert parent_of_inventory(inventory_name(mesh)) == mesh
+    assert parent_of_inventory("profile.shop.a") is None
 
 
 def test_a_recorded_object_counts_by_what_it_was_given() -> None:
@@ -331,7 +335,7 @@ def test_a_recorded_object_counts_by_what_it_was_given() -> None:
     record = Record(ref, "1", "istiod", "x")
     metadata = {"name": ref.name, "namespace": "shop", "labels": {"mesh.navarch.io/component": "tags"}}
     there = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
-    labels = restate(there, OWNER, record)["metadata"]["labels"]
+    labels = restate(there, PARENT, record)["metadata"]["labels"]
     assert labels["mesh.navarch.io/component"] == "istiod"
     assert labels["mesh.navarch.io/revision"] == "x"
-    assert OWNER.owns(restate(there, OWNER, record))
+    assert PARENT.owns(restate(there, PARENT, record))

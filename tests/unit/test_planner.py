@@ -32,7 +32,7 @@ from navarch.core.world.proxies import Census, ProxyPod
 from navarch.core.world.workload import WorkloadPod
 
 from tests.unit import observations
-from tests.unit.observations import OURS, OWNER, a_mesh, a_spec, a_webhook, assets
+from tests.unit.observations import OURS, PARENT, a_mesh, a_spec, a_webhook, assets
 
 ERROR = Finding(Reason.UNKNOWN_VERSION, "spec.version", "9.9", "is unknown", "use 1.31")
 
@@ -81,7 +81,7 @@ def test_tags_come_with_an_available_revision_and_policies_with_trusted_validato
     decision = plan_mesh(observed, ())
     assert names(decision.plan) == ["crds", "revision", "tags"]
     trusted = a_webhook(
-        "istio-validator", kind="ValidatingWebhookConfiguration", owner=OWNER, entries={"v": {}}
+        "istio-validator", kind="ValidatingWebhookConfiguration", parent=PARENT, entries={"v": {}}
     )
     entries = tuple(replace(e, ca_bundle="root") for e in trusted.entries)
     decision = plan_mesh(replace(observed, webhooks=(replace(trusted, entries=entries),)), ())
@@ -111,7 +111,7 @@ def test_the_crds_are_of_the_highest_minor_that_is_asked_for_or_there() -> None:
 def test_an_error_plans_nothing_for_a_new_mesh() -> None:
     decision = plan_mesh(an_observed_mesh(crds=established()), (ERROR,))
     assert decision.revision is None
-    assert decision.plan == Plan(OWNER)
+    assert decision.plan == Plan(PARENT)
 
 
 def test_an_error_keeps_up_what_was_accepted_last() -> None:
@@ -128,8 +128,8 @@ def test_an_object_that_is_no_longer_wanted_is_pruned_and_those_of_the_revision_
         "kind": "Service",
         "metadata": {
             "name": "istiod-revision-tag-old",
-            "namespace": OWNER.namespace,
-            "labels": OWNER.labels(component="tags"),
+            "namespace": PARENT.namespace,
+            "labels": PARENT.labels(component="tags"),
             "managedFields": OURS,
         },
     }
@@ -139,7 +139,7 @@ def test_an_object_that_is_no_longer_wanted_is_pruned_and_those_of_the_revision_
         "metadata": {
             **mine["metadata"],
             "name": f"istiod-{revision}",
-            "labels": OWNER.labels(component="istiod", revision=revision),
+            "labels": PARENT.labels(component="istiod", revision=revision),
         },
     }
     orphan = {
@@ -147,10 +147,10 @@ def test_an_object_that_is_no_longer_wanted_is_pruned_and_those_of_the_revision_
         "metadata": {
             **mine["metadata"],
             "name": "istiod-gone",
-            "labels": OWNER.labels(component="istiod", revision="gone"),
+            "labels": PARENT.labels(component="istiod", revision="gone"),
         },
     }
-    trusted = a_webhook("t", owner=OWNER, tag="shop-mesh", entries={"a": {}})
+    trusted = a_webhook("t", parent=PARENT, tag="shop-mesh", entries={"a": {}})
     entries = tuple(replace(e, ca_bundle="root") for e in trusted.entries)
     objects = plan_mesh(observed, ()).plan.objects()
     (tag,) = [o for o in objects if o["kind"] == "MutatingWebhookConfiguration"]
@@ -171,7 +171,7 @@ def strip_proof(manifest: Manifest) -> Manifest:
         strip_proof,
         lambda o: {**o, "kind": "ConfigMap"},
         lambda o: {**o, "metadata": {**o["metadata"], "name": "theirs"}},
-        lambda o: {**o, "metadata": {**o["metadata"], "labels": OWNER.labels(component="istiod")}},
+        lambda o: {**o, "metadata": {**o["metadata"], "labels": PARENT.labels(component="istiod")}},
     ],
     ids=["not applied by us", "of another kind", "of another name", "of no revision"],
 )
@@ -182,9 +182,9 @@ def test_labels_alone_make_nothing_go(change: Callable[[Manifest], Manifest]) ->
         "kind": "Service",
         "metadata": {
             "name": "istiod-revision-tag-old",
-            "namespace": OWNER.namespace,
+            "namespace": PARENT.namespace,
             "uid": "u",
-            "labels": OWNER.labels(component="tags"),
+            "labels": PARENT.labels(component="tags"),
             "managedFields": OURS,
         },
     }
@@ -253,7 +253,7 @@ def test_a_deleted_mesh_takes_its_webhooks_away_first_and_is_released_when_nothi
         "kind": "MutatingWebhookConfiguration",
         "metadata": {
             "name": "istio-revision-tag-w",
-            "labels": OWNER.labels(component="tags"),
+            "labels": PARENT.labels(component="tags"),
             "managedFields": OURS,
         },
     }
@@ -262,8 +262,8 @@ def test_a_deleted_mesh_takes_its_webhooks_away_first_and_is_released_when_nothi
         "kind": "Deployment",
         "metadata": {
             "name": "istiod-r",
-            "namespace": OWNER.namespace,
-            "labels": OWNER.labels(component="istiod", revision="r"),
+            "namespace": PARENT.namespace,
+            "labels": PARENT.labels(component="istiod", revision="r"),
             "managedFields": OURS,
         },
     }
@@ -279,8 +279,8 @@ def test_a_deleted_mesh_takes_its_webhooks_away_first_and_is_released_when_nothi
 
 def test_a_terminating_namespace_is_a_teardown() -> None:
     observed = installed(an_observed_mesh(crds=established()))
-    there = Namespace(OWNER.namespace, {}, terminating=True)
-    plan = plan_mesh(replace(observed, namespaces={OWNER.namespace: there}), ()).plan
+    there = Namespace(PARENT.namespace, {}, terminating=True)
+    plan = plan_mesh(replace(observed, namespaces={PARENT.namespace: there}), ()).plan
     assert plan.waves == ()
     assert [ref.kind for ref in plan.prune] == ["MeshRevision"]
 
@@ -292,7 +292,7 @@ def an_observed_revision(**changes: Any) -> ObservedRevision:
     base = ObservedRevision(
         environment=Environment((1, 35), "navarch-system", "navarch-probe"),
         assets=assets(),
-        owner=OWNER,
+        parent=PARENT,
         body={**body, "metadata": {**body["metadata"], "generation": 1}},
         mesh=mesh.body,
         namespace=mesh.namespace,
@@ -332,13 +332,13 @@ def test_a_revision_applies_webhooks_only_when_an_istiod_serves() -> None:
 def test_a_revision_prunes_what_it_no_longer_renders_but_nothing_of_the_mesh() -> None:
     first = plan_revision(an_observed_revision()).plan
     name = first.waves[0].objects[0]["metadata"]["labels"]["mesh.navarch.io/revision"]
-    labels = OWNER.labels(component="istiod", revision=name)
+    labels = PARENT.labels(component="istiod", revision=name)
     old: Manifest = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {
             "name": f"istiod-{name}-old",
-            "namespace": OWNER.namespace,
+            "namespace": PARENT.namespace,
             "labels": labels,
             "managedFields": OURS,
         },
@@ -353,7 +353,7 @@ def test_a_revision_prunes_what_it_no_longer_renders_but_nothing_of_the_mesh() -
 
 
 def test_a_revision_without_its_mesh_does_nothing() -> None:
-    assert plan_revision(an_observed_revision(mesh=None)).plan == Plan(OWNER)
+    assert plan_revision(an_observed_revision(mesh=None)).plan == Plan(PARENT)
 
 
 def test_an_unproved_injection_is_looked_at_soon() -> None:
@@ -371,7 +371,7 @@ def test_an_old_tag_goes_only_when_istiod_has_taken_up_the_new_one() -> None:
         "kind": "MutatingWebhookConfiguration",
         "metadata": {
             "name": "istio-revision-tag-old",
-            "labels": OWNER.labels(component="tags"),
+            "labels": PARENT.labels(component="tags"),
             "managedFields": OURS,
         },
     }
@@ -379,7 +379,7 @@ def test_an_old_tag_goes_only_when_istiod_has_taken_up_the_new_one() -> None:
     plan = plan_mesh(observed, ()).plan
     assert plan.prune == ()
     (new,) = [o for o in plan.objects() if o["kind"] == "MutatingWebhookConfiguration"]
-    webhook = a_webhook(new["metadata"]["name"], owner=OWNER, tag="shop-mesh", entries={"a": {}})
+    webhook = a_webhook(new["metadata"]["name"], parent=PARENT, tag="shop-mesh", entries={"a": {}})
     assert plan_mesh(replace(observed, webhooks=(webhook,)), ()).plan.prune == ()
     entries = tuple(replace(e, ca_bundle="root") for e in webhook.entries)
     trusted = replace(observed, webhooks=(replace(webhook, entries=entries),))
@@ -486,19 +486,19 @@ def stamped(manifest: Manifest) -> Manifest:
 
 def test_what_a_vanished_mesh_left_is_removed_webhooks_first() -> None:
     plan = plan_revision(an_observed_revision()).plan
-    removal = plan_removal(OWNER, plan_revision(an_observed_revision(owned=serving(plan))).plan.objects())
+    removal = plan_removal(PARENT, plan_revision(an_observed_revision(owned=serving(plan))).plan.objects())
     assert removal.prune[0].kind in WEBHOOK_KINDS
     assert removal.requeue_after
-    assert plan_removal(OWNER, ()).requeue_after is None
+    assert plan_removal(PARENT, ()).requeue_after is None
 
 
 def test_the_labels_of_a_mesh_count_only_in_its_own_namespace() -> None:
-    labels = OWNER.labels(component="istiod")
-    mine = {"metadata": {"name": "x", "namespace": OWNER.namespace, "labels": labels}}
+    labels = PARENT.labels(component="istiod")
+    mine = {"metadata": {"name": "x", "namespace": PARENT.namespace, "labels": labels}}
     forged = {"metadata": {"name": "x", "namespace": "elsewhere", "labels": labels}}
-    assert OWNER.owns(mine)
-    assert not OWNER.owns(forged)
-    assert OWNER.owns({"metadata": {"name": "cluster-scoped", "labels": labels}})
+    assert PARENT.owns(mine)
+    assert not PARENT.owns(forged)
+    assert PARENT.owns({"metadata": {"name": "cluster-scoped", "labels": labels}})
 
 
 def test_only_pods_in_the_mesh_s_namespaces_are_counted_whatever_their_annotations_say() -> None:

@@ -25,7 +25,7 @@ from navarch.kube.collisions import find_collisions
 from navarch.kube.handover import build_handover
 from navarch.triggers.keys import is_edit, is_near
 
-from tests.unit.observations import NOW, OWNER, a_revision, a_spec, an_observed_mesh, only
+from tests.unit.observations import NOW, PARENT, a_revision, a_spec, an_observed_mesh, only
 
 CONTAINERS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
@@ -220,11 +220,11 @@ def test_a_status_is_no_edit_and_everything_else_is() -> None:
 
 
 def test_a_key_is_near_what_lies_in_its_namespace_or_carries_its_labels() -> None:
-    key = Key("MeshControlPlane", OWNER.namespace, OWNER.name)
-    labels = OWNER.labels(component="istiod")
+    key = Key("MeshControlPlane", PARENT.namespace, PARENT.name)
+    labels = PARENT.labels(component="istiod")
     assert is_near(key, {"kind": "ClusterRole", "metadata": {"name": "x", "labels": labels}})
-    assert is_near(key, {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": OWNER.namespace}})
-    assert is_near(key, {"kind": "Namespace", "metadata": {"name": OWNER.namespace}})
+    assert is_near(key, {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": PARENT.namespace}})
+    assert is_near(key, {"kind": "Namespace", "metadata": {"name": PARENT.namespace}})
     assert not is_near(key, {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "elsewhere"}})
     assert not is_near(key, {"kind": "Namespace", "metadata": {"name": "elsewhere"}})
 

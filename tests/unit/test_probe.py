@@ -88,5 +88,5 @@ async def test_how_long_it_has_failed_counts_from_the_last_change_of_what_it_dep
     pods.broken = False
     assert (await prober.probe(other)) is not None
     pods.broken = True
-    prober.forget(observed.owner.uid)
+    prober.forget(observed.parent.uid)
     assert await fail(other, after=60) == 0

@@ -14,7 +14,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.stages import build_revision_waves
 from navarch.core.revision.render import _render, count_renderings, render
@@ -83,7 +83,7 @@ def test_looks_that_differ_in_the_time_only_resolve_the_layers_once() -> None:
 
 OTHERWISE: dict[str, Any] = {
     "environment": replace(ENVIRONMENT, operator_namespace="elsewhere"),
-    "owner": Owner("shop", "another", "uid-shop"),
+    "parent": Parent(MESH, "shop", "another", "uid-shop"),
     "tag": "another",
     "default_tag": True,
     "spec": MeshControlPlaneSpec.model_validate({"version": "1.30"}),
@@ -180,7 +180,9 @@ def test_what_is_kept_of_a_rendering_is_what_was_rendered() -> None:
 
 def test_meshes_of_one_version_keep_the_injection_templates_once() -> None:
     def find_parts(namespace: str) -> tuple[str, ...]:
-        wanted = build_wanted_revision(an_observed_mesh(owner=Owner(namespace, "mesh", f"uid-{namespace}")))
+        wanted = build_wanted_revision(
+            an_observed_mesh(parent=Parent(MESH, namespace, "mesh", f"uid-{namespace}"))
+        )
         assert wanted is not None
         render(wanted, assets(), ENVIRONMENT)
         _, _, kept = _render._kept[f"{namespace}/{wanted['metadata']['name']}"]

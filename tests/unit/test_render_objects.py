@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from navarch.core.grants import list_roles
 from navarch.core.mesh.render import build_mesh_waves
-from navarch.core.model.labels import Owner, owner_of
+from navarch.core.model.parent import MESH, Parent, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.offline import build_offline
@@ -50,7 +50,7 @@ def test_no_two_objects_have_one_name(objects: list[Manifest]) -> None:
 
 
 def test_every_object_carries_the_labels_of_its_mesh(objects: list[Manifest]) -> None:
-    assert {owner_of(o) for o in objects} == {Owner(NAMESPACE, NAME, "0000-1111")}
+    assert {parent_of(o) for o in objects} == {Parent(MESH, NAMESPACE, NAME, "0000-1111")}
     assert {o["metadata"]["labels"]["mesh.navarch.io/component"] for o in objects} <= {
         "revision",
         "istiod",
@@ -109,7 +109,7 @@ def test_the_pods_of_istiod_are_selected_by_its_service_and_carry_the_meshs_labe
 ) -> None:
     deployment = find_one(objects, "Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert owner_of(deployment["spec"]["template"]) is not None
+    assert parent_of(deployment["spec"]["template"]) is not None
     selectors = [deployment["spec"]["selector"]["matchLabels"]]
     selectors += [o["spec"]["selector"] for o in objects if o["kind"] == "Service"]
     assert all(selector.items() <= labels.items() for selector in selectors)
@@ -162,7 +162,7 @@ def test_istiods_crds_come_without_a_mesh_and_with_their_minor(minor: str) -> No
     crds = [o for o in offline.objects if o["kind"] == "CustomResourceDefinition"]
     assert len(crds) == len(ASSETS.crds[minor]) == (14 if minor == "1.29" else 15)
     for crd in crds:
-        assert owner_of(crd) is None
+        assert parent_of(crd) is None
         assert crd["metadata"]["labels"]["mesh.navarch.io/istio-minor"] == minor
         assert "status" not in crd
 

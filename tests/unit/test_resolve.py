@@ -9,8 +9,8 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.spec import RevisionConfig
 from navarch.core.mesh.resolve import resolve_config
 from navarch.core.model.findings import Finding
-from navarch.core.model.labels import Owner
 from navarch.core.model.merging import merge
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.revision.manifest import build_revision_manifest
 from navarch.core.revision.source import build_revision_input
@@ -165,8 +165,8 @@ def build_revision(spec: dict[str, Any], **arguments: Any) -> dict[str, Any]:
     release = ASSETS.catalog.find("1.31")
     assert config is not None
     assert release is not None
-    owner = Owner("mesh-a", "basic", "uid")
-    return build_revision_manifest(owner, tag="blue", release=release, config=config, **arguments)
+    parent = Parent(MESH, "mesh-a", "basic", "uid")
+    return build_revision_manifest(parent, tag="blue", release=release, config=config, **arguments)
 
 
 def test_a_revision_says_everything_its_objects_follow_from() -> None:
@@ -177,7 +177,7 @@ def test_a_revision_says_everything_its_objects_follow_from() -> None:
     assert (source.version, source.minor, source.hub) == (NEWEST, "1.31", "registry.istio.io/release")
     assert source.membership.values == ("blue", "blue-inplace", "default")
     assert source.membership.probe == ENVIRONMENT.probe_namespace
-    assert source.owner == Owner("mesh-a", "basic", "uid")
+    assert source.parent == Parent(MESH, "mesh-a", "basic", "uid")
 
 
 def test_images_of_the_spec_win_over_the_catalogs() -> None:

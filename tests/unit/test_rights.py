@@ -27,7 +27,7 @@ from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.rights import find_bound
 from navarch.core.revision.status import determine_rolling
 
-from tests.unit.observations import OURS, OWNER, a_spec, an_observed_mesh, ask, assets, only
+from tests.unit.observations import OURS, PARENT, a_spec, an_observed_mesh, ask, assets, only
 from tests.unit.test_planner import an_observed_revision, established, installed, serving, stamped
 
 RBAC = "rbac.authorization.k8s.io"
@@ -112,8 +112,8 @@ def owned(manifest: Manifest) -> Manifest:
 def build_older_layout(observed: ObservedRevision) -> tuple[Manifest, ...]:
     """Roles and bindings as releases made them that rendered the roles for each mesh."""
     revision = observed.body["metadata"]["name"]
-    labels = OWNER.labels(component="istiod", revision=revision)
-    name, place = f"istiod-clusterrole-{revision}-{OWNER.namespace}", {"namespace": OWNER.namespace}
+    labels = PARENT.labels(component="istiod", revision=revision)
+    name, place = f"istiod-clusterrole-{revision}-{PARENT.namespace}", {"namespace": PARENT.namespace}
 
     def build(kind: str, name: str, **more: Any) -> Manifest:
         metadata = {"name": name, "labels": labels, "managedFields": OURS, **more}

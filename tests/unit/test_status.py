@@ -24,7 +24,7 @@ from navarch.core.world.proxies import Census, ProxyPod
 from navarch.core.world.workload import PodProblem
 
 from tests.golden.rendering import NEWEST
-from tests.unit.observations import OWNER, a_webhook
+from tests.unit.observations import PARENT, a_webhook
 from tests.unit.test_planner import (
     ERROR,
     an_observed_mesh,
@@ -58,8 +58,10 @@ def settled(**changes: Any) -> ObservedMesh:
     ]
     status = {"conditions": conditions, "version": NEWEST, "proxy": "1.31.1-abc", "components": []}
     trusted = [
-        a_webhook("tag", tag="shop-mesh", revision=name, owner=OWNER, entries={"a": {}}),
-        a_webhook("v", kind="ValidatingWebhookConfiguration", revision=name, owner=OWNER, entries={"v": {}}),
+        a_webhook("tag", tag="shop-mesh", revision=name, parent=PARENT, entries={"a": {}}),
+        a_webhook(
+            "v", kind="ValidatingWebhookConfiguration", revision=name, parent=PARENT, entries={"v": {}}
+        ),
     ]
     base = replace(
         observed,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 from navarch.core.model.actions import Action, Plan, Wave
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
@@ -25,12 +25,12 @@ CONFIG = {
 async def test_an_api_server_that_does_not_answer_is_told_and_asked_again(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(CONFIG))
-    owner = Owner("shop", "mesh", "u")
-    labels = owner.labels(component="istiod")
+    parent = Parent(MESH, "shop", "mesh", "u")
+    labels = parent.labels(component="istiod")
     metadata = {"name": "x", "namespace": "shop", "labels": labels}
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}}
     async with Client(await load_credentials(kubeconfig)) as client:
-        outcome = await Applier(client, {}).apply(Plan(owner, waves=(Wave("config", (manifest,)),)))
+        outcome = await Applier(client, {}).apply(Plan(parent, waves=(Wave("config", (manifest,)),)))
     (failure,) = outcome.failures
     assert (failure.action, failure.reason) == (Action.FAILED, Reason.API_UNAVAILABLE)
     assert "ConfigMap shop/x" in failure.message

@@ -71,11 +71,11 @@ def build_annotated_pods() -> dict[str, Object]:
         {"name": "other", "image": "other", "livenessProbe": {"httpGet": {"port": 8080, "path": "/live"}}},
     ]
     spec = {"containers": containers, "initContainers": [{"name": "before", "image": "before"}]}
-    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"shop-{HASH}"}
+    parent = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"shop-{HASH}"}
     labels = {"app": "shop", "version": "v7", "service.istio.io/workload-name": "shop-workload"}
     return {
         name: build_pod(
-            {"metadata": {"annotations": annotations, "labels": labels}, "spec": spec}, owner=owner
+            {"metadata": {"annotations": annotations, "labels": labels}, "spec": spec}, parent=parent
         )
         for name, annotations in ANNOTATED.items()
     }
@@ -101,13 +101,13 @@ def find_pods(manifest: Object | None) -> Iterator[Object]:
         for item in manifest["items"]:
             yield from find_pods(item)
     elif manifest["kind"] == "Pod":
-        yield build_pod(manifest, owner=None)
+        yield build_pod(manifest, parent=None)
     elif manifest["kind"] == "CronJob":
         job = manifest["spec"]["jobTemplate"]["spec"]["template"]
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": f"{name_of(manifest)}-29000000"}
-        yield build_pod(job, owner=owner, around=manifest)
+        parent = {"apiVersion": "batch/v1", "kind": "Job", "name": f"{name_of(manifest)}-29000000"}
+        yield build_pod(job, parent=parent, around=manifest)
     elif "template" in (manifest.get("spec") or {}):
-        yield build_pod(manifest["spec"]["template"], owner=owner_of(manifest), around=manifest)
+        yield build_pod(manifest["spec"]["template"], parent=parent_of(manifest), around=manifest)
 
 
 def name_of(manifest: Object) -> str:
@@ -115,7 +115,7 @@ def name_of(manifest: Object) -> str:
     return str(metadata.get("name") or metadata.get("generateName", "nameless"))
 
 
-def owner_of(manifest: Object) -> Object:
+def parent_of(manifest: Object) -> Object:
     """The owner that Kubernetes writes into a controller's pods: of a Deployment, its ReplicaSet."""
     if manifest["kind"] == "Deployment":
         return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{name_of(manifest)}-{HASH}"}
@@ -124,7 +124,7 @@ def owner_of(manifest: Object) -> Object:
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "name": name_of(manifest)}
 
 
-def build_pod(template: Object, *, owner: Object | None, around: Object | None = None) -> Object:
+def build_pod(template: Object, *, parent: Object | None, around: Object | None = None) -> Object:
     """A pod as the API server hands it to webhooks."""
     pod = {"apiVersion": "v1", "kind": "Pod", **deepcopy(template)}
     metadata = pod["metadata"] = dict(pod.get("metadata") or {})
@@ -134,11 +134,11 @@ def build_pod(template: Object, *, owner: Object | None, around: Object | None =
         container.setdefault(
             "resources", {}
         )  # the API server always writes it, and istiod's patch counts on it
-    if owner is None:
+    if parent is None:
         return pod
     metadata.pop("name", None)
-    metadata["generateName"] = f"{owner['name']}-"
-    metadata["ownerReferences"] = [{**owner, "uid": "1", "controller": True}]
-    if owner["kind"] == "ReplicaSet":
+    metadata["generateName"] = f"{parent['name']}-"
+    metadata["ownerReferences"] = [{**parent, "uid": "1", "controller": True}]
+    if parent["kind"] == "ReplicaSet":
         metadata["labels"] = {**(metadata.get("labels") or {}), "pod-template-hash": HASH}
     return pod

@@ -15,7 +15,7 @@ from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.status import summarise_mesh
 from navarch.core.mesh.teardown import is_released, plan_removal
 from navarch.core.model.findings import Severity
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import Parent
 from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result, Terminal
@@ -60,25 +60,26 @@ class MeshController:
 
     async def _release(self, observed: ObservedMesh) -> Result:
         """Let a mesh go once the API server itself says that nothing of it is left."""
-        self.world.prober.forget(observed.owner.uid)
+        self.world.prober.forget(observed.parent.uid)
         if not has_finalizer(observed.body):
             return Done()  # it was let go, and others hold it: what they do to it costs one look each
-        if await self.world.owned.find_unseen(observed.owner):
+        if await self.world.owned.find_unseen(observed.parent):
             return After(1)
         await remove_finalizer(self.client, observed.body)
-        await self.world.inventories.drop(observed.owner.namespace, observed.owner.name)
+        await self.world.inventories.drop(observed.parent)
         return Done()
 
     async def _remove_orphans(self, key: Key) -> Result:
         """Clear up after a mesh whose finalizer was taken off by hand."""
-        orphans = await self.world.orphans.find(key.namespace, key.name)
-        if orphans and (grace := self.world.orphans.grace(key.namespace, key.name)) > 0:
+        mesh = Parent(key.kind, key.namespace, key.name)
+        orphans = await self.world.orphans.find(mesh)
+        if orphans and (grace := self.world.orphans.grace(mesh)) > 0:
             return After(grace)
-        plan = plan_removal(Owner(key.namespace, key.name, ""), orphans)
+        plan = plan_removal(mesh, orphans)
         if plan.requeue_after is None:
-            await self.world.orphans.close(key.namespace, key.name)
+            await self.world.orphans.close(mesh)
             return Done()
-        gone = self.world.orphans.describe(key.namespace, key.name)
+        gone = self.world.orphans.describe(mesh)
         outcome = await self.applier.apply(plan)
         await self.reporter.tell_removals(gone, outcome)
         return After(plan.requeue_after, well=not outcome.failures)

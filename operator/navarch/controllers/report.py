@@ -18,7 +18,7 @@ from navarch.controllers.kind import Kinds
 from navarch.controllers.pace import Pace
 from navarch.core.model.actions import WRITES, Outcome, find_drift, tell_removed
 from navarch.core.model.conditions import ConditionType, Transition, find_transitions, find_upgrade
-from navarch.core.model.labels import owner_of
+from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.model.urgency import is_urgent
@@ -107,8 +107,8 @@ class Reporter:
         for drift in find_drift(outcome):
             message = f"{drift} was put back"
             await self._recorder.record(body, reason=Reason.DRIFT_REPAIRED, message=message, topic=message)
-        owner = owner_of(body)
-        name = owner.name if owner else body["metadata"]["name"]
+        parent = parent_of(body)
+        name = parent.name if parent else body["metadata"]["name"]
         metrics.count_outcome(body["metadata"]["namespace"], name, outcome)
 
     async def _tell(self, body: Manifest, transition: Transition) -> None:

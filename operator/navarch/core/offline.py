@@ -18,8 +18,9 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.model.findings import Finding, is_accepted
-from navarch.core.model.labels import NAMESPACE_NAME, Owner
+from navarch.core.model.labels import NAMESPACE_NAME
 from navarch.core.model.naming import effective_tag
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.components.istiod import build_role
 from navarch.core.revision.render import render
@@ -48,18 +49,20 @@ def observe_offline(
     API server would refuse."""
     spec = MeshControlPlaneSpec.model_validate(mesh["spec"])
     metadata = {"generation": 1, "namespace": "default", **mesh["metadata"]}
-    owner = Owner(metadata["namespace"], metadata["name"], metadata.get("uid", ""))
-    tag = effective_tag(owner.namespace, owner.name, wanted=spec.tag)
+    parent = Parent(MESH, metadata["namespace"], metadata["name"], metadata.get("uid", ""))
+    tag = effective_tag(parent.namespace, parent.name, wanted=spec.tag)
     release = assets.catalog.find(spec.version)
     return ObservedMesh(
         environment=environment,
         assets=assets,
-        owner=owner,
+        parent=parent,
         body={**mesh, "metadata": metadata},
         spec=spec,
         spec_error="",
-        meshes=(MeshSummary(True, "", owner.uid, owner.namespace, owner.name, tag, bool(spec.default_tag)),),
-        namespaces={owner.namespace: Namespace(owner.namespace, {NAMESPACE_NAME: owner.namespace})},
+        meshes=(
+            MeshSummary(True, "", parent.uid, parent.namespace, parent.name, tag, bool(spec.default_tag)),
+        ),
+        namespaces={parent.namespace: Namespace(parent.namespace, {NAMESPACE_NAME: parent.namespace})},
         profiles=profiles,
         profile_errors={},
         owned=(),

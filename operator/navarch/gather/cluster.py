@@ -13,8 +13,9 @@ from typing import Any
 
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.membership.rule import Membership
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG, owner_of
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
+from navarch.core.model.parent import MESH, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
@@ -83,11 +84,11 @@ class ClusterReader:
         wanted = {names.injector, names.validator, DEFAULT_VALIDATOR}
         for suffixed in (False, True):
             wanted |= {names.tag_webhook(t, default_suffixed=suffixed) for t in (mesh.tag, DEFAULT_TAG)}
-        owner = (mesh.namespace, mesh.name)
+        parent = Parent(MESH, mesh.namespace, mesh.name)
         for kind in WEBHOOK_KINDS:
             store = self._stores[kind]
             named = (store.get(Ref(ADMISSION, kind, "", name)) for name in sorted(wanted))
-            found = [*store.find(by_owner_or_none, owner, None), *store.find(by_webhook_tag, DEFAULT_TAG)]
+            found = [*store.find(by_parent_or_none, parent, None), *store.find(by_webhook_tag, DEFAULT_TAG)]
             found += [webhook for webhook in named if webhook is not None]
             yield from map(self._read_webhook, {m["metadata"]["uid"]: m for m in found}.values())
 
@@ -141,10 +142,10 @@ def by_proxy_revision(pod: Manifest) -> Iterator[str]:
         yield pod["proxy"].revision
 
 
-def by_owner_or_none(manifest: Manifest) -> Iterator[tuple[str, str] | None]:
-    """The mesh whose labels an object carries, None for an object of others."""
-    owner = owner_of(manifest)
-    yield (owner.namespace, owner.name) if owner else None
+def by_parent_or_none(manifest: Manifest) -> Iterator[Parent | None]:
+    """The parent whose labels an object carries, whichever uid it has; None for an object of others."""
+    parent = parent_of(manifest)
+    yield parent.any_uid if parent else None
 
 
 def _read_namespace(manifest: Manifest) -> Namespace:
@@ -163,7 +164,7 @@ def read_webhook(manifest: Manifest) -> Webhook:
     labels = manifest["metadata"].get("labels") or {}
     return Webhook(
         ref=ref_of(manifest),
-        owner=owner_of(manifest),
+        parent=parent_of(manifest),
         revision=labels.get(ISTIO_REV, ""),
         tag=labels.get(ISTIO_TAG, ""),
         entries=tuple(_read_entry(entry) for entry in manifest.get("webhooks") or ()),

@@ -16,8 +16,9 @@ from navarch.api import controlplane
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.assets import Assets
 from navarch.core.model.conditions import ConditionType, find_condition
-from navarch.core.model.labels import ISTIO_TAG, Owner, owner_of
+from navarch.core.model.labels import ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, revision_name
+from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.neighbours import MeshSummary
 from navarch.kube.store import Store
@@ -25,10 +26,10 @@ from navarch.kube.store import Store
 _INJECTORS = "MutatingWebhookConfiguration"
 
 
-def by_owner(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """The mesh whose labels an object carries."""
-    if owner := owner_of(manifest):
-        yield owner.namespace, owner.name
+def by_parent(manifest: Manifest) -> Iterator[Parent]:
+    """The parent whose labels an object carries, whichever uid it has."""
+    if parent := parent_of(manifest):
+        yield parent.any_uid
 
 
 def by_tag(manifest: Manifest) -> Iterator[str]:
@@ -116,16 +117,16 @@ class NeighbourReader:
         """The meshes that may have one of these tags; those of `own`, by uid, in any case."""
         found: list[Manifest] = [*self._meshes.find(by_tag, *tags)]
         for store, read in ((self._revisions, by_revision_tag), (self._injectors, by_webhook_tag)):
-            found += self._find_owners(store.find(read, *tags))
+            found += self._find_parents(store.find(read, *tags))
         yield from ({mesh["metadata"]["uid"]: mesh for mesh in found} | dict(own)).values()
 
     def _find_default(self) -> Iterator[Manifest]:
         yield from self._meshes.find(by_default, True)
-        yield from self._find_owners(self._revisions.find(by_members_default, True))
+        yield from self._find_parents(self._revisions.find(by_members_default, True))
 
-    def _find_owners(self, objects: Iterable[Manifest]) -> Iterator[Manifest]:
-        for owner in filter(None, map(owner_of, objects)):
-            mesh = self._meshes.get(Ref(API_VERSION, controlplane.KIND, owner.namespace, owner.name))
+    def _find_parents(self, objects: Iterable[Manifest]) -> Iterator[Manifest]:
+        for parent in filter(None, map(parent_of, objects)):
+            mesh = self._meshes.get(Ref(API_VERSION, controlplane.KIND, parent.namespace, parent.name))
             if mesh is not None:
                 yield mesh
 
@@ -166,9 +167,9 @@ class NeighbourReader:
         return _was_refused(mesh) and self._find_revision(mesh) is None
 
     def _find_revision(self, mesh: Manifest) -> Manifest | None:
-        owner = _owner(mesh)
-        revisions = self._revisions.list(owner.namespace)
-        return next((r for r in revisions if owner.owns(r)), None)
+        parent = identify(mesh)
+        revisions = self._revisions.list(parent.namespace)
+        return next((r for r in revisions if parent.owns(r)), None)
 
     def _recorded_tag(self, mesh: Manifest) -> str:
         """The tag that a mesh has already; empty for one that has none yet."""
@@ -177,15 +178,10 @@ class NeighbourReader:
         if (revision := self._find_revision(mesh)) is not None:
             return str(revision["spec"]["tag"])
         # A mesh that was restored from a backup has neither status nor revision yet.
-        owner = _owner(mesh)
-        webhooks = self._injectors.find(by_owner, (owner.namespace, owner.name))
+        parent = identify(mesh)
+        webhooks = self._injectors.find(by_parent, parent.any_uid)
         tags = (webhook["metadata"]["labels"].get(ISTIO_TAG, "") for webhook in webhooks)
         return next((tag for tag in tags if tag not in ("", DEFAULT_TAG)), "")
-
-
-def _owner(mesh: Manifest) -> Owner:
-    metadata = mesh["metadata"]
-    return Owner(metadata["namespace"], metadata["name"], metadata["uid"])
 
 
 def _written_tag(mesh: Manifest) -> str:

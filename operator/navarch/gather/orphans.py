@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from navarch.api import controlplane
 from navarch.api.meta import API_VERSION, GROUP
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest, Ref
 from navarch.gather.owned import OwnedReader
 from navarch.kube.client import Client
@@ -28,8 +28,8 @@ KIND_REF = Ref(
 
 
 class OrphanFinder:
-    """Remembers the meshes that were seen. `seconds` is how long the objects of a mesh that is gone are kept
-    for a restore."""
+    """Remembers the meshes that were seen, as parents without a uid. `seconds` is how long the objects of a
+    mesh that is gone are kept for a restore."""
 
     def __init__(
         self,
@@ -42,42 +42,42 @@ class OrphanFinder:
     ) -> None:
         self._client, self._stores, self._owned = client, stores, owned
         self._seconds, self._clock = seconds, clock
-        self._seen: dict[tuple[str, str], str] = {}
-        self._lost: dict[tuple[str, str], float] = {}
+        self._seen: dict[Parent, str] = {}
+        self._lost: dict[Parent, float] = {}
+        """Both by the parent without its uid."""
 
-    def remember(self, namespace: str, name: str) -> None:
+    def remember(self, mesh: Parent) -> None:
         """A mesh is there."""
         stored = self._stores["crds"].get(KIND_REF)
-        self._seen[namespace, name] = str(stored["metadata"]["uid"]) if stored is not None else ""
-        self._lost.pop((namespace, name), None)
+        self._seen[mesh] = str(stored["metadata"]["uid"]) if stored is not None else ""
+        self._lost.pop(mesh, None)
 
-    async def find(self, namespace: str, name: str) -> tuple[Manifest, ...]:
+    async def find(self, mesh: Parent) -> tuple[Manifest, ...]:
         """What is left of a mesh that is gone, and that this process saw or another one recorded."""
-        inventory = self._owned.inventories.read(namespace, name)
-        kind = self._seen.get((namespace, name)) or inventory.kind
-        orphans = self._owned.removable(Owner(namespace, name, "")) if kind else ()
+        kind = self._seen.get(mesh) or self._owned.inventories.read(mesh).kind
+        orphans = self._owned.removable(mesh) if kind else ()
         if not orphans or not await self._is_kind_as_it_was(kind):
-            self._seen.pop((namespace, name), None)
-            self._lost.pop((namespace, name), None)
+            self._seen.pop(mesh, None)
+            self._lost.pop(mesh, None)
             return ()
         return orphans
 
-    async def close(self, namespace: str, name: str) -> None:
+    async def close(self, mesh: Parent) -> None:
         """Nothing is left of a mesh: its inventory goes too. What went with its kind keeps it."""
-        kind = self._owned.inventories.read(namespace, name).kind
+        kind = self._owned.inventories.read(mesh).kind
         if kind and await self._is_kind_as_it_was(kind):
-            await self._owned.inventories.drop(namespace, name)
+            await self._owned.inventories.drop(mesh)
 
-    def describe(self, namespace: str, name: str) -> Manifest:
+    def describe(self, mesh: Parent) -> Manifest:
         """A mesh that is gone, as Events name it."""
-        uid = self._owned.inventories.read(namespace, name).mesh
-        metadata = {"namespace": namespace, "name": name, "uid": uid}
-        return {"apiVersion": API_VERSION, "kind": controlplane.KIND, "metadata": metadata}
+        uid = self._owned.inventories.read(mesh).uid
+        metadata = {"namespace": mesh.namespace, "name": mesh.name, "uid": uid}
+        return {"apiVersion": API_VERSION, "kind": mesh.kind, "metadata": metadata}
 
-    def grace(self, namespace: str, name: str) -> float:
+    def grace(self, mesh: Parent) -> float:
         """For how many seconds more the objects of a mesh that is gone are kept for a restore."""
         now = self._clock()
-        return self._lost.setdefault((namespace, name), now) + self._seconds - now
+        return self._lost.setdefault(mesh, now) + self._seconds - now
 
     async def find_kind_deletion(self, body: Manifest) -> str:
         """When the deletion of the kind itself was asked for; empty where it was not, or where `body` is not

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE, Owner
-from navarch.core.model.ownership import Inventory, claims_mesh, find_lost, is_proved, restate
+from navarch.core.model.ownership import Inventory, claims_parent, find_lost, is_proved, restate
+from navarch.core.model.parent import PARENT_KINDS, Parent, Place
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.gather.neighbours import by_owner
+from navarch.gather.neighbours import by_parent
 from navarch.gather.watches import CLASS, OF_A_MESH, OWNED
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
@@ -36,13 +36,13 @@ class OwnedReader:
         self._stores = stores
         self.inventories = inventories
 
-    def inventory(self, owner: Owner) -> Inventory:
+    def inventory(self, parent: Parent) -> Inventory:
         """What is recorded of a mesh, but for objects of kinds that the cluster does not have any more."""
-        known = self.inventories.read(owner.namespace, owner.name)
+        known = self.inventories.read(parent)
         served = {r: x for r, x in known.records.items() if self.is_installed(resource_for(r))}
         return known if len(served) == len(known.records) else replace(known, records=served)
 
-    def objects(self, owner: Owner, inventory: Inventory) -> Iterator[Manifest]:
+    def objects(self, parent: Parent, inventory: Inventory) -> Iterator[Manifest]:
         """What the mesh with this inventory owns, or claims to, but for its MeshRevisions and Istio's
         CRDs."""
         listed = set()
@@ -50,23 +50,23 @@ class OwnedReader:
             there = self._stores[ref.kind].get(ref) if ref.kind in KINDS else None
             if there is not None and there["metadata"]["uid"] == record.uid:
                 listed.add(ref)
-                yield restate(there, owner, record)
+                yield restate(there, parent, record)
         for kind in KINDS:
-            for manifest in self._list_near(self._stores[kind], owner):
-                if not claims_mesh(manifest, owner) or ref_of(manifest) in listed:
+            for manifest in self._list_near(self._stores[kind], parent):
+                if not claims_parent(manifest, parent) or ref_of(manifest) in listed:
                     continue
-                if not self.inventories.is_of_another(owner, manifest["metadata"]["uid"]):
+                if not self.inventories.is_of_another(parent, manifest["metadata"]["uid"]):
                     yield manifest
 
-    def _list_near(self, store: Store, owner: Owner) -> tuple[Manifest, ...]:
-        """Of a kind, what may carry the mesh's labels: all of its namespace, or those of the cluster that
-        do."""
-        if store.resource.namespaced:
-            return store.list(owner.namespace)
-        return store.find(by_owner, (owner.namespace, owner.name))
+    def _list_near(self, store: Store, parent: Parent) -> tuple[Manifest, ...]:
+        """Of a kind, what may carry the parent's labels: all of its namespace, where its objects lie in no
+        other, or those of the cluster that do."""
+        if store.resource.namespaced and PARENT_KINDS[parent.kind].place is Place.ITS_NAMESPACE:
+            return store.list(parent.namespace)
+        return store.find(by_parent, parent.any_uid)
 
     def gateway_defaults(
-        self, owner: Owner, owned: Iterable[Manifest], inventory: Inventory
+        self, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
     ) -> dict[str, str]:
         """ConfigMaps beside the mesh's istiod that it would deploy gateways with, and that are not the
         mesh's: neither recorded nor among the `owned`."""
@@ -74,36 +74,37 @@ class OwnedReader:
         ours = uids | {o["metadata"]["uid"] for o in owned}
         return {
             found["metadata"]["name"]: found[CLASS]
-            for found in self._stores["gateway-defaults"].list(owner.namespace)
+            for found in self._stores["gateway-defaults"].list(parent.namespace)
             if found["metadata"]["uid"] not in ours
         }
 
-    def removable(self, owner: Owner) -> tuple[Manifest, ...]:
+    def removable(self, parent: Parent) -> tuple[Manifest, ...]:
         """All that is proved to be a mesh's, out of sight or not."""
-        inventory = self.inventory(owner)
-        seen = (*self.objects(owner, inventory), *self.revisions(owner))
-        proved = (o for o in seen if is_proved(o, owner, inventory))
-        return (*proved, *find_lost(owner, inventory, seen))
+        inventory = self.inventory(parent)
+        seen = (*self.objects(parent, inventory), *self.revisions(parent))
+        proved = (o for o in seen if is_proved(o, parent, inventory))
+        return (*proved, *find_lost(parent, inventory, seen))
 
-    def revisions(self, owner: Owner) -> tuple[Manifest, ...]:
+    def revisions(self, parent: Parent) -> tuple[Manifest, ...]:
         """The mesh's MeshRevisions."""
-        return tuple(r for r in self._stores["revisions"].list(owner.namespace) if owner.owns(r))
+        return tuple(r for r in self._stores["revisions"].list(parent.namespace) if parent.owns(r))
 
-    async def find_unseen(self, owner: Owner) -> tuple[Manifest, ...]:
+    async def find_unseen(self, parent: Parent) -> tuple[Manifest, ...]:
         """What the API server has of a mesh beyond what the stores know; written through, so that the next
         look sees it. Of each object the frame is returned, which says whose it is. One request for each
         kind: for the end of a mesh only."""
-        selector = f"{MESH_NAMESPACE}={owner.namespace},{MESH_NAME}={owner.name}"
-        inventory = self.inventory(owner)
+        selector = ",".join(f"{key}={value}" for key, value in parent.identity().items())
+        inventory = self.inventory(parent)
         found: list[Manifest] = []
         for watch in OF_A_MESH:
             resource = resource_of(watch.api_version, watch.kind)
-            namespace = owner.namespace if resource.namespaced else ""
+            beside = PARENT_KINDS[parent.kind].place is Place.ITS_NAMESPACE
+            namespace = parent.namespace if resource.namespaced and beside else ""
             store = self._stores[watch.name]
 
             def keep(manifest: dict[str, Any], store: Store = store) -> dict[str, Any] | None:
                 # A frame lacks managedFields, which are part of the proof.
-                frame = build_frame(manifest) if is_proved(manifest, owner, inventory) else None
+                frame = build_frame(manifest) if is_proved(manifest, parent, inventory) else None
                 store.observe(manifest)
                 return frame
 

@@ -56,7 +56,7 @@ class Prober:
 
     async def probe(self, observed: ObservedMesh) -> Probe | None:
         """The result for what was observed; None while a dry run could tell nothing."""
-        uid = observed.owner.uid
+        uid = observed.parent.uid
         if not is_probe_due(observed):
             return None
         evidence = compute_evidence(observed)

@@ -19,15 +19,8 @@ from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.roles import ROLE_LABELS, hash_rules
 from navarch.core.mesh.profiles import read_profile
-from navarch.core.model.labels import (
-    APPLIED,
-    CATALOG,
-    GATEWAY_CLASS_DEFAULTS,
-    INVENTORY,
-    MESH_NAME,
-    PROFILE,
-    owner_of,
-)
+from navarch.core.model.labels import APPLIED, CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
+from navarch.core.model.parent import parent_of
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.kube import inventory
 from navarch.kube.client import PAGE
@@ -105,7 +98,7 @@ def shrink_istiod_pod(manifest: Object) -> Object:
         for k in ("phase", "conditions", "containerStatuses", "initContainerStatuses")
         if k in status
     }
-    return _shrink(manifest, status=kept if owner_of(manifest) else {})
+    return _shrink(manifest, status=kept if parent_of(manifest) else {})
 
 
 def shrink_profile(manifest: Object) -> Object:
@@ -135,7 +128,7 @@ def shrink_catalog(manifest: Object) -> Object:
 def shrink_owned(manifest: Object) -> Object:
     """An object of ours whole, a ConfigMap with digests in place of its data, which may be a megabyte; of one
     that only bears our labels elsewhere, nothing but its name and labels."""
-    if not owner_of(manifest):
+    if not parent_of(manifest):
         return _shrink(manifest)
     if manifest["kind"] != "ConfigMap":
         return manifest

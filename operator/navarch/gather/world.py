@@ -20,7 +20,8 @@ from navarch.core.istio.assets import Assets
 from navarch.core.membership.rule import build_membership, is_member, take_census
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.model.labels import Owner, owner_of, revision_of
+from navarch.core.model.labels import revision_of
+from navarch.core.model.parent import MESH, Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.world.cluster import Environment
@@ -94,28 +95,28 @@ class World:
             self._forget(namespace, name)
             return None
         self._stores["meshes"].observe(body)
-        self.orphans.remember(namespace, name)
+        self.orphans.remember(Parent(MESH, namespace, name))
         return await self.observe(body)
 
     async def observe(self, body: Manifest) -> ObservedMesh:
         """Everything that a reconcile of the mesh `body` would depend on, whether or not it is in the cluster
         yet."""
         namespace = body["metadata"]["namespace"]
-        owner = Owner(namespace, body["metadata"]["name"], body["metadata"]["uid"])
+        parent = identify(body)
         spec, error = _parse_spec(body)
         own = self.neighbours.summarise_own(body)
         default, probe = bool((body.get("spec") or {}).get("defaultTag")), self.environment.probe_namespace
         membership = build_membership(namespace, own.tag, default=default, probe=probe)
         namespaces = {ns.name: ns for ns in self.cluster.claimed(membership)}
         minors = self.neighbours.minors()
-        revisions = self.owned.revisions(owner)
-        inventory = self.owned.inventory(owner)
-        owned = tuple(self.owned.objects(owner, inventory))
+        revisions = self.owned.revisions(parent)
+        inventory = self.owned.inventory(parent)
+        owned = tuple(self.owned.objects(parent, inventory))
         profiles, profile_errors = self.cluster.profiles()
         observed = ObservedMesh(
             environment=self.environment,
             assets=self.assets,
-            owner=owner,
+            parent=parent,
             body=body,
             spec=spec,
             spec_error=error,
@@ -125,7 +126,7 @@ class World:
             profile_errors=profile_errors,
             owned=owned,
             inventory=inventory,
-            gateway_defaults=self.owned.gateway_defaults(owner, owned, inventory),
+            gateway_defaults=self.owned.gateway_defaults(parent, owned, inventory),
             revisions=revisions,
             webhooks=tuple(self.cluster.webhooks_about(own)),
             crds=await self._crds.gather(tuple(sorted({*minors, self.neighbours.minor_of(body)} - {""}))),
@@ -145,7 +146,7 @@ class World:
         mesh = find_effective_membership(observed)
         members = [name for name, ns in observed.namespaces.items() if is_member(mesh, name, ns.labels)]
         names = {revision["metadata"]["name"] for revision in observed.revisions}
-        proxies = self.cluster.proxies_of(names, {observed.owner.namespace, *members})
+        proxies = self.cluster.proxies_of(names, {observed.parent.namespace, *members})
         return take_census(mesh, observed.namespaces, proxies, revisions=names)
 
     def _forget(self, namespace: str, name: str) -> None:
@@ -166,12 +167,12 @@ class World:
     async def gather_revision(self, namespace: str, name: str) -> ObservedRevision | None:
         """A revision and everything its reconcile depends on; None when it is gone or not ours."""
         body = await self._read_revision(Ref(API_VERSION, "MeshRevision", namespace, name))
-        owner = owner_of(body) if body else None
-        if body is None or owner is None:
+        parent = parent_of(body) if body else None
+        if body is None or parent is None:
             return None
-        mesh = self._stores["meshes"].get(Ref(API_VERSION, controlplane.KIND, namespace, owner.name))
-        inventory = self.owned.inventory(owner)
-        owned = tuple(o for o in self.owned.objects(owner, inventory) if revision_of(o) == name)
+        mesh = self._stores["meshes"].get(Ref(API_VERSION, controlplane.KIND, namespace, parent.name))
+        inventory = self.owned.inventory(parent)
+        owned = tuple(o for o in self.owned.objects(parent, inventory) if revision_of(o) == name)
         deployment = find_deployment(owned, name)
         pods = [p for p in self._stores["istiods"].list(namespace) if revision_of(p) == name]
         problems: tuple[PodProblem, ...] = ()
@@ -180,7 +181,7 @@ class World:
         return ObservedRevision(
             environment=self.environment,
             assets=self.assets,
-            owner=owner,
+            parent=parent,
             body=body,
             mesh=mesh,
             namespace=self.cluster.namespace(namespace),

@@ -18,8 +18,9 @@ from itertools import groupby
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID, Owner
-from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_proved
+from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID
+from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_named, is_proved
+from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client, Object
@@ -59,7 +60,7 @@ class Comparison:
 class _Job:
     """One plan's: the mesh, what is recorded of it, and the least replicas of autoscaled Deployments."""
 
-    owner: Owner
+    parent: Parent
     inventory: Inventory
     floors: Floors
 
@@ -98,7 +99,7 @@ class Applier:
                 break
         else:
             fates += await self._prune(job, plan.prune, gone)
-        fates += await self._record(job.owner, made, gone)
+        fates += await self._record(job.parent, made, gone)
         return sum_up(fates)
 
     async def compare(self, plan: Plan) -> Comparison:
@@ -128,17 +129,17 @@ class Applier:
         return Outcome(withheld=(await self.compare(plan)).pending)
 
     def _begin(self, plan: Plan) -> _Job:
-        owner = plan.owner
-        known = self._inventories.read(owner.namespace, owner.name) if self._inventories else Inventory()
-        return _Job(owner, known, find_floors(plan.objects()))
+        parent = plan.parent
+        known = self._inventories.read(parent) if self._inventories else Inventory()
+        return _Job(parent, known, find_floors(plan.objects()))
 
-    async def _record(self, owner: Owner, made: Sequence[Record], gone: Sequence[Ref]) -> list[Fate]:
+    async def _record(self, parent: Parent, made: Sequence[Record], gone: Sequence[Ref]) -> list[Fate]:
         if self._inventories is None:
             return []
         try:
-            await self._inventories.update(owner, made=made, gone=gone)
+            await self._inventories.update(parent, made=made, gone=gone)
         except KubeError as error:
-            ref = self._inventories.ref(owner.namespace, owner.name)
+            ref = self._inventories.ref(parent)
             return [failed(ref, error)]
         return []
 
@@ -328,13 +329,13 @@ class Applier:
         """
         if job.inventory.has(current):
             return ""
-        if self._evidence.knows(current) and not is_foreign_label(current, job.owner):
+        if self._evidence.knows(current) and not is_foreign_label(current, job.parent):
             return ""
         labels = current["metadata"].get("labels") or {}
         shared = _is_shared(manifest)
-        if job.owner.owns(current) or (shared and labels.get(MANAGED_BY) == "navarch"):
+        if is_named(current, job.parent) or (shared and labels.get(MANAGED_BY) == "navarch"):
             return ""
-        if job.owner.uid and labels.get(MESH_UID) == job.owner.uid:
+        if job.parent.uid and labels.get(MESH_UID) == job.parent.uid:
             return ""
         return describe_owner(current)
 
@@ -361,7 +362,7 @@ class Applier:
         if current is None:
             gone.append(ref)
             return []
-        if not (self._evidence.knows(current) or is_proved(current, job.owner, job.inventory)):
+        if not (self._evidence.knows(current) or is_proved(current, job.parent, job.inventory)):
             gone.append(ref)  # what we made is gone, and this came in its place
             return [] if ref in job.inventory.records else [foreign(ref, describe_owner(current))]
         if current["metadata"].get("deletionTimestamp"):

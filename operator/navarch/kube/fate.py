@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome
-from navarch.core.model.labels import MANAGED_BY, owner_of
+from navarch.core.model.labels import MANAGED_BY
+from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.engine.result import Cause, Retry, classify
@@ -49,7 +50,7 @@ def foreign(ref: Ref, whose: str) -> Fate:
 
 def describe_owner(current: Mapping[str, Any]) -> str:
     """Whose an object is that is not ours, in words."""
-    other = owner_of(current)
+    other = parent_of(current)
     if other is not None:
         return f"it belongs to mesh {other.namespace}/{other.name}"
     manager = (current["metadata"].get("labels") or {}).get(MANAGED_BY)

@@ -15,8 +15,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.model.labels import INVENTORY, MANAGED_BY, MESH_NAME, Owner, component_of, revision_of
+from navarch.core.model.labels import INVENTORY, MANAGED_BY, MESH_NAME, component_of, revision_of
 from navarch.core.model.ownership import MANAGER, Inventory, Record, inventory_name
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound
@@ -32,8 +33,8 @@ def build_record(manifest: Manifest, uid: str) -> Record:
     return Record(ref_of(manifest), uid, component_of(manifest), revision_of(manifest))
 
 
-def render_inventory(owner: Owner, inventory: Inventory) -> str:
-    """An inventory as text, the same for equal ones."""
+def render_inventory(parent: Parent, inventory: Inventory) -> str:
+    """An inventory as text, the same for equal ones. That of a mesh says nothing of its parent's kind."""
     objects = [
         {
             "apiVersion": r.ref.api_version,
@@ -46,15 +47,16 @@ def render_inventory(owner: Owner, inventory: Inventory) -> str:
         }
         for _, r in sorted(inventory.records.items())
     ]
-    mesh = {"namespace": owner.namespace, "name": owner.name, "uid": inventory.mesh, "kind": inventory.kind}
-    return json.dumps({"mesh": mesh, "objects": objects}, indent=1)
+    said = {"namespace": parent.namespace, "name": parent.name, "uid": inventory.uid, "kind": inventory.kind}
+    said |= {} if parent.kind == MESH else {"of": parent.kind}
+    return json.dumps({"mesh": said, "objects": objects}, indent=1)
 
 
-def read_inventory(text: str) -> tuple[Owner, Inventory]:
+def read_inventory(text: str) -> tuple[Parent, Inventory]:
     """What an inventory says. Raises ValueError where it is none."""
     try:
         content = json.loads(text)
-        mesh, records = content["mesh"], {}
+        said, records = content["mesh"], {}
         for item in content["objects"]:
             # Names differ; the rest is the same in many records, and is kept once.
             version, kind, namespace, component, revision = (
@@ -63,13 +65,14 @@ def read_inventory(text: str) -> tuple[Owner, Inventory]:
             )
             ref = Ref(version, kind, namespace, str(item["name"]))
             records[ref] = Record(ref, str(item["uid"]), component, revision)
-        owner = Owner(str(mesh["namespace"]), str(mesh["name"]), str(mesh["uid"]))
-        return owner, Inventory(owner.uid, str(mesh["kind"]), records)
+        kind, namespace, name, uid = said.get("of", MESH), said["namespace"], said["name"], said["uid"]
+        parent = Parent(*map(str, (kind, namespace, name, uid)))
+        return parent, Inventory(parent.uid, str(said["kind"]), records)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no inventory: {error}") from error
 
 
-def shrink_inventory(data: Mapping[str, Any]) -> tuple[Owner, Inventory] | None:
+def shrink_inventory(data: Mapping[str, Any]) -> tuple[Parent, Inventory] | None:
     """What is kept of an inventory's data: what it says, read once; None where it is none."""
     try:
         return read_inventory(data.get(KEY, ""))
@@ -91,9 +94,9 @@ class Inventories:
         self._client, self._store, self._namespace = client, store, namespace
         self._crds, self._kind = crds, kind
 
-    def read(self, namespace: str, name: str) -> Inventory:
-        """The inventory of a mesh; an empty one where there is none yet."""
-        content = (self._store.get(self.ref(namespace, name)) or {}).get(CONTENT)
+    def read(self, parent: Parent) -> Inventory:
+        """The inventory of a parent; an empty one where there is none yet."""
+        content = (self._store.get(self.ref(parent)) or {}).get(CONTENT)
         return content[1] if content else Inventory()
 
     def find_kind(self) -> str:
@@ -101,27 +104,26 @@ class Inventories:
         kind = self._crds.get(self._kind)
         return str(kind["metadata"]["uid"]) if kind is not None else ""
 
-    def is_of_another(self, owner: Owner, uid: str) -> bool:
-        """Whether an object is recorded as another mesh's."""
-        mesh = (owner.namespace, owner.name)
-        owners = (manifest[CONTENT][0] for manifest in self._store.find(_by_uid, uid))
-        return any((other.namespace, other.name) != mesh for other in owners)
+    def is_of_another(self, parent: Parent, uid: str) -> bool:
+        """Whether an object is recorded as another parent's."""
+        recorded = (manifest[CONTENT][0] for manifest in self._store.find(_by_uid, uid))
+        return any(other.any_uid != parent.any_uid for other in recorded)
 
-    async def update(self, owner: Owner, *, made: Iterable[Record], gone: Iterable[Ref]) -> None:
+    async def update(self, parent: Parent, *, made: Iterable[Record], gone: Iterable[Ref]) -> None:
         """Take in what a plan came to. Raises KubeError where it could not be written."""
-        before = self.read(owner.namespace, owner.name)
+        before = self.read(parent)
         records = {ref: record for ref, record in before.records.items() if ref not in {*gone}}
         records |= {record.ref: record for record in made}
         kind = self.find_kind() or before.kind
-        after = replace(before, mesh=owner.uid or before.mesh, kind=kind, records=records)
+        after = replace(before, uid=parent.uid or before.uid, kind=kind, records=records)
         if after == before or not (records or before.records):
             return
-        written = await self._client.apply(self._build(owner, after), manager=MANAGER, force=True)
+        written = await self._client.apply(self._build(parent, after), manager=MANAGER, force=True)
         self._store.observe(written)
 
-    async def drop(self, namespace: str, name: str) -> None:
-        """The mesh is gone, and all of its objects are."""
-        ref = self.ref(namespace, name)
+    async def drop(self, parent: Parent) -> None:
+        """The parent is gone, and all of its objects are."""
+        ref = self.ref(parent)
         found = self._store.get(ref)
         if found is None:
             return
@@ -130,18 +132,18 @@ class Inventories:
             await self._client.delete(ref, uid=uid)
         self._store.discard(ref, uid)
 
-    def ref(self, namespace: str, name: str) -> Ref:
-        """Where a mesh's inventory is kept."""
-        return Ref("v1", "ConfigMap", self._namespace, inventory_name(namespace, name))
+    def ref(self, parent: Parent) -> Ref:
+        """Where a parent's inventory is kept."""
+        return Ref("v1", "ConfigMap", self._namespace, inventory_name(parent))
 
-    def _build(self, owner: Owner, inventory: Inventory) -> Manifest:
+    def _build(self, parent: Parent, inventory: Inventory) -> Manifest:
         # The name's label puts it under the policy on what is ours; without the namespace's it is no object
         # of the mesh.
-        labels = {MANAGED_BY: "navarch", MESH_NAME: owner.name, INVENTORY: "true"}
+        labels = {MANAGED_BY: "navarch", MESH_NAME: parent.name, INVENTORY: "true"}
         metadata = {
-            "name": inventory_name(owner.namespace, owner.name),
+            "name": inventory_name(parent),
             "namespace": self._namespace,
             "labels": labels,
         }
-        data = {KEY: render_inventory(owner, inventory)}
+        data = {KEY: render_inventory(parent, inventory)}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}

@@ -32,7 +32,7 @@ from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, o
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Severity
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
 from navarch.engine.result import Cause
@@ -149,8 +149,8 @@ class Checkup:
     def list_revisions(self, mesh: Manifest) -> Iterator[Manifest]:
         """The revisions of a mesh, as they were read."""
         metadata = mesh["metadata"]
-        owner = Owner(metadata["namespace"], metadata["name"], "")
-        yield from (r for r in self.snapshot.stores["revisions"].list(owner.namespace) if owner.owns(r))
+        parent = Parent(MESH, metadata["namespace"], metadata["name"])
+        yield from (r for r in self.snapshot.stores["revisions"].list(parent.namespace) if parent.owns(r))
 
     def _quote(self, mesh: Manifest) -> Iterator[Diagnosis]:
         """What the operator wrote about a mesh and its revisions."""

@@ -82,7 +82,7 @@ class Examiner:
         if wanted is not None:
             objects = build_objects(observed)
             own = tuple(o for o in objects if o["metadata"].get("labels", {}).get(COMPONENT) != "crds")
-            compared = await self.applier.compare(Plan(observed.owner, waves=(Wave("all", own),)))
+            compared = await self.applier.compare(Plan(observed.parent, waves=(Wave("all", own),)))
             if compared.foreign:
                 reconciled = determine_reconciled(Outcome(compared.foreign), paused=False)
                 verdicts[ConditionType.RECONCILED] = reconciled

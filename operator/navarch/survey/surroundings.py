@@ -30,7 +30,8 @@ from navarch.core.diagnosis.report import Subject
 from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, find_shared, read_members
 from navarch.core.istio.crds import find_missing
 from navarch.core.model.installation import BINDING, find_homes
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, Owner, owner_of
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
+from navarch.core.model.parent import Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.neighbours import MeshSummary
@@ -194,7 +195,7 @@ class Surveyor:
         probe = self.world.environment.probe_namespace
         neighbours = [Neighbour(m, find_members(m, namespaces, probe=probe)) for m in meshes]
         deployments = await self._list(resource_of("apps/v1", "Deployment"), labels=ISTIOD) or ()
-        foreign = [d for d in deployments if owner_of(d) is None]
+        foreign = [d for d in deployments if parent_of(d) is None]
         resources = [o for crd in FOREIGN_CRDS for o in await self._list_custom(crd)]
         rolls = await self._list_custom(MEMBER_ROLLS)
         found = merge_installations(
@@ -294,11 +295,11 @@ class Surveyor:
         return listing.items
 
 
-def _group(objects: Iterable[Manifest]) -> dict[Owner, tuple[Ref, ...]]:
+def _group(objects: Iterable[Manifest]) -> dict[Parent, tuple[Ref, ...]]:
     """References by the mesh whose labels the objects carry, whatever its uid."""
-    grouped: defaultdict[Owner, list[Ref]] = defaultdict(list)
+    grouped: defaultdict[Parent, list[Ref]] = defaultdict(list)
     for manifest in objects:
-        owner = owner_of(manifest)
-        if owner is not None:
-            grouped[replace(owner, uid="")].append(ref_of(manifest))
-    return {owner: tuple(refs) for owner, refs in grouped.items()}
+        parent = parent_of(manifest)
+        if parent is not None:
+            grouped[replace(parent, uid="")].append(ref_of(manifest))
+    return {parent: tuple(refs) for parent, refs in grouped.items()}

@@ -17,15 +17,14 @@ from navarch.core.model.labels import (
     ISTIO_REV,
     ISTIO_TAG,
     MESH_COMPONENTS,
-    Owner,
     component_of,
-    owner_of,
     revision_of,
 )
 from navarch.core.model.naming import DEFAULT_TAG
-from navarch.core.model.ownership import mesh_of_inventory
+from navarch.core.model.ownership import parent_of_inventory
+from navarch.core.model.parent import MESH, parent_of
 from navarch.engine.key import Key
-from navarch.triggers.known import MESH, REVISION, By, Known, Object, key_of, key_of_mesh, key_of_revision
+from navarch.triggers.known import REVISION, By, Known, Object, key_of, key_of_parent, key_of_revision
 
 CENSUS_DELAY = 1.0
 """Seconds by which a pod's change is gathered with others before its mesh counts proxies again."""
@@ -42,9 +41,9 @@ class Ask:
 def is_near(key: Key, manifest: Object) -> bool:
     """Whether a key lies where the object does, or where the mesh does whose labels it carries. To the others
     that it concerns it is a neighbour's affair, and can wait."""
-    owner = owner_of(manifest)
+    parent = parent_of(manifest)
     metadata = manifest["metadata"]
-    place = metadata.get("namespace") or (owner.namespace if owner else metadata["name"])
+    place = metadata.get("namespace") or (parent.namespace if parent else metadata["name"])
     return bool(place == key.namespace)
 
 
@@ -57,30 +56,29 @@ def is_edit(old: Object | None, new: Object | None) -> bool:
 
 
 def keys_for_owned(manifest: Object) -> Iterator[Key]:
-    """The revision, or the mesh, whose labels an object carries."""
-    owner = owner_of(manifest)
-    if owner is None:
+    """The revision, or else the parent, whose labels an object carries."""
+    parent = parent_of(manifest)
+    if parent is None:
         return
     revision = revision_of(manifest)
     if revision and component_of(manifest) not in MESH_COMPONENTS:
-        yield key_of_revision(owner, revision)
+        yield key_of_revision(parent, revision)
     else:
-        yield key_of_mesh(owner)
+        yield key_of_parent(parent)
 
 
 def keys_for_revision(manifest: Object) -> Iterator[Key]:
     """A revision, and the mesh whose status it is part of."""
     yield key_of(manifest)
-    owner = owner_of(manifest)
-    if owner is not None:
-        yield key_of_mesh(owner)
+    parent = parent_of(manifest)
+    if parent is not None:
+        yield key_of_parent(parent)
 
 
 def keys_for_inventory(manifest: Object) -> Iterator[Key]:
-    """The mesh whose objects an inventory names: it may be gone without having been cleaned up after."""
-    namespace, name = mesh_of_inventory(manifest["metadata"]["name"])
-    if name:
-        yield key_of_mesh(Owner(namespace, name, ""))
+    """The parent whose objects an inventory names: it may be gone without having been cleaned up after."""
+    if parent := parent_of_inventory(manifest["metadata"]["name"]):
+        yield key_of_parent(parent)
 
 
 class Dependents:
@@ -119,13 +117,13 @@ class Dependents:
     def keys_for_webhook(self, manifest: Object) -> Iterator[Key]:
         """Its revision and mesh; every mesh for a foreign one of Istio's, and for whoever has the tag
         `default`."""
-        owner = owner_of(manifest)
+        parent = parent_of(manifest)
         labels = manifest["metadata"].get("labels") or {}
-        if owner is not None:
+        if parent is not None:
             yield from keys_for_owned(manifest)
-            yield key_of_mesh(owner)
+            yield key_of_parent(parent)
         is_istio = any(str(e.get("name", "")).endswith(".istio.io") for e in manifest.get("webhooks") or ())
-        foreign = owner is None and (is_istio or ISTIO_REV in labels or ISTIO_TAG in labels)
+        foreign = parent is None and (is_istio or ISTIO_REV in labels or ISTIO_TAG in labels)
         if foreign or labels.get(ISTIO_TAG) == DEFAULT_TAG:
             yield from self.all_meshes()
 

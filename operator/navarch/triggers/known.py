@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
-from navarch.api import controlplane, revision
-from navarch.core.model.labels import Owner, owner_of
+from navarch.api import revision
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.parent import MESH, Parent, parent_of
 from navarch.engine.key import Key
 
 Object: TypeAlias = Mapping[str, Any]
-MESH = controlplane.KIND
 REVISION = revision.KIND
 
 
@@ -40,28 +39,28 @@ class By(Enum):
 Question: TypeAlias = tuple[By, str]
 
 
-def find_lane(owner: Owner) -> str:
-    """The lane of everything that is done for a mesh, wherever its objects lie: the mesh's own namespace. Its
-    name is no part of it: which of the meshes of a namespace is installed is decided when they are looked at,
-    and two that were looked at at the same time could both be."""
-    return owner.namespace
+def find_lane(parent: Parent) -> str:
+    """The lane of everything that is done for a parent, wherever its objects lie: the parent's own namespace.
+    Its name is no part of it: which of the meshes of a namespace is installed is decided when they are looked
+    at, and two that were looked at at the same time could both be."""
+    return parent.namespace
 
 
 def key_of(manifest: Object) -> Key:
     """The key of one of our own objects."""
-    metadata, owner = manifest["metadata"], owner_of(manifest)
-    lane = find_lane(owner) if owner is not None else ""
+    metadata, parent = manifest["metadata"], parent_of(manifest)
+    lane = find_lane(parent) if parent is not None else ""
     return Key(manifest["kind"], metadata["namespace"], metadata["name"], lane)
 
 
-def key_of_mesh(owner: Owner) -> Key:
-    """The key of the mesh that an object belongs to."""
-    return Key(MESH, owner.namespace, owner.name, find_lane(owner))
+def key_of_parent(parent: Parent) -> Key:
+    """The key of the object of ours that another one belongs to."""
+    return Key(parent.kind, parent.namespace, parent.name, find_lane(parent))
 
 
-def key_of_revision(owner: Owner, name: str) -> Key:
+def key_of_revision(parent: Parent, name: str) -> Key:
     """The key of a mesh's revision of that name."""
-    return Key(REVISION, owner.namespace, name, find_lane(owner))
+    return Key(REVISION, parent.namespace, name, find_lane(parent))
 
 
 def version_of(manifest: Object) -> int:
@@ -136,9 +135,9 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
             yield (By.LABEL, value), key
     if key.kind == REVISION:
         yield (By.REVISION_IN, key.namespace), key
-        owner = owner_of(manifest)
-        if owner is not None:
-            yield (By.INJECTOR, key.name), key_of_mesh(owner)
+        parent = parent_of(manifest)
+        if parent is not None:
+            yield (By.INJECTOR, key.name), key_of_parent(parent)
 
 
 def _list_label_values(mesh: Object) -> Iterator[str]:

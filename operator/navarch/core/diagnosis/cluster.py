@@ -129,9 +129,9 @@ def check_orphans(observed: ObservedCluster) -> Iterator[Diagnosis]:
         return
     there = {(mesh.namespace, mesh.name) for mesh in observed.meshes}
     left: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for owner, refs in observed.owned.items():
-        if (owner.namespace, owner.name) not in there:
-            left[owner.namespace, owner.name] += map(str, refs)
+    for parent, refs in observed.owned.items():
+        if (parent.namespace, parent.name) not in there:
+            left[parent.namespace, parent.name] += map(str, refs)
     for (namespace, name), objects in left.items():
         message = f"{len(objects)} objects of a mesh that is gone: {list_names(sorted(objects))}"
         yield diagnose(Sign.ORPHANED_OBJECTS, Subject("MeshControlPlane", namespace, name), message)

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from navarch.core.model.labels import ISTIO_REV, MANAGED_BY, owner_of
+from navarch.core.model.labels import ISTIO_REV, MANAGED_BY
+from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest
 
 HELM_RELEASE = "meta.helm.sh/release-name"
@@ -80,7 +81,7 @@ def find_deployments(
     """The control planes among istiod's Deployments; `releases` are Helm's own records by namespace and name,
     with their status."""
     for deployment in deployments:
-        if owner_of(deployment) is not None:
+        if parent_of(deployment) is not None:
             continue
         installer, evidence = tell_installer(deployment, releases)
         metadata = deployment["metadata"]

@@ -14,7 +14,7 @@ from navarch.core.diagnosis.installations import Installation
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.istio.assets import Assets
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace, Webhook
@@ -75,7 +75,7 @@ class ObservedCluster:
     revisions: Mapping[str, str]
     namespaces: Mapping[str, Namespace] | None
     webhooks: tuple[Webhook, ...] | None
-    owned: Mapping[Owner, tuple[Ref, ...]]
+    owned: Mapping[Parent, tuple[Ref, ...]]
     proxies: tuple[ProxyPod, ...] | None
     bare: tuple[BarePod, ...] | None = None
     installations: tuple[Installation, ...] = ()

@@ -13,13 +13,13 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.catalog import Release
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import Parent
 from navarch.core.world.cluster import Environment
 
 
 @dataclass(frozen=True, slots=True)
 class MeshContent:
-    """The specification of the mesh `owner`, and what it is read with.
+    """The specification of the mesh `parent`, and what it is read with.
 
     `tag` is the effective tag, `default_tag` says whether the mesh has the tag `default` or asks for it.
     `release` is what its version stands for, None for an unknown one. `profiles` are the users' own, by name,
@@ -28,7 +28,7 @@ class MeshContent:
 
     environment: Environment
     assets: Assets
-    owner: Owner
+    parent: Parent
     tag: str
     default_tag: bool
     spec: MeshControlPlaneSpec

@@ -23,8 +23,8 @@ def find_injectors(observed: ObservedMesh) -> list[Webhook]:
         w
         for w in observed.webhooks
         if w.ref.kind == "MutatingWebhookConfiguration"
-        and w.owner is not None
-        and (w.owner.namespace, w.owner.name) == (observed.owner.namespace, observed.owner.name)
+        and w.parent is not None
+        and (w.parent.namespace, w.parent.name) == (observed.parent.namespace, observed.parent.name)
     ]
 
 
@@ -39,7 +39,7 @@ def determine_trust(observed: ObservedMesh) -> Verdict:
                 "False", Reason.CA_BUNDLE_MISSING, f"istiod has not written its root into {webhook.ref} yet"
             )
     if not observed.root:
-        message = f"ConfigMap {observed.owner.namespace}/istio-ca-root-cert does not exist yet"
+        message = f"ConfigMap {observed.parent.namespace}/istio-ca-root-cert does not exist yet"
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
     for webhook in webhooks:
         if any(entry.ca_bundle != observed.root for entry in webhook.entries):

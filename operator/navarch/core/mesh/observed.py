@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
-from navarch.core.model.labels import Owner
 from navarch.core.model.naming import revision_name
 from navarch.core.model.ownership import NOTHING, Inventory
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import CRD, Environment, Namespace, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
@@ -42,7 +42,7 @@ class ObservedMesh:
 
     environment: Environment
     assets: Assets
-    owner: Owner
+    parent: Parent
     body: Manifest
     spec: MeshControlPlaneSpec | None
     spec_error: str
@@ -79,7 +79,7 @@ class ObservedMesh:
     @property
     def tag(self) -> str:
         """The mesh's effective tag."""
-        return next(mesh.tag for mesh in self.meshes if mesh.uid == self.owner.uid)
+        return next(mesh.tag for mesh in self.meshes if mesh.uid == self.parent.uid)
 
     @property
     def deleting(self) -> bool:
@@ -89,7 +89,7 @@ class ObservedMesh:
     @property
     def namespace(self) -> Namespace | None:
         """The mesh's own namespace; None when it is gone."""
-        return self.namespaces.get(self.owner.namespace)
+        return self.namespaces.get(self.parent.namespace)
 
 
 def is_held(observed: ObservedMesh) -> bool:

@@ -50,12 +50,12 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     if is_leaving(observed):
         return MeshDecision(None, plan_teardown(observed))
     if observed.deleting:  # withheld
-        return MeshDecision(_restate_revision(observed), Plan(observed.owner))
+        return MeshDecision(_restate_revision(observed), Plan(observed.parent))
     wanted = build_wanted_revision(observed) if is_accepted(findings) else _restate_revision(observed)
     if wanted is None:
-        return MeshDecision(None, Plan(observed.owner))
+        return MeshDecision(None, Plan(observed.parent))
     if not is_renderable(wanted, observed.assets):
-        return MeshDecision(wanted, Plan(observed.owner))
+        return MeshDecision(wanted, Plan(observed.parent))
     waves = build_mesh_waves(
         wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed, wanted)
     )
@@ -66,7 +66,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     requeue = SAFETY_REQUEUE if waiting else None
     return MeshDecision(
-        wanted, Plan(observed.owner, ready, tuple(order_for_removal(prune)), waiting, requeue)
+        wanted, Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue)
     )
 
 
@@ -76,11 +76,11 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     release = find_release(observed)
     if spec is None or release is None:
         return None
-    config = resolve_mesh(observed.owner, spec, observed.assets, profiles=observed.profiles)
+    config = resolve_mesh(observed.parent, spec, observed.assets, profiles=observed.profiles)
     if config is None:
         return None
     wanted = build_revision_manifest(
-        observed.owner,
+        observed.parent,
         tag=observed.tag,
         release=release,
         config=config,
@@ -95,11 +95,11 @@ def _restate_revision(observed: ObservedMesh) -> Manifest | None:
     existing = observed.revision or next(iter(observed.revisions), None)
     if existing is None:
         return None
-    metadata = {"name": existing["metadata"]["name"], "namespace": observed.owner.namespace}
+    metadata = {"name": existing["metadata"]["name"], "namespace": observed.parent.namespace}
     return {
         "apiVersion": existing["apiVersion"],
         "kind": existing["kind"],
-        "metadata": {**metadata, "labels": observed.owner.labels(component="revision")},
+        "metadata": {**metadata, "labels": observed.parent.labels(component="revision")},
         "spec": existing["spec"],
     }
 
@@ -170,7 +170,7 @@ def _find_pending_revision(observed: ObservedMesh, *, wanted: Manifest) -> Itera
     revision = observed.revision
     if revision is None:
         ref = Ref(
-            "mesh.navarch.io/v1beta1", REVISION_KIND, observed.owner.namespace, revision_name(observed.tag)
+            "mesh.navarch.io/v1beta1", REVISION_KIND, observed.parent.namespace, revision_name(observed.tag)
         )
         yield Waiting(ref, "the revision was just made")
         return
@@ -191,9 +191,9 @@ def _find_untrusted_validators(observed: ObservedMesh) -> Iterable[Waiting]:
         w
         for w in observed.webhooks
         if w.ref.kind == "ValidatingWebhookConfiguration"
-        and w.owner
-        and w.owner.name == observed.owner.name
-        and w.owner.namespace == observed.owner.namespace
+        and w.parent
+        and w.parent.name == observed.parent.name
+        and w.parent.namespace == observed.parent.namespace
     ]
     if not ours:
         ref = Ref("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "")

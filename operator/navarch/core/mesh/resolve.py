@@ -17,9 +17,9 @@ from navarch.api.spec import RevisionConfig
 from navarch.core.istio.assets import BASE_PROFILE, Assets
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import Owner
 from navarch.core.model.memo import Hashed, Latest
 from navarch.core.model.merging import merge
+from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 
 INCLUDES = "profiles"
@@ -135,12 +135,12 @@ def resolve_config(
 
 
 def resolve_mesh(
-    owner: Owner, spec: MeshControlPlaneSpec, assets: Assets, *, profiles: Mapping[str, Any]
+    parent: Parent, spec: MeshControlPlaneSpec, assets: Assets, *, profiles: Mapping[str, Any]
 ) -> RevisionConfig | None:
     """The configuration that `spec` asks for with the built-in profiles and the users' own, remembered by the
     hash of both; None when it cannot be resolved. Nobody may change it."""
     digest = stable_hash([spec.to_json(), profiles], length=64)
-    return _resolve_mesh(Hashed(digest, (spec, profiles), f"{owner.namespace}/{owner.name}"), assets)
+    return _resolve_mesh(Hashed(digest, (spec, profiles), f"{parent.namespace}/{parent.name}"), assets)
 
 
 @Latest

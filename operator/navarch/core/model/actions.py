@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest, Ref
 
 
@@ -39,7 +39,7 @@ class Plan:
     without a failure. `requeue_after` is in seconds; None waits for the next event.
     """
 
-    owner: Owner
+    parent: Parent
     waves: tuple[Wave, ...] = ()
     prune: tuple[Ref, ...] = ()
     waiting: tuple[Waiting, ...] = ()

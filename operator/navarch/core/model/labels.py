@@ -1,13 +1,11 @@
 """Labels and annotations by which Navarch finds what it owns.
 
 Owns every key under `mesh.navarch.io/`. Must never be bypassed: a label written anywhere else is a bug.
-Invariant: every object of ours carries the mesh's namespace and name labels; that it carries them proves
-nothing (core/model/ownership.py).
+Invariant: every object of ours carries the labels of its parent (core/model/parent.py); that it carries them
+proves nothing (core/model/ownership.py).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from navarch.api import meta
 from navarch.core.model.refs import Manifest
@@ -78,51 +76,9 @@ GATEWAY_CLASS_DEFAULTS = "gateway.istio.io/defaults-for-class"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Owner:
-    """The mesh that an object belongs to; `uid` is the MeshControlPlane's, empty when rendered offline."""
-
-    namespace: str
-    name: str
-    uid: str
-
-    def labels(self, *, component: str, revision: str = "") -> dict[str, str]:
-        """The labels of an object of this mesh; `revision` only where the object belongs to one revision."""
-        labels = {
-            MANAGED_BY: "navarch",
-            MESH_NAMESPACE: self.namespace,
-            MESH_NAME: self.name,
-            MESH_UID: self.uid,
-            COMPONENT: component,
-        }
-        return labels | {REVISION: revision} if revision else labels
-
-    def owns(self, manifest: Manifest) -> bool:
-        """Whether the object carries this mesh's name, whatever uid: a mesh of our name and another uid is
-        dead."""
-        owner = owner_of(manifest)
-        return owner is not None and (owner.namespace, owner.name) == (self.namespace, self.name)
-
-
 def crd_labels(minor: str) -> dict[str, str]:
     """The labels of an Istio CRD, which belongs to the cluster and to no mesh."""
     return {MANAGED_BY: "navarch", COMPONENT: "crds", CRD_MINOR: minor}
-
-
-def owner_of(manifest: Manifest) -> Owner | None:
-    """The mesh whose labels the object carries, or None for an object that is not ours.
-
-    All namespaced objects of a mesh live in its own namespace. The same labels elsewhere are somebody's
-    forgery: whoever may write in a namespace could otherwise have objects counted, or removed, as another
-    mesh's.
-    """
-    metadata = manifest.get("metadata", {})
-    labels = metadata.get("labels") or {}
-    if MESH_NAMESPACE not in labels or MESH_NAME not in labels:
-        return None
-    if (metadata.get("namespace") or labels[MESH_NAMESPACE]) != labels[MESH_NAMESPACE]:
-        return None
-    return Owner(labels[MESH_NAMESPACE], labels[MESH_NAME], labels.get(MESH_UID, ""))
 
 
 def component_of(manifest: Manifest) -> str:

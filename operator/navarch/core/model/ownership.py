@@ -16,15 +16,12 @@ from typing import Any
 
 from navarch.core.model.labels import (
     COMPONENT,
-    MESH_NAME,
-    MESH_NAMESPACE,
     REVISION,
-    Owner,
     component_of,
-    owner_of,
     revision_of,
 )
 from navarch.core.model.naming import DEFAULT_VALIDATOR
+from navarch.core.model.parent import MESH, PARENT_KINDS, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 
 MANAGER = "navarch"
@@ -34,15 +31,23 @@ MANAGER = "navarch"
 _INVENTORY = "inventory."
 
 
-def inventory_name(namespace: str, name: str) -> str:
-    """The name of a mesh's inventory. A namespace holds no dot, so that no two meshes share one."""
-    return f"{_INVENTORY}{namespace}.{name}"
+def inventory_name(parent: Parent) -> str:
+    """The name of the inventory of a parent's objects. Neither kind nor namespace holds a dot, so that no two
+    parents share one."""
+    return f"{_prefix(parent.kind)}{parent.namespace}.{parent.name}"
 
 
-def mesh_of_inventory(name: str) -> tuple[str, str]:
-    """Namespace and name of the mesh whose inventory has this name; empty where it is none."""
-    namespace, _, mesh = name.removeprefix(_INVENTORY).partition(".")
-    return (namespace, mesh) if name.startswith(_INVENTORY) else ("", "")
+def parent_of_inventory(name: str) -> Parent | None:
+    """The parent whose inventory has this name, without its uid; None where it is no inventory's name."""
+    for kind in PARENT_KINDS:
+        if name.startswith(_prefix(kind)):
+            namespace, _, rest = name.removeprefix(_prefix(kind)).partition(".")
+            return Parent(kind, namespace, rest) if rest else None
+    return None
+
+
+def _prefix(kind: str) -> str:
+    return _INVENTORY if kind == MESH else f"{_INVENTORY[:-1]}-{kind.lower()}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The objects of one mesh. `mesh` is the uid of the MeshControlPlane, `kind` that of its
-    CustomResourceDefinition: where it differs from the one in the cluster, the mesh went with its kind."""
+    """The objects of one parent. `uid` is the parent's, `kind` that of its CustomResourceDefinition: where it
+    differs from the one in the cluster, the parent went with its kind."""
 
-    mesh: str = ""
+    uid: str = ""
     kind: str = ""
     records: Mapping[Ref, Record] = field(default_factory=dict)
 
@@ -71,7 +76,7 @@ class Inventory:
 
 
 NOTHING = Inventory()
-"""The inventory of a mesh of which nothing is recorded."""
+"""The inventory of a parent of which nothing is recorded."""
 
 _ISTIOD_KINDS = frozenset(
     {
@@ -80,15 +85,18 @@ _ISTIOD_KINDS = frozenset(
         *("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"),
     }
 )
-CLOSED_WORLD: Mapping[str, frozenset[str]] = {
-    "istiod": _ISTIOD_KINDS,
-    "injection": frozenset({"ConfigMap", "MutatingWebhookConfiguration"}),
-    "validation": frozenset({"ValidatingWebhookConfiguration"}),
-    "tags": frozenset({"Service", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}),
-    "policies": frozenset({"PeerAuthentication"}),
-    "revision": frozenset({"MeshRevision"}),
+CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
+    MESH: {
+        "istiod": _ISTIOD_KINDS,
+        "injection": frozenset({"ConfigMap", "MutatingWebhookConfiguration"}),
+        "validation": frozenset({"ValidatingWebhookConfiguration"}),
+        "tags": frozenset({"Service", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}),
+        "policies": frozenset({"PeerAuthentication"}),
+        "revision": frozenset({"MeshRevision"}),
+    },
 }
-"""Kinds that a component of a mesh may have. Istio's CRDs belong to no mesh and are never removed."""
+"""Kinds of objects that a component of a kind of parent may have. Istio's CRDs belong to no mesh and are
+never removed."""
 
 _BINDINGS = ("ClusterRoleBinding", "RoleBinding")
 _OF_REVISION = ("istiod-", "istio-", "values-")
@@ -96,10 +104,16 @@ _OF_TAGS = ("istiod-revision-tag-", "istio-revision-tag-")
 
 
 def is_conceivable(manifest: Manifest) -> bool:
-    """Whether this release could have made an object of this kind, component and name for a mesh."""
-    component, name = component_of(manifest), str(manifest["metadata"]["name"])
-    if manifest["kind"] not in CLOSED_WORLD.get(component, ()):
+    """Whether this release could have made an object of this kind, component and name for its parent."""
+    parent, component = parent_of(manifest), component_of(manifest)
+    if parent is None or manifest["kind"] not in CLOSED_WORLD[parent.kind].get(component, ()):
         return False
+    return parent.kind != MESH or _is_named_by_mesh(manifest, component)
+
+
+def _is_named_by_mesh(manifest: Manifest, component: str) -> bool:
+    """Whether a mesh could have an object of this name in a component."""
+    name = str(manifest["metadata"]["name"])
     if component == "revision":
         return True
     if component == "policies":
@@ -133,50 +147,57 @@ def own_fields(obj: Mapping[str, Any], manager: str = MANAGER) -> Mapping[str, A
     return None
 
 
-def claims_mesh(manifest: Manifest, owner: Owner) -> bool:
-    """Whether the labels say that an object belongs to the mesh, and it could. Enough to look at it, and to
-    take it over where the mesh wants an object of this very name; never enough to remove it."""
-    return owner.owns(manifest) and is_conceivable(manifest)
+def claims_parent(manifest: Manifest, parent: Parent) -> bool:
+    """Whether the labels say that an object belongs to the parent, and it could. Enough to look at it, and to
+    take it over where the parent wants an object of this very name; never enough to remove it."""
+    return is_named(manifest, parent) and is_conceivable(manifest)
 
 
-def is_proved(manifest: Manifest, owner: Owner, inventory: Inventory) -> bool:
-    """Whether an object is ours beyond its labels, and may be removed as the mesh's."""
+def is_named(manifest: Manifest, parent: Parent) -> bool:
+    """Whether an object names the parent, and not by labels alone where it lies in another namespace than the
+    parent's."""
+    beside = manifest["metadata"].get("namespace", parent.namespace) == parent.namespace
+    return parent.owns(manifest) and (beside or own_fields(manifest) is not None)
+
+
+def is_proved(manifest: Manifest, parent: Parent, inventory: Inventory) -> bool:
+    """Whether an object is ours beyond its labels, and may be removed as the parent's."""
     if inventory.has(manifest):
         return True
-    return claims_mesh(manifest, owner) and own_fields(manifest) is not None
+    return claims_parent(manifest, parent) and own_fields(manifest) is not None
 
 
-def restate(manifest: Manifest, owner: Owner, record: Record) -> Manifest:
+def restate(manifest: Manifest, parent: Parent, record: Record) -> Manifest:
     """A recorded object with the labels that it was given, whatever became of them."""
     labels = manifest["metadata"].get("labels") or {}
     if (
-        owner.owns(manifest)
+        parent.owns(manifest)
         and labels.get(COMPONENT) == record.component
         and labels.get(REVISION, "") == record.revision
     ):
         return manifest
-    given = {MESH_NAMESPACE: owner.namespace, MESH_NAME: owner.name, COMPONENT: record.component}
+    given = {**parent.identity(), COMPONENT: record.component}
     given |= {REVISION: record.revision} if record.revision else {}
     kept = {key: value for key, value in labels.items() if key != REVISION}
     return {**manifest, "metadata": {**manifest["metadata"], "labels": kept | given}}
 
 
-def as_manifest(owner: Owner, record: Record) -> Manifest:
+def as_manifest(parent: Parent, record: Record) -> Manifest:
     """What is known of a recorded object that is out of sight: that it was made, and what for."""
     ref = record.ref
     metadata = {"name": ref.name, "uid": record.uid} | ({"namespace": ref.namespace} if ref.namespace else {})
     bare = {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}
-    return restate(bare, owner, record)
+    return restate(bare, parent, record)
 
 
-def find_lost(owner: Owner, inventory: Inventory, seen: Iterable[Manifest]) -> tuple[Manifest, ...]:
+def find_lost(parent: Parent, inventory: Inventory, seen: Iterable[Manifest]) -> tuple[Manifest, ...]:
     """Recorded objects that are not among those `seen`: they are gone, or somebody took the label off by
     which they are watched."""
     known = {ref_of(manifest) for manifest in seen}
-    return tuple(as_manifest(owner, r) for ref, r in sorted(inventory.records.items()) if ref not in known)
+    return tuple(as_manifest(parent, r) for ref, r in sorted(inventory.records.items()) if ref not in known)
 
 
-def is_foreign_label(manifest: Manifest, owner: Owner) -> bool:
-    """Whether the labels name another mesh."""
-    other = owner_of(manifest)
-    return other is not None and (other.namespace, other.name) != (owner.namespace, owner.name)
+def is_foreign_label(manifest: Manifest, parent: Parent) -> bool:
+    """Whether the labels name another parent."""
+    other = parent_of(manifest)
+    return other is not None and other.any_uid != parent.any_uid

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.catalog import Features
 from navarch.core.membership.rule import Membership
-from navarch.core.model.labels import ISTIO_REV, Owner
+from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.naming import Names
+from navarch.core.model.parent import Parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class RevisionInput:
     is set, except those whose absence has a meaning.
     """
 
-    owner: Owner
+    parent: Parent
     name: str
     tag: str
     version: str
@@ -41,12 +42,12 @@ class RevisionInput:
     @property
     def namespace(self) -> str:
         """The namespace of the mesh, of its control plane, and of its root configuration."""
-        return self.owner.namespace
+        return self.parent.namespace
 
     @property
     def names(self) -> Names:
         """Names of the revision's objects."""
-        return Names(self.owner.namespace, self.name)
+        return Names(self.parent.namespace, self.name)
 
     def image(self, name: str, variant: str = "") -> str:
         """The reference of one image, of a variant (distroless, debug) if one is asked for."""
@@ -60,5 +61,5 @@ class RevisionInput:
         """Labels of one object: whose it is, and what Istio and its tools select by. `functional` are more of
         the latter; `shared` objects belong to the mesh rather than to this revision, yet name it in
         istio.io/rev."""
-        own = self.owner.labels(component=component, revision="" if shared else self.name)
+        own = self.parent.labels(component=component, revision="" if shared else self.name)
         return {**own, "app.kubernetes.io/part-of": "istio", ISTIO_REV: self.name, **(functional or {})}

@@ -13,12 +13,12 @@ from navarch.api import revision as revision_api
 from navarch.api.meta import API_VERSION
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.catalog import Release
-from navarch.core.model.labels import Owner
 from navarch.core.model.naming import revision_name
+from navarch.core.model.parent import Parent
 
 
 def build_revision_manifest(
-    owner: Owner,
+    parent: Parent,
     *,
     tag: str,
     release: Release,
@@ -34,11 +34,11 @@ def build_revision_manifest(
         "kind": revision_api.KIND,
         "metadata": {
             "name": name,
-            "namespace": owner.namespace,
-            "labels": owner.labels(component="revision"),
+            "namespace": parent.namespace,
+            "labels": parent.labels(component="revision"),
         },
         "spec": {
-            "mesh": owner.name,
+            "mesh": parent.name,
             "tag": tag,
             "version": release.version,
             "strategy": "InPlace",

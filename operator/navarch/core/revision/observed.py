@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from navarch.core.istio.assets import Assets
-from navarch.core.model.labels import Owner
 from navarch.core.model.ownership import NOTHING, Inventory
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.kinds import CURRENT, ServedKinds
@@ -27,7 +27,7 @@ class ObservedRevision:
 
     environment: Environment
     assets: Assets
-    owner: Owner
+    parent: Parent
     body: Manifest
     mesh: Manifest | None
     namespace: Namespace | None

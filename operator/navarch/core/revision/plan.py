@@ -43,7 +43,7 @@ class RevisionDecision:
 def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     """The plan of a revision: everything but webhooks at once, those when an istiod serves."""
     if is_abandoned(observed) or not is_renderable(observed.body, observed.assets):
-        return RevisionDecision(Plan(observed.owner), "")
+        return RevisionDecision(Plan(observed.parent), "")
     name = observed.body["metadata"]["name"]
     rendered = render(observed.body, observed.assets, observed.environment)
     waves = rendered.waves
@@ -67,7 +67,7 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     if replaced and deployment is not None:
         waiting = (*waiting, *(_wait_for_end(pod, ref_of(wanted)) for pod in outdated))
     requeue = SAFETY_REQUEUE if waiting else None
-    plan = Plan(observed.owner, waves, tuple(order_for_removal(surplus)), waiting, requeue)
+    plan = Plan(observed.parent, waves, tuple(order_for_removal(surplus)), waiting, requeue)
     return RevisionDecision(plan, rendered.proxy)
 
 
@@ -80,9 +80,9 @@ def _wait_for_end(pod: WorkloadPod, ref: Ref) -> Waiting:
 def _find_removable(observed: ObservedRevision) -> Iterator[Manifest]:
     """What is proved to be the revision's, out of sight or not; of the mesh's own objects nothing."""
     name = observed.body["metadata"]["name"]
-    for manifest in (*observed.owned, *find_lost(observed.owner, observed.inventory, observed.owned)):
+    for manifest in (*observed.owned, *find_lost(observed.parent, observed.inventory, observed.owned)):
         mine = revision_of(manifest) == name and component_of(manifest) not in MESH_COMPONENTS
-        if mine and is_proved(manifest, observed.owner, observed.inventory):
+        if mine and is_proved(manifest, observed.parent, observed.inventory):
             yield manifest
 
 

@@ -17,8 +17,8 @@ from navarch.api.revision import MeshRevisionSpec
 from navarch.core.istio.assets import BASE_PROFILE, MAY_BE_EMPTY, Assets
 from navarch.core.istio.catalog.extension import VARIANTS
 from navarch.core.membership.rule import build_membership
-from navarch.core.model.labels import Owner, owner_of
 from navarch.core.model.merging import fill
+from navarch.core.model.parent import MESH, Parent, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.render.source import RevisionInput
@@ -53,7 +53,7 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
         raise LookupError(f"Istio {spec.version} is not in the catalog")
     images = spec.config.images
     return RevisionInput(
-        owner=owner_of(revision) or Owner(namespace, spec.mesh, ""),
+        parent=parent_of(revision) or Parent(MESH, namespace, spec.mesh),
         name=name,
         tag=spec.tag,
         version=release.version,

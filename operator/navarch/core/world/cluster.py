@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from navarch.core.model.labels import Owner
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Ref
 
 
@@ -51,7 +51,7 @@ class Webhook:
     it; `generation` grows with each change of its entries, also with one that was taken back."""
 
     ref: Ref
-    owner: Owner | None
+    parent: Parent | None
     revision: str
     tag: str
     entries: tuple[WebhookEntry, ...]

@@ -128,7 +128,7 @@ def build_content(observed: ObservedMesh, spec: MeshControlPlaneSpec) -> MeshCon
     return MeshContent(
         environment=observed.environment,
         assets=observed.assets,
-        owner=observed.owner,
+        parent=observed.parent,
         tag=own.tag,
         default_tag=own.default_tag,
         spec=spec,
@@ -139,7 +139,7 @@ def build_content(observed: ObservedMesh, spec: MeshControlPlaneSpec) -> MeshCon
 
 
 def _hash(content: MeshContent) -> Hashed:
-    return Hashed(content.hash(), content, f"{content.owner.namespace}/{content.owner.name}")
+    return Hashed(content.hash(), content, f"{content.parent.namespace}/{content.parent.name}")
 
 
 @Latest

@@ -32,7 +32,7 @@ def foreign_webhooks(observed: ObservedMesh) -> Iterator[Webhook]:
         is_istio = (
             webhook.revision or webhook.tag or any(e.name.endswith(".istio.io") for e in webhook.entries)
         )
-        if webhook.owner is None and is_istio:
+        if webhook.parent is None and is_istio:
             yield webhook
 
 
@@ -40,7 +40,7 @@ def _own_webhook_names(observed: ObservedMesh) -> tuple[str, ...]:
     release, tag = find_release(observed), summary_of(observed).tag
     if release is None:
         return ()
-    names = Names(observed.owner.namespace, revision_name(tag))
+    names = Names(observed.parent.namespace, revision_name(tag))
     return (
         names.injector,
         names.validator,
@@ -103,7 +103,7 @@ def check_gateway_defaults(observed: ObservedMesh) -> Iterator[Finding]:
         yield Finding(
             Reason.FOREIGN_GATEWAY_DEFAULTS,
             "metadata.namespace",
-            observed.owner.namespace,
+            observed.parent.namespace,
             f"holds ConfigMap {name} with the label {GATEWAY_CLASS_DEFAULTS}={gateway_class}, which Navarch "
             "did not make: istiod may deploy every Gateway of that class with what it says",
             "remove the label or the ConfigMap, and use spec.values.gatewayClasses",

@@ -67,11 +67,11 @@ def resolved_config(content: MeshContent) -> RevisionConfig | None:
 def build_input(content: MeshContent, config: RevisionConfig) -> RevisionInput | None:
     """What the mesh would be rendered from with this configuration; None where its version is unknown or a
     derived name too long."""
-    release, owner, tag = content.release, content.owner, content.tag
-    if release is None or any(find_long_names(namespace=owner.namespace, name=owner.name, tag=tag)):
+    release, parent, tag = content.release, content.parent, content.tag
+    if release is None or any(find_long_names(namespace=parent.namespace, name=parent.name, tag=tag)):
         return None
     revision = build_revision_manifest(
-        owner, tag=tag, release=release, config=config, default=content.default_tag
+        parent, tag=tag, release=release, config=config, default=content.default_tag
     )
     return build_revision_input(revision, content.assets, content.environment)
 

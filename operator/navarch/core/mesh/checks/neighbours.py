@@ -19,10 +19,10 @@ from navarch.core.world.neighbours import MeshSummary
 def summary_of(observed: ObservedMesh) -> MeshSummary:
     """The mesh as its neighbours see it. Raises LookupError where gather left it out."""
     for mesh in observed.meshes:
-        if (mesh.namespace, mesh.name) == (observed.owner.namespace, observed.owner.name):
+        if (mesh.namespace, mesh.name) == (observed.parent.namespace, observed.parent.name):
             return mesh
     raise LookupError(
-        f"mesh {observed.owner.namespace}/{observed.owner.name} is not among the observed meshes"
+        f"mesh {observed.parent.namespace}/{observed.parent.name} is not among the observed meshes"
     )
 
 
@@ -52,7 +52,7 @@ def describe(mesh: MeshSummary) -> str:
 
 def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]:
     """A mesh stays out of the operator's two namespaces and out of the cluster's own."""
-    namespace, environment = observed.owner.namespace, observed.environment
+    namespace, environment = observed.parent.namespace, observed.environment
     if namespace == environment.operator_namespace:
         why = "the operator itself runs in it"
     elif namespace == environment.probe_namespace:
@@ -74,7 +74,7 @@ def check_oldest_in_namespace(observed: ObservedMesh) -> Iterator[Finding]:
     """A namespace holds one mesh: the one that is installed, else the oldest. One that had to stand back is
     promoted by an edit only."""
     for mesh in winning_meshes(observed):
-        if mesh.namespace == observed.owner.namespace:
+        if mesh.namespace == observed.parent.namespace:
             yield Finding(
                 Reason.NOT_THE_OLDEST,
                 "metadata.namespace",
@@ -87,7 +87,7 @@ def check_oldest_in_namespace(observed: ObservedMesh) -> Iterator[Finding]:
         yield Finding(
             Reason.NOT_THE_OLDEST,
             "metadata.namespace",
-            observed.owner.namespace,
+            observed.parent.namespace,
             "held another mesh when this one was made; that is gone, and this one waits for an edit",
             "edit its spec to bring it up, or delete it",
         )

@@ -1,4 +1,4 @@
-"""Tags: one owner each in the whole cluster, and never the name of a revision.
+"""Tags: one mesh each in the whole cluster, and never the name of a revision.
 
 Owns the rules between meshes of Navarch; those about other Istios are in foreign.py. Must never name a winner
 that could change while nothing was edited: the older mesh wins, and for `default` the one that has it
@@ -23,9 +23,9 @@ EDIT = "edit its spec to bring it up, or delete it"
 def _holds_default(observed: ObservedMesh, mesh: MeshSummary) -> bool:
     return any(
         webhook.tag == DEFAULT_TAG
-        and (webhook.owner.namespace, webhook.owner.name) == (mesh.namespace, mesh.name)
+        and (webhook.parent.namespace, webhook.parent.name) == (mesh.namespace, mesh.name)
         for webhook in observed.webhooks
-        if webhook.owner
+        if webhook.parent
     )
 
 

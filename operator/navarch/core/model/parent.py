@@ -1,0 +1,101 @@
+"""The parent of an object: which object of ours it was made for, as its labels say.
+
+Owns the table of kinds that have objects: by which labels these name their parent, and where they may lie.
+Must never take a label for a proof (core/model/ownership.py). Invariant: labels that name a parent whose
+objects could not lie there name none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from navarch.api import controlplane
+from navarch.core.model.labels import COMPONENT, MANAGED_BY, MESH_NAME, MESH_NAMESPACE, MESH_UID, REVISION
+from navarch.core.model.refs import Manifest
+
+MESH = controlplane.KIND
+
+
+class Place(Enum):
+    """Where the namespaced objects of a parent may lie."""
+
+    ITS_NAMESPACE = auto()
+    """In the parent's own namespace. The same labels elsewhere are forged: otherwise a right to write in one
+    namespace would be enough to have objects counted, or removed, as those of a parent in another."""
+    ANY_NAMESPACE = auto()
+    """In any: only the operator's Apply entry, or the inventory, tells them from forged ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParentKind:
+    """A kind that has objects: the keys of the labels by which they name it, and their place."""
+
+    namespace: str
+    name: str
+    uid: str
+    place: Place = Place.ITS_NAMESPACE
+
+
+PARENT_KINDS: Mapping[str, ParentKind] = {MESH: ParentKind(MESH_NAMESPACE, MESH_NAME, MESH_UID)}
+"""Rows by the name of the kind. A MeshRevision is none: its objects are its mesh's, and name it by a label of
+their own. An object with the labels of several is the first row's."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Parent:
+    """The object of ours that others belong to. `namespace` is empty for a cluster-scoped one, `uid` where
+    it is not known: rendered offline, or gone."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+    def labels(self, *, component: str, revision: str = "") -> dict[str, str]:
+        """The labels of an object of this parent; `revision` only where it belongs to one revision."""
+        keys = PARENT_KINDS[self.kind]
+        labels = {
+            MANAGED_BY: "navarch",
+            **self.identity(),
+            keys.uid: self.uid,
+            COMPONENT: component,
+        }
+        return labels | {REVISION: revision} if revision else labels
+
+    @property
+    def any_uid(self) -> Parent:
+        """The parent of this name, whichever uid it has: after a restore it has another."""
+        return replace(self, uid="")
+
+    def identity(self) -> dict[str, str]:
+        """The labels that name this parent, whichever uid it has."""
+        keys = PARENT_KINDS[self.kind]
+        return {keys.namespace: self.namespace, keys.name: self.name}
+
+    def owns(self, manifest: Manifest) -> bool:
+        """Whether the object's labels name this parent. Another uid than ours is that of a dead one."""
+        named = parent_of(manifest)
+        return named is not None and named.any_uid == self.any_uid
+
+
+def identify(body: Manifest) -> Parent:
+    """An object of ours as the parent of others."""
+    metadata = body["metadata"]
+    return Parent(body["kind"], metadata.get("namespace", ""), metadata["name"], metadata.get("uid", ""))
+
+
+def parent_of(manifest: Manifest) -> Parent | None:
+    """The parent that the object's labels name, or None for an object that is not ours."""
+    metadata = manifest.get("metadata", {})
+    labels = metadata.get("labels") or {}
+    for kind, keys in PARENT_KINDS.items():
+        if keys.namespace not in labels or keys.name not in labels:
+            continue
+        namespace = labels[keys.namespace]
+        beside = (metadata.get("namespace") or namespace) == namespace
+        if beside or keys.place is Place.ANY_NAMESPACE:
+            return Parent(kind, namespace, labels[keys.name], labels.get(keys.uid, ""))
+        return None
+    return None
