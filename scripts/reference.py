@@ -25,7 +25,8 @@ from navarch.api.refused import (
 from navarch.assets import load_assets
 from navarch.cli import commands
 from navarch.cli.exits import Exit
-from navarch.core.model.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
+from navarch.controllers.kinds import KINDS
+from navarch.core.model.conditions import ConditionType
 from navarch.core.model.reasons import Reason
 from navarch.settings import Settings
 from navarch.telemetry import metrics
@@ -124,14 +125,18 @@ def build_kind_page(resource: Resource) -> str:
 def build_conditions_page() -> str:
     """Condition types and reasons."""
     types = [
-        [code(kind.value), "yes" if kind in REVISION_CONDITIONS else "", escape(kind.doc)]
-        for kind in MESH_CONDITIONS
+        [
+            code(kind.value),
+            ", ".join(code(name) for name, row in KINDS.items() if kind in row.conditions),
+            escape(kind.doc),
+        ]
+        for kind in ConditionType
     ]
     reasons = [[code(reason.value), escape(reason.doc)] for reason in Reason]
     return (
         "# Conditions and reasons\n\nEvery condition is there from the first pass on. `Unknown` is not "
         "`False`: it could not be determined, and the message says what is missing.\n\n## Conditions\n\n"
-        + build_table(["Condition", "of revisions, too", "True means"], types)
+        + build_table(["Condition", "Of", "True means"], types)
         + "\n## Reasons\n\nOf conditions and of Events.\n\n"
         + build_table(["Reason", "Meaning"], reasons)
     )

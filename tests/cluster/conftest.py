@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from navarch.api.export import build_crds
 from navarch.core.model.actions import Outcome, Plan, Wave
 from navarch.core.model.labels import COMPONENT, MANAGED_BY
 from navarch.core.model.ownership import MANAGER
@@ -261,7 +262,7 @@ async def install(api: Api, root: Path = ROOT) -> None:
     for manifest in yaml.safe_load_all((root / "deploy" / "install.yaml").read_text()):
         if manifest["kind"] != "Deployment":
             api.apply(manifest)
-    crds = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io")
+    crds = [crd["metadata"]["name"] for crd in build_crds()]
 
     def established() -> bool:
         found = [api.get("crd", "", name) or {} for name in crds]

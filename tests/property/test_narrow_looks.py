@@ -30,6 +30,7 @@ from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import Census
+from navarch.gather.mesh import observe_mesh
 from navarch.kube.resources import resource_of
 from navarch.kube.shelf import Bound
 from navarch.kube.store import Object, Store
@@ -344,7 +345,7 @@ def test_what_is_decided_of_a_mesh_follows_from_the_whole_cluster(
     for index in sorted({index for index in gone if index < len(removable)}):
         memory.remove(removable[index])
     for body in memory.stores["meshes"].list():
-        observed = asyncio.run(memory.world.observe(body))
+        observed = asyncio.run(observe_mesh(memory.world, body))
         whole = widen(memory, observed)
         assert observed.tag == whole.tag
         findings = run_checks(observed)

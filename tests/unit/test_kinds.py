@@ -6,6 +6,7 @@ import pytest
 from navarch.api.export import RESOURCES
 from navarch.api.meta import API_VERSION
 from navarch.controllers.kinds import KINDS
+from navarch.core.model.conditions import ConditionType
 from navarch.engine.key import Key
 from navarch.gather.watches import WATCHES, Role
 from navarch.kube.resources import resource_of
@@ -26,6 +27,10 @@ def test_every_kind_of_ours_has_a_row_and_every_watch_of_them_belongs_to_one() -
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_awaited_is_a_condition_of_the_kind(name: str) -> None:
     assert set(KINDS[name].awaited.conditions) <= set(KINDS[name].conditions)
+
+
+def test_every_condition_is_of_a_kind() -> None:
+    assert {condition for kind in KINDS.values() for condition in kind.conditions} == set(ConditionType)
 
 
 @pytest.mark.parametrize("name", KINDS)

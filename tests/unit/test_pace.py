@@ -7,7 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from navarch.controllers.pace import PERIOD, Pace
-from navarch.core.model.urgency import OF_A_MESH, OF_A_REVISION, is_urgent
+from navarch.core.mesh import status as of_a_mesh
+from navarch.core.model.urgency import is_urgent
+from navarch.core.revision import status as of_a_revision
 
 
 class Clock:
@@ -64,7 +66,7 @@ def a_status(generation: int = 1, proxies: int = 0, **conditions: str) -> dict[s
 
 
 def test_readiness_and_the_look_at_an_edit_are_news_and_numbers_and_progress_are_not() -> None:
-    kind, before = OF_A_MESH, a_status(Ready="False", Available="False")
+    kind, before = of_a_mesh.AWAITED, a_status(Ready="False", Available="False")
     assert is_urgent(kind, {}, before)
     assert is_urgent(kind, before, a_status(Ready="True", Available="True"))
     assert is_urgent(kind, before, a_status(generation=2, Ready="False", Available="False"))
@@ -73,7 +75,7 @@ def test_readiness_and_the_look_at_an_edit_are_news_and_numbers_and_progress_are
 
 
 def test_whether_a_mesh_has_proxies_is_news_and_how_many_is_not() -> None:
-    kind, none, one, many = OF_A_MESH, a_status(), a_status(proxies=1), a_status(proxies=40)
+    kind, none, one, many = of_a_mesh.AWAITED, a_status(), a_status(proxies=1), a_status(proxies=40)
     assert is_urgent(kind, none, many), "from now on the mesh may not be deleted"
     assert is_urgent(kind, one, none), "and from now on it may"
     assert not is_urgent(kind, one, many)
@@ -81,7 +83,7 @@ def test_whether_a_mesh_has_proxies_is_news_and_how_many_is_not() -> None:
 
 
 def test_the_mesh_waits_for_each_condition_of_its_revision_and_for_the_stamp() -> None:
-    kind, before = OF_A_REVISION, a_status(Ready="False", Available="False")
+    kind, before = of_a_revision.AWAITED, a_status(Ready="False", Available="False")
     assert is_urgent(kind, before, a_status(Ready="False", Available="True"))
     assert is_urgent(kind, before, a_status(Ready="False", Available="False NoReplica"))
     assert is_urgent(kind, before, {**before, "proxy": "1.31.1-a"})
@@ -89,7 +91,7 @@ def test_the_mesh_waits_for_each_condition_of_its_revision_and_for_the_stamp() -
 
 
 def test_a_condition_that_is_no_longer_true_is_told_at_once_and_one_that_becomes_true_may_wait() -> None:
-    kind, before = OF_A_MESH, a_status(Ready="True", UpToDate="True")
+    kind, before = of_a_mesh.AWAITED, a_status(Ready="True", UpToDate="True")
     assert is_urgent(kind, before, a_status(Ready="True", UpToDate="False"))
     assert not is_urgent(kind, a_status(Ready="True", UpToDate="False"), before)
     assert not is_urgent(kind, a_status(Progressing="True"), a_status(Progressing="False"))

@@ -13,9 +13,9 @@ from navarch.core.mesh.checks import run_checks, schema
 from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.profiles import KEY, read_profile
 from navarch.core.mesh.resolve import merge_layers
-from navarch.core.mesh.status import summarise_mesh
+from navarch.core.mesh.status import CONDITIONS, summarise_mesh
 from navarch.core.mesh.teardown import is_leaving, is_released, is_withheld
-from navarch.core.model.conditions import MESH_CONDITIONS, find_condition
+from navarch.core.model.conditions import find_condition
 from navarch.core.model.crashes import describe_crash, summarise_crash
 from navarch.core.model.reasons import Reason
 from navarch.core.model.size import LIMIT, measure
@@ -172,20 +172,20 @@ def test_a_crash_makes_two_conditions_unknown_and_leaves_the_others() -> None:
     status = summarise_mesh(observed, findings, plan_mesh(observed, findings), None)
     body = {**observed.body, "status": status}
     message = describe_crash("KeyError: 'x'", "navarch/core/x.py:1")
-    crashed = summarise_crash(body, message, conditions=MESH_CONDITIONS, now=NOW)
+    crashed = summarise_crash(body, message, conditions=CONDITIONS, now=NOW)
     changed = {c["type"] for c in crashed["conditions"] if c not in status["conditions"]}
     assert changed == {"Ready", "Reconciled"}
     assert [c["type"] for c in crashed["conditions"]] == [c["type"] for c in status["conditions"]]
     assert (
         summarise_crash(
-            {**body, "status": crashed}, message, conditions=MESH_CONDITIONS, now="2027-01-01T00:00:00Z"
+            {**body, "status": crashed}, message, conditions=CONDITIONS, now="2027-01-01T00:00:00Z"
         )
         == crashed
     )
 
 
 def test_a_crash_at_the_first_look_has_every_condition() -> None:
-    crashed = summarise_crash(an_observed_mesh().body, "boom", conditions=MESH_CONDITIONS, now=NOW)
+    crashed = summarise_crash(an_observed_mesh().body, "boom", conditions=CONDITIONS, now=NOW)
     assert len(crashed["conditions"]) == 10
     assert {(c["status"], c["reason"]) for c in crashed["conditions"]} == {("Unknown", "InternalError")}
 

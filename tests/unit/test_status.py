@@ -6,17 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from navarch.core.mesh import status as mesh_status
 from navarch.core.mesh.census import count_proxies
 from navarch.core.mesh.injection import compute_evidence, determine_injection, is_probe_due
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.mesh.status import determine_mesh, summarise_mesh
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, find_drift
-from navarch.core.model.conditions import MESH_CONDITIONS, REVISION_CONDITIONS, ConditionType, Verdict
+from navarch.core.model.conditions import ConditionType, Verdict
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.revision import status as revision_status
 from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.status import summarise_revision
 from navarch.core.world.probe import Probe, ProbeVerdict
@@ -83,7 +85,7 @@ def judge(
 
 def test_a_settled_mesh_is_ready_in_every_respect() -> None:
     verdicts = judge(settled())
-    assert set(verdicts) == set(MESH_CONDITIONS)
+    assert set(verdicts) == set(mesh_status.CONDITIONS)
     good_when_false = {ConditionType.PROGRESSING, ConditionType.PAUSED, ConditionType.DELETING}
     assert {k for k, v in verdicts.items() if not v.is_true} == good_when_false
 
@@ -297,7 +299,7 @@ def test_a_revision_that_is_rolled_out_and_as_planned_is_ready() -> None:
     observed = an_observed_revision(owned=there, now="t")
     decision = plan_revision(observed)
     status = summarise_revision(observed, decision, FINE)
-    assert {c["type"] for c in status["conditions"]} == {str(c) for c in REVISION_CONDITIONS}
+    assert {c["type"] for c in status["conditions"]} == {str(c) for c in revision_status.CONDITIONS}
     assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
     assert status["version"] == NEWEST
     assert status["proxy"] == decision.proxy

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from navarch.api.meta import Column, Condition, Model, Name, Resource, build_rule
+from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
 from navarch.api.spec import RevisionConfig
 
 KIND = "MeshControlPlane"
@@ -141,15 +141,6 @@ class ComponentStatus(Model):
     message: str | None = Field(
         None, max_length=4096, description="Why it is not ready, from the pods' own events."
     )
-
-
-Conditions = Annotated[
-    list[Condition],
-    Field(
-        max_length=32,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    ),
-]
 
 
 class MeshControlPlaneStatus(Model):

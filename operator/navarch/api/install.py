@@ -13,6 +13,7 @@ from typing import Any
 from navarch.api.admission import build_policies
 from navarch.api.admission.host import HOST_RESOURCE, HOST_ROLE, HOST_VERB
 from navarch.api.controlplane import PLURAL as MESHES
+from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP, IMAGE, JSONObject
 from navarch.api.rbac import (
     OPERATOR_USES,
@@ -23,7 +24,6 @@ from navarch.api.rbac import (
     build_cluster_role,
     merge_rules,
 )
-from navarch.api.revision import PLURAL as REVISIONS
 
 NAME = "navarch"
 NAMESPACE = "navarch-system"
@@ -135,12 +135,12 @@ def _build_user_roles() -> list[JSONObject]:
     def rule(resources: list[str], verbs: list[str]) -> JSONObject:
         return {"apiGroups": [GROUP], "resources": resources, "verbs": verbs}
 
+    every = [resource.plural for resource in RESOURCES]
+    derived = [plural for plural in every if plural != MESHES]
     write = ["create", "update", "patch", "delete", "deletecollection"]
     return [
-        role(f"{NAME}-mesh-view", [rule([MESHES, REVISIONS], _READ)], into="view"),
-        role(
-            f"{NAME}-mesh-admin", [rule([MESHES], [*_READ, *write]), rule([REVISIONS], _READ)], into="admin"
-        ),
+        role(f"{NAME}-mesh-view", [rule(every, _READ)], into="view"),
+        role(f"{NAME}-mesh-admin", [rule([MESHES], [*_READ, *write]), rule(derived, _READ)], into="admin"),
         role(HOST_ROLE, [rule([HOST_RESOURCE], [HOST_VERB])]),
     ]
 

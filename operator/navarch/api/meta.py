@@ -119,3 +119,12 @@ class Condition(Model):
     message: Annotated[str, Field(max_length=32768)] = Field(
         description="What is wrong, on which object, and what happens next or what to do."
     )
+
+
+Conditions = Annotated[
+    list[Condition],
+    Field(
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]

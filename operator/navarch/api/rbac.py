@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP, LEASE, JSONObject
 
 Rule: TypeAlias = Mapping[str, Any]
@@ -22,6 +23,7 @@ _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "delete
 _REFUSED_VERBS = {"*", "escalate", "bind", "impersonate"}
 _CACHE = ("list", "watch")
 _OWN = ("get", *_CACHE, "create", "patch", "delete")
+_PLURALS = tuple(resource.plural for resource in RESOURCES)
 _APPLY = "server-side apply is a patch, and a create where there is nothing yet; removed objects are deleted"
 
 
@@ -48,9 +50,10 @@ class Use:
 
 
 OPERATOR_USES: tuple[Use, ...] = (
-    Use(GROUP, ("meshcontrolplanes",), ("get", *_CACHE), "every reconcile reads the mesh afresh"),
+    Use(GROUP, _PLURALS, _CACHE, "each of Navarch's own kinds is watched"),
+    Use(GROUP, tuple(f"{plural}/status" for plural in _PLURALS), ("patch",), "status is reported"),
+    Use(GROUP, ("meshcontrolplanes",), ("get",), "every reconcile reads the mesh afresh"),
     Use(GROUP, ("meshcontrolplanes",), ("patch",), "the finalizer is put on and taken off"),
-    Use(GROUP, ("meshcontrolplanes/status", "meshrevisions/status"), ("patch",), "status is reported"),
     Use(GROUP, ("meshrevisions",), _OWN, f"revisions are made from meshes; {_APPLY}"),
     Use("apps", ("deployments",), _OWN, f"istiod; {_APPLY}"),
     Use(

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from navarch.api.controlplane import ComponentStatus, Conditions
-from navarch.api.meta import Column, JSONObject, Model, Name, Resource, build_rule
+from navarch.api.controlplane import ComponentStatus
+from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
 from navarch.api.spec import RevisionConfig
 
 KIND = "MeshRevision"

@@ -19,6 +19,7 @@ from navarch.core.model.parent import Parent
 from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result, Terminal
+from navarch.gather.mesh import gather_mesh
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
@@ -36,7 +37,7 @@ class MeshController:
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one mesh to where its spec wants it, as far as is possible now."""
-        observed = await self.world.gather_mesh(key.namespace, key.name)
+        observed = await gather_mesh(self.world, key.namespace, key.name)
         if observed is None:
             self.reporter.forget(key)
             return await self._remove_orphans(key)

@@ -15,8 +15,8 @@ from navarch.controllers.controlplane import MeshController
 from navarch.controllers.kind import Kind
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
-from navarch.core.model.conditions import MESH_CONDITIONS, REVISION_CONDITIONS
-from navarch.core.model.urgency import OF_A_MESH, OF_A_REVISION
+from navarch.core.mesh import status as of_a_mesh
+from navarch.core.revision import status as of_a_revision
 from navarch.gather.watches import MESHES, REVISIONS
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
@@ -38,8 +38,8 @@ _ROWS: tuple[Kind[Tools], ...] = (
     Kind(
         resource=controlplane.RESOURCE,
         watch=MESHES,
-        conditions=MESH_CONDITIONS,
-        awaited=OF_A_MESH,
+        conditions=of_a_mesh.CONDITIONS,
+        awaited=of_a_mesh.AWAITED,
         has_events=True,
         series=SERIES_OF_A_MESH,
         build=lambda tools: MeshController(tools.world, tools.applier, tools.client, tools.reporter),
@@ -48,8 +48,8 @@ _ROWS: tuple[Kind[Tools], ...] = (
     Kind(
         resource=revision.RESOURCE,
         watch=REVISIONS,
-        conditions=REVISION_CONDITIONS,
-        awaited=OF_A_REVISION,
+        conditions=of_a_revision.CONDITIONS,
+        awaited=of_a_revision.AWAITED,
         has_events=False,
         series=(),
         build=lambda tools: RevisionController(tools.world, tools.applier, tools.reporter),

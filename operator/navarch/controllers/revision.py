@@ -15,6 +15,7 @@ from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.status import summarise_revision
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result
+from navarch.gather.revision import gather_revision
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 
@@ -29,7 +30,7 @@ class RevisionController:
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one installation of a control plane to where its spec wants it, as far as is possible now."""
-        observed = await self.world.gather_revision(key.namespace, key.name)
+        observed = await gather_revision(self.world, key.namespace, key.name)
         if observed is None:
             self.reporter.forget(key)
             return Done()

@@ -27,6 +27,8 @@ from navarch.core.revision.observed import is_revision_held
 from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.status import summarise_revision
 from navarch.core.world.probe import ProbeVerdict
+from navarch.gather.mesh import gather_mesh, observe_mesh
+from navarch.gather.revision import gather_revision
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 
@@ -54,7 +56,7 @@ class Examiner:
 
     async def examine(self, namespace: str, name: str) -> Examination | None:
         """A mesh of the cluster; None when it is gone."""
-        observed = await self.world.gather_mesh(namespace, name)
+        observed = await gather_mesh(self.world, namespace, name)
         if observed is None:
             return None
         revisions = tuple([await self._examine_revision(r) for r in observed.revisions])
@@ -71,7 +73,7 @@ class Examiner:
     async def examine_manifest(self, body: Manifest) -> Examination:
         """A mesh that is not in the cluster as it is written here: what its conditions would say of the
         spec, of Istio's CRDs, and of objects that stand in its way."""
-        observed = await self.world.observe(body)
+        observed = await observe_mesh(self.world, body)
         findings = run_checks(observed)
         wanted = build_wanted_revision(observed) if is_accepted(findings) else None
         verdicts: Verdicts = {}
@@ -91,7 +93,7 @@ class Examiner:
     async def _examine_revision(self, body: Manifest) -> Manifest:
         """A revision with the status that it should have."""
         metadata = body["metadata"]
-        observed = await self.world.gather_revision(metadata["namespace"], metadata["name"])
+        observed = await gather_revision(self.world, metadata["namespace"], metadata["name"])
         if observed is None:
             return body
         decision = plan_revision(observed)

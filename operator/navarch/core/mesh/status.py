@@ -33,10 +33,33 @@ from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.urgency import Awaited
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
 from navarch.core.world.cluster import CRDOwner
 from navarch.core.world.kinds import REMEDY
+
+CONDITIONS = (
+    ConditionType.READY,
+    ConditionType.AVAILABLE,
+    ConditionType.PROGRESSING,
+    ConditionType.UP_TO_DATE,
+    ConditionType.SPEC_ACCEPTED,
+    ConditionType.RECONCILED,
+    ConditionType.INJECTION_READY,
+    ConditionType.DEPENDENCIES_READY,
+    ConditionType.PAUSED,
+    ConditionType.DELETING,
+)
+AWAITED = Awaited(
+    (
+        ConditionType.READY,
+        ConditionType.SPEC_ACCEPTED,
+        ConditionType.DEPENDENCIES_READY,
+        ConditionType.DELETING,
+        ConditionType.PAUSED,
+    )
+)
 
 
 def determine_accepted(findings: Sequence[Finding]) -> Verdict:

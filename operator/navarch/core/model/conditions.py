@@ -44,16 +44,6 @@ class ConditionType(StrEnum):
     DELETING = "Deleting", "The object is being removed."
 
 
-MESH_CONDITIONS = tuple(ConditionType)
-
-REVISION_CONDITIONS = (
-    ConditionType.READY,
-    ConditionType.AVAILABLE,
-    ConditionType.PROGRESSING,
-    ConditionType.RECONCILED,
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one condition says now."""

@@ -1,7 +1,7 @@
 """Whether a change of status must be written now.
 
-Owns the list of what users and policies wait for. Must never depend on a clock: controllers/pace.py does.
-Invariant: equal statuses are never urgent.
+Owns the rule; each kind's status.py names the conditions that users and policies wait for. Must never depend
+on a clock: controllers/pace.py does. Invariant: equal statuses are never urgent.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.model.conditions import REVISION_CONDITIONS, ConditionType
+from navarch.core.model.conditions import ConditionType
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,6 @@ class Awaited:
 
     conditions: tuple[ConditionType, ...]
     reasons: bool = False
-
-
-OF_A_MESH = Awaited(
-    tuple(map(ConditionType, ("Ready", "SpecAccepted", "DependenciesReady", "Deleting", "Paused")))
-)
-OF_A_REVISION = Awaited(REVISION_CONDITIONS, reasons=True)
 
 
 def is_urgent(awaited: Awaited, previous: Mapping[str, Any], status: Mapping[str, Any]) -> bool:

@@ -24,10 +24,19 @@ from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.urgency import Awaited
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import RevisionDecision
 from navarch.core.revision.source import find_obstacle
 from navarch.core.world.workload import determine_rollout, find_deployment, has_service
+
+CONDITIONS = (
+    ConditionType.READY,
+    ConditionType.AVAILABLE,
+    ConditionType.PROGRESSING,
+    ConditionType.RECONCILED,
+)
+AWAITED = Awaited(CONDITIONS, reasons=True)
 
 
 def determine_available(deployment: Manifest | None, *, served: bool, reachable: bool) -> Verdict:

@@ -1,0 +1,110 @@
+"""One mesh as its reconcile has to see it.
+
+Owns the composition of the aspects into ObservedMesh. Must never decide, and never write. Invariants: for a
+settled mesh, gathering costs one request: the mesh itself, read fresh; of other meshes it looks at those
+alone that its own decisions depend on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.meta import API_VERSION
+from navarch.core.membership.rule import build_membership, is_member, take_census
+from navarch.core.mesh.membership import find_effective_membership
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.parent import MESH, Parent, identify
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.world.proxies import Census
+from navarch.gather.world import World
+from navarch.kube.errors import NotFound, Unserved
+from navarch.kube.resources import resource_of
+
+
+async def gather_mesh(world: World, namespace: str, name: str) -> ObservedMesh | None:
+    """A mesh and everything its reconcile depends on; None when it is gone."""
+    try:
+        body = await world.client.get(Ref(API_VERSION, MESH, namespace, name))
+    except NotFound:
+        _forget(world, namespace, name)
+        return None
+    except Unserved:
+        if world.owned.is_installed(resource_of(API_VERSION, MESH)):
+            raise
+        _forget(world, namespace, name)
+        return None
+    world.stores["meshes"].observe(body)
+    world.orphans.remember(Parent(MESH, namespace, name))
+    return await observe_mesh(world, body)
+
+
+def _forget(world: World, namespace: str, name: str) -> None:
+    """The mesh is gone, whether or not the watch has told of it."""
+    for mesh in world.stores["meshes"].list(namespace):
+        if mesh["metadata"]["name"] == name:
+            world.stores["meshes"].discard(ref_of(mesh), mesh["metadata"]["uid"])
+
+
+async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
+    """Everything that a reconcile of the mesh `body` would depend on, whether or not it is in the cluster
+    yet."""
+    namespace = body["metadata"]["namespace"]
+    parent = identify(body)
+    spec, error = _parse_spec(body)
+    own = world.neighbours.summarise_own(body)
+    default, probe = bool((body.get("spec") or {}).get("defaultTag")), world.environment.probe_namespace
+    membership = build_membership(namespace, own.tag, default=default, probe=probe)
+    namespaces = {ns.name: ns for ns in world.cluster.claimed(membership)}
+    minors = world.neighbours.minors()
+    revisions = world.owned.revisions(parent)
+    inventory = world.owned.inventory(parent)
+    owned = tuple(world.owned.objects(parent, inventory))
+    profiles, profile_errors = world.cluster.profiles()
+    observed = ObservedMesh(
+        environment=world.environment,
+        assets=world.assets,
+        parent=parent,
+        body=body,
+        spec=spec,
+        spec_error=error,
+        meshes=tuple(sorted([own, *world.neighbours.find_rivals(body, own, namespaces)])),
+        namespaces=namespaces,
+        profiles=profiles,
+        profile_errors=profile_errors,
+        owned=owned,
+        inventory=inventory,
+        gateway_defaults=world.owned.gateway_defaults(parent, owned, inventory),
+        revisions=revisions,
+        webhooks=tuple(world.cluster.webhooks_about(own)),
+        crds=await world.crds.gather(tuple(sorted({*minors, world.neighbours.minor_of(body)} - {""}))),
+        crd_minors=minors,
+        census=Census(),
+        root=world.cluster.root(namespace),
+        probe=None,
+        now=world.now(),
+        kind_deleted=await world.orphans.find_kind_deletion(body),
+        roles=world.cluster.roles(),
+        kinds=await world.kinds.gather(),
+    )
+    observed = replace(observed, census=_take_census(world, observed))
+    return replace(observed, probe=await world.prober.probe(observed))
+
+
+def _take_census(world: World, observed: ObservedMesh) -> Census:
+    mesh = find_effective_membership(observed)
+    members = [name for name, ns in observed.namespaces.items() if is_member(mesh, name, ns.labels)]
+    names = {revision["metadata"]["name"] for revision in observed.revisions}
+    proxies = world.cluster.proxies_of(names, {observed.parent.namespace, *members})
+    return take_census(mesh, observed.namespaces, proxies, revisions=names)
+
+
+def _parse_spec(body: Manifest) -> tuple[MeshControlPlaneSpec | None, str]:
+    try:
+        return MeshControlPlaneSpec.model_validate(body.get("spec") or {}), ""
+    except ValidationError as error:
+        return None, "; ".join(
+            f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
+        )

@@ -1,0 +1,60 @@
+"""One revision as its reconcile has to see it.
+
+Owns the composition of the aspects into ObservedRevision. Must never decide, and never write. Invariant: for
+a settled revision, gathering costs no request.
+"""
+
+from __future__ import annotations
+
+from navarch.api import controlplane, revision
+from navarch.api.meta import API_VERSION
+from navarch.core.model.labels import revision_of
+from navarch.core.model.parent import parent_of
+from navarch.core.model.refs import Manifest, Ref
+from navarch.core.revision.observed import ObservedRevision
+from navarch.core.world.workload import PodProblem, determine_rollout, find_deployment
+from navarch.gather.workload import gather_problems, read_pod
+from navarch.gather.world import World
+from navarch.kube.errors import NotFound
+
+
+async def gather_revision(world: World, namespace: str, name: str) -> ObservedRevision | None:
+    """A revision and everything its reconcile depends on; None when it is gone or not ours."""
+    body = await _read_body(world, Ref(API_VERSION, revision.KIND, namespace, name))
+    parent = parent_of(body) if body else None
+    if body is None or parent is None:
+        return None
+    mesh = world.stores["meshes"].get(Ref(API_VERSION, controlplane.KIND, namespace, parent.name))
+    inventory = world.owned.inventory(parent)
+    owned = tuple(o for o in world.owned.objects(parent, inventory) if revision_of(o) == name)
+    deployment = find_deployment(owned, name)
+    pods = [p for p in world.stores["istiods"].list(namespace) if revision_of(p) == name]
+    problems: tuple[PodProblem, ...] = ()
+    if deployment is not None and not determine_rollout(deployment).complete:
+        problems = await gather_problems(world.client, deployment, pods)
+    return ObservedRevision(
+        environment=world.environment,
+        assets=world.assets,
+        parent=parent,
+        body=body,
+        mesh=mesh,
+        namespace=world.cluster.namespace(namespace),
+        owned=owned,
+        problems=problems,
+        pods=tuple(pod for p in pods if (pod := read_pod(p)) is not None),
+        inventory=inventory,
+        now=world.now(),
+        roles=world.cluster.roles(),
+        kinds=await world.kinds.gather(),
+    )
+
+
+async def _read_body(world: World, ref: Ref) -> Manifest | None:
+    """A revision as the store has it; read fresh where it was too large to be kept whole."""
+    store = world.stores["revisions"]
+    if store.is_whole(ref):
+        return store.get(ref)
+    try:
+        return await world.client.get(ref)
+    except NotFound:
+        return None
