@@ -136,11 +136,12 @@ def _build_user_roles() -> list[JSONObject]:
         return {"apiGroups": [GROUP], "resources": resources, "verbs": verbs}
 
     every = [resource.plural for resource in RESOURCES]
-    derived = [plural for plural in every if plural != MESHES]
+    written = [MESHES]
+    derived = [plural for plural in every if plural not in written]
     write = ["create", "update", "patch", "delete", "deletecollection"]
     return [
         role(f"{NAME}-mesh-view", [rule(every, _READ)], into="view"),
-        role(f"{NAME}-mesh-admin", [rule([MESHES], [*_READ, *write]), rule(derived, _READ)], into="admin"),
+        role(f"{NAME}-mesh-admin", [rule(written, [*_READ, *write]), rule(derived, _READ)], into="admin"),
         role(HOST_ROLE, [rule([HOST_RESOURCE], [HOST_VERB])]),
     ]
 

@@ -22,7 +22,8 @@ Rule: TypeAlias = Mapping[str, Any]
 _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 _REFUSED_VERBS = {"*", "escalate", "bind", "impersonate"}
 _CACHE = ("list", "watch")
-_OWN = ("get", *_CACHE, "create", "patch", "delete")
+_WRITE = ("create", "patch", "delete")
+_OWN = ("get", *_CACHE, *_WRITE)
 _PLURALS = tuple(resource.plural for resource in RESOURCES)
 _APPLY = "server-side apply is a patch, and a create where there is nothing yet; removed objects are deleted"
 
@@ -54,7 +55,7 @@ OPERATOR_USES: tuple[Use, ...] = (
     Use(GROUP, tuple(f"{plural}/status" for plural in _PLURALS), ("patch",), "status is reported"),
     Use(GROUP, ("meshcontrolplanes",), ("get",), "every reconcile reads the mesh afresh"),
     Use(GROUP, ("meshcontrolplanes",), ("patch",), "the finalizer is put on and taken off"),
-    Use(GROUP, ("meshrevisions",), _OWN, f"revisions are made from meshes; {_APPLY}"),
+    Use(GROUP, ("meshrevisions",), ("get", *_WRITE), f"revisions are made from meshes; {_APPLY}"),
     Use("apps", ("deployments",), _OWN, f"istiod; {_APPLY}"),
     Use(
         "",
