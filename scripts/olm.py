@@ -59,7 +59,8 @@ def read_examples(folder: Path = ROOT / "examples") -> list[Manifest]:
     examples = [d for d in documents if d and d["apiVersion"] == API_VERSION]
     written = {each["kind"] for each in examples}
     environment = Environment(kubernetes=(1, 32), operator_namespace="navarch-system", probe_namespace="")
-    made = build_offline(dict(examples[0]), load_assets(), environment).objects
+    mesh = next(each for each in examples if each["kind"] == "MeshControlPlane")
+    made = build_offline(dict(mesh), load_assets(), environment).objects
     kinds = {resource.kind for resource in RESOURCES} - written
     return [*examples, *(_strip(each) for each in made if each["kind"] in kinds)]
 

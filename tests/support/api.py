@@ -19,6 +19,7 @@ Object = dict[str, Any]
 GVK = {
     "mesh": ("mesh.navarch.io/v1beta1", "MeshControlPlane"),
     "revision": ("mesh.navarch.io/v1beta1", "MeshRevision"),
+    "gateway": ("mesh.navarch.io/v1beta1", "MeshGateway"),
     "deployment": ("apps/v1", "Deployment"),
     "service": ("v1", "Service"),
     "serviceaccount": ("v1", "ServiceAccount"),

@@ -15,7 +15,7 @@ from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
-from navarch.core.mesh.status import determine_accepted
+from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.conditions import ConditionType, Verdict
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.parent import Parent

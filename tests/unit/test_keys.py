@@ -7,7 +7,7 @@ from typing import Any
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
-from navarch.triggers.keys import Dependents, keys_for_owned, keys_for_revision
+from navarch.triggers.keys import Dependents, keys_for_owned
 from navarch.triggers.known import REVISION, Known
 
 PARENT = Parent(MESH, "shop", "mesh", "u")
@@ -42,7 +42,7 @@ def test_an_object_of_a_revision_wakes_the_revision_and_one_of_the_mesh_wakes_th
 
 
 def test_a_revision_wakes_itself_and_its_mesh() -> None:
-    assert list(keys_for_revision(REVISIONS[0])) == [Key(REVISION, "shop", "r"), OURS]
+    assert list(DEPENDENTS.keys_for_revision(REVISIONS[0])) == [Key(REVISION, "shop", "r"), OURS]
 
 
 def test_a_mesh_wakes_its_neighbours_only_when_they_see_a_difference() -> None:

@@ -14,7 +14,7 @@ from navarch.engine.key import Key
 from navarch.gather.watches import OF_A_MESH, WATCHES, Role, stores_of_owned
 from navarch.kube.resources import resource_of
 from navarch.kube.store import Store
-from navarch.triggers.keys import Ask, Dependents, keys_for_owned, keys_for_revision
+from navarch.triggers.keys import Ask, Dependents, keys_for_owned
 from navarch.triggers.known import REVISION, By, Known, find_lane, key_of
 
 NAMES = st.sampled_from(("a", "b", "c"))
@@ -100,7 +100,7 @@ def test_all_that_is_done_for_a_mesh_is_in_one_lane() -> None:
     found = {
         *keys_for_owned(service),
         *keys_for_owned(webhook),
-        *keys_for_revision(revision),
+        *dependents.keys_for_revision(revision),
         *dependents.keys_for_mesh(mesh, mesh),
         *dependents.keys_for_webhook(webhook),
         *dependents.keys_for_catalog({}),

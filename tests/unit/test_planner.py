@@ -13,7 +13,7 @@ from navarch.core.mesh.crds import find_crd_minor
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
-from navarch.core.mesh.teardown import is_released, plan_removal
+from navarch.core.mesh.teardown import is_released
 from navarch.core.model.actions import Plan
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Finding
@@ -23,6 +23,7 @@ from navarch.core.model.ordering import WEBHOOK_KINDS
 from navarch.core.model.ownership import Inventory, Record
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.model.removal import plan_removal
 from navarch.core.model.requeue import determine_requeue
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import plan_revision

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.api import controlplane, revision
+from navarch.api import controlplane, gateway, revision
 from navarch.api.meta import API_VERSION, GROUP, VERSION, Column, JSONObject, Model, Resource
 
-RESOURCES: tuple[Resource, ...] = (controlplane.RESOURCE, revision.RESOURCE)
+RESOURCES: tuple[Resource, ...] = (controlplane.RESOURCE, revision.RESOURCE, gateway.RESOURCE)
 
 _KEPT = (
     "type",

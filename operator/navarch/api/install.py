@@ -14,6 +14,7 @@ from navarch.api.admission import build_policies
 from navarch.api.admission.host import HOST_RESOURCE, HOST_ROLE, HOST_VERB
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.export import RESOURCES
+from navarch.api.gateway import PLURAL as GATEWAYS
 from navarch.api.meta import GROUP, IMAGE, JSONObject
 from navarch.api.rbac import (
     OPERATOR_USES,
@@ -136,7 +137,7 @@ def _build_user_roles() -> list[JSONObject]:
         return {"apiGroups": [GROUP], "resources": resources, "verbs": verbs}
 
     every = [resource.plural for resource in RESOURCES]
-    written = [MESHES]
+    written = [MESHES, GATEWAYS]
     derived = [plural for plural in every if plural not in written]
     write = ["create", "update", "patch", "delete", "deletecollection"]
     return [

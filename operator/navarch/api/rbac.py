@@ -55,6 +55,8 @@ OPERATOR_USES: tuple[Use, ...] = (
     Use(GROUP, tuple(f"{plural}/status" for plural in _PLURALS), ("patch",), "status is reported"),
     Use(GROUP, ("meshcontrolplanes",), ("get",), "every reconcile reads the mesh afresh"),
     Use(GROUP, ("meshcontrolplanes",), ("patch",), "the finalizer is put on and taken off"),
+    Use(GROUP, ("meshgateways",), ("get",), "every reconcile reads the gateway afresh"),
+    Use(GROUP, ("meshgateways",), ("patch",), "the finalizer is put on and taken off"),
     Use(GROUP, ("meshrevisions",), ("get", *_WRITE), f"revisions are made from meshes; {_APPLY}"),
     Use("apps", ("deployments",), _OWN, f"istiod; {_APPLY}"),
     Use(

@@ -13,9 +13,10 @@ from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.status import summarise_mesh
-from navarch.core.mesh.teardown import is_released, plan_removal
+from navarch.core.mesh.teardown import is_released
 from navarch.core.model.findings import Severity
 from navarch.core.model.parent import Parent
+from navarch.core.model.removal import plan_removal
 from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result, Terminal

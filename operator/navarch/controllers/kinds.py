@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from navarch.api import controlplane, revision
+from navarch.api import controlplane, gateway, revision
 from navarch.controllers.controlplane import MeshController
+from navarch.controllers.gateway import GatewayController
 from navarch.controllers.kind import Kind
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
+from navarch.core.gateway import status as of_a_gateway
 from navarch.core.mesh import status as of_a_mesh
 from navarch.core.revision import status as of_a_revision
-from navarch.gather.watches import MESHES, REVISIONS
+from navarch.gather.watches import GATEWAYS, MESHES, REVISIONS
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
@@ -53,6 +55,15 @@ _ROWS: tuple[Kind[Tools], ...] = (
         has_events=False,
         series=(),
         build=lambda tools: RevisionController(tools.world, tools.applier, tools.reporter),
+    ),
+    Kind(
+        resource=gateway.RESOURCE,
+        watch=GATEWAYS,
+        conditions=of_a_gateway.CONDITIONS,
+        awaited=of_a_gateway.AWAITED,
+        has_events=True,
+        series=(),
+        build=lambda tools: GatewayController(tools.world, tools.applier, tools.client, tools.reporter),
     ),
 )
 KINDS: Mapping[str, Kind[Tools]] = {row.resource.kind: row for row in _ROWS}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from navarch.api.meta import API_VERSION, JSONObject
 from navarch.api.rbac import collect_grants, merge_rules
 from navarch.core.istio.assets import Assets
-from navarch.core.istio.roles import build_roles
+from navarch.core.istio.roles import GATEWAY_ROLE, build_roles
 from navarch.core.model.refs import Manifest
 from navarch.core.offline import build_offline
 from navarch.core.render.components.istiod import build_role
@@ -23,7 +23,8 @@ _NAMESPACE, _PROBE = "navarch-system", "navarch-probe"
 def list_roles(assets: Assets) -> list[Manifest]:
     """The ClusterRoles that meshes bind, for all minors."""
     minors = (minor.name for minor in assets.catalog.minors)
-    return [build_role(role, assets) for minor in minors for role in build_roles(assets, minor)]
+    of_istiods = (role for minor in minors for role in build_roles(assets, minor))
+    return [build_role(role, assets) for role in (*of_istiods, GATEWAY_ROLE)]
 
 
 def build_grants(assets: Assets) -> list[JSONObject]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from navarch.api import controlplane, revision
+from navarch.api import controlplane, gateway, revision
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.istio.certificates import fingerprint_bundle
@@ -36,8 +36,8 @@ from navarch.triggers.keys import (
     is_edit,
     keys_for_inventory,
     keys_for_owned,
-    keys_for_revision,
 )
+from navarch.triggers.known import key_of
 
 Object = dict[str, Any]
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
@@ -226,8 +226,18 @@ REVISIONS = Watch(
     API_VERSION,
     revision.KIND,
     Role.OWN,
-    by_state(lambda _, manifest: keys_for_revision(manifest)),
+    by_state(Dependents.keys_for_revision),
     bound=Bound(object=2 * MIB),
+)
+GATEWAYS = Watch(
+    "gateways",
+    API_VERSION,
+    gateway.KIND,
+    Role.OWN,
+    by_state(lambda _, manifest: [key_of(manifest)]),
+    is_edit=is_edit,
+    bound=Bound(object=MIB),
+    page=SMALL_PAGE,
 )
 CRDS = Watch(
     "crds",
@@ -267,6 +277,7 @@ PROXIES = Watch(
 WATCHES = (
     MESHES,
     REVISIONS,
+    GATEWAYS,
     *(
         Watch(
             kind,

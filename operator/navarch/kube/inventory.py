@@ -66,7 +66,7 @@ def read_inventory(text: str) -> tuple[Parent, Inventory]:
             ref = Ref(version, kind, namespace, str(item["name"]))
             records[ref] = Record(ref, str(item["uid"]), component, revision)
         kind, namespace, name, uid = said.get("of", MESH), said["namespace"], said["name"], said["uid"]
-        parent = Parent(*map(str, (kind, namespace, name, uid)))
+        parent = Parent(str(kind), str(namespace), str(name), str(uid))
         return parent, Inventory(parent.uid, str(said["kind"]), records)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no inventory: {error}") from error

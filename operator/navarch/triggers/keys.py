@@ -22,7 +22,7 @@ from navarch.core.model.labels import (
 )
 from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.model.ownership import parent_of_inventory
-from navarch.core.model.parent import MESH, parent_of
+from navarch.core.model.parent import GATEWAY, MESH, parent_of
 from navarch.engine.key import Key
 from navarch.triggers.known import REVISION, By, Known, Object, key_of, key_of_parent, key_of_revision
 
@@ -67,14 +67,6 @@ def keys_for_owned(manifest: Object) -> Iterator[Key]:
         yield key_of_parent(parent)
 
 
-def keys_for_revision(manifest: Object) -> Iterator[Key]:
-    """A revision, and the mesh whose status it is part of."""
-    yield key_of(manifest)
-    parent = parent_of(manifest)
-    if parent is not None:
-        yield key_of_parent(parent)
-
-
 def keys_for_inventory(manifest: Object) -> Iterator[Key]:
     """The parent whose objects an inventory names: it may be gone without having been cleaned up after."""
     if parent := parent_of_inventory(manifest["metadata"]["name"]):
@@ -100,19 +92,29 @@ class Dependents:
         yield from self.known.find(By.KIND, MESH, REVISION)
 
     def keys_for_mesh(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """A mesh; and its neighbours when it came, went, or changed what they see of it."""
+        """A mesh, and its gateways; and its neighbours when it came, went, or changed what they see of it."""
         manifest = new or old
         if manifest is None:
             return
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         yield key_of(manifest)
-        yield from self.known.find(By.REVISION_IN, manifest["metadata"]["namespace"])
+        yield from self.known.find(By.REVISION_IN, namespace)
+        yield from self.known.find(By.GATEWAY_OF, f"{namespace}/{name}")
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
             yield from self.all_meshes()
 
+    def keys_for_revision(self, manifest: Object) -> Iterator[Key]:
+        """A revision, the mesh whose status it is part of, and the gateways whose pods follow it."""
+        yield key_of(manifest)
+        parent = parent_of(manifest)
+        if parent is not None:
+            yield key_of_parent(parent)
+            yield from self.known.find(By.GATEWAY_OF, f"{parent.namespace}/{parent.name}")
+
     def keys_for_role(self, _: Object) -> Iterator[Key]:
-        """Every mesh and every revision: which of them bind a role of the installation, or want to, is not
+        """Every mesh, revision and gateway: which of them bind a role of the installation, or want to, is not
         looked at."""
-        yield from self.known.find(By.KIND, MESH, REVISION)
+        yield from self.known.find(By.KIND, MESH, REVISION, GATEWAY)
 
     def keys_for_webhook(self, manifest: Object) -> Iterator[Key]:
         """Its revision and mesh; every mesh for a foreign one of Istio's, and for whoever has the tag
@@ -133,8 +135,9 @@ class Dependents:
             yield from self.all_meshes()
 
     def keys_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """The mesh inside; the meshes that its labels name, before and after a change of them; and every mesh
-        when a namespace that holds one, and so stays outside of the others, changes its labels."""
+        """The mesh inside; after a change of its labels the meshes that they name or named, and the gateways
+        inside; and every mesh when a namespace that holds one, and so stays outside of the others, changes
+        its labels."""
         manifest = new or old
         if manifest is None:
             return
@@ -144,6 +147,7 @@ class Dependents:
         before, after = _istio_labels(old), _istio_labels(new)
         if before == after:
             return
+        yield from self.known.find(By.GATEWAY_IN, name)
         if inside:
             yield from self.all_meshes()
         else:

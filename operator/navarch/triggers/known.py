@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from navarch.api import revision
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
-from navarch.core.model.parent import MESH, Parent, parent_of
+from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
 from navarch.engine.key import Key
 
 Object: TypeAlias = Mapping[str, Any]
@@ -32,6 +32,10 @@ class By(Enum):
     """Revisions in a namespace."""
     LABEL = auto()
     """Meshes that a value of a namespace's label `istio.io/rev` or `istio-injection` may mean."""
+    GATEWAY_IN = auto()
+    """Gateways in a namespace."""
+    GATEWAY_OF = auto()
+    """Gateways of a mesh, `<namespace>/<name>`."""
     INJECTOR = auto()
     """Meshes that have a revision of a name."""
 
@@ -133,6 +137,10 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
         yield (By.MESH_IN, key.namespace), key
         for value in _list_label_values(manifest):
             yield (By.LABEL, value), key
+    if key.kind == GATEWAY:
+        yield (By.GATEWAY_IN, key.namespace), key
+        mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
+        yield (By.GATEWAY_OF, f"{mesh.get('namespace') or key.namespace}/{mesh.get('name')}"), key
     if key.kind == REVISION:
         yield (By.REVISION_IN, key.namespace), key
         parent = parent_of(manifest)

@@ -96,6 +96,23 @@ OF_REASONS: Mapping[Reason, Advice] = {
         "Create the mesh in a namespace of its own.",
         "metadata.namespace: 'kube-system': cannot hold a mesh",
     ),
+    Reason.MESH_NOT_FOUND: Advice(
+        Severity.ERROR,
+        "Create the mesh, or make a gateway for another one and remove this one.",
+        "spec.controlPlaneRef: 'shop/mesh': there is no such MeshControlPlane; what the gateway runs keeps "
+        "serving",
+    ),
+    Reason.NOT_A_MEMBER: Advice(
+        Severity.ERROR,
+        "Label the namespace with the mesh's tag, as the message shows.",
+        "metadata.namespace: 'front': the gateway's namespace does not belong to the mesh shop/mesh",
+    ),
+    Reason.ADDRESS_PENDING: Advice(
+        Severity.WARNING,
+        "Look at the Service's Events; where the cluster has no load balancer, set spec.service.type: "
+        "NodePort.",
+        "Service front/ingress of type LoadBalancer has no address yet",
+    ),
     Reason.TAG_CONFLICT: Advice(
         Severity.ERROR,
         "Delete the mesh and create it with another spec.tag; a tag never changes.",

@@ -17,8 +17,9 @@ from typing import TypeAlias
 
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.catalog import Features
+from navarch.core.model.actions import Waiting
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.refs import Manifest
+from navarch.core.model.refs import Manifest, Ref
 
 Rule: TypeAlias = Mapping[str, list[str]]
 
@@ -176,6 +177,28 @@ def build_roles(assets: Assets, minor: str) -> Roles:
         confined=_build_role("istiod-confined", minor, shared),
         namespace=_build_role("istiod-namespace", minor, istiod_namespace_rules()),
     )
+
+
+def _build_gateway_role() -> Role:
+    rules: tuple[Rule, ...] = (_rule("", ["secrets"], READ),)
+    return Role(f"navarch-gateway-{stable_hash(rules, length=8)}", rules)
+
+
+GATEWAY_ROLE = _build_gateway_role()
+"""What the account of a gateway may do in its own namespace: istiod gives a gateway the certificates of
+Secrets only if the gateway's account may read them (pilot/pkg/credentials/kube)."""
+REMEDY = "apply the manifests of this release of Navarch (`navarch manifests`)"
+
+
+def find_missing(roles: Iterable[Role], installed: Mapping[str, frozenset[str]]) -> Iterator[Waiting]:
+    """Which roles the cluster does not have, or not with all their rules; `installed` are those that it has,
+    by name, with the hashes of their rules."""
+    for role in roles:
+        ref = Ref("rbac.authorization.k8s.io/v1", "ClusterRole", "", role.name)
+        if role.name not in installed:
+            yield Waiting(ref, f"{ref} does not exist; {REMEDY}")
+        elif not hash_rules(role.rules) <= installed[role.name]:
+            yield Waiting(ref, f"{ref} lacks rules of this release; {REMEDY}")
 
 
 def _build_role(purpose: str, minor: str, rules: list[Rule]) -> Role:

@@ -16,6 +16,7 @@ from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import MeshDecision
 from navarch.core.mesh.teardown import is_leaving
+from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.actions import Outcome
 from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import (
@@ -25,9 +26,8 @@ from navarch.core.model.conditions import (
     invert,
     merge_conditions,
     summarise_ready,
-    tell_all,
 )
-from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.findings import Finding
 from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
@@ -60,15 +60,6 @@ AWAITED = Awaited(
         ConditionType.PAUSED,
     )
 )
-
-
-def determine_accepted(findings: Sequence[Finding]) -> Verdict:
-    """Whether the spec is valid; warnings are told without refusing it."""
-    if not findings:
-        return Verdict("True", Reason.AS_EXPECTED)
-    worst_first = sorted(findings, key=lambda f: list(Severity).index(f.severity))
-    refused = worst_first[0].severity is Severity.ERROR
-    return tell_all("False" if refused else "True", [(f.reason, str(f)) for f in worst_first])
 
 
 def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:

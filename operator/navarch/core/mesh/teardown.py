@@ -6,16 +6,13 @@ for proxies. Invariant: webhooks are removed first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from navarch.core.mesh.observed import ObservedMesh, is_held
+from navarch.core.model import removal
 from navarch.core.model.actions import Plan
 from navarch.core.model.labels import FORCE_DELETE
-from navarch.core.model.ordering import order_for_removal
-from navarch.core.model.ownership import find_lost, is_proved
-from navarch.core.model.parent import Parent
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import Manifest
 
 CLOCK_SLACK = timedelta(seconds=10)
 """By how much the clocks of two API servers may differ, which stamped a mesh's deletion and its kind's."""
@@ -46,22 +43,12 @@ def _is_caused_by_kind(deleted: str, kind_deleted: str) -> bool:
 
 def plan_teardown(observed: ObservedMesh) -> Plan:
     """Removal of everything of the mesh, webhooks first."""
-    return plan_removal(observed.parent, find_removable(observed))
+    return removal.plan_removal(observed.parent, find_removable(observed))
 
 
 def find_removable(observed: ObservedMesh) -> list[Manifest]:
     """What is proved to be the mesh's, out of sight or not: labels alone do not make an object go."""
-    seen = (*observed.owned, *observed.revisions)
-    return [
-        *(o for o in seen if is_proved(o, observed.parent, observed.inventory)),
-        *find_lost(observed.parent, observed.inventory, seen),
-    ]
-
-
-def plan_removal(parent: Parent, objects: Iterable[Manifest]) -> Plan:
-    """Removal of what is left of a mesh, also of one that is gone without having been cleaned up after."""
-    refs = tuple(order_for_removal([ref_of(o) for o in objects]))
-    return Plan(parent, prune=refs, requeue_after=2.0 if refs else None)
+    return removal.find_removable(observed.parent, observed.inventory, (*observed.owned, *observed.revisions))
 
 
 def is_released(observed: ObservedMesh, plan: Plan) -> bool:

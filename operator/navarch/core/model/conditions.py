@@ -18,7 +18,7 @@ Truth = Literal["True", "False", "Unknown"]
 
 
 class ConditionType(StrEnum):
-    """A condition of a mesh or a revision; `doc` says in one sentence what True means."""
+    """A condition of one of our kinds; `doc` says in one sentence what True means."""
 
     doc: str
 
@@ -29,15 +29,15 @@ class ConditionType(StrEnum):
         member.doc = doc
         return member
 
-    READY = "Ready", "The mesh is as its spec asks and serves: all that `kubectl wait` has to know."
-    AVAILABLE = "Available", "An istiod serves, even while something is being changed."
+    READY = "Ready", "The object is as its spec asks and serves: all that `kubectl wait` has to know."
+    AVAILABLE = "Available", "Pods serve, even while something is being changed: istiod's, or the gateway's."
     PROGRESSING = "Progressing", "Something is being changed right now."
     UP_TO_DATE = "UpToDate", "Everything, proxies included, runs the desired version and configuration."
     SPEC_ACCEPTED = (
         "SpecAccepted",
         "The spec is valid; while it is not, what was accepted last stays in force.",
     )
-    RECONCILED = "Reconciled", "Every object of the mesh is as planned."
+    RECONCILED = "Reconciled", "Every object is as planned."
     INJECTION_READY = "InjectionReady", "Pods are injected: proved by webhooks' roots and a dry-run pod."
     DEPENDENCIES_READY = "DependenciesReady", "Istio's CRDs are there, established and new enough."
     PAUSED = "Paused", "spec.paused is true."

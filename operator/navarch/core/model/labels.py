@@ -20,6 +20,12 @@ MESH_NAME = f"{GROUP}/mesh-name"
 
 MESH_UID = f"{GROUP}/mesh-uid"
 
+GATEWAY_NAMESPACE = f"{GROUP}/gateway-namespace"
+
+GATEWAY_NAME = f"{GROUP}/gateway-name"
+
+GATEWAY_UID = f"{GROUP}/gateway-uid"
+
 COMPONENT = f"{GROUP}/component"
 
 REVISION = f"{GROUP}/revision"

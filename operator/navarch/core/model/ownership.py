@@ -21,7 +21,7 @@ from navarch.core.model.labels import (
     revision_of,
 )
 from navarch.core.model.naming import DEFAULT_VALIDATOR
-from navarch.core.model.parent import MESH, PARENT_KINDS, Parent, parent_of
+from navarch.core.model.parent import GATEWAY, MESH, PARENT_KINDS, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 
 MANAGER = "navarch"
@@ -93,6 +93,14 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
         "tags": frozenset({"Service", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}),
         "policies": frozenset({"PeerAuthentication"}),
         "revision": frozenset({"MeshRevision"}),
+    },
+    GATEWAY: {
+        "gateway": frozenset(
+            {
+                *("ServiceAccount", "RoleBinding", "Service", "Deployment"),
+                *("HorizontalPodAutoscaler", "PodDisruptionBudget"),
+            }
+        ),
     },
 }
 """Kinds of objects that a component of a kind of parent may have. Istio's CRDs belong to no mesh and are

@@ -8,14 +8,25 @@ objects could not lie there name none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from navarch.api import controlplane
-from navarch.core.model.labels import COMPONENT, MANAGED_BY, MESH_NAME, MESH_NAMESPACE, MESH_UID, REVISION
+from navarch.api import controlplane, gateway
+from navarch.core.model.labels import (
+    COMPONENT,
+    GATEWAY_NAME,
+    GATEWAY_NAMESPACE,
+    GATEWAY_UID,
+    MANAGED_BY,
+    MESH_NAME,
+    MESH_NAMESPACE,
+    MESH_UID,
+    REVISION,
+)
 from navarch.core.model.refs import Manifest
 
 MESH = controlplane.KIND
+GATEWAY = gateway.KIND
 
 
 class Place(Enum):
@@ -38,26 +49,32 @@ class ParentKind:
     place: Place = Place.ITS_NAMESPACE
 
 
-PARENT_KINDS: Mapping[str, ParentKind] = {MESH: ParentKind(MESH_NAMESPACE, MESH_NAME, MESH_UID)}
+PARENT_KINDS: Mapping[str, ParentKind] = {
+    GATEWAY: ParentKind(GATEWAY_NAMESPACE, GATEWAY_NAME, GATEWAY_UID),
+    MESH: ParentKind(MESH_NAMESPACE, MESH_NAME, MESH_UID),
+}
 """Rows by the name of the kind. A MeshRevision is none: its objects are its mesh's, and name it by a label of
 their own. An object with the labels of several is the first row's."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Parent:
-    """The object of ours that others belong to. `namespace` is empty for a cluster-scoped one, `uid` where
-    it is not known: rendered offline, or gone."""
+    """The object of ours that others belong to. `namespace` is empty for a cluster-scoped one, `uid` where it
+    is not known: rendered offline, or gone. `mesh` are namespace and name of the mesh that it serves, where
+    it is none itself: its objects carry that mesh's labels, too, by which they are watched and guarded."""
 
     kind: str
     namespace: str
     name: str
     uid: str = ""
+    mesh: tuple[str, str] | None = field(default=None, compare=False)
 
     def labels(self, *, component: str, revision: str = "") -> dict[str, str]:
         """The labels of an object of this parent; `revision` only where it belongs to one revision."""
         keys = PARENT_KINDS[self.kind]
         labels = {
             MANAGED_BY: "navarch",
+            **_name_mesh(self.mesh),
             **self.identity(),
             keys.uid: self.uid,
             COMPONENT: component,
@@ -78,6 +95,10 @@ class Parent:
         """Whether the object's labels name this parent. Another uid than ours is that of a dead one."""
         named = parent_of(manifest)
         return named is not None and named.any_uid == self.any_uid
+
+
+def _name_mesh(mesh: tuple[str, str] | None) -> dict[str, str]:
+    return {} if mesh is None else {MESH_NAMESPACE: mesh[0], MESH_NAME: mesh[1]}
 
 
 def identify(body: Manifest) -> Parent:

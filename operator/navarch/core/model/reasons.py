@@ -66,6 +66,8 @@ class Reason(StrEnum):
         "NamespaceRefused",
         "The namespace is the operator's or the cluster's own and can hold no mesh.",
     )
+    MESH_NOT_FOUND = "MeshNotFound", "The MeshControlPlane that is named does not exist."
+    NOT_A_MEMBER = "NotAMember", "The namespace does not belong to the mesh."
     TAG_CONFLICT = "TagConflict", "The tag equals a revision, or is another mesh's tag."
     DEFAULT_TAG_CONFLICT = "DefaultTagConflict", "Another mesh owns the tag `default`."
     NAME_TOO_LONG = "NameTooLong", "The name of an object derived from the mesh's would be too long."
@@ -142,13 +144,14 @@ class Reason(StrEnum):
     NAMESPACE_TERMINATING = "NamespaceTerminating", "The mesh's namespace is being deleted."
 
     # --- control plane --------------------------------------------------------------------------------------
-    NO_REPLICA_AVAILABLE = "NoReplicaAvailable", "No istiod is available."
-    NOT_INSTALLED = "NotInstalled", "The control plane has not been installed yet."
-    ROLLING_OUT = "RollingOut", "istiod is being rolled to its new specification."
+    NO_REPLICA_AVAILABLE = "NoReplicaAvailable", "No pod of the workload is available."
+    NOT_INSTALLED = "NotInstalled", "The workload has not been installed yet."
+    ROLLING_OUT = "RollingOut", "The workload is being rolled to its new specification."
     ROLLOUT_STUCK = (
         "RolloutStuck",
-        "istiod's new pods do not become ready; the message quotes their own events.",
+        "New pods of the workload do not become ready; the message quotes their own events.",
     )
+    ADDRESS_PENDING = "AddressPending", "A Service of type LoadBalancer has no address yet."
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
     PROXIES_MISPLACED = (
         "ProxiesMisplaced",

@@ -6,18 +6,18 @@ binding stands before the old one goes, and no istiod is started for which a rol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from navarch.core.istio import roles
 from navarch.core.istio.assets import Assets
-from navarch.core.istio.roles import Role, build_roles, hash_rules
+from navarch.core.istio.roles import Role, build_roles
 from navarch.core.model.actions import Waiting, Wave
 from navarch.core.model.ordering import BINDING_KINDS
-from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.render.values import runs_gateway_controller
 from navarch.core.revision.source import read_spec
 
 RIGHTS = frozenset({*BINDING_KINDS, "ClusterRole", "Role"})
-REMEDY = "apply the manifests of this release of Navarch (`navarch manifests`)"
 
 Installed = Mapping[str, frozenset[str]]
 """The roles of the installation that are in the cluster: by name, the hashes of their rules."""
@@ -30,22 +30,13 @@ def find_bound(revision: Manifest, assets: Assets) -> tuple[Role, ...]:
     release = assets.catalog.find(spec.version)
     if release is None:
         raise ValueError(f"version {spec.version} is not in the catalog")
-    roles = build_roles(assets, release.minor.name)
-    return (roles.full if runs_gateway_controller(spec.config) else roles.confined, roles.namespace)
+    every = build_roles(assets, release.minor.name)
+    return (every.full if runs_gateway_controller(spec.config) else every.confined, every.namespace)
 
 
 def find_missing(revision: Manifest, assets: Assets, installed: Installed) -> tuple[Waiting, ...]:
     """The roles that a MeshRevision binds and that the cluster does not have, or not with all their rules."""
-    return tuple(_find_missing(find_bound(revision, assets), installed))
-
-
-def _find_missing(roles: Iterable[Role], installed: Installed) -> Iterator[Waiting]:
-    for role in roles:
-        ref = Ref("rbac.authorization.k8s.io/v1", "ClusterRole", "", role.name)
-        if role.name not in installed:
-            yield Waiting(ref, f"{ref} does not exist; {REMEDY}")
-        elif not hash_rules(role.rules) <= installed[role.name]:
-            yield Waiting(ref, f"{ref} lacks rules of this release; {REMEDY}")
+    return tuple(roles.find_missing(find_bound(revision, assets), installed))
 
 
 def withhold(waves: Sequence[Wave], missing: Iterable[Waiting], *, settled: bool) -> tuple[Wave, ...]:

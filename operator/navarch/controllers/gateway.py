@@ -1,0 +1,68 @@
+"""The MeshGateway controller: gather, check, plan, apply, summarise, report.
+
+Owns the order of these calls. Must never decide: a branch here belongs into plan or summarise. Invariant: a
+reconcile that changes nothing sends one request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from navarch.controllers.report import Reporter
+from navarch.core.gateway.checks import run_checks
+from navarch.core.gateway.observed import ObservedGateway, is_held
+from navarch.core.gateway.plan import plan_gateway
+from navarch.core.gateway.status import is_released, summarise_gateway
+from navarch.core.model.findings import Severity
+from navarch.core.model.requeue import determine_requeue
+from navarch.engine.key import Key
+from navarch.engine.result import After, Done, Result, Terminal
+from navarch.gather.gateway import gather_gateway
+from navarch.gather.world import World
+from navarch.kube.apply import Applier
+from navarch.kube.client import Client
+from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayController:
+    """Reconciles one gateway at a time."""
+
+    world: World
+    applier: Applier
+    client: Client
+    reporter: Reporter
+
+    async def reconcile(self, key: Key) -> Result:
+        """Bring one gateway to where its spec wants it, as far as is possible now."""
+        observed = await gather_gateway(self.world, key.namespace, key.name)
+        if observed is None:
+            self.reporter.forget(key)
+            return Done()
+        findings = run_checks(observed)
+        plan = plan_gateway(observed, findings)
+        if is_released(observed, plan):
+            return await self._release(observed)
+        if is_held(observed):
+            outcome = await self.applier.withhold(plan)
+        else:
+            if plan.waves:
+                await add_finalizer(self.client, observed.body)
+            outcome = await self.applier.apply(plan)
+        status = summarise_gateway(observed, findings, plan, outcome)
+        held = await self.reporter.report(observed.body, status=status, outcome=outcome)
+        seconds = determine_requeue(plan, outcome, status["conditions"], held=held)
+        refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
+        if seconds is not None:
+            return After(seconds, well=not refusals and not outcome.failures)
+        return Terminal("; ".join(refusals)) if refusals else Done()
+
+    async def _release(self, observed: ObservedGateway) -> Result:
+        """Let a gateway go once the API server itself says that nothing of it is left."""
+        if not has_finalizer(observed.body):
+            return Done()
+        if await self.world.owned.find_unseen(observed.parent):
+            return After(1)
+        await remove_finalizer(self.client, observed.body)
+        await self.world.inventories.drop(observed.parent)
+        return Done()

@@ -1,0 +1,71 @@
+"""From an observed gateway to its plan: account, then workload and Service, once its pods would be injected.
+
+Owns the order of things of a gateway. Must never act or look anything up. Invariants: no pod of a gateway is
+made before injection is proved for its mesh, since without it `image: auto` would be pulled; with a finding
+that refuses the spec, and without a mesh, what runs is left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from navarch.core.gateway.observed import ObservedGateway, has_proved_injection
+from navarch.core.istio.roles import GATEWAY_ROLE, find_missing
+from navarch.core.model.actions import Plan, Waiting, Wave
+from navarch.core.model.applied import is_applied
+from navarch.core.model.findings import Finding, is_accepted
+from navarch.core.model.ordering import order_for_removal
+from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.removal import find_removable, plan_removal
+from navarch.core.model.requeue import SAFETY_REQUEUE
+from navarch.core.render.components.gateway import GatewayInput, build_objects
+
+_ACCOUNT = frozenset({"ServiceAccount", "RoleBinding"})
+
+
+def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan:
+    """What is to be done for a gateway now."""
+    removable = find_removable(observed.parent, observed.inventory, observed.owned)
+    if observed.deleting:
+        return plan_removal(observed.parent, removable)
+    if not is_accepted(findings) or observed.spec is None or observed.mesh is None:
+        return Plan(observed.parent)
+    objects = build_gateway(observed)
+    waiting = tuple(_find_unmet(observed, objects))
+    ready = objects if not waiting else []
+    kept = {ref_of(o) for o in objects}
+    prune = [ref_of(o) for o in removable if ref_of(o) not in kept] if not waiting else []
+    return Plan(
+        observed.parent,
+        (
+            Wave("account", tuple(o for o in ready if o["kind"] in _ACCOUNT)),
+            Wave("workload", tuple(o for o in ready if o["kind"] not in _ACCOUNT)),
+        )
+        if ready
+        else (),
+        tuple(order_for_removal(prune)),
+        waiting,
+        SAFETY_REQUEUE if waiting else None,
+    )
+
+
+def build_gateway(observed: ObservedGateway) -> list[Manifest]:
+    """The objects that an accepted gateway wants."""
+    assert observed.spec is not None
+    tag = str(((observed.revision or {}).get("spec") or {}).get("tag", ""))
+    gateway = GatewayInput(observed.parent, observed.spec, tag, observed.stamp)
+    return list(build_objects(gateway, observed.assets))
+
+
+def _find_unmet(observed: ObservedGateway, objects: Sequence[Manifest]) -> Iterator[Waiting]:
+    """What a gateway's pods need and is not there: only where they would be made or changed."""
+    wanted = next(o for o in objects if o["kind"] == "Deployment")
+    settled = observed.deployment is not None and is_applied(observed.deployment, wanted)
+    mesh = observed.mesh
+    if mesh is None or settled:
+        return
+    ref = ref_of(mesh)
+    if observed.revision is None or not observed.stamp:
+        yield Waiting(ref, f"{ref} has not been installed yet")
+    elif not has_proved_injection(mesh):
+        yield Waiting(ref, f"{ref} does not inject pods yet: see its condition InjectionReady")
+    yield from find_missing([GATEWAY_ROLE], observed.roles)

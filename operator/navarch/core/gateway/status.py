@@ -1,0 +1,166 @@
+"""The status of a MeshGateway, as a pure function of observation, findings, plan and outcome.
+
+Owns the verdict of every condition of a gateway. Must never remember: what is reported follows from what was
+seen now. Invariant: nothing here changes while nothing in the cluster changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from navarch.api.gateway import KIND
+from navarch.core.gateway.observed import ObservedGateway, is_held
+from navarch.core.model.accepted import determine_accepted
+from navarch.core.model.actions import Outcome, Plan
+from navarch.core.model.applied import is_applied
+from navarch.core.model.conditions import (
+    ConditionType,
+    Verdict,
+    invert,
+    merge_conditions,
+    summarise_ready,
+)
+from navarch.core.model.findings import Finding, is_accepted
+from navarch.core.model.messages import join
+from navarch.core.model.reasons import Reason
+from navarch.core.model.reconciled import determine_reconciled
+from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.urgency import Awaited
+from navarch.core.world.workload import determine_rollout
+
+CONDITIONS = (
+    ConditionType.READY,
+    ConditionType.AVAILABLE,
+    ConditionType.PROGRESSING,
+    ConditionType.UP_TO_DATE,
+    ConditionType.SPEC_ACCEPTED,
+    ConditionType.RECONCILED,
+    ConditionType.DELETING,
+)
+AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionType.DELETING), reasons=True)
+
+
+def determine_available(observed: ObservedGateway) -> Verdict:
+    """Whether pods serve, and clients have an address for them."""
+    deployment, service = observed.deployment, observed.service
+    if deployment is None or service is None:
+        return Verdict("False", Reason.NOT_INSTALLED, "the gateway has no pods yet")
+    rollout = determine_rollout(deployment)
+    if not rollout.available:
+        problems = [f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems]
+        message = join([*problems, f"{ref_of(deployment)}: {rollout.message}"])
+        return Verdict("False", Reason.NO_REPLICA_AVAILABLE, message)
+    if not find_addresses(service):
+        message = (
+            f"{ref_of(service)} of type LoadBalancer has no address yet; where the cluster has no load "
+            "balancer, set spec.service.type: NodePort"
+        )
+        return Verdict("False", Reason.ADDRESS_PENDING, message)
+    return Verdict("True", Reason.AS_EXPECTED)
+
+
+def find_addresses(service: Manifest) -> list[str]:
+    """Where clients reach a Service: at its load balancer, else at its own addresses."""
+    spec = service.get("spec") or {}
+    if spec.get("type") == "LoadBalancer":
+        balancer = (service.get("status") or {}).get("loadBalancer") or {}
+        found = (entry.get("ip") or entry.get("hostname") for entry in balancer.get("ingress") or ())
+        return [address for address in found if address]
+    return list(spec.get("clusterIPs") or filter(None, [spec.get("clusterIP")]))
+
+
+def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
+    """Whether the gateway is being changed, or waits for its mesh."""
+    if plan.waiting:
+        return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
+    wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
+    if wanted is None:
+        return Verdict("False", Reason.SETTLED)
+    deployment = observed.deployment
+    if deployment is None or not is_applied(deployment, wanted):
+        return Verdict("True", Reason.PROGRESSING, f"{ref_of(wanted)} is being applied")
+    rollout = determine_rollout(deployment)
+    if rollout.complete:
+        return Verdict("False", Reason.SETTLED)
+    problems = [f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems]
+    reason = Reason.ROLLOUT_STUCK if problems else Reason.ROLLING_OUT
+    return Verdict("True", reason, join([*problems, f"{ref_of(deployment)}: {rollout.message}"]))
+
+
+def count_outdated(observed: ObservedGateway) -> int:
+    """Pods whose proxy is not what the mesh's injector makes now."""
+    return sum(proxy.proxy != observed.stamp for proxy in observed.proxies) if observed.stamp else 0
+
+
+def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding], plan: Plan) -> Verdict:
+    """Whether every pod runs the proxy that its mesh has now, and the spec in force is the wanted one."""
+    if not is_accepted(findings):
+        return Verdict("False", Reason.INVALID_SPEC, "the present spec is refused: see SpecAccepted")
+    if observed.deployment is None:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the gateway has no pods yet")
+    if outdated := count_outdated(observed):
+        return Verdict(
+            "False", Reason.PROXIES_OUTDATED, f"{outdated} pods run an older proxy than the mesh has"
+        )
+    if plan.waiting:
+        return Verdict("False", Reason.PROGRESSING, join(w.message for w in plan.waiting))
+    return Verdict("True", Reason.AS_EXPECTED)
+
+
+def determine_deleting(observed: ObservedGateway) -> Verdict:
+    """Whether the gateway goes away, and what is left of it."""
+    if not observed.deleting:
+        return Verdict("False", Reason.NOT_DELETING)
+    if is_held(observed):
+        return Verdict("True", Reason.PAUSED, "nothing is removed while the mesh is paused")
+    return Verdict("True", Reason.REMOVING, f"left: {join(ref_of(o) for o in observed.owned)}")
+
+
+def summarise_gateway(
+    observed: ObservedGateway, findings: Sequence[Finding], plan: Plan, outcome: Outcome | None
+) -> dict[str, Any]:
+    """The status of a MeshGateway."""
+    verdicts = {
+        ConditionType.SPEC_ACCEPTED: determine_accepted(findings),
+        ConditionType.AVAILABLE: determine_available(observed),
+        ConditionType.PROGRESSING: determine_progressing(observed, plan),
+        ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
+        ConditionType.RECONCILED: determine_reconciled(outcome, paused=is_held(observed)),
+        ConditionType.DELETING: determine_deleting(observed),
+    }
+    verdicts[ConditionType.READY] = summarise_ready(
+        [
+            invert(verdicts[ConditionType.DELETING]),
+            verdicts[ConditionType.SPEC_ACCEPTED],
+            verdicts[ConditionType.RECONCILED],
+            invert(verdicts[ConditionType.PROGRESSING]),
+            verdicts[ConditionType.AVAILABLE],
+            verdicts[ConditionType.UP_TO_DATE],
+        ]
+    )
+    previous = (observed.body.get("status") or {}).get("conditions") or ()
+    conditions = merge_conditions(previous, verdicts, generation=observed.generation, now=observed.now)
+    status = {"observedGeneration": observed.generation, "conditions": conditions, **_tell_workload(observed)}
+    return observed.kinds.fit(KIND, "status", status)
+
+
+def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
+    """Addresses, pods and version, as far as there is a workload."""
+    told: dict[str, Any] = {}
+    if observed.service is not None and (addresses := find_addresses(observed.service)):
+        told["addresses"] = addresses[:32]
+    if observed.deployment is not None:
+        ready = int((observed.deployment.get("status") or {}).get("readyReplicas", 0))
+        told |= {"ready": ready, "desired": determine_rollout(observed.deployment).desired}
+        told["outdated"] = count_outdated(observed)
+    version = ((observed.revision or {}).get("status") or {}).get("version")
+    if observed.deployment is not None and observed.revision is not None and version:
+        told |= {"revision": observed.revision["metadata"]["name"]}
+        told |= {} if told["outdated"] else {"version": version}
+    return told
+
+
+def is_released(observed: ObservedGateway, plan: Plan) -> bool:
+    """Whether the finalizer may go: the gateway is being deleted and nothing of it is left."""
+    going = "deletionTimestamp" in observed.body["metadata"]
+    return going and not is_held(observed) and not plan.prune

@@ -1,0 +1,180 @@
+"""A gateway: its account, its workload, the Service before it.
+
+Owns the objects of a MeshGateway. Must never name an image: the mesh's injector puts the proxy into the pod,
+as it is configured at that moment. Invariants: the selector follows from the gateway's name alone, so that it
+never changes; a Deployment that an autoscaler scales has no replicas of its own; a pod ends no earlier than
+it has drained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from navarch.api.gateway import GatewayService, MeshGatewaySpec, ServicePort
+from navarch.core.istio.assets import Assets
+from navarch.core.istio.roles import GATEWAY_ROLE
+from navarch.core.model.labels import GATEWAY_NAME, GATEWAY_UID, ISTIO_REV, MESH_UID, RESTART, SIDECAR_INJECT
+from navarch.core.model.parent import Parent
+from navarch.core.model.refs import Manifest
+from navarch.core.render.engine import dump_yaml, render_data
+
+COMPONENT = "gateway"
+DRAIN_SECONDS = 30
+GRACE_BEYOND = 10
+"""Seconds that a pod gets beyond its drain: for the agent to notice, and Envoy to end."""
+_UTILIZATION = 80
+_REQUESTS = {"requests": {"cpu": "100m", "memory": "128Mi"}}
+_DEFAULT_PORTS = (ServicePort(name="http", port=80), ServicePort(name="https", port=443))
+_FIELDS = (
+    "loadBalancerClass",
+    "loadBalancerSourceRanges",
+    "externalTrafficPolicy",
+    "ipFamilyPolicy",
+)
+"""Fields of spec.service that a Service has under the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayInput:
+    """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods
+    now: a change of it rolls the pods."""
+
+    parent: Parent
+    spec: MeshGatewaySpec
+    tag: str
+    stamp: str
+
+    @property
+    def name(self) -> str:
+        """Name of the gateway and of its objects."""
+        return self.parent.name
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the gateway and of its objects."""
+        return self.parent.namespace
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """What selects its pods, and never changes."""
+        return {GATEWAY_NAME: self.name}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of its objects."""
+        return {
+            **self.parent.labels(component=COMPONENT),
+            "app.kubernetes.io/part-of": "istio",
+            "istio": self.name,
+        }
+
+
+def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
+    """All objects of a gateway."""
+
+    def render(template: str, **context: Any) -> Manifest:
+        path = f"gateway/{template}.yaml"
+        return render_data(assets, path, gateway=gateway, labels=gateway.labels, **context)
+
+    autoscaling = gateway.spec.autoscaling
+    yield render("service-account")
+    yield render("role-binding", name=f"{gateway.name}-gateway", role=GATEWAY_ROLE.name)
+    yield _build_deployment(gateway, render)
+    yield _build_service(gateway, render)
+    if autoscaling is not None:
+        utilization = autoscaling.target_cpu_utilization or _UTILIZATION
+        yield render("autoscaler", autoscaling=autoscaling, utilization=utilization)
+    if (autoscaling.min_replicas if autoscaling else gateway.spec.replicas or 1) > 1:
+        yield render("disruption-budget", selector=gateway.selector)
+
+
+def _build_deployment(gateway: GatewayInput, render: Any) -> Manifest:
+    spec = gateway.spec
+    drain = spec.termination_drain_seconds or DRAIN_SECONDS
+    manifest: Manifest = render(
+        "deployment",
+        selector=gateway.selector,
+        replicas=None if spec.autoscaling else spec.replicas or 1,
+        pod_labels=_build_pod_labels(gateway),
+        pod_annotations={
+            RESTART: gateway.stamp,
+            "inject.istio.io/templates": "gateway",
+            "proxy.istio.io/config": dump_yaml({"terminationDrainDuration": f"{drain}s"}),
+            "prometheus.io/path": "/stats/prometheus",
+            "prometheus.io/port": "15020",
+            "prometheus.io/scrape": "true",
+        },
+        grace_seconds=drain + GRACE_BEYOND,
+        placement=_build_placement(gateway),
+        ports=[_build_container_port(port) for port in _ports(spec.service)],
+        resources=spec.resources.to_json() if spec.resources else _REQUESTS,
+    )
+    return manifest
+
+
+def _build_pod_labels(gateway: GatewayInput) -> dict[str, str]:
+    """Labels of its pods, without uids: after a restore from a backup those are others, which is no reason to
+    restart pods."""
+    own = {key: value for key, value in gateway.labels.items() if key not in (MESH_UID, GATEWAY_UID)}
+    return {
+        **(gateway.spec.labels or {}),
+        **own,
+        ISTIO_REV: gateway.tag,
+        SIDECAR_INJECT: "true",
+        "istio.io/dataplane-mode": "none",
+    }
+
+
+def _build_placement(gateway: GatewayInput) -> dict[str, Any]:
+    placement = gateway.spec.placement.to_json() if gateway.spec.placement else {}
+    spread = [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": gateway.selector},
+            "matchLabelKeys": ["pod-template-hash"],
+        }
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+    return {"topologySpreadConstraints": spread, **placement}
+
+
+def _ports(service: GatewayService | None) -> tuple[ServicePort, ...]:
+    return tuple(service.ports) if service and service.ports else _DEFAULT_PORTS
+
+
+def _build_container_port(port: ServicePort) -> Mapping[str, Any]:
+    return {"containerPort": port.target_port or port.port, "protocol": port.protocol or "TCP"}
+
+
+def _build_service(gateway: GatewayInput, render: Any) -> Manifest:
+    service = gateway.spec.service
+    said = service.to_json() if service else {}
+    manifest: Manifest = render(
+        "service",
+        annotations=said.get("annotations"),
+        type=type_of(gateway.spec),
+        selector=gateway.selector,
+        ports=[_build_port(port) for port in _ports(service)],
+        more={field: said[field] for field in _FIELDS if field in said},
+    )
+    return manifest
+
+
+def type_of(spec: MeshGatewaySpec) -> str:
+    """The type of a gateway's Service."""
+    if spec.service and spec.service.type:
+        return spec.service.type
+    return "LoadBalancer" if spec.type == "Ingress" else "ClusterIP"
+
+
+def _build_port(port: ServicePort) -> dict[str, Any]:
+    built = {
+        "name": port.name,
+        "port": port.port,
+        "targetPort": port.target_port or port.port,
+        "protocol": port.protocol or "TCP",
+    }
+    return built | ({"nodePort": port.node_port} if port.node_port else {})

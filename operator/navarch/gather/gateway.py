@@ -1,0 +1,94 @@
+"""One gateway as its reconcile has to see it.
+
+Owns the composition of the aspects into ObservedGateway. Must never decide, and never write. Invariant: for a
+settled gateway, gathering costs one request: the gateway itself, read fresh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from navarch.api import gateway, revision
+from navarch.api.gateway import MeshGatewaySpec
+from navarch.api.meta import API_VERSION
+from navarch.core.gateway.observed import ObservedGateway
+from navarch.core.model.naming import revision_name
+from navarch.core.model.parent import MESH, identify, parent_of
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.world.workload import PodProblem, determine_rollout
+from navarch.gather.workload import gather_problems
+from navarch.gather.world import World
+from navarch.kube.errors import NotFound, Unserved
+
+
+async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGateway | None:
+    """A gateway and everything its reconcile depends on; None when it is gone."""
+    ref = Ref(API_VERSION, gateway.KIND, namespace, name)
+    try:
+        body = await world.client.get(ref)
+    except (NotFound, Unserved):
+        if (known := world.stores["gateways"].get(ref)) is not None:
+            world.stores["gateways"].discard(ref, known["metadata"]["uid"])
+        return None
+    world.stores["gateways"].observe(body)
+    spec, error = _parse(body)
+    mesh = _find_mesh(world, body)
+    parent = replace(identify(body), mesh=_read_reference(body))
+    inventory = world.owned.inventory(parent)
+    owned = tuple(world.owned.objects(parent, inventory))
+    pods = [p for p in world.stores["istiods"].list(namespace) if parent.owns(p)]
+    names = {pod["metadata"]["name"] for pod in pods}
+    proxies = (p for p in world.cluster.proxies_of((), [namespace]) if p.name in names)
+    deployment = next((o for o in owned if o["kind"] == "Deployment"), None)
+    problems: tuple[PodProblem, ...] = ()
+    if deployment is not None and not determine_rollout(deployment).complete:
+        problems = await gather_problems(world.client, deployment, pods)
+    return ObservedGateway(
+        environment=world.environment,
+        assets=world.assets,
+        parent=parent,
+        body=body,
+        spec=spec,
+        spec_error=error,
+        namespace=world.cluster.namespace(namespace),
+        mesh=mesh,
+        revision=_find_revision(world, mesh),
+        owned=owned,
+        proxies=tuple(sorted(proxies, key=lambda proxy: proxy.name)),
+        problems=problems,
+        now=world.now(),
+        roles=world.cluster.roles(),
+        inventory=inventory,
+        kinds=await world.kinds.gather(),
+    )
+
+
+def _parse(body: Manifest) -> tuple[MeshGatewaySpec | None, str]:
+    try:
+        return MeshGatewaySpec.model_validate(body.get("spec") or {}), ""
+    except ValidationError as error:
+        told = (f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return None, "; ".join(told)
+
+
+def _find_mesh(world: World, body: Manifest) -> Manifest | None:
+    return world.stores["meshes"].get(Ref(API_VERSION, MESH, *_read_reference(body)))
+
+
+def _read_reference(body: Manifest) -> tuple[str, str]:
+    """Namespace and name of the mesh that a gateway names."""
+    reference = (body.get("spec") or {}).get("controlPlaneRef") or {}
+    return str(reference.get("namespace") or body["metadata"]["namespace"]), str(reference.get("name", ""))
+
+
+def _find_revision(world: World, mesh: Manifest | None) -> Manifest | None:
+    """The MeshRevision to which a mesh's tag points."""
+    tag = ((mesh or {}).get("status") or {}).get("tag")
+    if mesh is None or not tag:
+        return None
+    ref = Ref(API_VERSION, revision.KIND, mesh["metadata"]["namespace"], revision_name(str(tag)))
+    found = world.stores["revisions"].get(ref)
+    named = parent_of(found) if found is not None else None
+    return found if named is not None and named.name == ref_of(mesh).name else None

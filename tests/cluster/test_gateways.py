@@ -1,0 +1,208 @@
+"""MeshGateways on a real API server: made, followed, repaired, removed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.cluster.conftest import assert_quiet
+from tests.polling import eventually
+from tests.support.api import Api, Object, Refused
+from tests.support.audit import Audit
+from tests.support.meshes import build_mesh, edit, is_current, read_condition, wait_for
+from tests.support.operator import Operator
+
+KINDS = ("serviceaccount", "rolebinding", "deployment", "service", "hpa", "pdb")
+
+
+def build_gateway(namespace: str, mesh: str, name: str = "ingress", **spec: object) -> Object:
+    """A MeshGateway of the mesh `demo` in namespace `mesh`, reached by NodePorts."""
+    said = {"controlPlaneRef": {"name": "demo", "namespace": mesh}, "type": "Ingress"}
+    return {
+        "apiVersion": "mesh.navarch.io/v1beta1",
+        "kind": "MeshGateway",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {**said, "service": {"type": "NodePort"}, **spec},
+    }
+
+
+def list_objects(api: Api, namespace: str, name: str = "ingress") -> list[Object]:
+    """What there is of a gateway."""
+    labels = f"mesh.navarch.io/gateway-name={name}"
+    return [o for kind in KINDS for o in api.list(kind, namespace, labels=labels)]
+
+
+async def wait_for_gateway(
+    api: Api, namespace: str, name: str = "ingress", *, status: str = "True", reason: str = ""
+) -> Object:
+    """The gateway once its condition Ready says so of its present spec."""
+
+    def said() -> Object | None:
+        gateway = api.get("gateway", namespace, name)
+        ready = read_condition(gateway, "Ready")
+        as_asked = ready.get("status") == status and reason in ("", ready.get("reason"))
+        return gateway if is_current(gateway) and as_asked else None
+
+    found: Object = await eventually(
+        said, seconds=90, what=f"gateway {namespace}/{name} is {status} {reason}"
+    )
+    return found
+
+
+@pytest.fixture
+async def mesh(api: Api, operator: Operator, fresh: str) -> str:
+    """A mesh that is Ready; its namespace."""
+    api.create(build_mesh(fresh))
+    await wait_for(api, fresh)
+    return fresh
+
+
+@pytest.fixture
+async def member(api: Api, mesh: str) -> AsyncIterator[str]:
+    """A namespace of the mesh, removed with its gateways."""
+    name = f"{mesh}-front"
+    labels = {"istio.io/rev": f"{mesh}-demo"}
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    yield name
+    for gateway in api.list("gateway", name):
+        api.delete("gateway", name, gateway["metadata"]["name"])
+    await eventually(lambda: api.list("gateway", name) == [], seconds=60, what="gateways are gone")
+    api.delete("namespace", "", name)
+
+
+async def test_a_gateway_in_a_member_namespace_gets_ready_and_is_quiet(
+    api: Api, audit: Audit, operator: Operator, mesh: str, member: str
+) -> None:
+    api.create(build_gateway(member, mesh, replicas=2))
+    gateway = await wait_for_gateway(api, member)
+    assert gateway["status"]["ready"] == gateway["status"]["desired"] == 2
+    assert gateway["status"]["outdated"] == 0
+    assert (
+        gateway["status"]["version"] == (api.get("mesh", mesh, "demo") or {})["status"]["version"]["active"]
+    )
+    service = api.get("service", member, "ingress") or {}
+    assert gateway["status"]["addresses"] == service["spec"]["clusterIPs"]
+    kinds = {o["kind"] for o in list_objects(api, member)}
+    assert kinds == {"ServiceAccount", "RoleBinding", "Deployment", "Service", "PodDisruptionBudget"}
+    await eventually(
+        lambda: ((api.get("mesh", mesh, "demo") or {})["status"]["proxies"]["total"]) == 2,
+        seconds=30,
+        what="the mesh counts the gateway's proxies",
+    )
+    await wait_for(api, mesh)
+    await assert_quiet(api, audit, operator, mesh, "demo")
+    mark = audit.mark()
+    api.patch("gateway", member, "ingress", {"metadata": {"annotations": {"example.com/touched": "1"}}})
+    await eventually(
+        lambda: [r for r in audit.since(mark) if r.resource == "meshgateways"],
+        seconds=30,
+        what="the gateway is looked at",
+    )
+    assert [str(write) for write in audit.writes(mark)] == []
+
+
+async def test_a_gateway_waits_for_its_mesh_and_is_made_once_that_injects(
+    api: Api, operator: Operator, fresh: str
+) -> None:
+    api.create(build_gateway(fresh, fresh))
+    waiting = await wait_for_gateway(api, fresh, status="False", reason="MeshNotFound")
+    assert f"{fresh}/demo" in read_condition(waiting, "SpecAccepted")["message"]
+    assert list_objects(api, fresh) == []
+    api.create(build_mesh(fresh))
+    await wait_for_gateway(api, fresh)
+    images = {
+        c["image"]
+        for pod in api.list("pod", fresh, labels="mesh.navarch.io/gateway-name=ingress")
+        for c in pod["spec"]["containers"]
+    }
+    assert images
+    assert "auto" not in images, "every pod was injected"
+    api.delete("gateway", fresh, "ingress")
+    await eventually(lambda: api.get("gateway", fresh, "ingress") is None, seconds=60, what="it is gone")
+    assert list_objects(api, fresh) == []
+
+
+async def test_a_gateway_outside_of_its_mesh_is_refused_until_its_namespace_joins(
+    api: Api, mesh: str, member: str
+) -> None:
+    api.patch("namespace", "", member, {"metadata": {"labels": {"istio.io/rev": None}}})
+    api.create(build_gateway(member, mesh))
+    refused = await wait_for_gateway(api, member, status="False", reason="NotAMember")
+    assert f"istio.io/rev={mesh}-demo" in read_condition(refused, "Ready")["message"]
+    assert list_objects(api, member) == []
+    api.patch("namespace", "", member, {"metadata": {"labels": {"istio.io/rev": f"{mesh}-demo"}}})
+    await wait_for_gateway(api, member)
+
+
+async def test_a_gateways_pods_follow_the_proxy_of_their_mesh(api: Api, mesh: str, member: str) -> None:
+    api.create(build_gateway(member, mesh))
+    before = await wait_for_gateway(api, member)
+    old = (api.get("deployment", member, "ingress") or {})["metadata"]["generation"]
+    edit(api, mesh, proxy={"logLevel": "debug"})
+    await eventually(
+        lambda: (api.get("deployment", member, "ingress") or {})["metadata"]["generation"] > old,
+        seconds=60,
+        what="the gateway's pods are rolled",
+    )
+    after = await wait_for_gateway(api, member)
+    assert after["status"]["outdated"] == 0
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+async def test_drift_of_a_gateway_is_put_back_with_one_write(
+    api: Api, audit: Audit, mesh: str, member: str
+) -> None:
+    api.create(build_gateway(member, mesh))
+    await wait_for_gateway(api, member)
+    mark = audit.mark()
+    api.patch("service", member, "ingress", {"spec": {"selector": {"mesh.navarch.io/gateway-name": "other"}}})
+    await eventually(
+        lambda: (
+            (api.get("service", member, "ingress") or {})["spec"]["selector"]
+            == {"mesh.navarch.io/gateway-name": "ingress"}
+        ),
+        seconds=30,
+        what="the Service is put back",
+    )
+    written = [w.name for w in audit.writes(mark) if w.resource == "services" and w.namespace == member]
+    assert written == ["ingress"]
+
+
+async def test_another_tenants_gateway_is_untouched_by_a_bad_one(api: Api, mesh: str, member: str) -> None:
+    api.create(build_gateway(member, mesh, name="good"))
+    api.create(
+        {
+            **build_gateway(member, mesh, name="bad"),
+            "spec": {"controlPlaneRef": {"name": "none", "namespace": mesh}, "type": "Egress"},
+        }
+    )
+    await wait_for_gateway(api, member, "bad", status="False", reason="MeshNotFound")
+    await wait_for_gateway(api, member, "good")
+    assert read_condition(api.get("mesh", mesh, "demo"), "Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [
+        ({"replicas": 2, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}, "replicas"),
+        ({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}, "maxReplicas"),
+        ({"service": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 80}]}}, "80, 80"),
+        ({"service": {"ports": [{"name": "a", "port": 15001}]}}, "15001"),
+        ({"service": {"type": "ClusterIP", "externalTrafficPolicy": "Local"}}, "externalTrafficPolicy"),
+        ({"service": {"type": "NodePort", "loadBalancerClass": "x"}}, "loadBalancerClass"),
+        ({"terminationDrainSeconds": 0}, "terminationDrainSeconds"),
+        ({"type": "Sideways"}, "type"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_field_and_remedy(
+    api: Api, installed: object, spec: dict[str, object], word: str
+) -> None:
+    with pytest.raises(Refused, match=word):
+        api.create(build_gateway("default", "default", **spec), dry_run=True)
+
+
+def test_a_gateway_stays_with_its_mesh(api: Api, mesh: str, member: str) -> None:
+    api.create(build_gateway(member, mesh))
+    with pytest.raises(Refused, match="stays with its mesh"):
+        api.patch("gateway", member, "ingress", {"spec": {"controlPlaneRef": {"name": "other"}}})

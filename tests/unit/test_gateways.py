@@ -1,0 +1,379 @@
+"""A MeshGateway: what it becomes, what it waits for, what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from navarch.api.gateway import MeshGatewaySpec
+from navarch.api.meta import API_VERSION
+from navarch.core.gateway.checks import run_checks
+from navarch.core.gateway.observed import ObservedGateway
+from navarch.core.gateway.plan import build_gateway, plan_gateway
+from navarch.core.gateway.status import CONDITIONS, find_addresses, is_released, summarise_gateway
+from navarch.core.istio.roles import GATEWAY_ROLE, hash_rules
+from navarch.core.model.actions import Outcome
+from navarch.core.model.hashing import stable_hash
+from navarch.core.model.labels import APPLIED, MESH_NAME, MESH_NAMESPACE
+from navarch.core.model.ownership import is_conceivable
+from navarch.core.model.parent import GATEWAY, Parent, parent_of
+from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.world.cluster import Environment, Namespace
+from navarch.core.world.proxies import ProxyPod
+
+from tests.unit.observations import NOW, OURS, a_revision, assets
+
+STAMP = "1.31.1-abc"
+TAG = "shop-mesh"
+PARENT = Parent(GATEWAY, "front", "ingress", "uid-gateway", mesh=("shop", "mesh"))
+
+
+def a_gateway(
+    spec: Mapping[str, Any] | None = None, *, labels: Mapping[str, str] | None = None, **changes: Any
+) -> ObservedGateway:
+    """A good gateway in a member namespace of a mesh that injects; nothing of it is there yet."""
+    said = {"controlPlaneRef": {"name": "mesh", "namespace": "shop"}, "type": "Ingress", **(spec or {})}
+    revision = a_revision("1.31.1", serving="1.31.1")
+    revision["status"]["proxy"] = STAMP
+    injection = {"type": "InjectionReady", "status": "True"}
+    mesh = {
+        "apiVersion": API_VERSION,
+        "kind": "MeshControlPlane",
+        "metadata": {"namespace": "shop", "name": "mesh"},
+        "spec": {},
+        "status": {"tag": TAG, "conditions": [injection]},
+    }
+    observed = ObservedGateway(
+        environment=Environment((1, 34), "navarch-system", "navarch-probe"),
+        assets=assets(),
+        parent=PARENT,
+        body={
+            "apiVersion": API_VERSION,
+            "kind": GATEWAY,
+            "metadata": {"namespace": "front", "name": "ingress", "uid": "uid-gateway", "generation": 3},
+            "spec": said,
+        },
+        spec=MeshGatewaySpec.model_validate(said),
+        spec_error="",
+        namespace=Namespace("front", {"istio.io/rev": TAG} if labels is None else labels),
+        mesh=mesh,
+        revision=revision,
+        now=NOW,
+        roles={GATEWAY_ROLE.name: hash_rules(GATEWAY_ROLE.rules)},
+    )
+    return replace(observed, **changes)
+
+
+def applied(manifest: Manifest, **status: Any) -> dict[str, Any]:
+    """An object as it stands once it was applied."""
+    metadata = {
+        **manifest["metadata"],
+        "uid": manifest["kind"],
+        "generation": 1,
+        "managedFields": OURS,
+        "annotations": {**manifest["metadata"].get("annotations", {}), APPLIED: stable_hash(manifest)},
+    }
+    return {**manifest, "metadata": metadata, "status": status}
+
+
+def settled(observed: ObservedGateway, *, address: str = "10.0.0.1") -> ObservedGateway:
+    """The same gateway once its objects are there, its pods run and it has an address."""
+    counts = {"observedGeneration": 1, "updatedReplicas": 1, "replicas": 1}
+    counts |= {"availableReplicas": 1, "readyReplicas": 1}
+    status = {
+        "Deployment": counts,
+        "Service": {"loadBalancer": {"ingress": [{"ip": address}] if address else []}},
+    }
+    owned = tuple(applied(o, **status.get(o["kind"], {})) for o in build_gateway(observed))
+    proxies = (ProxyPod("front", "ingress-1", "shop-mesh-inplace", observed.stamp),)
+    return replace(observed, owned=owned, proxies=proxies)
+
+
+def find(objects: Any, kind: str) -> Any:
+    (found,) = [o for o in objects if o["kind"] == kind]
+    return found
+
+
+def verdicts(observed: ObservedGateway) -> dict[str, tuple[str, str]]:
+    findings = run_checks(observed)
+    plan = plan_gateway(observed, findings)
+    status = summarise_gateway(observed, findings, plan, Outcome())
+    return {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
+
+
+# --- what it becomes ---------------------------------------------------------------------------------------
+
+
+def test_a_gateway_is_an_account_a_workload_and_a_service_all_of_which_it_could_have() -> None:
+    objects = build_gateway(a_gateway())
+    assert [o["kind"] for o in objects] == ["ServiceAccount", "RoleBinding", "Deployment", "Service"]
+    for manifest in objects:
+        assert parent_of(manifest) == PARENT
+        assert is_conceivable(manifest)
+        labels = manifest["metadata"]["labels"]
+        assert (labels[MESH_NAMESPACE], labels[MESH_NAME]) == ("shop", "mesh")
+
+
+def test_its_pods_are_injected_as_gateways_by_the_meshs_tag_and_name_no_image() -> None:
+    template = find(build_gateway(a_gateway()), "Deployment")["spec"]["template"]
+    assert template["metadata"]["labels"]["istio.io/rev"] == TAG
+    assert template["metadata"]["labels"]["istio"] == "ingress"
+    assert template["metadata"]["annotations"]["inject.istio.io/templates"] == "gateway"
+    assert [c["image"] for c in template["spec"]["containers"]] == ["auto"]
+    assert not any(key.endswith("-uid") for key in template["metadata"]["labels"])
+
+
+def test_what_selects_pods_follows_from_the_gateways_name_alone() -> None:
+    plain = build_gateway(a_gateway())
+    other = build_gateway(
+        a_gateway(
+            {
+                "type": "Egress",
+                "labels": {"tier": "edge"},
+                "replicas": 4,
+                "service": {"ports": [{"name": "tcp", "port": 9000}]},
+            }
+        )
+    )
+    for kind in ("Deployment", "Service"):
+        one, two = (find(objects, kind)["spec"]["selector"] for objects in (plain, other))
+        assert one == two
+
+
+@pytest.mark.parametrize(
+    ("spec", "kinds"),
+    [
+        ({"replicas": 1}, set()),
+        ({"replicas": 2}, {"PodDisruptionBudget"}),
+        ({"autoscaling": {"minReplicas": 1, "maxReplicas": 4}}, {"HorizontalPodAutoscaler"}),
+        (
+            {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}},
+            {"HorizontalPodAutoscaler", "PodDisruptionBudget"},
+        ),
+    ],
+)
+def test_a_budget_exists_only_where_two_pods_are_guaranteed_and_never_blocks_every_drain(
+    spec: dict[str, Any], kinds: set[str]
+) -> None:
+    objects = build_gateway(a_gateway(spec))
+    assert {o["kind"] for o in objects} & {"PodDisruptionBudget", "HorizontalPodAutoscaler"} == kinds
+    assert ("replicas" in find(objects, "Deployment")["spec"]) is ("autoscaling" not in spec)
+    for budget in (o for o in objects if o["kind"] == "PodDisruptionBudget"):
+        assert budget["spec"]["maxUnavailable"] == 1
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 3600])
+def test_a_pod_gets_more_time_to_end_than_it_drains(seconds: int) -> None:
+    template = find(build_gateway(a_gateway({"terminationDrainSeconds": seconds})), "Deployment")["spec"][
+        "template"
+    ]
+    config = template["metadata"]["annotations"]["proxy.istio.io/config"]
+    assert f"{seconds}s" in config
+    assert template["spec"]["terminationGracePeriodSeconds"] > seconds
+
+
+def test_a_roll_keeps_every_pod_until_its_successor_is_ready() -> None:
+    strategy = find(build_gateway(a_gateway()), "Deployment")["spec"]["strategy"]["rollingUpdate"]
+    assert strategy["maxUnavailable"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "expected"),
+    [
+        ("Ingress", None, "LoadBalancer"),
+        ("Egress", None, "ClusterIP"),
+        ("Ingress", "NodePort", "NodePort"),
+    ],
+)
+def test_the_type_of_a_service_follows_from_the_direction_unless_said(
+    kind: str, said: str | None, expected: str
+) -> None:
+    spec = {"type": kind} | ({"service": {"type": said}} if said else {})
+    assert find(build_gateway(a_gateway(spec)), "Service")["spec"]["type"] == expected
+
+
+def test_what_is_said_of_the_service_reaches_it() -> None:
+    said = {
+        "type": "LoadBalancer",
+        "ports": [{"name": "https", "port": 443, "targetPort": 8443, "nodePort": 30443}],
+        "annotations": {"cloud.example.com/scheme": "internal"},
+        "loadBalancerClass": "example.com/nlb",
+        "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "externalTrafficPolicy": "Local",
+        "ipFamilyPolicy": "PreferDualStack",
+    }
+    service = find(build_gateway(a_gateway({"service": said})), "Service")
+    assert service["metadata"]["annotations"] == said["annotations"]
+    for field in said.keys() - {"ports", "annotations"}:
+        assert service["spec"][field] == said[field]
+    port = {"name": "https", "port": 443, "targetPort": 8443, "protocol": "TCP", "nodePort": 30443}
+    assert service["spec"]["ports"] == [port]
+
+
+def test_another_proxy_of_the_mesh_changes_the_pods_template_and_nothing_else() -> None:
+    before = a_gateway()
+    after = replace(before, revision={**(before.revision or {}), "status": {"proxy": "1.31.2-def"}})
+    changed = [
+        one["kind"]
+        for one, two in zip(build_gateway(before), build_gateway(after), strict=True)
+        if one != two
+    ]
+    assert changed == ["Deployment"]
+
+
+# --- what it waits for -------------------------------------------------------------------------------------
+
+
+def without_proof(observed: ObservedGateway) -> ObservedGateway:
+    mesh = dict(observed.mesh or {})
+    return replace(observed, mesh={**mesh, "status": {"tag": TAG, "conditions": []}})
+
+
+@pytest.mark.parametrize(
+    ("observed", "word"),
+    [
+        (a_gateway(revision=None), "not been installed"),
+        (without_proof(a_gateway()), "InjectionReady"),
+        (a_gateway(roles={}), GATEWAY_ROLE.name),
+    ],
+    ids=["no revision", "injection unproved", "no role"],
+)
+def test_no_pod_is_made_before_it_would_be_injected(observed: ObservedGateway, word: str) -> None:
+    plan = plan_gateway(observed, run_checks(observed))
+    assert list(plan.objects()) == []
+    assert word in " ".join(w.message for w in plan.waiting)
+    assert plan.requeue_after is not None
+    assert verdicts(observed)["Ready"][0] == "False"
+
+
+def test_a_settled_gateway_is_kept_up_while_its_mesh_cannot_inject() -> None:
+    observed = without_proof(settled(a_gateway()))
+    plan = plan_gateway(observed, run_checks(observed))
+    assert plan.waiting == ()
+    assert {o["kind"] for o in plan.objects()} >= {"Deployment", "Service"}
+    assert verdicts(observed)["Ready"] == ("True", "AsExpected")
+
+
+def test_a_gateway_without_a_mesh_says_so_and_what_runs_is_left() -> None:
+    observed = replace(settled(a_gateway()), mesh=None, revision=None)
+    (finding,) = run_checks(observed)
+    assert finding.reason is Reason.MESH_NOT_FOUND
+    assert "shop/mesh" in str(finding)
+    plan = plan_gateway(observed, [finding])
+    assert (plan.waves, plan.prune) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("labels", "member"),
+    [
+        ({"istio.io/rev": TAG}, True),
+        ({}, False),
+        ({"istio.io/rev": "another"}, False),
+        ({"istio-injection": "enabled"}, False),
+    ],
+)
+def test_a_gateway_stands_in_a_namespace_of_its_mesh_or_nowhere(labels: dict[str, str], member: bool) -> None:
+    findings = run_checks(a_gateway(labels=labels))
+    assert [f.reason for f in findings] == ([] if member else [Reason.NOT_A_MEMBER])
+    if not member:
+        assert f"kubectl label namespace front istio.io/rev={TAG}" in str(findings[0])
+
+
+@pytest.mark.parametrize(
+    "key", ["istio", "istio.io/rev", "sidecar.istio.io/inject", "mesh.navarch.io/x", "app.kubernetes.io/name"]
+)
+def test_labels_that_decide_injection_or_identity_are_refused_by_name(key: str) -> None:
+    (finding,) = run_checks(a_gateway({"labels": {key: "other", "tier": "edge", "notistio.io/x": "y"}}))
+    assert finding.reason is Reason.FIELD_REFUSED
+    assert f"spec.labels[{key}]" in str(finding)
+
+
+def test_what_is_not_wanted_any_more_is_removed() -> None:
+    many = settled(a_gateway({"replicas": 2}))
+    one = replace(a_gateway(), owned=many.owned)
+    plan = plan_gateway(one, run_checks(one))
+    assert [ref.kind for ref in plan.prune] == ["PodDisruptionBudget"]
+
+
+def test_a_gateway_that_is_deleted_loses_its_pods_before_its_service_and_then_its_finalizer() -> None:
+    observed = settled(a_gateway())
+    going = {**observed.body["metadata"], "deletionTimestamp": NOW}
+    observed = replace(observed, body={**observed.body, "metadata": going})
+    plan = plan_gateway(observed, ())
+    kinds = [ref.kind for ref in plan.prune]
+    assert kinds.index("Deployment") < kinds.index("Service")
+    assert set(plan.prune) == {ref_of(o) for o in observed.owned}
+    assert not is_released(observed, plan)
+    gone = replace(observed, owned=())
+    assert is_released(gone, plan_gateway(gone, ()))
+    assert verdicts(observed)["Deleting"][0] == "True"
+
+
+# --- what is said ------------------------------------------------------------------------------------------
+
+
+def test_every_condition_is_there_from_the_first_look_on() -> None:
+    for observed in (a_gateway(), a_gateway(spec=None, spec_error="spec.type: bad"), a_gateway(mesh=None)):
+        assert set(verdicts(observed)) == {kind.value for kind in CONDITIONS}
+
+
+def test_a_settled_gateway_is_ready_and_tells_version_address_and_pods() -> None:
+    observed = settled(a_gateway())
+    assert verdicts(observed)["Ready"] == ("True", "AsExpected")
+    plan = plan_gateway(observed, ())
+    status = summarise_gateway(observed, (), plan, Outcome())
+    told = {key: status[key] for key in ("addresses", "version", "revision", "ready", "desired", "outdated")}
+    assert told == {
+        "addresses": ["10.0.0.1"],
+        "version": "1.31.1",
+        "revision": "shop-mesh-inplace",
+        "ready": 1,
+        "desired": 1,
+        "outdated": 0,
+    }
+    again = replace(observed, body={**observed.body, "status": status}, now="2026-10-02T00:00:00Z")
+    assert summarise_gateway(again, (), plan, Outcome()) == status
+
+
+def test_a_load_balancer_without_an_address_is_a_reason_and_says_what_helps() -> None:
+    observed = settled(a_gateway(), address="")
+    assert verdicts(observed)["Ready"] == ("False", "AddressPending")
+    assert verdicts(observed)["Available"] == ("False", "AddressPending")
+
+
+def test_pods_with_an_older_proxy_are_counted_and_named_by_a_condition() -> None:
+    observed = settled(a_gateway())
+    old = (*observed.proxies, ProxyPod("front", "ingress-0", "shop-mesh-inplace", "1.31.0-old"))
+    observed = replace(observed, proxies=old)
+    assert verdicts(observed)["UpToDate"] == ("False", "ProxiesOutdated")
+    status = summarise_gateway(observed, (), plan_gateway(observed, ()), Outcome())
+    assert status["outdated"] == 1
+    assert "version" not in status
+
+
+def test_a_paused_mesh_holds_its_gateways() -> None:
+    observed = settled(a_gateway())
+    paused = replace(observed, mesh={**(observed.mesh or {}), "spec": {"paused": True}})
+    assert verdicts(paused)["Reconciled"] == ("Unknown", "Paused")
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ({"spec": {"type": "ClusterIP", "clusterIPs": ["10.1.1.1", "fd00::1"]}}, ["10.1.1.1", "fd00::1"]),
+        ({"spec": {"type": "NodePort", "clusterIP": "10.1.1.1"}}, ["10.1.1.1"]),
+        ({"spec": {"type": "LoadBalancer", "clusterIP": "10.1.1.1"}}, []),
+        (
+            {
+                "spec": {"type": "LoadBalancer"},
+                "status": {"loadBalancer": {"ingress": [{"hostname": "a.example.com"}, {"ip": "9.9.9.9"}]}},
+            },
+            ["a.example.com", "9.9.9.9"],
+        ),
+    ],
+)
+def test_addresses_are_those_at_which_clients_reach_it(service: Manifest, expected: list[str]) -> None:
+    assert find_addresses(service) == expected
