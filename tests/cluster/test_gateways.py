@@ -50,6 +50,11 @@ async def wait_for_gateway(
     return found
 
 
+def count_proxies(api: Api, mesh: str) -> int:
+    """The proxies that the status of a namespace's mesh counts."""
+    return int((api.get("mesh", mesh, "demo") or {})["status"]["proxies"]["total"])
+
+
 @pytest.fixture
 async def mesh(api: Api, operator: Operator, fresh: str) -> str:
     """A mesh that is Ready; its namespace."""
@@ -68,6 +73,9 @@ async def member(api: Api, mesh: str) -> AsyncIterator[str]:
     for gateway in api.list("gateway", name):
         api.delete("gateway", name, gateway["metadata"]["name"])
     await eventually(lambda: api.list("gateway", name) == [], seconds=60, what="gateways are gone")
+    await eventually(
+        lambda: count_proxies(api, mesh) == 0, seconds=60, what="the mesh counts no proxies any more"
+    )
     api.delete("namespace", "", name)
 
 
@@ -86,7 +94,7 @@ async def test_a_gateway_in_a_member_namespace_gets_ready_and_is_quiet(
     kinds = {o["kind"] for o in list_objects(api, member)}
     assert kinds == {"ServiceAccount", "RoleBinding", "Deployment", "Service", "PodDisruptionBudget"}
     await eventually(
-        lambda: ((api.get("mesh", mesh, "demo") or {})["status"]["proxies"]["total"]) == 2,
+        lambda: count_proxies(api, mesh) == 2,
         seconds=30,
         what="the mesh counts the gateway's proxies",
     )
@@ -169,6 +177,18 @@ async def test_drift_of_a_gateway_is_put_back_with_one_write(
     assert written == ["ingress"]
 
 
+async def test_a_gateway_named_like_an_account_of_others_gives_it_no_rights(
+    api: Api, mesh: str, member: str
+) -> None:
+    await eventually(
+        lambda: api.get("serviceaccount", member, "default"), seconds=30, what="the namespace's own account"
+    )
+    api.create(build_gateway(member, mesh, name="default"))
+    refused = await wait_for_gateway(api, member, "default", status="False", reason="ForeignObject")
+    assert "ServiceAccount" in read_condition(refused, "Reconciled")["message"]
+    assert list_objects(api, member, "default") == []
+
+
 async def test_another_tenants_gateway_is_untouched_by_a_bad_one(api: Api, mesh: str, member: str) -> None:
     api.create(build_gateway(member, mesh, name="good"))
     api.create(
@@ -187,7 +207,10 @@ async def test_another_tenants_gateway_is_untouched_by_a_bad_one(api: Api, mesh:
     [
         ({"replicas": 2, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}, "replicas"),
         ({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}, "maxReplicas"),
-        ({"service": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 80}]}}, "80, 80"),
+        (
+            {"service": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 80}]}},
+            "one number and protocol",
+        ),
         ({"service": {"ports": [{"name": "a", "port": 15001}]}}, "15001"),
         ({"service": {"type": "ClusterIP", "externalTrafficPolicy": "Local"}}, "externalTrafficPolicy"),
         ({"service": {"type": "NodePort", "loadBalancerClass": "x"}}, "loadBalancerClass"),

@@ -138,17 +138,19 @@ def ask(cluster: Cluster, namespace: str, url: str, *, client: str = "client", c
 
 
 @contextmanager
-def traffic(cluster: Cluster, namespace: str, url: str, *, count: int) -> Iterator[None]:
-    """Five requests a second, each on a connection of its own, while the block runs and until `count` were
+def traffic(
+    cluster: Cluster, namespace: str, url: str, *, count: int, client: str = "client"
+) -> Iterator[None]:
+    """Five requests a second from a client's pod, each on a connection of its own, while the block runs and until `count` were
     sent; at the end each of them must have been answered.
     """
     flags = ("-n", str(count), "-i", "200ms", "-t", "5s", "-q")
-    command = _build_command(cluster, namespace, url, client="client", flags=flags)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as client:
+    command = _build_command(cluster, namespace, url, client=client, flags=flags)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         try:
             yield
-            told, _ = client.communicate(timeout=240 + count)
+            told, _ = running.communicate(timeout=240 + count)
         except BaseException:
-            client.kill()
+            running.kill()
             raise
     assert f"requests={count} failed=0" in told, told

@@ -249,6 +249,12 @@ def test_no_pod_is_made_before_it_would_be_injected(observed: ObservedGateway, w
     assert verdicts(observed)["Ready"][0] == "False"
 
 
+def test_rights_are_given_only_after_the_account_was_found_to_be_the_gateways_own() -> None:
+    observed = a_gateway()
+    kinds = [[o["kind"] for o in wave.objects] for wave in plan_gateway(observed, run_checks(observed)).waves]
+    assert kinds == [["ServiceAccount"], ["RoleBinding"], ["Deployment", "Service"]]
+
+
 def test_a_settled_gateway_is_kept_up_while_its_mesh_cannot_inject() -> None:
     observed = without_proof(settled(a_gateway()))
     plan = plan_gateway(observed, run_checks(observed))

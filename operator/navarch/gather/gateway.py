@@ -35,7 +35,7 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
     world.stores["gateways"].observe(body)
     spec, error = _parse(body)
     mesh = _find_mesh(world, body)
-    parent = replace(identify(body), mesh=_read_reference(body))
+    parent = replace(identify(body), mesh=read_reference(body))
     inventory = world.owned.inventory(parent)
     owned = tuple(world.owned.objects(parent, inventory))
     pods = [p for p in world.stores["istiods"].list(namespace) if parent.owns(p)]
@@ -74,10 +74,10 @@ def _parse(body: Manifest) -> tuple[MeshGatewaySpec | None, str]:
 
 
 def _find_mesh(world: World, body: Manifest) -> Manifest | None:
-    return world.stores["meshes"].get(Ref(API_VERSION, MESH, *_read_reference(body)))
+    return world.stores["meshes"].get(Ref(API_VERSION, MESH, *read_reference(body)))
 
 
-def _read_reference(body: Manifest) -> tuple[str, str]:
+def read_reference(body: Manifest) -> tuple[str, str]:
     """Namespace and name of the mesh that a gateway names."""
     reference = (body.get("spec") or {}).get("controlPlaneRef") or {}
     return str(reference.get("namespace") or body["metadata"]["namespace"]), str(reference.get("name", ""))

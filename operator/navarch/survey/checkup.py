@@ -36,6 +36,7 @@ from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
 from navarch.engine.result import Cause
+from navarch.gather.gateway import read_reference
 from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound, Unserved
@@ -106,6 +107,7 @@ class Checkup:
         found += await self._judge_manifests(manifests)
         for mesh in meshes if not manifests else ():
             found += await self._judge_mesh(mesh)
+        found += self._judge_gateways(scope, meshes) if not manifests else ()
         found += self._tell_gaps(complete=scope.whole or bool(manifests))
         return Report(
             version("navarch"),
@@ -125,6 +127,15 @@ class Checkup:
         rest = [str(gap) for gap in gaps if gap not in blind]
         if rest:
             yield diagnose(Sign.TOLD_BY_OPERATOR, CLUSTER, "; ".join(rest))
+
+    def _judge_gateways(self, scope: Scope, meshes: Sequence[Manifest]) -> Iterator[Diagnosis]:
+        """What the operator wrote about the gateways of these meshes, and about those in the namespace that
+        is asked about."""
+        asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
+        for gateway in self.snapshot.stores["gateways"].list():
+            inside = not scope.mesh and scope.namespace in ("", gateway["metadata"]["namespace"])
+            if inside or read_reference(gateway) in asked:
+                yield from judge_verdicts(subject_of(gateway), read_verdicts(gateway))
 
     # --- a mesh of the cluster ------------------------------------------------------------------------------
 

@@ -19,7 +19,10 @@ from navarch.core.model.removal import find_removable, plan_removal
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.render.components.gateway import GatewayInput, build_objects
 
-_ACCOUNT = frozenset({"ServiceAccount", "RoleBinding"})
+_WAVES = {"ServiceAccount": "account", "RoleBinding": "binding"}
+"""Waves of kinds; all others are the workload. Rights are given after the account was found to be the
+gateway's own: an account of that name that is not, such as `default`, is a ForeignObject, and ends the plan
+there."""
 
 
 def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan:
@@ -36,15 +39,18 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     prune = [ref_of(o) for o in removable if ref_of(o) not in kept] if not waiting else []
     return Plan(
         observed.parent,
-        (
-            Wave("account", tuple(o for o in ready if o["kind"] in _ACCOUNT)),
-            Wave("workload", tuple(o for o in ready if o["kind"] not in _ACCOUNT)),
-        )
-        if ready
-        else (),
+        _build_waves(ready),
         tuple(order_for_removal(prune)),
         waiting,
         SAFETY_REQUEUE if waiting else None,
+    )
+
+
+def _build_waves(objects: Sequence[Manifest]) -> tuple[Wave, ...]:
+    return tuple(
+        Wave(name, tuple(o for o in objects if _WAVES.get(o["kind"], "workload") == name))
+        for name in (*_WAVES.values(), "workload")
+        if objects
     )
 
 
