@@ -142,7 +142,7 @@ def traffic(
     cluster: Cluster, namespace: str, url: str, *, count: int, client: str = "client"
 ) -> Iterator[None]:
     """Five requests a second from a client's pod, each on a connection of its own, while the block runs and
-    until `count` were sent; at the end each of them must have been answered. """
+    until `count` were sent; at the end each of them must have been answered."""
     flags = ("-n", str(count), "-i", "200ms", "-t", "5s", "-q")
     command = _build_command(cluster, namespace, url, client=client, flags=flags)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:

@@ -31,7 +31,7 @@ from navarch.core.diagnosis.sharing import Neighbour, find_members, find_reach, 
 from navarch.core.istio.crds import find_missing
 from navarch.core.model.installation import BINDING, find_homes
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
-from navarch.core.model.parent import Parent, parent_of
+from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.neighbours import MeshSummary
@@ -94,6 +94,9 @@ class Surveyor:
             namespaces=namespaces if snapshot.has("namespaces") else None,
             webhooks=tuple(world.cluster.webhooks()) if snapshot.has(*WEBHOOK_KINDS) else None,
             owned=_group(self._list_owned()),
+            gateways=frozenset(identify(g).any_uid for g in stores["gateways"].list())
+            if snapshot.has("gateways")
+            else None,
             proxies=tuple(world.cluster.proxies()) if snapshot.has("proxies") else None,
             left_out={
                 name: tuple("/".join(filter(None, which)) for which in store.left_out)
@@ -296,10 +299,10 @@ class Surveyor:
 
 
 def _group(objects: Iterable[Manifest]) -> dict[Parent, tuple[Ref, ...]]:
-    """References by the mesh whose labels the objects carry, whatever its uid."""
+    """References by the parent whose labels the objects carry, whichever uid it has."""
     grouped: defaultdict[Parent, list[Ref]] = defaultdict(list)
     for manifest in objects:
         parent = parent_of(manifest)
         if parent is not None:
-            grouped[replace(parent, uid="")].append(ref_of(manifest))
+            grouped[parent.any_uid].append(ref_of(manifest))
     return {parent: tuple(refs) for parent, refs in grouped.items()}

@@ -14,6 +14,7 @@ from navarch.api.admission.cel import Validation
 from navarch.api.admission.host import HOST_RIGHT, check_host
 from navarch.api.controlplane import KIND
 from navarch.api.controlplane import PLURAL as MESHES
+from navarch.api.gateway import PLURAL as GATEWAYS
 from navarch.api.meta import API_VERSION, FINALIZER, FORCE_DELETE, GROUP, JSONObject, quote_cel
 
 MESH_NAME = f"{GROUP}/mesh-name"
@@ -239,11 +240,12 @@ def build_class_policy(operator: str) -> list[JSONObject]:
 
 
 def build_finalizer_policy(operator: str) -> list[JSONObject]:
-    """Without its finalizer a mesh goes and leaves its objects, istiod's rights among them."""
+    """Without its finalizer a mesh goes and leaves its objects, istiod's rights among them; a gateway its
+    pods."""
     held = f"'{FINALIZER}' in {{0}}.metadata.?finalizers.orValue([])"
     return _build(
         "finalizer",
-        constraints={"resourceRules": _rules({GROUP: (MESHES,)}, ("UPDATE",))},
+        constraints={"resourceRules": _rules({GROUP: (MESHES, GATEWAYS)}, ("UPDATE",))},
         conditions=_spare(operator)
         | {"taken-off": f"({held.format('oldObject')}) && !({held.format('object')})"},
         variables={},
@@ -251,7 +253,7 @@ def build_finalizer_policy(operator: str) -> list[JSONObject]:
             check_host("request.namespace"),
             where="metadata.finalizers",
             shown=f"'metadata.finalizers: {FINALIZER} of ' + request.name + {_BY}",
-            why="Navarch takes its finalizer off when all of the mesh is removed; delete the mesh and wait, "
+            why="Navarch takes its finalizer off when all of the object is removed; delete it and wait, "
             "and keep the entry when you replace the object (kubectl apply and patch do)",
             reason="Forbidden",
         ),

@@ -28,6 +28,7 @@ from navarch.core.membership.rule import Membership, build_membership, is_inject
 from navarch.core.model.installation import BINDING
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.naming import revision_name
+from navarch.core.model.parent import GATEWAY, MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.world.neighbours import MeshSummary
 
@@ -124,17 +125,17 @@ def check_nothing_is_left_out(observed: ObservedCluster) -> Iterator[Diagnosis]:
 
 
 def check_orphans(observed: ObservedCluster) -> Iterator[Diagnosis]:
-    """Nothing carries the labels of a mesh that is not there."""
-    if observed.meshes is None:
+    """Nothing carries the labels of a mesh, or a gateway, that is not there."""
+    if observed.meshes is None or observed.gateways is None:
         return
-    there = {(mesh.namespace, mesh.name) for mesh in observed.meshes}
-    left: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for parent, refs in observed.owned.items():
-        if (parent.namespace, parent.name) not in there:
-            left[parent.namespace, parent.name] += map(str, refs)
-    for (namespace, name), objects in left.items():
-        message = f"{len(objects)} objects of a mesh that is gone: {list_names(sorted(objects))}"
-        yield diagnose(Sign.ORPHANED_OBJECTS, Subject("MeshControlPlane", namespace, name), message)
+    meshes = {Parent(MESH, mesh.namespace, mesh.name) for mesh in observed.meshes}
+    words = {MESH: "mesh", GATEWAY: "gateway"}
+    for parent, refs in sorted(observed.owned.items()):
+        if parent.any_uid not in meshes | observed.gateways:
+            names = list_names(sorted(map(str, refs)))
+            message = f"{len(refs)} objects of a {words[parent.kind]} that is gone: {names}"
+            subject = Subject(parent.kind, parent.namespace, parent.name)
+            yield diagnose(Sign.ORPHANED_OBJECTS, subject, message)
 
 
 def _memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, Membership]]:

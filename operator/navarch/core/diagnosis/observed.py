@@ -63,9 +63,9 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class ObservedCluster:
-    """Everything that the rules of cluster.py and labels.py depend on. `owned` names, for each mesh by whose
-    labels objects were found, those objects; `revisions` are MeshRevisions with the stamp of what they
-    inject; what is None could not be looked at."""
+    """Everything that the rules of cluster.py and labels.py depend on. `owned` names, for each parent by
+    whose labels objects were found, those objects; `gateways` are those that there are; `revisions` are
+    MeshRevisions with the stamp of what they inject; what is None could not be looked at."""
 
     environment: Environment
     assets: Assets
@@ -78,6 +78,7 @@ class ObservedCluster:
     owned: Mapping[Parent, tuple[Ref, ...]]
     proxies: tuple[ProxyPod, ...] | None
     bare: tuple[BarePod, ...] | None = None
+    gateways: frozenset[Parent] | None = frozenset()
     installations: tuple[Installation, ...] = ()
     tagged: tuple[Tagged, ...] = ()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -36,7 +36,10 @@ class Sign(StrEnum):
         "KubernetesUnsupported",
         "The cluster is too old for every version of Istio that this release knows.",
     )
-    ORPHANED_OBJECTS = "OrphanedObjects", "Objects carry the labels of a mesh that does not exist."
+    ORPHANED_OBJECTS = (
+        "OrphanedObjects",
+        "Objects carry the labels of a mesh or a gateway that does not exist.",
+    )
     REVISION_NOT_FOUND = (
         "RevisionNotFound",
         "A namespace asks for injection, and no webhook answers: its pods silently get no sidecar.",
@@ -111,7 +114,7 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.ORPHANED_OBJECTS: Advice(
         Severity.WARNING,
-        "Create the mesh again under the same name and delete it, or delete the objects.",
+        "Create it again under the same name and delete it, or delete the objects.",
         "3 objects of a mesh that is gone: ConfigMap shop/istio-shop-mesh-inplace",
     ),
     Sign.REVISION_NOT_FOUND: Advice(
