@@ -119,13 +119,11 @@ async def test_a_gateway_waits_for_its_mesh_and_is_made_once_that_injects(
     assert list_objects(api, fresh) == []
     api.create(build_mesh(fresh))
     await wait_for_gateway(api, fresh)
-    images = {
-        c["image"]
-        for pod in api.list("pod", fresh, labels="mesh.navarch.io/gateway-name=ingress")
-        for c in pod["spec"]["containers"]
-    }
-    assert images
-    assert "auto" not in images, "every pod was injected"
+    pods = api.list("pod", fresh, labels="mesh.navarch.io/gateway-name=ingress")
+    containers = [c for pod in pods for c in pod["spec"]["containers"]]
+    assert containers
+    assert "auto" not in {c["image"] for c in containers}, "every pod was injected"
+    assert {c["imagePullPolicy"] for c in containers} == {"IfNotPresent"}
     api.delete("gateway", fresh, "ingress")
     await eventually(lambda: api.get("gateway", fresh, "ingress") is None, seconds=60, what="it is gone")
     assert list_objects(api, fresh) == []

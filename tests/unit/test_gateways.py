@@ -126,6 +126,26 @@ def test_its_pods_are_injected_as_gateways_by_the_meshs_tag_and_name_no_image() 
     assert not any(key.endswith("-uid") for key in template["metadata"]["labels"])
 
 
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ({}, "IfNotPresent"),
+        ({"tag": "custom"}, "IfNotPresent"),
+        ({"tag": "latest"}, "Always"),
+        ({"tag": "latest", "pullPolicy": "Never"}, "Never"),
+        ({"pullPolicy": "Always"}, "Always"),
+    ],
+)
+def test_its_image_is_pulled_as_the_mesh_says_and_not_as_that_of_a_name_without_a_tag(
+    images: dict[str, str], expected: str
+) -> None:
+    observed = a_gateway()
+    revision: dict[str, Any] = dict(observed.revision or {})
+    revision["spec"] = {**revision["spec"], "config": {"images": images}}
+    template = find(build_gateway(replace(observed, revision=revision)), "Deployment")["spec"]["template"]
+    assert [c["imagePullPolicy"] for c in template["spec"]["containers"]] == [expected]
+
+
 def test_what_selects_pods_follows_from_the_gateways_name_alone() -> None:
     plain = build_gateway(a_gateway())
     other = build_gateway(

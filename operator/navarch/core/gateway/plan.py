@@ -6,7 +6,8 @@ that refuses the spec, and without a mesh, what runs is left as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection
 from navarch.core.istio.roles import GATEWAY_ROLE, find_missing
@@ -57,9 +58,17 @@ def _build_waves(objects: Sequence[Manifest]) -> tuple[Wave, ...]:
 def build_gateway(observed: ObservedGateway) -> list[Manifest]:
     """The objects that an accepted gateway wants."""
     assert observed.spec is not None
-    tag = str(((observed.revision or {}).get("spec") or {}).get("tag", ""))
-    gateway = GatewayInput(observed.parent, observed.spec, tag, observed.stamp)
+    mesh = (observed.revision or {}).get("spec") or {}
+    images = (mesh.get("config") or {}).get("images") or {}
+    gateway = GatewayInput(
+        observed.parent, observed.spec, str(mesh.get("tag", "")), observed.stamp, _choose_pull_policy(images)
+    )
     return list(build_objects(gateway, observed.assets))
+
+
+def _choose_pull_policy(images: Mapping[str, Any]) -> str:
+    """The policy of a mesh's images; where it says none, what Kubernetes makes of their tag."""
+    return str(images.get("pullPolicy") or ("Always" if images.get("tag") == "latest" else "IfNotPresent"))
 
 
 def _find_unmet(observed: ObservedGateway, objects: Sequence[Manifest]) -> Iterator[Waiting]:

@@ -37,13 +37,15 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class GatewayInput:
-    """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods
-    now: a change of it rolls the pods."""
+    """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods now:
+    a change of it rolls the pods. `pull_policy` is that of the mesh's proxies. It has to be said: the API
+    server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says."""
 
     parent: Parent
     spec: MeshGatewaySpec
     tag: str
     stamp: str
+    pull_policy: str
 
     @property
     def name(self) -> str:
@@ -95,6 +97,7 @@ def _build_deployment(gateway: GatewayInput, render: Any) -> Manifest:
     manifest: Manifest = render(
         "deployment",
         selector=gateway.selector,
+        pull_policy=gateway.pull_policy,
         replicas=None if spec.autoscaling else spec.replicas or 1,
         pod_labels=_build_pod_labels(gateway),
         pod_annotations={
