@@ -37,9 +37,9 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class GatewayInput:
-    """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods now:
-    a change of it rolls the pods. `pull_policy` is that of the mesh's proxies. It has to be said: the API
-    server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says."""
+    """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods
+    now: a change of it rolls the pods. `pull_policy` is that of the mesh's proxies. It has to be said: the
+    API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says."""
 
     parent: Parent
     spec: MeshGatewaySpec
