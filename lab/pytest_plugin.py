@@ -52,6 +52,6 @@ def node() -> Iterator[Cluster]:
 def sweep() -> None:
     """Ends the labs of test sessions whose process is gone."""
     for name in slots.names():
-        owner = re.fullmatch(r"test-[a-z]+-(\d+)", name)
+        owner = re.fullmatch(r"test-[a-z-]+-(\d+)", name)
         if owner and not Path(f"/proc/{owner.group(1)}").exists():
             stop(name)

@@ -70,8 +70,8 @@ class World:
     proxy: Proxy
     operator: Operator
     full: bool
-    watches: dict[str, int]
-    """How many are open in good times, by whose they are."""
+    watches: set[tuple[str, ...]]
+    """Those that are open in good times."""
 
     def hold(self, seconds: float, in_full: float = 60.0) -> float:
         """How long a fault lasts."""
@@ -97,8 +97,7 @@ async def world(full: bool) -> AsyncIterator[World]:
                 await eventually(
                     lambda: is_ready(api, KEPT), seconds=BOUND, every=0.1, what="the mesh is ready"
                 )
-                watches = {agent: proxy.count_watches(agent) for agent in (KOPF, OURS)}
-                yield World(cluster, api, audit, proxy, operator, full, watches)
+                yield World(cluster, api, audit, proxy, operator, full, proxy.list_watches())
             finally:
                 operator.stop()
 
@@ -122,20 +121,25 @@ def is_ready(api: Api, namespace: str) -> bool:
 
 
 async def wait_for_watches(world: World) -> None:
-    """All watches are open again, and kopf has shown a sign of life since.
+    """Each watch was open again, and kopf has shown a sign of life since.
 
     Each waits up to half a minute between two tries. With these thresholds one whose every try falls into yet
-    another fault would count as dead.
+    another fault would count as dead. They are never waited for together: each ends from time to time, and on
+    a busy machine there is always one that has.
     """
-    opened = time.monotonic()
+    missing, complete = {*world.watches}, 0.0
 
-    def are_steady() -> bool:
-        nonlocal opened
-        if any(world.proxy.count_watches(agent) < number for agent, number in world.watches.items()):
-            opened = time.monotonic()
-        return time.monotonic() > opened + BEAT + 1
+    def are_back() -> bool:
+        nonlocal complete
+        if missing:
+            missing.difference_update(world.proxy.list_watches())
+            complete = time.monotonic()
+        return not missing and time.monotonic() > complete + BEAT + 1
 
-    await eventually(are_steady, seconds=LONGEST, every=0.2, what=f"all of {world.watches} are back")
+    try:
+        await eventually(are_back, seconds=LONGEST, every=0.05)
+    except AssertionError:
+        raise AssertionError(f"not open again: {sorted(missing)}") from None
 
 
 def count_proxies(api: Api) -> int:
@@ -343,7 +347,6 @@ TROUBLES: dict[str, tuple[Deed, Callable[[Seen], bool], float]] = {
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_trouble_with_all_requests_passes_without_a_trace(world: World, trouble: str) -> None:
     deed, matches, seconds = TROUBLES[trouble]
@@ -458,7 +461,7 @@ async def test_a_control_plane_that_was_away_is_followed_again(world: World, dae
         with without_controllers(world.cluster):
             with outages.without(world.cluster, daemon):
                 lasts = world.hold(5.0)
-                wait_until(lambda: time.monotonic() > begun + lasts, what="it is away", seconds=lasts + 1)
+                wait_until(lambda: time.monotonic() > begun + lasts, what="it is away", seconds=lasts + BOUND)
             struck = Counter(seen.agent for seen in world.proxy.requests[mark:])
             # What happens next, happens while the operator finds its way back.
             wait_for_cluster(world)
@@ -608,7 +611,7 @@ async def test_workers_that_stand_still_are_a_death(impatient: World) -> None:
         again = {"metadata": {"annotations": {"look": "again"}}}
         with impatient.proxy.inflict(Late(STUCK + 8), is_of_a_worker) as stuck:
             impatient.api.patch("mesh", KEPT, "demo", again)
-            wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=10)
+            wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=BOUND)
             # The revision shares its lane with the mesh, and has to wait for it.
             impatient.api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
             yield
