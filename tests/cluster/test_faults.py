@@ -29,7 +29,7 @@ from lab.cluster import Cluster, service_account_kubeconfig
 from lab.light import outages
 from lab.progress import wait_until
 from tests.cluster.conftest import a_lab, assert_quiet, build_operator, install
-from tests.polling import eventually
+from tests.polling import PATIENCE, eventually
 from tests.support.activity import bring_up, read_metrics, wait_for_rest
 from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
@@ -52,6 +52,8 @@ SETTINGS = {
 }
 BOUND = 60.0
 """Seconds within which all must be right after a fault; the longest backoff is 30 s."""
+HANGS = PATIENCE * BOUND
+"""Seconds after which something hangs."""
 LONGEST = 2 * LONGEST_DELAY + BEAT + 5
 """Seconds within which every watch is back: one that has waited may be told to list anew, and waits again."""
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kwok")
@@ -416,7 +418,7 @@ async def test_a_discovery_that_fails_for_another_group_disturbs_nothing(world: 
         wait_until(
             lambda: any(r.agent == KOPF and r.path == "/apis" for r in world.proxy.requests[mark:]),
             what="kopf asks what is served",
-            seconds=BOUND,
+            seconds=HANGS,
         )
 
     try:
@@ -450,7 +452,7 @@ def without_controllers(cluster: Cluster) -> Iterator[None]:
 
 def wait_for_cluster(world: World) -> None:
     outages.wait_for_etcd(world.cluster)
-    wait_until(lambda: is_served(world.api), what="the API server is back", seconds=BOUND)
+    wait_until(lambda: is_served(world.api), what="the API server is back", seconds=HANGS)
 
 
 @pytest.mark.parametrize("daemon", ["kube-apiserver", "etcd"])
@@ -461,7 +463,7 @@ async def test_a_control_plane_that_was_away_is_followed_again(world: World, dae
         with without_controllers(world.cluster):
             with outages.without(world.cluster, daemon):
                 lasts = world.hold(5.0)
-                wait_until(lambda: time.monotonic() > begun + lasts, what="it is away", seconds=lasts + BOUND)
+                wait_until(lambda: time.monotonic() > begun + lasts, what="it is away", seconds=HANGS)
             struck = Counter(seen.agent for seen in world.proxy.requests[mark:])
             # What happens next, happens while the operator finds its way back.
             wait_for_cluster(world)
@@ -611,7 +613,7 @@ async def test_workers_that_stand_still_are_a_death(impatient: World) -> None:
         again = {"metadata": {"annotations": {"look": "again"}}}
         with impatient.proxy.inflict(Late(STUCK + 8), is_of_a_worker) as stuck:
             impatient.api.patch("mesh", KEPT, "demo", again)
-            wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=BOUND)
+            wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=HANGS)
             # The revision shares its lane with the mesh, and has to wait for it.
             impatient.api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
             yield
