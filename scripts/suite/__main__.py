@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.cluster import is_current
@@ -93,8 +93,8 @@ def count_workers(memory: int) -> int:
 def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     """Phases of lanes of steps: what waits beside what computes, then what judges, then what measures.
 
-    None of the lanes beside the light one may take longer than it: that is why the comparison with Istio's
-    installer follows the fast suites, and not the other way about the node lab.
+    No lane should take longer than the light one: that is why the comparison with Istio's installer follows
+    the fast suites, and does not come before the node lab.
     """
 
     def build(name: str, *chosen: str, arguments: Sequence[str] = (), **env: str) -> list[Step]:
@@ -110,7 +110,9 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     lint = [LINT] if "lint" in parts else []
     unit, packaging, upstream = (build(name, name) for name in ("unit", "packaging", "upstream"))
     quick = [*lint, *unit, *packaging, *upstream]
-    node = build("node", "node")
+    # One thing is built at a time: what the longest lane waits for comes first.
+    first = tuple(part for step in light for part in step.parts)
+    node = [replace(step, parts=(*first, *step.parts)) for step in build("node", "node")]
     judge = build("judge", "cluster", **{LAST: "only"})
     bench = build("bench", "bench")
     beside = [[*quick, *light, *node]] if run.serial else [light, node, quick]
