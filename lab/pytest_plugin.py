@@ -52,6 +52,6 @@ def node() -> Iterator[Cluster]:
 def sweep() -> None:
     """Ends the labs of test sessions whose process is gone."""
     for name in slots.names():
-        parent = re.fullmatch(r"test-[a-z]+-(\d+)", name)
+        parent = re.fullmatch(r"test-[a-z-]+-(\d+)", name)
         if parent and not Path(f"/proc/{parent.group(1)}").exists():
             stop(name)

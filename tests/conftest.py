@@ -4,6 +4,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import run
 from tests.support.outcome import note_outcome
@@ -11,6 +12,9 @@ from tests.support.outcome import note_outcome
 pytest_plugins = ["lab.pytest_plugin"]
 DURATIONS = Path(__file__).parent / "durations.json"
 """How long each file took once: a hint in which order workers take them, and nothing else."""
+# An example that is slow says how busy the machine is.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

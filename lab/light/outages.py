@@ -29,7 +29,7 @@ def without(cluster: Cluster, daemon: str) -> Iterator[None]:
         if halted.port is not None:
             # A killed process of many threads is gone before its sockets are.
             what = f"port {halted.port} of {daemon} is free"
-            wait_until(lambda: _is_free(int(halted.port or 0)), what=what, seconds=60)
+            wait_until(lambda: _is_free(int(halted.port or 0)), what=what, seconds=240)
         processes.resume(cluster.state, halted, log=cluster.state / "log" / f"{daemon}.log")
 
 
@@ -52,7 +52,7 @@ def wait_for_etcd(cluster: Cluster) -> None:
             return False
         return True
 
-    wait_until(is_there, what=f"{cluster.name}: etcd", seconds=60)
+    wait_until(is_there, what=f"{cluster.name}: etcd", seconds=240)
 
 
 def _is_free(port: int) -> bool:

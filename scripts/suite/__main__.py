@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.cluster import is_current
@@ -30,8 +30,10 @@ from scripts.suite.steps import FINE, TOLD, Ended, Step, build_pytest, interrupt
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".suite"
 FLAKY = HOME / "flaky.jsonl"
-WORKERS = 3
-"""How many light labs run beside each other, the node lab and the fast suites: they mostly wait."""
+MOST_WORKERS, WORKER_GIB = 5, 2
+"""How many light labs run beside each other, the node lab and the fast suites. A worker computes for a
+quarter of its time, so that five and the other lanes keep two cores busy; more would wait for each other. One
+takes up to 2 GiB, with the second lab of a test that has one of its own."""
 MOST_AGAIN = 20
 """When more tests than that failed, it is not chance, and none is run again."""
 WATCHED = ("-s", "--pdb", "--full", "-n", "--capture=no")
@@ -83,20 +85,34 @@ class Run:
         return one.code == TOLD and not one.problem and bool(results.list_failed(seen.values()))
 
 
+def count_workers(memory: int) -> int:
+    """How many workers a machine with so many bytes of memory has room for."""
+    return max(1, min(MOST_WORKERS, memory // (WORKER_GIB << 30) - 1))
+
+
 def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
-    """Phases of lanes of steps: what waits beside what computes, then what judges, then what measures."""
+    """Phases of lanes of steps: what waits beside what computes, then what judges, then what measures.
+
+    No lane should take longer than the light one: that is why the comparison with Istio's installer follows
+    the fast suites, and does not come before the node lab.
+    """
 
     def build(name: str, *chosen: str, arguments: Sequence[str] = (), **env: str) -> list[Step]:
         there = [part for part in chosen if part in parts]
         paths = [path for part in there for path in PARTS[part]]
         return [build_pytest(name, *paths, *arguments, *run.passed_on, parts=there, env=env)] if paths else []
 
-    spread = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    spread = ["-n", str(count_workers(memory)), "--dist", "loadfile", "--no-loadscope-reorder"]
     light = build(
         "light", "lab", "olm", "oldest", "cluster", arguments=[] if run.serial else spread, **{LAST: "defer"}
     )
-    quick = [*([LINT] if "lint" in parts else []), *build("unit", "unit"), *build("packaging", "packaging")]
-    node = [*build("upstream", "upstream"), *build("node", "node")]
+    lint = [LINT] if "lint" in parts else []
+    unit, packaging, upstream = (build(name, name) for name in ("unit", "packaging", "upstream"))
+    quick = [*lint, *unit, *packaging, *upstream]
+    # One thing is built at a time: what the longest lane waits for comes first.
+    first = tuple(part for step in light for part in step.parts)
+    node = [replace(step, parts=(*first, *step.parts)) for step in build("node", "node")]
     judge = build("judge", "cluster", **{LAST: "only"})
     bench = build("bench", "bench")
     beside = [[*quick, *light, *node]] if run.serial else [light, node, quick]

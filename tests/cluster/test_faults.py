@@ -29,7 +29,7 @@ from lab.cluster import Cluster, service_account_kubeconfig
 from lab.light import outages
 from lab.progress import wait_until
 from tests.cluster.conftest import a_lab, assert_quiet, build_operator, install
-from tests.polling import eventually
+from tests.polling import PATIENCE, eventually
 from tests.support.activity import bring_up, read_metrics, wait_for_rest
 from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
@@ -52,6 +52,8 @@ SETTINGS = {
 }
 BOUND = 60.0
 """Seconds within which all must be right after a fault; the longest backoff is 30 s."""
+HANGS = PATIENCE * BOUND
+"""Seconds after which something hangs."""
 LONGEST = 2 * LONGEST_DELAY + BEAT + 5
 """Seconds within which every watch is back: one that has waited may be told to list anew, and waits again."""
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kwok")
@@ -70,8 +72,8 @@ class World:
     proxy: Proxy
     operator: Operator
     full: bool
-    watches: dict[str, int]
-    """How many are open in good times, by whose they are."""
+    watches: set[tuple[str, ...]]
+    """Those that are open in good times."""
 
     def hold(self, seconds: float, in_full: float = 60.0) -> float:
         """How long a fault lasts."""
@@ -97,8 +99,7 @@ async def world(full: bool) -> AsyncIterator[World]:
                 await eventually(
                     lambda: is_ready(api, KEPT), seconds=BOUND, every=0.1, what="the mesh is ready"
                 )
-                watches = {agent: proxy.count_watches(agent) for agent in (KOPF, OURS)}
-                yield World(cluster, api, audit, proxy, operator, full, watches)
+                yield World(cluster, api, audit, proxy, operator, full, proxy.list_watches())
             finally:
                 operator.stop()
 
@@ -122,20 +123,25 @@ def is_ready(api: Api, namespace: str) -> bool:
 
 
 async def wait_for_watches(world: World) -> None:
-    """All watches are open again, and kopf has shown a sign of life since.
+    """Each watch was open again, and kopf has shown a sign of life since.
 
     Each waits up to half a minute between two tries. With these thresholds one whose every try falls into yet
-    another fault would count as dead.
+    another fault would count as dead. They are never waited for together: each ends from time to time, and on
+    a busy machine there is always one that has.
     """
-    opened = time.monotonic()
+    missing, complete = {*world.watches}, 0.0
 
-    def are_steady() -> bool:
-        nonlocal opened
-        if any(world.proxy.count_watches(agent) < number for agent, number in world.watches.items()):
-            opened = time.monotonic()
-        return time.monotonic() > opened + BEAT + 1
+    def are_back() -> bool:
+        nonlocal complete
+        if missing:
+            missing.difference_update(world.proxy.list_watches())
+            complete = time.monotonic()
+        return not missing and time.monotonic() > complete + BEAT + 1
 
-    await eventually(are_steady, seconds=LONGEST, every=0.2, what=f"all of {world.watches} are back")
+    try:
+        await eventually(are_back, seconds=LONGEST, every=0.05)
+    except AssertionError:
+        raise AssertionError(f"not open again: {sorted(missing)}") from None
 
 
 def count_proxies(api: Api) -> int:
@@ -343,7 +349,6 @@ TROUBLES: dict[str, tuple[Deed, Callable[[Seen], bool], float]] = {
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_trouble_with_all_requests_passes_without_a_trace(world: World, trouble: str) -> None:
     deed, matches, seconds = TROUBLES[trouble]
@@ -413,7 +418,7 @@ async def test_a_discovery_that_fails_for_another_group_disturbs_nothing(world: 
         wait_until(
             lambda: any(r.agent == KOPF and r.path == "/apis" for r in world.proxy.requests[mark:]),
             what="kopf asks what is served",
-            seconds=BOUND,
+            seconds=HANGS,
         )
 
     try:
@@ -447,7 +452,7 @@ def without_controllers(cluster: Cluster) -> Iterator[None]:
 
 def wait_for_cluster(world: World) -> None:
     outages.wait_for_etcd(world.cluster)
-    wait_until(lambda: is_served(world.api), what="the API server is back", seconds=BOUND)
+    wait_until(lambda: is_served(world.api), what="the API server is back", seconds=HANGS)
 
 
 @pytest.mark.parametrize("daemon", ["kube-apiserver", "etcd"])
@@ -458,7 +463,7 @@ async def test_a_control_plane_that_was_away_is_followed_again(world: World, dae
         with without_controllers(world.cluster):
             with outages.without(world.cluster, daemon):
                 lasts = world.hold(5.0)
-                wait_until(lambda: time.monotonic() > begun + lasts, what="it is away", seconds=lasts + 1)
+                wait_until(lambda: time.monotonic() > begun + lasts, what="it is away", seconds=HANGS)
             struck = Counter(seen.agent for seen in world.proxy.requests[mark:])
             # What happens next, happens while the operator finds its way back.
             wait_for_cluster(world)
@@ -608,7 +613,7 @@ async def test_workers_that_stand_still_are_a_death(impatient: World) -> None:
         again = {"metadata": {"annotations": {"look": "again"}}}
         with impatient.proxy.inflict(Late(STUCK + 8), is_of_a_worker) as stuck:
             impatient.api.patch("mesh", KEPT, "demo", again)
-            wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=10)
+            wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=HANGS)
             # The revision shares its lane with the mesh, and has to wait for it.
             impatient.api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
             yield

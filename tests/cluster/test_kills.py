@@ -318,11 +318,26 @@ def read_istio_crds(api: Api) -> dict[str, str]:
     return {name: uid for name, uid in read_crds(api).items() if name.endswith(".istio.io")}
 
 
+async def empty(stage: Stage, namespace: str) -> None:
+    """The cluster as before its first mesh: without it, without Istio's CRDs, and with an operator that never
+    saw either."""
+    remove_namespace(stage.api, namespace)
+    await wait_for_removals(stage.api)
+    stage.operator.stop()
+    for name in read_istio_crds(stage.api):
+        stage.api.delete("crd", "", name)
+    await eventually(
+        lambda: not read_istio_crds(stage.api), seconds=BOUND, every=0.1, what="no CRDs of Istio"
+    )
+    await bring_up(stage.operator, seconds=BOUND)
+
+
 async def install_first(stage: Stage, namespace: str, writes: int) -> tuple[dict[str, str], dict[str, str]]:
     """The CRDs when the operator was killed, and when the next run has finished the first mesh."""
     stage.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     stage.proxy.allow(writes)
-    INSTALL.begin(stage.api, namespace)
+    # Without an autoscaler, whose second look comes after 15 seconds.
+    stage.api.create(build_mesh(namespace, version="1.30", controlPlane={"autoscaling": {"enabled": False}}))
     await eventually(stage.proxy.frozen.is_set, seconds=BOUND, every=0.05, what=f"{writes} writes")
     stage.operator.kill()
     then = read_istio_crds(stage.api)
@@ -341,13 +356,15 @@ async def test_a_cluster_s_first_mesh_killed_amid_istio_s_crds_is_finished_by_th
     wanted = {crd["metadata"]["name"] for crd in load_assets().crds["1.30"]}
     amid = random.randrange(4, len(wanted))
     seen: set[int] = set()
-    for writes in range(1, len(wanted) + 4) if full else (1, amid, len(wanted) + 1):
-        async with empty_stage() as stage:
-            then, now = await install_first(stage, "first", writes)
+    async with empty_stage() as stage:
+        for writes in range(1, len(wanted) + 4) if full else (1, amid, len(wanted) + 1):
+            namespace, mark = f"first-{writes:03}", stage.audit.mark()
+            then, now = await install_first(stage, namespace, writes)
             seen.add(len(then))
             assert now.keys() == wanted
             assert now | then == now, "what was there is not made again"
-            assert [str(r) for r in stage.audit.writes(0) if r.verb == "delete"] == []
-            await assert_all_quiet(stage, ["first"])
+            assert [str(r) for r in stage.audit.writes(mark) if r.verb == "delete"] == []
+            await assert_all_quiet(stage, [namespace])
+            await empty(stage, namespace)
     print(f"CRDs that were there when the operator was killed: {sorted(seen)} of {len(wanted)}")
     assert seen & set(range(1, len(wanted))), "killed amid them"

@@ -96,7 +96,6 @@ async def replace_the_operator(api: Api, old: Operator, new: Operator) -> None:
     await wait_for_rest(new)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [(change_nothing, None), (change_the_service, {("services", MESH, f"istiod-{MESH}-demo-inplace")})],

@@ -595,9 +595,8 @@ async def test_a_hostile_client_changes_nothing_of_a_mesh_and_nothing_of_its_own
     injector, theirs = get(mesh, "configmap", INJECTOR), get(mesh, "configmap", "theirs")
     mark, end = audit.mark(), time.monotonic() + seconds
     answers: list[dict[str, str]] = []
-    while time.monotonic() < end:
+    while time.monotonic() < end or len(answers) < 2:
         answers.append(await asyncio.to_thread(try_all, dora, injector))
-    assert len(answers) >= 2
     assert {name for answer in answers for name, why in answer.items() if not why} == set()
     written = [r for r in audit.everybody(mark) if r.is_mutating and r.namespace == NS and r.code < 400]
     mine = {"configmaps", "pods", "services", "deployments"}

@@ -6,8 +6,6 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import pytest
-
 from lab.cluster import Cluster, KubectlError
 from tests.cluster.conftest import a_lab, a_running_operator, install
 from tests.polling import eventually
@@ -121,7 +119,6 @@ def try_create(api: Api, pod: Object) -> Object | None:
         raise
 
 
-@pytest.mark.timeout(900)
 async def test_a_crowd_of_reserved_namespaces_neither_moves_nor_stops_a_mesh() -> None:
     with a_lab("reserved") as cluster:
         api = Api(cluster.kubeconfig)

@@ -130,7 +130,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
 async def test_releases_that_are_one_apart_work_together(
     releases: Releases, namespace: str, operator: str, crds: str, revisions: str
 ) -> None:
@@ -158,7 +157,6 @@ async def test_releases_that_are_one_apart_work_together(
         process.stop()
 
 
-@pytest.mark.timeout(600)
 async def test_older_crds_are_named_with_what_they_lack_until_the_release_s_own_are_applied(
     releases: Releases, namespace: str
 ) -> None:
@@ -213,7 +211,6 @@ def build_crds_of_tomorrow() -> list[Object]:
     return grown
 
 
-@pytest.mark.timeout(600)
 async def test_after_a_rollback_what_only_the_newer_release_knows_harms_nothing(
     releases: Releases, namespace: str
 ) -> None:

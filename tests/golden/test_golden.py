@@ -1,4 +1,5 @@
-"""What meshes render to, object by object, against files that are read in review.
+"""What meshes render to, object by object, against files that are read in review: of one minor all of it,
+of the others what differs.
 
 `NAVARCH_UPDATE_GOLDEN=1` writes the files again.
 """
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import unified_diff
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,10 @@ from navarch.core.render.engine import dump_yaml
 from tests.golden.rendering import ASSETS, LOADER, injector_of, render_mesh
 
 FILES = Path(__file__).parent / "files"
+FULL = "1.31"
+"""The minor whose files hold everything; those of the others hold what differs from it."""
+CONTEXT = 2
+"""Lines around a difference."""
 MINORS = [minor.name for minor in ASSETS.catalog.minors]
 OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -71,17 +78,6 @@ CASES = [(m, option) for m in MINORS for option in OPTIONS if m not in PREVIEWS 
 one."""
 
 
-def compare(path: Path, text: str) -> None:
-    """Fail where the file says otherwise, or write it."""
-    if os.environ.get("NAVARCH_UPDATE_GOLDEN"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert path.is_file(), f"{path.name} is missing; NAVARCH_UPDATE_GOLDEN=1 makes it"
-    assert text == path.read_text(encoding="utf-8"), (
-        f"{path.name} differs; NAVARCH_UPDATE_GOLDEN=1 writes it again"
-    )
-
-
 def shorten(manifest: Manifest) -> Manifest:
     """Injection templates have files of their own; an object shows their digests."""
     if "config" not in manifest.get("data", {}):
@@ -94,24 +90,57 @@ def shorten(manifest: Manifest) -> Manifest:
     return {**manifest, "data": data}
 
 
+@cache
+def render_texts(minor: str, option: str) -> dict[str, str]:
+    """What a mesh renders to, by the name that a file of it has after the minor."""
+    objects = render_mesh({"version": minor, **OPTIONS[option]})
+    return {f"{option}.yaml": "---\n".join(dump_yaml(shorten(manifest)) for manifest in objects)}
+
+
+@cache
+def render_templates(minor: str) -> dict[str, str]:
+    """A minor's injection templates, by the name that a file of each has after the minor."""
+    templates = injector_of(render_mesh({"version": minor}))["templates"]
+    return {f"{name}.tpl": template for name, template in templates.items()}
+
+
+def build_file(minor: str, name: str, text: str, of_full: Mapping[str, str]) -> tuple[str, str]:
+    """A file's name and what it is to hold: all of a text of FULL, of another minor what differs from FULL's
+    text of that name; nothing where nothing does."""
+    if minor == FULL:
+        return f"{minor}-{name}", text
+    before, after = of_full.get(name, "").splitlines(), text.splitlines()
+    lines = [*unified_diff(before, after, f"{FULL}-{name}", f"{minor}-{name}", n=CONTEXT, lineterm="")]
+    # Without numbers of lines, which move with every change of what is alike.
+    return f"{minor}-{name}.diff", "".join(f"{'@@' if line.startswith('@@') else line}\n" for line in lines)
+
+
+def compare(name: str, text: str) -> None:
+    """Fail where the file says otherwise, or write it; where there is nothing to say there is none."""
+    path = FILES / name
+    if os.environ.get("NAVARCH_UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        if not text:
+            path.unlink()
+    found = path.read_text(encoding="utf-8") if path.is_file() else ""
+    assert text == found, f"{name} differs or is missing; NAVARCH_UPDATE_GOLDEN=1 writes it again"
+
+
 @pytest.mark.parametrize(("minor", "option"), CASES, ids=[f"{minor}-{option}" for minor, option in CASES])
 def test_a_mesh_renders_to_what_was_reviewed(minor: str, option: str) -> None:
-    objects = render_mesh({"version": minor, **OPTIONS[option]})
-    text = "---\n".join(dump_yaml(shorten(manifest)) for manifest in objects)
-    compare(FILES / f"{minor}-{option}.yaml", text)
+    for name, text in render_texts(minor, option).items():
+        compare(*build_file(minor, name, text, render_texts(FULL, option)))
 
 
 @pytest.mark.parametrize("minor", MINORS)
 def test_injection_templates_are_what_was_reviewed(minor: str) -> None:
-    for name, template in injector_of(render_mesh({"version": minor}))["templates"].items():
-        compare(FILES / f"{minor}-{name}.tpl", template)
+    for name, template in render_templates(minor).items():
+        compare(*build_file(minor, name, template, render_templates(FULL)))
 
 
 def test_no_golden_file_is_left_over() -> None:
-    wanted = {f"{minor}-{option}.yaml" for minor, option in CASES}
-    wanted |= {
-        f"{minor}-{name}.tpl"
-        for minor in MINORS
-        for name in injector_of(render_mesh({"version": minor}))["templates"]
-    }
-    assert {path.name for path in FILES.iterdir()} == wanted
+    names = {f"{minor}-{option}.yaml" for minor, option in CASES}
+    names |= {f"{minor}-{name}" for minor in MINORS for name in render_templates(minor)}
+    wanted = {name if name.startswith(FULL) else f"{name}.diff" for name in names}
+    assert {path.name for path in FILES.iterdir()} <= wanted

@@ -74,7 +74,7 @@ def _install(cluster: Cluster, namespace: str, revision: str) -> Mesh:
     labels = (f"mesh={namespace}", f"istio.io/rev={revision}")
     cluster.run("label", "namespace", mesh.app_namespace, *labels)
     cluster.run("wait", "--for=create", "serviceaccount/default", "-n", mesh.app_namespace, "--timeout=180s")
-    wait_until(mesh.has_bundle, what="caBundle and failurePolicy", seconds=30, interval=0.2)
+    wait_until(mesh.has_bundle, what="caBundle and failurePolicy", seconds=60, interval=0.2)
     return mesh
 
 
@@ -199,17 +199,17 @@ def test_the_root_certificate_goes_to_selected_namespaces_only_and_is_repaired(m
     assert mesh.root("default") != root, "only what a mesh of another test may have left"
     at_app = ("-n", mesh.app_namespace)
     mesh.cluster.run("delete", "configmap", "istio-ca-root-cert", *at_app)
-    wait_until(lambda: mesh.root(mesh.app_namespace) == root, what="the deleted root", seconds=10)
+    wait_until(lambda: mesh.root(mesh.app_namespace) == root, what="the deleted root", seconds=60)
     edit = '{"data": {"root-cert.pem": "x"}}'
     mesh.cluster.run("patch", "configmap", "istio-ca-root-cert", *at_app, "-p", edit)
-    wait_until(lambda: mesh.root(mesh.app_namespace) == root, what="the edited root", seconds=10)
+    wait_until(lambda: mesh.root(mesh.app_namespace) == root, what="the edited root", seconds=60)
 
 
 def test_a_blanked_bundle_is_patched_again(mesh: Mesh) -> None:
     blank = [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]
     webhook = ("mutatingwebhookconfiguration", f"injector-{mesh.revision}")
     mesh.cluster.run("patch", *webhook, "--type=json", "-p", json.dumps(blank))
-    wait_until(mesh.has_bundle, what="the caBundle", seconds=10)
+    wait_until(mesh.has_bundle, what="the caBundle", seconds=60)
 
 
 def virtual_service(mesh: Mesh, spec: Any) -> str:
@@ -240,7 +240,7 @@ def test_a_settled_stand_in_writes_nothing(mesh: Mesh) -> None:
     mesh.cluster.run("create", "configmap", "waking", "-n", mesh.app_namespace)
     # ... but this is: once it is repaired, all that came before was looked at, too.
     mesh.cluster.run("delete", "configmap", "istio-ca-root-cert", "-n", mesh.app_namespace)
-    wait_until(lambda: mesh.root(mesh.app_namespace) is not None, what="the root", seconds=10)
+    wait_until(lambda: mesh.root(mesh.app_namespace) is not None, what="the root", seconds=60)
     assert writes()[len(before) :] == ["create configmaps"]
 
 
@@ -254,10 +254,10 @@ def test_without_a_ready_pod_nothing_is_served_and_the_next_one_serves_again(mes
             return "failed calling webhook" in str(error) and "502" in str(error)
 
     mesh.cluster.run("scale", deployment, "-n", mesh.namespace, "--replicas=0")
-    wait_until(is_refused, what="the refusal", seconds=30)
+    wait_until(is_refused, what="the refusal", seconds=60)
     before = mesh.root(mesh.app_namespace)
     mesh.cluster.run("scale", deployment, "-n", mesh.namespace, "--replicas=2")
-    wait_until(lambda: not is_refused(), what="the injection", seconds=30)
+    wait_until(lambda: not is_refused(), what="the injection", seconds=60)
     assert mesh.root(mesh.app_namespace) == before
 
 

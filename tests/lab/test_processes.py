@@ -29,7 +29,7 @@ while True:
     signal.pause()
 """
     process = processes.start(tmp_path, "stubborn", [sys.executable, "-c", script], log=tmp_path / "log")
-    wait_until(lambda: "ready" in (tmp_path / "log").read_text(), what="the trap", seconds=10)
+    wait_until(lambda: "ready" in (tmp_path / "log").read_text(), what="the trap", seconds=60)
     processes.stop(process, grace=0.2)
     assert not process.is_alive()
 
@@ -49,7 +49,7 @@ def test_a_process_leads_a_session_of_its_own(tmp_path: Path) -> None:
 
 def test_what_ended_by_itself_counts_as_ended_and_keeps_its_log(tmp_path: Path) -> None:
     process = processes.start(tmp_path, "short", ["sh", "-c", "echo done; exit 3"], log=tmp_path / "log")
-    wait_until(lambda: not process.is_alive(), what="the end", seconds=10)
+    wait_until(lambda: not process.is_alive(), what="the end", seconds=60)
     assert (tmp_path / "log").read_text() == "done\n"
     assert process.memory() == 0
     processes.stop_all(tmp_path)
@@ -67,6 +67,6 @@ def test_a_halted_process_is_resumed_as_it_was(tmp_path: Path) -> None:
     assert (after.name, after.port) == ("sleeper", 1234)
     command = Path(f"/proc/{after.pid}/cmdline")
     # The kernel fills it in a moment after the process exists.
-    wait_until(lambda: command.read_bytes() == b"\0".join((b"sleep", b"601", b"")), what="it", seconds=10)
+    wait_until(lambda: command.read_bytes() == b"\0".join((b"sleep", b"601", b"")), what="it", seconds=60)
     processes.stop_all(tmp_path)
     assert not after.is_alive()

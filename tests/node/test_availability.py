@@ -100,7 +100,6 @@ async def wait_for_silence(audit: Audit) -> None:
     await eventually(is_silent, seconds=60, every=0.2, what="the operator writes nothing for 3 s")
 
 
-@pytest.mark.timeout(420)
 async def test_another_build_of_the_operator_takes_over_without_a_request_lost_or_a_proxy_restarted(
     mesh: Mesh, operator: Cluster, api: Api, audit: Audit, tmp_path: Path
 ) -> None:

@@ -106,7 +106,6 @@ def check_members(mesh: Mesh, injected: Mapping[str, set[str]], *, default: bool
         assert is_member(membership, f"inject-{kind}", fill_in(labels, mesh)) is (kind in injected), kind
 
 
-@pytest.mark.timeout(300)
 async def test_without_the_default_tag(mesh: Mesh, api: Api, names: dict[str, str]) -> None:
     injected = await see_who_is_injected(api, mesh, names, run="plain")
     assert injected == ALWAYS
@@ -130,7 +129,6 @@ def test_an_invalid_virtual_service_is_refused_in_the_meshs_namespaces_only(
             api.create(manifest, dry_run=True)
 
 
-@pytest.mark.timeout(300)
 async def test_with_the_default_tag(mesh: Mesh, api: Api, names: dict[str, str]) -> None:
     mesh.edit(defaultTag=True)
     try:

@@ -80,7 +80,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, late=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_index_finds_what_a_walk_finds(steps: list[tuple[str, Any]], late: bool) -> None:
     store = Store(CONFIG_MAP, bound=Bound(object=4000, watch=7000))
     if not late:
@@ -332,7 +332,7 @@ def with_examples(test: Any) -> Any:
 
 @with_examples
 @given(changes=CHANGES, gone=st.lists(st.integers(0, 30), max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_decided_of_a_mesh_follows_from_the_whole_cluster(
     changes: list[tuple[Any, ...]], gone: list[int]
 ) -> None:

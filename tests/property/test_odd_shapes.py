@@ -77,7 +77,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
             return {"controlPlane": {"placement": placement}}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(spec=specs())
 def test_an_odd_spec_is_told_or_rendered(spec: dict[str, Any]) -> None:
     try:
@@ -87,7 +87,7 @@ def test_an_odd_spec_is_told_or_rendered(spec: dict[str, Any]) -> None:
     look_at(observed)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(
     content=st.builds(dict, st.fixed_dictionaries({}, optional={"values": ODD, "meshConfig": ODD})) | ODD,
     spec=specs(),

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from navarch.core.model.merging import merge
 from navarch.core.model.naming import Names, effective_tag, find_long_names, is_revision_like, revision_name
@@ -18,7 +18,7 @@ from navarch.core.render.engine import dump_yaml, render_data
 from tests.golden.rendering import ASSETS, NAME, render_mesh, walk
 from tests.unit.test_render import with_template
 
-SLOW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=30)
 EVERY = [minor.features.default_tag_webhook_suffixed for minor in ASSETS.catalog.minors]
 words = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 parts = st.lists(

@@ -203,9 +203,12 @@ class Proxy:
 
         return self._call(cut())
 
-    def count_watches(self, agent: str) -> int:
-        """Watches that are open now."""
-        return sum(stream.seen.agent == agent for stream in [*self._streams])
+    def list_watches(self) -> set[tuple[str, ...]]:
+        """Whose watches are open now, and of what."""
+        return {
+            (seen.agent, seen.path, *(seen.query.get(f"{of}Selector", "") for of in ("label", "field")))
+            for seen in [stream.seen for stream in [*self._streams]]
+        }
 
     def allow(self, writes: int) -> None:
         """Let so many writes through from now on, one after the other, and freeze with the last of them."""

@@ -19,6 +19,9 @@ import pytest
 from scripts.suite.protocol import FOLDER, LAST, STEP
 from tests.support import platforms
 
+UNKNOWN_SECONDS = 120.0
+"""How long a file is taken for that has no hint yet: it may be long, and starting a short one early costs
+nothing."""
 _STARTED = pytest.StashKey[float]()
 
 
@@ -116,4 +119,4 @@ def sort_by_duration(items: list[pytest.Item], *, hints: Path) -> None:
     """Puts the files that took longest first, so that workers end together; the order in a file stays."""
     seconds: dict[str, float] = json.loads(hints.read_text()) if hints.exists() else {}
     root = Path(__file__).parents[2]
-    items.sort(key=lambda item: -seconds.get(item.path.relative_to(root).as_posix(), 10.0))
+    items.sort(key=lambda item: -seconds.get(item.path.relative_to(root).as_posix(), UNKNOWN_SECONDS))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from navarch.api.refused import (
     REFUSED_ENVIRONMENT,
@@ -266,7 +266,7 @@ TREES = st.dictionaries(KEYS, ANYTHING, max_size=4)
 CHEAP = [check for check in (*CHECKS_OF_PLACE, *CHECKS_OF_SPEC) if check is not overlays.check_overlays_apply]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(mesh_config=TREES, tree=TREES, patch=TREES, profile=TREES)
 def test_no_rule_fails_whatever_the_free_form_fields_hold(
     mesh_config: dict[str, Any], tree: dict[str, Any], patch: dict[str, Any], profile: dict[str, Any]

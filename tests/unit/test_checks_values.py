@@ -233,7 +233,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tree=st.dictionaries(st.sampled_from(NAMES), TREES, max_size=4))
 def test_every_key_is_read_or_told_whatever_it_is(tree: dict[str, Any]) -> None:
     """A key at the root has a default, or one finding or more says what is wrong with it."""

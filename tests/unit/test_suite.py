@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from scripts.suite import results
-from scripts.suite.__main__ import HOME, MOST_AGAIN, ROOT, Run
+from scripts.suite.__main__ import HOME, MOST_AGAIN, MOST_WORKERS, ROOT, Run, build_lanes, count_workers
+from scripts.suite.parts import PARTS
 from scripts.suite.results import Case
 from scripts.suite.steps import Ended, Step, build_pytest
 from tests.support.operator import Operator
@@ -130,6 +131,27 @@ def test_a_step_that_ends_with_1_and_names_no_test_fails_the_run(tmp_path: Path,
     assert not run.is_green
     lines = results.build_summary([], [], ended=run.ended, seconds=1)
     assert lines[-2] == (problem or "lint: exit code 1")
+
+
+@pytest.mark.parametrize(
+    ("gib", "workers"), [(1, 1), (4, 1), (8, 3), (16, MOST_WORKERS), (256, MOST_WORKERS)]
+)
+def test_a_machine_gets_as_many_workers_as_its_memory_holds(gib: int, workers: int) -> None:
+    assert count_workers(gib << 30) == workers
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_every_part_is_run_once_and_what_judges_or_measures_comes_after_all_others(
+    tmp_path: Path, serial: bool
+) -> None:
+    phases = build_lanes([*PARTS], Run(tmp_path, [], serial=serial))
+    beside, *after = [[step for lane in lanes for step in lane] for lanes in phases]
+    assert len(phases[0]) == (1 if serial else 3)
+    (light,), (node,) = ([step for step in beside if step.name == name] for name in ("light", "node"))
+    parts = [*light.parts, *(step.name for step in beside if step is not light)]
+    assert sorted(parts) == sorted(PARTS.keys() - {"bench"})
+    assert node.parts == (*light.parts, "node"), "what the longest lane waits for is built first"
+    assert [step.name for steps in after for step in steps] == ["judge", "bench"]
 
 
 def test_a_second_run_in_the_same_checkout_is_refused_in_a_sentence(tmp_path: Path) -> None:
