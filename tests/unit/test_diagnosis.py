@@ -7,9 +7,9 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from navarch.core.diagnosis.advice import OF_REASONS, WELL
+from navarch.core.diagnosis.advice import BY_NAVARCH, OF_REASONS, WELL
 from navarch.core.diagnosis.cluster import run_rules, run_rules_of_namespace
-from navarch.core.diagnosis.conditions import judge_verdicts, without_echoes
+from navarch.core.diagnosis.conditions import RESUME, heed_pause, judge_verdicts, without_echoes
 from navarch.core.diagnosis.installations import Installation, Installer
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
@@ -434,3 +434,38 @@ def test_configuration_that_names_the_default_tag_of_a_mesh_is_told() -> None:
     (diagnosis,) = run_rules(observed)
     assert diagnosis.id == Sign.CONFIGURATION_NOT_READ
     assert "istio.io/rev=default is a tag of mesh shop/mesh" in diagnosis.message
+
+
+def paused_mesh(paused: bool = True) -> dict[str, Any]:
+    return {"spec": {"version": "1.31", "paused": paused}}
+
+
+def told(reason: Reason, *conditions: ConditionType) -> Diagnosis:
+    advice = OF_REASONS[reason]
+    said = tuple(kind.value for kind in conditions)
+    return Diagnosis(reason.value, advice.severity, MESH, "it is so", advice.remedy, said)
+
+
+@pytest.mark.parametrize("reason", sorted(OF_REASONS))
+def test_no_remedy_of_a_paused_mesh_waits_for_navarch(reason: Reason) -> None:
+    (heeded,) = heed_pause(paused_mesh(), [told(reason, ConditionType.RECONCILED)])
+    (as_ever,) = heed_pause(paused_mesh(False), [told(reason, ConditionType.RECONCILED)])
+    assert as_ever.remedy == OF_REASONS[reason].remedy
+    if reason in BY_NAVARCH:
+        assert heeded.remedy == RESUME
+    elif reason in (Reason.PAUSED, Reason.PROXIES_MISPLACED, Reason.PROXIES_OUTDATED, Reason.ROLLING_OUT):
+        assert heeded.remedy == as_ever.remedy
+    else:
+        assert heeded.remedy == f"{RESUME} Then: {as_ever.remedy}"
+
+
+def test_what_is_wrong_in_the_spec_of_a_paused_mesh_is_corrected_there_as_ever() -> None:
+    wrong = told(Reason.UNKNOWN_FIELD, ConditionType.SPEC_ACCEPTED)
+    assert list(heed_pause(paused_mesh(), [wrong])) == [wrong]
+
+
+@pytest.mark.parametrize("reason", sorted({*OF_REASONS} - WELL))
+def test_a_warning_in_spec_accepted_is_quoted_although_that_is_true(reason: Reason) -> None:
+    """Who may read only the mesh is told what its conditions say."""
+    verdicts = {ConditionType.SPEC_ACCEPTED: Verdict("True", reason, "a warning")}
+    assert [d.id for d in judge_verdicts(MESH, verdicts)] == [reason.value]

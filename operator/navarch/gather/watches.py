@@ -24,10 +24,12 @@ from navarch.core.model.labels import (
     CATALOG,
     GATEWAY_CLASS_DEFAULTS,
     INVENTORY,
+    ISTIO_REV,
     MESH_NAME,
     PROFILE,
     owner_of,
 )
+from navarch.core.world.cluster import PeerPolicy
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.kube import inventory
 from navarch.kube.client import PAGE
@@ -51,6 +53,7 @@ ROOT_CONFIG_MAP = "istio-ca-root-cert"
 ROOT = "fingerprint"
 RULES = "hashes"
 CLASS = "class"
+POLICY = "policy"
 SMALL_PAGE = 50
 """Objects of the first page of a kind that tenants can write: later pages grow where they are small."""
 LONGEST_NAME = 253
@@ -149,6 +152,17 @@ def shrink_gateway_defaults(manifest: Object) -> Object:
     shrunk = _shrink(manifest, **{CLASS: classes[:63]})
     shrunk["metadata"].pop("labels", None)
     return shrunk
+
+
+def shrink_peer_policy(manifest: Object) -> Object:
+    """Of a PeerAuthentication without a selector: what decides whether it rules; of others: the name."""
+    metadata, spec = manifest["metadata"], manifest.get("spec") or {}
+    policy = None
+    if not (spec.get("selector") or {}).get("matchLabels"):
+        mode = str((spec.get("mtls") or {}).get("mode", ""))
+        revision = (metadata.get("labels") or {}).get(ISTIO_REV)
+        policy = PeerPolicy(metadata["name"], metadata["creationTimestamp"], mode, revision)
+    return _without_labels(_shrink(manifest, **{POLICY: policy}))
 
 
 def shrink_inventory(manifest: Object) -> Object:
@@ -365,6 +379,16 @@ WATCHES = (
         label_selector=GATEWAY_CLASS_DEFAULTS,
         metadata_only=True,
         transform=shrink_gateway_defaults,
+    ),
+    Watch(
+        "peer-policies",
+        "security.istio.io/v1",
+        "PeerAuthentication",
+        Role.LOOKED_AT,
+        _BY_NAMESPACE,
+        transform=shrink_peer_policy,
+        bound=Bound(object=4 * 1024),
+        page=SMALL_PAGE,
     ),
     Watch(
         "inventories",

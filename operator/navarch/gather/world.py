@@ -126,6 +126,7 @@ class World:
             owned=owned,
             inventory=inventory,
             gateway_defaults=self.owned.gateway_defaults(owner, owned, inventory),
+            peer_policies=self.owned.peer_policies(owner, owned, inventory),
             revisions=revisions,
             webhooks=tuple(self.cluster.webhooks_about(own)),
             crds=await self._crds.gather(tuple(sorted({*minors, self.neighbours.minor_of(body)} - {""}))),

@@ -25,7 +25,13 @@ from navarch.core.diagnosis.cluster import (
     run_rules,
     run_rules_of_namespace,
 )
-from navarch.core.diagnosis.conditions import judge_findings, judge_verdicts, read_verdicts, without_echoes
+from navarch.core.diagnosis.conditions import (
+    heed_pause,
+    judge_findings,
+    judge_verdicts,
+    read_verdicts,
+    without_echoes,
+)
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import diagnose
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
@@ -105,7 +111,7 @@ class Checkup:
             found += [d for m, d in told if (m.namespace, m.name) in asked and d not in found]
         found += await self._judge_manifests(manifests)
         for mesh in meshes if not manifests else ():
-            found += await self._judge_mesh(mesh)
+            found += heed_pause(mesh, await self._judge_mesh(mesh))
         found += self._tell_gaps(complete=scope.whole or bool(manifests))
         return Report(
             version("navarch"),
@@ -180,7 +186,7 @@ class Checkup:
                 self.snapshot.stores["meshes"].change(body)
                 bodies.append((manifest, body))
         for manifest, body in bodies:
-            found += await self._judge_manifest(manifest, body)
+            found += heed_pause(body, await self._judge_manifest(manifest, body))
         return found
 
     async def _judge_manifest(self, manifest: Manifest, body: Manifest) -> list[Diagnosis]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from navarch.core.diagnosis.advice import Advice
+from navarch.core.diagnosis.advice.form import Advice
 from navarch.core.model.findings import Severity
 
 

@@ -106,6 +106,11 @@ class Reason(StrEnum):
         "ForeignGatewayDefaults",
         "A ConfigMap beside istiod that Navarch did not make decides what Gateways of a class run.",
     )
+    POLICY_OVERRULED = (
+        "PolicyOverruled",
+        "Another mesh-wide PeerAuthentication is older than the mesh's own, and Istio takes the oldest: "
+        "spec.mtls.mode is not in force.",
+    )
     VERSION_NOTICE = "VersionNotice", "The version is past its end of life."
     VERSION_PREVIEW = (
         "VersionPreview",

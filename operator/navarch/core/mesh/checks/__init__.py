@@ -98,6 +98,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_support,
     version.check_proxies_can_follow,
     foreign.check_gateway_defaults,
+    foreign.check_policy_is_in_force,
 )
 """Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words
 first."""
