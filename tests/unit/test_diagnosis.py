@@ -13,6 +13,7 @@ from navarch.core.diagnosis.conditions import RESUME, heed_pause, judge_verdicts
 from navarch.core.diagnosis.installations import Installation, Installer
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
+from navarch.core.diagnosis.pods import find_asking_pods
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.mesh.status import determine_accepted
@@ -21,8 +22,8 @@ from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.labels import Owner
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
-from navarch.core.world.cluster import Environment, Namespace
-from navarch.core.world.proxies import BarePod, ProxyPod, read_bare_pod
+from navarch.core.world.cluster import Environment, Namespace, WebhookEntry
+from navarch.core.world.proxies import AskingPod, BarePod, ProxyPod, read_asking_pod, read_bare_pod
 from rich.console import Console
 
 from tests.unit.observations import NOW, a_mesh, a_webhook, assets
@@ -98,6 +99,10 @@ CASES: dict[Sign, tuple[ObservedCluster, str]] = {
         replace(with_namespace(istio_io_rev="shop-mesh"), bare=(BarePod("apps", "web-1"),)),
         "web-1",
     ),
+    Sign.PODS_ASK_FOR_INJECTION: (
+        replace(with_namespace(), asking=(AskingPod("apps", "web-1", inject="true"),)),
+        "kubectl label namespace apps istio.io/rev=shop-mesh, then kubectl -n apps rollout restart",
+    ),
     Sign.ANOTHER_ISTIO: (a_cluster(installations=(OTHERS,)), "by Helm (release istiod, deployed)"),
     Sign.ANOTHER_ISTIO_SHARES: (
         a_cluster(installations=(replace(OTHERS, shares=("it is near",)),)),
@@ -124,7 +129,15 @@ def test_what_is_not_well_is_said_once_with_its_own_id(sign: Sign) -> None:
     [
         ({"istio_io_rev": "shopmesh"}, "did you mean istio.io/rev=shop-mesh?"),
         ({"istio_io_rev": "zzz"}, "tags of meshes are shop-mesh"),
-        ({"istio_injection": "enabled"}, "spec.defaultTag"),
+        ({"istio_io_rev": "shopmesh"}, "kubectl label namespace apps istio.io/rev=shop-mesh --overwrite"),
+        (
+            {"istio_injection": "enabled"},
+            "no mesh has spec.defaultTag, which istio-injection=enabled",
+        ),
+        (
+            {"istio_injection": "enabled"},
+            "kubectl label namespace apps istio-injection- istio.io/rev=shop-mesh",
+        ),
     ],
 )
 def test_a_label_that_no_webhook_answers_is_told_with_the_label_that_was_meant(
@@ -160,6 +173,107 @@ def test_pods_that_refuse_injection_and_pods_of_unlabelled_namespaces_are_not_mi
     on_the_node = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {"hostNetwork": True}}
     plain = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {}}
     assert [read_bare_pod(p) is not None for p in (refusing, on_the_node, plain)] == [False, False, True]
+
+
+def build_pod(
+    labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
+    metadata = {"name": "p", "namespace": "apps", "labels": labels, "annotations": annotations}
+    return {"metadata": metadata, "spec": spec}
+
+
+INJECT = "sidecar.istio.io/inject"
+
+
+@pytest.mark.parametrize(
+    ("pod", "bare", "wish"),
+    [
+        (build_pod(), True, ""),
+        (build_pod({INJECT: "true"}), True, f"label {INJECT}=true"),
+        (build_pod({}, {INJECT: "true"}), True, f"annotation {INJECT}=true"),
+        (build_pod({INJECT: "false"}, {INJECT: "true"}), False, ""),
+        (build_pod({INJECT: "true"}, {INJECT: "false"}), True, f"label {INJECT}=true"),
+        (build_pod({}, {INJECT: "false"}), False, ""),
+        (build_pod({INJECT: "yes"}), True, ""),
+        (build_pod({"istio.io/rev": "x"}), False, "label istio.io/rev=x"),
+        (build_pod({"istio.io/rev": "x", INJECT: "true"}), False, "label istio.io/rev=x"),
+        (build_pod({"istio.io/rev": "x", INJECT: "false"}), False, ""),
+        (build_pod({"istio.io/rev": "x"}, {INJECT: "false"}), False, ""),
+        (build_pod({INJECT: "true"}, hostNetwork=True), False, ""),
+        (build_pod({INJECT: "true"}, {"istio.io/rev": "injected"}), False, ""),
+    ],
+)
+def test_a_pod_asks_or_refuses_by_its_label_before_its_annotation_as_istio_reads_them(
+    pod: dict[str, Any], bare: bool, wish: str
+) -> None:
+    """pkg/kube/inject/inject.go, injectRequired: the label, where there is one, replaces the annotation."""
+    asking = read_asking_pod(pod)
+    assert (read_bare_pod(pod) is not None, asking.wish if asking else "") == (bare, wish)
+
+
+UNLABELLED = [{"key": key, "operator": "DoesNotExist"} for key in ("istio-injection", "istio.io/rev")]
+STOCK = WebhookEntry(
+    "object.sidecar-injector.istio.io",
+    "",
+    "Fail",
+    {"matchExpressions": UNLABELLED},
+    {"matchExpressions": [{"key": INJECT, "operator": "In", "values": ["true"]}]},
+)
+THEIRS = replace(a_webhook("istio-sidecar-injector", revision="default"), entries=(STOCK,))
+OUR_OWN = replace(a_webhook("ours", owner=Owner("shop", "mesh", "")), entries=(STOCK,))
+ASKS = AskingPod("apps", "web-1", inject="true")
+
+
+@pytest.mark.parametrize(
+    ("observed", "text"),
+    [
+        (
+            with_namespace(istio_injection="disabled"),
+            "kubectl label namespace apps istio-injection- istio.io",
+        ),
+        (a_cluster(), "label them istio.io/rev=shop-mesh in their templates"),
+        (replace(with_namespace(), webhooks=(THEIRS,)), "istio-sidecar-injector, which is not Navarch's"),
+        (replace(with_namespace(), webhooks=(OUR_OWN,)), "started before mesh shop/mesh injected pods"),
+        (
+            replace(with_namespace(), meshes=(a_mesh("shop"), a_mesh("b"))),
+            "istio.io/rev=TAG (tags of meshes are b-mesh, shop-mesh), then",
+        ),
+    ],
+    ids=["switched off", "in the mesh's own", "of another Istio", "of ours", "several meshes"],
+)
+def test_pods_that_ask_by_themselves_are_told_what_becomes_of_it(
+    observed: ObservedCluster, text: str
+) -> None:
+    where = "apps" if "apps" in (observed.namespaces or {}) else "shop"
+    observed = replace(observed, asking=(replace(ASKS, namespace=where),))
+    (diagnosis,) = run_rules(observed)
+    assert diagnosis.id == Sign.PODS_ASK_FOR_INJECTION
+    assert text in diagnosis.message
+    assert diagnosis.message.endswith("Pods: web-1")
+
+
+def test_in_a_namespace_that_is_the_clusters_no_label_is_advised() -> None:
+    base = a_cluster(webhooks=(OUR_OWN,), asking=(replace(ASKS, namespace="kube-tools"),))
+    namespaces = {**(base.namespaces or {}), "kube-tools": Namespace("kube-tools", {})}
+    (diagnosis,) = run_rules(replace(base, namespaces=namespaces))
+    assert "never get one here" in diagnosis.message
+    assert "kubectl" not in diagnosis.message
+
+
+def test_pods_that_ask_alike_are_told_together_and_with_the_mesh_that_they_name() -> None:
+    named = AskingPod("apps", "a", "shop-mesh")
+    asking = (named, replace(named, name="b"), replace(named, revision="shop-mesh-inplace"), ASKS)
+    found = list(find_asking_pods(replace(with_namespace(), asking=asking)))
+    assert [mesh.name if mesh else None for mesh, _ in found] == ["mesh", "mesh", None]
+    assert found[0][1].message.startswith(
+        "2 pods without a sidecar ask for one by label istio.io/rev=shop-mesh"
+    )
+
+
+def test_where_the_namespace_itself_asks_or_no_mesh_is_there_pods_are_not_told_again() -> None:
+    labelled = replace(with_namespace(istio_io_rev="prod"), asking=(ASKS,))
+    assert list(run_rules(labelled)) == []
+    assert list(run_rules(replace(with_namespace(), asking=(ASKS,), meshes=()))) == []
 
 
 def test_of_one_namespace_everything_is_said_that_its_owner_can_mend_and_nothing_else() -> None:

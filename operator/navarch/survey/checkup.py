@@ -21,7 +21,6 @@ from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.cluster import (
     RULES,
     RULES_OF_INSTALLATION,
-    find_bare_namespaces,
     run_rules,
     run_rules_of_namespace,
 )
@@ -34,6 +33,7 @@ from navarch.core.diagnosis.conditions import (
 )
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import diagnose
+from navarch.core.diagnosis.pods import find_asking_pods, find_bare_namespaces
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.model.conditions import ConditionType
@@ -107,8 +107,8 @@ class Checkup:
             raise MeshNotFound(tell_missing(scope, self.snapshot))
         if not scope.whole:
             asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
-            told = (*find_lost_labels(cluster), *find_bare_namespaces(cluster))
-            found += [d for m, d in told if (m.namespace, m.name) in asked and d not in found]
+            told = (*find_lost_labels(cluster), *find_bare_namespaces(cluster), *find_asking_pods(cluster))
+            found += [d for m, d in told if m and (m.namespace, m.name) in asked and d not in found]
         found += await self._judge_manifests(manifests)
         for mesh in meshes if not manifests else ():
             found += heed_pause(mesh, await self._judge_mesh(mesh))

@@ -19,7 +19,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
-from navarch.core.world.proxies import BarePod, ProxyPod
+from navarch.core.world.proxies import AskingPod, BarePod, ProxyPod
 
 LISTED = 5
 
@@ -78,6 +78,7 @@ class ObservedCluster:
     owned: Mapping[Owner, tuple[Ref, ...]]
     proxies: tuple[ProxyPod, ...] | None
     bare: tuple[BarePod, ...] | None = None
+    asking: tuple[AskingPod, ...] | None = None
     installations: tuple[Installation, ...] = ()
     tagged: tuple[Tagged, ...] = ()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
