@@ -213,7 +213,7 @@ async def test_a_rollout_that_is_stuck_is_told_with_the_pods_own_words(place: In
         ended = await place.report()
     assert ended.code == 2
     assert_the_same(ended, mesh, list_events(place.api, mesh), told={"RolloutStuck"})
-    assert "FailedScheduling" in ended.find("RolloutStuck")[0]["message"]
+    assert "Unschedulable" in ended.find("RolloutStuck")[0]["message"]
 
 
 async def test_an_object_in_the_way_is_named_as_the_condition_names_it(place: Inhabited) -> None:

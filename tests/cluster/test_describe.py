@@ -114,7 +114,7 @@ async def test_a_reason_stands_at_the_node_that_is_not_well_and_nowhere_else(
     tree = await describe(light.kubeconfig, settled)
     assert list_troubles(tree) == {("Deployment", "RolloutStuck")}
     (trouble,) = find(tree, "Deployment")["troubles"]
-    assert "FailedScheduling" in trouble["message"]
+    assert "Unschedulable" in trouble["message"]
     assert trouble["severity"] == "error"
     assert tree["facts"]["ready"] == "False"
     edit(api, settled, controlPlane={"placement": None}, meshConfig={"accesLogFile": "x"})

@@ -139,7 +139,7 @@ class ComponentStatus(Model):
     ready: int = Field(ge=0, description="Pods that are ready.")
     desired: int = Field(ge=0, description="Pods that are wanted.")
     message: str | None = Field(
-        None, max_length=4096, description="Why it is not ready, from the pods' own events."
+        None, max_length=4096, description="Why it is not ready, from the pods' own status."
     )
 
 

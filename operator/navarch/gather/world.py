@@ -34,7 +34,7 @@ from navarch.gather.neighbours import NeighbourReader
 from navarch.gather.orphans import KIND_REF, OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
-from navarch.gather.workload import gather_problems, read_pod
+from navarch.gather.workload import read_pod, read_problems
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound, Unserved
 from navarch.kube.inventory import Inventories
@@ -177,7 +177,7 @@ class World:
         pods = [p for p in self._stores["istiods"].list(namespace) if revision_of(p) == name]
         problems: tuple[PodProblem, ...] = ()
         if deployment is not None and not determine_rollout(deployment).complete:
-            problems = await gather_problems(self._client, deployment, pods)
+            problems = read_problems(deployment, pods)
         return ObservedRevision(
             environment=self.environment,
             assets=self.assets,

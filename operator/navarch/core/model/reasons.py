@@ -152,7 +152,7 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut", "istiod is being rolled to its new specification."
     ROLLOUT_STUCK = (
         "RolloutStuck",
-        "istiod's new pods do not become ready; the message quotes their own events.",
+        "istiod's new pods do not become ready; the message quotes their own status.",
     )
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
     PROXIES_MISPLACED = (

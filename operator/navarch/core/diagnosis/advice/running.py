@@ -99,7 +99,7 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.ROLLOUT_STUCK: Advice(
         Severity.ERROR,
-        "Fix the problem shown in the pod events.",
+        "Fix the problem that the message quotes from the pod's status.",
         "pod istiod-…-x2x: ErrImagePull: not found",
     ),
     Reason.PROXIES_OUTDATED: Advice(
