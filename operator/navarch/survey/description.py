@@ -1,7 +1,7 @@
 """`navarch describe`: one mesh with all that it consists of.
 
 Owns the requests of this look: events, and which workload a pod belongs to. Must never judge: what is wrong
-is a checkup's. Invariant: whoever may read the mesh gets a tree; what else may not be read is missing from it
+is a checkup's. Invariant: who may read the mesh gets a tree; what else may not be read is missing from it
 and named.
 """
 

@@ -310,7 +310,7 @@ class Surveyor:
 
 
 def _group(objects: Iterable[Manifest]) -> dict[Owner, tuple[Ref, ...]]:
-    """References by the mesh whose labels the objects carry, whatever its uid."""
+    """References by the mesh whose labels the objects carry, with any uid."""
     grouped: defaultdict[Owner, list[Ref]] = defaultdict(list)
     for manifest in objects:
         owner = owner_of(manifest)

@@ -33,7 +33,7 @@ from navarch.core.model.naming import revision_name
 from navarch.core.model.reasons import Reason
 
 PATIENCE = timedelta(seconds=30)
-"""How far the clock of whoever asks may be from the leader's, beyond the Lease's own duration."""
+"""How far this machine's clock may be from the leader's, beyond the Lease's own duration."""
 
 
 def check_navarch_is_installed(observed: ObservedCluster) -> Iterator[Diagnosis]:
@@ -180,7 +180,7 @@ def check_proxies_are_current(observed: ObservedCluster) -> Iterator[Diagnosis]:
 
 
 def check_proxies_have_a_revision(observed: ObservedCluster) -> Iterator[Diagnosis]:
-    """Every proxy's revision is still there, whoever's it is."""
+    """Every proxy's revision is still there, Navarch's or another Istio's."""
     if observed.webhooks is None or observed.meshes is None:
         return
     known = {w.revision for w in observed.webhooks if w.revision} | {*observed.revisions}

@@ -117,7 +117,7 @@ def find_named(meshes: Iterable[MeshSummary]) -> dict[str, MeshSummary]:
 
 
 def explain_lost(observed: ObservedCluster, name: str) -> str:
-    """Why no pod of a namespace can be injected, whatever its labels; empty where it can."""
+    """Why no pod of a namespace can be injected with any labels; empty where it can."""
     if is_reserved(name):
         prefix = next(p for p in RESERVED_PREFIXES if name.startswith(p))
         return f"namespaces whose name begins with {prefix} are the cluster's"

@@ -26,7 +26,7 @@ LISTED = 5
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The leader's Lease. `holder` is empty while nobody leads; `renewed` is RFC 3339, `seconds` its
+    """The leader's Lease. `holder` is empty while no replica leads; `renewed` is RFC 3339, `seconds` its
     validity."""
 
     holder: str

@@ -100,7 +100,7 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.OPERATOR_NOT_RUNNING: Advice(
         Severity.ERROR,
-        "Look at the operator's Deployment, its pods and its log: nothing is kept up meanwhile.",
+        "Look at the operator's Deployment, its pods and its log: no mesh is reconciled until it runs.",
         "navarch-7d4f has not renewed its Lease since 2026-11-01T10:00:00Z",
     ),
     Sign.PROBE_NAMESPACE_MISSING: Advice(

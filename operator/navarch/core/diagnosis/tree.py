@@ -69,7 +69,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Workload:
-    """What a pod belongs to. `kind` is Pod for one that nobody would make again."""
+    """What a pod belongs to. `kind` is Pod for one that no controller would make again."""
 
     namespace: str
     kind: str

@@ -62,7 +62,9 @@ def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) ->
         missing = sorted({*wanted} - {crd.name for crd in observed.crds})
         lacking += [f"CustomResourceDefinition {name} does not exist" for name in missing]
     if lacking:
-        remedy = "upgrade them with whatever installed them, or label them as Navarch's to hand them over"
+        remedy = (
+            "upgrade them with the tool that installed them, or label them as Navarch's to hand them over"
+        )
         return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
     pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
     if not foreign and (pending or not wanted):

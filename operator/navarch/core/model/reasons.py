@@ -92,7 +92,7 @@ class Reason(StrEnum):
         "ValuesInvalid",
         "values does not have the types that istiod and injection templates read.",
     )
-    UNKNOWN_FIELD = "UnknownField", "Istio does not know a field and would ignore it silently."
+    UNKNOWN_FIELD = "UnknownField", "Istio does not know a field, and ignores it."
     FIELD_WITHOUT_EFFECT = (
         "FieldWithoutEffect",
         "A field of the specification has no effect, or takes one away, because of another field.",
@@ -175,7 +175,7 @@ class Reason(StrEnum):
     DEPENDENCIES_MET = "DependenciesMet", "Everything the mesh needs of the cluster is there."
     CRDS_PENDING = "CRDsPending", "Istio's CRDs are not established yet."
     CRDS_OUTDATED = "CRDsOutdated", "CRDs that are not Navarch's lack something that this version needs."
-    CRDS_FOREIGN = "CRDsForeign", "Istio's CRDs belong to somebody else and have all that is needed."
+    CRDS_FOREIGN = "CRDsForeign", "Istio's CRDs are not Navarch's, and have all that is needed."
 
     NAVARCH_CRDS_OUTDATED = (
         "NavarchCRDsOutdated",
@@ -204,6 +204,6 @@ class Reason(StrEnum):
     UPGRADED = "Upgraded", "The control plane serves another version; the message names both."
     DRIFT_REPAIRED = (
         "DriftRepaired",
-        "Somebody changed or removed an object of the mesh, and it was put back.",
+        "Another client changed or removed an object of the mesh, and it was put back.",
     )
     OBJECT_REMOVED = "ObjectRemoved", "Navarch removed objects that are no part of the mesh any more."

@@ -163,12 +163,12 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.CRDS_OUTDATED: Advice(
         Severity.ERROR,
-        "Upgrade Istio's CRDs with whatever installed them, or hand them over to Navarch.",
+        "Upgrade Istio's CRDs with the tool that installed them, or hand them over to Navarch.",
         "CustomResourceDefinition gateways.networking.istio.io lacks version v1",
     ),
     Reason.CRDS_FOREIGN: Advice(
         Severity.INFO,
-        "Nothing; whoever installed them has to keep them new enough.",
+        "Nothing; the tool that installed them has to keep them new enough.",
         "left untouched, and sufficient: gateways.networking.istio.io",
     ),
     Reason.NAVARCH_CRDS_OUTDATED: Advice(

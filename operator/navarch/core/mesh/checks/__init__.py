@@ -53,7 +53,7 @@ CHECKS_OF_PLACE: tuple[Check, ...] = (
 """Rules that need no parsed spec; only when it can be read are the others asked."""
 
 UNREADABLE = frozenset({Reason.INVALID_SPEC, Reason.TOO_LARGE})
-"""Reasons after which nobody looks into the spec any further."""
+"""Reasons after which no other rule looks into the spec."""
 
 CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_version_is_known,
