@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from navarch.api.controlplane import RESOURCE
 from navarch.core.diagnosis.advice import BY_NAVARCH, OF_REASONS, WELL
 from navarch.core.diagnosis.cluster import run_rules, run_rules_of_namespace
 from navarch.core.diagnosis.conditions import RESUME, heed_pause, judge_verdicts, without_echoes
@@ -148,6 +149,12 @@ def test_a_label_that_no_webhook_answers_is_told_with_the_label_that_was_meant(
     assert hint in diagnosis.message
 
 
+def test_the_column_that_a_remedy_names_is_one_that_kubectl_shows_by_default() -> None:
+    assert "column TAG of `kubectl get meshcp -A`" in OF_SIGNS[Sign.REVISION_NOT_FOUND].remedy
+    (tag,) = (column for column in RESOURCE.columns if column.name == "Tag")
+    assert not tag.wide
+
+
 @pytest.mark.parametrize(
     ("labels", "hint"),
     [
@@ -241,9 +248,7 @@ ASKS = AskingPod("apps", "web-1", inject="true")
     ],
     ids=["switched off", "in the mesh's own", "of another Istio", "of ours", "several meshes"],
 )
-def test_pods_that_ask_by_themselves_are_told_what_becomes_of_it(
-    observed: ObservedCluster, text: str
-) -> None:
+def test_pods_that_ask_by_themselves_are_told_what_helps(observed: ObservedCluster, text: str) -> None:
     where = "apps" if "apps" in (observed.namespaces or {}) else "shop"
     observed = replace(observed, asking=(replace(ASKS, namespace=where),))
     (diagnosis,) = run_rules(observed)
