@@ -100,6 +100,7 @@ async def test_a_mesh_that_is_well_is_a_tree_without_a_trouble(
     assert find(tree, "Proxies")["summary"] == "none"
     events = find(tree, "Events")["children"]
     assert any(e["name"] == "AsExpected" and "Ready is now True" in e["summary"] for e in events)
+    assert {e["facts"]["source"] for e in events} == {"mesh.navarch.io/operator"}
     assert [e["facts"]["at"] for e in events] == sorted(e["facts"]["at"] for e in events)
 
 

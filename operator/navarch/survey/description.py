@@ -115,5 +115,10 @@ async def _list_events(session: Session, gaps: list[Gap], objects: list[Manifest
 def _read_event(event: Object, about: str) -> EventNote:
     at = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
     return EventNote(
-        at[:19] + "Z", event.get("type", ""), event.get("reason", ""), about, event.get("message", "")
+        at[:19] + "Z",
+        event.get("type", ""),
+        event.get("reason", ""),
+        about,
+        event.get("message", ""),
+        event.get("reportingComponent") or (event.get("source") or {}).get("component", ""),
     )
