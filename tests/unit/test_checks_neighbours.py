@@ -12,7 +12,7 @@ from navarch.core.model.labels import Owner
 from navarch.core.model.naming import revision_name
 from navarch.core.model.reasons import Reason
 from navarch.core.world.cluster import PeerPolicy
-from navarch.gather.watches import POLICY, shrink_peer_policy
+from navarch.gather.policies import POLICY, shrink_peer_policy
 
 from tests.unit.observations import (
     OWNER,

@@ -17,7 +17,8 @@ from navarch.core.model.ownership import Inventory, claims_mesh, find_lost, is_p
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import PeerPolicy
 from navarch.gather.neighbours import by_owner
-from navarch.gather.watches import CLASS, OF_A_MESH, OWNED, POLICY
+from navarch.gather.policies import POLICY
+from navarch.gather.watches import CLASS, OF_A_MESH, OWNED
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
 from navarch.kube.inventory import Inventories

@@ -24,13 +24,12 @@ from navarch.core.model.labels import (
     CATALOG,
     GATEWAY_CLASS_DEFAULTS,
     INVENTORY,
-    ISTIO_REV,
     MESH_NAME,
     PROFILE,
     owner_of,
 )
-from navarch.core.world.cluster import PeerPolicy
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
+from navarch.gather.policies import shrink_peer_policy
 from navarch.kube import inventory
 from navarch.kube.client import PAGE
 from navarch.kube.inventory import CONTENT
@@ -53,15 +52,10 @@ ROOT_CONFIG_MAP = "istio-ca-root-cert"
 ROOT = "fingerprint"
 RULES = "hashes"
 CLASS = "class"
-POLICY = "policy"
 SMALL_PAGE = 50
 """Objects of the first page of a kind that tenants can write: later pages grow where they are small."""
 LONGEST_NAME = 253
 """Characters of the longest name that Kubernetes takes: a longer value names nothing."""
-
-
-def _keep(manifest: Object) -> Object:
-    return manifest
 
 
 def _shrink(manifest: Object, **more: Any) -> Object:
@@ -149,20 +143,7 @@ def shrink_owned(manifest: Object) -> Object:
 def shrink_gateway_defaults(manifest: Object) -> Object:
     """Of a ConfigMap that istiod may deploy gateways with: its name, and the class that it is for."""
     classes = str((manifest["metadata"].get("labels") or {}).get(GATEWAY_CLASS_DEFAULTS, ""))
-    shrunk = _shrink(manifest, **{CLASS: classes[:63]})
-    shrunk["metadata"].pop("labels", None)
-    return shrunk
-
-
-def shrink_peer_policy(manifest: Object) -> Object:
-    """Of a PeerAuthentication without a selector: what decides whether it rules; of others: the name."""
-    metadata, spec = manifest["metadata"], manifest.get("spec") or {}
-    policy = None
-    if not (spec.get("selector") or {}).get("matchLabels"):
-        mode = str((spec.get("mtls") or {}).get("mode", ""))
-        revision = (metadata.get("labels") or {}).get(ISTIO_REV)
-        policy = PeerPolicy(metadata["name"], metadata["creationTimestamp"], mode, revision)
-    return _without_labels(_shrink(manifest, **{POLICY: policy}))
+    return _without_labels(_shrink(manifest, **{CLASS: classes[:63]}))
 
 
 def shrink_inventory(manifest: Object) -> Object:
@@ -207,7 +188,7 @@ class Watch:
     field_selector: str = ""
     metadata_only: bool = False
     in_operator_namespace: bool = False
-    transform: Callable[[Object], Object] = _keep
+    transform: Callable[[Object], Object] = lambda manifest: manifest
     bound: Bound = field(default_factory=Bound)
     page: int = PAGE
 
