@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from navarch.cli.exits import Exit
-from navarch.core.diagnosis.advice import OF_REASONS, Advice
+from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.advice.form import Advice
 from navarch.core.diagnosis.report import REPORT_VERSION
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.model.reasons import Reason

@@ -32,20 +32,20 @@ LOOK = 3
 """Requests that one look at a mesh may cost which is not as it should be."""
 
 
-def build_profile(name: str, content: Any) -> Object:
+def build_profile(name: str, content: Any, key: str = "profile.yaml") -> Object:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name, "namespace": SYSTEM, "labels": {"mesh.navarch.io/profile": "true"}},
-        "data": {"profile.yaml": content if isinstance(content, str) else yaml.safe_dump(content)},
+        "data": {key: content if isinstance(content, str) else yaml.safe_dump(content)},
     }
 
 
 @contextmanager
-def some_profiles(api: Api, **profiles: Any) -> Iterator[None]:
-    """User profiles, for as long as the block lasts."""
+def some_profiles(api: Api, key: str = "profile.yaml", **profiles: Any) -> Iterator[None]:
+    """User profiles, each under this key of its ConfigMap, for as long as the block lasts."""
     for name, content in profiles.items():
-        api.create(build_profile(name, content))
+        api.create(build_profile(name, content, key))
     try:
         yield
     finally:
@@ -259,19 +259,20 @@ async def test_a_circle_of_profiles_is_named_and_leaves_when_it_is_broken(
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "key", "words"),
     [
-        ("proxy: [", ("profile broken cannot be read",)),
-        ({"controlPlain": {}}, ("no field controlPlain (did you mean controlPlane?)",)),
-        ({"proxy": {"logLevel": "loud"}}, ("proxy.logLevel",)),
+        ("proxy: [", "profile.yaml", ("profile broken cannot be read",)),
+        ({"controlPlain": {}}, "profile.yaml", ("no field controlPlain (did you mean controlPlane?)",)),
+        ({"proxy": {"logLevel": "loud"}}, "profile.yaml", ("proxy.logLevel",)),
+        ({}, "profile.yml", ("has no key profile.yaml", "rename profile.yml to profile.yaml")),
     ],
-    ids=["no YAML", "an unknown field", "a bad value"],
+    ids=["no YAML", "an unknown field", "a bad value", "another key"],
 )
 async def test_a_broken_profile_is_told_and_mended(
-    api: Api, audit: Audit, operator: Operator, running: str, content: Any, words: tuple[str, ...]
+    api: Api, audit: Audit, operator: Operator, running: str, content: Any, key: str, words: tuple[str, ...]
 ) -> None:
     before = read_versions(list_owned(api, running))
-    with some_profiles(api, broken=content):
+    with some_profiles(api, key, broken=content):
         edit(api, running, profiles=["broken"])
         mesh = await wait_for(api, running, condition="SpecAccepted", status="False", reason="ProfileInvalid")
         assert_told(mesh, "ProfileInvalid", ("spec.profiles[0]: 'broken'", *words))
@@ -345,6 +346,38 @@ async def test_a_config_map_of_others_that_istiod_would_deploy_gateways_with_is_
     mesh = await wait_for(api, settled, condition="SpecAccepted", reason="ForeignGatewayDefaults")
     assert "ConfigMap mine" in read_condition(mesh, "SpecAccepted")["message"]
     api.delete("configmap", settled, "mine")
+    await wait_for(api, settled, condition="SpecAccepted", reason="UntestedKubernetes")
+
+
+async def test_a_mesh_wide_policy_that_is_older_than_the_mesh_s_own_is_told_until_it_is_gone(
+    api: Api, operator: Operator, settled: str
+) -> None:
+    """A second one, with a selector, rules no mesh."""
+
+    def build(name: str, **spec: Any) -> Object:
+        metadata = {"name": name, "namespace": settled}
+        body = {"mtls": {"mode": "DISABLE"}, **spec}
+        return {
+            "apiVersion": "security.istio.io/v1",
+            "kind": "PeerAuthentication",
+            "metadata": metadata,
+            "spec": body,
+        }
+
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    api.create(build("aab", selector={"matchLabels": {"app": "web"}}))
+    api.create(build("aaa"))
+    edit(api, settled, mtls={"mode": "Strict"})
+    mesh = await wait_for(api, settled, condition="SpecAccepted", reason="PolicyOverruled")
+    message = read_condition(mesh, "SpecAccepted")["message"]
+    assert f"PeerAuthentication {settled}/aaa, mode DISABLE" in message
+    assert f"kubectl delete peerauthentication aaa -n {settled}" in message
+    await eventually(
+        lambda: api.get("peerauthentication", settled, "default") is not None, seconds=30, what="ours is made"
+    )
+    mesh = await wait_for(api, settled, condition="SpecAccepted", reason="PolicyOverruled")
+    api.delete("peerauthentication", settled, "aaa")
     await wait_for(api, settled, condition="SpecAccepted", reason="UntestedKubernetes")
 
 

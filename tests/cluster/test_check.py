@@ -213,7 +213,7 @@ async def test_a_rollout_that_is_stuck_is_told_with_the_pods_own_words(place: In
         ended = await place.report()
     assert ended.code == 2
     assert_the_same(ended, mesh, list_events(place.api, mesh), told={"RolloutStuck"})
-    assert "FailedScheduling" in ended.find("RolloutStuck")[0]["message"]
+    assert "Unschedulable" in ended.find("RolloutStuck")[0]["message"]
 
 
 async def test_an_object_in_the_way_is_named_as_the_condition_names_it(place: Inhabited) -> None:
@@ -242,6 +242,29 @@ async def test_a_paused_mesh_is_a_warning(place: Inhabited) -> None:
         ended = await place.report()
     assert ended.code == 1
     assert_the_same(ended, mesh, list_events(place.api, mesh), told={"Paused"})
+
+
+async def test_of_a_paused_mesh_without_an_istiod_every_remedy_is_one_that_helps(place: Inhabited) -> None:
+    async with edited(place, paused=True):
+        await wait_for(place.api, NS, condition="Paused")
+        istiod = get_istiod(place.api, NS)["metadata"]["name"]
+        place.api.delete("hpa", NS, istiod)
+        place.api.delete("deployment", NS, istiod)
+        await wait_for(place.api, NS, condition="Available", status="False")
+        await place.read_mesh()
+        ended = await place.report()
+        told = await asyncio.to_thread(
+            navarch, "describe", "demo", "-n", NS, kubeconfig=place.cluster.kubeconfig
+        )
+    assert ended.code == 2
+    (missing,) = ended.find("NoReplicaAvailable")
+    assert missing["message"].endswith("does not exist any more, and nothing makes it: spec.paused is true")
+    assert {"NoReplicaAvailable", "NotYetDetermined", "Paused"} <= ended.ids
+    assert "Progressing" not in ended.ids
+    remedies = [f["remedy"] for f in ended.json["findings"] if f["severity"] != "info"]
+    assert [r for r in remedies if not r.startswith("Remove spec.paused")] == []
+    assert "does not serve; last served Istio" in told.out
+    assert "do: Wait" not in told.out
 
 
 # --- a manifest that is yet to be applied ------------------------------------------------------------------

@@ -100,6 +100,7 @@ async def test_a_mesh_that_is_well_is_a_tree_without_a_trouble(
     assert find(tree, "Proxies")["summary"] == "none"
     events = find(tree, "Events")["children"]
     assert any(e["name"] == "AsExpected" and "Ready is now True" in e["summary"] for e in events)
+    assert {e["facts"]["source"] for e in events} == {"mesh.navarch.io/operator"}
     assert [e["facts"]["at"] for e in events] == sorted(e["facts"]["at"] for e in events)
 
 
@@ -114,7 +115,7 @@ async def test_a_reason_stands_at_the_node_that_is_not_well_and_nowhere_else(
     tree = await describe(light.kubeconfig, settled)
     assert list_troubles(tree) == {("Deployment", "RolloutStuck")}
     (trouble,) = find(tree, "Deployment")["troubles"]
-    assert "FailedScheduling" in trouble["message"]
+    assert "Unschedulable" in trouble["message"]
     assert trouble["severity"] == "error"
     assert tree["facts"]["ready"] == "False"
     edit(api, settled, controlPlane={"placement": None}, meshConfig={"accesLogFile": "x"})

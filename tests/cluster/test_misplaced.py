@@ -101,6 +101,44 @@ async def test_check_names_pods_that_were_never_injected_and_the_restart(
         assert f"did you mean istio.io/rev={settled}-demo?" in mistyped["message"]
 
 
+async def test_pods_that_ask_for_injection_themselves_outside_of_the_mesh_are_told_what_helps(
+    api: Api, light: Cluster, settled: str
+) -> None:
+    tag = f"{settled}-demo"
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    async with another_namespace(api, f"{settled}-app") as apps:
+        for name, metadata in {
+            "asks": {"labels": {"sidecar.istio.io/inject": "true"}},
+            "names": {"labels": {"istio.io/rev": tag}},
+            "notes": {"annotations": {"sidecar.istio.io/inject": "true"}},
+            "plain": {},
+        }.items():
+            pod = build_pod(apps, name)
+            pod["metadata"] = {"name": name, "namespace": apps, **metadata}
+            made = api.create(pod)
+            assert [c["name"] for c in made["spec"]["containers"]] == ["app"], "no webhook takes it"
+
+        async def list_told(*arguments: str) -> dict[str, str]:
+            report = await asyncio.to_thread(
+                navarch, "check", *arguments, "-o", "json", kubeconfig=light.kubeconfig
+            )
+            found = [f for f in report.find("PodsAskForInjection") if f["subject"]["name"] == apps]
+            return {f["message"].rpartition("Pods: ")[2]: f["message"] for f in found}
+
+        assert set(await list_told()) == {"asks", "names"}
+        assert set(await list_told("demo", "-n", settled)) == {"names"}
+        told = await list_told("-n", apps)
+        assert set(told) == {"asks", "names", "notes"}
+        assert f"kubectl label namespace {apps} istio.io/rev={tag}, then" in told["names"]
+        described = await asyncio.to_thread(
+            navarch, "describe", "demo", "-n", settled, kubeconfig=light.kubeconfig
+        )
+        assert "PodsAskForInjection" in described.out
+        api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": tag}}})
+        assert await list_told("-n", apps) == {}, "now PodsNotInjected tells"
+
+
 async def test_proxies_that_are_too_old_for_the_control_plane_are_a_warning_until_they_are_restarted(
     api: Api, settled: str
 ) -> None:

@@ -110,7 +110,7 @@ async def test_an_image_that_does_not_exist_is_told_in_the_kubelets_words_and_le
         found = api.get("mesh", restored.namespace, restored.name)
         ready = read_condition(found, "Ready")
         told = ready.get("message", "")
-        return ready["reason"] == "RolloutStuck" and "Failed to pull image" in told and NONSENSE in told
+        return ready["reason"] == "RolloutStuck" and "ErrImagePull: " in told and NONSENSE in told
 
     await eventually(is_told, seconds=60, every=0.2, what="the kubelet's words in Ready")
     found = await restored.wait_for("Progressing", reason="RolloutStuck")

@@ -15,7 +15,7 @@ from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.crds import find_missing
 from navarch.core.world.proxies import read_proxy_pod
 from navarch.core.world.workload import determine_rollout
-from navarch.gather.workload import read_problem
+from navarch.gather.workload import LONGEST, read_problem
 
 
 def a_pod(**annotations: str) -> dict[str, Any]:
@@ -203,6 +203,48 @@ def test_a_pod_has_a_problem_only_when_it_does_more_than_start(
 ) -> None:
     problem = read_problem({"metadata": {"name": "istiod-1"}, "status": status})
     assert (problem.reason if problem else None) == reason
+
+
+def waiting(reason: str, message: str, **more: Any) -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    container = {"name": "d", "state": state, **more}
+    return {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
+
+
+PULL = 'failed to pull and unpack image "hub/pilot:no": not found'
+ENDED = {"terminated": {"exitCode": 255, "reason": "Error"}}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        (
+            waiting("ErrImagePull", PULL),
+            waiting("ImagePullBackOff", f'Back-off pulling image "hub/pilot:no": ErrImagePull: {PULL}'),
+            ("ErrImagePull", PULL),
+        ),
+        (
+            waiting("CrashLoopBackOff", "back-off 10s restarting failed container", lastState=ENDED),
+            waiting("CrashLoopBackOff", "back-off 40s restarting failed container", lastState=ENDED),
+            ("CrashLoopBackOff", "container d ended with code 255: Error"),
+        ),
+    ],
+    ids=["an image that is not there", "a container that ends"],
+)
+def test_what_is_said_of_a_pod_does_not_change_with_the_kubelet_s_attempts(
+    first: dict[str, Any], then: dict[str, Any], told: tuple[str, str]
+) -> None:
+    for pod in (first, then):
+        problem = read_problem(pod)
+        assert problem is not None
+        assert (problem.reason, problem.message) == told
+
+
+def test_a_pod_s_words_are_quoted_in_one_line_of_bounded_length() -> None:
+    problem = read_problem(waiting("CreateContainerError", "a\n\x1b[2J" + "x" * 10_000))
+    assert problem is not None
+    assert problem.message.isprintable()
+    assert len(problem.message) == LONGEST + 1
 
 
 def test_a_pod_that_is_going_has_no_problem() -> None:

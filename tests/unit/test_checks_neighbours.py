@@ -11,6 +11,8 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
+from navarch.core.world.cluster import PeerPolicy
+from navarch.gather.policies import POLICY, shrink_peer_policy
 
 from tests.unit.observations import (
     PARENT,
@@ -294,3 +296,88 @@ def test_who_was_refused_for_another_mesh_s_sake_waits_for_an_edit_when_that_is_
     installed = refused(1, revisions=(a_revision("1.31.1"),))
     inherits_no_default = reason is Reason.DEFAULT_TAG_CONFLICT
     assert bool(list(check(installed))) is inherits_no_default, "what is installed stays, and gains nothing"
+
+
+# --- mesh-wide PeerAuthentications of others ---------------------------------------------------------------
+
+OWN_POLICY = {
+    "kind": "PeerAuthentication",
+    "metadata": {"name": "default", "creationTimestamp": "2026-06-01T00:00:00Z"},
+}
+
+
+def a_policy(name: str = "aaa", created: str = "2026-05-01T00:00:00Z", **more: Any) -> PeerPolicy:
+    return PeerPolicy(**{"name": name, "created": created, "mode": "DISABLE", "revision": None} | more)
+
+
+STRICT = a_spec(mtls={"mode": "Strict"})
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        a_policy(),
+        a_policy("zzz"),
+        a_policy("aaa", created="2026-06-01T00:00:00Z"),
+        a_policy(revision="shop-mesh-inplace"),
+    ],
+    ids=["older", "older, and later by name", "of the same second, and first by name", "of our revision"],
+)
+def test_a_mesh_wide_policy_that_istio_takes_before_the_mesh_s_own_is_named_with_the_command(policy) -> None:
+    observed = an_observed_mesh(spec=STRICT, owned=(OWN_POLICY,), peer_policies=(policy,))
+    finding = only(foreign.check_policy_is_in_force, observed)
+    assert (finding.reason, finding.severity) == (Reason.POLICY_OVERRULED, "warning")
+    assert (finding.field, finding.value) == ("spec.mtls.mode", "Strict")
+    assert f"PeerAuthentication shop/{policy.name}, mode DISABLE" in finding.message
+    assert f"kubectl delete peerauthentication {policy.name} -n shop" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        a_policy(created="2026-07-01T00:00:00Z"),
+        a_policy("zzz", created="2026-06-01T00:00:00Z"),
+        a_policy(revision="other"),
+        a_policy(revision=""),
+    ],
+    ids=["younger", "of the same second, and later by name", "of another revision", "of an empty revision"],
+)
+def test_a_mesh_wide_policy_that_does_not_rule_is_not_told(policy) -> None:
+    observed = an_observed_mesh(spec=STRICT, owned=(OWN_POLICY,), peer_policies=(policy,))
+    assert not list(foreign.check_policy_is_in_force(observed))
+
+
+def test_of_several_policies_the_one_that_rules_is_named() -> None:
+    policies = (a_policy("second", created="2026-04-01T00:00:00Z"), a_policy("first", "2026-03-01T00:00:00Z"))
+    observed = an_observed_mesh(spec=STRICT, owned=(OWN_POLICY,), peer_policies=policies)
+    assert "shop/first" in only(foreign.check_policy_is_in_force, observed).message
+
+
+def test_before_the_mesh_s_own_policy_is_made_any_other_is_older() -> None:
+    observed = an_observed_mesh(spec=STRICT, peer_policies=(a_policy(created=LATER, mode=""),))
+    assert "UNSET, which means PERMISSIVE" in only(foreign.check_policy_is_in_force, observed).message
+
+
+def test_where_the_mesh_asks_for_no_mode_a_policy_of_others_is_the_user_s_own_choice() -> None:
+    assert not list(foreign.check_policy_is_in_force(an_observed_mesh(peer_policies=(a_policy(),))))
+
+
+@pytest.mark.parametrize(
+    ("selector", "rules"),
+    [
+        ({}, True),
+        ({"selector": {}}, True),
+        ({"selector": {"matchLabels": {}}}, True),
+        ({"selector": {"matchLabels": {"app": "web"}}}, False),
+    ],
+)
+def test_a_policy_rules_a_mesh_where_its_selector_is_empty(selector: dict[str, Any], rules: bool) -> None:
+    metadata = {"name": "aaa", "namespace": "shop", "uid": "1", "creationTimestamp": LATER}
+    manifest = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": metadata,
+        "spec": {"mtls": {"mode": "STRICT"}, **selector},
+    }
+    policy = shrink_peer_policy(manifest)[POLICY]
+    assert policy == (PeerPolicy("aaa", LATER, "STRICT", None) if rules else None)

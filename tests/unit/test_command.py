@@ -173,6 +173,16 @@ def test_a_profile_that_is_no_config_map_is_refused() -> None:
             render_mesh(mesh, profiles=[profile])
 
 
+def test_a_mesh_with_a_profile_of_the_cluster_is_told_how_to_hand_it_over() -> None:
+    mesh = MESH + "spec: {version: '1.31', profiles: [ours]}"
+    with pytest.raises(InputError, match=r"--profile FILE .kubectl get configmap NAME -n navarch-system"):
+        render_mesh(mesh)
+    profile = "{metadata: {name: ours}, data: {%s: 'images: {hub: example.com/ours}'}}"
+    assert "example.com/ours" in str(render_mesh(mesh, profiles=[profile % "profile.yaml"]))
+    with pytest.raises(InputError, match=r"ours has no key profile.yaml.*rename profile.yml to profile.yaml"):
+        render_mesh(mesh, profiles=[profile % "profile.yml"])
+
+
 def test_a_mesh_without_a_namespace_is_in_the_one_that_is_asked_about(tmp_path: Path) -> None:
     path = tmp_path / "mesh.yaml"
     path.write_text(f"kind: Other\n---\n---\n{MESH}---\n{MESH.replace('demo', 'demo, namespace: own')}")

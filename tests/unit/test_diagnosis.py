@@ -7,12 +7,14 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from navarch.core.diagnosis.advice import OF_REASONS, WELL
+from navarch.api.controlplane import RESOURCE
+from navarch.core.diagnosis.advice import BY_NAVARCH, OF_REASONS, WELL
 from navarch.core.diagnosis.cluster import run_rules, run_rules_of_namespace
-from navarch.core.diagnosis.conditions import judge_verdicts, without_echoes
+from navarch.core.diagnosis.conditions import RESUME, heed_pause, judge_verdicts, without_echoes
 from navarch.core.diagnosis.installations import Installation, Installer
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
+from navarch.core.diagnosis.pods import find_asking_pods
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.model.accepted import determine_accepted
@@ -21,8 +23,8 @@ from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
-from navarch.core.world.cluster import Environment, Namespace
-from navarch.core.world.proxies import BarePod, ProxyPod, read_bare_pod
+from navarch.core.world.cluster import Environment, Namespace, WebhookEntry
+from navarch.core.world.proxies import AskingPod, BarePod, ProxyPod, read_asking_pod, read_bare_pod
 from rich.console import Console
 
 from tests.unit.observations import NOW, a_mesh, a_webhook, assets
@@ -98,6 +100,10 @@ CASES: dict[Sign, tuple[ObservedCluster, str]] = {
         replace(with_namespace(istio_io_rev="shop-mesh"), bare=(BarePod("apps", "web-1"),)),
         "web-1",
     ),
+    Sign.PODS_ASK_FOR_INJECTION: (
+        replace(with_namespace(), asking=(AskingPod("apps", "web-1", inject="true"),)),
+        "kubectl label namespace apps istio.io/rev=shop-mesh, then kubectl -n apps rollout restart",
+    ),
     Sign.ANOTHER_ISTIO: (a_cluster(installations=(OTHERS,)), "by Helm (release istiod, deployed)"),
     Sign.ANOTHER_ISTIO_SHARES: (
         a_cluster(installations=(replace(OTHERS, shares=("it is near",)),)),
@@ -124,7 +130,15 @@ def test_what_is_not_well_is_said_once_with_its_own_id(sign: Sign) -> None:
     [
         ({"istio_io_rev": "shopmesh"}, "did you mean istio.io/rev=shop-mesh?"),
         ({"istio_io_rev": "zzz"}, "tags of meshes are shop-mesh"),
-        ({"istio_injection": "enabled"}, "spec.defaultTag"),
+        ({"istio_io_rev": "shopmesh"}, "kubectl label namespace apps istio.io/rev=shop-mesh --overwrite"),
+        (
+            {"istio_injection": "enabled"},
+            "no mesh has spec.defaultTag, which istio-injection=enabled",
+        ),
+        (
+            {"istio_injection": "enabled"},
+            "kubectl label namespace apps istio-injection- istio.io/rev=shop-mesh",
+        ),
     ],
 )
 def test_a_label_that_no_webhook_answers_is_told_with_the_label_that_was_meant(
@@ -133,6 +147,12 @@ def test_a_label_that_no_webhook_answers_is_told_with_the_label_that_was_meant(
     (diagnosis,) = run_rules(with_namespace(**labels))
     assert diagnosis.id == Sign.REVISION_NOT_FOUND
     assert hint in diagnosis.message
+
+
+def test_the_column_that_a_remedy_names_is_one_that_kubectl_shows_by_default() -> None:
+    assert "column TAG of `kubectl get meshcp -A`" in OF_SIGNS[Sign.REVISION_NOT_FOUND].remedy
+    (tag,) = (column for column in RESOURCE.columns if column.name == "Tag")
+    assert not tag.wide
 
 
 @pytest.mark.parametrize(
@@ -160,6 +180,105 @@ def test_pods_that_refuse_injection_and_pods_of_unlabelled_namespaces_are_not_mi
     on_the_node = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {"hostNetwork": True}}
     plain = {"metadata": {"name": "p", "namespace": "apps"}, "spec": {}}
     assert [read_bare_pod(p) is not None for p in (refusing, on_the_node, plain)] == [False, False, True]
+
+
+def build_pod(
+    labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
+    metadata = {"name": "p", "namespace": "apps", "labels": labels, "annotations": annotations}
+    return {"metadata": metadata, "spec": spec}
+
+
+INJECT = "sidecar.istio.io/inject"
+
+
+@pytest.mark.parametrize(
+    ("pod", "bare", "wish"),
+    [
+        (build_pod(), True, ""),
+        (build_pod({INJECT: "true"}), True, f"label {INJECT}=true"),
+        (build_pod({}, {INJECT: "true"}), True, f"annotation {INJECT}=true"),
+        (build_pod({INJECT: "false"}, {INJECT: "true"}), False, ""),
+        (build_pod({INJECT: "true"}, {INJECT: "false"}), True, f"label {INJECT}=true"),
+        (build_pod({}, {INJECT: "false"}), False, ""),
+        (build_pod({INJECT: "yes"}), True, ""),
+        (build_pod({"istio.io/rev": "x"}), False, "label istio.io/rev=x"),
+        (build_pod({"istio.io/rev": "x", INJECT: "true"}), False, "label istio.io/rev=x"),
+        (build_pod({"istio.io/rev": "x", INJECT: "false"}), False, ""),
+        (build_pod({"istio.io/rev": "x"}, {INJECT: "false"}), False, ""),
+        (build_pod({INJECT: "true"}, hostNetwork=True), False, ""),
+        (build_pod({INJECT: "true"}, {"istio.io/rev": "injected"}), False, ""),
+    ],
+)
+def test_a_pod_asks_or_refuses_by_its_label_before_its_annotation_as_istio_reads_them(
+    pod: dict[str, Any], bare: bool, wish: str
+) -> None:
+    """pkg/kube/inject/inject.go, injectRequired: the label, where there is one, replaces the annotation."""
+    asking = read_asking_pod(pod)
+    assert (read_bare_pod(pod) is not None, asking.wish if asking else "") == (bare, wish)
+
+
+UNLABELLED = [{"key": key, "operator": "DoesNotExist"} for key in ("istio-injection", "istio.io/rev")]
+STOCK = WebhookEntry(
+    "object.sidecar-injector.istio.io",
+    "",
+    "Fail",
+    {"matchExpressions": UNLABELLED},
+    {"matchExpressions": [{"key": INJECT, "operator": "In", "values": ["true"]}]},
+)
+THEIRS = replace(a_webhook("istio-sidecar-injector", revision="default"), entries=(STOCK,))
+OUR_OWN = replace(a_webhook("ours", parent=Parent("shop", "mesh", "")), entries=(STOCK,))
+ASKS = AskingPod("apps", "web-1", inject="true")
+
+
+@pytest.mark.parametrize(
+    ("observed", "text"),
+    [
+        (
+            with_namespace(istio_injection="disabled"),
+            "kubectl label namespace apps istio-injection- istio.io",
+        ),
+        (a_cluster(), "label them istio.io/rev=shop-mesh in their templates"),
+        (replace(with_namespace(), webhooks=(THEIRS,)), "istio-sidecar-injector, which is not Navarch's"),
+        (replace(with_namespace(), webhooks=(OUR_OWN,)), "started before mesh shop/mesh injected pods"),
+        (
+            replace(with_namespace(), meshes=(a_mesh("shop"), a_mesh("b"))),
+            "istio.io/rev=TAG (tags of meshes are b-mesh, shop-mesh), then",
+        ),
+    ],
+    ids=["switched off", "in the mesh's own", "of another Istio", "of ours", "several meshes"],
+)
+def test_pods_that_ask_by_themselves_are_told_what_helps(observed: ObservedCluster, text: str) -> None:
+    where = "apps" if "apps" in (observed.namespaces or {}) else "shop"
+    observed = replace(observed, asking=(replace(ASKS, namespace=where),))
+    (diagnosis,) = run_rules(observed)
+    assert diagnosis.id == Sign.PODS_ASK_FOR_INJECTION
+    assert text in diagnosis.message
+    assert diagnosis.message.endswith("Pods: web-1")
+
+
+def test_in_a_namespace_that_is_the_clusters_no_label_is_advised() -> None:
+    base = a_cluster(webhooks=(OUR_OWN,), asking=(replace(ASKS, namespace="kube-tools"),))
+    namespaces = {**(base.namespaces or {}), "kube-tools": Namespace("kube-tools", {})}
+    (diagnosis,) = run_rules(replace(base, namespaces=namespaces))
+    assert "never get one here" in diagnosis.message
+    assert "kubectl" not in diagnosis.message
+
+
+def test_pods_that_ask_alike_are_told_together_and_with_the_mesh_that_they_name() -> None:
+    named = AskingPod("apps", "a", "shop-mesh")
+    asking = (named, replace(named, name="b"), replace(named, revision="shop-mesh-inplace"), ASKS)
+    found = list(find_asking_pods(replace(with_namespace(), asking=asking)))
+    assert [mesh.name if mesh else None for mesh, _ in found] == ["mesh", "mesh", None]
+    assert found[0][1].message.startswith(
+        "2 pods without a sidecar ask for one by label istio.io/rev=shop-mesh"
+    )
+
+
+def test_where_the_namespace_itself_asks_or_no_mesh_is_there_pods_are_not_told_again() -> None:
+    labelled = replace(with_namespace(istio_io_rev="prod"), asking=(ASKS,))
+    assert list(run_rules(labelled)) == []
+    assert list(run_rules(replace(with_namespace(), asking=(ASKS,), meshes=()))) == []
 
 
 def test_of_one_namespace_everything_is_said_that_its_owner_can_mend_and_nothing_else() -> None:
@@ -434,3 +553,38 @@ def test_configuration_that_names_the_default_tag_of_a_mesh_is_told() -> None:
     (diagnosis,) = run_rules(observed)
     assert diagnosis.id == Sign.CONFIGURATION_NOT_READ
     assert "istio.io/rev=default is a tag of mesh shop/mesh" in diagnosis.message
+
+
+def paused_mesh(paused: bool = True) -> dict[str, Any]:
+    return {"spec": {"version": "1.31", "paused": paused}}
+
+
+def told(reason: Reason, *conditions: ConditionType) -> Diagnosis:
+    advice = OF_REASONS[reason]
+    said = tuple(kind.value for kind in conditions)
+    return Diagnosis(reason.value, advice.severity, MESH, "it is so", advice.remedy, said)
+
+
+@pytest.mark.parametrize("reason", sorted(OF_REASONS))
+def test_no_remedy_of_a_paused_mesh_waits_for_navarch(reason: Reason) -> None:
+    (heeded,) = heed_pause(paused_mesh(), [told(reason, ConditionType.RECONCILED)])
+    (as_ever,) = heed_pause(paused_mesh(False), [told(reason, ConditionType.RECONCILED)])
+    assert as_ever.remedy == OF_REASONS[reason].remedy
+    if reason in BY_NAVARCH:
+        assert heeded.remedy == RESUME
+    elif reason in (Reason.PAUSED, Reason.PROXIES_MISPLACED, Reason.PROXIES_OUTDATED, Reason.ROLLING_OUT):
+        assert heeded.remedy == as_ever.remedy
+    else:
+        assert heeded.remedy == f"{RESUME} Then: {as_ever.remedy}"
+
+
+def test_what_is_wrong_in_the_spec_of_a_paused_mesh_is_corrected_there_as_ever() -> None:
+    wrong = told(Reason.UNKNOWN_FIELD, ConditionType.SPEC_ACCEPTED)
+    assert list(heed_pause(paused_mesh(), [wrong])) == [wrong]
+
+
+@pytest.mark.parametrize("reason", sorted({*OF_REASONS} - WELL))
+def test_a_warning_in_spec_accepted_is_quoted_although_that_is_true(reason: Reason) -> None:
+    """Who may read only the mesh is told what its conditions say."""
+    verdicts = {ConditionType.SPEC_ACCEPTED: Verdict("True", reason, "a warning")}
+    assert [d.id for d in judge_verdicts(MESH, verdicts)] == [reason.value]

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.mesh.checks import run_checks, schema
 from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.profiles import KEY, read_profile
@@ -136,6 +137,34 @@ def test_a_profile_that_is_no_plain_json_is_an_error_and_no_exception(text: str)
     content, error = read_profile({KEY: text}, "odd")
     assert content is None
     assert error.startswith("ConfigMap odd, key profile.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({}, "its keys are: none"),
+        (
+            {"profile.yml": "{}", "a": "{}"},
+            "its keys are: a; profile.yml; rename profile.yml to profile.yaml",
+        ),
+        ({"values": "{}"}, "its keys are: values"),
+        ({f"key-{n}": "" for n in range(9)}, "key-4; and 4 more"),
+        ({"k" * 300: ""}, "k" * 63 + "…"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["profile", "catalog"])
+def test_a_text_under_another_key_is_told_with_the_keys_and_the_nearest(
+    kind: str, data: dict[str, str], told: str
+) -> None:
+    if kind == "catalog":
+        data = {key.replace("profile", "catalog"): value for key, value in data.items()}
+        told = told.replace("profile", "catalog")
+        error = read_extension(data, "odd").error
+    else:
+        content, error = read_profile(data, "odd")
+        assert content is None
+    assert error.startswith(f"ConfigMap odd has no key {kind}.yaml, the only one that is read; ")
+    assert told in error
 
 
 @given(text=st.text(alphabet="ab:-[]{}&*!'\"|> \n,#%@?~0.", max_size=60))

@@ -354,3 +354,21 @@ def test_a_revision_claims_nothing_of_what_becomes_of_a_mesh_that_is_being_delet
     assert (
         progressing["message"] == "nothing is made while the mesh, or its namespace, is being deleted or gone"
     )
+
+
+@pytest.mark.parametrize(
+    ("served", "reason"), [({"version": NEWEST}, Reason.NO_REPLICA_AVAILABLE), ({}, Reason.NOT_INSTALLED)]
+)
+@pytest.mark.parametrize("paused", [False, True])
+def test_of_a_missing_istiod_a_paused_mesh_says_that_nothing_makes_it(
+    served: dict[str, Any], reason: Reason, paused: bool
+) -> None:
+    base = an_observed_revision()
+    assert base.mesh is not None
+    mesh = {**base.mesh, "spec": {**base.mesh["spec"], "paused": paused}}
+    observed = replace(base, body={**base.body, "status": served}, mesh=mesh)
+    status = summarise_revision(observed, plan_revision(observed), FINE)
+    by_type = {c["type"]: c for c in status["conditions"]}
+    assert by_type["Available"]["reason"] == reason
+    assert ("nothing makes it: spec.paused is true" in by_type["Available"]["message"]) is paused
+    assert (by_type["Progressing"]["reason"] == Reason.PAUSED) is paused

@@ -71,6 +71,7 @@ async def test_a_404_that_names_the_object_is_believed(tmp_path: Path) -> None:
     assert (observed.navarch.crds, observed.navarch.lease) == ({}, False)
     assert {gap.what for gap in surveyor.gaps} == {
         "deployments.apps",
+        "pods",
         "validatingadmissionpolicies.admissionregistration.k8s.io",
     }
 

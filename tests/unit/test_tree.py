@@ -152,10 +152,12 @@ def test_a_pods_workload_is_what_would_make_it_again(
 
 
 def test_events_are_the_trees_last_part() -> None:
-    note = EventNote("2026-10-01T12:00:00Z", "Warning", "RolloutStuck", "MeshControlPlane mesh", "words")
+    note = EventNote(
+        "2026-10-01T12:00:00Z", "Warning", "RolloutStuck", "MeshControlPlane mesh", "words", "me"
+    )
     (event,) = build_tree(a_portrait(events=(note,))).children[-1].children
-    assert (event.name, event.facts) == ("RolloutStuck", {"at": note.at, "type": "Warning"})
-    assert event.summary == "2026-10-01T12:00:00Z Warning, MeshControlPlane mesh: words"
+    assert (event.name, event.facts) == ("RolloutStuck", {"at": note.at, "type": "Warning", "source": "me"})
+    assert event.summary == "2026-10-01T12:00:00Z Warning, MeshControlPlane mesh: words (by me)"
 
 
 def test_a_node_is_the_same_for_programs() -> None:

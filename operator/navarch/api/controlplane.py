@@ -71,7 +71,8 @@ class MeshControlPlaneSpec(RevisionConfig):
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [*_TAG_RULES, _REPLICAS_RULE]})
 
     version: Version = Field(
-        description="Istio's version: a minor, which follows its newest patch (`1.31`), or exact (`1.31.1`)."
+        description="Istio's version: a minor, which follows its newest patch (`1.31`), or exact (`1.31.1`). "
+        "Another version rolls istiod, and then, all at once, the Gateways that istiod deployed."
     )
     profiles: list[Name] | None = Field(
         None,
@@ -139,7 +140,7 @@ class ComponentStatus(Model):
     ready: int = Field(ge=0, description="Pods that are ready.")
     desired: int = Field(ge=0, description="Pods that are wanted.")
     message: str | None = Field(
-        None, max_length=4096, description="Why it is not ready, from the pods' own events."
+        None, max_length=4096, description="Why it is not ready, from the pods' own status."
     )
 
 

@@ -102,12 +102,6 @@ OPERATOR_USES: tuple[Use, ...] = (
     ),
     Use("", ("namespaces",), _CACHE, "which namespaces belong to a mesh, and which are going away"),
     Use("", ("pods",), _CACHE, "istiod's pods, and the metadata of pods with a proxy"),
-    Use(
-        "",
-        ("events",),
-        ("list",),
-        "why istiod's pods do not start, in the kubelet's and the scheduler's words",
-    ),
     Use("events.k8s.io", ("events",), ("create",), "transitions are told as Events on our objects"),
     Use(
         "coordination.k8s.io",

@@ -169,10 +169,10 @@ class Autoscaling(Model):
     )
 
     min_replicas: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description="Fewest istiods. Default: 1."
+        None, description="Minimum number of istiods. Default: 1."
     )
     max_replicas: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description="Most istiods. Default: 5."
+        None, description="Maximum number of istiods. Default: 5."
     )
     target_cpu_utilization: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None,
@@ -340,19 +340,23 @@ class RevisionConfig(Model):
 
     trust: Trust | None = Field(None, description="Whose identities the mesh believes.")
     mtls: MutualTLS | None = Field(None, description="How proxies of the mesh talk to each other.")
-    proxy: Proxy | None = Field(None, description="Sidecars and the other proxies made by injection.")
+    proxy: Proxy | None = Field(
+        None,
+        description="Sidecars and the other proxies made by injection. After an edit running sidecars are "
+        "outdated until they are restarted; Gateways that istiod deployed roll by themselves, all at once.",
+    )
     control_plane: ControlPlane | None = Field(None, description="istiod itself.")
     images: Images | None = Field(None, description="Where images come from.")
     mesh_config: JSONObject | None = Field(
         None,
         description="Istio's MeshConfig, for what has no field here. docs/reference/power.md says which "
-        "fields every editor of the mesh may write, and docs/reference/refused.md which nobody may.",
+        "fields every editor of the mesh may write, and docs/reference/refused.md which no one may.",
     )
     values: JSONObject | None = Field(
         None,
         description="Istio's injection values (what templates read as .Values), for what has no field here. "
         "docs/reference/power.md says which every editor of the mesh may write, and "
-        "docs/reference/refused.md which nobody may.",
+        "docs/reference/refused.md which no one may.",
     )
     overlays: list[Overlay] | None = Field(
         None, max_length=64, description="JSON Merge Patches on rendered namespaced objects, in order."

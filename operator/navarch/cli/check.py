@@ -53,7 +53,7 @@ def print_text(report: Report, console: Console) -> None:
             console.print(line, soft_wrap=True)
     console.print()
     counts = ", ".join(f"{report.count(s)} {s.value}{'' if report.count(s) == 1 else 's'}" for s in Severity)
-    console.print(counts if report.diagnoses else "nothing to be said", highlight=False)
+    console.print(counts if report.diagnoses else "No problems found.", highlight=False)
 
 
 def _build_lines(diagnosis: Diagnosis) -> Iterator[Text]:

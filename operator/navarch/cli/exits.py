@@ -1,7 +1,7 @@
 """Exit codes of the command, and the options that its commands share.
 
 Owns the meaning of every exit code (documented in docs/reference/commands.md). Invariant: a code has one
-meaning whatever command gives it.
+meaning for all commands.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Exit(IntEnum):
         member.doc = doc
         return member
 
-    OK = 0, "Done; `check`: nothing to be said above an information."
+    OK = 0, "Done; `check`: no warnings and no errors."
     WARNINGS = (
         1,
         "`check`: warnings, and no error. `render`: the input is wrong. `run`: it has failed. "
@@ -73,8 +73,9 @@ def _usage() -> Iterator[None]:
 
 @contextmanager
 def told(command: str) -> Iterator[None]:
-    """Ends the command with BLIND and a line on standard error where it could not look; a traceback is before
-    it where nobody foresaw why. No failure may look like a report: 1 and 2 stand for what was found."""
+    """Ends the command with BLIND and a line on standard error where it could not look; a traceback comes
+    before it where the error was not foreseen. No failure may look like a report: 1 and 2 stand for what was
+    found."""
     from kubernetes.aio.config import ConfigException
 
     from navarch.assets import MissingAssets

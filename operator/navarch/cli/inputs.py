@@ -1,7 +1,7 @@
 """What the command reads beside a cluster: files, manifests in them, and its settings.
 
-Owns reading, and the errors of whoever wrote them. Must never judge a mesh beyond its name and version.
-Invariant: whatever is in a file, reading ends with a value or with InputError.
+Owns reading, and their errors. Must never judge a mesh beyond its name and version.
+Invariant: for any content of a file, reading ends with a value or with InputError.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class InputError(ValueError):
-    """What was given to the command is wrong; the message says what and how to mend it."""
+    """An input of the command is wrong; the message says what, and how to correct it."""
 
 
 def read_file(file: Path) -> str:

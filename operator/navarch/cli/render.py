@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.assets import load_assets
 from navarch.cli.inputs import InputError, load_settings, parse_documents, parse_meshes
+from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.offline import build_offline
 from navarch.core.world.cluster import Environment
@@ -38,10 +40,18 @@ def render_mesh(
     offline = build_offline(
         mesh, assets, environment, profiles=_parse_profiles(profiles), with_crds=with_crds
     )
-    errors = [str(f) for f in offline.findings if f.severity is Severity.ERROR]
-    if errors:
-        raise InputError("; ".join(errors))
+    refused = [f for f in offline.findings if f.severity is Severity.ERROR]
+    if refused:
+        raise InputError("; ".join([*map(str, refused), *_tell_profiles(refused, settings.namespace)]))
     return [*offline.roles, *offline.objects], list(offline.findings)
+
+
+def _tell_profiles(refused: Sequence[Finding], namespace: str) -> list[str]:
+    """How to hand over a profile of a cluster, where one was not found."""
+    if not any(finding.reason is Reason.PROFILE_NOT_FOUND for finding in refused):
+        return []
+    command = f"kubectl get configmap NAME -n {namespace} -o yaml > FILE"
+    return [f"render asks no cluster: hand a cluster's profile over with --profile FILE ({command})"]
 
 
 def _parse_mesh(text: str) -> Mapping[str, Any]:
@@ -60,20 +70,19 @@ def _parse_mesh(text: str) -> Mapping[str, Any]:
 def _parse_profiles(texts: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     profiles = {}
     for text in texts:
-        manifest = _parse_one(text)
+        documents = parse_documents(text)
+        if len(documents) != 1:
+            raise InputError(f"a file with a profile holds one ConfigMap, not {len(documents)} documents")
         try:
-            name, content = manifest["metadata"]["name"], manifest["data"]["profile.yaml"]
-        except (KeyError, TypeError) as error:
-            raise InputError(f"a profile is a ConfigMap with key profile.yaml: {error} is missing") from error
-        profiles[name] = _parse_one(str(content))
+            name = documents[0]["metadata"]["name"]
+            data = {str(key): str(value) for key, value in (documents[0].get("data") or {}).items()}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise InputError(f"a profile is a ConfigMap with name and data: {error}") from error
+        content, problem = read_profile(data, name)
+        if problem:
+            raise InputError(problem)
+        profiles[name] = content
     return profiles
-
-
-def _parse_one(text: str) -> Any:
-    documents = parse_documents(text)
-    if len(documents) != 1:
-        raise InputError(f"a profile, and the ConfigMap that it is in, is one document, not {len(documents)}")
-    return documents[0]
 
 
 def _parse_kubernetes(text: str) -> tuple[int, int]:

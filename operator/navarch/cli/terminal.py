@@ -47,7 +47,7 @@ def escape_tree(value: Any) -> Any:
 
 
 def prepare() -> None:
-    """Let no text of any kind end the command, whatever the terminal's encoding."""
+    """Let no text of any kind end the command, in any encoding of the terminal."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

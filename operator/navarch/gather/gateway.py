@@ -18,7 +18,7 @@ from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.workload import PodProblem, determine_rollout
-from navarch.gather.workload import gather_problems
+from navarch.gather.workload import read_problems
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
 
@@ -44,7 +44,7 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
     deployment = next((o for o in owned if o["kind"] == "Deployment"), None)
     problems: tuple[PodProblem, ...] = ()
     if deployment is not None and not determine_rollout(deployment).complete:
-        problems = await gather_problems(world.client, deployment, pods)
+        problems = read_problems(deployment, pods)
     return ObservedGateway(
         environment=world.environment,
         assets=world.assets,

@@ -77,6 +77,7 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         owned=owned,
         inventory=inventory,
         gateway_defaults=world.owned.gateway_defaults(parent, owned, inventory),
+        peer_policies=world.owned.peer_policies(parent, owned, inventory),
         revisions=revisions,
         webhooks=tuple(world.cluster.webhooks_about(own)),
         crds=await world.crds.gather(tuple(sorted({*minors, world.neighbours.minor_of(body)} - {""}))),

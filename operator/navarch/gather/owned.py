@@ -15,7 +15,9 @@ from typing import Any
 from navarch.core.model.ownership import Inventory, claims_parent, find_lost, is_proved, restate
 from navarch.core.model.parent import PARENT_KINDS, Parent, Place
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.world.cluster import PeerPolicy
 from navarch.gather.neighbours import by_parent
+from navarch.gather.policies import POLICY
 from navarch.gather.watches import CLASS, OF_A_MESH, OWNED
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
@@ -70,13 +72,25 @@ class OwnedReader:
     ) -> dict[str, str]:
         """ConfigMaps beside the mesh's istiod that it would deploy gateways with, and that are not the
         mesh's: neither recorded nor among the `owned`."""
+        foreign = self._list_foreign("gateway-defaults", parent, owned, inventory)
+        return {found["metadata"]["name"]: found[CLASS] for found in foreign}
+
+    def peer_policies(
+        self, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
+    ) -> tuple[PeerPolicy, ...]:
+        """PeerAuthentications beside the mesh's istiod that hold for the whole mesh, and are not the
+        mesh's."""
+        foreign = self._list_foreign("peer-policies", parent, owned, inventory)
+        return tuple(found[POLICY] for found in foreign if found[POLICY] is not None)
+
+    def _list_foreign(
+        self, watch: str, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
+    ) -> Iterator[Manifest]:
+        """Of the mesh's namespace, what is neither recorded nor among the `owned`."""
         uids = {record.uid for record in inventory.records.values()}
         ours = uids | {o["metadata"]["uid"] for o in owned}
-        return {
-            found["metadata"]["name"]: found[CLASS]
-            for found in self._stores["gateway-defaults"].list(parent.namespace)
-            if found["metadata"]["uid"] not in ours
-        }
+        found = self._stores[watch].list(parent.namespace)
+        return (manifest for manifest in found if manifest["metadata"]["uid"] not in ours)
 
     def removable(self, parent: Parent) -> tuple[Manifest, ...]:
         """All that is proved to be a mesh's, out of sight or not."""

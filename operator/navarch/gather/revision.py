@@ -13,7 +13,7 @@ from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.world.workload import PodProblem, determine_rollout, find_deployment
-from navarch.gather.workload import gather_problems, read_pod
+from navarch.gather.workload import read_pod, read_problems
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
 
@@ -31,7 +31,7 @@ async def gather_revision(world: World, namespace: str, name: str) -> ObservedRe
     pods = [p for p in world.stores["istiods"].list(namespace) if revision_of(p) == name]
     problems: tuple[PodProblem, ...] = ()
     if deployment is not None and not determine_rollout(deployment).complete:
-        problems = await gather_problems(world.client, deployment, pods)
+        problems = read_problems(deployment, pods)
     return ObservedRevision(
         environment=world.environment,
         assets=world.assets,

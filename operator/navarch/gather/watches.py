@@ -22,6 +22,7 @@ from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.labels import APPLIED, CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
 from navarch.core.model.parent import parent_of
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
+from navarch.gather.policies import shrink_peer_policy
 from navarch.kube import inventory
 from navarch.kube.client import PAGE
 from navarch.kube.inventory import CONTENT
@@ -48,10 +49,6 @@ SMALL_PAGE = 50
 """Objects of the first page of a kind that tenants can write: later pages grow where they are small."""
 LONGEST_NAME = 253
 """Characters of the longest name that Kubernetes takes: a longer value names nothing."""
-
-
-def _keep(manifest: Object) -> Object:
-    return manifest
 
 
 def _shrink(manifest: Object, **more: Any) -> Object:
@@ -139,9 +136,7 @@ def shrink_owned(manifest: Object) -> Object:
 def shrink_gateway_defaults(manifest: Object) -> Object:
     """Of a ConfigMap that istiod may deploy gateways with: its name, and the class that it is for."""
     classes = str((manifest["metadata"].get("labels") or {}).get(GATEWAY_CLASS_DEFAULTS, ""))
-    shrunk = _shrink(manifest, **{CLASS: classes[:63]})
-    shrunk["metadata"].pop("labels", None)
-    return shrunk
+    return _without_labels(_shrink(manifest, **{CLASS: classes[:63]}))
 
 
 def shrink_inventory(manifest: Object) -> Object:
@@ -186,7 +181,7 @@ class Watch:
     field_selector: str = ""
     metadata_only: bool = False
     in_operator_namespace: bool = False
-    transform: Callable[[Object], Object] = _keep
+    transform: Callable[[Object], Object] = lambda manifest: manifest
     bound: Bound = field(default_factory=Bound)
     page: int = PAGE
 
@@ -369,6 +364,16 @@ WATCHES = (
         label_selector=GATEWAY_CLASS_DEFAULTS,
         metadata_only=True,
         transform=shrink_gateway_defaults,
+    ),
+    Watch(
+        "peer-policies",
+        "security.istio.io/v1",
+        "PeerAuthentication",
+        Role.LOOKED_AT,
+        _BY_NAMESPACE,
+        transform=shrink_peer_policy,
+        bound=Bound(object=4 * 1024),
+        page=SMALL_PAGE,
     ),
     Watch(
         "inventories",

@@ -1,57 +1,37 @@
 """Why istiod's pods do not become ready, in the cluster's own words.
 
-Owns the reading of pods' states and Events. Must never guess: a message is quoted. Invariant: a pod that
-merely starts is no problem, so a rollout that goes well costs no request here.
+Owns the reading of a pod's status, which the kubelet and the scheduler write. Must never read Events: each
+account that may create them beside a mesh could put words into its conditions. Invariants: a message is
+quoted, in one line of bounded length; it does not change with each attempt of the kubelet.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.messages import shorten
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import PodProblem, WorkloadPod
-from navarch.kube.client import Client
-from navarch.kube.resources import resource_of
 
 LONGEST = 500
-"""Characters of an Event's message that are quoted."""
+"""Characters of a status's message that are quoted."""
 STARTING = frozenset({"ContainerCreating", "PodInitializing"})
-QUOTED = frozenset(
-    {
-        *(
-            "BackOff",
-            "ErrImageNeverPull",
-            "Evicted",
-            "Failed",
-            "FailedAttachVolume",
-            "FailedCreatePodSandBox",
-        ),
-        *("FailedMount", "FailedPostStartHook", "FailedPreStopHook", "FailedScheduling", "InspectFailed"),
-        *("InvalidImageName", "NetworkNotReady", "NodeNotReady", "Unhealthy"),
-    }
-)
-"""Reasons of the Events by which Kubernetes says why a pod does not become ready (pkg/kubelet/events,
-pkg/scheduler). Everybody with the right to create Events in a namespace can write one about our pods: what
-gives another reason is not quoted."""
+_BACK_OFF = re.compile(r'Back-off pulling image "[^"]*": (?P<reason>\w+): (?P<message>.*)', re.DOTALL)
+"""What the kubelet says between two attempts: the last one's reason and message (pkg/kubelet/images)."""
 
 
-async def gather_problems(
-    client: Client, deployment: Manifest, pods: Iterable[Manifest]
-) -> tuple[PodProblem, ...]:
+def read_problems(deployment: Manifest, pods: Iterable[Manifest]) -> tuple[PodProblem, ...]:
     """The problems of a Deployment: those of its pods, and of its ReplicaSet when that cannot make any."""
-    problems = [p for pod in pods if (p := read_problem(pod)) is not None]
-    quoted = [await _quote(client, deployment["metadata"]["namespace"], p) for p in problems]
-    return (*quoted, *_read_replica_failures(deployment))
+    return (*filter(None, map(read_problem, pods)), *_read_replica_failures(deployment))
 
 
 def _read_replica_failures(deployment: Manifest) -> Iterator[PodProblem]:
     for condition in (deployment.get("status") or {}).get("conditions") or ():
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             name = deployment["metadata"]["name"]
-            yield PodProblem(f"of {name}", condition.get("reason", ""), condition.get("message", ""))
+            yield _build(f"of {name}", condition.get("reason", ""), condition.get("message", ""))
 
 
 def read_pod(pod: Manifest) -> WorkloadPod | None:
@@ -70,29 +50,27 @@ def read_problem(pod: Manifest) -> PodProblem | None:
         return None
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return PodProblem(name, condition.get("reason", ""), condition.get("message", ""))
+            return _build(name, condition.get("reason", ""), condition.get("message", ""))
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         waiting = (container.get("state") or {}).get("waiting")
         if waiting and waiting.get("reason") not in STARTING:
-            return PodProblem(name, waiting.get("reason", ""), waiting.get("message", ""))
+            return _build(name, *_read_waiting(container, waiting))
     return None
 
 
-async def _quote(client: Client, namespace: str, problem: PodProblem) -> PodProblem:
-    """The problem in the words of the pod's own Warnings. The longest tells most (it names registry, node or
-    quota); the newest would alternate with every attempt of the kubelet, and status with it."""
-    selector = f"involvedObject.kind=Pod,involvedObject.name={problem.pod},type=Warning"
-    events = await client.list(
-        resource_of("v1", "Event"), namespace=namespace, field_selector=selector, limit=50
-    )
-    told = max((e for e in events.items if e.get("reason") in QUOTED), key=_telling, default=None)
-    return PodProblem(problem.pod, told["reason"], _read_message(told)) if told else problem
+def _read_waiting(container: Manifest, waiting: Manifest) -> tuple[str, str]:
+    """Why a container waits: reason and message of the last attempt to pull its image, or of its last end.
+    Between two attempts the kubelet says something else, and how long it waits."""
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if pulled := _BACK_OFF.match(message):
+        return pulled["reason"], pulled["message"]
+    ended = (container.get("lastState") or {}).get("terminated")
+    if reason == "CrashLoopBackOff" and ended:
+        words = f"container {container['name']} ended with code {ended['exitCode']}"
+        return reason, ": ".join(filter(None, (words, ended.get("reason"), ended.get("message"))))
+    return reason, message
 
 
-def _read_message(event: Manifest) -> str:
-    """An Event's message in one line of bounded length."""
-    return shorten("".join(c if c.isprintable() else " " for c in event.get("message") or ""), LONGEST)
-
-
-def _telling(event: dict[str, Any]) -> tuple[int, str]:
-    return len(_read_message(event)), event["reason"]
+def _build(pod: str, reason: str, message: str) -> PodProblem:
+    line = "".join(c if c.isprintable() else " " for c in message)
+    return PodProblem(pod, reason, shorten(line, LONGEST))

@@ -21,13 +21,19 @@ from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.cluster import (
     RULES,
     RULES_OF_INSTALLATION,
-    find_bare_namespaces,
     run_rules,
     run_rules_of_namespace,
 )
-from navarch.core.diagnosis.conditions import judge_findings, judge_verdicts, read_verdicts, without_echoes
+from navarch.core.diagnosis.conditions import (
+    heed_pause,
+    judge_findings,
+    judge_verdicts,
+    read_verdicts,
+    without_echoes,
+)
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import diagnose
+from navarch.core.diagnosis.pods import find_asking_pods, find_bare_namespaces
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.model.conditions import ConditionType
@@ -102,11 +108,11 @@ class Checkup:
             raise MeshNotFound(tell_missing(scope, self.snapshot))
         if not scope.whole:
             asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
-            told = (*find_lost_labels(cluster), *find_bare_namespaces(cluster))
-            found += [d for m, d in told if (m.namespace, m.name) in asked and d not in found]
+            told = (*find_lost_labels(cluster), *find_bare_namespaces(cluster), *find_asking_pods(cluster))
+            found += [d for m, d in told if m and (m.namespace, m.name) in asked and d not in found]
         found += await self._judge_manifests(manifests)
         for mesh in meshes if not manifests else ():
-            found += await self._judge_mesh(mesh)
+            found += heed_pause(mesh, await self._judge_mesh(mesh))
         found += self._judge_gateways(scope, meshes) if not manifests else ()
         found += self._tell_gaps(complete=scope.whole or bool(manifests))
         return Report(
@@ -191,7 +197,7 @@ class Checkup:
                 self.snapshot.stores["meshes"].change(body)
                 bodies.append((manifest, body))
         for manifest, body in bodies:
-            found += await self._judge_manifest(manifest, body)
+            found += heed_pause(body, await self._judge_manifest(manifest, body))
         return found
 
     async def _judge_manifest(self, manifest: Manifest, body: Manifest) -> list[Diagnosis]:

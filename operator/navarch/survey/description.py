@@ -1,7 +1,7 @@
 """`navarch describe`: one mesh with all that it consists of.
 
 Owns the requests of this look: events, and which workload a pod belongs to. Must never judge: what is wrong
-is a checkup's. Invariant: whoever may read the mesh gets a tree; what else may not be read is missing from it
+is a checkup's. Invariant: who may read the mesh gets a tree; what else may not be read is missing from it
 and named.
 """
 
@@ -115,5 +115,10 @@ async def _list_events(session: Session, gaps: list[Gap], objects: list[Manifest
 def _read_event(event: Object, about: str) -> EventNote:
     at = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
     return EventNote(
-        at[:19] + "Z", event.get("type", ""), event.get("reason", ""), about, event.get("message", "")
+        at[:19] + "Z",
+        event.get("type", ""),
+        event.get("reason", ""),
+        about,
+        event.get("message", ""),
+        event.get("reportingComponent") or (event.get("source") or {}).get("component", ""),
     )

@@ -131,7 +131,7 @@ def _fail(body: Manifest, reason: Reason, message: str) -> ObjectOutcome:
 
 
 def _tell_unproved(observed: ObservedMesh) -> str:
-    """Why the dry-run pod could not be asked for, where that is for want of a right of whoever asks."""
+    """Why the dry-run pod could not be asked for, where that is since the user lacks a right."""
     probe = observed.probe
     return probe.message if probe is not None and probe.verdict is ProbeVerdict.NOT_PERMITTED else ""
 

@@ -73,7 +73,7 @@ async def _find_credentials(target: Target) -> Credentials:
 async def open_session(
     target: Target, *, namespace: str = "", watches: Iterable[Watch] = WATCHES
 ) -> AsyncIterator[Session]:
-    """Look at a cluster. Raises ConfigException without credentials and KubeError where nobody answers."""
+    """Look at a cluster. Raises ConfigException without credentials and KubeError without an answer."""
     credentials = await _find_credentials(target)
     async with Client(credentials, guard=_refuse, user_agent="navarch-cli") as client:
         environment = Environment(

@@ -1,7 +1,7 @@
 """The operator's stores, filled once: what a watch would keep, as of now.
 
 Owns the lists of one look and the account of what could not be listed. Must never watch. Invariant: a store
-exists for every watch of the operator, so whatever gather() asks for is there, if perhaps empty.
+exists for every watch of the operator, so what gather() asks for is there, if perhaps empty.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.neighbours import MeshSummary
-from navarch.core.world.proxies import BarePod, read_bare_pod
+from navarch.core.world.proxies import AskingPod, BarePod, read_asking_pod, read_bare_pod
 from navarch.gather.watches import OF_A_MESH, WEBHOOK_KINDS
 from navarch.gather.world import World
 from navarch.kube.client import Client
@@ -52,6 +52,8 @@ FOREIGN_CRDS = (
 """CRDs of other installers whose objects stand for control planes."""
 NOT_INJECTED = "!service.istio.io/canonical-name,sidecar.istio.io/inject!=false"
 """Selects pods that no injector labelled and that do not refuse one."""
+ASKING = (f"{NOT_INJECTED},sidecar.istio.io/inject=true", f"{NOT_INJECTED},istio.io/rev")
+"""Of these, those that ask for one by a label of their own."""
 OPERATOR = "app.kubernetes.io/name=navarch"
 """Selects Navarch's own Deployments."""
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
@@ -104,7 +106,8 @@ class Surveyor:
             },
         )
         if whole or pods:
-            observed = replace(observed, bare=await self._find_bare_pods(namespace))
+            bare, asking = await self._find_bare_pods(namespace), await self._find_asking_pods(namespace)
+            observed = replace(observed, bare=bare, asking=asking)
         if whole or namespace:
             observed = replace(observed, tagged=await self._find_tagged(namespace))
         return replace(observed, installations=await self._find_others(meshes)) if whole else observed
@@ -141,6 +144,18 @@ class Surveyor:
                 return None
             found += [bare for pod in pods if (bare := read_bare_pod(pod)) is not None]
         return tuple(found)
+
+    async def _find_asking_pods(self, within: str) -> tuple[AskingPod, ...] | None:
+        """Pods without a proxy that ask for one by themselves; None where they may not be listed. Those that
+        ask by an annotation alone can be selected by nothing: they are looked for in one namespace only."""
+        found: dict[str, AskingPod] = {}
+        for selector in (NOT_INJECTED,) if within else ASKING:
+            pods = await self._list(resource_of("v1", "Pod"), within, labels=selector, fields=RUNNING)
+            if pods is None:
+                return None
+            asking = ((pod["metadata"]["uid"], read_asking_pod(pod)) for pod in pods)
+            found |= {uid: pod for uid, pod in asking if pod is not None}
+        return tuple(found.values())
 
     # --- Navarch's own installation -------------------------------------------------------------------------
 

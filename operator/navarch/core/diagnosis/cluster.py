@@ -17,23 +17,24 @@ from navarch.core.diagnosis.labels import (
     check_labels_can_count,
     check_labels_have_an_effect,
     check_namespaces_are_answered,
-    find_lost_namespaces,
-    read_wish,
 )
 from navarch.core.diagnosis.observed import Lease, ObservedCluster, Rule, diagnose, list_names, quote
+from navarch.core.diagnosis.pods import (
+    check_pods_are_injected,
+    check_pods_ask_where_it_counts,
+    list_memberships,
+)
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
 from navarch.core.diagnosis.signs import Sign
-from navarch.core.membership.exclusions import exclude
-from navarch.core.membership.rule import Membership, build_membership, is_injected, take_census
+from navarch.core.membership.rule import take_census
 from navarch.core.model.installation import BINDING
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent
 from navarch.core.model.reasons import Reason
-from navarch.core.world.neighbours import MeshSummary
 
 PATIENCE = timedelta(seconds=30)
-"""How far the clock of whoever asks may be from the leader's, beyond the Lease's own duration."""
+"""How far this machine's clock may be from the leader's, beyond the Lease's own duration."""
 
 
 def check_navarch_is_installed(observed: ObservedCluster) -> Iterator[Diagnosis]:
@@ -138,29 +139,12 @@ def check_orphans(observed: ObservedCluster) -> Iterator[Diagnosis]:
             yield diagnose(Sign.ORPHANED_OBJECTS, subject, message)
 
 
-def _memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, Membership]]:
-    environment, meshes = observed.environment, observed.meshes or ()
-    for mesh in meshes:
-        own = build_membership(
-            mesh.namespace, mesh.tag, default=mesh.default_tag, probe=environment.probe_namespace
-        )
-        yield (
-            mesh,
-            exclude(
-                own,
-                operator_namespace=environment.operator_namespace,
-                meshes=meshes,
-                namespaces=observed.namespaces or {},
-            ),
-        )
-
-
 def check_proxies_are_inside(observed: ObservedCluster) -> Iterator[Diagnosis]:
     """Every proxy of a mesh runs in a namespace of that mesh. The other way round is the mesh's own condition
     UpToDate."""
     if observed.namespaces is None:
         return
-    for mesh, membership in _memberships(observed):
+    for mesh, membership in list_memberships(observed):
         revisions = {revision_name(mesh.tag)}
         census = take_census(membership, observed.namespaces, observed.proxies or (), revisions=revisions)
         outside: defaultdict[str, list[str]] = defaultdict(list)
@@ -181,7 +165,7 @@ def check_proxies_are_current(observed: ObservedCluster) -> Iterator[Diagnosis]:
     counts."""
     if observed.namespaces is None:
         return
-    for mesh, membership in _memberships(observed):
+    for mesh, membership in list_memberships(observed):
         revision = revision_name(mesh.tag)
         census = take_census(membership, observed.namespaces, observed.proxies or (), revisions={revision})
         old: defaultdict[str, list[str]] = defaultdict(list)
@@ -196,35 +180,8 @@ def check_proxies_are_current(observed: ObservedCluster) -> Iterator[Diagnosis]:
             yield quote(Reason.PROXIES_OUTDATED, Subject("Namespace", "", name), message)
 
 
-def check_pods_are_injected(observed: ObservedCluster) -> Iterator[Diagnosis]:
-    """Where a namespace's labels ask for a mesh of Navarch's, its pods have a sidecar."""
-    yield from (diagnosis for _, diagnosis in find_bare_namespaces(observed))
-
-
-def find_bare_namespaces(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, Diagnosis]]:
-    """Namespaces of a mesh in which pods have no sidecar, each with that mesh."""
-    bare: defaultdict[str, list[str]] = defaultdict(list)
-    lost = find_lost_namespaces(observed)
-    for pod in observed.bare or ():
-        if pod.namespace not in lost:
-            bare[pod.namespace].append(pod.name)
-    for mesh, membership in _memberships(observed):
-        for name, pods in bare.items():
-            namespace = (observed.namespaces or {}).get(name)
-            if namespace is None or read_wish(namespace) is None:
-                continue
-            if not is_injected(membership, name, namespace.labels):
-                continue
-            message = (
-                f"{len(pods)} pods have no sidecar although the namespace belongs to mesh "
-                f"{mesh.namespace}/{mesh.name}: {list_names(sorted(pods))}; most likely they started before "
-                f"it was labelled: kubectl -n {name} rollout restart deployment"
-            )
-            yield mesh, diagnose(Sign.PODS_NOT_INJECTED, Subject("Namespace", "", name), message)
-
-
 def check_proxies_have_a_revision(observed: ObservedCluster) -> Iterator[Diagnosis]:
-    """Every proxy's revision is still there, whoever's it is."""
+    """Every proxy's revision is still there, Navarch's or another Istio's."""
     if observed.webhooks is None or observed.meshes is None:
         return
     known = {w.revision for w in observed.webhooks if w.revision} | {*observed.revisions}
@@ -272,6 +229,7 @@ _OF_LABELS_AND_PODS: tuple[Rule, ...] = (
     check_configuration_is_read,
     check_proxies_are_inside,
     check_pods_are_injected,
+    check_pods_ask_where_it_counts,
     check_proxies_have_a_revision,
 )
 RULES_OF_NAMESPACES: tuple[Rule, ...] = (*_OF_LABELS_AND_PODS, check_proxies_are_current)

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.advice import BY_NAVARCH, OF_REASONS, WELL
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.model.conditions import ConditionType, Verdict
 from navarch.core.model.findings import Finding
 from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest
 
 NORMAL: Mapping[ConditionType, str] = {
     ConditionType.PROGRESSING: "False",
@@ -23,20 +24,14 @@ NORMAL: Mapping[ConditionType, str] = {
     ConditionType.PAUSED: "False",
 }
 """The status that asks for nothing, where it is not True."""
-TELLING = frozenset(
-    {
-        Reason.CATALOG_INVALID,
-        Reason.CRDS_FOREIGN,
-        Reason.FIELD_WITHOUT_EFFECT,
-        Reason.PATCH_UNTESTED,
-        Reason.UNKNOWN_FIELD,
-        Reason.UNTESTED_KUBERNETES,
-        Reason.VALUE_UNREAD,
-        Reason.VERSION_NOTICE,
-        Reason.VERSION_PREVIEW,
-    }
-)
-"""Reasons that are worth saying although all is well."""
+
+
+def _is_worth_saying(kind: ConditionType, verdict: Verdict) -> bool:
+    """Whether a condition says more than that all is well: SpecAccepted is True beside warnings, too."""
+    if verdict.status != NORMAL.get(kind, "True"):
+        return True
+    warned = kind is ConditionType.SPEC_ACCEPTED and verdict.reason not in WELL
+    return warned or verdict.reason is Reason.CRDS_FOREIGN
 
 
 def read_verdicts(manifest: Mapping[str, Any]) -> dict[ConditionType, Verdict]:
@@ -56,7 +51,7 @@ def judge_verdicts(subject: Subject, verdicts: Mapping[ConditionType, Verdict]) 
     for kind, verdict in sorted(verdicts.items()):
         if kind is ConditionType.READY:
             continue
-        if verdict.status == NORMAL.get(kind, "True") and verdict.reason not in TELLING:
+        if not _is_worth_saying(kind, verdict):
             continue
         advice = OF_REASONS[verdict.reason]
         key = (verdict.reason.value, verdict.message)
@@ -94,3 +89,23 @@ def without_echoes(mesh: Sequence[Diagnosis], revision: Iterable[Diagnosis]) -> 
     """What a revision's conditions say beyond what the mesh's repeat of them."""
     told = {(d.id, d.message) for d in mesh}
     yield from (d for d in revision if (d.id, d.message) not in told)
+
+
+RESUME = "Remove spec.paused: while it is true, Navarch makes and repairs nothing."
+_HELP_WHILE_PAUSED = frozenset(
+    {Reason.PAUSED, Reason.PROXIES_MISPLACED, Reason.PROXIES_OUTDATED, Reason.ROLLING_OUT}
+)
+"""Reasons whose remedy takes nothing of Navarch."""
+
+
+def heed_pause(mesh: Manifest, found: Iterable[Diagnosis]) -> Iterator[Diagnosis]:
+    """What is said of a mesh, with remedies that help: of a paused one, nothing that waits for Navarch."""
+    paused = bool((mesh.get("spec") or {}).get("paused"))
+    of_spec = (ConditionType.SPEC_ACCEPTED.value,)
+    for diagnosis in found:
+        if not paused or diagnosis.id in _HELP_WHILE_PAUSED or diagnosis.conditions == of_spec:
+            yield diagnosis
+        elif diagnosis.id in BY_NAVARCH:
+            yield replace(diagnosis, remedy=RESUME)
+        else:
+            yield replace(diagnosis, remedy=f"{RESUME} Then: {diagnosis.remedy}")

@@ -7,7 +7,7 @@ carries a mesh's labels is none of these.
 The marks: annotation meta.helm.sh/release-name is Helm's own; Sail's objects have an IstioRevision as owner
 or say `sail-operator` in app.kubernetes.io/managed-by; Maistra's carry the label maistra-version; istioctl
 adds operator.istio.io/managed and applies as `istio-operator`. Istio's charts write `Helm` into
-app.kubernetes.io/managed-by whoever renders them, so that label alone proves no release.
+app.kubernetes.io/managed-by with any tool that renders them, so that label alone proves no release.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from navarch.core.model.refs import Manifest
 HELM_RELEASE = "meta.helm.sh/release-name"
 HELM_NAMESPACE = "meta.helm.sh/release-namespace"
 ISTIOD = "app=istiod"
-"""Selector of istiod's Deployments, of whatever installer."""
+"""Selector of istiod's Deployments, of any installer."""
 
 
 class Installer(StrEnum):

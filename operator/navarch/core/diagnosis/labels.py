@@ -6,7 +6,7 @@ or another one than it seems to have, is named with its object, the reason and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from navarch.core.diagnosis.observed import ObservedCluster, diagnose, list_names
@@ -16,7 +16,7 @@ from navarch.core.membership.rule import RESERVED_PREFIXES, is_reserved
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
-from navarch.core.world.cluster import Namespace, Webhook
+from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
 
 
@@ -37,18 +37,24 @@ def check_namespaces_are_answered(observed: ObservedCluster) -> Iterator[Diagnos
                 else f"{ISTIO_REV}={asked}"
             )
             message = f"{label}, and no injection webhook selects it: its pods start without a sidecar"
-            if hint := _tell_tags(asked, observed.meshes or ()):
+            if hint := _tell_tags(asked, namespace.name, observed.meshes or ()):
                 message += f"; {hint}"
             yield diagnose(Sign.REVISION_NOT_FOUND, Subject("Namespace", "", namespace.name), message)
 
 
-def _tell_tags(asked: str, meshes: Iterable[MeshSummary]) -> str:
-    """Which label was meant: the nearest tag, else the tags that there are."""
+def _tell_tags(asked: str, namespace: str, meshes: Iterable[MeshSummary]) -> str:
+    """Which label was meant: the nearest tag, else the tags that there are; with the command where there is
+    one choice."""
     tags = sorted(mesh.tag for mesh in meshes)
-    if asked == DEFAULT_TAG:
-        return "no mesh has spec.defaultTag, which istio-injection=enabled asks for" if tags else ""
+    label = f"kubectl label namespace {namespace}"
+    if asked == DEFAULT_TAG and tags:
+        tag = tags[0] if len(tags) == 1 else "TAG"
+        return (
+            f"no mesh has spec.defaultTag, which {ISTIO_INJECTION}=enabled asks for: set it on one, or "
+            f"{label} {ISTIO_INJECTION}- {ISTIO_REV}={tag} (tags of meshes are {list_names(tags)})"
+        )
     if nearest := get_close_matches(asked, tags, n=1, cutoff=0.5):
-        return f"did you mean {ISTIO_REV}={nearest[0]}?"
+        return f"did you mean {ISTIO_REV}={nearest[0]}? {label} {ISTIO_REV}={nearest[0]} --overwrite"
     return f"tags of meshes are {list_names(tags)}" if tags else ""
 
 
@@ -83,23 +89,17 @@ def _by_tag(meshes: Iterable[MeshSummary]) -> dict[str, MeshSummary]:
 def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, Diagnosis]]:
     """Namespaces whose labels name a mesh to which they can never belong, each with that mesh."""
     meshes = observed.meshes or ()
-    named = _by_tag(meshes) | {revision_name(mesh.tag): mesh for mesh in meshes}
+    named = find_named(meshes)
     holders = {mesh.namespace: mesh for mesh in meshes}
     for namespace in (observed.namespaces or {}).values():
         asked, name = read_wish(namespace), namespace.name
         mesh = named.get(asked or "")
         if mesh is None or namespace.terminating or name == mesh.namespace:
             continue
-        if is_reserved(name):
-            prefix = next(p for p in RESERVED_PREFIXES if name.startswith(p))
-            why = f"namespaces whose name begins with {prefix} are the cluster's"
-        elif name == observed.environment.operator_namespace:
-            why = "the operator runs in it"
-        elif name == observed.environment.probe_namespace:
-            why = "it is kept for the operator's dry-run pods"
-        elif name in holders:
+        why = explain_lost(observed, name)
+        if not why and name in holders:
             why = f"it holds mesh {name}/{holders[name].name}"
-        else:
+        if not why:
             continue
         key = ISTIO_INJECTION if ISTIO_INJECTION in namespace.labels else ISTIO_REV
         message = (
@@ -108,6 +108,24 @@ def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, D
             f"run what needs a sidecar in another namespace"
         )
         yield mesh, diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
+
+
+def find_named(meshes: Iterable[MeshSummary]) -> dict[str, MeshSummary]:
+    """Meshes by each word that names them in a label: tag, revision, and `default` for its owner."""
+    there = tuple(meshes)
+    return _by_tag(there) | {revision_name(mesh.tag): mesh for mesh in there}
+
+
+def explain_lost(observed: ObservedCluster, name: str) -> str:
+    """Why no pod of a namespace can be injected with any labels; empty where it can."""
+    if is_reserved(name):
+        prefix = next(p for p in RESERVED_PREFIXES if name.startswith(p))
+        return f"namespaces whose name begins with {prefix} are the cluster's"
+    if name == observed.environment.operator_namespace:
+        return "the operator runs in it"
+    if name == observed.environment.probe_namespace:
+        return "it is kept for the operator's dry-run pods"
+    return ""
 
 
 def find_lost_namespaces(observed: ObservedCluster) -> frozenset[str]:
@@ -145,9 +163,12 @@ def check_labels_agree(observed: ObservedCluster) -> Iterator[Diagnosis]:
     for namespace in (observed.namespaces or {}).values():
         labels = namespace.labels
         if ISTIO_INJECTION in labels and ISTIO_REV in labels and not namespace.terminating:
+            injected = "only by the mesh with" if labels[ISTIO_INJECTION] == "enabled" else "by no mesh, even"
+            parent = "spec.defaultTag" if labels[ISTIO_INJECTION] == "enabled" else "the one that is named"
             message = (
                 f"carries {ISTIO_INJECTION}={labels[ISTIO_INJECTION]} and {ISTIO_REV}={labels[ISTIO_REV]}; "
-                f"{ISTIO_REV} counts for nothing here"
+                f"{ISTIO_REV} counts for nothing here: pods are injected {injected} {parent}; kubectl label "
+                f"namespace {namespace.name} {ISTIO_INJECTION}- lets {ISTIO_REV} count"
             )
             yield diagnose(Sign.LABELS_CONTRADICT, Subject("Namespace", "", namespace.name), message)
 
@@ -159,14 +180,31 @@ def read_wish(namespace: Namespace) -> str | None:
     return namespace.labels.get(ISTIO_REV) or None
 
 
+def _list_injectors(webhook: Webhook) -> Iterator[WebhookEntry]:
+    if webhook.ref.kind == "MutatingWebhookConfiguration":
+        yield from (e for e in webhook.entries if e.name.endswith("sidecar-injector.istio.io"))
+
+
 def _takes(webhook: Webhook, namespace: Namespace) -> bool:
     """Whether a webhook of Istio's injects pods for the sake of this namespace's labels."""
-    if webhook.ref.kind != "MutatingWebhookConfiguration":
-        return False
     labels = {NAMESPACE_NAME: namespace.name, **namespace.labels}
     return any(
-        entry.name.endswith("sidecar-injector.istio.io")
-        and matches(entry.namespace_selector, labels)
+        matches(entry.namespace_selector, labels)
         and not matches(entry.namespace_selector, {NAMESPACE_NAME: namespace.name})
-        for entry in webhook.entries
+        for entry in _list_injectors(webhook)
     )
+
+
+def find_injector(
+    webhooks: Iterable[Webhook], namespace: Namespace, pod: Mapping[str, str]
+) -> Webhook | None:
+    """The webhook of Istio's that takes pods with the labels `pod` in a namespace; a mesh's own knows, beside
+    its selectors, a condition on the name."""
+    labels = {NAMESPACE_NAME: namespace.name, **namespace.labels}
+    for webhook in webhooks:
+        if webhook.parent and is_reserved(namespace.name) and namespace.name != webhook.parent.namespace:
+            continue
+        for entry in _list_injectors(webhook):
+            if matches(entry.namespace_selector, labels) and matches(entry.object_selector, pod):
+                return webhook
+    return None

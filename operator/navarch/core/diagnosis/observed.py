@@ -19,14 +19,14 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
-from navarch.core.world.proxies import BarePod, ProxyPod
+from navarch.core.world.proxies import AskingPod, BarePod, ProxyPod
 
 LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The leader's Lease. `holder` is empty while nobody leads; `renewed` is RFC 3339, `seconds` its
+    """The leader's Lease. `holder` is empty while no replica leads; `renewed` is RFC 3339, `seconds` its
     validity."""
 
     holder: str
@@ -79,6 +79,7 @@ class ObservedCluster:
     proxies: tuple[ProxyPod, ...] | None
     bare: tuple[BarePod, ...] | None = None
     gateways: frozenset[Parent] | None = frozenset()
+    asking: tuple[AskingPod, ...] | None = None
     installations: tuple[Installation, ...] = ()
     tagged: tuple[Tagged, ...] = ()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What an Istio of somebody else's has in common with meshes of Navarch.
+"""What an Istio of others has in common with meshes of Navarch.
 
 Owns the comparison of a foreign control plane's reach with the members of our meshes. Must never judge labels
 of webhooks: the meshes' own checks do (ForeignIstio, TagConflict, DefaultTagConflict). Invariant: of an

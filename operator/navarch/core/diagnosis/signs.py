@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from navarch.core.diagnosis.advice import Advice
+from navarch.core.diagnosis.advice.form import Advice
 from navarch.core.model.findings import Severity
 
 
@@ -42,15 +42,15 @@ class Sign(StrEnum):
     )
     REVISION_NOT_FOUND = (
         "RevisionNotFound",
-        "A namespace asks for injection, and no webhook answers: its pods silently get no sidecar.",
+        "A namespace asks for injection, and no webhook takes its pods: they start without a sidecar.",
     )
     LABELS_CONTRADICT = (
         "LabelsContradict",
-        "A namespace carries istio-injection and istio.io/rev; the former wins silently.",
+        "A namespace carries istio-injection and istio.io/rev: only the former counts.",
     )
     PROXIES_ABANDONED = (
         "ProxiesAbandoned",
-        "Pods run a sidecar of a revision that is gone: nobody renews their certificates.",
+        "Pods run a sidecar of a revision that is gone: their certificates are not renewed.",
     )
     LABEL_WITHOUT_EFFECT = (
         "LabelWithoutEffect",
@@ -68,6 +68,10 @@ class Sign(StrEnum):
     PODS_NOT_INJECTED = (
         "PodsNotInjected",
         "Pods in a mesh's namespace run without a sidecar.",
+    )
+    PODS_ASK_FOR_INJECTION = (
+        "PodsAskForInjection",
+        "Pods ask for a sidecar by their own label or annotation where no mesh of Navarch injects them.",
     )
     ANOTHER_ISTIO = "AnotherIstio", "An Istio that Navarch did not install is in the cluster."
     ANOTHER_ISTIO_SHARES = (
@@ -99,7 +103,7 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.OPERATOR_NOT_RUNNING: Advice(
         Severity.ERROR,
-        "Look at the operator's Deployment, its pods and its log: nothing is kept up meanwhile.",
+        "Look at the operator's Deployment, its pods and its log: no mesh is reconciled until it runs.",
         "navarch-7d4f has not renewed its Lease since 2026-11-01T10:00:00Z",
     ),
     Sign.PROBE_NAMESPACE_MISSING: Advice(
@@ -119,7 +123,7 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.REVISION_NOT_FOUND: Advice(
         Severity.ERROR,
-        "Correct the label to the tag of a mesh (`kubectl get meshcp -A` shows them), or take it away.",
+        "Correct the label to the tag of a mesh (column TAG of `kubectl get meshcp -A`), or remove it.",
         "istio.io/rev=prd, and no injection webhook selects it: its pods start without a sidecar",
     ),
     Sign.LABELS_CONTRADICT: Advice(
@@ -154,6 +158,13 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         Severity.WARNING,
         "Restart the workloads: injection happens when a pod is created.",
         "2 pods have no sidecar although the namespace belongs to mesh shop/mesh: web-1, web-2",
+    ),
+    Sign.PODS_ASK_FOR_INJECTION: Advice(
+        Severity.WARNING,
+        "Label the namespace, as the message says, or remove the label or annotation from the pods.",
+        "1 pods without a sidecar ask for one by label sidecar.istio.io/inject=true, and no webhook takes "
+        "them: a mesh injects in its own namespaces only; kubectl label namespace apps "
+        "istio.io/rev=shop-mesh, then kubectl -n apps rollout restart deployment. Pods: web-1",
     ),
     Sign.ANOTHER_ISTIO: Advice(
         Severity.INFO,

@@ -69,7 +69,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Workload:
-    """What a pod belongs to. `kind` is Pod for one that nobody would make again."""
+    """What a pod belongs to. `kind` is Pod for one that no controller would make again."""
 
     namespace: str
     kind: str
@@ -83,13 +83,15 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class EventNote:
-    """An Event about the mesh or a revision; `at` is RFC 3339."""
+    """An Event about the mesh or a revision; `at` is RFC 3339, `source` the component that it names as its
+    writer, which nothing proves."""
 
     at: str
     type: str
     reason: str
     about: str
     message: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +310,12 @@ def _tell_restart(workload: Workload) -> str:
 def _build_events(events: Sequence[EventNote]) -> Iterator[Node]:
     if events:
         children = tuple(
-            Node("Event", e.reason, f"{e.at} {e.type}, {e.about}: {e.message}", {"at": e.at, "type": e.type})
+            Node(
+                "Event",
+                e.reason,
+                f"{e.at} {e.type}, {e.about}: {e.message} (by {e.source or '?'})",
+                {"at": e.at, "type": e.type, "source": e.source},
+            )
             for e in events
         )
         yield Node("Events", "events", f"the last {len(events)}", {}, (), children)

@@ -15,7 +15,7 @@ from navarch.core.model.naming import revision_name
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
-from navarch.core.world.cluster import CRD, Environment, Namespace, Webhook
+from navarch.core.world.cluster import CRD, Environment, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.probe import Probe
@@ -36,8 +36,8 @@ class ObservedMesh:
     `kind_deleted` is when the deletion of the kind itself, its CustomResourceDefinition, was asked for; it is
     looked for while the mesh is being deleted only.
     `inventory` says which objects were made for the mesh, or taken over; `gateway_defaults` are ConfigMaps of
-    others beside istiod that it would deploy gateways with: name and class. `kinds` says what Navarch's own
-    CRDs lack.
+    others beside istiod that it would deploy gateways with: name and class. `peer_policies` are mesh-wide
+    PeerAuthentications of others. `kinds` says what Navarch's own CRDs lack.
     """
 
     environment: Environment
@@ -64,6 +64,7 @@ class ObservedMesh:
     inventory: Inventory = NOTHING
     kinds: ServedKinds = CURRENT
     gateway_defaults: Mapping[str, str] = field(default_factory=dict)
+    peer_policies: tuple[PeerPolicy, ...] = ()
 
     @property
     def generation(self) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.core.model.trees import read_tree
+from navarch.core.model.trees import read_key
 
 KEY = "profile.yaml"
 
 
 def read_profile(data: Mapping[str, str], name: str) -> tuple[Any, str]:
     """The content of ConfigMap `name` and an empty text, or None and what is wrong with it."""
-    return read_tree(data.get(KEY, ""), f"ConfigMap {name}, key {KEY}")
+    return read_key(data, KEY, name)

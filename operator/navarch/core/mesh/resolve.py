@@ -17,6 +17,7 @@ from navarch.api.spec import RevisionConfig
 from navarch.core.istio.assets import BASE_PROFILE, Assets
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
+from navarch.core.model.labels import PROFILE
 from navarch.core.model.memo import Hashed, Latest
 from navarch.core.model.merging import merge
 from navarch.core.model.parent import Parent
@@ -99,8 +100,10 @@ def _walk_profiles(
             yield Finding(Reason.PROFILE_CYCLE, field, name, f"profiles include each other: {circle}", remedy)
         elif name not in profiles:
             nearest = next(iter(get_close_matches(name, profiles, n=1)), "")
-            remedy = f"known are {', '.join(sorted(profiles))}" + (
-                f"; did you mean {nearest}?" if nearest else ""
+            meant = f"; did you mean {nearest}?" if nearest else ""
+            remedy = (
+                f"known are {', '.join(sorted(profiles))}{meant}; your own are ConfigMaps of the "
+                f"operator's namespace with label {PROFILE}"
             )
             yield Finding(
                 Reason.PROFILE_NOT_FOUND, field, name, f"there is no profile {name}{origin}", remedy

@@ -76,7 +76,9 @@ def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) ->
         missing = sorted({*wanted} - {crd.name for crd in observed.crds})
         lacking += [f"CustomResourceDefinition {name} does not exist" for name in missing]
     if lacking:
-        remedy = "upgrade them with whatever installed them, or label them as Navarch's to hand them over"
+        remedy = (
+            "upgrade them with the tool that installed them, or label them as Navarch's to hand them over"
+        )
         return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
     pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
     if not foreign and (pending or not wanted):
@@ -130,7 +132,7 @@ def determine_up_to_date(
 ) -> Verdict:
     """Whether everything, proxies included, runs the desired version and configuration."""
     if not observed.revisions:
-        return Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
+        return _tell_uninstalled(paused=is_held(observed))
     if accepted.status == "False":
         message = f"the spec was refused, and what was accepted last is in force: {accepted.message}"
         return Verdict("False", accepted.reason, message)
@@ -142,6 +144,11 @@ def determine_up_to_date(
     if progressing.is_true:
         return Verdict("False", Reason.VERSION_PENDING, progressing.message)
     return determine_proxies(observed)
+
+
+def _tell_uninstalled(*, paused: bool) -> Verdict:
+    why = ", and is not while spec.paused is true" if paused else ""
+    return Verdict("False", Reason.NOT_INSTALLED, f"the control plane has not been installed yet{why}")
 
 
 def determine_deleting(observed: ObservedMesh) -> Verdict:
@@ -179,7 +186,7 @@ def determine_mesh(
         reconciled = part
     available = _part_of_revision(observed, ConditionType.AVAILABLE)
     if not observed.revisions:
-        available = Verdict("False", Reason.NOT_INSTALLED, "the control plane has not been installed yet")
+        available = _tell_uninstalled(paused=paused)
     accepted = determine_accepted(findings)
     injection = determine_injection(observed)
     dependencies = determine_dependencies(observed, decision.revision)

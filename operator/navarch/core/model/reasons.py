@@ -94,7 +94,7 @@ class Reason(StrEnum):
         "ValuesInvalid",
         "values does not have the types that istiod and injection templates read.",
     )
-    UNKNOWN_FIELD = "UnknownField", "Istio does not know a field and would ignore it silently."
+    UNKNOWN_FIELD = "UnknownField", "Istio does not know a field, and ignores it."
     FIELD_WITHOUT_EFFECT = (
         "FieldWithoutEffect",
         "A field of the specification has no effect, or takes one away, because of another field.",
@@ -107,6 +107,11 @@ class Reason(StrEnum):
     FOREIGN_GATEWAY_DEFAULTS = (
         "ForeignGatewayDefaults",
         "A ConfigMap beside istiod that Navarch did not make decides what Gateways of a class run.",
+    )
+    POLICY_OVERRULED = (
+        "PolicyOverruled",
+        "Another mesh-wide PeerAuthentication is older than the mesh's own, and Istio takes the oldest: "
+        "spec.mtls.mode is not in force.",
     )
     VERSION_NOTICE = "VersionNotice", "The version is past its end of life."
     VERSION_PREVIEW = (
@@ -149,7 +154,7 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut", "The workload is being rolled to its new specification."
     ROLLOUT_STUCK = (
         "RolloutStuck",
-        "New pods of the workload do not become ready; the message quotes their own events.",
+        "New pods of the workload do not become ready; the message quotes their own status.",
     )
     ADDRESS_PENDING = "AddressPending", "A Service of type LoadBalancer has no address yet."
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
@@ -173,7 +178,7 @@ class Reason(StrEnum):
     DEPENDENCIES_MET = "DependenciesMet", "Everything the mesh needs of the cluster is there."
     CRDS_PENDING = "CRDsPending", "Istio's CRDs are not established yet."
     CRDS_OUTDATED = "CRDsOutdated", "CRDs that are not Navarch's lack something that this version needs."
-    CRDS_FOREIGN = "CRDsForeign", "Istio's CRDs belong to somebody else and have all that is needed."
+    CRDS_FOREIGN = "CRDsForeign", "Istio's CRDs are not Navarch's, and have all that is needed."
 
     NAVARCH_CRDS_OUTDATED = (
         "NavarchCRDsOutdated",
@@ -202,6 +207,6 @@ class Reason(StrEnum):
     UPGRADED = "Upgraded", "The control plane serves another version; the message names both."
     DRIFT_REPAIRED = (
         "DriftRepaired",
-        "Somebody changed or removed an object of the mesh, and it was put back.",
+        "Another client changed or removed an object of the mesh, and it was put back.",
     )
     OBJECT_REMOVED = "ObjectRemoved", "Navarch removed objects that are no part of the mesh any more."

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
 
+from navarch.core.model.messages import join, shorten
 from navarch.core.model.size import Size
 
 DEPTH = 32
@@ -21,7 +23,22 @@ LIMIT = Size(nodes=2_000, bytes=64 * 1024)
 """The most that one text may have; the largest built-in profile has under fifty entries. Aliases count as
 often as they are used."""
 
+LONGEST_KEY = 63
+"""Characters of a key that a message shows."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_key(data: Mapping[str, str], key: str, name: str) -> tuple[Any, str]:
+    """The content of one key of ConfigMap `name`, as read_tree gives it. Where the key is missing, the keys
+    that are there are told, and the nearest of them."""
+    if key in data:
+        return read_tree(data[key], f"ConfigMap {name}, key {key}")
+    there = [shorten(other, LONGEST_KEY) for other in sorted(data)]
+    nearest = get_close_matches(key, there, n=1)
+    hint = f"; rename {nearest[0]} to {key}" if nearest else ""
+    keys = join(there) or "none"
+    return None, f"ConfigMap {name} has no key {key}, the only one that is read; its keys are: {keys}{hint}"
 
 
 def read_tree(text: str, where: str) -> tuple[Any, str]:

@@ -38,22 +38,32 @@ CONDITIONS = (
 )
 AWAITED = Awaited(CONDITIONS, reasons=True)
 
+PAUSED = "spec.paused is true"
 
-def determine_available(deployment: Manifest | None, *, served: bool, reachable: bool) -> Verdict:
+
+def determine_available(
+    deployment: Manifest | None, *, served: bool, reachable: bool, paused: bool
+) -> Verdict:
     """Whether an istiod serves, of any generation; `served` says whether one has before, `reachable` whether
-    its Service exists."""
+    its Service exists, `paused` that nothing missing is made."""
+    unmade = f", and nothing makes it: {PAUSED}" if paused else ""
     if deployment is None:
         message = "istiod's Deployment does not exist"
         if served:
-            return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{message} any more")
-        return Verdict("False", Reason.NOT_INSTALLED, f"{message} yet")
+            return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{message} any more{unmade}")
+        return Verdict("False", Reason.NOT_INSTALLED, f"{message} yet{unmade}")
     rollout = determine_rollout(deployment)
     if rollout.available and not reachable:
         message = f"an istiod runs, but its Service {deployment['metadata']['name']} does not exist"
-        return Verdict("False", Reason.NO_REPLICA_AVAILABLE, message)
+        return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{message}{unmade}")
     if rollout.available:
         return Verdict("True", Reason.AS_EXPECTED)
     return Verdict("False", Reason.NO_REPLICA_AVAILABLE, f"{ref_of(deployment)}: {rollout.message}")
+
+
+def _is_paused(observed: ObservedRevision) -> bool:
+    """Whether the revision's mesh is there, and paused."""
+    return bool(((observed.mesh or {}).get("spec") or {}).get("paused"))
 
 
 def _judge_obstacle(observed: ObservedRevision, status: Truth) -> Verdict | None:
@@ -81,6 +91,8 @@ def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
         return _tell_unplanned(plan)
     deployment = find_deployment(observed.owned, observed.body["metadata"]["name"])
     if deployment is None or not is_applied(deployment, wanted):
+        if _is_paused(observed):
+            return Verdict("False", Reason.PAUSED, f"{ref_of(wanted)} is not as planned: {PAUSED}")
         return Verdict("True", Reason.PROGRESSING, f"{ref_of(wanted)} is being applied")
     rollout = determine_rollout(deployment)
     if not rollout.complete:
@@ -101,12 +113,15 @@ def summarise_revision(
     """The status of a MeshRevision."""
     plan = decision.plan
     previous = observed.body.get("status") or {}
-    paused = bool((observed.mesh or {}).get("spec", {}).get("paused"))
+    paused = _is_paused(observed)
     name = observed.body["metadata"]["name"]
     deployment = find_deployment(observed.owned, name)
     verdicts = {
         ConditionType.AVAILABLE: determine_available(
-            deployment, served=bool(previous.get("version")), reachable=has_service(observed.owned, name)
+            deployment,
+            served=bool(previous.get("version")),
+            reachable=has_service(observed.owned, name),
+            paused=paused,
         ),
         ConditionType.PROGRESSING: determine_rolling(observed, plan),
         ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),

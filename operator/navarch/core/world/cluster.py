@@ -58,6 +58,17 @@ class Webhook:
     generation: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PeerPolicy:
+    """A PeerAuthentication without a selector. `mode` is empty where it sets none, `revision` is its label
+    istio.io/rev, None where it has none."""
+
+    name: str
+    created: str
+    mode: str
+    revision: str | None
+
+
 class CRDOwner(StrEnum):
     """Whose a CRD is."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from navarch.core.model.labels import ISTIO_REV, PROXY, SIDECAR_INJECT, SIDECAR_STATUS
 from navarch.core.model.refs import Manifest
@@ -37,6 +37,42 @@ class BarePod:
 
 
 @dataclass(frozen=True, slots=True)
+class AskingPod:
+    """A running pod without a proxy that asks for one by itself: by its labels istio.io/rev (`revision`) and
+    sidecar.istio.io/inject (`inject`), empty where it has none, or by the annotation of the latter name
+    alone."""
+
+    namespace: str
+    name: str
+    revision: str = ""
+    inject: str = ""
+
+    @property
+    def annotated(self) -> bool:
+        """Whether an annotation is all that it asks with: webhooks select by labels."""
+        return not self.revision and self.inject != "true"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that webhooks look at."""
+        pairs = {ISTIO_REV: self.revision, SIDECAR_INJECT: self.inject}
+        return {key: value for key, value in pairs.items() if value}
+
+    @property
+    def wish(self) -> str:
+        """By what it asks, as it stands in the pod."""
+        if self.annotated:
+            return f"annotation {SIDECAR_INJECT}=true"
+        if self.revision:
+            return f"label {ISTIO_REV}={self.revision}"
+        return f"label {SIDECAR_INJECT}={self.inject}"
+
+    def without_name(self) -> AskingPod:
+        """What it has in common with others that ask alike."""
+        return replace(self, name="")
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """The proxies that concern one mesh. `counted` were injected by it and run in its namespaces; `outside`
     say that it injected them and run elsewhere (their namespace left, or the pod's owner wrote the
@@ -51,12 +87,30 @@ def read_bare_pod(pod: Manifest) -> BarePod | None:
     """A pod that should have been injected where its namespace asks for it, None where it has a proxy or
     refuses one: by sidecar.istio.io/inject as label or annotation, by a revision of its own, or because it
     uses the node's network (pkg/kube/inject/inject.go, injectRequired)."""
-    metadata, spec = pod["metadata"], pod.get("spec") or {}
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    refuses = "false" in (labels.get(SIDECAR_INJECT), annotations.get(SIDECAR_INJECT))
-    if read_proxy_pod(pod) is not None or refuses or ISTIO_REV in labels or spec.get("hostNetwork"):
+    metadata = pod["metadata"]
+    if _cannot_be_injected(pod) or ISTIO_REV in (metadata.get("labels") or {}):
         return None
     return BarePod(metadata["namespace"], metadata["name"])
+
+
+def read_asking_pod(pod: Manifest) -> AskingPod | None:
+    """A pod without a proxy that asks for one by itself; None for others."""
+    metadata = pod["metadata"]
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    revision, inject = labels.get(ISTIO_REV, ""), labels.get(SIDECAR_INJECT, "")
+    asks = revision or (inject or annotations.get(SIDECAR_INJECT)) == "true"
+    if not asks or _cannot_be_injected(pod):
+        return None
+    return AskingPod(metadata["namespace"], metadata["name"], revision, inject)
+
+
+def _cannot_be_injected(pod: Manifest) -> bool:
+    """Whether a pod has a proxy, refuses one (the label counts before the annotation), or cannot have one,
+    because it uses the node's network."""
+    metadata, spec = pod["metadata"], pod.get("spec") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    asked = labels.get(SIDECAR_INJECT, annotations.get(SIDECAR_INJECT))
+    return read_proxy_pod(pod) is not None or asked == "false" or bool(spec.get("hostNetwork"))
 
 
 def read_proxy_pod(pod: Manifest) -> ProxyPod | None:

@@ -40,8 +40,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class PodProblem:
-    """Why a pod of the control plane is not ready: the Warning about it that tells most, which is the
-    longest; where there is none, what its own status says."""
+    """Why a pod of the control plane is not ready, as its own status says."""
 
     pod: str
     reason: str

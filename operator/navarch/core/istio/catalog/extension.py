@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from navarch.core.istio.catalog import Catalog, Minor, is_version, ordinal_of
-from navarch.core.model.trees import read_tree
+from navarch.core.model.trees import read_key
 
 KEY = "catalog.yaml"
 """Key of the ConfigMap under which the text stands."""
@@ -43,7 +43,7 @@ class Extension:
 
 def read_extension(data: Mapping[str, str], name: str) -> Extension:
     """What ConfigMap `name` says."""
-    content, error = read_tree(data.get(KEY, ""), f"ConfigMap {name}, key {KEY}")
+    content, error = read_key(data, KEY, name)
     if not error and not (isinstance(content, Mapping) and content):
         error = f'ConfigMap {name}, key {KEY}: it is not a map of minors of Istio, such as "1.31"'
     return Extension(name, content, error)

@@ -53,7 +53,7 @@ CHECKS_OF_PLACE: tuple[Check, ...] = (
 """Rules that need no parsed spec; only when it can be read are the others asked."""
 
 UNREADABLE = frozenset({Reason.INVALID_SPEC, Reason.TOO_LARGE})
-"""Reasons after which nobody looks into the spec any further."""
+"""Reasons after which no other rule looks into the spec."""
 
 CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_version_is_known,
@@ -98,6 +98,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_support,
     version.check_proxies_can_follow,
     foreign.check_gateway_defaults,
+    foreign.check_policy_is_in_force,
 )
 """Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words
 first."""

@@ -1,7 +1,7 @@
 """Amounts that the schema cannot compare, because one may come from the spec and the other from a profile.
 
 Owns rules between numbers of the resolved configuration. Must never judge whether an amount is wise, only
-whether the API server would refuse it or a drain would hang on it. Invariant: silent on every built-in
+whether the API server would refuse it or a drain would hang on it. Invariant: no finding on any built-in
 profile.
 """
 

@@ -1,7 +1,7 @@
 """Fields that switch each other off: what of a spec has no effect because of another field.
 
 Owns the reading of the table in core/mesh/contests.py. Must never refuse: which of the two was meant is not
-known. Invariant: silent on what a profile sets; a finding names both fields and the remedy.
+known. Invariant: says nothing of what a profile sets; a finding names both fields and the remedy.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from navarch.core.membership.selectors import matches
 from navarch.core.mesh.checks.neighbours import summary_of
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
@@ -109,3 +110,36 @@ def check_gateway_defaults(observed: ObservedMesh) -> Iterator[Finding]:
             "remove the label or the ConfigMap, and use spec.values.gatewayClasses",
             Severity.WARNING,
         )
+
+
+def check_policy_is_in_force(observed: ObservedMesh) -> Iterator[Finding]:
+    """No mesh-wide PeerAuthentication of others rules in place of the mesh's own: of those without a selector
+    in its root namespace istiod takes the oldest, of the same second the first by name
+    (pilot/pkg/model/authentication.go), and of those with istio.io/rev its own revision's alone."""
+    own = next((o["metadata"] for o in observed.owned if o["kind"] == "PeerAuthentication"), None)
+    mode, revision = _find_mode(observed), revision_name(observed.tag)
+    read = [p for p in observed.peer_policies if p.revision in (None, revision)]
+    first = min(read, key=lambda p: (p.created, p.name), default=None)
+    if not mode or first is None:
+        return
+    if own is not None and (own["creationTimestamp"], own["name"]) < (first.created, first.name):
+        return
+    where = f"{first.name} -n {observed.parent.namespace}"
+    yield Finding(
+        Reason.POLICY_OVERRULED,
+        "spec.mtls.mode",
+        mode,
+        f"is not in force: PeerAuthentication {observed.parent.namespace}/{first.name}, mode "
+        f"{first.mode or 'UNSET, which means PERMISSIVE'}, holds for the whole mesh, too, and is older, and "
+        "Istio takes the oldest",
+        f"kubectl delete peerauthentication {where}; or give it a selector, or remove spec.mtls.mode",
+        Severity.WARNING,
+    )
+
+
+def _find_mode(observed: ObservedMesh) -> str:
+    """The mode that the mesh's own PeerAuthentication has, or is to have; empty where none is asked for."""
+    if observed.spec is None:
+        return ""
+    config = resolve_mesh(observed.parent, observed.spec, observed.assets, profiles=observed.profiles)
+    return (config.mtls.mode or "") if config and config.mtls else ""

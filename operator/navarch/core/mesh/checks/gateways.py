@@ -23,7 +23,7 @@ from navarch.core.render.values import GATEWAY_CLASSES
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys of labels or annotations that a mesh's own spec may set. One without a domain is nobody's and may
+    """Keys of labels or annotations that a mesh's own spec may set. One without a domain has no owner and may
     be set; one of a domain belongs to the software of that domain, which acts on it with rights of its own.
 
     `known` are such keys, or with a slash at their end domains, that may be set nevertheless; `domains` says

@@ -1,7 +1,7 @@
-"""Where a mesh may live: a namespace that can hold one, and nobody older in it.
+"""Where a mesh may live: a namespace that can hold one, and no older mesh in it.
 
 Owns the rules about a mesh's namespace. Must never look at what the mesh asks for.
-Invariant: of all meshes in one namespace exactly one passes, whatever order they are looked at in.
+Invariant: of all meshes in one namespace exactly one passes, in any order.
 """
 
 from __future__ import annotations

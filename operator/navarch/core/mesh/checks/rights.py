@@ -16,7 +16,7 @@ from navarch.core.render.values import GATEWAY_CONTROLLER
 
 
 def check_gateway_controller_is_said_once(content: MeshContent) -> Iterator[Finding]:
-    """istiod's variable is not set beside the field, which would count silently."""
+    """istiod's variable is not set beside the field: the field alone counts."""
     control_plane = content.spec.control_plane
     if control_plane is None or control_plane.gateway_controller is None:
         return

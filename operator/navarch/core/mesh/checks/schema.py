@@ -56,7 +56,7 @@ def check_nesting(observed: ObservedMesh) -> Iterator[Finding]:
 def check_size(observed: ObservedMesh) -> Iterator[Finding]:
     """The specification is not larger than what can be looked at without making other meshes wait, and
     rendered into objects that the API server takes. All of it counts: affinity, tolerations and lifecycle
-    hooks hold whatever a user writes, as meshConfig and values do."""
+    hooks hold anything that a user writes, as meshConfig and values do."""
     spec = observed.body.get("spec") or {}
     if not measure(spec.values(), enough=LIMIT).exceeds(LIMIT):
         return

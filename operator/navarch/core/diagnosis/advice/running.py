@@ -1,0 +1,218 @@
+"""Advice on what runs: objects, istiod, injection, dependencies, deletion.
+
+Owns severity, remedy and example of these reasons. Must never hold a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from navarch.core.diagnosis.advice.form import Advice
+from navarch.core.model.findings import Severity
+from navarch.core.model.reasons import Reason
+
+OF_WHAT_RUNS: Mapping[Reason, Advice] = {
+    # reconciling
+    Reason.FOREIGN_OBJECT: Advice(
+        Severity.ERROR,
+        "Remove or rename that object; it is never overwritten.",
+        "ConfigMap shop/istio-shop-mesh-inplace exists and is managed by Helm; it was left untouched",
+    ),
+    Reason.OBJECT_CONTESTED: Advice(
+        Severity.ERROR,
+        "Stop the client that the message names, or have it leave the object alone; annotations that a "
+        "platform adds to webhooks are never touched.",
+        "MutatingWebhookConfiguration istio-revision-tag-shop-mesh: webhooks[0].namespaceSelector is changed "
+        "again and again by field manager enforcer; it is put back at intervals of up to 60 s: stop that "
+        "client, or have it leave this object alone",
+    ),
+    Reason.OBJECT_REMOVED: Advice(
+        Severity.INFO,
+        "Nothing; it was no part of the mesh any more.",
+        "Service shop/istiod-revision-tag-shop-old was removed",
+    ),
+    Reason.APPLY_FAILED: Advice(
+        Severity.ERROR,
+        "Read what the API server answered, and correct it; it is tried again.",
+        "Service shop/istiod-shop-mesh-inplace: spec.ports: Required value",
+    ),
+    Reason.ADMISSION_DENIED: Advice(
+        Severity.ERROR,
+        "Give the namespace what the policy, quota or webhook asks for; it is tried again.",
+        "Deployment shop/istiod-shop-mesh-inplace: exceeded quota: small",
+    ),
+    Reason.MISSING_PERMISSION: Advice(
+        Severity.ERROR,
+        "Apply `navarch manifests` of the operator's own release again.",
+        "Role shop/istiod-shop-mesh-inplace: cannot create resource roles",
+    ),
+    Reason.IMMUTABLE_FIELD: Advice(
+        Severity.ERROR,
+        "Delete the object that the message names; it is made again.",
+        "Deployment shop/istiod-shop-mesh-inplace: spec.selector: field is immutable",
+    ),
+    Reason.API_UNAVAILABLE: Advice(
+        Severity.ERROR,
+        "Look at the API server; it is tried again.",
+        "PeerAuthentication shop/default: no answer: TimeoutError",
+    ),
+    Reason.NAMESPACE_TERMINATING: Advice(
+        Severity.WARNING,
+        "Wait until the namespace is gone.",
+        "the namespace is being deleted; 12 objects left",
+    ),
+    Reason.PROGRESSING: Advice(
+        Severity.INFO,
+        "Wait; what is waited for is in the message.",
+        "MeshRevision shop/shop-mesh-inplace is being applied",
+    ),
+    Reason.INTERNAL_ERROR: Advice(
+        Severity.ERROR,
+        "Undo the object's last edit if there was one, and report this with the traceback.",
+        "an error that Navarch does not know, at navarch/core/mesh/plan.py:99: KeyError: 'spec'",
+    ),
+    Reason.NOT_YET_DETERMINED: Advice(
+        Severity.WARNING,
+        "Wait a moment; if it stays, look at the operator's log.",
+        "ConfigMap shop/istio-ca-root-cert does not exist yet",
+    ),
+    Reason.PAUSED: Advice(
+        Severity.WARNING,
+        "Remove spec.paused to resume.",
+        "nothing but status and Events is written",
+    ),
+    # control plane
+    Reason.NO_REPLICA_AVAILABLE: Advice(
+        Severity.ERROR,
+        "Look at istiod's pods; new pods of the mesh are refused until one serves.",
+        "Deployment shop/istiod-shop-mesh-inplace: 1 of 1 pods updated, 0 available",
+    ),
+    Reason.NOT_INSTALLED: Advice(
+        Severity.WARNING,
+        "Wait for the installation, or see what keeps it from going on.",
+        "the control plane has not been installed yet",
+    ),
+    Reason.ROLLING_OUT: Advice(
+        Severity.INFO,
+        "Wait for the rollout.",
+        "Deployment shop/istiod-shop-mesh-inplace: 1 of 2 pods updated, 2 available",
+    ),
+    Reason.ADDRESS_PENDING: Advice(
+        Severity.WARNING,
+        "Look at the Service's Events; where the cluster has no load balancer, set spec.service.type: "
+        "NodePort.",
+        "Service front/ingress of type LoadBalancer has no address yet",
+    ),
+    Reason.ROLLOUT_STUCK: Advice(
+        Severity.ERROR,
+        "Fix the problem that the message quotes from the pod's status.",
+        "pod istiod-…-x2x: ErrImagePull: not found",
+    ),
+    Reason.PROXIES_OUTDATED: Advice(
+        Severity.WARNING,
+        "Restart the workloads; `navarch describe` lists them.",
+        "2 pods run an older proxy; restart their workloads to bring them up to date",
+    ),
+    Reason.PROXIES_MISPLACED: Advice(
+        Severity.WARNING,
+        "Restart the workloads that the message names: their pods get the proxy of the mesh that their "
+        "namespace belongs to now.",
+        "3 pods in the mesh's namespaces run the proxy of another control plane (a-mesh-inplace): apps/web-1",
+    ),
+    Reason.VERSION_PENDING: Advice(
+        Severity.INFO,
+        "Wait: what Progressing says has to come to its end first.",
+        "MeshRevision shop/shop-mesh-inplace is not yet as the spec asks",
+    ),
+    # injection
+    Reason.WEBHOOK_MISSING: Advice(
+        Severity.WARNING,
+        "Wait until istiod is available; the webhook is made after it.",
+        "the tag's webhook does not exist yet",
+    ),
+    Reason.CA_BUNDLE_MISSING: Advice(
+        Severity.WARNING,
+        "Wait; if it stays, look at istiod's log.",
+        "istiod has not written its root into MutatingWebhookConfiguration istio-revision-tag-shop-mesh yet",
+    ),
+    Reason.CA_BUNDLE_MISMATCH: Advice(
+        Severity.ERROR,
+        "Look at who else writes that webhook; istiod repairs it within moments.",
+        "MutatingWebhookConfiguration istio-revision-tag-shop-mesh trusts another root than istio-ca-"
+        "root-cert holds",
+    ),
+    Reason.INJECTION_FAILED: Advice(
+        Severity.ERROR,
+        "Look at istiod's log and its Service: pods of the mesh are refused.",
+        "failed calling webhook rev.namespace.sidecar-injector.istio.io: connection refused",
+    ),
+    Reason.NOT_INJECTED: Advice(
+        Severity.ERROR,
+        "Look for webhooks or policies that take the pod away from the mesh's.",
+        "the dry-run pod came back without a sidecar",
+    ),
+    Reason.WRONG_REVISION: Advice(
+        Severity.ERROR,
+        "Look for another injector that selects the same pods.",
+        "the dry-run pod was injected by canary, not by shop-mesh-inplace",
+    ),
+    Reason.PROBE_DENIED: Advice(
+        Severity.WARNING,
+        "Let the policy that the message names admit pods of the probe namespace.",
+        'admission webhook "policy.example" denied the request',
+    ),
+    # dependencies
+    Reason.CRDS_PENDING: Advice(
+        Severity.WARNING,
+        "Wait until they are established.",
+        "not established yet: gateways.networking.istio.io",
+    ),
+    Reason.CRDS_OUTDATED: Advice(
+        Severity.ERROR,
+        "Upgrade Istio's CRDs with the tool that installed them, or hand them over to Navarch.",
+        "CustomResourceDefinition gateways.networking.istio.io lacks version v1",
+    ),
+    Reason.CRDS_FOREIGN: Advice(
+        Severity.INFO,
+        "Nothing; the tool that installed them has to keep them new enough.",
+        "left untouched, and sufficient: gateways.networking.istio.io",
+    ),
+    Reason.NAVARCH_CRDS_OUTDATED: Advice(
+        Severity.ERROR,
+        "Apply the CRDs of the operator's release: `navarch manifests` prints them.",
+        "meshcontrolplanes.mesh.navarch.io lacks field v1beta1.status.proxies.misplaced",
+    ),
+    Reason.ROLES_MISSING: Advice(
+        Severity.ERROR,
+        "Apply `navarch manifests` of the operator's own release again.",
+        "ClusterRole navarch-istiod-1.31-0a1b2c3d does not exist; apply the manifests of this release of "
+        "Navarch (`navarch manifests`)",
+    ),
+    Reason.ANOTHER_INSTALLATION: Advice(
+        Severity.ERROR,
+        "Keep one: docs/how-to/install.md says how an installation moves to another namespace.",
+        "Navarch is installed in navarch-system and mesh-system; ClusterRoleBinding navarch gives its rights "
+        "to mesh-system",
+    ),
+    Reason.DRIFT_REPAIRED: Advice(
+        Severity.INFO,
+        "Find out who changes it; it is put back each time.",
+        "Service shop/istiod-shop-mesh-inplace was put back",
+    ),
+    # deletion
+    Reason.REMOVING: Advice(
+        Severity.INFO,
+        "Wait.",
+        "4 objects left: Deployment shop/istiod-shop-mesh-inplace",
+    ),
+    Reason.KIND_DELETED: Advice(
+        Severity.WARNING,
+        "Save the mesh and restore its kind, as docs/how-to/back-up-and-restore.md shows; nothing goes.",
+        "the kind itself is being deleted, and this mesh only with it: everything is left in place",
+    ),
+    Reason.PODS_LEFT_BEHIND: Advice(
+        Severity.WARNING,
+        "Restart those pods: they keep a proxy without a control plane.",
+        "pods that keep their proxy: shop/web-1",
+    ),
+}

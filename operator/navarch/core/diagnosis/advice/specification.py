@@ -1,0 +1,202 @@
+"""Advice on what checks of a mesh's specification find: the condition SpecAccepted.
+
+Owns severity, remedy and example of these reasons. Must never hold a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from navarch.core.diagnosis.advice.form import Advice
+from navarch.core.model.findings import Severity
+from navarch.core.model.reasons import Reason
+
+OF_SPECIFICATION: Mapping[Reason, Advice] = {
+    Reason.INVALID_SPEC: Advice(
+        Severity.ERROR,
+        "Correct the field that the message names; nothing is changed until then, and what was accepted "
+        "last stays in force.",
+        "spec.controlPlane.replicas: '3': with the profiles merged in, the autoscaler decides the number "
+        "of istiods",
+    ),
+    Reason.TOO_LARGE: Advice(
+        Severity.ERROR,
+        "Make the field smaller: what is large belongs into objects of its own.",
+        "spec.meshConfig: '900 KiB': is larger than Navarch takes",
+    ),
+    Reason.UNKNOWN_VERSION: Advice(
+        Severity.ERROR,
+        "Choose a version that the message lists, or upgrade Navarch.",
+        "spec.version: '1.99': this release of Navarch does not know that version of Istio",
+    ),
+    Reason.KUBERNETES_TOO_OLD: Advice(
+        Severity.ERROR,
+        "Upgrade the cluster, or choose an older minor of Istio.",
+        "spec.version: '1.31': Istio 1.31 needs Kubernetes 1.32 or newer; the cluster is 1.30",
+    ),
+    Reason.REVISION_UNREADABLE: Advice(
+        Severity.ERROR,
+        "Resume the mesh, or correct its spec: its revision is then written anew.",
+        "another release of Navarch wrote it, and this one cannot read spec.strategy: Input should be "
+        "'InPlace'",
+    ),
+    Reason.DOWNGRADE: Advice(
+        Severity.ERROR,
+        "Set spec.version to what runs, or higher.",
+        "spec.version: '1.30.3': is lower than 1.31.1, which runs",
+    ),
+    Reason.PATCH_REVERTED: Advice(
+        Severity.WARNING,
+        "Go to a newer patch as soon as one mends what made you go back.",
+        "spec.version: '1.31.0': is an older patch than 1.31.1, which runs",
+    ),
+    Reason.SKIPPED_MINOR: Advice(
+        Severity.ERROR,
+        "Go to the minor between first, restart the proxies, then go on.",
+        "spec.version: '1.31': is more than one minor above 1.29.6, which runs",
+    ),
+    Reason.PROXIES_TOO_OLD: Advice(
+        Severity.WARNING,
+        "Restart the workloads that the message names; before the upgrade, if it is not made yet.",
+        "spec.version: '1.31': 3 pods run proxies that are more than one minor older: 1.29 (shop; web)",
+    ),
+    Reason.NOT_THE_OLDEST: Advice(
+        Severity.ERROR,
+        "Move the mesh to a namespace of its own, or delete the older one and edit this one.",
+        "metadata.namespace: 'shop': already holds the older mesh shop/first",
+    ),
+    Reason.NAMESPACE_REFUSED: Advice(
+        Severity.ERROR,
+        "Create the mesh in a namespace of its own.",
+        "metadata.namespace: 'kube-system': cannot hold a mesh",
+    ),
+    Reason.MESH_NOT_FOUND: Advice(
+        Severity.ERROR,
+        "Create the mesh, or make a gateway for another one and remove this one.",
+        "spec.controlPlaneRef: 'shop/mesh': there is no such MeshControlPlane; what the gateway runs keeps "
+        "serving",
+    ),
+    Reason.NOT_A_MEMBER: Advice(
+        Severity.ERROR,
+        "Label the namespace with the mesh's tag, as the message shows.",
+        "metadata.namespace: 'front': the gateway's namespace does not belong to the mesh shop/mesh",
+    ),
+    Reason.TAG_CONFLICT: Advice(
+        Severity.ERROR,
+        "Delete the mesh and create it with another spec.tag; a tag never changes.",
+        "spec.tag: 'prod': is also the tag of mesh shop/main, which is older",
+    ),
+    Reason.DEFAULT_TAG_CONFLICT: Advice(
+        Severity.ERROR,
+        "Remove spec.defaultTag here, or from its present owner and then edit this mesh.",
+        "spec.defaultTag: 'true': mesh shop/main owns istio-injection=enabled",
+    ),
+    Reason.NAME_TOO_LONG: Advice(
+        Severity.ERROR,
+        "Delete the mesh and create it with a shorter name or tag.",
+        "spec.tag: 'a-very-long-tag': makes Service istiod-revision-tag-…, which has 66 of at most 63 "
+        "characters",
+    ),
+    Reason.PROFILE_NOT_FOUND: Advice(
+        Severity.ERROR,
+        "Correct the name, or create the ConfigMap in the operator's namespace.",
+        "spec.profiles[0]: 'prodution': there is no profile prodution; did you mean production?",
+    ),
+    Reason.PROFILE_CYCLE: Advice(
+        Severity.ERROR,
+        "Remove one of the inclusions.",
+        "spec.profiles[0]: 'a': profiles include each other: a -> b -> a",
+    ),
+    Reason.PROFILE_INVALID: Advice(
+        Severity.ERROR,
+        "Correct the profile's ConfigMap.",
+        "spec.profiles[0]: 'ours': profile ours cannot be used: it has no field replica",
+    ),
+    Reason.OVERLAY_UNMATCHED: Advice(
+        Severity.ERROR,
+        "Correct the overlay's target; `navarch render` prints what there is.",
+        "spec.overlays[0].target: 'Deployment istiod': no such object is rendered",
+    ),
+    Reason.OVERLAY_REFUSED: Advice(
+        Severity.ERROR,
+        "Take the refused part out of the patch.",
+        "spec.overlays[0].patch: 'metadata.name': is Navarch's own",
+    ),
+    Reason.FIELD_REFUSED: Advice(
+        Severity.ERROR,
+        "Remove the key; docs/reference/refused.md says what to use instead.",
+        "spec.meshConfig.rootNamespace: 'other': would move the root of configuration",
+    ),
+    Reason.MESH_CONFIG_INVALID: Advice(
+        Severity.ERROR,
+        "Correct the value by Istio's reference of MeshConfig.",
+        "spec.meshConfig.enableTracing: 'yes': is no boolean",
+    ),
+    Reason.VALUES_INVALID: Advice(
+        Severity.ERROR,
+        "Correct the value's shape by Istio's reference of values.",
+        "spec.values.global.proxy: '[]': must be a map",
+    ),
+    Reason.UNKNOWN_FIELD: Advice(
+        Severity.WARNING,
+        "Correct the name, or remove the field: istiod ignores it.",
+        "spec.meshConfig.acessLogFile: '/dev/stdout': MeshConfig has no such field; did you mean "
+        "accessLogFile?",
+    ),
+    Reason.FIELD_WITHOUT_EFFECT: Advice(
+        Severity.WARNING,
+        "Decide which of the two fields is meant, and remove the other.",
+        "spec.proxy.accessLog.file: '/dev/stdout': has no effect: spec.meshConfig.accessLogFile says the "
+        "same and wins; remove this, or spec.meshConfig.accessLogFile",
+    ),
+    Reason.VALUE_UNREAD: Advice(
+        Severity.WARNING,
+        "Use a field of the spec instead, or remove the value; a template of your own may read it.",
+        "spec.values.pilot.replicaCount: '3': is Istio's, but not read by injection, and has no effect here",
+    ),
+    Reason.FOREIGN_ISTIO: Advice(
+        Severity.ERROR,
+        "Uninstall that Istio, or create the mesh with another tag.",
+        "spec.tag: 'prod': is taken by a foreign Istio: MutatingWebhookConfiguration istio-revision-tag-"
+        "prod carries istio.io/tag=prod",
+    ),
+    Reason.VERSION_NOTICE: Advice(
+        Severity.WARNING,
+        "Plan the upgrade to a newer minor.",
+        "spec.version: '1.29': Istio 1.29 is past its end of life",
+    ),
+    Reason.VERSION_PREVIEW: Advice(
+        Severity.WARNING,
+        "Use it where it may fail, and the newest minor before it for all else.",
+        "spec.version: '1.32': Istio 1.32 is a preview: its CRDs and MeshConfig are the release's; ...",
+    ),
+    Reason.PATCH_UNTESTED: Advice(
+        Severity.WARNING,
+        "Watch the mesh, and upgrade Navarch, or extend its catalog, when you can.",
+        "spec.version: '1.31.9': is newer than 1.31.4, the newest patch of 1.31 known here",
+    ),
+    Reason.CATALOG_INVALID: Advice(
+        Severity.WARNING,
+        "Correct the ConfigMap in the operator's namespace; until then that part of it is ignored.",
+        "ConfigMap more, key catalog.yaml: 1.31.patches[0]: 1.31 is not a text; put it in quotes",
+    ),
+    Reason.UNTESTED_KUBERNETES: Advice(
+        Severity.INFO,
+        "Watch the mesh closely, or choose a newer minor.",
+        "spec.version: '1.31': Istio 1.31 was tested on Kubernetes up to 1.36, and the cluster is 1.37",
+    ),
+    Reason.FOREIGN_GATEWAY_DEFAULTS: Advice(
+        Severity.WARNING,
+        "Remove the label or the ConfigMap, and use spec.values.gatewayClasses.",
+        "metadata.namespace: 'shop': holds ConfigMap theirs with the label "
+        "gateway.istio.io/defaults-for-class=istio, which Navarch did not make: istiod may deploy every "
+        "Gateway of that class with what it says",
+    ),
+    Reason.POLICY_OVERRULED: Advice(
+        Severity.WARNING,
+        "Delete the PeerAuthentication that the message names, give it a selector, or remove spec.mtls.mode.",
+        "spec.mtls.mode: 'Strict': is not in force: PeerAuthentication shop/older, mode DISABLE, holds for "
+        "the whole mesh, too, and is older, and Istio takes the oldest; kubectl delete peerauthentication "
+        "older -n shop; or give it a selector, or remove spec.mtls.mode",
+    ),
+}
