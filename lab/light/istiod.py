@@ -86,7 +86,7 @@ class Istiod:
         """Opens /inject and /validate on a unix socket."""
         application = web.Application(client_max_size=2**24)
         application.router.add_post("/inject{rest:(/.*)?}", self._answer_inject)
-        application.router.add_post("/validate", self._answer_validate)
+        application.router.add_post("/validate{rest:(/.*)?}", self._answer_validate)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.UnixSite(self._runner, str(socket), ssl_context=self._tls).start()

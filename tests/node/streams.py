@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.node.conftest import Mesh
 from tests.support.api import Api, Refused
@@ -43,20 +44,29 @@ class Seen:
 def streams(mesh: Mesh) -> Iterator[Seen]:
     """Requests from the mesh's client to its server, and dry-run pods in its namespace, until the block
     ends."""
-    seen, over = Seen(), threading.Event()
-    # A client of each loop's own: the tests' is not made for threads.
-    loops = [
-        threading.Thread(target=_send_requests, args=(mesh, seen, over)),
-        threading.Thread(target=_create_pods, args=(Api(mesh.cluster.kubeconfig), mesh.apps, seen, over)),
-    ]
-    for loop in loops:
-        loop.start()
-    try:
+    with pods(mesh) as seen, _running(_send_requests, mesh, seen):
         yield seen
+
+
+@contextmanager
+def pods(mesh: Mesh, *, rest: float = REST) -> Iterator[Seen]:
+    """Dry-run pods in the namespace of the mesh's applications, one after the other, until the block ends."""
+    seen = Seen()
+    # A client of the loop's own: the tests' is not made for threads.
+    with _running(_create_pods, Api(mesh.cluster.kubeconfig), mesh.apps, seen, rest):
+        yield seen
+
+
+@contextmanager
+def _running(loop: Callable[..., None], *arguments: Any) -> Iterator[None]:
+    over = threading.Event()
+    thread = threading.Thread(target=loop, args=(*arguments, over))
+    thread.start()
+    try:
+        yield
     finally:
         over.set()
-        for loop in loops:
-            loop.join()
+        thread.join()
 
 
 def _send_requests(mesh: Mesh, seen: Seen, over: threading.Event) -> None:
@@ -69,7 +79,7 @@ def _send_requests(mesh: Mesh, seen: Seen, over: threading.Event) -> None:
         over.wait(REST)
 
 
-def _create_pods(api: Api, namespace: str, seen: Seen, over: threading.Event) -> None:
+def _create_pods(api: Api, namespace: str, seen: Seen, rest: float, over: threading.Event) -> None:
     while not over.is_set():
         try:
             pod = api.request(
@@ -82,4 +92,4 @@ def _create_pods(api: Api, namespace: str, seen: Seen, over: threading.Event) ->
                 seen.proxies[find_proxy(pod)["image"].rpartition(":")[2]] += 1
             else:
                 seen.bare += 1
-        over.wait(REST)
+        over.wait(rest)

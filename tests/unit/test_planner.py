@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from navarch.core.model.actions import Plan
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import APPLIED, MESH_COMPONENTS, REREAD, TEMPLATE, component_of
+from navarch.core.model.labels import APPLIED, MESH_COMPONENTS, REDIRECTED, REREAD, TEMPLATE, component_of
 from navarch.core.model.ordering import WEBHOOK_KINDS
 from navarch.core.model.ownership import Inventory, Record
 from navarch.core.model.reasons import Reason
@@ -467,6 +467,80 @@ def test_the_injectors_configuration_waits_for_the_end_of_terminating_pods_of_an
     assert injector_names(at("2026-11-01T00:05:29Z", current, ending)) == []
     lost = at("2026-11-01T00:05:31Z", current, ending)
     assert injector_names(lost) == injector_names(plan), "a dead node never reports the end of its pods"
+
+
+LEAVING = WorkloadPod("old", "a", "2026-11-01T00:00:40Z", leaving="2026-11-01T00:00:10Z")
+STAYING = WorkloadPod("new", "b", ready="2026-11-01T00:00:09Z")
+
+
+def test_webhooks_get_another_path_when_an_istiod_leaves_and_keep_it() -> None:
+    settled = serving(plan_revision(an_observed_revision(owned=serving(first_plan()))).plan)
+    pods, now = (LEAVING, STAYING), "2026-11-01T00:00:13Z"
+    plan = plan_revision(an_observed_revision(owned=settled, pods=pods, now=now)).plan
+    assert read_paths(plan.objects()) == {"/inject/", "/validate/"}
+    injector = next(o for o in plan.objects() if o["kind"] == "MutatingWebhookConfiguration")
+    assert injector["metadata"]["annotations"] == {REDIRECTED: now}
+    for later in ("2026-11-01T00:00:14Z", "2026-11-01T01:00:00Z"):
+        again = plan_revision(an_observed_revision(owned=serving(plan), pods=pods, now=later)).plan
+        assert again.waves[-1] == plan.waves[-1], "the wave of the webhooks"
+
+
+@pytest.mark.parametrize("path", ["/inject/cluster/x", "/elsewhere", "/inject/12", None])
+def test_a_webhooks_path_that_others_wrote_is_put_back(path: str | None) -> None:
+    settled = serving(plan_revision(an_observed_revision(owned=serving(first_plan()))).plan)
+    service = {"name": "istiod", "namespace": "mesh"} | ({"path": path} if path else {})
+    there = tuple(
+        {**o, "webhooks": [{**entry, "clientConfig": {"service": service}} for entry in o["webhooks"]]}
+        if o["kind"] == "MutatingWebhookConfiguration"
+        else o
+        for o in settled
+    )
+    plan = plan_revision(an_observed_revision(owned=there, now="2026-11-01T00:00:13Z")).plan
+    assert read_paths(plan.objects()) == {"/inject", "/validate"}
+
+
+def first_plan() -> Plan:
+    return plan_revision(an_observed_revision()).plan
+
+
+def read_paths(objects: Iterable[Manifest]) -> set[str]:
+    entries = (entry for o in objects for entry in o.get("webhooks") or ())
+    return {entry["clientConfig"]["service"]["path"] for entry in entries}
+
+
+def test_a_tags_webhook_has_the_path_of_the_revisions_also_while_tags_wait() -> None:
+    observed = installed(an_observed_mesh(crds=established()))
+    plan = plan_mesh(observed, ()).plan
+    assert read_paths(plan.objects()) == {"/inject"}
+    revision = next(o for o in plan.objects() if o["kind"] == "MeshRevision")
+    labels = PARENT.labels(component="injection", revision=revision["metadata"]["name"])
+    entry = {"name": "x", "clientConfig": {"service": {"path": "/inject/"}}}
+    injector: Manifest = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "injector", "labels": labels},
+        "webhooks": [entry],
+    }
+    there = replace(observed, owned=(*observed.owned, injector))
+    moved = plan_mesh(there, ()).plan
+    assert read_paths(moved.objects()) == {"/inject/"}
+    tags = next(wave for wave in plan.waves if wave.name == "tags").objects
+    trusting = [trust(o, caBundle="root") for o in tags]
+    waiting = installed(an_observed_mesh(crds=established()), version="1.30.3")
+    waiting = replace(waiting, owned=(*waiting.owned, injector, *trusting))
+    held = plan_mesh(waiting, ()).plan
+    restated = [o for wave in held.waves if wave.name == "route" for o in wave.objects]
+    assert restated == [o for wave in moved.waves for o in wave.objects if o["kind"] in WEBHOOK_KINDS]
+    done = replace(waiting, owned=(*waiting.owned[: -len(tags)], *(trust(o) for o in restated)))
+    assert names(plan_mesh(done, ()).plan) == ["crds", "revision"], "nothing is left to write"
+
+
+def trust(manifest: Manifest, **more: str) -> Manifest:
+    """A webhook with what istiod adds to it; another object as it is."""
+    if manifest["kind"] not in WEBHOOK_KINDS:
+        return manifest
+    entries = [{**e, "clientConfig": {**e["clientConfig"], **more}} for e in manifest["webhooks"]]
+    return {**manifest, "webhooks": entries}
 
 
 def injector_names(plan: Plan) -> list[str]:

@@ -298,7 +298,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "spec.template.spec.containers[discovery].lifecycle.*",
         None,
         ANY,
-        "istiod serves on for five seconds while kube-proxy and open connections still lead to it: a roll of "
+        "istiod serves on for ten seconds while kube-proxy and open connections still lead to it: a roll of "
         "upstream's Deployment refuses pods for up to a second",
     ),
     Difference(

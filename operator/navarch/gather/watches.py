@@ -51,13 +51,16 @@ LONGEST_NAME = 253
 """Characters of the longest name that Kubernetes takes: a longer value names nothing."""
 
 
+KEPT = (
+    *("name", "namespace", "uid", "resourceVersion", "labels"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds"),
+)
+"""Of the metadata of an object that is not kept whole."""
+
+
 def _shrink(manifest: Object, **more: Any) -> Object:
     metadata = manifest["metadata"]
-    kept = {
-        key: metadata[key]
-        for key in ("name", "namespace", "uid", "resourceVersion", "labels", "deletionTimestamp")
-        if key in metadata
-    }
+    kept = {key: metadata[key] for key in KEPT if key in metadata}
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": kept, **more}
 
 
@@ -87,8 +90,8 @@ def shrink_root(manifest: Object) -> Object:
 
 
 def shrink_istiod_pod(manifest: Object) -> Object:
-    """Of a pod of ours: its labels and what its status says of readiness. Of a pod that only bears our
-    labels in somebody's own namespace: nothing but its name."""
+    """Of a pod of ours: its labels, when it ends, and what its status says of readiness. Of a pod that only
+    bears our labels in somebody's own namespace: nothing but its name."""
     status = manifest.get("status") or {}
     kept = {
         k: status[k]

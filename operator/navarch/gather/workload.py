@@ -8,7 +8,9 @@ quoted, in one line of bounded length; it does not change with each attempt of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.messages import shorten
@@ -40,7 +42,22 @@ def read_pod(pod: Manifest) -> WorkloadPod | None:
     if status.get("phase") in ("Succeeded", "Failed"):
         return None
     template = (metadata.get("labels") or {}).get(TEMPLATE, "")
-    return WorkloadPod(metadata["name"], template, metadata.get("deletionTimestamp", ""))
+    deadline = metadata.get("deletionTimestamp", "")
+    ready: dict[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    since = str(ready.get("lastTransitionTime", "")) if ready.get("status") == "True" else ""
+    return WorkloadPod(
+        metadata["name"], template, deadline, leaving=_find_request(metadata, deadline), ready=since
+    )
+
+
+def _find_request(metadata: Mapping[str, Any], deadline: str) -> str:
+    """When a pod's end was asked for: its deadline less its grace. Empty for a pod that stays."""
+    if not deadline:
+        return ""
+    asked = datetime.fromisoformat(deadline) - timedelta(
+        seconds=metadata.get("deletionGracePeriodSeconds") or 0
+    )
+    return asked.isoformat()
 
 
 def read_problem(pod: Manifest) -> PodProblem | None:

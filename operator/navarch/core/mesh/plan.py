@@ -32,6 +32,7 @@ from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.revision.manifest import build_revision_manifest
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_missing
+from navarch.core.revision.route import read_route, redirect, restate_tags
 from navarch.core.revision.source import is_renderable
 
 
@@ -61,7 +62,10 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     )
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     ready, waiting = _split_mesh_waves(observed, wanted, waves)
-    ready = mark_unread(ready, observed)
+    route = read_route(observed.owned, ref_of(wanted).name)
+    ready = redirect(mark_unread(ready, observed), route)
+    if not any(wave.name == "tags" for wave in ready):
+        ready = (*ready, *restate_tags(observed.owned, route))
     surplus = _find_surplus(observed, wanted, kept)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     requeue = SAFETY_REQUEUE if waiting else None

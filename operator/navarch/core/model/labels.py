@@ -56,6 +56,10 @@ REREAD = f"{GROUP}/reread"
 """Annotation on a webhook: when it was written once more because the API server went by an older state of
 it."""
 
+REDIRECTED = f"{GROUP}/redirected"
+"""Annotation on a revision's injector: when the path of the webhooks was changed last, so that the API server
+leaves its connections to an istiod that ends."""
+
 RESTART = f"{GROUP}/restart"
 """Annotation on istiod's pods: hash of what istiod reads only when it starts."""
 

@@ -20,6 +20,7 @@ from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import RIGHTS, find_missing, may_lose_rights, withhold
+from navarch.core.revision.route import determine_route, read_route, redirect
 from navarch.core.revision.source import is_renderable
 from navarch.core.world.workload import (
     WorkloadPod,
@@ -66,7 +67,9 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
         waves = tuple(_without_injector(wave, observed.owned) for wave in waves)
     if replaced and deployment is not None:
         waiting = (*waiting, *(_wait_for_end(pod, ref_of(wanted)) for pod in outdated))
-    requeue = SAFETY_REQUEUE if waiting else None
+    route, wait = determine_route(read_route(observed.owned, name), observed.pods, now=observed.now)
+    waves = redirect(waves, route)
+    requeue = min((s for s in (SAFETY_REQUEUE if waiting else None, wait) if s is not None), default=None)
     plan = Plan(observed.parent, waves, tuple(order_for_removal(surplus)), waiting, requeue)
     return RevisionDecision(plan, rendered.proxy)
 

@@ -50,10 +50,10 @@ NOT_READY = {"key": "cni.istio.io/not-ready", "operator": "Exists"}
 """Taint that Istio's CNI puts on nodes it has not reached yet; istiod must come up there all the same."""
 
 
-DRAIN_SECONDS = 5
-"""How long istiod goes on serving after its pod was told to end, while kube-proxy and the API server's open
-connections still lead to it. Without it a roll refuses pods for up to a second (seen with istiods of 1.30 and
-1.31)."""
+DRAIN_SECONDS = 10
+"""How long istiod goes on serving after its pod was told to end: until no kube-proxy leads to it and the API
+server has left its connections (core/revision/route.py). Without it a roll refuses pods for up to a second
+(seen with istiods of 1.30 and 1.31)."""
 
 
 def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]:
