@@ -46,6 +46,7 @@ from navarch.kube.credentials import load_credentials
 from navarch.kube.environment import read_clock, read_kubernetes
 from navarch.kube.errors import KubeError
 from navarch.kube.events import Recorder
+from navarch.kube.frames import build_session
 from navarch.kube.installations import Installations
 from navarch.kube.lease import Elector
 from navarch.kube.reflector import Reflector
@@ -127,6 +128,7 @@ class App:
             shell = Shell(
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
+                connect=build_session,
                 idle=settings.silence_seconds / 2,
                 is_known=self._known.has,
                 patience=settings.silence_seconds,
