@@ -39,14 +39,13 @@ from navarch.gather.watches import CRDS, NAMESPACES, WATCHES, Role, Watch, store
 from navarch.gather.world import World
 from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
-from navarch.kube.auth import build_connection_info
+from navarch.kube.auth import build_connection_info, connect
 from navarch.kube.client import Client
 from navarch.kube.contest import Contests
 from navarch.kube.credentials import load_credentials
 from navarch.kube.environment import read_clock, read_kubernetes
 from navarch.kube.errors import KubeError
 from navarch.kube.events import Recorder
-from navarch.kube.frames import build_session
 from navarch.kube.installations import Installations
 from navarch.kube.lease import Elector
 from navarch.kube.reflector import Reflector
@@ -128,7 +127,7 @@ class App:
             shell = Shell(
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
-                connect=build_session,
+                connect=connect,
                 idle=settings.silence_seconds / 2,
                 is_known=self._known.has,
                 patience=settings.silence_seconds,

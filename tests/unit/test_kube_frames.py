@@ -1,4 +1,4 @@
-"""What kopf gets of our objects, and what it costs in memory, with kopf itself and a server that has too much."""
+"""What kopf gets of our objects, and what that costs, with kopf itself and a server that has too much."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import kopf
 from aiohttp import web
 from navarch.api.meta import API_VERSION
 from navarch.core.model.labels import MESH_NAME
+from navarch.kube.auth import connect
 from navarch.kube.client import PAGE_BYTES
-from navarch.kube.frames import build_session
 from navarch.triggers.handlers import CHUNK
 from navarch.triggers.known import Sighting
 from navarch.triggers.shell import Shell
@@ -84,9 +84,7 @@ async def a_kopf(server: Server, seen: list[Sighting]) -> AsyncIterator[None]:
         seen.append(sighting)
         return True
 
-    shell = Shell(
-        lambda key, priority: None, log_in, connect=build_session, idle=60.0, is_known=note, beat=0.05
-    )
+    shell = Shell(lambda key, priority: None, log_in, connect=connect, idle=60.0, is_known=note, beat=0.05)
     task = asyncio.create_task(shell.run())
     try:
         yield
@@ -95,16 +93,14 @@ async def a_kopf(server: Server, seen: list[Sighting]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def get(server: Server, query: str) -> Any:
-    """What a session of kopf's gets of a listing, or of a watch's first line."""
-    large: list[bool] = []
+async def get(server: Server, query: str) -> dict[str, Any]:
+    """What a session of kopf's gets of a listing, or of a watch's first event."""
     info = kopf.ConnectionInfo(server=f"http://127.0.0.1:{server.port}")
-    session = build_session(info, lambda: large.append(True)).aiohttp_session
+    session = connect(info, lambda: None).aiohttp_session
     async with session, session.get(f"{info.server}/apis/{API_VERSION}/{PLURAL}?{query}") as response:
-        if "watch" not in query:
-            return await response.json()
-        async for line in response.content.iter_chunked(1024):
-            return json.loads(line)
+        if "watch" in query:
+            return dict(json.loads(await anext(response.content.iter_chunked(1024))))
+        return dict(await response.json())
 
 
 async def test_kopf_gets_names_and_the_labels_that_keys_are_made_of() -> None:

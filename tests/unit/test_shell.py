@@ -16,7 +16,7 @@ import kopf
 from aiohttp import web
 from navarch.engine.key import Key
 from navarch.engine.queue import BACKGROUND, EDIT
-from navarch.kube.frames import build_session
+from navarch.kube.auth import connect
 from navarch.triggers import shell as shells
 from navarch.triggers.known import Known, Sighting
 from navarch.triggers.shell import Shell
@@ -41,7 +41,7 @@ def ignore(key: Key, priority: int) -> None:
 @asynccontextmanager
 async def running(operate: Callable[..., Any]) -> AsyncIterator[Shell]:
     """A shell over something that is run as kopf is, in kopf's thread and loop."""
-    shell = Shell(ignore, log_in, connect=build_session, idle=1.0, is_known=is_new, operate=operate, beat=BEAT)
+    shell = Shell(ignore, log_in, connect=connect, idle=1.0, is_known=is_new, operate=operate, beat=BEAT)
     assert shell.age == 0.0
     task = asyncio.create_task(shell.run())
     try:
@@ -90,7 +90,16 @@ async def test_a_kopf_that_stands_still_is_given_up_and_another_one_takes_over()
     def enqueue(key: Key, priority: int) -> None:
         told.append(key.name)
 
-    shell = Shell(enqueue, log_in, connect=build_session, idle=1.0, is_known=is_new, patience=0.5, operate=operate, beat=BEAT)
+    shell = Shell(
+        enqueue,
+        log_in,
+        connect=connect,
+        idle=1.0,
+        is_known=is_new,
+        patience=0.5,
+        operate=operate,
+        beat=BEAT,
+    )
     task = asyncio.create_task(shell.run())
     try:
         await eventually(lambda: len(runs) == 2, seconds=10 + shells.DELAYS[0], what="a second run")
@@ -146,7 +155,7 @@ async def test_what_kopf_asks_and_tells_arrives_in_the_process_s_own_loop() -> N
     shell = Shell(
         lambda key, priority: told.append((key, priority, threading.get_ident())),
         log_in_here,
-        connect=build_session,
+        connect=connect,
         idle=1.0,
         is_known=is_new,
         operate=operate,
@@ -184,7 +193,7 @@ async def test_kopf_speaks_up_only_about_what_the_reflectors_have_not_told() -> 
     def enqueue(key: Key, priority: int) -> None:
         told.append((key.name, priority))
 
-    shell = Shell(enqueue, log_in, connect=build_session, idle=1.0, is_known=known.has, operate=operate)
+    shell = Shell(enqueue, log_in, connect=connect, idle=1.0, is_known=known.has, operate=operate)
     task = asyncio.create_task(shell.run())
     await eventually(lambda: len(told) == 3)
     task.cancel()
@@ -279,7 +288,7 @@ async def see_kopfs_run_again(shells_at_once: int) -> None:
                 Shell(
                     ignore,
                     log_in_there,
-                    connect=build_session,
+                    connect=connect,
                     idle=30.0,
                     is_known=is_new,
                     operate=partial(operate, number),

@@ -301,6 +301,7 @@ def _object(answer: Any) -> Object:
 
 
 def build_accept(metadata_only: bool, suffix: str) -> str:
+    """The Accept header for whole objects, or for their metadata; `suffix` is "List" for a listing."""
     return f"application/json;{_METADATA.format(suffix)}" if metadata_only else "application/json"
 
 

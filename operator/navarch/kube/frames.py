@@ -1,4 +1,4 @@
-"""kopf's way to the API server, on which objects are frames: their names, and the labels that keys are made of.
+"""kopf's way to the API server, where an object is its frame: its name, and the labels that make its key.
 
 kopf reads a page whole, whatever its size, and keeps each object until half a second after its event: of
 meshes of 1.4 MB that are nothing but lists, one page and its objects took 800 MiB.
@@ -10,11 +10,11 @@ one page of PAGE_BYTES, or of one object.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
 import aiohttp
-import kopf
 
 from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP
@@ -32,9 +32,11 @@ KINDS = {
 """What kopf lists and watches, by group and plural, in whatever version it has found."""
 
 
-def build_session(info: kopf.ConnectionInfo, on_large: Callable[[], None]) -> kopf.AiohttpSession:
-    """A session of the running event loop, which kopf closes. `on_large` is called where a page is too long:
-    it is not read, and a moment later kopf lists anew."""
+def build_session(
+    headers: Mapping[str, str], context: ssl.SSLContext, on_large: Callable[[], None]
+) -> aiohttp.ClientSession:
+    """A session of the running event loop. `on_large` is called where a page is too long: it is not read, and
+    a moment later kopf lists anew."""
 
     async def shorten(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -53,13 +55,11 @@ def build_session(info: kopf.ConnectionInfo, on_large: Callable[[], None]) -> ko
             response.content = cast("Any", frames)
         return response
 
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-        headers={**info.as_http_headers(), "Accept-Encoding": "identity"},
-        proxy=info.proxy_url,
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=context),
+        headers={**headers, "Accept-Encoding": "identity"},
         middlewares=[shorten],
     )
-    return kopf.AiohttpSession(server=info.server, aiohttp_session=session, expiration=info.expiration)
 
 
 class _Frames:
