@@ -39,7 +39,7 @@ from navarch.gather.watches import CRDS, NAMESPACES, WATCHES, Role, Watch, store
 from navarch.gather.world import World
 from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
-from navarch.kube.auth import build_connection_info
+from navarch.kube.auth import build_connection_info, connect
 from navarch.kube.client import Client
 from navarch.kube.contest import Contests
 from navarch.kube.credentials import load_credentials
@@ -127,6 +127,7 @@ class App:
             shell = Shell(
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
+                connect=connect,
                 idle=settings.silence_seconds / 2,
                 is_known=self._known.has,
                 patience=settings.silence_seconds,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from navarch.core.model import compact as module
 from navarch.core.model.compact import compact
+from navarch.kube.weight import weigh
 
 SCALARS = st.none() | st.booleans() | st.sampled_from((0, 1, 2, 0.0, -0.0, 1.0, "", "a", "b", "1"))
 TREES = st.recursive(
@@ -48,6 +49,16 @@ def test_what_is_remembered_is_bounded_and_what_is_used_stays() -> None:
         compact({"used": {"by": "all"}, "by one": {"number": number}})
     assert len(module._known) <= module._REMEMBERED
     assert compact({"used": {"by": "all"}})["used"] is used["used"]
+
+
+def test_what_is_remembered_keeps_nothing_large_of_a_tree_that_is_gone() -> None:
+    """Neither a wide map below a small one, nor a long text, nor a number of many digits."""
+    module._known.clear()
+    for number in range(50):
+        wide = {f"{number} {field}": "v" * 60 for field in range(2000)}
+        compact({"name": number, "labels": wide, "below": {"list": [*wide]}, "note": f"{number}" * 10_000})
+        compact({"n" * 10_000: number, "digits": [number * 10**3000]})
+    assert weigh([*module._known.values()]) < 64 * 1024, "of 20 MB"
 
 
 @given(trees=st.lists(TREES, max_size=6))

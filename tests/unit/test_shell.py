@@ -16,6 +16,7 @@ import kopf
 from aiohttp import web
 from navarch.engine.key import Key
 from navarch.engine.queue import BACKGROUND, EDIT
+from navarch.kube.auth import connect
 from navarch.triggers import shell as shells
 from navarch.triggers.known import Known, Sighting
 from navarch.triggers.shell import Shell
@@ -40,7 +41,7 @@ def ignore(key: Key, priority: int) -> None:
 @asynccontextmanager
 async def running(operate: Callable[..., Any]) -> AsyncIterator[Shell]:
     """A shell over something that is run as kopf is, in kopf's thread and loop."""
-    shell = Shell(ignore, log_in, idle=1.0, is_known=is_new, operate=operate, beat=BEAT)
+    shell = Shell(ignore, log_in, connect=connect, idle=1.0, is_known=is_new, operate=operate, beat=BEAT)
     assert shell.age == 0.0
     task = asyncio.create_task(shell.run())
     try:
@@ -71,24 +72,34 @@ async def test_a_loop_that_turns_is_alive_one_that_stands_still_is_not_and_may_r
 
 async def test_a_kopf_that_stands_still_is_given_up_and_another_one_takes_over() -> None:
     released = threading.Event()
-    runs: list[Callable[[], None]] = []
+    runs: list[Callable[[], Any]] = []
     told: list[str] = []
 
     async def operate(*, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: Any) -> None:
         number = len(runs)
         note = next(iter(registry._watching.get_all_handlers())).fn
         metadata = {"namespace": "n", "name": f"from-run-{number}", "generation": 1}
-        tell = partial(note, type=None, body={"kind": "MeshControlPlane", "metadata": metadata})
-        runs.append(tell)
+        tell: Any = partial(note, type=None, body={"kind": "MeshControlPlane", "metadata": metadata})
+        loop = asyncio.get_running_loop()
+        runs.append(lambda: asyncio.run_coroutine_threadsafe(tell(), loop))
         if number == 0:
             released.wait()
-            tell()  # type: ignore[call-arg]
+            await tell()
         await asyncio.to_thread(stop_flag.wait)
 
     def enqueue(key: Key, priority: int) -> None:
         told.append(key.name)
 
-    shell = Shell(enqueue, log_in, idle=1.0, is_known=is_new, patience=0.5, operate=operate, beat=BEAT)
+    shell = Shell(
+        enqueue,
+        log_in,
+        connect=connect,
+        idle=1.0,
+        is_known=is_new,
+        patience=0.5,
+        operate=operate,
+        beat=BEAT,
+    )
     task = asyncio.create_task(shell.run())
     try:
         await eventually(lambda: len(runs) == 2, seconds=10 + shells.DELAYS[0], what="a second run")
@@ -138,12 +149,13 @@ async def test_what_kopf_asks_and_tells_arrives_in_the_process_s_own_loop() -> N
         body = kopf.Body(
             {"kind": key.kind, "metadata": {"namespace": key.namespace, "name": key.name, "generation": 1}}
         )
-        note(type="ADDED", body=body)  # type: ignore[call-arg]
+        await note(type="ADDED", body=body)  # type: ignore[call-arg,misc]
         await asyncio.to_thread(stop_flag.wait)
 
     shell = Shell(
         lambda key, priority: told.append((key, priority, threading.get_ident())),
         log_in_here,
+        connect=connect,
         idle=1.0,
         is_known=is_new,
         operate=operate,
@@ -170,18 +182,18 @@ async def test_kopf_speaks_up_only_about_what_the_reflectors_have_not_told() -> 
 
     async def operate(*, registry: kopf.OperatorRegistry, stop_flag: threading.Event, **_: Any) -> None:
         see: Any = registry._watching.get_all_handlers()[0].fn
-        see(type=None, body=mesh("kept", 6))
-        see(type="MODIFIED", body=mesh("kept", 7))
-        see(type="DELETED", body=mesh("gone", 9))
-        see(type="MODIFIED", body=mesh("kept", 8))
-        see(type=None, body=mesh("new", 5))
-        see(type="DELETED", body=mesh("kept", 9))
+        await see(type=None, body=mesh("kept", 6))
+        await see(type="MODIFIED", body=mesh("kept", 7))
+        await see(type="DELETED", body=mesh("gone", 9))
+        await see(type="MODIFIED", body=mesh("kept", 8))
+        await see(type=None, body=mesh("new", 5))
+        await see(type="DELETED", body=mesh("kept", 9))
         await asyncio.to_thread(stop_flag.wait)
 
     def enqueue(key: Key, priority: int) -> None:
         told.append((key.name, priority))
 
-    shell = Shell(enqueue, log_in, idle=1.0, is_known=known.has, operate=operate)
+    shell = Shell(enqueue, log_in, connect=connect, idle=1.0, is_known=known.has, operate=operate)
     task = asyncio.create_task(shell.run())
     await eventually(lambda: len(told) == 3)
     task.cancel()
@@ -276,6 +288,7 @@ async def see_kopfs_run_again(shells_at_once: int) -> None:
                 Shell(
                     ignore,
                     log_in_there,
+                    connect=connect,
                     idle=30.0,
                     is_known=is_new,
                     operate=partial(operate, number),

@@ -112,7 +112,7 @@ class Client:
 
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Object:
         """One object. Raises NotFound; Unserved when its kind is not served."""
-        accept = _accept(metadata_only, "")
+        accept = build_accept(metadata_only, "")
         found = await self._transport.call(_of(ref, "GET", accept=accept))
         return _typed(found, ref.api_version, ref.kind)
 
@@ -141,7 +141,7 @@ class Client:
                 resource.kind,
                 resource.plural,
                 query | {"limit": str(limit)},
-                accept=_accept(metadata_only, "List"),
+                accept=build_accept(metadata_only, "List"),
                 most=PAGE_BYTES if limit > 1 else ANSWER_BYTES,
             )
             async with self._pages:
@@ -187,7 +187,7 @@ class Client:
             "timeoutSeconds": str(seconds),
         }
         path = resource.path(namespace=namespace)
-        accept = _accept(metadata_only, "")
+        accept = build_accept(metadata_only, "")
         request = Request("GET", path, resource.kind, f"{resource.plural}:watch", query, accept=accept)
         async with aclosing(self._transport.stream(request, idle=idle)) as events:
             async for event in events:
@@ -300,7 +300,8 @@ def _object(answer: Any) -> Object:
     return answer
 
 
-def _accept(metadata_only: bool, suffix: str) -> str:
+def build_accept(metadata_only: bool, suffix: str) -> str:
+    """The Accept header for whole objects, or for their metadata; `suffix` is "List" for a listing."""
     return f"application/json;{_METADATA.format(suffix)}" if metadata_only else "application/json"
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.config import load_incluster_config, load_kube_config
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME
 
 from navarch.kube.guard import build_trace
@@ -90,16 +90,18 @@ async def load_credentials(kubeconfig: Path | None = None, *, context: str | Non
     configuration = Configuration()
     # Our own semaphore limits requests; the pool must not make one wait for a watch.
     configuration.connection_pool_maxsize = 0
-    loaders: Any = config  # has no annotations
+    # The loaders have no annotations.
+    load_pod: Any = load_incluster_config
+    load_file: Any = load_kube_config
     if kubeconfig is None and is_in_cluster():
 
         async def renew() -> None:
-            loaders.load_incluster_config(client_configuration=configuration)
+            load_pod(client_configuration=configuration)
     else:
         where: dict[str, Any] = {"config_file": str(kubeconfig)} if kubeconfig else {}
 
         async def renew() -> None:
-            await loaders.load_kube_config(
+            await load_file(
                 **where, context=context, client_configuration=configuration, persist_config=False
             )
 

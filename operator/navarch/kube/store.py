@@ -192,7 +192,8 @@ class Store:
             if self._metadata_only:
                 shrunk = {key: shrunk[key] for key in ("apiVersion", "kind", "metadata")}
             shrunk = shrunk if self._transform is None else self._transform(shrunk)
-            return self._shelf.fit(compact(shrunk))
+            kept: Object = compact(self._shelf.fit(shrunk))
+            return kept
         except Exception as exc:
             self._report(obj, "not kept", exc)
             return None

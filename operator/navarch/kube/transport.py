@@ -135,7 +135,7 @@ class Transport:
         try:
             if response.status >= 400:
                 raise await _error(response, request)
-            async for line in _lines(response, request):
+            async for line in read_lines(response.content.iter_any(), request):
                 yield parse(line)
         finally:
             response.close()
@@ -212,19 +212,29 @@ class _Translated:
             raise Unavailable(text, method=self._request.method, subject=self._request.subject) from exc
 
 
-async def _read(response: aiohttp.ClientResponse, request: Request) -> bytes:
-    """The body. Raises TooLarge, and hears no more of it, where it is longer than it may be."""
+async def read_body(chunks: AsyncIterator[bytes], request: Request) -> bytearray:
+    """A body from its pieces. Raises TooLarge, and asks for no more, where it is longer than it may be."""
     body = bytearray()
-    if (response.content_length or 0) <= request.most:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > request.most:
-                break
-        else:
-            return bytes(body)
-    response.close()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > request.most:
+            raise _too_large(request)
+    return body
+
+
+def _too_large(request: Request) -> TooLarge:
     text = f"the answer is longer than {request.most:,} bytes"
-    raise TooLarge(text, method=request.method, subject=request.subject)
+    return TooLarge(text, method=request.method, subject=request.subject)
+
+
+async def _read(response: aiohttp.ClientResponse, request: Request) -> bytearray:
+    try:
+        if (response.content_length or 0) > request.most:
+            raise _too_large(request)
+        return await read_body(response.content.iter_any(), request)
+    except TooLarge:
+        response.close()
+        raise
 
 
 async def _error(response: aiohttp.ClientResponse, request: Request) -> KubeError:
@@ -243,10 +253,10 @@ async def _error(response: aiohttp.ClientResponse, request: Request) -> KubeErro
     )
 
 
-async def _lines(response: aiohttp.ClientResponse, request: Request) -> AsyncIterator[bytes]:
-    """Lines of any length: the transport's own readline gives up at its buffer's size."""
+async def read_lines(chunks: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
+    """Lines of any length up to the request's bound: the transport's own readline gives up at its buffer's
+    size."""
     buffer = bytearray()
-    chunks = response.content.iter_any()
     while True:
         with _Translated(request):
             chunk = await anext(chunks, b"")
@@ -258,7 +268,7 @@ async def _lines(response: aiohttp.ClientResponse, request: Request) -> AsyncIte
             yield line
         if len(buffer) > request.most:
             text = f"an event is longer than {request.most:,} bytes"
-            raise Gone(text, method=request.method, subject=request.subject)
+            raise Gone(text, method=request.method, subject=request.subject, status=410)
 
 
 def _cut(buffer: bytearray, searched: int) -> Iterator[bytes]:

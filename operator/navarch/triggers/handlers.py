@@ -19,23 +19,28 @@ from navarch.engine.queue import BACKGROUND, EDIT
 from navarch.triggers.known import Sighting, key_of, version_of
 
 CHUNK = 10
-"""Objects of a page of kopf's own listings."""
+"""Objects of a page of kopf's own listings, and one where ten were too large."""
 Enqueue = Callable[[Key, int], None]
 Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
+Connect = Callable[[kopf.ConnectionInfo, Callable[[], None]], kopf.AiohttpSession]
+"""A session of kopf's loop from what was logged in with; it calls where a page is too large."""
 
 
-def build_registry(note: Callable[[Sighting], None], login: Login) -> kopf.OperatorRegistry:
+def build_registry(
+    note: Callable[[Sighting], None], login: Callable[[], Awaitable[kopf.AiohttpSession]]
+) -> kopf.OperatorRegistry:
     """A fresh registry; kopf needs one for each run."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
         return await login()
 
     for resource in RESOURCES:
 
         @kopf.on.event(GROUP, resource.plural, registry=registry, id=resource.plural)
-        def see(type: str | None, body: kopf.Body, **_: Any) -> None:
+        async def see(type: str | None, body: kopf.Body, **_: Any) -> None:
+            # Asynchronous for want of a thread: kopf would run it in one of its own.
             # An object of a listing has no type: nobody has changed it just now.
             priority = BACKGROUND if type is None else EDIT
             note(Sighting(key_of(body), version_of(body), type == "DELETED", priority))
@@ -69,7 +74,7 @@ def build_settings(*, idle: float) -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.watching.server_timeout = 290
-    # kopf reads the list of a kind whole, be it 1.5 MB an object; a watch gives one object at a time.
+    # Without it, kopf would read the list of a kind whole.
     settings.watching.chunk_size = CHUNK
     settings.watching.inactivity_timeout = idle
     settings.persistence.finalizer = f"{GROUP}/unused"

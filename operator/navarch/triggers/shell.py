@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, cast
 import kopf
 import structlog
 
-from navarch.triggers.handlers import Enqueue, Login, build_registry, build_settings
+from navarch.triggers.handlers import Connect, Enqueue, Login, build_registry, build_settings
 from navarch.triggers.known import Sighting
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,8 @@ class _Run:
 
 class Shell:
     """Runs kopf over our kinds. `enqueue`, `is_known` and `login` are called in the loop in which `run` runs;
-    `is_known` says whether the reflectors have told of a sighting already; `idle` is after how many seconds
+    `connect`, which makes kopf's session, in kopf's. `is_known` says whether the reflectors have told of a
+    sighting already; `idle` is after how many seconds
     of silence kopf starts a watch anew, `patience` after how many seconds a run whose loop stands still is
     left to itself, and another one started.
     """
@@ -60,6 +61,7 @@ class Shell:
         enqueue: Enqueue,
         login: Login,
         *,
+        connect: Connect,
         idle: float,
         is_known: Callable[[Sighting], bool],
         patience: float = 60.0,
@@ -68,7 +70,7 @@ class Shell:
         beat: float = BEAT,
     ) -> None:
         self._enqueue, self._login, self._operate = enqueue, login, operate
-        self._is_known = is_known
+        self._connect, self._is_known = connect, is_known
         self._idle, self._patience, self._beat, self._clock = idle, patience, beat, clock
         self._seen: float | None = None
 
@@ -131,10 +133,14 @@ class Shell:
             if not stop.is_set():
                 home.call_soon_threadsafe(self._hand_on, seen)
 
-        async def log_in() -> kopf.ConnectionInfo:
-            asked: Any = asyncio.run_coroutine_threadsafe(_await(self._login), home)
-            return cast("kopf.ConnectionInfo", await asyncio.wrap_future(asked))
+        async def log_in() -> kopf.AiohttpSession:
+            asked = asyncio.run_coroutine_threadsafe(_await(self._login), home)
+            return self._connect(await asyncio.wrap_future(asked), list_one_by_one)
 
+        def list_one_by_one() -> None:
+            settings.watching.chunk_size = 1
+
+        settings = build_settings(idle=self._idle)
         beating = asyncio.create_task(self._keep_beating(run))
         registry = build_registry(note, log_in)
         own = asyncio.current_task()
@@ -156,7 +162,7 @@ class Shell:
         try:
             await self._operate(
                 registry=registry,
-                settings=build_settings(idle=self._idle),
+                settings=settings,
                 clusterwide=True,
                 standalone=True,
                 # Only peers would read it, but kopf makes it from the user's name, and a pod's user has none.

@@ -3,7 +3,8 @@
 Owns what is kept once: names of fields, texts, and small maps and lists, which are mostly the same in the
 objects of every mesh. Must never change what a tree says; a compact tree must not be changed either. What is
 remembered of earlier trees may be lost at any time. Invariant: a compact tree equals the one that it was made
-from, also in the order of its fields and the types of its numbers.
+from, also in the order of its fields and the types of its numbers; what is remembered holds nothing but small
+maps and lists of short texts, at most a few KiB each, whatever trees there were.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ LONGEST = 4096
 """Characters of a text that is kept once where it comes from the cluster: longer ones are rare."""
 _WIDEST = 24
 """Entries of a map or list that is kept once: wider ones mostly differ."""
+_SHORTEST_LONG = 512
+"""Characters of a text that no remembered map or list holds: others may write any number of long ones."""
 _REMEMBERED = 2048
 """Maps and lists that the next tree may share; the one that was shared longest ago goes first."""
 
@@ -55,7 +58,7 @@ def _share_parts(value: Any, used: set[int]) -> Any:
 
 def _share(key: _Key, value: Any, used: set[int]) -> Any:
     """An equal map or list that is known and not `used` in this tree, else this one."""
-    if len(value) > _WIDEST:
+    if len(value) > _WIDEST or not all(_is_small(item, used) for item in key[1:]):
         return value
     known = _known.get(key)
     if known is None:
@@ -68,6 +71,14 @@ def _share(key: _Key, value: Any, used: set[int]) -> Any:
         _known.move_to_end(key)
     used.add(id(known))
     return known
+
+
+def _is_small(sign: Any, used: set[int]) -> bool:
+    """Whether a field's name or a part, by what `_sign` says of it, is a short scalar or is remembered."""
+    if type(sign) is str:
+        return len(sign) <= _SHORTEST_LONG
+    kind, what = sign
+    return what in used if kind is object else len(what) <= _SHORTEST_LONG
 
 
 def _sign(item: Any) -> Any:
