@@ -7,6 +7,7 @@ a restart of kopf (workers, reflectors, Lease) is started before it.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 import signal
@@ -26,6 +27,7 @@ from navarch.controllers.containment import Containment
 from navarch.controllers.installation import Installation
 from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
+from navarch.core.istio.assets import relate_assets
 from navarch.core.model.refs import Ref
 from navarch.core.revision.render import count_renderings
 from navarch.core.world.cluster import Environment
@@ -96,7 +98,8 @@ class App:
         """Run until stopped. Raises when the Lease was lost or a part that must not end has ended, and
         MissingAssets."""
         settings = self._settings
-        self._assets = load_assets()  # before anything else: without it there is nothing to do
+        # Before anything else: without it there is nothing to do.
+        self._assets = relate_assets(load_assets(), os.environ, only=settings.only_related_images)
         credentials = await load_credentials(settings.kubeconfig, context=settings.context or None)
         if settings.borrow_account:
             credentials = await borrow_account(credentials, namespace=settings.namespace, name=NAME)
