@@ -27,6 +27,7 @@ from navarch.controllers.containment import Containment
 from navarch.controllers.installation import Installation
 from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
+from navarch.controllers.upgradeable import CONDITION, VARIABLE, Upgradeable
 from navarch.core.istio.assets import relate_assets
 from navarch.core.model.refs import Ref
 from navarch.core.revision.render import count_renderings
@@ -37,7 +38,7 @@ from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
-from navarch.gather.watches import CRDS, NAMESPACES, WATCHES, Role, Watch, stores_of_owned
+from navarch.gather.watches import CRDS, MESHES, NAMESPACES, WATCHES, Role, Watch, stores_of_owned
 from navarch.gather.world import World
 from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
@@ -88,6 +89,7 @@ class App:
         self._known = Known()
         self._observer = _Metrics()
         self._installation: Installation
+        self._upgradeable: Upgradeable | None = None
         self.port = 0
 
     def stop(self) -> None:
@@ -127,6 +129,7 @@ class App:
             queue = Queue(observer=self._observer, share=max(1, settings.workers // 4))
             metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
+            self._upgradeable = self._build_upgradeable(reader, client, elector)
             shell = Shell(
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
@@ -179,6 +182,8 @@ class App:
             workers = build_workers(warm.result())
             parts.append(asyncio.create_task(elector.run(), name="lease"))
             parts.append(asyncio.create_task(self._installation.run(), name="installation"))
+            if self._upgradeable is not None:
+                parts.append(asyncio.create_task(self._upgradeable.run(), name="upgradeable"))
             parts.append(asyncio.create_task(workers.run(), name="workers"))
             parts.append(asyncio.create_task(self._resync(queue), name="resync"))
             parts.append(asyncio.create_task(shell.run(), name="kopf"))
@@ -265,6 +270,20 @@ class App:
             observer=self._observer,
         )
 
+    def _build_upgradeable(self, reader: Client, writer: Client, elector: Elector) -> Upgradeable | None:
+        """Where OLM runs this process."""
+        name = os.environ.get(VARIABLE)
+        if not name:
+            return None
+        return Upgradeable(
+            reader,
+            writer,
+            Ref(*CONDITION, self._settings.namespace, name),
+            leading=elector.leading,
+            list_meshes=self._reflectors[MESHES.name].store.list,
+            now=read_clock,
+        )
+
     def _build_reflectors(self, client: Client, queue: Queue) -> None:
         dependents = Dependents(self._known, find_namespace=self._find_namespace)
         pool = Pool(most=self._settings.cache_mib * MIB)
@@ -302,6 +321,8 @@ class App:
             self._known.change(old, new)
         if watch is CRDS:
             self._nudge_unserved()
+        if watch is MESHES and self._upgradeable is not None:
+            self._upgradeable.note()
         is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
         for ask in watch.keys(dependents, old, new):
             priority = EDIT if is_urgent and is_near(ask.key, about) else BACKGROUND

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from navarch.api.export import RESOURCES, build_crd
 
+from lab import processes
 from tests.olm.conftest import RELEASE, a_hub
 from tests.polling import eventually
 from tests.support.activity import bring_up, wait_for_rest
@@ -25,6 +26,7 @@ from tests.support.workloads import build_pod, create_namespace, is_injected, is
 
 OLDEST, BEFORE = build_release("0.0.8"), build_release("0.0.9")
 """Releases before this one: the same generator with an older version."""
+POLICY = "kinds.mesh.navarch.io"
 _numbers = count(1)
 _replicas = count(1)
 
@@ -95,11 +97,11 @@ def read_restarts(pod: Object) -> list[int]:
     return [status["restartCount"] for status in pod["status"].get("containerStatuses", ())]
 
 
-async def make_mesh(api: Api, operator: Operator) -> Mesh:
+async def make_mesh(api: Api, operator: Operator, *, version: str = "1.31") -> Mesh:
     """A mesh at rest, in a namespace of the test's own, with one injected pod."""
     mesh = Mesh(api, f"life{next(_numbers)}")
     await create_namespace(api, mesh.namespace)
-    api.create(build_mesh(mesh.namespace, mtls={"mode": "Strict"}))
+    api.create(build_mesh(mesh.namespace, version=version, mtls={"mode": "Strict"}))
     await wait_for(api, mesh.namespace)
     await create_namespace(api, mesh.apps, {"istio.io/rev": f"{mesh.namespace}-demo"})
     await mesh.see_injection("app")
@@ -302,8 +304,15 @@ def add_field(crd: Object) -> None:
 async def test_kinds_of_a_newer_navarch_are_never_replaced_by_those_of_an_older_bundle(clean: Hub) -> None:
     name = "meshcontrolplanes.mesh.navarch.io"
     await clean.install(RELEASE)
-    async with a_replica(clean):
-        pass
+    async with a_replica(clean) as operator:
+        await eventually(
+            lambda: (
+                "navarch_installation_missing_objects 0.0" in operator.fetch("/metrics")[1]
+                and clean.cluster.run("get", "validatingadmissionpolicies", "--ignore-not-found", POLICY)
+            ),
+            every=0.2,
+            what="the policy on kinds is there",
+        )
     await clean.uninstall()
     newer = build_crd(RESOURCES[0])
     assert newer["metadata"]["name"] == name
@@ -343,3 +352,38 @@ def find_refusal(hub: Hub) -> str:
         "jsonpath={.items[*].status.conditions}",
     )
     return said if "denied request" in said else ""
+
+
+async def test_an_upgrade_of_navarch_waits_for_an_istiod_that_is_being_replaced(clean: Hub) -> None:
+    await clean.install(BEFORE)
+    name = {"name": "OPERATOR_CONDITION_NAME", "value": BEFORE.name}
+    await eventually(lambda: name in clean.read_container()["env"], what="OLM names its OperatorCondition")
+    state = clean.cluster.state
+    async with a_replica(clean) as operator:
+        mesh = await make_mesh(clean.api, operator, version="1.30")
+        assert read_upgradeable(clean) == {}
+        scheduler = processes.halt(state, "kube-scheduler")
+        try:
+            edit(clean.api, mesh.namespace, version="1.31")
+            await wait_for(
+                clean.api, mesh.namespace, condition="Progressing", status="True", reason="RollingOut"
+            )
+            told = await eventually(lambda: read_upgradeable(clean), what="OLM is told")
+            assert told["status"] == "False"
+            assert f"{mesh.namespace}/demo" in told["message"]
+            clean.publish(BEFORE, RELEASE)
+            status = await clean.see(RELEASE, "Pending", reason="OperatorConditionNotUpgradeable")
+            assert told["message"] in status["message"]
+            assert clean.read_status(BEFORE)["phase"] != "Deleting"
+            assert name in clean.read_container()["env"]
+        finally:
+            processes.resume(state, scheduler, log=state / "log" / "kube-scheduler.log")
+        await clean.see(RELEASE)
+        found = await wait_for(clean.api, mesh.namespace)
+        assert found["status"]["version"]["active"].startswith("1.31.")
+
+
+def read_upgradeable(hub: Hub) -> Object:
+    """The condition Upgradeable that the operator gave OLM for the release before."""
+    spec = hub.read("operatorcondition", BEFORE.name).get("spec") or {}
+    return next((dict(c) for c in spec.get("conditions", ()) if c["type"] == "Upgradeable"), {})
