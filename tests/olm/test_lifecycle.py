@@ -349,7 +349,7 @@ def find_refusal(hub: Hub) -> str:
         "-n",
         SYSTEM,
         "-o",
-        "jsonpath={.items[*].status.conditions}",
+        "jsonpath={.items[*].status}",
     )
     return said if "denied request" in said else ""
 
