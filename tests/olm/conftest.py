@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -14,6 +14,7 @@ from lab.light import cluster as light_cluster
 from lab.light import olm as light_olm
 from tests.support.api import Api
 from tests.support.hub import Hub, build_release
+from tests.support.operator import SYSTEM
 
 RELEASE = build_release()
 """The bundle of this checkout, in a catalog that holds its objects."""
@@ -49,3 +50,25 @@ async def installed(hub: Hub) -> Cluster:
     """Navarch as a person installs it from OperatorHub, once OLM says that it succeeded."""
     await hub.install(RELEASE)
     return hub.cluster
+
+
+@pytest.fixture(scope="session")
+def bare_hub() -> Iterator[Hub]:
+    """The OLM of those tests that install Navarch themselves, and remove it."""
+    with a_hub("life") as hub:
+        yield hub
+
+
+@pytest.fixture
+async def clean(bare_hub: Hub) -> AsyncIterator[Hub]:
+    """OLM without Navarch, before and after the test."""
+    yield bare_hub
+    api = bare_hub.api
+    for mesh in api.list("mesh"):
+        where = mesh["metadata"]["namespace"], mesh["metadata"]["name"]
+        force = {"annotations": {"mesh.navarch.io/force-delete": "true"}, "finalizers": None}
+        api.patch("mesh", *where, {"metadata": force})
+        if "deletionTimestamp" not in mesh["metadata"]:
+            api.delete("mesh", *where)
+    bare_hub.cluster.run("delete", "operatorgroup", "-n", SYSTEM, "--all")
+    await bare_hub.uninstall()

@@ -1,118 +1,27 @@
-"""Navarch's own life under a real OLM: upgraded, refused, configured, removed and installed again, over a
-mesh that must not notice any of it."""
+"""Navarch's own life under a real OLM: upgraded, removed and installed again, over a mesh that must not
+notice any of it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import pytest
-from navarch.api.export import RESOURCES, build_crd
 
 from lab import processes
-from tests.olm.conftest import RELEASE, a_hub
+from tests.olm.conftest import RELEASE
 from tests.polling import eventually
-from tests.support.activity import bring_up, wait_for_rest
+from tests.support.activity import bring_up
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
 from tests.support.command import navarch
 from tests.support.hub import Hub, build_catalog, build_release
-from tests.support.meshes import build_mesh, edit, get_istiod, list_owned, read_versions, wait_for
-from tests.support.operator import SYSTEM, USER, Operator
-from tests.support.workloads import build_pod, create_namespace, is_injected, is_ready
+from tests.support.meshes import edit, get_istiod, list_owned, wait_for
+from tests.support.navarch_by_olm import Mesh, a_replica, build_replica, make_mesh
+from tests.support.operator import SYSTEM, USER
+from tests.support.workloads import is_ready
 
 OLDEST, BEFORE = build_release("0.0.8"), build_release("0.0.9")
 """Releases before this one: the same generator with an older version."""
-POLICY = "kinds.mesh.navarch.io"
-_numbers = count(1)
-_replicas = count(1)
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[Hub]:
-    """An OLM of this module's own: Navarch comes and goes."""
-    with a_hub("life") as hub:
-        yield hub
-
-
-@pytest.fixture
-async def clean(hub: Hub) -> AsyncIterator[Hub]:
-    """OLM without Navarch, before and after the test."""
-    yield hub
-    for mesh in hub.api.list("mesh"):
-        where = mesh["metadata"]["namespace"], mesh["metadata"]["name"]
-        force = {"annotations": {"mesh.navarch.io/force-delete": "true"}, "finalizers": None}
-        hub.api.patch("mesh", *where, {"metadata": force})
-        if "deletionTimestamp" not in mesh["metadata"]:
-            hub.api.delete("mesh", *where)
-    hub.cluster.run("delete", "operatorgroup", "-n", SYSTEM, "--all")
-    await hub.uninstall()
-
-
-@asynccontextmanager
-async def a_replica(hub: Hub, **settings: str) -> AsyncIterator[Operator]:
-    """The operator, with the account and the environment that OLM gave it; it leads and is at rest."""
-    replica = hub.build_replica(f"operator-{next(_replicas)}", **settings)
-    try:
-        await bring_up(replica, seconds=180)
-        yield replica
-    finally:
-        replica.stop()
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """A mesh that is ready, and a pod with a proxy of it."""
-
-    api: Api
-    namespace: str
-
-    def look(self) -> Object:
-        """Everything that changes when the mesh, its istiod or its proxy is written or started again."""
-        mesh = self.api.get("mesh", self.namespace, "demo") or {}
-        pods = [pod for where in (self.namespace, self.apps) for pod in self.api.list("pod", where)]
-        return {
-            "mesh": mesh["metadata"]["resourceVersion"],
-            "owned": read_versions(list_owned(self.api, self.namespace)),
-            "pods": {pod["metadata"]["uid"]: read_restarts(pod) for pod in pods},
-        }
-
-    @property
-    def apps(self) -> str:
-        return f"{self.namespace}-apps"
-
-    async def see_injection(self, name: str) -> None:
-        """The mesh serves: a further pod gets its proxy and becomes ready."""
-        self.api.create(build_pod(self.apps, name))
-        pods = lambda: [self.api.get("pod", self.apps, name) or {}]  # noqa: E731
-        await eventually(
-            lambda: all(is_injected(pod) and is_ready(pod) for pod in pods()), what="a pod has a proxy"
-        )
-
-
-def read_restarts(pod: Object) -> list[int]:
-    return [status["restartCount"] for status in pod["status"].get("containerStatuses", ())]
-
-
-async def make_mesh(api: Api, operator: Operator, *, version: str = "1.31") -> Mesh:
-    """A mesh at rest, in a namespace of the test's own, with one injected pod."""
-    mesh = Mesh(api, f"life{next(_numbers)}")
-    await create_namespace(api, mesh.namespace)
-    api.create(build_mesh(mesh.namespace, version=version, mtls={"mode": "Strict"}))
-    await wait_for(api, mesh.namespace)
-    await create_namespace(api, mesh.apps, {"istio.io/rev": f"{mesh.namespace}-demo"})
-    await mesh.see_injection("app")
-    await eventually(lambda: read_proxies(api, mesh) == 1, what="the proxy is counted")
-    await wait_for_rest(operator)
-    return mesh
-
-
-def read_proxies(api: Api, mesh: Mesh) -> int:
-    found = api.get("mesh", mesh.namespace, "demo") or {}
-    return int(((found.get("status") or {}).get("proxies") or {}).get("total", 0))
 
 
 def build_audit(hub: Hub) -> Audit:
@@ -128,7 +37,7 @@ async def test_an_upgrade_writes_nothing_of_a_settled_mesh_and_restarts_nothing(
         clean.publish(BEFORE, RELEASE)
         await clean.see(RELEASE)
         await eventually(lambda: clean.list_versions() == [RELEASE.name], what="the old release is gone")
-        new = clean.build_replica(f"operator-{next(_replicas)}")
+        new = build_replica(clean)
         new.start()
         try:
             # As the Deployment does it: the new one is ready before the old one is ended.
@@ -247,111 +156,6 @@ async def test_a_release_may_be_skipped(clean: Hub, has_older: bool) -> None:
 
     await eventually(has_succeeded, seconds=120, every=0.05, what="the newest release succeeded")
     assert seen == {OLDEST.name, RELEASE.name}
-
-
-async def test_an_installation_for_one_namespace_is_refused_in_the_csv(clean: Hub) -> None:
-    clean.publish(RELEASE)
-    clean.subscribe(group={"targetNamespaces": [SYSTEM]})
-    status = await clean.see(RELEASE, "Failed", reason="UnsupportedOperatorGroup")
-    assert "OwnNamespace" in status["message"]
-    assert clean.api.get("deployment", SYSTEM, "navarch") is None
-
-
-async def test_a_second_navarch_is_refused_in_the_csv_and_the_first_goes_on(clean: Hub) -> None:
-    await clean.install(RELEASE)
-    other = "navarch-two"
-    try:
-        clean.subscribe(other)
-        await clean.see(RELEASE, "Failed", reason="InterOperatorGroupOwnerConflict", namespace=other)
-        assert clean.api.get("deployment", other, "navarch") is None
-        assert clean.read_status(RELEASE)["phase"] == "Succeeded"
-        async with a_replica(clean) as operator:
-            await make_mesh(clean.api, operator)
-    finally:
-        clean.cluster.run("delete", "subscription,operatorgroup", "-n", other, "--all")
-        await clean.uninstall(other)
-
-
-async def test_env_and_resources_of_the_subscription_reach_the_operator(clean: Hub) -> None:
-    resources = {"requests": {"cpu": "70m", "memory": "200Mi"}, "limits": {"memory": "1Gi"}}
-    env = [{"name": "NAVARCH_LOG_LEVEL", "value": "debug"}, {"name": "ODD", "value": "a=b $(C) \u00e4"}]
-    await clean.install(RELEASE, config={"env": env, "resources": resources})
-    container = clean.read_container()
-    assert container["resources"] == resources
-    assert [each for each in container["env"] if each in env] == env
-    assert {"name": "NAVARCH_PROBE_NAMESPACE", "value": "navarch-probe"} in container["env"]
-    async with a_replica(clean) as operator:
-        assert '"level": "debug"' in operator.log.read_text()
-
-
-async def test_a_setting_of_the_subscription_that_is_wrong_is_named_by_the_operator(clean: Hub) -> None:
-    env = [{"name": "NAVARCH_WORKERS", "value": "many"}]
-    await clean.install(RELEASE, config={"env": env})
-    operator = clean.build_replica(f"operator-{next(_replicas)}")
-    operator.start()
-    await eventually(lambda: not operator.is_running(), what="the operator gives up")
-    assert operator.stop() != 0
-    assert "NAVARCH_WORKERS" in operator.log.read_text()
-
-
-def add_field(crd: Object) -> None:
-    """A newer release's kind: with its name, and with a field that this one does not know."""
-    crd["metadata"]["annotations"]["mesh.navarch.io/release"] = "0.2.0"
-    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    schema["newer"] = {"type": "string", "description": "What only a newer release knows."}
-
-
-async def test_kinds_of_a_newer_navarch_are_never_replaced_by_those_of_an_older_bundle(clean: Hub) -> None:
-    name = "meshcontrolplanes.mesh.navarch.io"
-    await clean.install(RELEASE)
-    async with a_replica(clean) as operator:
-        await eventually(
-            lambda: (
-                "navarch_installation_missing_objects 0.0" in operator.fetch("/metrics")[1]
-                and clean.cluster.run("get", "validatingadmissionpolicies", "--ignore-not-found", POLICY)
-            ),
-            every=0.2,
-            what="the policy on kinds is there",
-        )
-    await clean.uninstall()
-    newer = build_crd(RESOURCES[0])
-    assert newer["metadata"]["name"] == name
-    add_field(newer)
-    clean.api.apply(newer, manager="newer")
-    await eventually(lambda: knows_field(clean.api, name), what="the newer kind is served")
-    mesh = build_mesh("default", newer="kept", paused=True)
-    clean.api.create(mesh)
-    clean.subscribe()
-    refused = await eventually(
-        lambda: find_refusal(clean), seconds=120, every=0.2, what="the InstallPlan is refused"
-    )
-    assert "0.1.0 (0.2.0 is there)" in refused
-    assert "install that release or a newer one" in refused
-    assert (clean.api.get("mesh", "default", "demo") or {})["spec"]["newer"] == "kept"
-    clean.cluster.run("annotate", "crd", name, "mesh.navarch.io/release-")
-    await clean.uninstall()
-    clean.subscribe()
-    await clean.see(RELEASE)
-    assert not knows_field(clean.api, name)
-
-
-def knows_field(api: Api, name: str) -> bool:
-    crd = api.get("crd", "", name) or {}
-    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    return "newer" in schema["properties"]
-
-
-def find_refusal(hub: Hub) -> str:
-    """What the InstallPlan of Navarch says of why it failed."""
-    said = hub.cluster.run(
-        "get",
-        "installplans.operators.coreos.com",
-        "-n",
-        SYSTEM,
-        "-o",
-        "jsonpath={.items[*].status}",
-    )
-    return said if "denied request" in said else ""
 
 
 async def test_an_upgrade_of_navarch_waits_for_an_istiod_that_is_being_replaced(clean: Hub) -> None:
