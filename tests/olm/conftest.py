@@ -13,6 +13,7 @@ from lab.cluster import Cluster
 from lab.light import cluster as light_cluster
 from lab.light import olm as light_olm
 from tests.support.api import Api
+from tests.support.guides import list_commands, run_command
 from tests.support.hub import Hub, build_release
 from tests.support.operator import SYSTEM
 
@@ -72,3 +73,7 @@ async def clean(bare_hub: Hub) -> AsyncIterator[Hub]:
             api.delete("mesh", *where)
     bare_hub.cluster.run("delete", "operatorgroup", "-n", SYSTEM, "--all")
     await bare_hub.uninstall()
+    # Kinds stay. The next test may install an older release, which takes what the guide says.
+    (going_back,) = list_commands("upgrade-navarch.md", "Go back to an older release")
+    if api.get("crd", "", "meshcontrolplanes.mesh.navarch.io"):
+        run_command(bare_hub.cluster, going_back)
