@@ -38,7 +38,7 @@ from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
-from navarch.gather.watches import CRDS, MESHES, NAMESPACES, WATCHES, Role, Watch, stores_of_owned
+from navarch.gather.watches import CRDS, NAMESPACES, REVISIONS, WATCHES, Role, Watch, stores_of_owned
 from navarch.gather.world import World
 from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
@@ -280,7 +280,7 @@ class App:
             writer,
             Ref(*CONDITION, self._settings.namespace, name),
             leading=elector.leading,
-            list_meshes=self._reflectors[MESHES.name].store.list,
+            list_revisions=self._reflectors[REVISIONS.name].store.list,
             now=read_clock,
         )
 
@@ -321,7 +321,7 @@ class App:
             self._known.change(old, new)
         if watch is CRDS:
             self._nudge_unserved()
-        if watch is MESHES and self._upgradeable is not None:
+        if watch is REVISIONS and self._upgradeable is not None:
             self._upgradeable.note()
         is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
         for ask in watch.keys(dependents, old, new):

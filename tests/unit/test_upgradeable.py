@@ -10,13 +10,16 @@ from navarch.controllers.upgradeable import build_condition, is_said, tell_repla
 NOW = "2026-11-29T00:00:00Z"
 
 
-def a_mesh(name: str, *, status: str = "True", reason: str = "RollingOut") -> dict[str, Any]:
+def a_revision(name: str, *, status: str = "True", reason: str = "RollingOut") -> dict[str, Any]:
     condition = {"type": "Progressing", "status": status, "reason": reason, "message": ""}
     return {"metadata": {"namespace": "mesh", "name": name}, "status": {"conditions": [condition]}}
 
 
-def test_the_meshes_whose_istiod_is_being_replaced_are_named_in_order() -> None:
-    assert tell_replaced([a_mesh("b"), a_mesh("a")]) == "istiod is being replaced: mesh/a; mesh/b"
+def test_the_revisions_whose_istiod_is_being_replaced_are_named_in_order() -> None:
+    assert (
+        tell_replaced([a_revision("b"), a_revision("a")])
+        == "istiod is being replaced: MeshRevision mesh/a; mesh/b"
+    )
 
 
 @pytest.mark.parametrize(
@@ -24,10 +27,10 @@ def test_the_meshes_whose_istiod_is_being_replaced_are_named_in_order() -> None:
     [("False", "Settled"), ("True", "RolloutStuck"), ("True", "Progressing"), ("Unknown", "RollingOut")],
 )
 def test_what_may_last_for_ever_or_is_no_rollout_holds_nothing_back(status: str, reason: str) -> None:
-    assert tell_replaced([a_mesh("a", status=status, reason=reason)]) == ""
+    assert tell_replaced([a_revision("a", status=status, reason=reason)]) == ""
 
 
-def test_a_mesh_without_a_status_holds_nothing_back() -> None:
+def test_a_revision_without_a_status_holds_nothing_back() -> None:
     assert tell_replaced([{"metadata": {"namespace": "mesh", "name": "new"}}]) == ""
 
 

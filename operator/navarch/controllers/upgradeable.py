@@ -30,17 +30,17 @@ CONDITION = "operators.coreos.com/v2", "OperatorCondition"
 _TYPE = "Upgradeable"
 
 
-def tell_replaced(meshes: Iterable[Manifest]) -> str:
-    """Which meshes' istiods are being replaced, as a sentence; empty where none is."""
+def tell_replaced(revisions: Iterable[Manifest]) -> str:
+    """Which MeshRevisions' istiods are being replaced, as a sentence; empty where none is."""
     names = sorted(
-        f"{mesh['metadata']['namespace']}/{mesh['metadata']['name']}" for mesh in meshes if is_replaced(mesh)
+        f"{r['metadata']['namespace']}/{r['metadata']['name']}" for r in revisions if is_replaced(r)
     )
-    return f"istiod is being replaced: {join(names)}" if names else ""
+    return f"istiod is being replaced: MeshRevision {join(names)}" if names else ""
 
 
-def is_replaced(mesh: Manifest) -> bool:
-    """Whether a mesh says that its istiod is being rolled out, and not that it is stuck."""
-    found = find_condition(mesh, ConditionType.PROGRESSING)
+def is_replaced(revision: Manifest) -> bool:
+    """Whether a MeshRevision says that its istiod is being rolled out, and not that it is stuck."""
+    found = find_condition(revision, ConditionType.PROGRESSING)
     return found is not None and (found["status"], found["reason"]) == ("True", Reason.ROLLING_OUT)
 
 
@@ -64,9 +64,9 @@ def is_said(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 class Upgradeable:
-    """Keeps the condition of an OperatorCondition. `list_meshes` gives the meshes as a watch has them;
-    `reader` reads at any time, `writer` writes while this replica leads; `now` is the time as Kubernetes
-    writes it. Call `note` when a mesh changed."""
+    """Keeps the condition of an OperatorCondition. `list_revisions` gives the MeshRevisions as a watch has
+    them; `reader` reads at any time, `writer` writes while this replica leads; `now` is the time as Kubernetes
+    writes it. Call `note` when one changed."""
 
     def __init__(
         self,
@@ -75,20 +75,20 @@ class Upgradeable:
         condition: Ref,
         *,
         leading: asyncio.Event,
-        list_meshes: Callable[[], Iterable[Manifest]],
+        list_revisions: Callable[[], Iterable[Manifest]],
         now: Callable[[], str],
     ) -> None:
         self._reader, self._writer = reader, writer
         self._ref = condition
-        self._leading, self._list, self._now = leading, list_meshes, now
+        self._leading, self._list, self._now = leading, list_revisions, now
         self._changed = asyncio.Event()
 
     def note(self) -> None:
-        """A mesh changed, or was seen for the first time."""
+        """A MeshRevision changed, or was seen for the first time."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Follow the meshes until cancelled."""
+        """Follow them until cancelled."""
         said: str | None = None
         while True:
             await self._leading.wait()
