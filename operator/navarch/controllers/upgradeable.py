@@ -65,8 +65,8 @@ def is_said(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 class Upgradeable:
     """Keeps the condition of an OperatorCondition. `list_revisions` gives the MeshRevisions as a watch has
-    them; `reader` reads at any time, `writer` writes while this replica leads; `now` is the time as Kubernetes
-    writes it. Call `note` when one changed."""
+    them; `reader` reads at any time, `writer` writes while this replica leads; `now` is the time as
+    Kubernetes writes it. Call `note` when one changed."""
 
     def __init__(
         self,
