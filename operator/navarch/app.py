@@ -7,6 +7,7 @@ a restart of kopf (workers, reflectors, Lease) is started before it.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 import signal
@@ -26,6 +27,8 @@ from navarch.controllers.containment import Containment
 from navarch.controllers.installation import Installation
 from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
+from navarch.controllers.upgradeable import CONDITION, VARIABLE, Upgradeable
+from navarch.core.istio.assets import relate_assets
 from navarch.core.model.refs import Ref
 from navarch.core.revision.render import count_renderings
 from navarch.core.world.cluster import Environment
@@ -35,7 +38,7 @@ from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
-from navarch.gather.watches import CRDS, NAMESPACES, WATCHES, Role, Watch, stores_of_owned
+from navarch.gather.watches import CRDS, NAMESPACES, REVISIONS, WATCHES, Role, Watch, stores_of_owned
 from navarch.gather.world import World
 from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
@@ -86,6 +89,7 @@ class App:
         self._known = Known()
         self._observer = _Metrics()
         self._installation: Installation
+        self._upgradeable: Upgradeable | None = None
         self.port = 0
 
     def stop(self) -> None:
@@ -96,7 +100,8 @@ class App:
         """Run until stopped. Raises when the Lease was lost or a part that must not end has ended, and
         MissingAssets."""
         settings = self._settings
-        self._assets = load_assets()  # before anything else: without it there is nothing to do
+        # Before anything else: without it there is nothing to do.
+        self._assets = relate_assets(load_assets(), os.environ, only=settings.only_related_images)
         credentials = await load_credentials(settings.kubeconfig, context=settings.context or None)
         if settings.borrow_account:
             credentials = await borrow_account(credentials, namespace=settings.namespace, name=NAME)
@@ -124,6 +129,7 @@ class App:
             queue = Queue(observer=self._observer, share=max(1, settings.workers // 4))
             metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
+            self._upgradeable = self._build_upgradeable(reader, client, elector)
             shell = Shell(
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
@@ -177,6 +183,8 @@ class App:
             workers = build_workers(warm.result())
             parts.append(asyncio.create_task(elector.run(), name="lease"))
             parts.append(asyncio.create_task(self._installation.run(), name="installation"))
+            if self._upgradeable is not None:
+                parts.append(asyncio.create_task(self._upgradeable.run(), name="upgradeable"))
             parts.append(asyncio.create_task(workers.run(), name="workers"))
             parts.append(asyncio.create_task(self._resync(queue), name="resync"))
             parts.append(asyncio.create_task(shell.run(), name="kopf"))
@@ -263,6 +271,20 @@ class App:
             observer=self._observer,
         )
 
+    def _build_upgradeable(self, reader: Client, writer: Client, elector: Elector) -> Upgradeable | None:
+        """Where OLM runs this process."""
+        name = os.environ.get(VARIABLE)
+        if not name:
+            return None
+        return Upgradeable(
+            reader,
+            writer,
+            Ref(*CONDITION, self._settings.namespace, name),
+            leading=elector.leading,
+            list_revisions=self._reflectors[REVISIONS.name].store.list,
+            now=read_clock,
+        )
+
     def _build_reflectors(self, client: Client, queue: Queue) -> None:
         dependents = Dependents(self._known, find_namespace=self._find_namespace)
         pool = Pool(most=self._settings.cache_mib * MIB)
@@ -300,6 +322,8 @@ class App:
             self._known.change(old, new)
         if watch is CRDS:
             self._nudge_unserved()
+        if watch is REVISIONS and self._upgradeable is not None:
+            self._upgradeable.note()
         is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
         for ask in watch.keys(dependents, old, new):
             priority = EDIT if is_urgent and is_near(ask.key, about) else BACKGROUND

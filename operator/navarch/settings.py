@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     stuck_seconds: float = Field(
         600, ge=2, description="Seconds for which a key may wait for a worker before /livez fails."
     )
+    only_related_images: bool = Field(
+        False,
+        description="Refuse meshes that would run an image which no variable RELATED_IMAGE_… of the operator "
+        "names: for a cluster that reaches no registry but its mirror.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."
     )

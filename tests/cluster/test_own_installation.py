@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
-from navarch.api.install import RELEASE, build_kept
+from navarch.api.install import build_kept
+from navarch.api.meta import RELEASE
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.kube.resources import resource_for
 

@@ -15,9 +15,10 @@ from navarch.kube.resources import resource_for
 from lab import processes
 from lab.cluster import Cluster, service_account_kubeconfig
 from scripts.files import ROOT
-from tests.olm.conftest import RELEASE, read
+from tests.olm.conftest import RELEASE
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
+from tests.support.hub import Hub
 from tests.support.meshes import build_mesh, is_current, read_condition, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.rights import list_rights, spell
@@ -39,7 +40,7 @@ def test_olm_runs_the_deployment_of_the_bundle(installed: Cluster, api: Api, str
     assert container["image"] == asked["image"]
     assert container["securityContext"] == asked["securityContext"]
     assert container["resources"] == asked["resources"]
-    own = [each for each in container["env"] if each["name"].startswith("NAVARCH_")]
+    own = [each for each in container["env"] if each["name"] != "OPERATOR_CONDITION_NAME"]
     assert [(each["name"], each.get("value")) for each in own] == [
         (each["name"], each.get("value")) for each in asked["env"]
     ]
@@ -163,10 +164,9 @@ def read_content(api: Api, manifest: Object) -> Object | None:
     return found
 
 
-def test_olm_shows_the_release_and_no_other(installed: Cluster) -> None:
-    csv = read(installed, "clusterserviceversion", RELEASE.name)
-    assert csv["status"]["reason"] == "InstallSucceeded"
-    subscription = read(installed, "subscription", "navarch")
+def test_olm_shows_the_release_and_no_other(installed: Cluster, hub: Hub) -> None:
+    assert hub.read_status(RELEASE)["reason"] == "InstallSucceeded"
+    subscription = hub.read("subscription", "navarch")
     assert subscription["status"]["installedCSV"] == RELEASE.name
 
 

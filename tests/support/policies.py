@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from navarch.api.install import RELEASE
+from navarch.api.meta import RELEASE
 
 from tests.support.api import Api, Object
 

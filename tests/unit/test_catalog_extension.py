@@ -35,8 +35,8 @@ def test_digests_are_those_of_the_version_that_they_are_given_for() -> None:
     digests = {NEWEST: {"pilot": ONE, "proxyv2-distroless": OTHER}}
     catalog = extend_catalog(CATALOG, [an_extension({"1.31": {"digests": digests}})])
     assert catalog.problems == ()
-    assert catalog.find(NEWEST).digests == digests[NEWEST]  # type: ignore[union-attr]
-    assert catalog.find("1.31.0").digests == {}  # type: ignore[union-attr]
+    assert catalog.find(NEWEST).images == digests[NEWEST]  # type: ignore[union-attr]
+    assert catalog.find("1.31.0").images == {}  # type: ignore[union-attr]
 
 
 BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -121,7 +121,7 @@ def test_of_two_digests_for_one_image_the_first_configmap_counts_and_the_other_i
         (problem,) = catalog.problems
         assert problem.startswith("ConfigMap b, ")
         assert f"is {OTHER}, but {ONE} is known already" in problem
-        assert catalog.find(NEWEST).digests == {"pilot": ONE}  # type: ignore[union-attr]
+        assert catalog.find(NEWEST).images == {"pilot": ONE}  # type: ignore[union-attr]
 
 
 def test_a_patch_that_a_newer_release_of_navarch_knows_by_itself_is_no_problem() -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from navarch.api.install import NAMESPACE, PROBE_NAMESPACE, RELEASE, VERSION, build_install, build_kept
+from navarch.api.install import NAMESPACE, PROBE_NAMESPACE, build_install, build_kept
+from navarch.api.meta import NAVARCH, RELEASE
 from navarch.controllers.installation import is_kept, is_left, is_same, read_release
 
 from scripts.files import ROOT
@@ -72,7 +73,7 @@ def test_each_change_is_seen(kind: str, what: str, change: Callable[[Object], An
 
 
 @pytest.mark.parametrize(
-    ("written", "left"), [("0.0.9", False), (VERSION, False), ("0.2.0", True), ("0.10.0", True), ("", False)]
+    ("written", "left"), [("0.0.9", False), (NAVARCH, False), ("0.2.0", True), ("0.10.0", True), ("", False)]
 )
 def test_only_what_a_newer_release_wrote_is_left_alone(written: str, left: bool) -> None:
     live = store(find(POLICY))
@@ -109,4 +110,4 @@ def test_a_value_is_not_equal_to_one_of_another_type() -> None:
 
 
 def test_the_release_is_the_packages_version() -> None:
-    assert f'\nversion = "{VERSION}"\n' in (ROOT / "pyproject.toml").read_text()
+    assert f'\nversion = "{NAVARCH}"\n' in (ROOT / "pyproject.toml").read_text()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from navarch.api.admission import build_policies
+from navarch.api.export import build_crds
 from navarch.api.refused import (
     REFUSED_ENVIRONMENT,
     REFUSED_MESH_CONFIG,
@@ -118,6 +119,13 @@ def test_a_policy_on_common_kinds_is_asked_only_about_objects_with_the_label(nam
     constraints = POLICIES[f"{name}.mesh.navarch.io"]["spec"]["matchConstraints"]
     (expression,) = constraints["objectSelector"]["matchExpressions"]
     assert expression["operator"] == "Exists"
+
+
+def test_the_policy_on_kinds_is_asked_about_our_own_and_no_other() -> None:
+    (rule,) = POLICIES["kinds.mesh.navarch.io"]["spec"]["matchConstraints"]["resourceRules"]
+    assert rule["resourceNames"] == sorted(crd["metadata"]["name"] for crd in build_crds())
+    assert (rule["apiGroups"], rule["resources"]) == (["apiextensions.k8s.io"], ["customresourcedefinitions"])
+    assert rule["scope"] == "Cluster"
 
 
 def test_whatever_a_mesh_consists_of_is_under_the_policy_on_ownership() -> None:

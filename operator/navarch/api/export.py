@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from navarch.api import controlplane, gateway, revision
-from navarch.api.meta import API_VERSION, GROUP, VERSION, Column, JSONObject, Model, Resource
+from navarch.api.meta import (
+    API_VERSION,
+    GROUP,
+    NAVARCH,
+    RELEASE,
+    VERSION,
+    Column,
+    JSONObject,
+    Model,
+    Resource,
+)
 
 RESOURCES: tuple[Resource, ...] = (controlplane.RESOURCE, revision.RESOURCE, gateway.RESOURCE)
 
@@ -112,8 +122,8 @@ def build_resource_schema(resource: Resource) -> JSONObject:
     return schema | ({"x-kubernetes-validations": list(resource.rules)} if resource.rules else {})
 
 
-def build_crd(resource: Resource) -> JSONObject:
-    """The CustomResourceDefinition of one of our kinds."""
+def build_crd(resource: Resource, *, release: str = NAVARCH) -> JSONObject:
+    """The CustomResourceDefinition of one of our kinds, as a release of Navarch has it."""
     version = {
         "name": VERSION,
         "served": True,
@@ -128,6 +138,7 @@ def build_crd(resource: Resource) -> JSONObject:
         "metadata": {
             "name": f"{resource.plural}.{GROUP}",
             "labels": {"app.kubernetes.io/name": "navarch", "app.kubernetes.io/part-of": "navarch"},
+            "annotations": {RELEASE: release},
         },
         "spec": {
             "group": GROUP,

@@ -15,7 +15,7 @@ from navarch.api.admission.host import HOST_RESOURCE, HOST_ROLE, HOST_VERB
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.export import RESOURCES
 from navarch.api.gateway import PLURAL as GATEWAYS
-from navarch.api.meta import GROUP, IMAGE, JSONObject
+from navarch.api.meta import GROUP, IMAGE, NAVARCH, RELEASE, JSONObject
 from navarch.api.rbac import (
     OPERATOR_USES,
     PROBE_USES,
@@ -32,9 +32,6 @@ PROBE_NAMESPACE = "navarch-probe"
 PORT = 8080
 PROBE_ROLE = f"{NAME}-dry-run"
 """ClusterRole of the probe, bound in its namespace only; and the name of that binding."""
-RELEASE = f"{GROUP}/release"
-"""Annotation of what the operator keeps itself: the release that wrote it."""
-VERSION = "0.1.0"
 GRACE_SECONDS = 30
 """Time to finish the reconciles in hand and to release the Lease."""
 PRIORITY = "system-cluster-critical"
@@ -109,7 +106,7 @@ def build_kept(namespace: str = NAMESPACE, probe_namespace: str = PROBE_NAMESPAC
         binding,
         *build_policies(operator=operator, reserved=(namespace, probe_namespace)),
     ]
-    stamp = {RELEASE: VERSION}
+    stamp = {RELEASE: NAVARCH}
     return [{**each, "metadata": {**each["metadata"], "annotations": stamp}} for each in kept]
 
 

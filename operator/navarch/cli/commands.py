@@ -7,6 +7,7 @@ holds what was asked for, standard error everything else.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -142,6 +143,14 @@ def _print_all(documents: Iterable[Mapping[str, Any]]) -> None:
 def manifests(
     image: Annotated[str, typer.Option(help="Image of the operator.")] = IMAGE,
     namespace: Annotated[str, typer.Option(help="Namespace of the operator.")] = "navarch-system",
+    olm_v1_installer: Annotated[
+        bool,
+        typer.Option(
+            "--olm-v1-installer",
+            help="Print the ServiceAccount for a ClusterExtension of OLM v1 instead, with the rights that "
+            "installing the bundle takes.",
+        ),
+    ] = False,
 ) -> None:
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
     from navarch.api.export import build_crds
@@ -154,10 +163,51 @@ def manifests(
     except MissingAssets as error:
         typer.echo(f"navarch manifests: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
-    install = build_install(
-        grants=build_grants(assets), roles=list_roles(assets), image=image, namespace=namespace
-    )
+    grants, roles = build_grants(assets), list_roles(assets)
+    if olm_v1_installer:
+        from navarch.api.olm.bundle import build_manifests
+        from navarch.api.olm.installer import build_installer
+        from navarch.api.olm.release import Release
+
+        # A bundle names no namespace: OLM does.
+        install = build_install(grants=grants, roles=roles, image=image)
+        bundle = build_manifests(Release(image=image), install, ())
+        _print_all(build_installer(bundle.values(), namespace=namespace))
+        return
+    install = build_install(grants=grants, roles=roles, image=image, namespace=namespace)
     _print_all([*build_crds(), *install])
+
+
+@app.command()
+def images(
+    *,
+    versions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--version",
+            help="Version of Istio, 1.31 (its newest patch) or 1.31.4; may be given more than once. Default: "
+            "all that this release knows.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also variants (debug, distroless) and agentgateway.")
+    ] = False,
+    output: Annotated[Output, typer.Option("-o", "--output", help="Form of the list.")] = Output.TEXT,
+) -> None:
+    """Print the images that meshes need, one in a line, to copy them to a mirror."""
+    from navarch.assets import load_catalog
+    from navarch.cli.images import find_images
+    from navarch.cli.inputs import InputError
+
+    try:
+        found = find_images(load_catalog(), versions or (), every=every)
+    except InputError as error:
+        typer.echo(f"navarch images: {error}", err=True)
+        raise typer.Exit(Exit.WARNINGS) from None
+    if output is Output.JSON:
+        typer.echo(json.dumps({"images": found}, indent=2))
+    else:
+        typer.echo("\n".join(each["image"] for each in found))
 
 
 OperatorNamespace = Annotated[

@@ -6,6 +6,7 @@ Invariant: the same input prints the same bytes everywhere.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
 from navarch.assets import load_assets
 from navarch.cli.inputs import InputError, load_settings, parse_documents, parse_meshes
+from navarch.core.istio.assets import relate_assets
 from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.reasons import Reason
@@ -31,11 +33,11 @@ def render_mesh(
 
     `kubernetes_version` is `major.minor`; `profiles` are ConfigMaps as YAML. Raises InputError.
     """
-    mesh, assets = _parse_mesh(text), load_assets()
+    mesh, settings = _parse_mesh(text), load_settings()
+    assets = relate_assets(load_assets(), os.environ, only=settings.only_related_images)
     release = assets.catalog.find(mesh["spec"]["version"])
     newest = release.minor.kubernetes_newest if release else (1, 0)
     kubernetes = _parse_kubernetes(kubernetes_version) if kubernetes_version else (newest[0], newest[1])
-    settings = load_settings()
     environment = Environment(kubernetes, settings.namespace, settings.probe_namespace)
     offline = build_offline(
         mesh, assets, environment, profiles=_parse_profiles(profiles), with_crds=with_crds

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from navarch.api.install import RELEASE
+from navarch.api.meta import RELEASE
 from navarch.core.model.ownership import MANAGER
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.engine.result import NotLeading

@@ -13,7 +13,10 @@ from pathlib import Path
 import yaml
 from kubernetes.aio.config import ConfigException
 
+from navarch.api.install import NAME
 from navarch.assets import load_assets
+from navarch.core.istio.assets import Assets, relate_assets
+from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment
 from navarch.gather.watches import WATCHES, Watch, stores_of_owned
 from navarch.gather.world import World
@@ -21,9 +24,13 @@ from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.credentials import Credentials, load_credentials
 from navarch.kube.environment import read_clock, read_kubernetes
+from navarch.kube.errors import Forbidden, NotFound
 from navarch.survey.checkup import Checkup
 from navarch.survey.examination import Examiner
 from navarch.survey.snapshot import Snapshot, take_snapshot
+
+_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
+"""What a setting reads as true."""
 
 
 class WriteRefused(RuntimeError):
@@ -69,6 +76,22 @@ async def _find_credentials(target: Target) -> Credentials:
         raise ConfigException(f"{which}: not a kubeconfig: {type(error).__name__}: {error}") from error
 
 
+async def _load_assets(client: Client, operator_namespace: str) -> Assets:
+    """The package's data with the images that the operator's Deployment names; without these where it is not
+    there or may not be read."""
+    try:
+        deployment = await client.get(Ref("apps/v1", "Deployment", operator_namespace, NAME))
+    except (NotFound, Forbidden):
+        return load_assets()
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    env = (
+        each for container in containers if container["name"] == NAME for each in container.get("env") or ()
+    )
+    variables = {each["name"]: each.get("value") or "" for each in env}
+    only = variables.get("NAVARCH_ONLY_RELATED_IMAGES", "").lower() in _TRUE
+    return relate_assets(load_assets(), variables, only=only)
+
+
 @asynccontextmanager
 async def open_session(
     target: Target, *, namespace: str = "", watches: Iterable[Watch] = WATCHES
@@ -84,5 +107,6 @@ async def open_session(
         snapshot = await take_snapshot(
             client, operator_namespace=target.operator_namespace, namespace=namespace, watches=watches
         )
-        world = World(client, snapshot.stores, load_assets(), environment=environment, now=read_clock)
+        assets = await _load_assets(client, target.operator_namespace)
+        world = World(client, snapshot.stores, assets, environment=environment, now=read_clock)
         yield Session(client, world, snapshot)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from navarch.api.admission.host import build_host_policy
+from navarch.api.admission.kinds import build_kinds_policy
 from navarch.api.admission.lifecycle import (
     build_deletion_policy,
     build_placement_policy,
@@ -18,7 +19,9 @@ from navarch.api.admission.lifecycle import (
 from navarch.api.admission.ownership import build_ownership_policies
 from navarch.api.admission.refused import build_refusal_policy
 from navarch.api.admission.revisions import build_revision_policy
-from navarch.api.meta import JSONObject
+from navarch.api.controlplane import PLURAL as MESHES
+from navarch.api.meta import GROUP, JSONObject
+from navarch.api.revision import PLURAL as REVISIONS
 
 
 def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject]:
@@ -31,4 +34,5 @@ def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject
         *build_deletion_policy(),
         *build_revision_policy(operator),
         *build_ownership_policies(operator),
+        *build_kinds_policy(f"{plural}.{GROUP}" for plural in (MESHES, REVISIONS)),
     ]

@@ -42,7 +42,9 @@ _SCORECARD_TESTS = {
 def build_manifests(release: Release, install: Manifests, examples: Manifests) -> dict[str, JSONObject]:
     """The objects of bundle/manifests/, by file name."""
     files = {f"{PACKAGE}.clusterserviceversion.yaml": build_csv(release, install, examples)}
-    files |= {f"{resource.plural}.crd.yaml": build_crd(resource) for resource in RESOURCES}
+    files |= {
+        f"{resource.plural}.crd.yaml": build_crd(resource, release=release.version) for resource in RESOURCES
+    }
     for each in install:
         kind, name = each["kind"], each["metadata"]["name"]
         if kind in IN_CSV | NOT_CARRIED.keys() or (kind, name) == ("ClusterRole", NAME):

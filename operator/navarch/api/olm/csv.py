@@ -7,6 +7,7 @@ release.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from navarch.api.meta import GROUP, VERSION, JSONObject, Resource
 from navarch.api.olm import listing
 from navarch.api.olm.descriptors import build_spec_descriptors, build_status_descriptors
 from navarch.api.olm.release import Release
+from navarch.api.related import name_variable
 
 Manifests = Sequence[Mapping[str, Any]]
 
@@ -62,7 +64,7 @@ def build_csv(release: Release, install: Manifests, examples: Manifests) -> JSON
             "icon": [listing.build_icon()],
             "installModes": [{"type": mode, "supported": supported} for mode, supported in _MODES.items()],
             "customresourcedefinitions": {"owned": [_build_owned(resource) for resource in RESOURCES]},
-            "install": {"strategy": "deployment", "spec": _build_strategy(install)},
+            "install": {"strategy": "deployment", "spec": _build_strategy(release, install)},
             "relatedImages": [
                 {"name": name, "image": image}
                 for name, image in [(NAME, release.image), *sorted(release.related.items())]
@@ -107,10 +109,11 @@ def _split_words(kind: str) -> str:
     return "".join(f" {letter}" if letter.isupper() else letter for letter in kind).strip()
 
 
-def _build_strategy(install: Manifests) -> JSONObject:
+def _build_strategy(release: Release, install: Manifests) -> JSONObject:
     """Deployment and rights. OLM makes the account, and binds it; where the operator is installed for all
     namespaces it gives `permissions`, too, in all of them."""
-    deployment = find_only(install, "Deployment", NAME)
+    deployment = copy.deepcopy(find_only(install, "Deployment", NAME))
+    deployment["spec"]["template"]["spec"]["containers"][0]["env"] += build_related(release)
     account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
 
     def grant(rules: Iterable[Any]) -> list[JSONObject]:
@@ -123,6 +126,12 @@ def _build_strategy(install: Manifests) -> JSONObject:
         "clusterPermissions": grant(find_only(install, "ClusterRole", NAME)["rules"]),
         "permissions": grant(find_only(install, "Role", NAME, namespace=NAMESPACE)["rules"]),
     }
+
+
+def build_related(release: Release) -> list[JSONObject]:
+    """The environment that names the images of `relatedImages` but the operator's own: what copies a bundle
+    to a mirror rewrites both alike."""
+    return [{"name": name_variable(name), "value": image} for name, image in sorted(release.related.items())]
 
 
 def find_only(install: Manifests, kind: str, name: str, *, namespace: str = "") -> Mapping[str, Any]:

@@ -21,8 +21,8 @@ LINKS = [
 ]
 KEYWORDS = ["istio", "service mesh", "mTLS", "envoy", "sidecar", "traffic management", "zero trust"]
 CATEGORIES = "Networking, Security"
-CAPABILITIES = "Basic Install"
-"""No test has upgraded the operator through OLM yet."""
+CAPABILITIES = "Seamless Upgrades"
+"""Tests upgrade the operator through OLM (tests/olm) and meshes in place; none shows the next level whole."""
 FEATURES = (
     *("cnf", "cni", "csi", "disconnected", "fips-compliant", "proxy-aware", "tls-profiles"),
     *("token-auth-aws", "token-auth-azure", "token-auth-gcp"),

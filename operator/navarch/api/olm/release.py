@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from navarch.api.install import VERSION
-from navarch.api.meta import IMAGE
+from navarch.api.meta import IMAGE, NAVARCH
 
 PACKAGE = "navarch"
 CHANNEL = "stable"
-BUNDLE_IMAGE = f"navarch-bundle:{VERSION}"
+BUNDLE_IMAGE = f"navarch-bundle:{NAVARCH}"
 CREATED = "2026-11-29T00:00:00Z"
 """What the next release is, unless something else is said: version, image of the bundle, day."""
 
@@ -23,7 +22,7 @@ class Release:
     """One release. `related` are the images that its meshes may run, by a name that is unique in the bundle.
     Without a `bundle_image` the catalog holds every object of the bundle itself."""
 
-    version: str = VERSION
+    version: str = NAVARCH
     image: str = IMAGE
     created: str = CREATED
     related: Mapping[str, str] = field(default_factory=dict)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from navarch.core.istio.catalog import Catalog
+from navarch.core.istio.catalog.related import relate_catalog
 from navarch.core.model.refs import Manifest
 
 BASE_PROFILE = "default"
@@ -55,3 +56,8 @@ class Assets:
     mesh_descriptors: Mapping[str, bytes]
     values_descriptors: Mapping[str, bytes]
     profiles: Mapping[str, Mapping[str, Any]]
+
+
+def relate_assets(assets: Assets, variables: Mapping[str, str], *, only: bool) -> Assets:
+    """The data with the images that an environment names (catalog/related.py)."""
+    return replace(assets, catalog=relate_catalog(assets.catalog, variables, only=only))

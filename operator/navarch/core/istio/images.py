@@ -6,20 +6,51 @@ variants (distroless, debug), agentgateway and images of another hub are a mesh'
 
 from __future__ import annotations
 
-from navarch.core.istio.catalog import Catalog
+from navarch.core.istio.catalog import Catalog, Release
 
-_NAMES = ("pilot", "proxyv2")
+NAMES = ("pilot", "proxyv2")
+"""What every mesh runs."""
 
 
 def list_images(catalog: Catalog) -> dict[str, str]:
     """References by a name that tells them apart, such as `pilot-1.31.4`; by digest where it is known."""
     return {
-        f"{name}-{patch}": _refer(f"{minor.hub}/{name}:{patch}", minor.digests.get(patch, {}).get(name, ""))
+        f"{name}-{patch}": refer_release(Release(patch, minor), name)
         for minor in catalog.minors
         for patch in minor.patches
-        for name in _NAMES
+        for name in NAMES
     }
 
 
-def _refer(image: str, digest: str) -> str:
-    return f"{image}@{digest}" if digest else image
+def refer_release(release: Release, name: str) -> str:
+    """The reference of a release's image, which is named with its variant, such as `pilot-distroless`."""
+    base, _, variant = name.partition("-")
+    tag = f"{release.version}-{variant}" if variant else release.version
+    return refer(f"{release.minor.hub}/{base}:{tag}", release.images.get(name, ""))
+
+
+def is_reference(known: str) -> bool:
+    """Whether what is known of an image is where it comes from, and not its digest alone."""
+    return "/" in known
+
+
+def digest_of(known: str) -> str:
+    """The digest in what is known of an image; empty where there is none."""
+    return known.rpartition("@")[2] if "@" in known or not is_reference(known) else ""
+
+
+def add_digest(known: str, digest: str) -> str:
+    """What is known of an image, and its digest besides."""
+    return f"{known}@{digest}" if is_reference(known) and "@" not in known else known or digest
+
+
+def replace_digest(known: str, digest: str) -> str:
+    """What is known of an image, with another digest in place of its own."""
+    return f"{known.partition('@')[0]}@{digest}" if is_reference(known) else digest
+
+
+def refer(image: str, known: str) -> str:
+    """The reference of an image, from hub, name and tag, and what is known of it."""
+    if is_reference(known):
+        return known
+    return f"{image}@{known}" if known else image

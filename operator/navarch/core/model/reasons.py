@@ -126,8 +126,13 @@ class Reason(StrEnum):
     )
     CATALOG_INVALID = (
         "CatalogInvalid",
-        "A ConfigMap that extends the catalog of Istio says something that cannot be taken; that part of it "
-        "is ignored.",
+        "A ConfigMap that extends the catalog of Istio, or a variable RELATED_IMAGE_… of the operator, says "
+        "something that cannot be taken; that part of it is ignored.",
+    )
+    IMAGE_NOT_AT_HAND = (
+        "ImageNotAtHand",
+        "The mesh would run an image that no variable RELATED_IMAGE_… of the operator names, and the "
+        "operator was told to run no other.",
     )
     UNTESTED_KUBERNETES = (
         "UntestedKubernetes",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.catalog import Features
+from navarch.core.istio.images import refer
 from navarch.core.membership.rule import Membership
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.naming import Names
@@ -22,9 +23,9 @@ class RevisionInput:
     """What one revision's objects are rendered from.
 
     `name` is the revision (value of istio.io/rev on its pods), `tag` what users' namespaces carry, `version`
-    the exact Istio version of `minor`; `hub`, `image_tag` and `digests` (by image, with its variant) say
-    where images come from; `config` is the resolved configuration in which every field that rendering reads
-    is set, except those whose absence has a meaning.
+    the exact Istio version of `minor`; `hub`, `image_tag` and `images` (digests or whole references by image,
+    with its variant) say where images come from; `config` is the resolved configuration in which every field
+    that rendering reads is set, except those whose absence has a meaning.
     """
 
     parent: Parent
@@ -36,7 +37,7 @@ class RevisionInput:
     membership: Membership
     hub: str
     image_tag: str
-    digests: Mapping[str, str]
+    images: Mapping[str, str]
     config: RevisionConfig
 
     @property
@@ -51,9 +52,9 @@ class RevisionInput:
 
     def image(self, name: str, variant: str = "") -> str:
         """The reference of one image, of a variant (distroless, debug) if one is asked for."""
-        digest = self.digests.get(f"{name}-{variant}" if variant else name, "")
         tag = f"{self.image_tag}-{variant}" if variant else self.image_tag
-        return f"{self.hub}/{name}:{tag}" + (f"@{digest}" if digest else "")
+        known = self.images.get(f"{name}-{variant}" if variant else name, "")
+        return refer(f"{self.hub}/{name}:{tag}", known)
 
     def labels(
         self, component: str, functional: Mapping[str, str] | None = None, *, shared: bool = False

@@ -146,16 +146,19 @@ def build_values(revision: RevisionInput, assets: Assets) -> dict[str, Any]:
 
 
 def _pin_images(revision: RevisionInput, shared: dict[str, Any]) -> None:
-    """Images of proxies by digest, where it is known: templates take a name with a `/` in it as it stands.
-    What the user's values name is left alone."""
-    if not revision.digests:
+    """Images of proxies by digest, or from where the catalog says: templates take a name with a `/` in it as
+    it stands. What the user's values name is left alone."""
+    if not revision.images:
         return
     proxies = (revision.config.mesh_config or {}).get("defaultConfig") or {}
     variant = (proxies.get("image") or {}).get("imageType") or shared["variant"]
     places = (("proxy", "proxyv2", variant), ("proxy_init", "proxyv2", shared["variant"]))
     for place, image, wanted in (*places, ("agentgateway", "agentgateway", variant)):
         reference = revision.image(image, wanted)
-        if shared[place].get("image") == image and "@" in reference:
+        is_plain = reference == f"{revision.hub}/{image}:{revision.image_tag}" + (
+            f"-{wanted}" if wanted else ""
+        )
+        if shared[place].get("image") == image and not is_plain:
             shared[place] = {**shared[place], "image": reference}
 
 

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from navarch.api.revision import MeshRevisionSpec
+from navarch.api.spec import Images
 from navarch.core.istio.assets import BASE_PROFILE, MAY_BE_EMPTY, Assets
+from navarch.core.istio.catalog import Release
 from navarch.core.istio.catalog.extension import VARIANTS
+from navarch.core.istio.images import digest_of, replace_digest
 from navarch.core.membership.rule import build_membership
 from navarch.core.model.merging import fill
 from navarch.core.model.parent import MESH, Parent, parent_of
@@ -68,13 +71,19 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
         ),
         hub=(images and images.hub) or release.minor.hub,
         image_tag=(images and images.tag) or release.version,
-        # Of another tag's image the catalog knows nothing; another hub under the same tag is a mirror.
-        digests={
-            **({} if images and images.tag else release.digests),
-            **(_spread(images.digests.to_json()) if images and images.digests else {}),
-        },
+        images=_choose_images(release, images),
         config=spec.config,
     )
+
+
+def _choose_images(release: Release, images: Images | None) -> dict[str, str]:
+    """What is known of a mesh's images. Of another tag's the catalog knows nothing; another hub under the
+    same tag is a mirror with the same digests; the mesh's own digests count before all others."""
+    known = {} if images and images.tag else dict(release.images)
+    if images and images.hub:
+        known = {name: digest for name, each in known.items() if (digest := digest_of(each))}
+    own = _spread(images.digests.to_json()) if images and images.digests else {}
+    return known | {name: replace_digest(known.get(name, ""), digest) for name, digest in own.items()}
 
 
 def _spread(digests: Mapping[str, str]) -> dict[str, str]:

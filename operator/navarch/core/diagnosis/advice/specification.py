@@ -177,8 +177,16 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
     ),
     Reason.CATALOG_INVALID: Advice(
         Severity.WARNING,
-        "Correct the ConfigMap in the operator's namespace; until then that part of it is ignored.",
+        "Correct the ConfigMap in the operator's namespace, or the variable; until then that part of it is "
+        "ignored.",
         "ConfigMap more, key catalog.yaml: 1.31.patches[0]: 1.31 is not a text; put it in quotes",
+    ),
+    Reason.IMAGE_NOT_AT_HAND: Advice(
+        Severity.ERROR,
+        "Mirror the image and name it in a variable RELATED_IMAGE_… of the operator, or choose a version "
+        "that has one.",
+        "spec.version: '1.31.9': the mesh would run registry.istio.io/release/pilot:1.31.9, which no "
+        "variable RELATED_IMAGE_… of the operator names",
     ),
     Reason.UNTESTED_KUBERNETES: Advice(
         Severity.INFO,

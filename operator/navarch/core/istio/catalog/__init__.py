@@ -60,8 +60,9 @@ class Pin:
         return f"{self.path}@{self.version}"
 
 
-Digests: TypeAlias = Mapping[str, Mapping[str, str]]
-"""Digests of images: exact version -> the image's name, with its variant if it has one -> digest."""
+Images: TypeAlias = Mapping[str, Mapping[str, str]]
+"""What is known of images: exact version -> the image's name, with its variant if it has one -> its digest,
+or the whole reference of the image that takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Minor:
     preview: str
     api: Pin
     values: str
-    digests: Digests
+    images: Images
     features: Features
 
     def is_after_newest(self, version: str) -> bool:
@@ -102,19 +103,21 @@ class Release:
         return self.version in self.minor.patches
 
     @property
-    def digests(self) -> Mapping[str, str]:
-        """Digests of this version's images, as far as they are known."""
-        return self.minor.digests.get(self.version, {})
+    def images(self) -> Mapping[str, str]:
+        """Digests or references of this version's images, as far as they are known."""
+        return self.minor.images.get(self.version, {})
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All releases, minors ascending. `values` are the modules of definitions of values, by name; `problems`
-    say what in the cluster's own extensions of the catalog is left out, and why."""
+    say what in the cluster's own extensions of the catalog is left out, and why. Of a `closed` one meshes may
+    run only images whose references it has."""
 
     minors: tuple[Minor, ...]
     values: Mapping[str, Pin]
     problems: tuple[str, ...] = ()
+    closed: bool = False
 
     def find(self, version: str) -> Release | None:
         """The release that `1.31` (its newest patch) or `1.31.1` names; a patch of a known minor that is
@@ -162,7 +165,7 @@ def build_catalog(data: Mapping[str, Any]) -> Catalog:
             preview=row.get("preview", ""),
             api=Pin(API, row["api"]["version"], row["api"]["hash"]),
             values=row["values"],
-            digests=row.get("digests", {}),
+            images=row.get("digests", {}),
             features=_build_features(name, data["features"]),
         )
         for name, row in data["minors"].items()

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from navarch.core.istio.catalog import Catalog, Minor, is_version, ordinal_of
+from navarch.core.istio.images import add_digest, digest_of
 from navarch.core.model.trees import read_key
 
 KEY = "catalog.yaml"
@@ -53,7 +54,7 @@ def extend_catalog(catalog: Catalog, extensions: Iterable[Extension]) -> Catalog
     """The catalog with everything that can be taken of its extensions, in the order of their names; its
     problems say what could not."""
     minors = {minor.name: minor for minor in catalog.minors}
-    problems: list[str] = []
+    problems = list(catalog.problems)
     for extension in sorted(extensions, key=lambda one: one.name):
         if extension.error:
             problems.append(extension.error)
@@ -72,10 +73,11 @@ def extend_catalog(catalog: Catalog, extensions: Iterable[Extension]) -> Catalog
 
 def _extend(minor: Minor, entry: Mapping[str, Any]) -> Minor:
     patches = sorted({*minor.patches, *entry.get("patches", ())}, key=ordinal_of)
-    digests = {version: dict(images) for version, images in minor.digests.items()}
+    known = {version: dict(images) for version, images in minor.images.items()}
     for version, images in entry.get("digests", {}).items():
-        digests[version] = {**digests.get(version, {}), **images}
-    return replace(minor, patches=tuple(patches), digests=digests)
+        there = known.setdefault(version, {})
+        there |= {name: add_digest(there.get(name, ""), digest) for name, digest in images.items()}
+    return replace(minor, patches=tuple(patches), images=known)
 
 
 def _find_problems(minor: Minor, entry: Any) -> Iterator[str]:
@@ -127,7 +129,7 @@ def _find_bad_digests(minor: Minor, version: str, images: Any, where: str) -> It
         return
     known = [image + variant for image in IMAGES for variant in VARIANTS]
     for image, digest in images.items():
-        there = minor.digests.get(version, {}).get(image, digest)
+        there = digest_of(minor.images.get(version, {}).get(image, "")) or digest
         if image not in known:
             yield f"{where}.{image}: there is no such image; there are {', '.join(known)}"
         elif not isinstance(digest, str) or not DIGEST.fullmatch(digest):

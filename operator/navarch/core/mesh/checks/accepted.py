@@ -68,7 +68,7 @@ def _locate(content: MeshContent, path: str) -> tuple[str, str]:
     return "spec.profiles", f"meshConfig.{path} of a profile "
 
 
-def _build(content: MeshContent) -> tuple[RevisionInput, dict[str, Any]] | None:
+def build_sources(content: MeshContent) -> tuple[RevisionInput, dict[str, Any]] | None:
     """What the mesh is rendered from, and its values; None where that is not known, or another rule says that
     they cannot be read."""
     config = resolved_config(content)
@@ -85,7 +85,7 @@ def check_mesh_config_is_accepted(content: MeshContent) -> Iterator[Finding]:
 
 def check_envoy_accepts(content: MeshContent) -> Iterator[Finding]:
     """Envoy takes what istiod and the agent pass on to it unread: its bootstrap, numbers and durations."""
-    built, release = _build(content), content.release
+    built, release = build_sources(content), content.release
     if built is None or release is None:
         return
     definition = load_definition(content.assets.mesh_descriptors[release.minor.name], MESH_CONFIG)
@@ -103,7 +103,7 @@ def check_mesh_config_warnings(content: MeshContent) -> Iterator[Finding]:
 
 
 def _find_in_mesh_config(content: MeshContent, *, warnings: bool) -> Iterator[Finding]:
-    built, release = _build(content), content.release
+    built, release = build_sources(content), content.release
     if built is None or release is None:
         return
     descriptors = content.assets.mesh_descriptors[release.minor.name]
@@ -130,7 +130,7 @@ def _build_finding(
 
 def check_networks_are_accepted(content: MeshContent) -> Iterator[Finding]:
     """istiod takes the networks of the mesh."""
-    built, release = _build(content), content.release
+    built, release = build_sources(content), content.release
     if built is None or release is None:
         return
     source, values = built

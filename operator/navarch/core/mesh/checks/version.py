@@ -115,7 +115,7 @@ def check_support(observed: ObservedMesh) -> Iterator[Finding]:
 def check_catalog_extensions(observed: ObservedMesh) -> Iterator[Finding]:
     """Everything that the cluster adds to the catalog could be taken."""
     for problem in observed.assets.catalog.problems:
-        remedy = "correct that ConfigMap; until then this part of it is ignored"
+        remedy = "correct it; until then it is ignored"
         yield Finding(Reason.CATALOG_INVALID, "", "", problem, remedy, Severity.WARNING)
 
 

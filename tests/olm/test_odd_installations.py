@@ -1,0 +1,156 @@
+"""What people give OLM beside a plain Subscription: settings, mirrors, the wrong group, kinds of another
+release."""
+
+from __future__ import annotations
+
+from navarch.api.export import RESOURCES, build_crd
+from navarch.api.related import name_variable
+from navarch.assets import load_catalog
+
+from tests.olm.conftest import RELEASE
+from tests.polling import eventually
+from tests.support.api import Api, Object
+from tests.support.command import navarch
+from tests.support.hub import Hub
+from tests.support.meshes import build_mesh, get_istiod, list_owned, read_condition, wait_for
+from tests.support.navarch_by_olm import a_replica, build_replica, make_mesh
+from tests.support.operator import SYSTEM
+from tests.support.workloads import create_namespace
+
+POLICY = "kinds.mesh.navarch.io"
+
+
+async def test_an_installation_for_one_namespace_is_refused_in_the_csv(clean: Hub) -> None:
+    clean.publish(RELEASE)
+    clean.subscribe(group={"targetNamespaces": [SYSTEM]})
+    status = await clean.see(RELEASE, "Failed", reason="UnsupportedOperatorGroup")
+    assert "OwnNamespace" in status["message"]
+    assert clean.api.get("deployment", SYSTEM, "navarch") is None
+
+
+async def test_a_second_navarch_is_refused_in_the_csv_and_the_first_goes_on(clean: Hub) -> None:
+    await clean.install(RELEASE)
+    other = "navarch-two"
+    try:
+        clean.subscribe(other)
+        await clean.see(RELEASE, "Failed", reason="InterOperatorGroupOwnerConflict", namespace=other)
+        assert clean.api.get("deployment", other, "navarch") is None
+        assert clean.read_status(RELEASE)["phase"] == "Succeeded"
+        async with a_replica(clean) as operator:
+            await make_mesh(clean.api, operator)
+    finally:
+        clean.cluster.run("delete", "subscription,operatorgroup", "-n", other, "--all")
+        await clean.uninstall(other)
+
+
+async def test_env_and_resources_of_the_subscription_reach_the_operator(clean: Hub) -> None:
+    resources = {"requests": {"cpu": "70m", "memory": "200Mi"}, "limits": {"memory": "1Gi"}}
+    env = [{"name": "NAVARCH_LOG_LEVEL", "value": "debug"}, {"name": "ODD", "value": "a=b $(C) \u00e4"}]
+    await clean.install(RELEASE, config={"env": env, "resources": resources})
+    container = clean.read_container()
+    assert container["resources"] == resources
+    assert [each for each in container["env"] if each in env] == env
+    assert {"name": "NAVARCH_PROBE_NAMESPACE", "value": "navarch-probe"} in container["env"]
+    async with a_replica(clean) as operator:
+        assert '"level": "debug"' in operator.log.read_text()
+
+
+async def test_a_setting_of_the_subscription_that_is_wrong_is_named_by_the_operator(clean: Hub) -> None:
+    env = [{"name": "NAVARCH_WORKERS", "value": "many"}]
+    await clean.install(RELEASE, config={"env": env})
+    operator = build_replica(clean)
+    operator.start()
+    await eventually(lambda: not operator.is_running(), what="the operator gives up")
+    assert operator.stop() != 0
+    assert "NAVARCH_WORKERS" in operator.log.read_text()
+
+
+def add_field(crd: Object) -> None:
+    """A newer release's kind: with its name, and with a field that this one does not know."""
+    crd["metadata"]["annotations"]["mesh.navarch.io/release"] = "0.2.0"
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    schema["newer"] = {"type": "string", "description": "What only a newer release knows."}
+
+
+async def test_kinds_of_a_newer_navarch_are_never_replaced_by_those_of_an_older_bundle(clean: Hub) -> None:
+    name = "meshcontrolplanes.mesh.navarch.io"
+    await clean.install(RELEASE)
+    async with a_replica(clean) as operator:
+        await eventually(
+            lambda: (
+                "navarch_installation_missing_objects 0.0" in operator.fetch("/metrics")[1]
+                and clean.cluster.run("get", "validatingadmissionpolicies", "--ignore-not-found", POLICY)
+            ),
+            every=0.2,
+            what="the policy on kinds is there",
+        )
+    await clean.uninstall()
+    newer = build_crd(RESOURCES[0])
+    assert newer["metadata"]["name"] == name
+    add_field(newer)
+    clean.api.apply(newer, manager="newer")
+    await eventually(lambda: knows_field(clean.api, name), what="the newer kind is served")
+    mesh = build_mesh("default", newer="kept", paused=True)
+    clean.api.create(mesh)
+    clean.subscribe()
+    refused = await eventually(
+        lambda: find_refusal(clean), seconds=120, every=0.2, what="the InstallPlan is refused"
+    )
+    assert "0.1.0 (0.2.0 is there)" in refused
+    assert "install that release or a newer one" in refused
+    assert (clean.api.get("mesh", "default", "demo") or {})["spec"]["newer"] == "kept"
+    clean.cluster.run("annotate", "crd", name, "mesh.navarch.io/release-")
+    await clean.uninstall()
+    clean.subscribe()
+    await clean.see(RELEASE)
+    assert not knows_field(clean.api, name)
+
+
+def knows_field(api: Api, name: str) -> bool:
+    crd = api.get("crd", "", name) or {}
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return "newer" in schema["properties"]
+
+
+def find_refusal(hub: Hub) -> str:
+    """What the InstallPlan of Navarch says of why it failed."""
+    said = hub.cluster.run(
+        "get",
+        "installplans.operators.coreos.com",
+        "-n",
+        SYSTEM,
+        "-o",
+        "jsonpath={.items[*].status}",
+    )
+    return said if "denied request" in said else ""
+
+
+async def test_meshes_run_the_images_of_the_mirror_that_the_subscription_names_and_no_other(
+    clean: Hub,
+) -> None:
+    newest = load_catalog().find("1.31")
+    assert newest is not None
+    mirror = {name: f"mirror.example.com/istio/{name}@sha256:{'1' * 64}" for name in ("pilot", "proxyv2")}
+    env = [
+        {"name": name_variable(f"{name}-{newest.version}"), "value": image} for name, image in mirror.items()
+    ]
+    only = {"name": "NAVARCH_ONLY_RELATED_IMAGES", "value": "true"}
+    await clean.install(RELEASE, config={"env": [*env, only]})
+    async with a_replica(clean) as operator:
+        mesh = await make_mesh(clean.api, operator)
+        (istiod,) = get_istiod(clean.api, mesh.namespace)["spec"]["template"]["spec"]["containers"]
+        assert istiod["image"] == mirror["pilot"]
+        pod = clean.api.get("pod", mesh.apps, "app") or {}
+        containers = [*pod["spec"]["containers"], *pod["spec"].get("initContainers", ())]
+        assert {c["image"] for c in containers if c["name"].startswith("istio-")} == {mirror["proxyv2"]}
+        other = f"{mesh.namespace}-other"
+        await create_namespace(clean.api, other)
+        clean.api.create(build_mesh(other, images={"hub": "registry.example.com/other"}))
+        found = await wait_for(
+            clean.api, other, condition="SpecAccepted", status="False", reason="ImageNotAtHand"
+        )
+        assert "spec.images.hub" in read_condition(found, "SpecAccepted")["message"]
+        assert list_owned(clean.api, other) == []
+        report = navarch("check", "-o", "json", kubeconfig=clean.cluster.kubeconfig)
+        (refused,) = report.find("ImageNotAtHand")
+        assert other in str(refused)
