@@ -109,12 +109,24 @@ class Hub:
         await self.see(release)
 
     async def uninstall(self, namespace: str = SYSTEM) -> None:
-        """Remove Subscription and ClusterServiceVersion, as the guide says; returns when the operator's
-        Deployment is gone."""
+        """Remove Subscription and ClusterServiceVersion, as the guide says; returns when both and the
+        operator's Deployment are gone. OLM makes the latter two again from an InstallPlan that it has not
+        finished."""
+        phases = "jsonpath={.items[*].status.phase}"
+        asked = ("get", f"installplan.{COREOS}", "-n", namespace, "-o", phases)
+        await eventually(
+            lambda: {*self.cluster.run(*asked).split()} <= {"Complete", "Failed"},
+            seconds=90,
+            every=0.2,
+            what="no InstallPlan is being carried out",
+        )
         for kind in ("subscription", "clusterserviceversion"):
             self.cluster.run("delete", f"{kind}.{COREOS}", "-n", namespace, "--all")
         await eventually(
-            lambda: self.api.get("deployment", namespace, "navarch") is None,
+            lambda: (
+                self.list_versions(namespace) == []
+                and self.api.get("deployment", namespace, "navarch") is None
+            ),
             seconds=90,
             every=0.2,
             what="the operator's Deployment is gone",

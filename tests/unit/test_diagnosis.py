@@ -227,7 +227,7 @@ STOCK = WebhookEntry(
     {"matchExpressions": [{"key": INJECT, "operator": "In", "values": ["true"]}]},
 )
 THEIRS = replace(a_webhook("istio-sidecar-injector", revision="default"), entries=(STOCK,))
-OUR_OWN = replace(a_webhook("ours", parent=Parent("shop", "mesh", "")), entries=(STOCK,))
+OUR_OWN = replace(a_webhook("ours", parent=Parent("MeshControlPlane", "shop", "mesh")), entries=(STOCK,))
 ASKS = AskingPod("apps", "web-1", inject="true")
 
 

@@ -121,13 +121,13 @@ def test_the_operator_holds_nothing_for_being_allowed_to_bind_it() -> None:
     assert [(rule["resourceNames"], rule["verbs"]) for rule in leases] == [(["navarch"], ["list"])]
 
 
-def test_bind_stands_in_one_rule_that_names_every_role_of_istiod_and_no_other() -> None:
+def test_bind_stands_in_one_rule_that_names_every_role_of_istiod_and_gateways_and_no_other() -> None:
     (rule,) = (rule for rule in build_own_role()["rules"] if "bind" in rule["verbs"])
     assert rule["verbs"] == ["bind"]
     assert rule["resources"] == ["clusterroles"]
     minors = [minor.name for minor in load_assets().catalog.minors]
     kinds = ("istiod", "istiod-confined", "istiod-namespace")
-    expected = {f"navarch-{kind}-{minor}" for kind in kinds for minor in minors}
+    expected = {f"navarch-{kind}-{minor}" for kind in kinds for minor in minors} | {"navarch-gateway"}
     assert {name.rpartition("-")[0] for name in rule["resourceNames"]} == expected
     assert len(rule["resourceNames"]) == len(expected)
 
