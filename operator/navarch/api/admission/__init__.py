@@ -19,9 +19,8 @@ from navarch.api.admission.lifecycle import (
 from navarch.api.admission.ownership import build_ownership_policies
 from navarch.api.admission.refused import build_refusal_policy
 from navarch.api.admission.revisions import build_revision_policy
-from navarch.api.controlplane import PLURAL as MESHES
+from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP, JSONObject
-from navarch.api.revision import PLURAL as REVISIONS
 
 
 def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject]:
@@ -34,5 +33,5 @@ def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject
         *build_deletion_policy(),
         *build_revision_policy(operator),
         *build_ownership_policies(operator),
-        *build_kinds_policy(f"{plural}.{GROUP}" for plural in (MESHES, REVISIONS)),
+        *build_kinds_policy(f"{resource.plural}.{GROUP}" for resource in RESOURCES),
     ]
