@@ -21,7 +21,7 @@ from tests.support.backup import restore, save
 from tests.support.meshes import build_mesh, list_owned, read_condition, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 
-KINDS = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io")
+KINDS = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io", "meshgateways.mesh.navarch.io")
 CA_SECRET, ROOT = "istio-ca-secret", "istio-ca-root-cert"
 GRACE = "15"
 """Seconds for which the objects of a mesh that vanished are kept here."""

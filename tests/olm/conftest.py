@@ -71,8 +71,8 @@ async def clean(bare_hub: Hub) -> AsyncIterator[Hub]:
         api.patch("mesh", *where, {"metadata": force})
         if "deletionTimestamp" not in mesh["metadata"]:
             api.delete("mesh", *where)
-    bare_hub.cluster.run("delete", "operatorgroup", "-n", SYSTEM, "--all")
     await bare_hub.uninstall()
+    bare_hub.cluster.run("delete", "operatorgroup", "-n", SYSTEM, "--all")
     # Kinds stay. The next test may install an older release, which takes what the guide says.
     (going_back,) = list_commands("upgrade-navarch.md", "Go back to an older release")
     if api.get("crd", "", "meshcontrolplanes.mesh.navarch.io"):

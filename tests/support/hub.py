@@ -110,27 +110,21 @@ class Hub:
 
     async def uninstall(self, namespace: str = SYSTEM) -> None:
         """Remove Subscription and ClusterServiceVersion, as the guide says; returns when both and the
-        operator's Deployment are gone. OLM makes the latter two again from an InstallPlan that it has not
-        finished."""
-        phases = "jsonpath={.items[*].status.phase}"
-        asked = ("get", f"installplan.{COREOS}", "-n", namespace, "-o", phases)
-        await eventually(
-            lambda: {*self.cluster.run(*asked).split()} <= {"Complete", "Failed"},
-            seconds=90,
-            every=0.2,
-            what="no InstallPlan is being carried out",
-        )
-        for kind in ("subscription", "clusterserviceversion"):
-            self.cluster.run("delete", f"{kind}.{COREOS}", "-n", namespace, "--all")
-        await eventually(
-            lambda: (
-                self.list_versions(namespace) == []
-                and self.api.get("deployment", namespace, "navarch") is None
-            ),
-            seconds=90,
-            every=0.2,
-            what="the operator's Deployment is gone",
-        )
+        operator's Deployment are gone. OLM makes a ClusterServiceVersion again from an InstallPlan that it
+        has not finished: that is removed as well, and what it made meanwhile once more."""
+        for kind in ("subscription", "installplan"):
+            self._delete_all(kind, namespace)
+
+        def is_gone() -> bool:
+            if self.list_versions(namespace):
+                self._delete_all("clusterserviceversion", namespace)
+                return False
+            return self.api.get("deployment", namespace, "navarch") is None
+
+        await eventually(is_gone, seconds=90, every=0.2, what="the operator's Deployment is gone")
+
+    def _delete_all(self, kind: str, namespace: str) -> None:
+        self.cluster.run("delete", f"{kind}.{COREOS}", "-n", namespace, "--all", "--wait=false")
 
     def build_replica(self, name: str, **settings: str) -> Operator:
         """The operator as a process, with a token of the account that OLM made and the environment of the
