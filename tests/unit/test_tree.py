@@ -67,6 +67,23 @@ def test_a_diagnosis_stands_at_the_node_that_it_is_about(diagnosis: Diagnosis, p
     assert troubles(build_tree(a_portrait(diagnosis))) == [(place, diagnosis.id)]
 
 
+GATEWAY = {
+    "kind": "MeshGateway",
+    "metadata": {"namespace": "front", "name": "ingress"},
+    "spec": {"type": "Ingress"},
+    "status": {"ready": 1, "desired": 2, "version": "1.31.1", "addresses": ["203.0.113.7"]},
+}
+
+
+@pytest.mark.parametrize("reason", ["RolloutStuck", "AddressPending", "ProxiesOutdated", "NotAMember"])
+def test_what_is_wrong_with_a_gateway_stands_at_the_gateway(reason: str) -> None:
+    subject = Subject("MeshGateway", "front", "ingress")
+    tree = build_tree(a_portrait(a_diagnosis(reason, "Available", subject=subject), gateways=(GATEWAY,)))
+    assert troubles(tree) == [("MeshGateway", reason)]
+    (node,) = [n for n in walk(tree) if n.kind == "MeshGateway"]
+    assert (node.name, node.summary) == ("front/ingress", "Ingress, 1 of 2 pods ready, at 203.0.113.7")
+
+
 def test_what_has_no_node_stands_at_the_root() -> None:
     tree = build_tree(a_portrait(a_diagnosis("NotInstalled", "Available"), revisions=()))
     assert troubles(tree) == [("MeshControlPlane", "NotInstalled")]

@@ -14,6 +14,7 @@ from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, bui
 from navarch.core.membership.rule import build_membership, take_census
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
+from navarch.gather.gateway import read_reference
 from navarch.gather.watches import PROXIES, WATCHES, Object, Watch, shrink_proxy_pod
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
@@ -63,12 +64,15 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
         report = await checkup.run(Scope(mesh["metadata"]["namespace"], name))
         examined = next(iter(checkup.examined), None)
         revisions = examined.revisions if examined else tuple(checkup.list_revisions(mesh))
+        place = (mesh["metadata"]["namespace"], mesh["metadata"]["name"])
+        gateways = tuple(g for g in session.snapshot.stores["gateways"].list() if read_reference(g) == place)
         portrait = Portrait(
             mesh=examined.body if examined else mesh,
             revisions=revisions,
             proxies=tuple(_list_proxies(session, mesh, {r["metadata"]["name"] for r in revisions})),
             diagnoses=report.diagnoses,
-            events=await _list_events(session, checkup.gaps, [mesh, *revisions]),
+            events=await _list_events(session, checkup.gaps, [mesh, *revisions, *gateways]),
+            gateways=gateways,
             narrowed=next((g.narrowed for g in session.snapshot.gaps if g.what == "pods"), ""),
         )
         return build_tree(portrait)

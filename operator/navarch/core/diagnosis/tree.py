@@ -16,6 +16,7 @@ from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.report import Diagnosis, subject_of
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Severity
+from navarch.core.model.parent import GATEWAY
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
@@ -97,7 +98,8 @@ class EventNote:
 @dataclass(frozen=True, slots=True)
 class Portrait:
     """Everything that the tree is made of. `proxies` are the mesh's with the workload of each; `narrowed`
-    names the one namespace whose pods could be seen, empty where all could."""
+    names the one namespace whose pods could be seen, empty where all could; `gateways` are the MeshGateways
+    that name the mesh."""
 
     mesh: Manifest
     revisions: tuple[Manifest, ...]
@@ -105,6 +107,7 @@ class Portrait:
     diagnoses: tuple[Diagnosis, ...]
     events: tuple[EventNote, ...] = ()
     narrowed: str = ""
+    gateways: tuple[Manifest, ...] = ()
 
 
 _OF_COMPONENTS = frozenset(
@@ -124,6 +127,7 @@ def build_tree(portrait: Portrait) -> Node:
     children = (
         _build_crds(told),
         *revisions,
+        *(_build_gateway(gateway, told) for gateway in portrait.gateways),
         _build_proxies(portrait, told),
         *_build_events(portrait.events),
     )
@@ -172,6 +176,8 @@ def _place(portrait: Portrait) -> dict[tuple[str, str], list[Trouble]]:
 
 
 def _find_place(portrait: Portrait, diagnosis: Diagnosis) -> tuple[str, str]:
+    if diagnosis.subject.kind == GATEWAY:
+        return GATEWAY, _name_gateway(diagnosis.subject.namespace, diagnosis.subject.name)
     components = [c for r in portrait.revisions for c in (r.get("status") or {}).get("components") or ()]
     if diagnosis.id in _OF_COMPONENTS and components:
         named = [c for c in components if c["name"] in diagnosis.message] or components
@@ -222,6 +228,25 @@ def _build_revision(
     return Node(
         "MeshRevision", name, summary, facts, tuple(told.get(("MeshRevision", name), ())), tuple(components)
     )
+
+
+def _name_gateway(namespace: str, name: str) -> str:
+    return f"{namespace}/{name}"
+
+
+def _build_gateway(gateway: Manifest, told: Mapping[tuple[str, str], list[Trouble]]) -> Node:
+    metadata, status = gateway["metadata"], gateway.get("status") or {}
+    name = _name_gateway(metadata["namespace"], metadata["name"])
+    facts = {
+        "type": gateway["spec"].get("type", ""),
+        "version": status.get("version", ""),
+        "ready": status.get("ready", 0),
+        "desired": status.get("desired", 0),
+        "addresses": list(status.get("addresses") or ()),
+    }
+    summary = f"{facts['type']}, {facts['ready']} of {facts['desired']} pods ready"
+    summary += f", at {', '.join(facts['addresses'])}" if facts["addresses"] else ", no address yet"
+    return Node(GATEWAY, name, summary, facts, tuple(told.get((GATEWAY, name), ())))
 
 
 # --- proxies -----------------------------------------------------------------------------------------------
