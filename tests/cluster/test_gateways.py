@@ -108,6 +108,8 @@ async def test_a_gateway_in_a_member_namespace_gets_ready_and_is_quiet(
         what="the gateway is looked at",
     )
     assert [str(write) for write in audit.writes(mark)] == []
+    crashes = [line for line in operator.log.read_text().splitlines() if '"crashed"' in line]
+    assert [line for line in crashes if '"MeshGateway"' in line] == []
 
 
 async def test_a_gateway_waits_for_its_mesh_and_is_made_once_that_injects(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from navarch.core.model.conditions import (
     ConditionType,
     Verdict,
     find_transitions,
+    find_upgrade,
     merge_conditions,
     summarise_ready,
 )
@@ -59,3 +63,18 @@ def test_every_reason_has_a_sentence_and_the_form_the_schema_asks_for() -> None:
         assert reason.value.isalnum()
         assert reason.doc.endswith(".")
         assert Reason(reason.value) is reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({"active": "1.31.1"}, {"active": "1.31.4"}, "Istio 1.31.4 serves now, after 1.31.1"),
+        ("1.31.1", "1.31.4", "Istio 1.31.4 serves now, after 1.31.1"),
+        ({"desired": "1.31.4"}, {"active": "1.31.4"}, ""),
+        (None, "1.31.4", ""),
+        ("1.31.4", "1.31.4", ""),
+        ("1.31.4", None, ""),
+    ],
+)
+def test_an_upgrade_is_told_of_a_mesh_and_of_a_gateway(before: Any, after: Any, told: str) -> None:
+    assert find_upgrade({"version": before}, {"version": after}) == told

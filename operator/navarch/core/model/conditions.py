@@ -117,10 +117,15 @@ class Transition:
     message: str
 
 
+def _read_version(status: Mapping[str, Any]) -> Any:
+    """The version that serves: a mesh tells it beside the one that is wanted, other kinds alone."""
+    version = status.get("version")
+    return version.get("active") if isinstance(version, Mapping) else version
+
+
 def find_upgrade(previous: Mapping[str, Any], current: Mapping[str, Any]) -> str:
-    """The change of the version that serves between two statuses of a mesh, as a sentence; empty for none."""
-    before = (previous.get("version") or {}).get("active")
-    after = (current.get("version") or {}).get("active")
+    """The change of the version that serves between two statuses, as a sentence; empty for none."""
+    before, after = _read_version(previous), _read_version(current)
     return f"Istio {after} serves now, after {before}" if before and after and before != after else ""
 
 
