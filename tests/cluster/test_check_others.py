@@ -210,9 +210,9 @@ async def create(api: Api, manifest: Object) -> Object:
 
 def build_custom(api_version: str, kind: str, name: str, namespace: str = "", **body: Any) -> Object:
     metadata: dict[str, Any] = {"name": name} | ({"namespace": namespace} if namespace else {})
-    parents = body.pop("owners", None)
-    if parents:
-        metadata["ownerReferences"] = parents
+    owners = body.pop("owners", None)
+    if owners:
+        metadata["ownerReferences"] = owners
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
 
 
@@ -228,14 +228,14 @@ async def test_sails_revisions_are_named_once_whether_or_not_they_run(
         istio = await create(place.api, build_custom("sailoperator.io/v1", "Istio", "canary", spec=asked))
         (found,) = await place.installations()
         assert (found["installer"], found["name"], found["version"]) == ("Sail", "Istio canary", "v1.28.0")
-        parent = {"apiVersion": "sailoperator.io/v1", "kind": "Istio", "name": "canary"}
-        parents = [parent | {"uid": istio["metadata"]["uid"]}]
-        manifest = build_custom("sailoperator.io/v1", "IstioRevision", "canary", spec=asked, parents=parents)
+        owner = {"apiVersion": "sailoperator.io/v1", "kind": "Istio", "name": "canary"}
+        owners = [owner | {"uid": istio["metadata"]["uid"]}]
+        manifest = build_custom("sailoperator.io/v1", "IstioRevision", "canary", spec=asked, owners=owners)
         revision = await create(place.api, manifest)
         deployed = copy.deepcopy(with_selectors(generated))
-        parent = {"apiVersion": "sailoperator.io/v1", "kind": "IstioRevision", "name": "canary"}
+        owner = {"apiVersion": "sailoperator.io/v1", "kind": "IstioRevision", "name": "canary"}
         for manifest in deployed:
-            manifest["metadata"]["ownerReferences"] = [parent | {"uid": revision["metadata"]["uid"]}]
+            manifest["metadata"]["ownerReferences"] = [owner | {"uid": revision["metadata"]["uid"]}]
         with place.furnished(*deployed, manager="sail-operator"):
             (found,) = await place.installations()
     assert (found["installer"], found["name"]) == ("Sail", "IstioRevision canary")

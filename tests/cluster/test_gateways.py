@@ -158,6 +158,18 @@ async def test_a_gateways_pods_follow_the_proxy_of_their_mesh(api: Api, mesh: st
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
 
+async def test_a_load_balancer_without_an_address_is_told_until_it_has_one(
+    api: Api, mesh: str, member: str
+) -> None:
+    api.create(build_gateway(member, mesh, service={}))
+    pending = await wait_for_gateway(api, member, status="False", reason="AddressPending")
+    assert "NodePort" in read_condition(pending, "Ready")["message"]
+    balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}}
+    api.patch("service", member, "ingress", balancer, sub="status")
+    ready = await wait_for_gateway(api, member)
+    assert ready["status"]["addresses"] == ["203.0.113.7"]
+
+
 async def test_drift_of_a_gateway_is_put_back_with_one_write(
     api: Api, audit: Audit, mesh: str, member: str
 ) -> None:

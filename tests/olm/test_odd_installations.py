@@ -28,21 +28,6 @@ async def test_an_installation_for_one_namespace_is_refused_in_the_csv(clean: Hu
     assert clean.api.get("deployment", SYSTEM, "navarch") is None
 
 
-async def test_a_second_navarch_is_refused_in_the_csv_and_the_first_goes_on(clean: Hub) -> None:
-    await clean.install(RELEASE)
-    other = "navarch-two"
-    try:
-        clean.subscribe(other)
-        await clean.see(RELEASE, "Failed", reason="InterOperatorGroupOwnerConflict", namespace=other)
-        assert clean.api.get("deployment", other, "navarch") is None
-        assert clean.read_status(RELEASE)["phase"] == "Succeeded"
-        async with a_replica(clean) as operator:
-            await make_mesh(clean.api, operator)
-    finally:
-        clean.cluster.run("delete", "subscription,operatorgroup", "-n", other, "--all")
-        await clean.uninstall(other)
-
-
 async def test_env_and_resources_of_the_subscription_reach_the_operator(clean: Hub) -> None:
     resources = {"requests": {"cpu": "70m", "memory": "200Mi"}, "limits": {"memory": "1Gi"}}
     env = [{"name": "NAVARCH_LOG_LEVEL", "value": "debug"}, {"name": "ODD", "value": "a=b $(C) \u00e4"}]
