@@ -129,6 +129,7 @@ async def test_a_gateway_waits_for_its_mesh_and_is_made_once_that_injects(
     api.delete("gateway", fresh, "ingress")
     await eventually(lambda: api.get("gateway", fresh, "ingress") is None, seconds=60, what="it is gone")
     assert list_objects(api, fresh) == []
+    await eventually(lambda: count_proxies(api, fresh) == 0, seconds=60, what="no proxy is counted any more")
 
 
 async def test_a_gateway_outside_of_its_mesh_is_refused_until_its_namespace_joins(
