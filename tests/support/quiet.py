@@ -26,7 +26,7 @@ async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: st
     await eventually(
         lambda: not is_redirected(api, namespace, name),
         seconds=120,
-        what="webhooks are on a plain path again",
+        what="plain paths of webhooks",
     )
     await wait_for_rest(operator)
     others = [mesh for mesh in api.list("mesh") if _name(mesh) != (namespace, name)]
