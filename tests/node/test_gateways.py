@@ -83,6 +83,10 @@ async def gateway(mesh: Mesh, api: Api) -> AsyncIterator[str]:
         api.request("DELETE", f"/apis/networking.istio.io/v1/namespaces/{mesh.apps}/{path}/{NAME}")
     api.delete("gateway", mesh.apps, NAME)
     await eventually(lambda: api.get("gateway", mesh.apps, NAME) is None, seconds=120, what="it is gone")
+    labels = f"mesh.navarch.io/gateway-name={NAME}"
+    await eventually(
+        lambda: api.list("pod", mesh.apps, labels=labels) == [], seconds=60, what="its pods have drained"
+    )
 
 
 async def test_requests_from_outside_reach_the_mesh_and_none_fails_while_the_gateway_is_rolled(
