@@ -2,7 +2,8 @@
 
 Owns what may be asked of a gateway. Must never hold a field that decides what runs in the gateway's pods or
 what they mount: that follows from the mesh. Invariant: every condition of a gateway is in status from the
-first reconcile."""
+first reconcile.
+"""
 
 from __future__ import annotations
 

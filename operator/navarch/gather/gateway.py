@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydantic import ValidationError
-
 from navarch.api import gateway, revision
 from navarch.api.gateway import MeshGatewaySpec
 from navarch.api.meta import API_VERSION
@@ -17,7 +15,7 @@ from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.core.world.workload import PodProblem, determine_rollout
+from navarch.gather.specs import parse_spec
 from navarch.gather.workload import read_problems
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
@@ -33,7 +31,7 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
             world.stores["gateways"].discard(ref, known["metadata"]["uid"])
         return None
     world.stores["gateways"].observe(body)
-    spec, error = _parse(body)
+    spec, error = parse_spec(MeshGatewaySpec, body)
     mesh = _find_mesh(world, body)
     parent = replace(identify(body), mesh=read_reference(body))
     inventory = world.owned.inventory(parent)
@@ -42,9 +40,6 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
     names = {pod["metadata"]["name"] for pod in pods}
     proxies = (p for p in world.cluster.proxies_of((), [namespace]) if p.name in names)
     deployment = next((o for o in owned if o["kind"] == "Deployment"), None)
-    problems: tuple[PodProblem, ...] = ()
-    if deployment is not None and not determine_rollout(deployment).complete:
-        problems = read_problems(deployment, pods)
     return ObservedGateway(
         environment=world.environment,
         assets=world.assets,
@@ -57,20 +52,12 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
         revision=_find_revision(world, mesh),
         owned=owned,
         proxies=tuple(sorted(proxies, key=lambda proxy: proxy.name)),
-        problems=problems,
+        problems=read_problems(deployment, pods),
         now=world.now(),
         roles=world.cluster.roles(),
         inventory=inventory,
         kinds=await world.kinds.gather(),
     )
-
-
-def _parse(body: Manifest) -> tuple[MeshGatewaySpec | None, str]:
-    try:
-        return MeshGatewaySpec.model_validate(body.get("spec") or {}), ""
-    except ValidationError as error:
-        told = (f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return None, "; ".join(told)
 
 
 def _find_mesh(world: World, body: Manifest) -> Manifest | None:

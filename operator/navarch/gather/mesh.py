@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydantic import ValidationError
-
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
 from navarch.core.membership.rule import build_membership, is_member, take_census
@@ -19,6 +17,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.proxies import Census
+from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
 from navarch.kube.resources import resource_of
@@ -53,7 +52,7 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
     yet."""
     namespace = body["metadata"]["namespace"]
     parent = identify(body)
-    spec, error = _parse_spec(body)
+    spec, error = parse_spec(MeshControlPlaneSpec, body)
     own = world.neighbours.summarise_own(body)
     default, probe = bool((body.get("spec") or {}).get("defaultTag")), world.environment.probe_namespace
     membership = build_membership(namespace, own.tag, default=default, probe=probe)
@@ -100,12 +99,3 @@ def _take_census(world: World, observed: ObservedMesh) -> Census:
     names = {revision["metadata"]["name"] for revision in observed.revisions}
     proxies = world.cluster.proxies_of(names, {observed.parent.namespace, *members})
     return take_census(mesh, observed.namespaces, proxies, revisions=names)
-
-
-def _parse_spec(body: Manifest) -> tuple[MeshControlPlaneSpec | None, str]:
-    try:
-        return MeshControlPlaneSpec.model_validate(body.get("spec") or {}), ""
-    except ValidationError as error:
-        return None, "; ".join(
-            f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
-        )

@@ -12,7 +12,7 @@ from navarch.core.model.labels import revision_of
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.revision.observed import ObservedRevision
-from navarch.core.world.workload import PodProblem, determine_rollout, find_deployment
+from navarch.core.world.workload import find_deployment
 from navarch.gather.workload import read_pod, read_problems
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
@@ -29,9 +29,6 @@ async def gather_revision(world: World, namespace: str, name: str) -> ObservedRe
     owned = tuple(o for o in world.owned.objects(parent, inventory) if revision_of(o) == name)
     deployment = find_deployment(owned, name)
     pods = [p for p in world.stores["istiods"].list(namespace) if revision_of(p) == name]
-    problems: tuple[PodProblem, ...] = ()
-    if deployment is not None and not determine_rollout(deployment).complete:
-        problems = read_problems(deployment, pods)
     return ObservedRevision(
         environment=world.environment,
         assets=world.assets,
@@ -40,7 +37,7 @@ async def gather_revision(world: World, namespace: str, name: str) -> ObservedRe
         mesh=mesh,
         namespace=world.cluster.namespace(namespace),
         owned=owned,
-        problems=problems,
+        problems=read_problems(deployment, pods),
         pods=tuple(pod for p in pods if (pod := read_pod(p)) is not None),
         inventory=inventory,
         now=world.now(),

@@ -15,7 +15,7 @@ from typing import Any
 from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.messages import shorten
 from navarch.core.model.refs import Manifest
-from navarch.core.world.workload import PodProblem, WorkloadPod
+from navarch.core.world.workload import PodProblem, WorkloadPod, determine_rollout
 
 LONGEST = 500
 """Characters of a status's message that are quoted."""
@@ -24,8 +24,11 @@ _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*": (?P<reason>\w+): (?P<me
 """What the kubelet says between two attempts: the last one's reason and message (pkg/kubelet/images)."""
 
 
-def read_problems(deployment: Manifest, pods: Iterable[Manifest]) -> tuple[PodProblem, ...]:
-    """The problems of a Deployment: those of its pods, and of its ReplicaSet when that cannot make any."""
+def read_problems(deployment: Manifest | None, pods: Iterable[Manifest]) -> tuple[PodProblem, ...]:
+    """The problems of a Deployment that is not rolled out: those of its pods, and of its ReplicaSet when that
+    cannot make any."""
+    if deployment is None or determine_rollout(deployment).complete:
+        return ()
     return (*filter(None, map(read_problem, pods)), *_read_replica_failures(deployment))
 
 

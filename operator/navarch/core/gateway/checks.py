@@ -24,9 +24,7 @@ def run_checks(observed: ObservedGateway) -> tuple[Finding, ...]:
 
 
 def _name_mesh(observed: ObservedGateway) -> str:
-    reference = observed.spec.control_plane_ref if observed.spec else None
-    name = reference.name if reference else ""
-    return f"{(reference and reference.namespace) or observed.parent.namespace}/{name}"
+    return "/".join(observed.parent.mesh or ())
 
 
 def check_mesh(observed: ObservedGateway) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """Everything that a MeshGateway's reconcile depends on, as one frozen value.
 
 Owns the input of checks, plan and status of a gateway. Must never be read from anywhere but gather.
-Invariant: equal observations give equal findings, plans and statuses."""
+Invariant: equal observations give equal findings, plans and statuses.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from navarch.api.gateway import MeshGatewaySpec
 from navarch.core.istio.assets import Assets
-from navarch.core.model.conditions import ConditionType, find_condition
+from navarch.core.model.conditions import ConditionType, is_true
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
@@ -27,7 +28,8 @@ class ObservedGateway:
     `body` is the object itself, `spec` its parsed form (None with `spec_error` when it does not parse).
     `mesh` is the MeshControlPlane that it names and `revision` that one's MeshRevision, None where there is
     none. `owned` are its objects, `proxies` the proxies of its pods, `problems` why pods are not ready.
-    `roles` are the installation's roles by name with the hashes of their rules."""
+    `roles` are the installation's roles by name with the hashes of their rules.
+    """
 
     environment: Environment
     assets: Assets
@@ -80,5 +82,4 @@ def is_held(observed: ObservedGateway) -> bool:
 
 def has_proved_injection(mesh: Manifest) -> bool:
     """Whether pods of a mesh are injected, by the word of the mesh's own status."""
-    condition = find_condition(mesh, ConditionType.INJECTION_READY)
-    return condition is not None and condition["status"] == "True"
+    return is_true((mesh.get("status") or {}).get("conditions") or (), ConditionType.INJECTION_READY)

@@ -2,7 +2,8 @@
 
 Owns the order of things of a gateway. Must never act or look anything up. Invariants: no pod of a gateway is
 made before injection is proved for its mesh, since without it `image: auto` would be pulled; with a finding
-that refuses the spec, and without a mesh, what runs is left as it is."""
+that refuses the spec, and without a mesh, what runs is left as it is.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +35,17 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     if not is_accepted(findings) or observed.spec is None or observed.mesh is None:
         return Plan(observed.parent)
     objects = build_gateway(observed)
-    waiting = tuple(_find_unmet(observed, objects))
-    ready = objects if not waiting else []
+    if waiting := tuple(_find_unmet(observed, objects)):
+        return Plan(observed.parent, waiting=waiting, requeue_after=SAFETY_REQUEUE)
     kept = {ref_of(o) for o in objects}
-    prune = [ref_of(o) for o in removable if ref_of(o) not in kept] if not waiting else []
-    return Plan(
-        observed.parent,
-        _build_waves(ready),
-        tuple(order_for_removal(prune)),
-        waiting,
-        SAFETY_REQUEUE if waiting else None,
-    )
+    prune = [ref_of(o) for o in removable if ref_of(o) not in kept]
+    return Plan(observed.parent, _build_waves(objects), tuple(order_for_removal(prune)))
 
 
 def _build_waves(objects: Sequence[Manifest]) -> tuple[Wave, ...]:
     return tuple(
         Wave(name, tuple(o for o in objects if _WAVES.get(o["kind"], "workload") == name))
         for name in (*_WAVES.values(), "workload")
-        if objects
     )
 
 

@@ -1,7 +1,8 @@
 """The status of a MeshGateway, as a pure function of observation, findings, plan and outcome.
 
 Owns the verdict of every condition of a gateway. Must never remember: what is reported follows from what was
-seen now. Invariant: nothing here changes while nothing in the cluster changes."""
+seen now. Invariant: nothing here changes while nothing in the cluster changes.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def determine_available(observed: ObservedGateway) -> Verdict:
         return Verdict("False", Reason.NOT_INSTALLED, "the gateway has no pods yet")
     rollout = determine_rollout(deployment)
     if not rollout.available:
-        problems = [f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems]
+        problems = [str(problem) for problem in observed.problems]
         message = join([*problems, f"{ref_of(deployment)}: {rollout.message}"])
         return Verdict("False", Reason.NO_REPLICA_AVAILABLE, message)
     if not find_addresses(service):
@@ -82,7 +83,7 @@ def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
     rollout = determine_rollout(deployment)
     if rollout.complete:
         return Verdict("False", Reason.SETTLED)
-    problems = [f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems]
+    problems = [str(problem) for problem in observed.problems]
     reason = Reason.ROLLOUT_STUCK if problems else Reason.ROLLING_OUT
     return Verdict("True", reason, join([*problems, f"{ref_of(deployment)}: {rollout.message}"]))
 

@@ -1,7 +1,8 @@
 """What may be removed as an object's own, and the plan that removes it.
 
 Owns both for every kind of parent. Must never remove by labels alone (core/model/ownership.py). Invariant: a
-plan of removal names what is left in the order in which it goes, and is empty once nothing is."""
+plan of removal names what is left in the order in which it goes, and is empty once nothing is.
+"""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def determine_rolling(observed: ObservedRevision, plan: Plan) -> Verdict:
     rollout = determine_rollout(deployment)
     if not rollout.complete:
         reason = Reason.ROLLOUT_STUCK if observed.problems else Reason.ROLLING_OUT
-        problems = [f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems]
+        problems = [str(problem) for problem in observed.problems]
         serves = "the older istiod still serves" if rollout.available else "no istiod serves"
         told = [*problems, f"{ref_of(deployment)}: {rollout.message}", *([serves] if problems else [])]
         return Verdict("True", reason, join(told))
@@ -166,5 +166,5 @@ def _summarise_components(observed: ObservedRevision, deployment: Manifest | Non
         "ready": min(int((deployment.get("status") or {}).get("readyReplicas", 0)), rollout.desired),
         "desired": rollout.desired,
     }
-    message = join(f"pod {p.pod}: {p.reason}: {p.message}" for p in observed.problems) or rollout.message
+    message = join(map(str, observed.problems)) or rollout.message
     return [component | ({"message": message[:4096]} if message else {})]

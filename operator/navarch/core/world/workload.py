@@ -49,6 +49,9 @@ class PodProblem:
     reason: str
     message: str
 
+    def __str__(self) -> str:
+        return f"pod {self.pod}: {self.reason}: {self.message}"
+
 
 def determine_rollout(deployment: Manifest) -> Rollout:
     """Read a Deployment's rollout, by the rules of `kubectl rollout status` (apps/v1, DeploymentStatus)."""

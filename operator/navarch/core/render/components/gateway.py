@@ -3,13 +3,14 @@
 Owns the objects of a MeshGateway. Must never name an image: the mesh's injector puts the proxy into the pod,
 as it is configured at that moment. Invariants: the selector follows from the gateway's name alone, so that it
 never changes; a Deployment that an autoscaler scales has no replicas of its own; a pod ends no earlier than
-it has drained."""
+it has drained.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from navarch.api.gateway import GatewayService, MeshGatewaySpec, ServicePort
 from navarch.core.istio.assets import Assets
@@ -33,6 +34,10 @@ _FIELDS = (
     "ipFamilyPolicy",
 )
 """Fields of spec.service that a Service has under the same name."""
+
+
+Render: TypeAlias = Callable[..., Manifest]
+"""Makes an object from a template of this folder and what else that reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +96,10 @@ def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
         yield render("disruption-budget", selector=gateway.selector)
 
 
-def _build_deployment(gateway: GatewayInput, render: Any) -> Manifest:
+def _build_deployment(gateway: GatewayInput, render: Render) -> Manifest:
     spec = gateway.spec
     drain = spec.termination_drain_seconds or DRAIN_SECONDS
-    manifest: Manifest = render(
+    return render(
         "deployment",
         selector=gateway.selector,
         pull_policy=gateway.pull_policy,
@@ -113,7 +118,6 @@ def _build_deployment(gateway: GatewayInput, render: Any) -> Manifest:
         ports=[_build_container_port(port) for port in _ports(spec.service)],
         resources=spec.resources.to_json() if spec.resources else _REQUESTS,
     )
-    return manifest
 
 
 def _build_pod_labels(gateway: GatewayInput) -> dict[str, str]:
@@ -152,10 +156,10 @@ def _build_container_port(port: ServicePort) -> Mapping[str, Any]:
     return {"containerPort": port.target_port or port.port, "protocol": port.protocol or "TCP"}
 
 
-def _build_service(gateway: GatewayInput, render: Any) -> Manifest:
+def _build_service(gateway: GatewayInput, render: Render) -> Manifest:
     service = gateway.spec.service
     said = service.to_json() if service else {}
-    manifest: Manifest = render(
+    return render(
         "service",
         annotations=said.get("annotations"),
         type=type_of(gateway.spec),
@@ -163,7 +167,6 @@ def _build_service(gateway: GatewayInput, render: Any) -> Manifest:
         ports=[_build_port(port) for port in _ports(service)],
         more={field: said[field] for field in _FIELDS if field in said},
     )
-    return manifest
 
 
 def type_of(spec: MeshGatewaySpec) -> str:
