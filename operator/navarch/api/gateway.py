@@ -167,17 +167,11 @@ _REPLICAS_RULE = build_rule(
 )
 
 
-class MeshGatewaySpec(Model):
-    """The gateway that is wanted."""
+class GatewaySettings(Model):
+    """What may be asked of a gateway, wherever it is written down."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE]})
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE]})
 
-    control_plane_ref: ControlPlaneRef = Field(
-        description="The mesh. The gateway's namespace has to belong to it. Immutable."
-    )
-    type: Literal["Ingress", "Egress"] = Field(
-        description="Ingress: traffic from outside comes in; Egress: traffic of the mesh goes out."
-    )
     labels: dict[str, LabelValue] | None = Field(
         None,
         max_length=32,
@@ -201,6 +195,23 @@ class MeshGatewaySpec(Model):
         None,
         description="Seconds for which a pod that ends goes on with the connections it has. Default: 30.",
     )
+
+
+class GatewayTarget(Model):
+    """Which gateway of which mesh it is."""
+
+    control_plane_ref: ControlPlaneRef = Field(
+        description="The mesh. The gateway's namespace has to belong to it. Immutable."
+    )
+    type: Literal["Ingress", "Egress"] = Field(
+        description="Ingress: traffic from outside comes in; Egress: traffic of the mesh goes out."
+    )
+
+
+class MeshGatewaySpec(GatewaySettings, GatewayTarget):
+    """The gateway that is wanted."""
+
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE]})
 
 
 class MeshGatewayStatus(Model):
