@@ -14,7 +14,8 @@ from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 from navarch.engine.queue import EDIT, RETRY, Queue
 from navarch.engine.result import (
-    OUTAGE_DELAY,
+    LONGEST_PASSING,
+    PASSING,
     After,
     Cause,
     Done,
@@ -289,31 +290,48 @@ async def test_stopping_cancels_what_outlasts_its_grace() -> None:
     assert cancelled.is_set()
 
 
-@pytest.mark.parametrize(
-    ("cause", "after"),
-    [
-        (Cause.CONFLICT, 1.0),
-        (Cause.VANISHED, 1.0),
-        (Cause.REFUSED, None),
-        (Cause.DENIED, None),
-        (Cause.NOT_PERMITTED, 60.0),
-        (Cause.NAMESPACE_TERMINATING, 5.0),
-        (Cause.THROTTLED, 1.0),
-        (Cause.UNREACHABLE, None),
-        (Cause.NOT_LEADING, 1.0),
-    ],
-)
-def test_every_cause_has_its_delay(cause: Cause, after: float | None) -> None:
+@pytest.mark.parametrize("cause", Cause)
+def test_only_causes_that_say_nothing_new_at_each_try_have_a_delay_that_does_not_grow(cause: Cause) -> None:
     fault = Fault("x")
     fault.cause = cause
-    longest = OUTAGE_DELAY if cause is Cause.UNREACHABLE else inf
-    assert classify(fault) == Retry(fault, after=after, longest=longest)
+    fixed = {Cause.NOT_PERMITTED: 60.0, Cause.NAMESPACE_TERMINATING: 5.0, Cause.NOT_LEADING: 1.0}
+    longest = LONGEST_PASSING if cause in PASSING else inf
+    assert classify(fault) == Retry(fault, after=fixed.get(cause), longest=longest)
+
+
+async def test_an_object_that_is_in_conflict_without_end_is_tried_ever_less_often() -> None:
+    delays: list[float] = []
+
+    class Immediate(Queue):
+        def add(self, key: Key, *, priority: int = 0, after: float = 0.0) -> None:
+            if after:
+                delays.append(after)
+            super().add(key, priority=priority)
+
+    async def conflict(key: Key) -> Result:
+        if len(delays) == 8:
+            return Done()
+        fault = Fault("x")
+        fault.cause = Cause.CONFLICT
+        raise fault
+
+    gate, queue = asyncio.Event(), Immediate()
+    gate.set()
+    workers = Workers(
+        queue, conflict, count=1, gate=gate, backoff=Backoff(random=lambda: 0.5), ids=lambda: "id"
+    )
+    task = asyncio.create_task(workers.run())
+    queue.add(A)
+    await eventually(lambda: len(delays) == 8)
+    await workers.stop(grace=1)
+    await asyncio.wait_for(task, 60)
+    assert delays == [1, 2, 4, 8, 16, LONGEST_PASSING, LONGEST_PASSING, LONGEST_PASSING]
 
 
 def test_what_the_server_asks_for_overrides_the_table() -> None:
     fault = Fault("x")
     fault.cause, fault.retry_after = Cause.THROTTLED, 7.0
-    assert classify(fault) == Retry(fault, after=7.0)
+    assert classify(fault) == Retry(fault, after=7.0, longest=LONGEST_PASSING)
 
 
 def test_an_unknown_exception_is_a_crash() -> None:

@@ -92,27 +92,30 @@ class NotLeading(Fault):
 
 
 _DELAYS: dict[Cause, float | None] = {
-    Cause.CONFLICT: 1.0,
-    Cause.VANISHED: 1.0,
+    Cause.CONFLICT: None,
+    Cause.VANISHED: None,
     Cause.REFUSED: None,
     Cause.DENIED: None,
     Cause.NOT_PERMITTED: 60.0,
     Cause.NAMESPACE_TERMINATING: 5.0,
-    Cause.THROTTLED: 1.0,
+    Cause.THROTTLED: None,
     Cause.UNREACHABLE: None,
     Cause.NOT_LEADING: 1.0,
 }
 """Seconds until the next try; None means the key's backoff. A missing permission is not worth a storm."""
 
 
-OUTAGE_DELAY = 30.0
-"""The longest backoff while the API server cannot be reached: that is no key's fault, and what failed
-meanwhile is to be done soon after."""
+PASSING = frozenset({Cause.CONFLICT, Cause.VANISHED, Cause.THROTTLED, Cause.UNREACHABLE})
+"""Causes that end without an edit of the key's object."""
+LONGEST_PASSING = 30.0
+"""The longest backoff of these, in seconds: what failed meanwhile is to be done soon after they end. It grows
+up to that, because a client that writes without pause makes conflicts without end, and so does an object that
+the cache holds and the API server does not."""
 
 
 def classify(exc: Exception) -> Result:
     """What an exception that escaped a reconcile means for its key."""
     if isinstance(exc, Fault):
         after = exc.retry_after if exc.retry_after is not None else _DELAYS[exc.cause]
-        return Retry(exc, after=after, longest=OUTAGE_DELAY if exc.cause is Cause.UNREACHABLE else inf)
+        return Retry(exc, after=after, longest=LONGEST_PASSING if exc.cause in PASSING else inf)
     return Retry(exc, crashed=True)
