@@ -3,17 +3,23 @@
 It stands before a real one and hands everything on. What the operator watches in the whole cluster has,
 beside what is there, so many megabytes of hostile objects in each listing, about 1 MB each: in labels, in
 annotations, in managedFields that name the operator's own manager, in lists, or in texts that are nothing but
-control characters. Each watch goes on to say that one of them has changed.
+control characters. Each watch goes on to say that one of them has changed. It runs as several processes,
+since an API server answers one client while it makes a large page for another. GET /filled tells how often
+each kind was listed to its end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import sys
+import tempfile
+from collections import Counter
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientConnectionResetError, ClientSession, ClientTimeout, TCPConnector, web
@@ -21,6 +27,7 @@ from aiohttp import ClientConnectionResetError, ClientSession, ClientTimeout, TC
 MB = 1_000_000
 EVERY = 10.0
 """Seconds between two hostile events of one watch; there are about thirty watches."""
+PROCESSES = 3
 NAMESPACES = 10
 GROUP = "mesh.navarch.io"
 KINDS = {
@@ -117,17 +124,17 @@ def _render(plural: str, filling_number: int) -> bytes:
 
 
 class Swollen:
-    """The handler. `megabytes` of each kind."""
+    """The handler. `megabytes` of each kind; `filled` is where all processes note what was listed."""
 
-    def __init__(self, upstream: str, session: ClientSession, megabytes: int) -> None:
+    def __init__(self, upstream: str, session: ClientSession, megabytes: int, filled: Path) -> None:
         self._upstream, self._session, self._objects = upstream, session, megabytes
         self._numbers = count()
-        self.filled: set[str] = set()
+        self._filled = filled
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path, query = request.path, request.query
         if path == "/filled":
-            return web.json_response(sorted(self.filled))
+            return web.json_response(Counter(note.name.partition("-")[0] for note in self._filled.iterdir()))
         plural = path.rpartition("/")[2]
         filled = self._objects and request.method == "GET" and plural in KINDS
         # The collection of a whole cluster: /api/v1/pods, /apis/GROUP/VERSION/roles.
@@ -167,7 +174,7 @@ class Swollen:
         items = b",".join(build_hostile(plural, number, version) for number in range(first, last))
         more = f"evil-{last}-{version}" if last < self._objects else ""
         if not more:
-            self.filled.add(plural)
+            tempfile.mkstemp(prefix=f"{plural}-", dir=self._filled)
         head = json.dumps({"resourceVersion": version, "continue": more}).encode()
         return web.Response(
             body=b'{"metadata":' + head + b',"items":[' + items + b"]}", content_type="application/json"
@@ -182,7 +189,7 @@ class Swollen:
             await response.write(b'{"type":"MODIFIED","object":' + obj + b"}\n")
 
 
-async def serve(upstream: str, port: int, megabytes: int) -> None:
+async def serve(upstream: str, port: int, megabytes: int, filled: Path) -> None:
     insecure = ssl.create_default_context()
     insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
     timeout = ClientTimeout(total=None)
@@ -190,12 +197,16 @@ async def serve(upstream: str, port: int, megabytes: int) -> None:
         connector=TCPConnector(limit=0, ssl=insecure), timeout=timeout, auto_decompress=True
     ) as session:
         app = web.Application(client_max_size=10 * MB)
-        app.router.add_route("*", "/{path:.*}", Swollen(upstream, session, megabytes).answer)
+        app.router.add_route("*", "/{path:.*}", Swollen(upstream, session, megabytes, filled).answer)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_port=True).start()
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    with tempfile.TemporaryDirectory() as directory:
+        for _ in range(PROCESSES - 1):
+            if not os.fork():
+                break
+        asyncio.run(serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(directory)))

@@ -36,7 +36,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import AskingPod, BarePod, read_asking_pod, read_bare_pod
-from navarch.gather.watches import OF_A_MESH, WEBHOOK_KINDS
+from navarch.gather.watches import OF_A_MESH, SMALL_PAGE, WEBHOOK_KINDS
 from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound
@@ -304,6 +304,7 @@ class Surveyor:
                 label_selector=labels,
                 field_selector=fields,
                 metadata_only=metadata_only,
+                limit=SMALL_PAGE,
             )
         except KubeError as error:
             if is_no_kind(error, resource):
