@@ -53,7 +53,7 @@ def build_release() -> Release:
 
 
 def read_examples(folder: Path = ROOT / "examples") -> list[Manifest]:
-    """Objects of our kinds among the examples, and for each kind that nobody writes by hand what Navarch
+    """Objects of our kinds among the examples, and for each kind that no user writes what Navarch
     makes of the first mesh."""
     documents = (d for path in sorted(folder.glob("*.yaml")) for d in yaml.safe_load_all(path.read_text()))
     examples = [d for d in documents if d and d["apiVersion"] == API_VERSION]

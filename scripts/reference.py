@@ -155,7 +155,7 @@ def build_refused_page() -> str:
         "They are refused when the mesh is written; protobuf's spelling (`root_namespace`) is the same key. "
         "Of all others, [the next page](power.md) says who may write them. "
         "Profiles are not judged: they lie in the operator's namespace, and who writes there is trusted. "
-        "Whatever else Istio does not know is reported and changes nothing.\n"
+        "Other keys that Istio does not know are reported and change nothing.\n"
         + table("spec.meshConfig", REFUSED_MESH_CONFIG)
         + table("spec.values", REFUSED_VALUES)
         + table("spec.controlPlane.environment", {(name,): why for name, why in REFUSED_ENVIRONMENT.items()})
@@ -172,7 +172,7 @@ roles of istiod, by name. Those roles come with the installation; to bind them, 
 what is in them. It holds no `*`, no `escalate` and no `impersonate`.
 """
 _GRANTED = """Where istiod runs without the gateway controller, on the mesh's own webhook configurations by
-name. Kubernetes lets nobody create a role with more than they hold.
+name. Kubernetes lets a user create only roles whose rights the user holds.
 
 """
 _BOUND = """For each minor one role with the gateway controller, one without it (`confined`), and one for the

@@ -390,7 +390,7 @@ def find_dead(
         for name, reflector in reflectors.items():
             if reflector.age > silence:
                 yield f"watch {name} has been silent for {reflector.age:.0f} s"
-    # What a standby's queue holds is not late, nor what nobody can work on while the API server is away.
+    # A key is not late while this replica is a standby, or while the API server is unreachable.
     waited = min(queue.age, led, heard)
     if waited > stuck:
         yield f"a key has been waiting for a worker for {waited:.0f} s"

@@ -43,8 +43,8 @@ class Settings(BaseSettings):
     orphan_seconds: float = Field(
         300,
         ge=0,
-        description="Seconds for which the objects of a mesh are kept that vanished without having been "
-        "let go (its finalizer was taken off by hand), for whoever restores it.",
+        description="Seconds for which the objects of a mesh are kept after its finalizer was removed by "
+        "hand, so that the mesh can be restored.",
     )
     cache_mib: int = Field(
         160,
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         ge=2,
         description="Seconds without a word on one watch, or from kopf, while other watches are heard, after "
         "which /livez fails. After half of it a watch is started anew; the API server is asked to end each "
-        "sooner, so that also a kind which nobody changes is heard of.",
+        "sooner, so that a kind whose objects do not change is heard of, too.",
     )
     stuck_seconds: float = Field(
         600, ge=2, description="Seconds for which a key may wait for a worker before /livez fails."

@@ -48,7 +48,7 @@ async def test_a_look_costs_as_much_among_many_meshes_as_among_few(note: Note, f
     await populate(few, range(FEW))
     await populate(many, range(number))
     gc.collect()
-    # In turn, so that whatever else the machine does meets both; of each the best, which it disturbed least.
+    # In turn, so that other load of the machine meets both; of each the best, which it disturbed least.
     rounds = [(await spend(few), await spend(many)) for _ in range(ROUNDS)]
     least, most = (min(spent) for spent in zip(*rounds, strict=True))
     ratio = most / least

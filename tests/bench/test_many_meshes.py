@@ -1,4 +1,4 @@
-"""Fifty meshes: applied at once, looked at again by a new process, and in the way of somebody's edit."""
+"""Fifty meshes: applied at once, looked at again by a new process, and in the way of a user's edit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROFILE = "bench"
 TIMES_IDLE = 3
 WAKE_SECONDS = 0.05
 BLOCKS = 3
-"""How often quiet and loaded edits take turns, so that whatever else the machine does meets both."""
+"""How often quiet and loaded edits take turns, so that other load of the machine meets both."""
 
 Rounds = Callable[[int, int], int]
 
@@ -210,7 +210,7 @@ async def test_an_edit_does_not_wait_for_meshes_that_are_only_looked_at(
 
 @pytest.mark.long
 async def test_what_a_mesh_becomes_is_worked_out_once(bed: Bed, names: list[str], note: Note) -> None:
-    """Whatever wakes the meshes, their renderings are remembered as long as what they follow from stands."""
+    """A reconcile for any cause: the renderings are remembered as long as what they follow from stands."""
     await bed.rest()
 
     def read() -> tuple[float, float]:

@@ -177,7 +177,7 @@ def build_objects() -> dict[str, Object]:
 
 
 def build_config_map(name: str, **labels: str) -> Object:
-    """A ConfigMap that is nobody's."""
+    """A ConfigMap of no mesh."""
     metadata = {"name": name, "namespace": NS, "labels": labels}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 

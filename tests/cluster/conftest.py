@@ -144,7 +144,7 @@ async def counted(light: Cluster) -> AsyncIterator[Counted]:
 
 @pytest.fixture(scope="session")
 async def stranger(light: Cluster) -> AsyncIterator[Client]:
-    """Somebody else: another field manager."""
+    """Another client, with another field manager."""
     async with Client(await load_credentials(light.kubeconfig), user_agent="stranger/1") as client:
         yield client
 
@@ -418,7 +418,7 @@ async def fresh(request: pytest.FixtureRequest, api: Api, installed: Cluster) ->
 
 
 def remove_namespace(api: Api, name: str) -> None:
-    """Take a namespace and its mesh away, whatever protects them."""
+    """Remove a namespace and its mesh, also against what protects them."""
     for mesh in api.list("mesh", name):
         force = {
             "metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}},
@@ -431,5 +431,5 @@ def remove_namespace(api: Api, name: str) -> None:
 
 @pytest.fixture
 def settled(audit: Audit, operator: Operator, fresh: str) -> str:
-    """Like `fresh`; at the end of the test each of its meshes must be quiet, whatever it says of itself."""
+    """Like `fresh`; at the end of the test each of its meshes must be quiet, with any status."""
     return fresh

@@ -92,7 +92,7 @@ def _index_of(item: Any, live: list[Any]) -> int:
 
 
 def edits_of(path: str, value: Any) -> Iterator[dict[str, Any]]:
-    """What somebody could do to a field: take it out, or give it another value."""
+    """What another client could do to a field: remove it, or give it another value."""
     yield {"op": "remove", "path": path}
     others: list[Any] = []
     if isinstance(value, bool):
@@ -112,7 +112,7 @@ def editable(manifest: Manifest) -> dict[str, Any]:
 
 
 async def try_edit(stranger: Client, ref: Ref, edit: dict[str, Any], before: Object) -> Object | None:
-    """The object after a stranger's edit; None where the API server refuses it, or nothing came of it."""
+    """The object after another client's edit; None where the API server refuses it, or nothing came of it."""
     try:
         after = await stranger.patch(ref, [edit])
     except Invalid:
@@ -153,7 +153,7 @@ async def test_every_edit_and_removal_of_a_field_we_own_is_repaired_by_exactly_o
                 await edge.apply(parent, manifest)
                 assert edge.requests.sent == [], (edit, "not settled afterwards")
                 if stays:
-                    # The old item is back; the renamed one stays as somebody's addition: start anew.
+                    # The old item is back; the renamed one stays as another client's addition: start anew.
                     await stranger.delete(ref)
                     await edge.see_gone(ref)
                     await edge.apply(parent, manifest)

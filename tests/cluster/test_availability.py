@@ -159,7 +159,7 @@ class Edits:
 
 @pytest.fixture
 def meshes(api: Api) -> Iterator[list[str]]:
-    """Namespaces with a mesh each; whoever runs the operator makes them ready."""
+    """Namespaces with a mesh each; the test that runs the operator makes them ready."""
     namespaces = [f"stopped-{number}" for number in range(MESHES)]
     for namespace in namespaces:
         api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})

@@ -43,7 +43,7 @@ class Place:
     audit: Audit
 
     async def check(self, *arguments: str, kubeconfig: Path | None = None, **more: Any) -> Ended:
-        """`navarch check`; whatever it writes fails the test."""
+        """`navarch check`; any write fails the test."""
         mark = self.audit.mark()
         ended = await asyncio.to_thread(
             navarch, "check", *arguments, kubeconfig=kubeconfig or self.cluster.kubeconfig, **more
@@ -226,7 +226,7 @@ async def test_an_object_in_the_way_is_named_as_the_condition_names_it(place: In
     place.api.create(theirs)
     async with edited(place, mtls={"mode": "Strict"}):
         await wait_for(place.api, NS, condition="Reconciled", status="False", reason="ForeignObject")
-        # What nobody waits for is written into status a few seconds later.
+        # What no client waits for is written into status a few seconds later.
         await wait_for(place.api, NS, condition="Progressing", status="False")
         mesh = await place.read_mesh()
         ended = await place.report()
@@ -421,7 +421,7 @@ async def test_objects_of_a_mesh_that_is_gone_are_named(place: Inhabited) -> Non
     place.api.delete("configmap", "default", "left")
 
 
-# --- somebody who may see little ---------------------------------------------------------------------------
+# --- a user with few rights --------------------------------------------------------------------------------
 
 
 async def test_a_tenant_sees_what_the_operator_wrote_and_is_told_what_was_not_looked_at(
@@ -505,7 +505,7 @@ def test_a_wrong_command_line_and_a_cluster_that_does_not_answer_have_codes_of_t
 ) -> None:
     assert navarch("check", "--nonsense").code == 64
     assert navarch("check", "-o", "xml").code == 64
-    nobody = {
+    anonymous = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "x",
@@ -514,7 +514,7 @@ def test_a_wrong_command_line_and_a_cluster_that_does_not_answer_have_codes_of_t
         "users": [{"name": "x", "user": {}}],
     }
     path = tmp_path / "kubeconfig"
-    path.write_text(json.dumps(nobody))
+    path.write_text(json.dumps(anonymous))
     ended = navarch("check", kubeconfig=path)
     assert (ended.code, ended.out) == (3, "")
     assert "no answer" in ended.err

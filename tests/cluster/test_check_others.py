@@ -158,7 +158,7 @@ async def test_a_helm_release_is_named_with_its_record_whose_content_nobody_read
 
 
 def build_record(release: str, version: int, status: str) -> Object:
-    """A release as Helm keeps it; what it holds is no valid record, so whoever read it would fail."""
+    """A release as Helm keeps it; what it holds is no valid record, so reading it would fail."""
     labels = {"owner": "helm", "name": release, "version": str(version), "status": status}
     name = f"sh.helm.release.v1.{release}.v{version}"
     return {

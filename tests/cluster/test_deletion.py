@@ -1,4 +1,4 @@
-"""The end of a mesh: everything of ours goes in our order, what is not ours stays, and nobody is held up."""
+"""The end of a mesh: everything of ours goes in our order, foreign objects stay, and no client is held up."""
 
 from __future__ import annotations
 

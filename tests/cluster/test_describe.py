@@ -50,7 +50,7 @@ def list_troubles(tree: Object) -> set[tuple[str, str]]:
 
 
 def build_pod(namespace: str, name: str, mesh: str, *, stamp: str) -> Object:
-    """A pod that says that it was injected; in the lab nobody runs it."""
+    """A pod that says that it was injected; in the lab it does not run."""
     labels = {"service.istio.io/canonical-name": "web", "sidecar.istio.io/inject": "false", "app": name}
     annotations = {"sidecar.istio.io/status": f'{{"revision": "{mesh}"}}', "mesh.navarch.io/proxy": stamp}
     metadata = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations}

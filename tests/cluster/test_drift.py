@@ -1,4 +1,4 @@
-"""Whatever is done to an object of a mesh is put back by one write, and what others added stays theirs.
+"""Every change of an object of a mesh is put back by one write, and what others added stays.
 
 Everything happens to one mesh that has every kind of object there is. The audit log is the witness.
 """

@@ -39,7 +39,7 @@ from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.witness import list_labelled
 
 SILENCE = 40.0
-"""Longer than a watch waits between two tries (30 s at most): nobody is dead for waiting."""
+"""Longer than a watch waits between two tries (30 s at most): a process that waits is not dead."""
 IMPATIENCE = 8.0
 """What takes the place of SILENCE where a death is waited for."""
 STUCK = 20.0
@@ -216,7 +216,7 @@ class Meanwhile:
     async def see_recovery(self, pid: int) -> float:
         """Returns after how many seconds everything was right."""
         world, started = self.world, time.monotonic()
-        wrong = ["nobody has looked"]
+        wrong = ["not checked yet"]
 
         def look() -> bool:
             nonlocal wrong
@@ -279,7 +279,7 @@ async def live_through(
         await eventually(is_over, seconds=seconds + BOUND, every=0.2, what=f"{victims} are struck: {struck}")
     took = await meanwhile.see_recovery(pid)
     print(f"lasted {time.monotonic() - begun - took:.1f} s, struck {dict(struck)}, right after {took:.1f} s")
-    assert not is_live or answers == {(200, "ok")}, "a restart would have helped nobody"
+    assert not is_live or answers == {(200, "ok")}, "a restart would not have helped"
 
 
 def is_watch(seen: Seen) -> bool:
@@ -443,7 +443,7 @@ def is_served(api: Api) -> bool:
 @contextmanager
 def without_controllers(cluster: Cluster) -> Iterator[None]:
     """Kubernetes' own controllers start anew after the block. They would find their way back as well, but in
-    up to a minute, and nobody but them can say that a Deployment is as its spec."""
+    up to a minute, and only they can say that a Deployment is as its spec."""
     with ExitStack() as stack:
         for daemon in CONTROLLERS:
             stack.enter_context(outages.without(cluster, daemon))

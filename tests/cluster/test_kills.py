@@ -207,7 +207,7 @@ def choose_writes(total: int, *, full: bool) -> Iterator[int]:
 
 
 async def survive(stage: Stage, operation: Operation, *, full: bool) -> None:
-    """Whatever the number of writes, the next run ends where an undisturbed one does."""
+    """After any number of writes, the next run ends where an undisturbed one does."""
     namespace = f"{operation.name}-000"
     await prepare(stage, operation, namespace)
     killed, wanted = await run(stage, operation, namespace, 10**6)

@@ -184,7 +184,7 @@ async def test_a_leader_whose_lease_is_taken_away_is_told_and_may_not_write(
         with pytest.raises(NotLeading):
             a.elector.check()
         await a.elector.release()
-        assert await holder(client, namespace) == "thief", "a release never touches somebody else's Lease"
+        assert await holder(client, namespace) == "thief", "a release never touches another holder's Lease"
 
 
 async def test_a_deleted_lease_is_made_again(client: Client, namespace: str) -> None:

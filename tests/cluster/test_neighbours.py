@@ -174,7 +174,7 @@ async def test_a_tag_has_one_owner_in_the_whole_cluster(api: Api, settled: str) 
         api.delete("mesh", settled, "demo")
         await see_gone(api, settled, "demo")
         await eventually(lambda: "waits for an edit" in _read_accepted(api, other, "demo")["message"])
-        assert list_owned(api, other) == [], "nobody inherits the namespaces that carry another mesh's tag"
+        assert list_owned(api, other) == [], "no mesh inherits the namespaces that carry another mesh's tag"
         edit(api, other, meshConfig={"accessLogFile": "/dev/stdout"})
         await wait_for(api, other)
 

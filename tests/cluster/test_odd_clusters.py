@@ -59,7 +59,7 @@ async def odd() -> AsyncIterator[Odd]:
 
 @contextmanager
 def broken_conversion(api: Api) -> Iterator[None]:
-    """A CRD, somebody else's, whose stored version nobody can convert to: writing another one is a 500."""
+    """A foreign CRD whose conversion webhook does not exist: writing another version is a 500."""
     path = api.path("crd", "", PEERS)
     versions = api.request("GET", path)["spec"]["versions"]
     other = [{**v, "storage": v["name"] != "v1" and v["name"] == "v1beta1"} for v in versions]

@@ -1,4 +1,4 @@
-"""Ours is proved, not believed: by recorded uids and by values, whoever writes under whatever name.
+"""Ownership is proved by recorded uids and by values, under any user and any field manager.
 
 The policies keep others from writing what is ours, so that what gets past them is written here as a cluster
 administrator: the second net has to hold without the first. The audit log is the witness.

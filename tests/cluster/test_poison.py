@@ -131,7 +131,7 @@ async def edit_one(api: Api, audit: Audit, namespace: str = VICTIM) -> Reaction:
     return await eventually(find, seconds=60, every=0.1, what="the first write after an edit")  # type: ignore[return-value]
 
 
-# --- an error that nobody foresaw ------------------------------------------------------------------------
+# --- an unexpected exception -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["mesh", "revision"])
@@ -415,7 +415,7 @@ async def broken(api: Api, faulty: Operator, full: bool) -> list[str]:
 
 @contextmanager
 def edits_without_pause(lab: Cluster, names: list[str]) -> Iterator[list[int]]:
-    """Somebody edits the specs of these meshes, one after the other, as fast as the API server takes it."""
+    """A client edits the specs of these meshes, one after the other, as fast as the API server takes it."""
     api, stop, done = Api(lab.kubeconfig), threading.Event(), [0]
 
     def work() -> None:

@@ -220,7 +220,7 @@ async def test_a_mesh_is_restored_on_a_fresh_cluster_with_its_root_in_any_order(
             await wait_for_rest(elsewhere.operator)
             kept = {o["kind"] for o in list_owned(elsewhere.api, namespace)}
             assert kept == {o["kind"] for o in children} - {"MeshRevision"}, (
-                "nobody eats what waits for its mesh"
+                "objects without an inventory wait for their mesh"
             )
         restore(elsewhere.api, mesh)
     found = await wait_for(elsewhere.api, namespace)

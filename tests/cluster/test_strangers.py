@@ -1,4 +1,4 @@
-"""What is not Navarch's is told in conditions and left as it is, whatever name it has."""
+"""Foreign objects are reported in conditions and left unchanged, under any name."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def test_an_istiod_of_helms_is_named_and_left_untouched(
 
 
 def build_injector(name: str, labels: dict[str, str]) -> Object:
-    """Somebody else's injection webhook that takes no pod."""
+    """A foreign injection webhook that selects no pod."""
     nowhere = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
     webhook = {
         "name": "rev.namespace.sidecar-injector.istio.io",
@@ -207,7 +207,7 @@ NS = "mesh"
 
 @pytest.fixture(scope="module")
 async def elsewhere() -> AsyncIterator[Api]:
-    """Another cluster, with Istio's CRDs of somebody else, newer than any that Navarch has, and one mesh."""
+    """Another cluster, with foreign CRDs of Istio, newer than any that Navarch has, and one mesh."""
     with a_lab("crds") as cluster:
         api = Api(cluster.kubeconfig)
         for crd in load_assets().crds["1.31"]:

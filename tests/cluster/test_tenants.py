@@ -1,4 +1,4 @@
-"""Nothing that somebody writes in a namespace of his own harms another's mesh."""
+"""Nothing that a user writes in a namespace of their own harms another user's mesh."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def elsewhere(api: Api, fresh: str) -> Iterator[str]:
 
 
 def forge(mesh: str, namespace: str, revision: str) -> Object:
-    """A ConfigMap that claims to be a mesh's, and that nobody will let go."""
+    """A ConfigMap that claims to be a mesh's, with a finalizer that no client removes."""
     labels = {
         "app.kubernetes.io/managed-by": "navarch",
         "mesh.navarch.io/mesh-namespace": mesh,

@@ -28,7 +28,7 @@ def build_mesh(spec: Mapping[str, Any] | None = None, *, namespace: str = NAMESP
 
 
 def render_mesh(spec: Mapping[str, Any] | None = None, *, namespace: str = NAMESPACE) -> list[Manifest]:
-    """All objects but CRDs, whatever the checks say of the spec."""
+    """All objects but CRDs, also where the checks refuse the spec."""
     mesh = build_mesh(spec, namespace=namespace)
     objects = build_objects(observe_offline(mesh, ASSETS, ENVIRONMENT, profiles={}))
     assert objects

@@ -110,7 +110,7 @@ async def make_mesh(cluster: Cluster, api: Api, namespace: str, **spec: Any) -> 
 
 
 def remove_mesh(made: Mesh) -> None:
-    """Takes a mesh and its applications away, whatever protects them."""
+    """Removes a mesh and its applications, also against what protects them."""
     made.api.delete("namespace", "", made.apps)
     if made.api.get("mesh", made.namespace, made.name):
         force = {"metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}}}

@@ -45,7 +45,7 @@ def list_versions(mesh: Mesh) -> set[str]:
 
 
 def has_both(mesh: Mesh) -> bool:
-    """Whether there are istiods of both versions, in whatever state."""
+    """Whether there are istiods of both versions, in any state."""
     images = {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in mesh.list_istiods()}
     return images == {OLD, NEW}
 

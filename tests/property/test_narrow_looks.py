@@ -1,7 +1,7 @@
 """A look that searches by index sees what one over everything saw.
 
-Invariants: an index finds what a walk over the store finds, whatever was written, removed, listed anew or
-pushed out before; checks, exclusions, census and plans of a mesh follow from the whole cluster.
+Invariants: an index finds what a walk over the store finds, after any sequence of writes, removals, new
+listings and evictions; checks, exclusions, census and plans of a mesh follow from the whole cluster.
 """
 
 from __future__ import annotations

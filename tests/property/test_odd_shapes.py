@@ -1,4 +1,4 @@
-"""Whatever shape a user gives to what is free-form: it is told as a finding, or rendered; nothing raises.
+"""Free-form fields of any shape are reported as a finding or rendered; nothing raises.
 
 The shapes are grown from what stands in those places by right, so that many of them get far.
 """

@@ -82,7 +82,7 @@ class Audit:
         return [r for r in self._read(mark) if r.user == wanted]
 
     def everybody(self, mark: int) -> list[Request]:
-        """Finished requests since `mark`, whoever's they are."""
+        """Finished requests of all users since `mark`."""
         return [*self._read(mark)]
 
     def writes(self, mark: int) -> list[Request]:

@@ -146,7 +146,7 @@ class Proxy:
         write_private(self.token_file, content["users"][0]["user"]["token"])
         self.requests: list[Seen] = []
         self.frozen = threading.Event()
-        """Set when the last write that was allowed has been answered, and kept from whoever asked."""
+        """Set when the last write that was allowed has been answered, and kept from its sender."""
         self.writes = 0
         """Writes that reached the API server since the count began."""
         self.heartbeat: float | None = None
@@ -185,7 +185,7 @@ class Proxy:
     @contextmanager
     def silence(self, matches: Callable[[Seen], bool] = lambda _: True) -> Iterator[Counter[str]]:
         """Open watches that match say nothing more, nor do new ones, while the block runs. Gives who was
-        kept waiting how often. What was said meanwhile comes afterwards, where somebody still listens."""
+        kept waiting how often. What was said meanwhile comes afterwards, where a client still listens."""
         self._silence, self._silenced = matches, Counter()
         try:
             yield self._silenced

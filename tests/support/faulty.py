@@ -2,7 +2,7 @@
 
 Planning raises for a mesh, or its revision, when the mesh has the annotation `test/bug`: `mesh` or `revision`
 raises the same each time, `mesh-varying` something else each time, `mesh-flaky` every second time. It stands
-for the bug that nobody knows of yet; everything else is the operator as it is.
+for an unknown bug; everything else is the operator as it is.
 """
 
 from __future__ import annotations

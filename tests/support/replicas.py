@@ -96,7 +96,7 @@ def _read_token_id(kubeconfig: Path) -> str:
 
 
 def read_holder(api: Api) -> tuple[str, datetime]:
-    """Who holds the operator's Lease, and since when; the name is empty while nobody does."""
+    """Who holds the operator's Lease, and since when; the name is empty while there is no holder."""
     spec = (api.get("lease", SYSTEM, "navarch") or {}).get("spec") or {}
     return spec.get("holderIdentity") or "", datetime.fromisoformat(
         spec.get("acquireTime") or "1970-01-01T00:00:00Z"

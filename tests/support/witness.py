@@ -1,7 +1,7 @@
-"""What there is in a cluster, whatever its kind: all that carries a mesh's labels, and all that somebody has
+"""What there is in a cluster, of every kind: all that carries a mesh's labels, and all that a user has
 written by the audit log.
 
-Must never rely on a list of kinds: what nobody thought of is what an orphan is.
+Must never rely on a list of kinds: orphans are of the kinds that such a list forgets.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _discover(api: Api, root: str) -> list[Object]:
     try:
         return list(api.request("GET", root)["resources"])
     except Refused as refused:
-        if refused.code != 503:  # announced, and whoever is to serve it is not there
+        if refused.code != 503:  # announced, and its server is not there
             raise
         return []
 

@@ -182,7 +182,7 @@ def with_catalog(observed: ObservedMesh, catalog: Catalog) -> ObservedMesh:
 
 
 def content_of(observed: ObservedMesh) -> MeshContent:
-    """What a mesh asks for, whatever is around it."""
+    """What a mesh asks for, in any cluster."""
     assert observed.spec is not None
     return build_content(observed, observed.spec)
 

@@ -34,7 +34,7 @@ NAMESPACES = {
 def a_deployment(
     labels: dict[str, str] | None = None, image: str = "hub/pilot:1.30.3", **metadata: Any
 ) -> dict[str, Any]:
-    """Somebody's istiod."""
+    """A foreign istiod."""
     containers = [{"name": "discovery", "image": image}]
     return {
         "apiVersion": "apps/v1",

@@ -19,7 +19,7 @@ from navarch.engine.queue import (
     EDIT,
     LONGEST_PUT_BACK,
     RETRY,
-    UNWELL,
+    UNHEALTHY,
     Closed,
     Queue,
     Taken,
@@ -373,26 +373,26 @@ def test_whatever_happens_nothing_is_lost_and_lanes_are_exclusive(
     asyncio.run(play())
 
 
-async def test_patient_keys_leave_workers_to_edits(clock: Clock) -> None:
+async def test_keys_of_low_priority_leave_workers_to_edits(clock: Clock) -> None:
     queue = Queue(clock=clock, share=2)
-    patient = [Key("Mesh", f"patient-{n}", "m") for n in range(5)]
-    for key in patient:
+    low = [Key("Mesh", f"low-{n}", "m") for n in range(5)]
+    for key in low:
         queue.add(key, priority=BACKGROUND)
     out = [(await queue.get()).key for _ in range(2)]
-    assert out == patient[:2]
+    assert out == low[:2]
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     assert not waiting.done()
     edit = Key("Mesh", "edited", "m")
     queue.add(edit, priority=EDIT)
     await asyncio.sleep(0)
-    assert not waiting.done(), "what never ran is patient too"
-    queue.done(patient[1])
+    assert not waiting.done(), "what never ran has low priority too"
+    queue.done(low[1])
     assert (await waiting).key == edit
     queue.done(edit)
-    queue.add(Key("Mesh", "patient-9", "m"), priority=BACKGROUND)
+    queue.add(Key("Mesh", "low-9", "m"), priority=BACKGROUND)
     waiting = asyncio.create_task(queue.get())
-    assert (await waiting).key == patient[2]
+    assert (await waiting).key == low[2]
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -400,9 +400,9 @@ async def test_patient_keys_leave_workers_to_edits(clock: Clock) -> None:
     assert (await waiting).key == edit
     waiting = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
-    assert not waiting.done(), "an edit that is out gives patient keys no more room"
-    queue.done(patient[0])
-    assert (await waiting).key == patient[3]
+    assert not waiting.done(), "an edit that is out gives keys of low priority no more room"
+    queue.done(low[0])
+    assert (await waiting).key == low[3]
 
 
 async def test_an_edit_waits_for_what_was_edited_before_and_for_nothing_else(clock: Clock) -> None:
@@ -471,11 +471,11 @@ async def test_what_is_well_passes_what_never_was_and_nobody_waits_for_ever(cloc
     queue.done((await queue.get()).key, well=False)
     for key in broken:
         queue.add(key, priority=EDIT)
-    clock.pass_time(UNWELL / 2)
+    clock.pass_time(UNHEALTHY / 2)
     queue.add(mine, priority=EDIT)
     assert (await queue.get()).key == mine
     queue.done(mine)
-    clock.pass_time(UNWELL)
+    clock.pass_time(UNHEALTHY)
     queue.add(mine, priority=EDIT)
     assert (await queue.get()).key in broken
 
@@ -610,5 +610,5 @@ async def test_what_did_not_run_to_its_end_counts_as_what_it_did_before(clock: C
     assert await take(queue) == other
     queue.add(bad)
     queue.add(good)
-    assert await take(queue) == good, "the one patient place is taken"
+    assert await take(queue) == good, "the one place for low priority is taken"
     assert await is_empty(queue)

@@ -1,4 +1,4 @@
-"""Whatever is read of an object, its change leads to the right keys."""
+"""A change of anything that is read of an object leads to the right keys."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ CHANGES = st.lists(st.tuples(meshes() | revisions(), st.booleans()), max_size=25
 
 
 def find_by_looking(objects: list[dict[str, Any]], by: By, value: str) -> set[Key]:
-    """The answer of somebody who looks at each object."""
+    """The answer of a look at each object."""
 
     def answer(manifest: dict[str, Any]) -> Iterator[Key]:
         key, labels = key_of(manifest), manifest["metadata"].get("labels") or {}

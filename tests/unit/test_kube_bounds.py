@@ -47,7 +47,7 @@ def build(name: str, *, namespace: str = "n", version: int = 1, **more: Any) -> 
 @given(body=st.dictionaries(st.text(max_size=20), JSON, max_size=8), labels=st.integers(0, 300))
 @settings(max_examples=50)
 def test_a_reduced_object_is_small_and_still_says_whose_it_is(body: dict[str, Any], labels: int) -> None:
-    """Whatever is in it; and maps, lists and texts stay what they are."""
+    """With any content; and maps, lists and texts keep their types."""
     own = {MESH_NAME: "demo", MESH_NAMESPACE: "n"}
     obj = build(
         "x",

@@ -59,7 +59,7 @@ def test_only_a_404_that_names_an_object_says_that_there_is_none() -> None:
 
 
 def test_an_error_names_method_object_and_reason() -> None:
-    assert str(error(409, "somebody was faster")) == "PATCH ConfigMap ns/x: Because: somebody was faster"
+    assert str(error(409, "another was faster")) == "PATCH ConfigMap ns/x: Because: another was faster"
 
 
 def test_an_answer_that_is_no_status_is_quoted() -> None:
@@ -82,7 +82,7 @@ def test_an_answer_that_is_no_status_is_quoted() -> None:
         (422, 'admission webhook "deny.example.com" denied the request: no'),
         (500, 'admission webhook "deny.example.com" denied the request: no'),
         (500, 'Internal error occurred: failed calling webhook "dead.example.com": connection refused'),
-        (403, "forbidden for a reason nobody foresaw"),
+        (403, "forbidden for an unexpected reason"),
     ],
 )
 def test_a_denial_by_admission_is_told_from_a_missing_permission(status: int, message: str) -> None:

@@ -1,4 +1,4 @@
-"""How often a status is written: at once what somebody waits for, once per period what changes by itself."""
+"""How often a status is written: at once what clients wait for, once per period what changes by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quoting: whatever a value is, an object keeps its shape, and YAML reads back what was written."""
+"""Quoting: with any value an object keeps its shape, and YAML reads back what was written."""
 
 from __future__ import annotations
 

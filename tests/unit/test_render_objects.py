@@ -1,4 +1,4 @@
-"""What holds for every object of every mesh, whatever its options."""
+"""What holds for every object of every mesh, with any options."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ async def test_a_kopf_that_ends_is_run_again_and_one_that_always_ends_at_once_ne
 
     async def operate(*, stop_flag: threading.Event, **_: Any) -> None:
         runs.append(threading.get_ident())
-        # As kopf waits for its flag: in a thread that nobody ends but the flag.
+        # As kopf waits for its flag: in a thread that only the flag ends.
         asyncio.get_running_loop().run_in_executor(None, stop_flag.wait)
         if len(runs) == 2:
             again.set()

@@ -1,4 +1,4 @@
-"""What others wrote reaches a terminal as text, whatever it is."""
+"""What others wrote reaches a terminal as text, with any content."""
 
 from __future__ import annotations
 

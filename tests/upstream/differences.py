@@ -17,7 +17,7 @@ OBJECT = "(an object)"
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One row. `where` is kind and role of objects, `path` the field in them (empty: the whole object),
-    `upstream` and `ours` what is there on either side: None for nothing, `*` for whatever there is or is not;
+    `upstream` and `ours` what is there on either side: None for nothing, `*` for anything or nothing;
     within a longer text `*` stands for any text. `when` says in words in which meshes, where it is not in
     all, and `only` names the combinations of tests/upstream/combinations.py in which it may be found; empty
     for all. `minors` are those of Istio in which it is found; empty for all that are compared."""
@@ -127,7 +127,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "metadata.labels.istio",
         "pilot",
         None,
-        "whoever finds istiod's Services by this label, as Istio's own ServiceMonitor does, finds each "
+        "a client that finds istiod's Services by this label, as Istio's own ServiceMonitor does, finds each "
         "istiod once",
     ),
     Difference(
@@ -181,7 +181,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "webhooks[*namespace.sidecar-injector.istio.io].matchConditions[not-reserved].*",
         None,
         ANY,
-        "nothing is injected in namespaces named kube-* and openshift-*, whatever their labels: "
+        "nothing is injected in namespaces named kube-* and openshift-*, with any labels: "
         "a label selector knows no prefixes, and a list of names would lag behind",
     ),
     Difference(
@@ -233,7 +233,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         ANY,
         None,
         "names the account of ztunnel, which may then obtain any identity; there is no ztunnel here, and "
-        "nobody else shall take its name",
+        "no other account shall take its name",
     ),
     Difference(
         "Deployment istiod",
@@ -317,7 +317,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "istio-revision-tag-default-*",
         "istio-revision-tag-default",
         "istiod of this minor finds the default tag's owner by the name without the namespace "
-        "(pkg/revisions/default_watcher.go), whatever its chart writes",
+        "(pkg/revisions/default_watcher.go), with any name that its chart writes",
         when="with the default tag, outside istio-system",
         only=("the default tag",),
         minors=("1.30",),

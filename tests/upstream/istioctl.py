@@ -41,5 +41,5 @@ def generate(line: IstioLine, wish: Mapping[str, Any]) -> str:
         place.parent.mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as out:
             out.write(done.stdout)
-        os.rename(out.name, place)  # whole or not at all, whoever else asks the same
+        os.rename(out.name, place)  # whole or not at all, also when another process writes the same
     return place.read_text()

@@ -190,7 +190,7 @@ async def test_an_istiod_without_gateway_controller_needs_no_more_than_its_confi
                 lambda: any(r.forbidden and r.name == "of-somebody-else" for r in audit.since(mark)),
                 seconds=60,
                 every=0.2,
-                what="istiod was refused the webhook of somebody else",
+                what="istiod was refused the foreign webhook",
             )
         assert "of-somebody-else" not in find_trusted()
         refused = {(r.verb, r.resource, r.name) for r in audit.since(mark) if r.forbidden}

@@ -1,4 +1,4 @@
-"""What the other tests here rely on: an istiod is there, whatever else takes ports on this machine."""
+"""What the other tests here rely on: an istiod is there, also when other programs take ports here."""
 
 from __future__ import annotations
 

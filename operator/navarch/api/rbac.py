@@ -3,7 +3,7 @@
 Owns the table of uses, each with its reason, and the arithmetic of rules. Must never hold `*`, `escalate` or
 `impersonate`, nor `bind` on anything but ClusterRoles by name: an account may neither create nor bind a role
 with more than it holds, and so the operator can give away nothing but istiod's roles. Invariants: the same
-uses and grants give the same role, whatever their order; no rule is covered by another.
+uses and grants give the same role, in any order; no rule is covered by another.
 """
 
 from __future__ import annotations

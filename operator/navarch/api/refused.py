@@ -1,7 +1,7 @@
-"""What is refused to everybody, by field: the part of api/power that admission and checks enforce by path.
+"""Fields that no user may set: the part of api/power that admission and checks enforce by path.
 
-Owns nothing: the decisions and their reasons are api/power's. Invariant: whatever admission refuses, the
-checks refuse too.
+Owns nothing: the decisions and their reasons are api/power's. Invariant: the
+checks refuse all that admission refuses.
 """
 
 from __future__ import annotations

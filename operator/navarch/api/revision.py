@@ -38,7 +38,7 @@ class Members(Model):
     excluded: list[Annotated[str, Field(max_length=63)]] = Field(
         max_length=MOST_EXCLUDED,
         json_schema_extra={"x-kubernetes-list-type": "set"},
-        description="Namespaces that stay outside whatever their labels.",
+        description="Namespaces that are never members, with any labels.",
     )
 
 

@@ -217,7 +217,7 @@ OperatorNamespace = Annotated[
 
 
 def _log_to_stderr() -> None:
-    """Whatever is logged on the way must not get between the lines of what is printed."""
+    """Log to standard error, so that log lines do not mix with the printed result."""
     configure_logging("error", as_json=False)
 
 

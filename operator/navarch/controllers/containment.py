@@ -1,8 +1,8 @@
 """The boundary inside which an unexpected error of one object stays, and how it is shown there.
 
 Owns the last step of a reconcile that crashed: status and an Event on the object itself. Must never hide the
-error: it goes on to the engine, which logs it with its traceback, counts it and waits. Invariant: whatever
-happens while the crash is being told, the engine sees the crash and nothing else.
+error: it goes on to the engine, which logs it with its traceback, counts it and waits. Invariant: the
+engine sees the crash and nothing else, also when reporting it fails.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Containment:
 
 
 def tell_crash(error: Exception) -> str:
-    """The words for an error that nobody foresaw."""
+    """The message for an unexpected exception."""
     return describe_crash(_quote(error), _find_place(error))
 
 

@@ -35,8 +35,8 @@ _REPLACED = frozenset({"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBi
 
 
 class Installation:
-    """Keeps the `wanted` objects. `settled` is set once all of them were looked at; `reader` reads whatever
-    the Lease says, `writer` writes only while this replica leads."""
+    """Keeps the `wanted` objects. `settled` is set once all of them were looked at; `reader` reads
+    on every replica, `writer` writes only on the leader."""
 
     def __init__(
         self, reader: Client, writer: Client, wanted: Sequence[Manifest], *, leading: asyncio.Event

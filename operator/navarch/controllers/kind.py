@@ -1,7 +1,7 @@
 """What a row of the table of our kinds says.
 
-Owns the record; controllers/kinds.py has the rows. Must never name a kind. Invariant: whatever is chosen by
-kind outside of the kind's own modules is a field here.
+Owns the record; controllers/kinds.py has the rows. Must never name a kind. Invariant: all that
+depends on the kind outside of its own modules is a field here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often the status of an object is written for the sake of what nobody waits for.
+"""How often the status of an object is written for changes that no client waits for.
 
 Owns the pace. Must never know what a status says. Invariants: of one object no two such writes lie less than
 PERIOD apart; what is held back is due at a time that is told.

@@ -1,10 +1,10 @@
 """report(): status when it differs, an Event for each transition, metrics.
 
 Owns the last step of every reconcile. Must never write a status that says what the present one says.
-Invariants: reporting the same status twice writes once; what somebody may be waiting for is written at once,
+Invariants: reporting the same status twice writes once; what a client may be waiting for is written at once,
 progress and numbers at the pace of controllers/pace.py; of one generation of an object no two crashes are
-told within that pace either, whatever they say and whatever was told between them, because what is told is
-an event, and would start the next try at once.
+reported within that pace either, also with different messages and with other reports between them, because
+a report is an event, and would start the next try at once.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Reporter:
         metrics.forget(key.kind, key.namespace, key.name, series=self._kinds[key.kind].series)
 
     async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:
-        """Tell that a reconcile of `body` ended in an error that nobody foresaw; the next try tells it where
-        another crash was told just now."""
+        """Report that a reconcile of `body` ended in an unexpected exception; if a crash was reported just
+        before, the next try reports it."""
         metadata = body["metadata"]
         told = f"{metadata['uid']}/{metadata.get('generation', 0)}"
         if self._crashes.find_wait(told) is not None:

@@ -1,9 +1,9 @@
 """What an installation grants: istiod's roles for every minor of the catalog, and what is left to be granted
 mesh by mesh.
 
-Owns the question which permissions the operator needs beyond its own use (escalation prevention: nobody
-creates a role with more than they hold). Must never list a rule itself. Invariant: a role that is rendered
-for a mesh is covered, and one that a mesh binds is among those of the installation.
+Owns the question which permissions the operator needs beyond its own use (escalation prevention: a user
+creates only roles whose rights the user holds). Must never list a rule itself. Invariant: a role that is
+rendered for a mesh is covered, and one that a mesh binds is among those of the installation.
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ def build_offline(
 
 
 def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Manifest, ...]:
-    """All objects of a mesh whose spec can be resolved, in the order of applying, whatever the checks say of
-    it."""
+    """All objects of a mesh whose spec can be resolved, in the order of applying, also where the checks
+    refuse it."""
     revision = build_wanted_revision(observed)
     if revision is None:
         return ()

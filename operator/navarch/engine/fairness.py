@@ -1,7 +1,7 @@
 """How much each lane was worked on of late, and by how much that puts it back.
 
 Owns the one number by which a busy lane lets a rested one pass. Must never hold a key back for good: the
-number is bounded, and counts from the key's arrival. Invariant: with nobody waiting it changes nothing.
+number is bounded, and counts from the key's arrival. Invariant: it changes nothing while no other key waits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MEMORY = 60.0
 PER_RUN = 0.05
 """Seconds by which each run of late puts a lane back."""
 LONGEST = 1.0
-"""Seconds by which a lane is put back at the most: nobody starves."""
+"""Largest penalty of a busy lane in seconds: no lane starves."""
 _REMEMBERED = 20_000
 
 

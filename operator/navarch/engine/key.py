@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Names one object to reconcile; `namespace` is empty for cluster-scoped kinds. `lane` is what is
-    serialised: whoever makes the key says it, and without a word it is the object's namespace, or the name of
-    a cluster-scoped object."""
+    """Names one object to reconcile; `namespace` is empty for cluster-scoped kinds. Keys of one
+    `lane` never run at the same time; the default is the object's namespace, or the name of a cluster-scoped
+    object."""
 
     kind: str
     namespace: str

@@ -2,14 +2,14 @@
 
 Owns which key may run when. Must never know what a key stands for. Everything but `get` is synchronous, so
 that event handlers can add without yielding.
-A key's rank is the time at which it came, plus what puts it back: that it is no edit, that it is not known to
-be well, that its lane was busy of late. All of these are bounded (LONGEST_PUT_BACK), so once a key waited
-longer than that, nobody who comes later gets a worker that it could have had: nothing starves.
+Keys are ordered by arrival time plus penalties: 15 s for a retry, 30 s for background work, 30 s if the last
+run failed or there was none, up to 1 s for a busy lane. The sum is at most LONGEST_PUT_BACK: once a key has
+waited that long, no key that arrives from then on gets a worker that it may use, so none starves.
 Invariants: a key that is added while it runs, runs exactly once more afterwards; two keys of one lane are
 never out at the same time, and of several lanes of a key the last one counts; nothing that was added is lost
-unless the queue is closed; never more than `share` patient keys are out; between the arrival and the start of
-an edit of a key that is well, and whose lane has rested, no other such edit starts twice, nor does any key
-start that came less than its own offset before.
+unless the queue is closed; never more than `share` keys of low priority are out; between the arrival and
+the start of an edit of a key whose last run succeeded and whose lane is not busy, no other such edit starts
+twice, nor does any key start that came less than its own offset before.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 
 EDIT = 0
-"""Priority of what somebody changed just now."""
+"""Priority of a change of the object, or of an object that belongs to it."""
 RETRY = -50
-"""Priority of a key that failed, or asked to be looked at again: nobody did anything just now."""
+"""Priority of a key that failed, or asked to be reconciled again later."""
 BACKGROUND = -100
-"""Priority of initial listings, of resyncs, and of what a neighbour changed: nobody waits for it."""
+"""Priority of initial listings, of resyncs, and of changes of other objects: no user waits for these."""
 
 RETRY_LATER = 15.0
 """Seconds by which a key that is less urgent than an edit counts as having come later."""
 BACKGROUND_LATER = 30.0
 """The same for a key that is less urgent than a retry."""
-UNWELL = 30.0
-"""Seconds by which a key that never ran, or did not end well when it did, counts as having come later: five
-hundred that are refused hold up nobody who serves, and none of them waits for ever."""
-LONGEST_PUT_BACK = BACKGROUND_LATER + UNWELL + LONGEST
+UNHEALTHY = 30.0
+"""The same for a key that never ran, or whose last run failed: five hundred refused meshes do not delay a
+healthy one, and none of them waits for ever."""
+LONGEST_PUT_BACK = BACKGROUND_LATER + UNHEALTHY + LONGEST
 """Seconds by which any key counts as having come later, at the most."""
 _REMEMBERED = 20_000
 
@@ -79,7 +79,7 @@ class _Entry:
     rank: float
     sequence: int
     priority: int = field(compare=False)
-    patient: bool = field(compare=False)
+    is_low: bool = field(compare=False)
     key: Key = field(compare=False)
     since: float = field(compare=False)
     dropped: bool = field(default=False, compare=False)
@@ -95,8 +95,8 @@ class _Delayed:
 
 class Queue:
     """A keyed work queue. `clock` is the running event loop unless a test passes its own; `share` is how many
-    patient keys may be out at the same time, None for any number: those less urgent than an edit, and those
-    that never ran or did not end well when they last did."""
+    keys of low priority may be out at the same time, None for any number: retries, background work, and keys
+    that never ran or whose last run failed."""
 
     def __init__(
         self, *, observer: Observer | None = None, clock: Clock | None = None, share: int | None = None
@@ -104,7 +104,7 @@ class Queue:
         self._share = share
         self._usage = Usage()
         self._well: set[Key] = set()
-        self._patient: set[Key] = set()
+        self._low: set[Key] = set()
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._observer = observer or Observer()
         self._heaps: tuple[list[_Entry], list[_Entry]] = ([], [])
@@ -182,14 +182,14 @@ class Queue:
         self._sequence += 1
         is_well = key in self._well
         rank = since + self._usage.find_delay(key.lane, self._clock.time())
-        rank += _find_offset(priority) + (0.0 if is_well else UNWELL)
-        patient = priority < EDIT or not is_well
-        entry = _Entry(rank, self._sequence, priority, patient, key, since)
+        rank += _find_offset(priority) + (0.0 if is_well else UNHEALTHY)
+        is_low = priority < EDIT or not is_well
+        entry = _Entry(rank, self._sequence, priority, is_low, key, since)
         self._ready[key] = entry
         self._offer(entry)
 
     def _offer(self, entry: _Entry) -> None:
-        heapq.heappush(self._heaps[entry.patient], entry)
+        heapq.heappush(self._heaps[entry.is_low], entry)
         self._wake_one()
 
     async def get(self) -> Taken:
@@ -206,7 +206,7 @@ class Queue:
             try:
                 await getter
             except BaseException:
-                # Woken and cancelled at once: somebody else has to take what this one was woken for.
+                # Woken and cancelled at once: another worker has to take the key.
                 if getter.done() and not getter.cancelled():
                     self._wake_one()
                 raise
@@ -220,7 +220,7 @@ class Queue:
 
     def _take(self) -> Taken | None:
         while True:
-            crowded = self._share is not None and len(self._patient) >= self._share
+            crowded = self._share is not None and len(self._low) >= self._share
             heaps = [heap for heap in self._heaps[: 1 if crowded else 2] if heap]
             if not heaps:
                 return None
@@ -234,8 +234,8 @@ class Queue:
             self._lanes[entry.key.lane] = []
             self._usage.count(entry.key.lane, self._clock.time())
             self._running[entry.key] = entry.key.lane
-            if entry.patient:
-                self._patient.add(entry.key)
+            if entry.is_low:
+                self._low.add(entry.key)
             del self._ready[entry.key]
             return Taken(entry.key, entry.priority, self._clock.time() - entry.since)
 
@@ -252,8 +252,8 @@ class Queue:
             self._well.add(key)
         elif well is not None:
             self._well.discard(key)
-        if key in self._patient:
-            self._patient.discard(key)
+        if key in self._low:
+            self._low.discard(key)
             self._wake_one()
         for entry in self._lanes.pop(lane):
             if not entry.dropped:

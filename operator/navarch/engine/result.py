@@ -1,7 +1,7 @@
 """How a reconcile ends, and the one place that turns an exception into an ending.
 
 Owns the closed set of results and of causes. Must never know where an exception came from beyond its cause.
-Invariant: whatever is raised, `classify` gives a result, and only an unknown exception is a crash.
+Invariant: `classify` gives a result for every exception, and only an unknown exception is a crash.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class After:
 class Retry:
     """Failed and worth another try: after `after` seconds, or by the key's backoff when None.
 
-    `longest` bounds the backoff; `crashed` marks an error that nobody foresaw: it is logged with its
+    `longest` bounds the backoff; `crashed` marks an unexpected exception: it is logged with its
     traceback.
     """
 

@@ -104,7 +104,7 @@ class Workers:
         try:
             return await self._reconcile(key)
         except Exception as exc:
-            # The boundary of fault containment: whatever one key raises becomes a result of that key.
+            # The boundary of fault containment: any exception of one key becomes a result of that key.
             return classify(exc)
 
     def _settle(self, taken: Taken, result: Result) -> str:

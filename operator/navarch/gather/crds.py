@@ -34,7 +34,7 @@ class CRDInspector:
         self._lacks: dict[str, tuple[str, str]] = {}
 
     async def gather(self, minors: tuple[str, ...]) -> tuple[CRD, ...]:
-        """The Istio CRDs that exist, of whatever minor, sorted by name; those that the newest of `minors` has
+        """The Istio CRDs that exist, of any minor, sorted by name; those that the newest of `minors` has
         are compared with it."""
         wanted = self._wanted(minors)
         # A set of a newer minor than any mesh asks for may have been left behind, and it is what counts.

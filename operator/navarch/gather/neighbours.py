@@ -96,7 +96,7 @@ class NeighbourReader:
         return (self._summarise(mesh, own) for mesh in own.values())
 
     def summarise_own(self, body: Manifest) -> MeshSummary:
-        """A mesh counts for itself by what it asks for now, whatever it holds and was refused."""
+        """For itself a mesh counts by its present spec, not by what it holds or was refused."""
         (summary,) = self.summarise([body])
         return replace(summary, default_tag=asks_for_default(body), refused=False)
 

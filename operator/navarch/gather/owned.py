@@ -1,7 +1,7 @@
 """The objects of one mesh: what the stores and the inventories have, and what the API server has beyond that.
 
 Owns the list of kinds that are searched. Must never count an object as a mesh's by another rule than
-model/ownership. Invariants: a recorded object is the mesh's whatever became of its labels; an object that
+model/ownership. Invariants: a recorded object is the mesh's, with any labels; an object that
 only claims to be the mesh's is listed where this release could have made it and no other mesh has it
 recorded; what find_unseen() returns is in the stores afterwards; nothing of another mesh is looked at.
 """

@@ -1,8 +1,8 @@
 """What the operator watches, how little of it is kept, and which keys a change leads to.
 
 Owns the list of watch streams: their number does not depend on the number of namespaces or meshes.
-Must never keep a Secret. Invariants: whatever a decision reads is either here or fetched by gather(), and its
-row says which keys follow; no object takes more memory than its watch's bound, whatever is written into it.
+Must never keep a Secret. Invariants: all that a decision reads is either here or fetched by gather(), and its
+row says which keys follow; no object takes more memory than its watch's bound, with any content.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def shrink_root(manifest: Object) -> Object:
 
 def shrink_istiod_pod(manifest: Object) -> Object:
     """Of a pod of ours: its labels, when it ends, and what its status says of readiness. Of a pod that only
-    bears our labels in somebody's own namespace: nothing but its name."""
+    has our labels in a namespace without a mesh: nothing but its name."""
     status = manifest.get("status") or {}
     kept = {
         k: status[k]

@@ -323,7 +323,7 @@ class Applier:
     def _find_other_owner(self, current: Object, manifest: Manifest, job: _Job) -> str:
         """Whose the object is, in words, when it is not ours; empty when it is.
 
-        It is ours by the uid that we recorded, whatever became of the rest. One without a record is taken
+        It is ours by the uid that we recorded, whatever else was changed. One without a record is taken
         over where its labels name the mesh (restored from a backup, made from what `navarch render` prints):
         a policy lets only us and holders of `host` write those. A field manager's name proves nothing.
         """

@@ -1,7 +1,7 @@
 """kopf's login, from the same credentials as everything else.
 
 Owns the translation into kopf's values and nothing else. Must never keep a credential longer than kopf does.
-Invariant: whatever kubernetes.aio can log in with, kopf can.
+Invariant: kopf can log in with all that kubernetes.aio can log in with.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Ports that somebody renumbered: the one edit that server-side apply cannot repair by itself.
+"""Ports that another client renumbered: the one edit that server-side apply cannot repair by itself.
 
 Ports of Services and containers are keyed by number and protocol, and their names must be unique. A
-renumbered port is a stranger's item with our item's name, so applying ours beside it is refused. Owns finding
+renumbered port is a foreign item with our item's name, so applying ours beside it is refused. Owns finding
 such items; pure. Must never name an item that does not stand in the way of one of ours.
 Invariant: without what it names, the desired ports can be applied.
 """

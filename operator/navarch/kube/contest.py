@@ -1,8 +1,8 @@
 """Objects that another client changes again and again: how often we put them back.
 
-Owns the pace of repairs. The first ones follow at once, whatever the object; then the pauses double. Must
-never keep a change of our own from being made. Invariant: an object that nobody else has changed for a while
-is forgotten, and repaired at once again.
+Owns the pace of repairs. The first ones follow at once, for any object; then the pauses double. Must
+never delay a change of our own. Invariant: an object that no other client has changed for a while is
+forgotten, and repaired at once again.
 """
 
 from __future__ import annotations

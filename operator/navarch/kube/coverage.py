@@ -1,6 +1,6 @@
 """Whether our entry in managedFields still covers everything that we desire.
 
-Owns the reading of fieldsV1. Whoever changes or removes one of our fields takes it out of our entry, so a
+Owns the reading of fieldsV1. Changing or removing one of our fields takes it out of our entry, so a
 leaf without an owner *is* the drift, while defaulting, quantities and other people's additions do not show.
 Must never compare values but in the one place where the format is ambiguous (below). Pure.
 Invariant: right after a server-side apply of a manifest, its entry covers it.

@@ -45,14 +45,14 @@ class NotFound(KubeError):
 
 
 class Unserved(KubeError):
-    """404 that names no object: the kind is not served, or not by whoever answered. Nothing may be concluded
-    from it about an object: an API server that starts, or a proxy in front of it, answers like that."""
+    """404 that names no object: the kind is not served, or not by the server that answered. It says nothing
+    about an object: an API server that starts, or a proxy in front of it, answers like that."""
 
     cause = Cause.VANISHED
 
 
 class Conflict(KubeError):
-    """409: somebody was faster, owns a field, or the precondition does not hold."""
+    """409: another client wrote first or owns a field, or the precondition does not hold."""
 
     cause = Cause.CONFLICT
 

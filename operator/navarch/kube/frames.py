@@ -1,6 +1,6 @@
 """kopf's way to the API server, where an object is its frame: its name, and the labels that make its key.
 
-kopf reads a page whole, whatever its size, and keeps each object until half a second after its event: of
+kopf reads a page whole, of any size, and keeps each object until half a second after its event: of
 meshes of 1.4 MB that are nothing but lists, one page and its objects took 800 MiB.
 Owns the session that kopf asks with. Must never change what an answer means to kopf.
 Invariants: kopf gets at most a few KiB of an object; besides that, a listing or a watch takes the memory of
@@ -29,7 +29,7 @@ KINDS = {
     ("apiextensions.k8s.io", "customresourcedefinitions"): "CustomResourceDefinition",
     **{(GROUP, own.plural): own.kind for own in RESOURCES},
 }
-"""What kopf lists and watches, by group and plural, in whatever version it has found."""
+"""What kopf lists and watches, by group and plural, in any version."""
 
 
 def build_session(

@@ -40,8 +40,8 @@ def guarding(guard: Guard | None) -> Iterator[None]:
 
 
 def build_trace() -> aiohttp.TraceConfig:
-    """What makes a session ask: its tracing calls back before each piece of a body, in a task that has the
-    context of whoever sent the request. Every write of ours has a body, headers go out together with it.
+    """Makes a session check the guard: its tracing calls back before each piece of a body, in a task with the
+    context of the sender. Every write of ours has a body, headers go out together with it.
     """
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(_ask)

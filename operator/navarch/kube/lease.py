@@ -40,9 +40,9 @@ class Elector:
     """Competes for one Lease.
 
     `duration` is how long the Lease holds without renewal, `renew` how long the leader goes on writing
-    without one, `retry` the time between two attempts; all in seconds. `on_lost` is called once when somebody
-    else leads instead; the process is expected to end. `find_rival` says why nobody may lead here although
-    the Lease is free. `now` gives aware UTC time, for display only.
+    without one, `retry` the time between two attempts; all in seconds. `on_lost` is called once when another
+    replica leads instead; the process is expected to end. `find_rival` says why no replica may lead
+    here although the Lease is free. `now` gives aware UTC time, for display only.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Elector:
             raise NotLeading("the Lease was looked at too long ago")
 
     async def run(self) -> None:
-        """Compete, then renew, until cancelled, released or lost to somebody else."""
+        """Compete, then renew, until cancelled, released or lost to another replica."""
         while not await self._attempt():
             await asyncio.sleep(self._find_pause())
             if self._released:
@@ -159,7 +159,7 @@ class Elector:
         log.info("leading", lease=str(self._ref), identity=self._identity)
 
     async def _hold(self) -> None:
-        """Renew until released, or until somebody else holds the Lease.
+        """Renew until released, or until another replica holds the Lease.
 
         While it is out of reach for too long nothing is written; a restart would not bring it nearer.
         """
@@ -197,7 +197,7 @@ class Elector:
             return False
 
     async def _try(self) -> bool:
-        """Take or renew the Lease. Returns False when somebody else holds it, or it was released."""
+        """Take or renew the Lease. Returns False when another replica holds it, or it was released."""
         async with self._turn:
             if self._released:
                 return False
@@ -208,7 +208,7 @@ class Elector:
             return self._held
 
     async def _find_bar(self) -> bool:
-        """Whether somebody beside this Lease keeps us from leading; who leads is not asked."""
+        """Whether another installation keeps us from leading; a leader does not check this."""
         self._barred = not self.leading.is_set() and bool(await self._find_rival())
         return self._barred
 
@@ -222,7 +222,7 @@ class Elector:
         if lease is not None and not self._is_free(lease):
             return False
         if self._interrupted and not self._is_ours(lease):
-            return False  # somebody may have led meanwhile, and what is still in hand here is of before
+            return False  # another replica may have led meanwhile, and unfinished work here is out of date
         if await self._find_bar():
             return False
         self._held = True  # perhaps: it is released also when the answer never came
@@ -232,7 +232,7 @@ class Elector:
             else:
                 await self._client.replace(lease | {"spec": self._manifest(lease["spec"])["spec"]})
         except Conflict:
-            # Somebody wrote at the same moment: who it was shows at the next look.
+            # Another client wrote at the same moment: the next read shows which.
             if self.leading.is_set() or self._interrupted:
                 raise
             return False

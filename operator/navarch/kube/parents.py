@@ -1,8 +1,8 @@
 """What we write on the users' own objects: status and finalizer, nothing else.
 
 Owns the field managers `navarch-status` and `navarch-finalizer`. Must never create an object: every write
-names the uid of the object that was seen. Invariant: after `remove_finalizer` the finalizer is gone, whoever
-owned it.
+names the uid of the object that was seen. Invariant: after `remove_finalizer` the finalizer is gone, with
+any owner.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def remove_finalizer(client: Client, parent: Manifest) -> None:
     try:
         left = await client.apply(_identity(parent), manager=FINALIZER_MANAGER, force=True)
         if has_finalizer(left):
-            # Somebody else owns the entry too (a backup that was restored): giving it up was not enough.
+            # Another field manager owns the entry too (after a restored backup): giving it up was not enough.
             await client.patch(ref_of(left), _removal(left))
     except NotFound:
         return

@@ -2,7 +2,7 @@
 
 Owns one list and one watch. Must never give up: every failure is followed by another try.
 Invariants: what vanished while the watch was away is gone from the store after the next listing (no ghosts),
-and there is one about each hour whatever happens;
+and there is one about each hour in any case;
 `synced` is set once the store was complete for the first time, also when the kind is not served at all.
 """
 
@@ -41,7 +41,7 @@ class Reflector:
     `on_change` gets the old and the new object; `bound` and `pool` limit what is kept, `page` is how many
     objects the first page of a listing has; `jitter` returns numbers from [0, 1). A watch that says nothing
     for `idle` seconds is started anew. The API server is asked to end each sooner, which is a sign of life
-    as well: of a kind that nobody changes, Kubernetes 1.32 sends no bookmarks (1.37 does).
+    as well: of a kind whose objects do not change, Kubernetes 1.32 sends no bookmarks (1.37 does).
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class Reflector:
                 await self._watch()
             except Unserved as missing:
                 if self._resource.builtin:
-                    # No API server is without it: somebody answered who does not know yet what it serves.
+                    # Every API server has it: the one that answered has not read yet what it serves.
                     await self._recover(missing)
                 else:
                     self._unserved()
                     await self._pause(UNSERVED_DELAY)
             except Exception as exc:
-                # Whatever it was, also a bug in a callback: a kind that is no longer watched is worse.
+                # Go on after any exception, also a bug in a callback: a kind that is not watched is worse.
                 await self._recover(exc)
 
     async def _recover(self, exc: Exception) -> None:

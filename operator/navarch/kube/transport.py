@@ -1,7 +1,7 @@
 """A request and its answer over HTTP.
 
 Owns limits, tokens, patience with a busy API server, and the mapping of failures to kube.errors. Must never
-send a write again whose fate is unknown.
+send a write again whose result is unknown.
 Invariants: the guard is asked before each write, and once more when its bytes go out (kube.guard); at most
 `requests` requests are in flight, watches aside; no answer, nor one event of a watch, is read beyond its
 bound in bytes.
@@ -27,7 +27,7 @@ from navarch.kube.wire import parse
 
 CONNECT_SECONDS = 3.0
 """Time to connect. With the Lease's margin of five seconds between the last allowed write and the earliest
-takeover, a write that is stuck in connecting fails before somebody else may lead."""
+takeover, a write that is stuck in connecting fails before another replica may lead."""
 REQUEST_SECONDS = 30.0
 PATIENCE = 5
 """How often a 429 is waited out before the caller hears of it."""

@@ -2,7 +2,7 @@
 
 The API server takes thousands of levels in a field without a schema, Python's parser fewer than one thousand:
 one such object would make the list and the watch of its kind unreadable. Pure.
-Invariants: whatever is nested no deeper than DEEPEST is read as it is, what lies deeper reads as null; what
+Invariants: all that is nested no deeper than DEEPEST is read unchanged, what lies deeper reads as null; what
 `dump` writes means the same as JSON and as YAML.
 """
 

@@ -224,7 +224,7 @@ class Checkup:
         there = self.snapshot.stores["meshes"].get(ref)
         made = {"uid": f"file-{ref}", "creationTimestamp": self.world.now()}
         before: Manifest = there["metadata"] if there else made
-        # Whatever the file says of it, this is the API server's to say; and what is not newer is no news.
+        # The API server sets these fields, whatever the file has; the store ignores what is not newer.
         own = {
             "uid": before["uid"],
             "creationTimestamp": before["creationTimestamp"],

@@ -41,7 +41,7 @@ def build_registry(
         @kopf.on.event(GROUP, resource.plural, registry=registry, id=resource.plural)
         async def see(type: str | None, body: kopf.Body, **_: Any) -> None:
             # Asynchronous for want of a thread: kopf would run it in one of its own.
-            # An object of a listing has no type: nobody has changed it just now.
+            # An object of a listing has no type: it has not changed just now.
             priority = BACKGROUND if type is None else EDIT
             note(Sighting(key_of(body), version_of(body), type == "DELETED", priority))
 
@@ -79,6 +79,6 @@ def build_settings(*, idle: float) -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = idle
     settings.persistence.finalizer = f"{GROUP}/unused"
     settings.persistence.diffbase_storage = _NoDiffBase()
-    # It would be a SIGKILL, and not to kopf's thread alone: whoever looks at /livez decides.
+    # It would be a SIGKILL, and not to kopf's thread alone: the kubelet decides, by /livez.
     settings.process.ultimate_exiting_timeout = None
     return settings

@@ -1,7 +1,7 @@
 """From a changed object to the keys of what depends on it.
 
-Owns the map of dependencies between kinds. Must never look at what changed beyond whether it matters to
-somebody, and must never do work. Invariant: whatever gather() reads of an object, its change leads to a key.
+Owns the map of dependencies between kinds. Must never look at what changed beyond whether a key
+depends on it, and must never do work. Invariant: a change of anything that gather() reads leads to a key.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Dependents:
         yield from self.known.find(By.KIND, MESH, REVISION, GATEWAY)
 
     def keys_for_webhook(self, manifest: Object) -> Iterator[Key]:
-        """Its revision and mesh; every mesh for a foreign one of Istio's, and for whoever has the tag
+        """Its revision and mesh; every mesh for a foreign one of Istio's, and for the owner of the tag
         `default`."""
         parent = parent_of(manifest)
         labels = manifest["metadata"].get("labels") or {}

@@ -31,7 +31,7 @@ DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 BEAT = 5.0
 """Seconds between two signs of life; a run that begins to end before the first one counts as none."""
 URGING = 1.0
-"""Seconds between two cancellations of whatever keeps a run from ending."""
+"""Seconds between two cancellations of the tasks that keep a run from ending."""
 LEAVE = 5.0
 """Seconds that kopf gets to end when the process does."""
 LASTING = 60.0

@@ -1,8 +1,8 @@
 """ValidatingAdmissionPolicies: rules on our kinds that need the requester, the namespace or free-form fields.
 
 Owns what is refused before it is stored and cannot be said in the schema, a module for each subject. Must
-never refuse a write that leaves the spec as it is: finalizers and status have to go through whatever stands
-in an old object.
+never refuse a write that leaves the spec as it is: finalizers and status can be written
+whatever an old object contains.
 """
 
 from __future__ import annotations

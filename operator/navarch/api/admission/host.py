@@ -1,4 +1,4 @@
-"""The policy `host`: whatever the tables of api/power do not free needs a verb of its own.
+"""The policy `host`: a field that the tables of api/power do not free needs a verb of its own.
 
 Owns how those tables are said in CEL; the same in Python is api/power/guarded.py. Invariant: a write that
 changes nothing but free fields is never refused here, and every other is, unless its author holds the verb.
@@ -69,7 +69,7 @@ def build_host_policy() -> list[JSONObject]:
 
 
 def _list_typed_changes() -> Iterator[str]:
-    """For each field of the spec that is not free whatever it holds, a list that names it when it changed."""
+    """For each field of the spec that is not free with every value, a list that names it when it changed."""
     groups: dict[str, list[str]] = {}
     for path, rule in SPEC.items():
         if rule.power is not Power.FREE or rule.allowed is not None:

@@ -1,7 +1,7 @@
 """The policy on our own CustomResourceDefinitions: an older release does not take a newer one's place.
 
-Owns what is refused of writes to them. Whoever installs an older release over a newer one (OLM replaces CRDs
-by those of its bundle) would lose every field that only the newer knows, at the next write of each object.
+Owns what is refused of writes to them. If an older release were installed over a newer one (OLM replaces
+CRDs by those of its bundle), each object would lose at its next write the fields that only the newer knows.
 Must never refuse a CRD without the release's annotation, which is how an administrator goes back on purpose.
 """
 

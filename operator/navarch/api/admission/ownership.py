@@ -47,7 +47,7 @@ _PLATFORM = (
     "'system:kube-controller-manager', 'system:kube-scheduler', 'system:cloud-controller-manager'"
     "].exists(name, request.userInfo.username.startsWith(name))"
 )
-"""Controllers of Kubernetes and of its platform: whoever speaks for them administers the cluster already."""
+"""Controllers of Kubernetes and of its platform: their holders administer the cluster already."""
 
 _PLACE = "request.?namespace.orValue(variables.labels[?'{0}'].orValue(''))"
 _LABELS = "(request.operation == 'CREATE' ? object.metadata.?labels : oldObject.metadata.?labels).orValue({})"

@@ -1,8 +1,8 @@
 """The policy `refused`: keys of free-form fields that would move namespaces or widen power.
 
 Owns how the table of api/refused.py is said in CEL; which keys it lists is that module's to say. Must never
-refuse a write that leaves the spec as it is: finalizers and status have to go through whatever stands in an
-old object.
+refuse a write that leaves the spec as it is: finalizers and status can be written with any
+spec of an old object.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def list_spellings(path: Path) -> list[Path]:
 
 
 def find_refused(tree: Mapping[str, Any], table: Mapping[Path, str]) -> Iterator[tuple[Path, Any, str]]:
-    """Refused keys present in `tree`, whatever their value: path as written, value, why and what instead."""
+    """Refused keys present in `tree`, with any value: path as written, value, why and what instead."""
     for path, why in table.items():
         for spelling in list_spellings(path):
             node: Any = tree

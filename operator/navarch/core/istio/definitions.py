@@ -33,7 +33,7 @@ _INT_OR_STRING = "IntOrString"
 """The one message of Istio's for which it has a reader of its own (operator/pkg/apis)."""
 
 HINTED = 20
-"""Unknown names that are compared with known ones; nobody reads more, and each comparison takes its time."""
+"""Unknown names that are compared with known ones; a user reads no more, and each comparison takes time."""
 
 _SCALARS = {
     FieldDescriptor.CPPTYPE_BOOL: "BoolValue",

@@ -3,8 +3,8 @@
 The one place where membership is decided; every selector that follows from it is in membership/selectors.py.
 Must never be restated elsewhere: a pod injected where istiod does not look hangs for want of its root
 ConfigMap, and a mesh that injects outside its namespaces takes other people's pods. Must never depend on a
-list that tenants can lengthen without bound. Invariant (tests/property): rule and selectors agree on whatever
-labels a namespace and a pod carry.
+list that tenants can lengthen without bound. Invariant (tests/property): rule and selectors agree on all
+labels of a namespace and a pod.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import Census, ProxyPod
 
 NEVER_MEMBERS = ("kube-node-lease", "kube-public", "kube-system")
-"""Namespaces that belong to no mesh, whatever their labels."""
+"""Namespaces that belong to no mesh, with any labels."""
 
 RESERVED_PREFIXES = ("kube-", "openshift-")
-"""Namespaces so named can hold no mesh, and no pod is injected in them, whatever their labels. There may be
+"""Namespaces so named can hold no mesh, and no pod is injected in them, with any labels. There may be
 any number of them, and a label selector knows no prefixes: so webhooks say it by a condition on the name, and
 to istiod such a namespace is a member like others."""
 
@@ -30,7 +30,7 @@ to istiod such a namespace is a member like others."""
 class Membership:
     """What decides membership. `values` are the values of istio.io/rev that mean this mesh (its tag, its
     revisions), `default` says whether it also owns istio-injection=enabled, `excluded` are namespaces that
-    stay outside whatever their labels, and `probe` is the operator's own namespace for dry-run pods
+    are never members, with any labels, and `probe` is the operator's own namespace for dry-run pods
     (injected, never a member)."""
 
     namespace: str

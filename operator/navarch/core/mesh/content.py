@@ -1,4 +1,4 @@
-"""What a mesh asks for, whatever is around it: the input of the rules about a specification's content.
+"""What a mesh asks for, in any cluster: the input of the rules about a specification's content.
 
 Owns the record and its hash. Must never hold anything of the cluster's state: a rule that needs it takes an
 ObservedMesh. Invariant: two records with the same hash, and the same assets, get the same findings.

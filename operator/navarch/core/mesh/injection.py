@@ -2,7 +2,7 @@
 
 Owns the proof, which has three parts: the webhooks are there, they trust the mesh's root, and a dry-run pod
 came back with a sidecar of the expected revision. Must never take a running istiod for proof. Invariant: True
-needs all three; a denial by somebody else's policy is Unknown, never False.
+needs all three; a denial by a foreign policy is Unknown, never False.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> l
     ]
     if not surplus:
         return []
-    # An object of the revision may be among them because somebody took one of its labels off: that is drift.
+    # An object of the revision is among them if another client removed one of its labels: that is drift.
     waves = render(wanted, observed.assets, observed.environment).waves
     rendered = {ref_of(o) for wave in waves for o in wave.objects}
     return [o for o in surplus if ref_of(o) not in rendered]
@@ -126,7 +126,7 @@ def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> l
 
 def _may_lose_tags(observed: ObservedMesh, ready: Iterable[Wave]) -> bool:
     """Whether tags that are not wanted any more may go: those that replace them stand, and istiod has given
-    them its root. Before that a pod would find no webhook, or one that nobody trusts."""
+    them its root. Before that a pod would find no webhook, or one that the API server does not trust."""
     wanted = [ref_of(o) for wave in ready if wave.name == "tags" for o in wave.objects]
     trusted = {w.ref for w in observed.webhooks if all(entry.ca_bundle for entry in w.entries)}
     webhooks = [ref for ref in wanted if ref.kind == "MutatingWebhookConfiguration"]

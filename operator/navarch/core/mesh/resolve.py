@@ -141,7 +141,7 @@ def resolve_mesh(
     parent: Parent, spec: MeshControlPlaneSpec, assets: Assets, *, profiles: Mapping[str, Any]
 ) -> RevisionConfig | None:
     """The configuration that `spec` asks for with the built-in profiles and the users' own, remembered by the
-    hash of both; None when it cannot be resolved. Nobody may change it."""
+    hash of both; None when it cannot be resolved. No code may change it."""
     digest = stable_hash([spec.to_json(), profiles], length=64)
     return _resolve_mesh(Hashed(digest, (spec, profiles), f"{parent.namespace}/{parent.name}"), assets)
 

@@ -71,7 +71,7 @@ FAILURES = frozenset({Action.FOREIGN, Action.FAILED, Action.CONTESTED})
 
 @dataclass(frozen=True, slots=True)
 class ObjectOutcome:
-    """The fate of one object. `reason` is a condition reason and `message` a sentence; both empty on success.
+    """The result for one object. `reason` is a condition reason, `message` a sentence; empty on success.
 
     `drift` marks a CONFIGURED, CREATED or CONTESTED object whose desired content had not changed: an edit or
     removal by another client was repaired. A CONTESTED object is changed by another client again and again.
@@ -105,7 +105,7 @@ class Outcome:
 
 
 def find_drift(outcome: Outcome) -> list[str]:
-    """Objects that somebody else changed and that were put back, as texts for an Event."""
+    """Objects that another client changed and that were put back, as texts for an Event."""
     return [str(r.ref) for r in outcome.results if r.drift]
 
 

@@ -4,7 +4,7 @@ Owns what is kept once: names of fields, texts, and small maps and lists, which 
 objects of every mesh. Must never change what a tree says; a compact tree must not be changed either. What is
 remembered of earlier trees may be lost at any time. Invariant: a compact tree equals the one that it was made
 from, also in the order of its fields and the types of its numbers; what is remembered holds nothing but small
-maps and lists of short texts, at most a few KiB each, whatever trees there were.
+maps and lists of short texts, at most a few KiB each, for any trees.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _is_small(sign: Any, used: set[int]) -> bool:
 
 
 def _sign(item: Any) -> Any:
-    """What tells a part of a map or list apart. A container is known by where it is: whoever is in `_known`
+    """What tells a part of a map or list apart. A container is known by where it is: each one in `_known`
     holds its parts, so none of them can have made room for another."""
     if type(item) is str:
         return item

@@ -1,4 +1,4 @@
-"""What is said about a mesh or a revision whose reconcile ended in an error that nobody foresaw.
+"""What is said about a mesh or a revision whose reconcile ended in an unexpected exception.
 
 Owns the words of such an end. Must never repeat anything that differs from one try to the next (a time, an
 address, an id): the status would move by itself, and its own event would start the next try. Invariant: the
@@ -20,7 +20,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 
 UNDETERMINED = frozenset({ConditionType.READY, ConditionType.RECONCILED})
-"""Conditions that a crash makes Unknown: whatever else was found before may well still hold."""
+"""Conditions that a crash makes Unknown: the others may well still hold."""
 
 
 def describe_crash(error: str, place: str) -> str:

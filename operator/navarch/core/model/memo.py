@@ -24,8 +24,8 @@ becomes takes about 0.2 MiB."""
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
-    """JSON-like data that is compared by its hash. `place` says whose it is: a mesh, or a revision. Nobody
-    may change `data`."""
+    """JSON-like data that is compared by its hash. `place` says whose it is: a mesh, or a revision. No
+    code may change `data`."""
 
     digest: str
     data: Any = field(compare=False, repr=False)

@@ -3,7 +3,7 @@ object that this release could have made.
 
 Owns the closed world (which component has which kinds, under which names) and the values of the inventory.
 Must never take a label for a proof: with rights on ConfigMaps alone any label, and any field manager's name,
-can be written. Invariants: an object whose uid is recorded is ours whatever became of its labels and
+can be written. Invariants: an object whose uid is recorded is ours, with any labels and
 managedFields; without a record, nothing outside the closed world is ever removed.
 """
 
@@ -176,7 +176,7 @@ def is_proved(manifest: Manifest, parent: Parent, inventory: Inventory) -> bool:
 
 
 def restate(manifest: Manifest, parent: Parent, record: Record) -> Manifest:
-    """A recorded object with the labels that it was given, whatever became of them."""
+    """A recorded object with the labels that we gave it, also where they were changed."""
     labels = manifest["metadata"].get("labels") or {}
     if (
         parent.owns(manifest)
@@ -199,8 +199,8 @@ def as_manifest(parent: Parent, record: Record) -> Manifest:
 
 
 def find_lost(parent: Parent, inventory: Inventory, seen: Iterable[Manifest]) -> tuple[Manifest, ...]:
-    """Recorded objects that are not among those `seen`: they are gone, or somebody took the label off by
-    which they are watched."""
+    """Recorded objects that are not among those `seen`: they are gone, or another client removed
+    the label by which they are watched."""
     known = {ref_of(manifest) for manifest in seen}
     return tuple(as_manifest(parent, r) for ref, r in sorted(inventory.records.items()) if ref not in known)
 

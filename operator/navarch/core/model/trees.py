@@ -52,7 +52,7 @@ def read_tree(text: str, where: str) -> tuple[Any, str]:
             return None, f"{where}: it is nested more than {DEPTH} levels deep"
         content = yaml.load(text, _LOADER)
     except Exception as error:
-        # Besides YAMLError whatever an explicit tag makes Python raise: `!!bool x` is a KeyError, for one.
+        # An explicit tag can make Python raise more than YAMLError: `!!bool x` is a KeyError.
         return None, f"{where}: it is not YAML: {type(error).__name__}: {error}"
     problem = _find_odd(content)
     return (None, f"{where}: {problem}") if problem else (content, "")

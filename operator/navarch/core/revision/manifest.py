@@ -27,7 +27,7 @@ def build_revision_manifest(
     excluded: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The MeshRevision of a mesh: `tag` is its effective tag, `default` whether it owns tag `default`,
-    `excluded` the namespaces that stay outside whatever their labels."""
+    `excluded` the namespaces that are never members, with any labels."""
     name = revision_name(tag)
     return {
         "apiVersion": API_VERSION,

@@ -14,7 +14,7 @@ class MeshSummary:
     """A mesh as its neighbours see it: by what it was accepted for and still holds, not by what it asks for.
 
     `waiting` is False for a mesh that has a MeshRevision, which sorts first: it holds its namespace and tags
-    whatever a younger or an older mesh asks for. `created` is metadata.creationTimestamp. `tag` is the
+    against every other mesh. `created` is metadata.creationTimestamp. `tag` is the
     effective one; `default_tag` says whether the mesh holds the tag `default`, or asks for it and was not
     refused. `refused` is True for a mesh that holds nothing and whose present spec was refused: it claims
     nothing.

@@ -124,7 +124,7 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
     annotations = metadata.get("annotations") or {}
     try:
         revision = json.loads(annotations[SIDECAR_STATUS])["revision"]
-    except (KeyError, TypeError, ValueError, RecursionError):  # whatever a user may write there
+    except (KeyError, TypeError, ValueError, RecursionError):  # a user may write anything there
         revision = ""
     for name in (revision, annotations.get(ISTIO_REV, "")):
         if isinstance(name, str) and _NAME.fullmatch(name):

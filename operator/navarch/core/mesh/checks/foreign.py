@@ -1,6 +1,6 @@
 """Another Istio in the cluster: one that neither this mesh nor any other of Navarch's made.
 
-Owns the rules that compare the mesh with webhook configurations of strangers, which is how an Istio shows
+Owns the rules that compare the mesh with foreign webhook configurations, which is how an Istio shows
 from outside: its labels istio.io/rev and istio.io/tag decide whose caBundle istiod writes, and its selectors
 whose pods it takes. Must never judge webhooks that are not Istio's. Invariant: an object that carries a
 mesh's labels is never called foreign.

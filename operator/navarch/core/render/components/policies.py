@@ -1,7 +1,7 @@
 """Mesh-wide policy: who may talk in plaintext.
 
 Owns the PeerAuthentication of the root namespace. Must never exist unless the user asked for a mode: without
-one Istio's own default holds, and somebody else's object of that name stays theirs. Invariant: at most one
+one Istio's own default holds, and a foreign object of that name is left alone. Invariant: at most one
 object.
 """
 
