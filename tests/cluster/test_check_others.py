@@ -151,13 +151,17 @@ async def test_a_helm_release_is_named_with_its_record_whose_content_nobody_read
     with place.furnished(*released, manager="helm"):
         (found,) = await place.installations()
         assert (found["installer"], found["evidence"]) == ("Helm", "release pilot, whose record was not seen")
-        records = [build_record("pilot", 1, "superseded"), build_record("pilot", 2, "deployed")]
+        records = [
+            build_record("pilot", 1, "superseded"),
+            build_record("pilot", 2, "deployed"),
+            build_record("pilot", "newest", "forged"),
+        ]
         with place.furnished(*records, manager="helm"):
             (found,) = await place.installations()
     assert (found["installer"], found["evidence"]) == ("Helm", "release pilot, deployed")
 
 
-def build_record(release: str, version: int, status: str) -> Object:
+def build_record(release: str, version: int | str, status: str) -> Object:
     """A release as Helm keeps it; what it holds is no valid record, so reading it would fail."""
     labels = {"owner": "helm", "name": release, "version": str(version), "status": status}
     name = f"sh.helm.release.v1.{release}.v{version}"

@@ -74,6 +74,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"controlPlane": {"environment": [{"name": "PILOT_PUSH_THROTTLE", "value": "1.5"}]}},
         "InvalidSpec",
     ),
+    "a number that no pod can hold": (
+        {"values": {"global": {"proxy": {"readinessPeriodSeconds": 3_000_000_000}}}},
+        "ValuesInvalid",
+    ),
     "shape": (
         {"values": {"gatewayClasses": {"istio": {"deployment": {"spec": {"replicas": "many"}}}}}},
         "ValuesInvalid",

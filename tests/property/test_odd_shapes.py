@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from navarch.core.mesh.checks import run_checks
@@ -21,7 +22,7 @@ from navarch.core.render.values import build_mesh_config, build_values, proxy_st
 from navarch.core.revision.source import build_revision_input
 from navarch.kube.collisions import find_collisions
 from navarch.kube.evidence import find_deviations
-from navarch.kube.handover import build_handover
+from navarch.kube.handover import build_floor, build_handover, find_floors
 from pydantic import ValidationError
 
 from tests.unit.observations import a_spec, an_observed_mesh
@@ -97,6 +98,24 @@ def test_an_odd_profile_is_told_or_rendered(content: Any, spec: dict[str, Any]) 
     look_at(an_observed_mesh(spec=a_spec(profiles=["odd"]), profiles={"odd": layer}))
 
 
+def list_places(tree: dict[str, Any], depth: int) -> list[tuple[str, ...]]:
+    """The paths of all maps of a tree down to a depth."""
+    inner = [(key, item) for key, item in tree.items() if isinstance(item, dict) and depth]
+    return [(key, *rest) for key, item in inner for rest in [(), *list_places(item, depth - 1)]]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "HorizontalPodAutoscaler"])
+def test_an_overlay_may_put_something_odd_anywhere(kind: str) -> None:
+    (target,) = [o for o in PATCHED if o["kind"] == kind]
+    for place in (*list_places(target, 4), *(("spec", key) for key in target["spec"])):
+        for odd in (None, "x"):
+            patch: Any = odd
+            for step in reversed(place):
+                patch = {step: patch}
+            overlay = {"target": {"kind": kind, "name": target["metadata"]["name"]}, "patch": patch}
+            look_at(an_observed_mesh(spec=a_spec(overlays=[overlay])))
+
+
 def look_at(observed: Any) -> None:
     findings = run_checks(observed)
     decision = plan_mesh(observed, findings)
@@ -107,12 +126,15 @@ def look_at(observed: Any) -> None:
     proxy_stamp(
         build_revision_input(decision.revision, observed.assets, observed.environment), observed.assets
     )
-    for manifest in render(observed):
+    rendered = render(observed)
+    floors = find_floors(rendered)
+    for manifest in rendered:
         stable_hash(manifest)
         live = dict(OBJECTS.get((manifest["kind"], manifest["metadata"]["name"]), {"metadata": {}}))
         live["metadata"] = {**live["metadata"], "uid": "u", "managedFields": [OWNED]}
         list(find_collisions(manifest, live))
         build_handover(manifest, live, "navarch")
+        build_floor(manifest, live, floors)
         list(find_deviations(manifest, live))
 
 

@@ -59,6 +59,14 @@ BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
         ("'1.30.99' is no patch of 1.31 that is newer than",),
     ),
     "a patch that is no version": ({"1.31": {"patches": ["1.31.x"]}}, ("'1.31.x' is no patch of 1.31",)),
+    "a patch of more digits than a number has": (
+        {"1.31": {"patches": ["1.31." + "9" * 5_000]}},
+        ("1.31.patches[0]: '1.31.999", "… is no patch of 1.31"),
+    ),
+    "a patch that no status has room for": (
+        {"1.31": {"patches": ["1.31.99999999999999999"]}},
+        ("'1.31.99999999999999999' is no patch of 1.31",),
+    ),
     "a patch in another spelling": ({"1.31": {"patches": ["1.31.09"]}}, ("'1.31.09' is no patch of 1.31",)),
     "a list that goes back": (
         {"1.31": {"patches": ["1.31.0", "1.31.1"]}},
@@ -93,6 +101,29 @@ def test_what_cannot_be_taken_is_told_and_ignored(content: Any, told: tuple[str,
     assert problem.startswith("ConfigMap more, key catalog.yaml: ")
     for text in told:
         assert text in problem
+    assert catalog.minors == CATALOG.minors
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"1.31": {"patches": ["x" * 60] * 500}},
+        {f"9.{number}": {} for number in range(900)},
+        {"1.31": {"digests": {f"1.31.{number}": {"y" * 300: "z" * 300} for number in range(50, 90)}}},
+    ],
+)
+def test_problems_are_told_in_bounded_number_and_length(content: Any) -> None:
+    problems = extend_catalog(CATALOG, [an_extension(content)]).problems
+    assert len(problems) == 6
+    assert max(map(len, problems)) < 600
+    assert problems[-1].startswith("ConfigMap more, key catalog.yaml: there are ")
+
+
+def test_a_minor_that_is_said_twice_is_told_and_loses_nothing() -> None:
+    text = '"1.31": {patches: ["1.31.9"]}\n"1.31": {digests: {}}'
+    catalog = extend_catalog(CATALOG, [read_extension({KEY: text}, "more")])
+    (problem,) = catalog.problems
+    assert problem.endswith("it has the key 1.31 twice in one map; remove one of the two")
     assert catalog.minors == CATALOG.minors
 
 

@@ -304,11 +304,11 @@ def test_classes_that_are_no_map_are_told_once_and_break_nothing() -> None:
 def test_a_shape_that_istios_definition_leaves_open_is_held_against_its_type(
     values: dict[str, Any], path: str, remedy: str
 ) -> None:
-    finding = only(shapes.check_open_values_shapes, an_observed_mesh(spec=a_spec(values=values)))
+    finding = only(shapes.check_shapes, an_observed_mesh(spec=a_spec(values=values)))
     assert (finding.reason, finding.field) == (Reason.VALUES_INVALID, f"spec.values.{path}")
     assert finding.remedy.startswith(remedy)
     profiled = an_observed_mesh(spec=a_spec(profiles=["a"]), profiles={"a": {"values": values}})
-    of_profile = only(shapes.check_open_values_shapes, profiled)
+    of_profile = only(shapes.check_shapes, profiled)
     assert of_profile.field == "spec.profiles"
     assert f"values.{path} of a profile" in of_profile.message
 
@@ -325,7 +325,7 @@ def test_a_shape_that_istios_definition_leaves_open_is_held_against_its_type(
 def test_a_profiles_injection_webhook_is_held_against_its_types(webhook: dict[str, Any], path: str) -> None:
     profile = {"values": {"sidecarInjectorWebhook": webhook}}
     observed = an_observed_mesh(spec=a_spec(profiles=["a"]), profiles={"a": profile})
-    finding = only(shapes.check_open_values_shapes, observed)
+    finding = only(shapes.check_shapes, observed)
     assert f"values.sidecarInjectorWebhook.{path} of a profile is not" in finding.message
 
 
@@ -343,4 +343,4 @@ def test_a_shape_that_another_rule_tells_of_is_told_once() -> None:
 
 def test_what_is_harmless_has_its_shape() -> None:
     values = {"gatewayClasses": {"istio": HARMLESS}}
-    assert not list(ask(shapes.check_open_values_shapes, an_observed_mesh(spec=a_spec(values=values))))
+    assert not list(ask(shapes.check_shapes, an_observed_mesh(spec=a_spec(values=values))))

@@ -81,7 +81,7 @@ def test_only_what_a_newer_release_wrote_is_left_alone(written: str, left: bool)
     assert is_left(find(POLICY), live) is left
 
 
-@pytest.mark.parametrize("annotations", [None, {}, {RELEASE: "x.y"}, {RELEASE: "-"}])
+@pytest.mark.parametrize("annotations", [None, {}, {RELEASE: "x.y"}, {RELEASE: "-"}, {RELEASE: "9" * 5000}])
 def test_a_release_that_cannot_be_read_is_the_oldest(annotations: dict[str, str] | None) -> None:
     assert read_release({"metadata": {"annotations": annotations}}) == ()
 

@@ -131,6 +131,10 @@ def test_what_is_large_in_sum_is_refused_although_no_part_is() -> None:
         "x: 9223372036854775808",
         'x: "\\ud800"',
         yaml.safe_dump(list(range(3_000))),
+        f"x: &a '{'y' * 40_000}'\nz: *a",
+        "a: 1\na: 2",
+        "a: {b: [{c: 1, d: 2, c: 3}]}",
+        '{"a": 1, a: 2}',
     ],
 )
 def test_a_profile_that_is_no_plain_json_is_an_error_and_no_exception(text: str) -> None:
@@ -165,6 +169,14 @@ def test_a_text_under_another_key_is_told_with_the_keys_and_the_nearest(
         assert content is None
     assert error.startswith(f"ConfigMap odd has no key {kind}.yaml, the only one that is read; ")
     assert told in error
+
+
+def test_what_a_text_says_twice_is_named_and_what_its_aliases_repeat_is_not() -> None:
+    _, error = read_profile({KEY: "meshConfig: {}\nvalues: {}\nmeshConfig: {x: 1}"}, "odd")
+    assert error.endswith("it has the key meshConfig twice in one map; remove one of the two")
+    content, error = read_profile({KEY: "a: &x {k: k, l: k}\nb: *x\nc: {<<: *x, k: a}\nd: [k, k]"}, "odd")
+    assert not error
+    assert content["c"] == {"k": "a", "l": "k"}
 
 
 @given(text=st.text(alphabet="ab:-[]{}&*!'\"|> \n,#%@?~0.", max_size=60))

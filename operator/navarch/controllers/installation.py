@@ -160,7 +160,8 @@ def read_release(manifest: Manifest) -> tuple[int, ...]:
     """The release that wrote an object, comparable; the least one where none is said."""
     said = str((manifest["metadata"].get("annotations") or {}).get(RELEASE, ""))
     numbers = said.partition("-")[0].split(".")
-    return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else ()
+    readable = all(number.isdecimal() and len(number) < 10 for number in numbers)
+    return tuple(map(int, numbers)) if readable else ()
 
 
 def is_kept(manifest: Manifest, live: Manifest) -> bool:

@@ -29,7 +29,9 @@ def find_floors(manifests: Iterable[Manifest]) -> Floors:
     for manifest in manifests:
         if manifest["kind"] != "HorizontalPodAutoscaler":
             continue
-        target, least = manifest["spec"]["scaleTargetRef"], int(manifest["spec"].get("minReplicas") or 1)
+        target, least = manifest["spec"]["scaleTargetRef"], manifest["spec"].get("minReplicas", 1)
+        if not isinstance(least, int):
+            continue  # an overlay's: the API server refuses such an autoscaler
         floors[Ref(target["apiVersion"], target["kind"], ref_of(manifest).namespace, target["name"])] = least
     return floors
 

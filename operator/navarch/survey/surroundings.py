@@ -245,7 +245,7 @@ class Surveyor:
                 metadata_only=True,
             )
             labels = [record["metadata"]["labels"] for record in records or ()]
-            newest = max(labels, key=lambda found: int(found.get("version", "0")), default=None)
+            newest = max(labels, key=_read_number, default=None)
             if newest is not None:
                 status[namespace, release] = str(newest.get("status", ""))
         return status
@@ -312,6 +312,12 @@ class Surveyor:
             self.gaps.append(Gap("list", name_of(resource), explain(error)))
             return None
         return listing.items
+
+
+def _read_number(labels: Mapping[str, str]) -> int:
+    """The number of a Helm release's record; anybody may write its labels."""
+    version = labels.get("version", "")
+    return int(version) if version.isdecimal() else 0
 
 
 def _group(objects: Iterable[Manifest]) -> dict[Parent, tuple[Ref, ...]]:

@@ -2,13 +2,15 @@
 
 Owns the reading of what stands in such a text. Must never raise: one bad text would otherwise stop every
 mesh, also those that have nothing to do with it. Invariant: what comes back can be walked, merged and written
-as JSON, is no larger than LIMIT and nested no deeper than DEPTH.
+as JSON, is no larger than LIMIT, nested no deeper than DEPTH, and holds all that the text says: one that says
+something twice is refused, since YAML's reader would drop what stood first without a word.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -48,8 +50,8 @@ def read_tree(text: str, where: str) -> tuple[Any, str]:
         return None, f"{where}: it has {len(text):,} characters, and {LIMIT.bytes:,} are the most"
     try:
         # Before anything is made of the text: libyaml's loader recurses in C, and ends the process with it.
-        if _measure_depth(text) > DEPTH:
-            return None, f"{where}: it is nested more than {DEPTH} levels deep"
+        if problem := _find_in_events(text):
+            return None, f"{where}: {problem}"
         content = yaml.load(text, _LOADER)
     except Exception as error:
         # An explicit tag can make Python raise more than YAMLError: `!!bool x` is a KeyError.
@@ -58,29 +60,52 @@ def read_tree(text: str, where: str) -> tuple[Any, str]:
     return (None, f"{where}: {problem}") if problem else (content, "")
 
 
-def _measure_depth(text: str) -> int:
-    """How deep a text is nested without its aliases, or some depth beyond DEPTH."""
-    depth = deepest = 0
+def _find_in_events(text: str) -> str:
+    """What is wrong with a text before anything is made of it, its aliases aside; empty for nothing."""
+    above: list[_Level] = []
     for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionEndEvent):
+            above.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            key = event.value if isinstance(event, yaml.ScalarEvent) else None
+            if above and above[-1].repeats(key):
+                return f"it has the key {_show(key)} twice in one map; remove one of the two"
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if deepest > DEPTH:
-            break
-    return deepest
+            above.append(_Level(is_map=isinstance(event, yaml.MappingStartEvent)))
+            if len(above) > DEPTH:
+                return f"it is nested more than {DEPTH} levels deep"
+    return ""
+
+
+@dataclass(slots=True)
+class _Level:
+    """A map or a list that is being read: of a map, which keys there were, and whether a key comes next."""
+
+    is_map: bool
+    keys: set[str] = field(default_factory=set)
+    at_key: bool = True
+
+    def repeats(self, key: str | None) -> bool:
+        """Take in one more node; whether it is a key that was there already."""
+        there = self.is_map and self.at_key and key in self.keys
+        if self.is_map and self.at_key and key is not None:
+            self.keys.add(key)
+        self.at_key = not self.at_key
+        return there
 
 
 def _find_odd(content: Any) -> str:
     """What keeps a tree from being plain JSON of a fair size; empty where nothing does."""
     stack = [(content, 1)]
-    nodes = 0
+    nodes = characters = 0
     while stack:
         node, depth = stack.pop()
         nodes += 1
-        if nodes > LIMIT.nodes:
-            return f"it has more than {LIMIT.nodes:,} entries"
+        texts = [*(node if isinstance(node, Mapping) else ()), node]
+        characters += sum(len(text) for text in texts if isinstance(text, str))
+        if nodes > LIMIT.nodes or characters > LIMIT.bytes:
+            most = f"{LIMIT.nodes:,} entries, or {LIMIT.bytes:,} characters"
+            return f"it has more than {most}, where aliases count as often as they are used"
         if depth > DEPTH:
             return f"it is nested more than {DEPTH} levels deep"
         if isinstance(node, Mapping):

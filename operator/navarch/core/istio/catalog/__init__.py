@@ -22,8 +22,9 @@ def ordinal_of(version: str) -> Ordinal:
 
 
 def is_version(text: str) -> bool:
-    """Whether a text is a dotted version at all."""
-    return re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is not None
+    """Whether a text is a dotted version at all: one that ordinal_of reads, and that a status has room
+    for."""
+    return re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}", text) is not None
 
 
 def dotted(ordinal: Ordinal) -> str:

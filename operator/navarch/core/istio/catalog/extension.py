@@ -2,7 +2,7 @@
 
 Owns the form of the ConfigMaps that say it. Must never take anything away from what a release of Navarch
 knows, nor add a minor: that takes templates. Invariant: of each ConfigMap and minor either all is taken or
-nothing, and what is not taken is told in a sentence.
+nothing, and what is not taken is told, in sentences of bounded number and length.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from navarch.core.istio.catalog import Catalog, Minor, is_version, ordinal_of
 from navarch.core.istio.images import add_digest, digest_of
+from navarch.core.model.messages import LISTED, shorten
 from navarch.core.model.trees import read_key
 
 KEY = "catalog.yaml"
@@ -26,6 +27,8 @@ VARIANTS = ("", "-debug", "-distroless")
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FIELDS = ("digests", "patches")
+_SHOWN = 100
+"""Characters of a value or a name in a sentence: more than any digest has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +62,23 @@ def extend_catalog(catalog: Catalog, extensions: Iterable[Extension]) -> Catalog
         if extension.error:
             problems.append(extension.error)
             continue
+        found: list[str] = []
         for name, entry in extension.content.items():
             if name not in minors:
-                told = f"{name!r} is no minor that this release of Navarch has templates for"
-                found = [f"{told}; it has {', '.join(minors)}. Upgrade Navarch for a newer one"]
+                told = f"{_quote(name)} is no minor that this release of Navarch has templates for"
+                found.append(f"{told}; it has {', '.join(minors)}. Upgrade Navarch for a newer one")
+            elif wrong := list(_find_problems(minors[name], entry)):
+                found += wrong
             else:
-                found = list(_find_problems(minors[name], entry))
-                if not found:
-                    minors[name] = _extend(minors[name], entry)
-            problems += [f"{extension.where}: {problem}" for problem in found]
+                minors[name] = _extend(minors[name], entry)
+        problems += [f"{extension.where}: {problem}" for problem in found[:LISTED]]
+        if (more := len(found) - LISTED) > 0:
+            problems.append(f"{extension.where}: there are {more} problems more")
     return replace(catalog, minors=tuple(minors.values()), problems=tuple(problems))
+
+
+def _quote(value: Any) -> str:
+    return shorten(repr(value), _SHOWN)
 
 
 def _extend(minor: Minor, entry: Mapping[str, Any]) -> Minor:
@@ -89,7 +99,7 @@ def _find_problems(minor: Minor, entry: Any) -> Iterator[str]:
         if key not in _FIELDS:
             nearest = next(iter(get_close_matches(key, _FIELDS, n=1)), "")
             meant = f"; did you mean {nearest}?" if nearest else f"; there are {' and '.join(_FIELDS)}"
-            yield f"{minor.name}: there is no field {key!r}{meant}"
+            yield f"{minor.name}: there is no field {_quote(key)}{meant}"
     patches, digests = entry.get("patches", []), entry.get("digests", {})
     if not isinstance(patches, list):
         yield f'{minor.name}.patches: it is not a list of versions, such as ["{minor.name}.9"]'
@@ -99,9 +109,10 @@ def _find_problems(minor: Minor, entry: Any) -> Iterator[str]:
         yield f"{minor.name}.digests: it is not a map of versions"
         return
     for version, images in digests.items():
-        where = f"{minor.name}.digests[{version}]"
+        shown = shorten(version, _SHOWN)
+        where = f"{minor.name}.digests[{shown}]"
         if version not in (*minor.patches, *patches):
-            yield f"{where}: {version} is no known patch; add it to {minor.name}.patches"
+            yield f"{where}: {shown} is no known patch; add it to {minor.name}.patches"
         yield from _find_bad_digests(minor, version, images, where)
 
 
@@ -111,10 +122,11 @@ def _find_bad_patches(minor: Minor, patches: list[Any]) -> Iterator[str]:
         where = f"{minor.name}.patches[{index}]"
         if not isinstance(patch, str):
             bad = True
-            yield f"{where}: {patch!r} is not a text; put it in quotes"
+            yield f"{where}: {_quote(patch)} is not a text; put it in quotes"
         elif patch not in minor.patches and not (is_version(patch) and minor.is_after_newest(patch)):
             bad = True
-            yield f"{where}: {patch!r} is no patch of {minor.name} that is newer than {minor.patches[-1]}"
+            wanted = f"{minor.name} that is newer than {minor.patches[-1]}"
+            yield f"{where}: {_quote(patch)} is no patch of {wanted}"
     newest = minor.patches[-1]
     if patches and not bad and max(map(ordinal_of, patches)) < ordinal_of(newest):
         yield (
@@ -131,8 +143,8 @@ def _find_bad_digests(minor: Minor, version: str, images: Any, where: str) -> It
     for image, digest in images.items():
         there = digest_of(minor.images.get(version, {}).get(image, "")) or digest
         if image not in known:
-            yield f"{where}.{image}: there is no such image; there are {', '.join(known)}"
+            yield f"{where}.{shorten(image, _SHOWN)}: there is no such image; there are {', '.join(known)}"
         elif not isinstance(digest, str) or not DIGEST.fullmatch(digest):
-            yield f"{where}.{image}: {digest!r} is not sha256: and 64 digits of 0-9 and a-f"
+            yield f"{where}.{image}: {_quote(digest)} is not sha256: and 64 digits of 0-9 and a-f"
         elif there != digest:
             yield f"{where}.{image}: is {digest}, but {there} is known already; correct one of the two"

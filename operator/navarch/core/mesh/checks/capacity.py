@@ -7,14 +7,25 @@ profile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final
 
 from navarch.api.spec import ControlPlane, Resources
+from navarch.core.mesh.checks.accepted import build_sources
 from navarch.core.mesh.checks.layers import resolved_config
 from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.quantities import parse_quantity
 from navarch.core.model.reasons import Reason
+
+_CONTAINERS: Final = ("proxy", "proxy_init", "waypoint")
+"""What in values.global has resources of a container."""
+_STANDARD: Final = re.compile(r"cpu|memory|ephemeral-storage|hugepages-.+")
+_EXTENDED: Final = re.compile(
+    r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?)/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
 
 
 def _guaranteed_replicas(control_plane: ControlPlane) -> int:
@@ -101,3 +112,53 @@ def check_resources(content: MeshContent) -> Iterator[Finding]:
         yield from _check_limits(config.control_plane.resources, "spec.controlPlane.resources")
     if config.proxy:
         yield from _check_limits(config.proxy.resources, "spec.proxy.resources")
+
+
+def _look_up(tree: Any, *steps: str) -> Any:
+    for step in steps:
+        tree = tree.get(step) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _read(amount: Any) -> Decimal | None:
+    try:
+        return parse_quantity(str(amount))
+    except (ArithmeticError, KeyError):
+        return None
+
+
+def _find_bad_amounts(resources: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
+    """(side, name, amount, what is wrong) of a container's resources."""
+    sides = {side: resources.get(side) or {} for side in ("requests", "limits")}
+    for side, amounts in sides.items():
+        for name, amount in amounts.items():
+            if not _STANDARD.fullmatch(name) and not _EXTENDED.fullmatch(name):
+                message = (
+                    "is no resource of a container: cpu, memory, ephemeral-storage, or a name with a domain"
+                )
+                yield side, name, amount, message
+    for name, amount in sides["limits"].items():
+        request = sides["requests"].get(name)
+        least, most = _read(request), _read(amount)
+        if least is not None and most is not None and least > most:
+            yield "limits", name, amount, f"is below requests.{name}, which is {request}"
+
+
+def check_amounts_in_values(content: MeshContent) -> Iterator[Finding]:
+    """No container that values give resources asks for what the API server would refuse: it would refuse
+    every pod. What is no amount at all is another rule's."""
+    config, built = resolved_config(content), build_sources(content)
+    if config is None or built is None:
+        return
+    for container in _CONTAINERS:
+        path = ("global", container, "resources")
+        given, resources = _look_up(config.values, *path), _look_up(built[1], *path)
+        if not given or not isinstance(resources, Mapping):
+            continue
+        for side, name, amount, wrong in _find_bad_amounts(resources):
+            mine = _look_up(content.spec.values, *path) is not None
+            where = ".".join(("values", *path, side, name))
+            field, subject = (f"spec.{where}", "") if mine else ("spec.profiles", f"{where} of a profile ")
+            message = f"{subject}{wrong}; with the profiles merged in, every pod would be refused"
+            remedy = "correct the value, or leave it out"
+            yield Finding(Reason.VALUES_INVALID, field, str(amount), message, remedy)

@@ -19,7 +19,11 @@ from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
 from navarch.core.render.stages import find_overlay_problems
 
-_GUARDED: tuple[Path, ...] = (*REFUSED_PATCH, ("metadata", "labels", ""), ("metadata", "annotations", ""))
+_METADATA = (("metadata", "labels"), ("metadata", "annotations"))
+_GUARDED: tuple[Path, ...] = (
+    *REFUSED_PATCH,
+    *((*above, *part, "") for above in ((), ("spec", "template")) for part in _METADATA),
+)
 """Paths above which a patch may put nothing but a map: anything else replaces the whole of what is there."""
 
 
