@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -147,7 +148,19 @@ def test_a_fingerprint_is_of_the_set_of_certificates() -> None:
     one, two = _certificate(), _certificate()
     assert fingerprint_bundle(one + two) == fingerprint_bundle(two + b"\n" + one + two)
     assert fingerprint_bundle(one) != fingerprint_bundle(two)
-    assert fingerprint_bundle(b"") == fingerprint_bundle(b"no certificate") == ""
+    assert fingerprint_bundle(b"# root\r\n" + one.replace(b"\n", b"\r\n")) == fingerprint_bundle(one) != ""
+
+
+def test_a_bundle_of_which_any_part_is_broken_has_no_fingerprint() -> None:
+    one = _certificate()
+    der = base64.b64decode(b"".join(one.splitlines()[1:-1]))
+    broken = [b"", b"no certificate", one[:200], one.replace(b"\nM", b"\n*", 1), _wrap(b""), _wrap(der[:-3])]
+    for pem in (*broken, one + _wrap(b"abc"), _wrap(der + b"x"), _wrap(der + der)):
+        assert fingerprint_bundle(pem) == "", pem
+
+
+def _wrap(der: bytes) -> bytes:
+    return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
 
 
 def a_crd(**versions: dict[str, Any]) -> dict[str, Any]:

@@ -25,3 +25,14 @@ def test_what_the_operator_does_not_import_of_kubernetes_can_be_imported_all_the
         "import navarch.app; from kubernetes import __version__, config, dynamic; from kubernetes.aio import "
         "watch; import kubernetes; kubernetes.client.ApiClient, config.load_kube_config, watch.Watch"
     )
+
+
+def test_the_operator_imports_nothing_that_only_the_command_or_its_tests_need() -> None:
+    """rich takes 6 MiB and cryptography 7."""
+    modules = run("import navarch.cli.commands, navarch.app, sys; print(*sys.modules)").split()
+    assert {"rich", "pygments", "cryptography"} & {*modules} == set()
+
+
+def test_the_command_draws_with_rich_all_the_same() -> None:
+    build = "from navarch.cli.exits import build_console; build_console()"
+    run(f"import navarch.cli.describe, navarch.app; {build}")

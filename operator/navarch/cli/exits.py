@@ -10,14 +10,16 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from navarch.cli.terminal import escape, prepare
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Exit(IntEnum):
@@ -100,5 +102,7 @@ def told(command: str) -> Iterator[None]:
 
 def build_console() -> Console:
     """Standard output: colours on a terminal only, and not with NO_COLOR; elsewhere lines of any length."""
+    from rich.console import Console
+
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=10_000)

@@ -1,4 +1,5 @@
-"""Carries out a Plan: server-side apply in waves, then prune; and says what became of each object.
+"""Carries out a Plan: server-side apply in waves, then prune (kube/removal.py); and says what became of each
+object.
 
 Owns the decision whether an object has to be written, and whether it may be. Must never decide what is
 desired, wait for readiness, or touch an object that is not the mesh's.
@@ -14,12 +15,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID
-from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_named, is_proved
+from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_named
 from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -37,6 +37,7 @@ from navarch.kube.handover import (
     find_floors,
 )
 from navarch.kube.inventory import Inventories, build_record
+from navarch.kube.removal import Remover
 from navarch.kube.shared_fields import build_release, find_shared
 from navarch.kube.store import Store, Stores
 from navarch.kube.witness import find_writers, tell_contest
@@ -82,6 +83,7 @@ class Applier:
         self._inventories = inventories
         self._contests = contests or Contests(at_once=None)
         self._evidence = Evidence()
+        self._remover = Remover(client, stores, self._evidence)
         self._hashes: dict[int, tuple[Manifest, str]] = {}
         self._turns: defaultdict[Ref, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -98,7 +100,7 @@ class Applier:
             if any(fate.bad for fate in wave_fates):
                 break
         else:
-            fates += await self._prune(job, plan.prune, gone)
+            fates += await self._remover.prune(job.parent, job.inventory, plan.prune, gone)
         fates += await self._record(job.parent, made, gone)
         return sum_up(fates)
 
@@ -339,57 +341,9 @@ class Applier:
             return ""
         return describe_owner(current)
 
-    # --- removal ---------------------------------------------------------------------------------
-
-    async def _prune(self, job: _Job, refs: Iterable[Ref], gone: list[Ref]) -> list[Fate]:
-        fates: list[Fate] = []
-        for _, group in groupby(refs, key=lambda ref: ref.kind):
-            for ref in group:
-                try:
-                    fates += await self._remove(job, ref, gone)
-                except KubeError as error:
-                    fates.append(failed(ref, error))
-            if any(fate.bad for fate in fates):
-                # The order is a promise: what a webhook needs must not go before the webhook.
-                break
-        return fates
-
-    async def _remove(self, job: _Job, ref: Ref, gone: list[Ref]) -> list[Fate]:
-        store = self._store(ref)
-        current = store.get(ref) if store is not None else None
-        if current is None:
-            current = await self._read_metadata(ref)
-        if current is None:
-            gone.append(ref)
-            return []
-        if not (self._evidence.knows(current) or is_proved(current, job.parent, job.inventory)):
-            gone.append(ref)  # what we made is gone, and this came in its place
-            return [] if ref in job.inventory.records else [foreign(ref, describe_owner(current))]
-        if current["metadata"].get("deletionTimestamp"):
-            return []
-        uid = current["metadata"]["uid"]
-        self._evidence.forget(ref)
-        try:
-            left = await self._client.delete(ref, uid=uid)
-        except NotFound:
-            left = {}
-        if left.get("metadata", {}).get("deletionTimestamp"):
-            self._observe(ref, left)
-        else:
-            gone.append(ref)
-            if store is not None:
-                store.discard(ref, uid)
-        return [Fate(ObjectOutcome(ref, Action.PRUNED))]
-
     async def _read(self, ref: Ref) -> Object | None:
         try:
             return await self._client.get(ref)
-        except NotFound:
-            return None
-
-    async def _read_metadata(self, ref: Ref) -> Object | None:
-        try:
-            return await self._client.get(ref, metadata_only=True)
         except NotFound:
             return None
 
