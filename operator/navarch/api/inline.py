@@ -46,7 +46,7 @@ _NAMES_RULE = build_rule(
     "self.ingress.all(a, !self.egress.exists(b, a.name == b.name))",
     field=".egress",
     message="a gateway for ingress has this name; give each gateway of the mesh a name of its own",
-    shown="self.egress.filter(b, self.ingress.exists(a, a.name == b.name)).map(b, b.name).join(', ')",
+    shown="self.egress.filter(b, self.ingress.exists(a, a.name == b.name))[0].name",
 )
 
 

@@ -16,7 +16,7 @@ from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.report import Diagnosis, subject_of
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Severity
-from navarch.core.model.parent import GATEWAY
+from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
@@ -243,8 +243,10 @@ def _build_gateway(gateway: Manifest, told: Mapping[tuple[str, str], list[Troubl
         "ready": status.get("ready", 0),
         "desired": status.get("desired", 0),
         "addresses": list(status.get("addresses") or ()),
+        "inline": parent_of(gateway) is not None,
     }
-    summary = f"{facts['type']}, {facts['ready']} of {facts['desired']} pods ready"
+    summary = f"{facts['type']}{', made by the mesh' if facts['inline'] else ''}"
+    summary += f", {facts['ready']} of {facts['desired']} pods ready"
     summary += f", at {', '.join(facts['addresses'])}" if facts["addresses"] else ", no address yet"
     return Node(GATEWAY, name, summary, facts, tuple(told.get((GATEWAY, name), ())))
 
