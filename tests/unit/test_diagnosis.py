@@ -16,6 +16,7 @@ from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
 from navarch.core.diagnosis.pods import find_asking_pods
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses
+from navarch.core.diagnosis.routes import OF_ROUTES
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.conditions import ConditionType, Verdict
@@ -326,8 +327,8 @@ def test_a_look_into_the_wrong_namespace_is_told_where_navarch_is() -> None:
 
 
 def test_every_sign_of_a_rule_has_a_case() -> None:
-    of_the_look = {Sign.NAMESPACE_MISSING, Sign.TOLD_BY_OPERATOR, Sign.NOT_LOOKED_AT}
-    assert set(CASES) == set(Sign) - of_the_look
+    elsewhere = {Sign.NAMESPACE_MISSING, Sign.TOLD_BY_OPERATOR, Sign.NOT_LOOKED_AT, *OF_ROUTES}
+    assert set(CASES) == set(Sign) - elsewhere
 
 
 @pytest.mark.parametrize(

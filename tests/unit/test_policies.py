@@ -18,7 +18,7 @@ from navarch.api.refused import (
     find_refused,
     list_spellings,
 )
-from navarch.gather.watches import OWNED_KINDS, WEBHOOK_KINDS
+from navarch.gather.watches import GATEWAYS, OWNED_KINDS, WEBHOOK_KINDS
 from navarch.kube.resources import resource_of
 
 BUILT = build_policies(operator="system:serviceaccount:here:navarch", reserved=("here", "there"))
@@ -132,6 +132,6 @@ def test_whatever_a_mesh_consists_of_is_under_the_policy_on_ownership() -> None:
     rules = POLICIES["ownership.mesh.navarch.io"]["spec"]["matchConstraints"]["resourceRules"]
     guarded = {(rule["apiGroups"][0], resource) for rule in rules for resource in rule["resources"]}
     kinds = [*OWNED_KINDS, *(("admissionregistration.k8s.io/v1", kind) for kind in WEBHOOK_KINDS)]
-    owned = [resource_of(*row) for row in kinds]
+    owned = [resource_of(*row) for row in (*kinds, (GATEWAYS.api_version, GATEWAYS.kind))]
     assert guarded == {(resource.group, resource.plural) for resource in owned}
     assert all({*rule["operations"]} == {"CREATE", "UPDATE", "DELETE"} for rule in rules)

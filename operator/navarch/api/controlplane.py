@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from navarch.api.inline import MeshSettings
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
-from navarch.api.spec import RevisionConfig
 
 KIND = "MeshControlPlane"
 PLURAL = "meshcontrolplanes"
@@ -65,7 +65,7 @@ class Upgrade(Model):
     )
 
 
-class MeshControlPlaneSpec(RevisionConfig):
+class MeshControlPlaneSpec(MeshSettings):
     """The mesh that is wanted."""
 
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [*_TAG_RULES, _REPLICAS_RULE]})
@@ -118,6 +118,12 @@ class ProxyCounts(Model):
         description="Pods where membership and injection disagree: in the mesh's namespaces with the proxy "
         "of another control plane, or outside of them with a proxy of this mesh. They are not in total.",
     )
+    gateways: int | None = Field(
+        None,
+        ge=0,
+        description="Of total, pods of the gateways of spec.gateways: they go with the mesh, and do not keep "
+        "it from being deleted.",
+    )
     summary: str = Field(max_length=32, description="current/total, for kubectl get.")
 
 
@@ -142,6 +148,20 @@ class ComponentStatus(Model):
     message: str | None = Field(
         None, max_length=4096, description="Why it is not ready, from the pods' own status."
     )
+
+
+MOST_GATEWAYS = 64
+"""Gateways that status lists, those that are not ready before others."""
+
+
+class GatewaySummary(Model):
+    """One gateway of the mesh."""
+
+    namespace: str = Field(max_length=63, description="Namespace of the MeshGateway.")
+    name: str = Field(max_length=253, description="Name of the MeshGateway.")
+    ready: bool = Field(description="Whether it is ready, by its own status.")
+    reason: str = Field(max_length=1024, description="Why it is ready or not.")
+    address: str | None = Field(None, max_length=253, description="First address at which clients reach it.")
 
 
 class MeshControlPlaneStatus(Model):
@@ -171,6 +191,16 @@ class MeshControlPlaneStatus(Model):
         description="Workloads of the control plane.",
     )
     proxies: ProxyCounts | None = Field(None, description="The mesh's proxies.")
+    gateways: list[GatewaySummary] | None = Field(
+        None,
+        max_length=MOST_GATEWAYS,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["namespace", "name"],
+        },
+        description="Gateways that the mesh makes, and others that name it. Of more than fit, those that are "
+        "not ready come first.",
+    )
 
 
 RESOURCE = Resource(

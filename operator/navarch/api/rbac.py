@@ -56,7 +56,12 @@ OPERATOR_USES: tuple[Use, ...] = (
     Use(GROUP, ("meshcontrolplanes",), ("get",), "every reconcile reads the mesh afresh"),
     Use(GROUP, ("meshcontrolplanes",), ("patch",), "the finalizer is put on and taken off"),
     Use(GROUP, ("meshgateways",), ("get",), "every reconcile reads the gateway afresh"),
-    Use(GROUP, ("meshgateways",), ("patch",), "the finalizer is put on and taken off"),
+    Use(
+        GROUP,
+        ("meshgateways",),
+        _WRITE,
+        f"gateways are made from spec.gateways of meshes, and have a finalizer; {_APPLY}",
+    ),
     Use(GROUP, ("meshrevisions",), ("get", *_WRITE), f"revisions are made from meshes; {_APPLY}"),
     Use("apps", ("deployments",), _OWN, f"istiod; {_APPLY}"),
     Use(

@@ -14,6 +14,7 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.crds import find_crd_minor
+from navarch.core.mesh.gateways import build_wanted_gateways
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.mesh.render import build_mesh_waves
@@ -104,7 +105,8 @@ def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Ma
     crds, record, *last = build_mesh_waves(revision, observed.assets, observed.environment, crd_minor=minor)
     own = render(revision, observed.assets, observed.environment).waves
     waves = (crds, record, *own, *last)
-    return tuple(manifest for wave in waves for manifest in wave.objects)
+    objects = (manifest for wave in waves for manifest in wave.objects)
+    return (*objects, *build_wanted_gateways(observed))
 
 
 def build_bound_roles(observed: ObservedMesh) -> tuple[Manifest, ...]:

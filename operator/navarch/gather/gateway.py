@@ -6,6 +6,7 @@ settled gateway, gathering costs one request: the gateway itself, read fresh.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from navarch.api import gateway, revision
@@ -68,6 +69,11 @@ def read_reference(body: Manifest) -> tuple[str, str]:
     """Namespace and name of the mesh that a gateway names."""
     reference = (body.get("spec") or {}).get("controlPlaneRef") or {}
     return str(reference.get("namespace") or body["metadata"]["namespace"]), str(reference.get("name", ""))
+
+
+def by_mesh(body: Manifest) -> Iterator[tuple[str, str]]:
+    """The mesh that a gateway names."""
+    yield read_reference(body)
 
 
 def _find_revision(world: World, mesh: Manifest | None) -> Manifest | None:

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.model.ownership import Inventory, claims_parent, find_lost, is_proved, restate
-from navarch.core.model.parent import PARENT_KINDS, Parent, Place
+from navarch.core.model.ownership import CLOSED_WORLD, Inventory, claims_parent, find_lost, is_proved, restate
+from navarch.core.model.parent import PARENT_KINDS, Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import PeerPolicy
 from navarch.gather.neighbours import by_parent
 from navarch.gather.policies import POLICY
-from navarch.gather.watches import CLASS, OF_A_MESH, OWNED
+from navarch.gather.watches import CLASS, GATEWAYS, OF_A_MESH, OWNED
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
 from navarch.kube.inventory import Inventories
@@ -26,7 +26,8 @@ from navarch.kube.resources import Resource, resource_for, resource_of
 from navarch.kube.store import Store
 from navarch.kube.weight import build_frame
 
-KINDS = tuple(watch.kind for watch in OWNED)
+WATCH_OF = {watch.kind: watch.name for watch in (*OWNED, GATEWAYS)}
+"""The watches of the kinds that parents have objects of, but for MeshRevisions."""
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
 
 
@@ -49,12 +50,13 @@ class OwnedReader:
         CRDs."""
         listed = set()
         for ref, record in inventory.records.items():
-            there = self._stores[ref.kind].get(ref) if ref.kind in KINDS else None
+            there = self._stores[WATCH_OF[ref.kind]].get(ref) if ref.kind in WATCH_OF else None
             if there is not None and there["metadata"]["uid"] == record.uid:
                 listed.add(ref)
                 yield restate(there, parent, record)
-        for kind in KINDS:
-            for manifest in self._list_near(self._stores[kind], parent):
+        possible = frozenset().union(*CLOSED_WORLD[parent.kind].values())
+        for kind in filter(possible.__contains__, WATCH_OF):
+            for manifest in self._list_near(self._stores[WATCH_OF[kind]], parent):
                 if not claims_parent(manifest, parent) or ref_of(manifest) in listed:
                     continue
                 if not self.inventories.is_of_another(parent, manifest["metadata"]["uid"]):
@@ -63,7 +65,7 @@ class OwnedReader:
     def _list_near(self, store: Store, parent: Parent) -> tuple[Manifest, ...]:
         """Of a kind, what may carry the parent's labels: all of its namespace, where its objects lie in no
         other, or those of the cluster that do."""
-        if store.resource.namespaced and PARENT_KINDS[parent.kind].place is Place.ITS_NAMESPACE:
+        if store.resource.namespaced and PARENT_KINDS[parent.kind].keeps_beside(store.resource.kind):
             return store.list(parent.namespace)
         return store.find(by_parent, parent.any_uid)
 
@@ -112,7 +114,7 @@ class OwnedReader:
         found: list[Manifest] = []
         for watch in OF_A_MESH:
             resource = resource_of(watch.api_version, watch.kind)
-            beside = PARENT_KINDS[parent.kind].place is Place.ITS_NAMESPACE
+            beside = PARENT_KINDS[parent.kind].keeps_beside(watch.kind)
             namespace = parent.namespace if resource.namespaced and beside else ""
             store = self._stores[watch.name]
 

@@ -38,7 +38,6 @@ from navarch.triggers.keys import (
     keys_for_inventory,
     keys_for_owned,
 )
-from navarch.triggers.known import key_of
 
 Object = dict[str, Any]
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
@@ -74,9 +73,9 @@ def shrink_proxy_pod(manifest: Object) -> Object:
     proxy = read_proxy_pod(manifest)
     if proxy is not None:
         # There are thousands, and few namespaces, revisions and stamps: each is kept once.
-        words = map(sys.intern, (proxy.namespace, proxy.revision[:LONGEST_NAME], proxy.proxy[:LONGEST_NAME]))
-        namespace, revision, stamp = words
-        proxy = ProxyPod(namespace, proxy.name, revision, stamp)
+        few = (proxy.namespace, proxy.revision[:LONGEST_NAME], proxy.proxy[:LONGEST_NAME], proxy.gateway)
+        namespace, revision, stamp, gateway = map(sys.intern, few)
+        proxy = ProxyPod(namespace, proxy.name, revision, stamp, gateway)
     shrunk = _shrink(manifest, proxy=proxy)
     _without_labels(shrunk)
     shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])
@@ -232,7 +231,7 @@ GATEWAYS = Watch(
     API_VERSION,
     gateway.KIND,
     Role.OWN,
-    by_state(lambda _, manifest: [key_of(manifest)]),
+    Dependents.asks_for_gateway,
     is_edit=is_edit,
     bound=Bound(object=MIB),
     page=SMALL_PAGE,
@@ -390,7 +389,7 @@ WATCHES = (
     ),
 )
 OWNED = tuple(watch for watch in WATCHES if watch.role is Role.OWNED)
-OF_A_MESH = (*OWNED, REVISIONS)
+OF_A_MESH = (*OWNED, REVISIONS, GATEWAYS)
 """Watches of everything that carries the labels of one mesh."""
 
 

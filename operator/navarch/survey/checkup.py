@@ -32,10 +32,12 @@ from navarch.core.diagnosis.conditions import (
     without_echoes,
 )
 from navarch.core.diagnosis.labels import find_lost_labels
-from navarch.core.diagnosis.observed import diagnose
-from navarch.core.diagnosis.pods import find_asking_pods, find_bare_namespaces
+from navarch.core.diagnosis.observed import ObservedCluster, diagnose
+from navarch.core.diagnosis.pods import find_asking_pods, find_bare_namespaces, list_memberships
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
+from navarch.core.diagnosis.routes import ObservedRoutes, run_rules_of_routes
 from navarch.core.diagnosis.signs import Sign
+from navarch.core.membership.rule import is_member
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Severity
 from navarch.core.model.parent import MESH, Parent
@@ -48,6 +50,7 @@ from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound, Unserved
 from navarch.kube.store import version_of
 from navarch.survey.examination import Examination, Examiner
+from navarch.survey.routes import RouteSurveyor
 from navarch.survey.snapshot import Gap, Snapshot, explain
 from navarch.survey.surroundings import Surveyor
 
@@ -81,7 +84,7 @@ class Scope:
 
 @dataclass
 class Checkup:
-    """One look; `gaps` and `examined` grow while it is made."""
+    """One look; `gaps` and `examined` grow while it is made, and `routes` are what was seen of them."""
 
     client: Client
     world: World
@@ -89,6 +92,7 @@ class Checkup:
     examiner: Examiner
     gaps: list[Gap] = field(default_factory=list)
     examined: list[Examination] = field(default_factory=list)
+    routes: ObservedRoutes = field(default_factory=ObservedRoutes)
 
     async def run(self, scope: Scope, manifests: Sequence[Manifest] = ()) -> Report:
         """Check what is asked about; with `manifests`, these meshes as if they had been applied."""
@@ -114,6 +118,8 @@ class Checkup:
         for mesh in meshes if not manifests else ():
             found += heed_pause(mesh, await self._judge_mesh(mesh))
         found += self._judge_gateways(scope, meshes) if not manifests else ()
+        if not manifests:
+            found += run_rules_of_routes(await self._look_at_routes(surveyor, cluster, meshes))
         found += self._tell_gaps(complete=scope.whole or bool(manifests))
         return Report(
             version("navarch"),
@@ -122,6 +128,24 @@ class Checkup:
             order_diagnoses(found),
             cluster.installations,
         )
+
+    async def _look_at_routes(
+        self, surveyor: Surveyor, cluster: ObservedCluster, meshes: Sequence[Manifest]
+    ) -> ObservedRoutes:
+        """Gateways and routes in the namespaces of these meshes, as far as they may be listed."""
+        asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
+        namespaces = {
+            namespace.name
+            for mesh, membership in list_memberships(cluster)
+            for namespace in (cluster.namespaces or {}).values()
+            if (mesh.namespace, mesh.name) in asked
+            and is_member(membership, namespace.name, namespace.labels)
+        }
+        gaps = len(surveyor.gaps)
+        if namespaces:
+            self.routes = await RouteSurveyor(surveyor).observe(namespaces)
+            self.gaps += surveyor.gaps[gaps:]
+        return self.routes
 
     def _tell_gaps(self, *, complete: bool) -> Iterator[Diagnosis]:
         """What could not be looked at. It is a warning where the answer was to be `complete`, and for meshes

@@ -73,6 +73,7 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
             diagnoses=report.diagnoses,
             events=await _list_events(session, checkup.gaps, [mesh, *revisions, *gateways]),
             gateways=gateways,
+            routes=checkup.routes,
             narrowed=next((g.narrowed for g in session.snapshot.gaps if g.what == "pods"), ""),
         )
         return build_tree(portrait)

@@ -214,8 +214,8 @@ class Surveyor:
         neighbours = [Neighbour(m, find_members(m, namespaces, probe=probe)) for m in meshes]
         deployments = await self._list(resource_of("apps/v1", "Deployment"), labels=ISTIOD) or ()
         foreign = [d for d in deployments if parent_of(d) is None]
-        resources = [o for crd in FOREIGN_CRDS for o in await self._list_custom(crd)]
-        rolls = await self._list_custom(MEMBER_ROLLS)
+        resources = [o for crd in FOREIGN_CRDS for o in await self.list_custom(crd)]
+        rolls = await self.list_custom(MEMBER_ROLLS)
         found = merge_installations(
             [*find_resources(resources), *find_deployments(foreign, await self._read_releases(foreign))]
         )
@@ -257,7 +257,11 @@ class Surveyor:
         config, _ = read_tree(((found or {}).get("data") or {}).get("mesh", ""), "mesh")
         return config if isinstance(config, Mapping) else None
 
-    async def _list_custom(self, crd: str) -> tuple[Manifest, ...]:
+    async def list_pods(self, labels: str) -> tuple[Manifest, ...] | None:
+        """Pods of the cluster with these labels; None where they may not be listed."""
+        return await self._list(resource_of("v1", "Pod"), labels=labels, metadata_only=True)
+
+    async def list_custom(self, crd: str) -> tuple[Manifest, ...]:
         """All objects of a kind that the cluster may or may not serve, in the version in which it stores
         them."""
         resource = await self._find_resource(crd)

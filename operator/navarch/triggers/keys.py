@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
 
+from navarch.core.model.conditions import ConditionType
 from navarch.core.model.labels import (
     GROUP,
     ISTIO_INJECTION,
@@ -28,6 +29,9 @@ from navarch.triggers.known import REVISION, By, Known, Object, key_of, key_of_p
 
 CENSUS_DELAY = 1.0
 """Seconds by which a pod's change is gathered with others before its mesh counts proxies again."""
+
+GATEWAY_DELAY = 1.0
+"""Seconds by which a change of a gateway's status is gathered with others before its mesh looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,12 @@ def is_edit(old: Object | None, new: Object | None) -> bool:
     """Whether anything but the status of one of our own objects differs."""
     if old is None or new is None:
         return True
+    return _read_edited(old) != _read_edited(new)
+
+
+def _read_edited(manifest: Object) -> tuple[Any, ...]:
     watched = ("generation", "labels", "annotations", "finalizers", "deletionTimestamp")
-    return any(old["metadata"].get(key) != new["metadata"].get(key) for key in watched)
+    return tuple(manifest["metadata"].get(key) for key in watched)
 
 
 def keys_for_owned(manifest: Object) -> Iterator[Key]:
@@ -99,7 +107,8 @@ class Dependents:
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         yield key_of(manifest)
         yield from self.known.find(By.REVISION_IN, namespace)
-        yield from self.known.find(By.GATEWAY_OF, f"{namespace}/{name}")
+        if _seen_by_gateways(old) != _seen_by_gateways(new):
+            yield from self.known.find(By.GATEWAY_OF, f"{namespace}/{name}")
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
             yield from self.all_meshes()
 
@@ -110,6 +119,23 @@ class Dependents:
         if parent is not None:
             yield key_of_parent(parent)
             yield from self.known.find(By.GATEWAY_OF, f"{parent.namespace}/{parent.name}")
+
+    def asks_for_gateway(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        """A gateway; and its mesh: at once after an edit of one that the mesh has made, a little later after
+        a change of what the mesh says of it, which many gateways have at the same time."""
+        manifest = new or old
+        if manifest is None:
+            return
+        yield Ask(key_of(manifest))
+        mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
+        namespace = mesh.get("namespace") or manifest["metadata"]["namespace"]
+        parents = {parent.any_uid for state in (old, new) if state and (parent := parent_of(state))}
+        makers = {key_of_parent(parent) for parent in parents}
+        if is_edit(old, new):
+            yield from map(Ask, sorted(makers))
+        if _seen_by_mesh(old) != _seen_by_mesh(new):
+            keys = makers | {Key(MESH, namespace, str(mesh.get("name", "")))}
+            yield from (Ask(key, GATEWAY_DELAY) for key in sorted(keys))
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
         """Every mesh, revision and gateway: which of them bind a role of the installation, or want to, is not
@@ -173,6 +199,34 @@ def _seen_by_neighbours(mesh: Object | None) -> tuple[Any, ...] | None:
         return None
     spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
     return (spec.get("version"), spec.get("tag"), status.get("tag"), spec.get("defaultTag"))
+
+
+def _seen_by_gateways(mesh: Object | None) -> Any:
+    """What of a mesh its gateways depend on: everything but what it says of them, which would go round in a
+    circle, and when something changed."""
+    if mesh is None:
+        return None
+    status = mesh.get("status") or {}
+    conditions = status.get("conditions") or ()
+    told = [(c["type"], c["status"], c["reason"]) for c in conditions if c["type"] not in _OF_GATEWAYS]
+    kept = {key: value for key, value in status.items() if key not in _NOT_FOR_GATEWAYS}
+    return _read_edited(mesh), kept, told
+
+
+_OF_GATEWAYS = (ConditionType.READY, ConditionType.GATEWAYS_READY, ConditionType.UP_TO_DATE)
+_NOT_FOR_GATEWAYS = ("conditions", "gateways", "proxies", "revisions")
+"""Of a mesh's status, what follows from its gateways and their pods."""
+
+
+def _seen_by_mesh(gateway: Object | None) -> Any:
+    """What of a gateway its mesh depends on (core/mesh/gateways.py)."""
+    if gateway is None:
+        return None
+    metadata, status = gateway["metadata"], gateway.get("status") or {}
+    ready = next((c for c in status.get("conditions") or () if c["type"] == ConditionType.READY), None)
+    verdict = (ready["status"], ready["reason"], ready["observedGeneration"]) if ready else None
+    generation, deleted = metadata.get("generation"), "deletionTimestamp" in metadata
+    return generation, deleted, verdict, next(iter(status.get("addresses") or ()), "")
 
 
 def _istio_labels(namespace: Object | None) -> tuple[str, ...]:

@@ -52,7 +52,9 @@ def find_lane(parent: Parent) -> str:
 
 def key_of(manifest: Object) -> Key:
     """The key of one of our own objects."""
-    metadata, parent = manifest["metadata"], parent_of(manifest)
+    metadata = manifest["metadata"]
+    # A gateway is worked on where it lies, also one that a mesh has made.
+    parent = parent_of(manifest) if manifest["kind"] != GATEWAY else None
     lane = find_lane(parent) if parent is not None else ""
     return Key(manifest["kind"], metadata["namespace"], metadata["name"], lane)
 

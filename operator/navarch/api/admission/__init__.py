@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from navarch.api.admission.gateways import build_gateways_policy
 from navarch.api.admission.host import build_host_policy
 from navarch.api.admission.kinds import build_kinds_policy
 from navarch.api.admission.lifecycle import (
@@ -27,6 +28,7 @@ def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject
     """All policies with their bindings: for the operator's user name and its own namespaces."""
     return [
         *build_host_policy(),
+        *build_gateways_policy(),
         *build_refusal_policy(),
         *build_version_policy(),
         *build_placement_policy(reserved),

@@ -84,7 +84,10 @@ def build_deletion_policy() -> list[JSONObject]:
     return build_policy(
         "deletion",
         operations=("DELETE",),
-        variables={"proxies": "oldObject.?status.?proxies.?total.orValue(0)"},
+        variables={
+            "proxies": "oldObject.?status.?proxies.?total.orValue(0) - "
+            "oldObject.?status.?proxies.?gateways.orValue(0)"
+        },
         validations=[
             Validation(
                 f"variables.proxies == 0 || {annotated} || has(oldObject.metadata.deletionTimestamp) || "

@@ -31,6 +31,7 @@ OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
     "rbac.authorization.k8s.io": ("clusterrolebindings", "clusterroles", "rolebindings", "roles"),
     "admissionregistration.k8s.io": ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
     "security.istio.io": ("peerauthentications",),
+    GROUP: (GATEWAYS,),
 }
 """What a mesh consists of, by API group; MeshRevisions have a policy of their own."""
 

@@ -25,6 +25,13 @@ SPEC: Table = build_table(
         ),
         "paused",
     ),
+    (
+        free(
+            "what a gateway may be is as narrow as a MeshGateway's own spec; which namespaces an editor may "
+            "put one into is the policy gateways's to say"
+        ),
+        "gateways.**",
+    ),
     (free("one revision, updated where it stands"), "upgrade.strategy"),
     (free("it refuses plaintext; anything else weakens authentication", allowed=("Strict",)), "mtls.mode"),
     (free("either is safe between proxies"), "mtls.minimumProtocolVersion"),

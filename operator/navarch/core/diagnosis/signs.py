@@ -73,6 +73,23 @@ class Sign(StrEnum):
         "PodsAskForInjection",
         "Pods ask for a sidecar by their own label or annotation where no mesh of Navarch injects them.",
     )
+    ROUTE_WITHOUT_GATEWAY = (
+        "RouteWithoutGateway",
+        "A route names a Gateway that does not exist, or that does not take it.",
+    )
+    GATEWAY_WITHOUT_PODS = "GatewayWithoutPods", "No pod has the labels that a Gateway of Istio's selects."
+    LISTENER_WITHOUT_CERTIFICATE = (
+        "ListenerWithoutCertificate",
+        "A listener of a Gateway ends TLS and names no certificate.",
+    )
+    PORT_PROTOCOLS_CLASH = (
+        "PortProtocolsClash",
+        "Gateways that the same pods serve ask for one port with different protocols: one of them has none.",
+    )
+    ROUTES_CONFLICT = (
+        "RoutesConflict",
+        "Routes of two namespaces take the same host, port and path at one Gateway.",
+    )
     ANOTHER_ISTIO = "AnotherIstio", "An Istio that Navarch did not install is in the cluster."
     ANOTHER_ISTIO_SHARES = (
         "AnotherIstioShares",
@@ -165,6 +182,32 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         "1 pods without a sidecar ask for one by label sidecar.istio.io/inject=true, and no webhook takes "
         "them: a mesh injects in its own namespaces only; kubectl label namespace apps "
         "istio.io/rev=shop-mesh, then kubectl -n apps rollout restart deployment. Pods: web-1",
+    ),
+    Sign.ROUTE_WITHOUT_GATEWAY: Advice(
+        Severity.WARNING,
+        "Correct the name or the host, add a listener for it, or make the Gateway.",
+        "names Gateway front/web, which does not exist: no request takes this route there",
+    ),
+    Sign.GATEWAY_WITHOUT_PODS: Advice(
+        Severity.WARNING,
+        "Correct the selector (pods of a MeshGateway have `istio: <its name>`), or make the MeshGateway.",
+        "no pod has the labels istio=ingress that it selects",
+    ),
+    Sign.LISTENER_WITHOUT_CERTIFICATE: Advice(
+        Severity.WARNING,
+        "Name a Secret in tls.credentialName, or in tls.certificateRefs of a Gateway of Gateway API.",
+        "listener https ends TLS on port 443 and names no certificate",
+    ),
+    Sign.PORT_PROTOCOLS_CLASH: Advice(
+        Severity.WARNING,
+        "Give one of them another port.",
+        "port 8080 of the same pods is asked for as HTTP by Gateway a/web and as TCP by Gateway b/db",
+    ),
+    Sign.ROUTES_CONFLICT: Advice(
+        Severity.WARNING,
+        "Agree on one of the two, or give them different hosts or paths.",
+        "at Gateway front/web, VirtualService a/shop of another namespace is older and has the same "
+        "shop.example.com prefix /cart: which of them gets a request is not this namespace's to say",
     ),
     Sign.ANOTHER_ISTIO: Advice(
         Severity.INFO,

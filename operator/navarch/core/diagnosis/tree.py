@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.observed import list_names
 from navarch.core.diagnosis.report import Diagnosis, subject_of
+from navarch.core.diagnosis.routes import OF_ROUTES, ObservedRoutes
+from navarch.core.diagnosis.routing import Entrance, Route
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Severity
-from navarch.core.model.parent import GATEWAY
+from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
@@ -99,7 +102,7 @@ class EventNote:
 class Portrait:
     """Everything that the tree is made of. `proxies` are the mesh's with the workload of each; `narrowed`
     names the one namespace whose pods could be seen, empty where all could; `gateways` are the MeshGateways
-    that name the mesh."""
+    that name the mesh, `routes` what was seen of Gateways and routes in its namespaces."""
 
     mesh: Manifest
     revisions: tuple[Manifest, ...]
@@ -108,6 +111,7 @@ class Portrait:
     events: tuple[EventNote, ...] = ()
     narrowed: str = ""
     gateways: tuple[Manifest, ...] = ()
+    routes: ObservedRoutes = field(default_factory=ObservedRoutes)
 
 
 _OF_COMPONENTS = frozenset(
@@ -127,7 +131,7 @@ def build_tree(portrait: Portrait) -> Node:
     children = (
         _build_crds(told),
         *revisions,
-        *(_build_gateway(gateway, told) for gateway in portrait.gateways),
+        *(_build_gateway(gateway, portrait.routes, told) for gateway in portrait.gateways),
         _build_proxies(portrait, told),
         *_build_events(portrait.events),
     )
@@ -170,6 +174,7 @@ def _place(portrait: Portrait) -> dict[tuple[str, str], list[Trouble]]:
         if diagnosis.id == Reason.PROXIES_OUTDATED and portrait.proxies and not portrait.narrowed:
             continue  # told at each workload that is concerned
         where = f"{diagnosis.field}: {diagnosis.value!r}: " if diagnosis.field else ""
+        where = f"{diagnosis.subject}: " if diagnosis.id in OF_ROUTES else where
         trouble = Trouble(diagnosis.id, diagnosis.severity, f"{where}{diagnosis.message}", diagnosis.remedy)
         placed[_find_place(portrait, diagnosis)].append(trouble)
     return placed
@@ -234,7 +239,9 @@ def _name_gateway(namespace: str, name: str) -> str:
     return f"{namespace}/{name}"
 
 
-def _build_gateway(gateway: Manifest, told: Mapping[tuple[str, str], list[Trouble]]) -> Node:
+def _build_gateway(
+    gateway: Manifest, routes: ObservedRoutes, told: Mapping[tuple[str, str], list[Trouble]]
+) -> Node:
     metadata, status = gateway["metadata"], gateway.get("status") or {}
     name = _name_gateway(metadata["namespace"], metadata["name"])
     facts = {
@@ -243,10 +250,32 @@ def _build_gateway(gateway: Manifest, told: Mapping[tuple[str, str], list[Troubl
         "ready": status.get("ready", 0),
         "desired": status.get("desired", 0),
         "addresses": list(status.get("addresses") or ()),
+        "inline": parent_of(gateway) is not None,
     }
-    summary = f"{facts['type']}, {facts['ready']} of {facts['desired']} pods ready"
+    summary = f"{facts['type']}{', made by the mesh' if facts['inline'] else ''}"
+    summary += f", {facts['ready']} of {facts['desired']} pods ready"
     summary += f", at {', '.join(facts['addresses'])}" if facts["addresses"] else ", no address yet"
-    return Node(GATEWAY, name, summary, facts, tuple(told.get((GATEWAY, name), ())))
+    entrances = routes.served_by(subject_of(gateway))
+    children = tuple(_build_entrance(each, routes.attached(each)) for each in entrances)
+    return Node(GATEWAY, name, summary, facts, tuple(told.get((GATEWAY, name), ())), children)
+
+
+def _build_entrance(entrance: Entrance, routes: Sequence[Route]) -> Node:
+    """A Gateway with the routes that are attached to it; what is wrong with either stands at the mesh, since
+    several gateways may have them."""
+    ports = ", ".join(f"{listener.port} {listener.protocol}" for listener in entrance.listeners)
+    children = tuple(
+        Node(
+            route.subject.kind,
+            _name_gateway(route.subject.namespace, route.subject.name),
+            list_names(sorted({match.host for match in route.matches})),
+            {"hosts": sorted({match.host for match in route.matches})},
+        )
+        for route in routes
+    )
+    name = _name_gateway(entrance.subject.namespace, entrance.subject.name)
+    facts = {"ports": [listener.port for listener in entrance.listeners], "routes": len(routes)}
+    return Node(entrance.subject.kind, name, f"ports {ports}; {len(routes)} routes", facts, (), children)
 
 
 # --- proxies -----------------------------------------------------------------------------------------------

@@ -22,13 +22,21 @@ def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
     census = observed.census
     current = sum(bool(p.proxy) and stamps.get(p.revision) == p.proxy for p in census.counted)
     total = len(census.counted)
+    gateways = sum(is_of_own_gateway(observed, proxy) for proxy in census.counted)
     return {
         "total": total,
         "current": current,
         "outdated": total - current,
         "misplaced": len(census.outside) + len(census.of_others),
+        **({"gateways": gateways} if gateways else {}),
         "summary": f"{current}/{total}",
     }
+
+
+def is_of_own_gateway(observed: ObservedMesh, proxy: ProxyPod) -> bool:
+    """Whether a pod is one of a gateway that the mesh has made: it goes with the mesh."""
+    own = {(o["metadata"]["namespace"], o["metadata"]["name"]) for o in observed.own_gateways}
+    return bool(proxy.gateway) and (proxy.namespace, proxy.gateway) in own
 
 
 def determine_proxies(observed: ObservedMesh) -> Verdict:

@@ -13,7 +13,7 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.model.naming import revision_name
 from navarch.core.model.ownership import NOTHING, Inventory
-from navarch.core.model.parent import Parent
+from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import CRD, Environment, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
@@ -37,7 +37,8 @@ class ObservedMesh:
     looked for while the mesh is being deleted only.
     `inventory` says which objects were made for the mesh, or taken over; `gateway_defaults` are ConfigMaps of
     others beside istiod that it would deploy gateways with: name and class. `peer_policies` are mesh-wide
-    PeerAuthentications of others. `kinds` says what Navarch's own CRDs lack.
+    PeerAuthentications of others. `kinds` says what Navarch's own CRDs lack. `gateways` are the MeshGateways
+    that name the mesh; those that it has made are among `owned`.
     """
 
     environment: Environment
@@ -65,6 +66,7 @@ class ObservedMesh:
     kinds: ServedKinds = CURRENT
     gateway_defaults: Mapping[str, str] = field(default_factory=dict)
     peer_policies: tuple[PeerPolicy, ...] = ()
+    gateways: tuple[Manifest, ...] = ()
 
     @property
     def generation(self) -> int:
@@ -81,6 +83,11 @@ class ObservedMesh:
     def tag(self) -> str:
         """The mesh's effective tag."""
         return next(mesh.tag for mesh in self.meshes if mesh.uid == self.parent.uid)
+
+    @property
+    def own_gateways(self) -> tuple[Manifest, ...]:
+        """The MeshGateways that the mesh has made."""
+        return tuple(o for o in self.owned if o["kind"] == GATEWAY)
 
     @property
     def deleting(self) -> bool:

@@ -14,6 +14,7 @@ from functools import partial
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
+from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.render import build_mesh_waves
@@ -39,10 +40,12 @@ from navarch.core.revision.source import is_renderable
 @dataclass(frozen=True, slots=True)
 class MeshDecision:
     """What a mesh wants: `revision` is its MeshRevision as it should be (the existing one while the spec is
-    not accepted, None when there is none), `plan` what is to be done now."""
+    not accepted, None when there is none), `plan` what is to be done now, `gateways` the MeshGateways that
+    the spec asks for (none while it is not accepted: those that stand are left as they are)."""
 
     revision: Manifest | None
     plan: Plan
+    gateways: tuple[Manifest, ...] = ()
 
 
 def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecision:
@@ -52,7 +55,8 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
         return MeshDecision(None, plan_teardown(observed))
     if observed.deleting:  # withheld
         return MeshDecision(_restate_revision(observed), Plan(observed.parent))
-    wanted = build_wanted_revision(observed) if is_accepted(findings) else _restate_revision(observed)
+    accepted = is_accepted(findings)
+    wanted = build_wanted_revision(observed) if accepted else _restate_revision(observed)
     if wanted is None:
         return MeshDecision(None, Plan(observed.parent))
     if not is_renderable(wanted, observed.assets):
@@ -60,17 +64,21 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     waves = build_mesh_waves(
         wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed, wanted)
     )
+    gateways = build_wanted_gateways(observed) if accepted else ()
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
+    kept |= {ref_of(o) for o in (gateways if accepted else observed.own_gateways)}
     ready, waiting = _split_mesh_waves(observed, wanted, waves)
     route = read_route(observed.owned, ref_of(wanted).name)
     ready = redirect(mark_unread(ready, observed), route)
     if not any(wave.name == "tags" for wave in ready):
         ready = (*ready, *restate_tags(observed.owned, route))
+    if gateways:  # last: one that cannot be applied keeps nothing else waiting
+        ready = (*ready, build_gateway_wave(observed, gateways))
     surplus = _find_surplus(observed, wanted, kept)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     requeue = SAFETY_REQUEUE if waiting else None
     return MeshDecision(
-        wanted, Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue)
+        wanted, Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue), gateways
     )
 
 

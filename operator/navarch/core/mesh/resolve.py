@@ -13,36 +13,19 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.inline import Gateways, MeshSettings
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.assets import BASE_PROFILE, Assets
+from navarch.core.mesh.layering import merge_layers
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import PROFILE
 from navarch.core.model.memo import Hashed, Latest
-from navarch.core.model.merging import merge
 from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 
 INCLUDES = "profiles"
 """Key by which a profile names the profiles below itself."""
-
-
-def _merge_environment(lower: Sequence[Any], upper: Sequence[Any]) -> list[Any]:
-    by_name = {variable["name"]: variable for variable in (*lower, *upper)}
-    return list(by_name.values())
-
-
-def merge_layers(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """One layer of configuration over another: like merge, but environment is merged by name and overlays add
-    up."""
-    merged: dict[str, Any] = merge(lower, upper)
-    environments = [(layer.get("controlPlane") or {}).get("environment") or () for layer in (lower, upper)]
-    if any(environments):
-        control_plane = merged.get("controlPlane") or {}  # a layer may have taken the whole of it away
-        merged["controlPlane"] = {**control_plane, "environment": _merge_environment(*environments)}
-    if overlays := [overlay for layer in (lower, upper) for overlay in layer.get("overlays") or ()]:
-        merged["overlays"] = overlays
-    return merged
 
 
 def _nested_model(annotation: Any) -> type[BaseModel] | None:
@@ -77,10 +60,10 @@ def _check_profile(name: str, content: Any) -> Iterator[str]:
     if not isinstance(includes, list) or not all(isinstance(include, str) for include in includes):
         yield f"its `{INCLUDES}` is not a list of names"
     fields = {key: value for key, value in content.items() if key != INCLUDES}
-    for path, nearest in _find_unknown(RevisionConfig, fields, ""):
+    for path, nearest in _find_unknown(MeshSettings, fields, ""):
         yield f"it has no field {path}" + (f" (did you mean {nearest}?)" if nearest else "")
     try:
-        RevisionConfig.model_validate(fields)
+        MeshSettings.model_validate(fields)
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             yield f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
@@ -124,17 +107,27 @@ def resolve_config(
     `profiles` holds every profile, built in or a user's, by name. `default` lies below all; a profile that is
     named more than once counts where it is first reached.
     """
+    layers, findings = _find_layers(spec, profiles)
+    return (RevisionConfig.model_validate(_sum(layers)), []) if layers else (None, findings)
+
+
+def _find_layers(
+    spec: MeshControlPlaneSpec, profiles: Mapping[str, Any]
+) -> tuple[list[Mapping[str, Any]], list[Finding]]:
+    """The layers from the bottom up; none, with the reasons, when a profile stands in the way."""
     reached = list(_walk_profiles([BASE_PROFILE, *(spec.profiles or ())], profiles, ()))
     findings = [_shift(item) for item in reached if isinstance(item, Finding)]
     if findings:
-        return None, list(dict.fromkeys(findings))
-    layers: list[Mapping[str, Any]] = [
-        profiles[name] for name in dict.fromkeys(reached) if isinstance(name, str)
-    ]
+        return [], list(dict.fromkeys(findings))
+    names = dict.fromkeys(item for item in reached if isinstance(item, str))
+    return [*(profiles[name] for name in names), spec.to_json()], []
+
+
+def _sum(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     config: dict[str, Any] = {}
-    for layer in (*layers, spec.to_json()):
+    for layer in layers:
         config = merge_layers(config, {key: value for key, value in layer.items() if key != INCLUDES})
-    return RevisionConfig.model_validate(config), []
+    return config
 
 
 def resolve_mesh(
@@ -150,6 +143,23 @@ def resolve_mesh(
 def _resolve_mesh(asked: Hashed, assets: Assets) -> RevisionConfig | None:
     spec, profiles = asked.data
     return resolve_config(spec, profiles={**assets.profiles, **profiles})[0]
+
+
+def resolve_gateways(
+    parent: Parent, spec: MeshControlPlaneSpec, assets: Assets, *, profiles: Mapping[str, Any]
+) -> Gateways | None:
+    """The gateways that `spec` and its profiles ask for, remembered like resolve_mesh; None when there are
+    none, or they cannot be resolved."""
+    digest = stable_hash([spec.to_json(), profiles], length=64)
+    return _resolve_gateways(Hashed(digest, (spec, profiles), f"{parent.namespace}/{parent.name}"), assets)
+
+
+@Latest
+def _resolve_gateways(asked: Hashed, assets: Assets) -> Gateways | None:
+    spec, profiles = asked.data
+    layers, _ = _find_layers(spec, {**assets.profiles, **profiles})
+    said = _sum(layers).get("gateways")
+    return Gateways.model_validate(said) if said else None
 
 
 def _shift(finding: Finding) -> Finding:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from navarch.api.controlplane import KIND
-from navarch.core.mesh.census import count_proxies, determine_proxies
+from navarch.core.mesh.census import count_proxies, determine_proxies, is_of_own_gateway
 from navarch.core.mesh.crds import find_wanted_crds
+from navarch.core.mesh.gateways import determine_gateways, summarise_gateways, view_gateways
 from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import MeshDecision
@@ -48,6 +49,7 @@ CONDITIONS = (
     ConditionType.RECONCILED,
     ConditionType.INJECTION_READY,
     ConditionType.DEPENDENCIES_READY,
+    ConditionType.GATEWAYS_READY,
     ConditionType.PAUSED,
     ConditionType.DELETING,
 )
@@ -166,8 +168,8 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
         return Verdict("True", Reason.PAUSED, "remove spec.paused to let the removal go on")
     left = [ref_of(o) for o in (*observed.owned, *observed.revisions)]
     message = f"{len(left)} objects left: {join(left)}" if left else "everything is removed"
-    if observed.census.counted:
-        pods = join(f"{p.namespace}/{p.name}" for p in observed.census.counted)
+    if behind := [proxy for proxy in observed.census.counted if not is_of_own_gateway(observed, proxy)]:
+        pods = join(f"{p.namespace}/{p.name}" for p in behind)
         return Verdict("True", Reason.PODS_LEFT_BEHIND, f"{message}; pods that keep their proxy: {pods}")
     if observed.namespace is not None and observed.namespace.terminating:
         return Verdict("True", Reason.NAMESPACE_TERMINATING, f"the namespace is being deleted; {message}")
@@ -191,6 +193,7 @@ def determine_mesh(
     injection = determine_injection(observed)
     dependencies = determine_dependencies(observed, decision.revision)
     deleting = determine_deleting(observed)
+    gateways = view_gateways(observed, decision.gateways)
     verdicts = {
         ConditionType.SPEC_ACCEPTED: accepted,
         ConditionType.RECONCILED: reconciled,
@@ -201,13 +204,16 @@ def determine_mesh(
         ),
         ConditionType.INJECTION_READY: injection,
         ConditionType.DEPENDENCIES_READY: dependencies,
+        ConditionType.GATEWAYS_READY: determine_gateways(gateways),
         ConditionType.PAUSED: Verdict("True", Reason.PAUSED, "nothing but status and Events is written")
         if paused
         else Verdict("False", Reason.NOT_PAUSED),
         ConditionType.DELETING: deleting,
     }
+    causes = _causes(available, progressing, reconciled)
+    own = determine_gateways(view for view in gateways if view.inline)
     verdicts[ConditionType.READY] = summarise_ready(
-        [invert(deleting), accepted, dependencies, *_causes(available, progressing, reconciled), injection]
+        [invert(deleting), accepted, dependencies, *causes, injection, own]
     )
     return verdicts
 
@@ -248,6 +254,8 @@ def summarise_mesh(
             c for r in observed.revisions for c in ((r.get("status") or {}).get("components") or ())
         ],
     }
+    if gateways := summarise_gateways(view_gateways(observed, decision.gateways)):
+        status["gateways"] = gateways
     version: dict[str, str] = {}
     if decision.revision is not None:
         version["desired"] = decision.revision["spec"]["version"]

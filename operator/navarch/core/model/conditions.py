@@ -39,6 +39,11 @@ class ConditionType(StrEnum):
     )
     RECONCILED = "Reconciled", "Every object is as planned."
     INJECTION_READY = "InjectionReady", "Pods are injected: proved by webhooks' roots and a dry-run pod."
+    GATEWAYS_READY = (
+        "GatewaysReady",
+        "Every gateway of the mesh is ready: those of spec.gateways, without which the mesh is not Ready, "
+        "and others that name it.",
+    )
     DEPENDENCIES_READY = "DependenciesReady", "Istio's CRDs are there, established and new enough."
     PAUSED = "Paused", "spec.paused is true."
     DELETING = "Deleting", "The object is being removed."

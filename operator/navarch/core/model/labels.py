@@ -49,7 +49,7 @@ date."""
 PROXY = f"{GROUP}/proxy"
 """Annotation on every injected pod: `<version>-<hash of what needs a restart>`; what the census reads."""
 
-MESH_COMPONENTS = frozenset({"crds", "revision", "tags", "policies"})
+MESH_COMPONENTS = frozenset({"crds", "revision", "tags", "policies", "gateways"})
 """Components that belong to the mesh as a whole; all others belong to one revision."""
 
 REREAD = f"{GROUP}/reread"

@@ -34,6 +34,7 @@ APPLY_ORDER = (
     "PodDisruptionBudget",
     "HorizontalPodAutoscaler",
     "MeshRevision",
+    "MeshGateway",
     "PeerAuthentication",
     *WEBHOOK_KINDS,
 )

@@ -93,6 +93,7 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
         "tags": frozenset({"Service", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}),
         "policies": frozenset({"PeerAuthentication"}),
         "revision": frozenset({"MeshRevision"}),
+        "gateways": frozenset({GATEWAY}),
     },
     GATEWAY: {
         "gateway": frozenset(
@@ -122,7 +123,7 @@ def is_conceivable(manifest: Manifest) -> bool:
 def _is_named_by_mesh(manifest: Manifest, component: str) -> bool:
     """Whether a mesh could have an object of this name in a component."""
     name = str(manifest["metadata"]["name"])
-    if component == "revision":
+    if component in ("revision", "gateways"):
         return True
     if component == "policies":
         return name == "default"

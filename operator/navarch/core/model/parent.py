@@ -41,17 +41,23 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParentKind:
-    """A kind that has objects: the keys of the labels by which they name it, and their place."""
+    """A kind that has objects: the keys of the labels by which they name it, and their place; objects of the
+    kinds `elsewhere` may lie in any namespace."""
 
     namespace: str
     name: str
     uid: str
     place: Place = Place.ITS_NAMESPACE
+    elsewhere: frozenset[str] = frozenset()
+
+    def keeps_beside(self, kind: str) -> bool:
+        """Whether objects of a kind lie in the parent's own namespace only."""
+        return self.place is Place.ITS_NAMESPACE and kind not in self.elsewhere
 
 
 PARENT_KINDS: Mapping[str, ParentKind] = {
     GATEWAY: ParentKind(GATEWAY_NAMESPACE, GATEWAY_NAME, GATEWAY_UID),
-    MESH: ParentKind(MESH_NAMESPACE, MESH_NAME, MESH_UID),
+    MESH: ParentKind(MESH_NAMESPACE, MESH_NAME, MESH_UID, elsewhere=frozenset({GATEWAY})),
 }
 """Rows by the name of the kind. A MeshRevision is none: its objects are its mesh's, and name it by a label of
 their own. An object with the labels of several is the first row's."""
@@ -116,7 +122,7 @@ def parent_of(manifest: Manifest) -> Parent | None:
             continue
         namespace = labels[keys.namespace]
         beside = (metadata.get("namespace") or namespace) == namespace
-        if beside or keys.place is Place.ANY_NAMESPACE:
+        if beside or not keys.keeps_beside(str(manifest.get("kind", ""))):
             return Parent(kind, namespace, labels[keys.name], labels.get(keys.uid, ""))
         return None
     return None

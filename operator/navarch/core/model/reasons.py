@@ -167,6 +167,10 @@ class Reason(StrEnum):
         "ProxiesMisplaced",
         "Pods in the mesh's namespaces run the proxy of another control plane.",
     )
+    GATEWAYS_NOT_READY = (
+        "GatewaysNotReady",
+        "Gateways of the mesh are not ready; the message names them, and each says why in its own status.",
+    )
     VERSION_PENDING = "VersionPending", "The control plane does not yet run the desired version."
 
     # --- injection ------------------------------------------------------------------------------------------

@@ -24,14 +24,15 @@ class Awaited:
 
 def is_urgent(awaited: Awaited, previous: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """True if the change must be written now: a condition that was True and is no longer, what is `awaited`,
-    an edit that was looked at, the stamp of pods, and the number of proxies leaving or reaching zero (the
-    policy that guards a mesh with proxies from deletion reads it). All else is progress and numbers."""
+    an edit that was looked at, the stamp of pods, and the number of proxies that keep a mesh from being
+    deleted leaving or reaching zero (a policy reads it). All else is progress and numbers."""
 
     def headlines(told: Mapping[str, Any]) -> list[Any]:
         conditions = {c["type"]: c for c in told.get("conditions") or ()}
         found = (conditions[name] for name in awaited.conditions if name in conditions)
         words = [(c["type"], c["status"], c["reason"] if awaited.reasons else "") for c in found]
-        populated = bool((told.get("proxies") or {}).get("total"))
+        proxies = told.get("proxies") or {}
+        populated = proxies.get("total", 0) > proxies.get("gateways", 0)
         return [told.get("observedGeneration"), told.get("proxy"), populated, *words]
 
     def holding(told: Mapping[str, Any]) -> set[str]:

@@ -10,7 +10,8 @@ import json
 import re
 from dataclasses import dataclass, replace
 
-from navarch.core.model.labels import ISTIO_REV, PROXY, SIDECAR_INJECT, SIDECAR_STATUS
+from navarch.core.model.labels import ISTIO_REV, MESH_NAME, PROXY, SIDECAR_INJECT, SIDECAR_STATUS
+from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.refs import Manifest
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -20,12 +21,13 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 @dataclass(frozen=True, slots=True)
 class ProxyPod:
     """A pod with a proxy. `revision` injected it; `proxy` is our annotation's value, empty on other meshes'
-    pods."""
+    pods. `gateway` is the MeshGateway of its namespace that it belongs to, empty for none."""
 
     namespace: str
     name: str
     revision: str
     proxy: str
+    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,5 +130,13 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
         revision = ""
     for name in (revision, annotations.get(ISTIO_REV, "")):
         if isinstance(name, str) and _NAME.fullmatch(name):
-            return ProxyPod(metadata["namespace"], metadata["name"], name, annotations.get(PROXY, ""))
+            stamp = annotations.get(PROXY, "")
+            return ProxyPod(metadata["namespace"], metadata["name"], name, stamp, _find_gateway(pod))
     return None
+
+
+def _find_gateway(pod: Manifest) -> str:
+    """The MeshGateway that a pod is of. Without the label of a mesh, which a policy guards, everybody could
+    write the others."""
+    parent, labels = parent_of(pod), pod["metadata"].get("labels") or {}
+    return parent.name if parent is not None and parent.kind == GATEWAY and MESH_NAME in labels else ""

@@ -119,6 +119,11 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "namespace belongs to now.",
         "3 pods in the mesh's namespaces run the proxy of another control plane (a-mesh-inplace): apps/web-1",
     ),
+    Reason.GATEWAYS_NOT_READY: Advice(
+        Severity.WARNING,
+        "Look at the gateway that the message names: `kubectl describe meshgw NAME -n NAMESPACE`.",
+        "1 of 2 gateways are not ready: MeshGateway shop/ingress (AddressPending)",
+    ),
     Reason.VERSION_PENDING: Advice(
         Severity.INFO,
         "Wait: what Progressing says has to come to its end first.",

@@ -1,0 +1,170 @@
+"""Rules about routes and the Gateways that they name: what reaches no pod, and what takes another's requests.
+
+Owns one named generator for each rule, and which routes are a gateway's. Must never look anything up.
+Invariant: each rule speaks of the object that has to be changed, and what could not be looked at yields
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from navarch.core.diagnosis.observed import diagnose, list_names
+from navarch.core.diagnosis.report import Diagnosis, Subject
+from navarch.core.diagnosis.routing import Entrance, Match, Route
+from navarch.core.diagnosis.signs import Sign
+
+OF_ROUTES = frozenset(
+    {
+        Sign.ROUTE_WITHOUT_GATEWAY,
+        Sign.GATEWAY_WITHOUT_PODS,
+        Sign.LISTENER_WITHOUT_CERTIFICATE,
+        Sign.PORT_PROTOCOLS_CLASH,
+        Sign.ROUTES_CONFLICT,
+    }
+)
+"""What the rules here say: of objects that several gateways may have."""
+_HTTP = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
+_TLS = ("HTTPS", "TLS")
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRoutes:
+    """The Gateways and routes in the namespaces of meshes. `served` names the MeshGateways whose pods serve a
+    Gateway; `unserved` are Gateways that no pod of the cluster serves. `whole` says whether Gateways of all
+    namespaces could be seen."""
+
+    entrances: tuple[Entrance, ...] = ()
+    routes: tuple[Route, ...] = ()
+    served: Mapping[Subject, tuple[Subject, ...]] = field(default_factory=dict)
+    unserved: frozenset[Subject] = frozenset()
+    whole: bool = True
+
+    def attached(self, entrance: Entrance) -> tuple[Route, ...]:
+        """The routes that name a Gateway and that one of its listeners takes."""
+        beside = entrance.subject.namespace
+        return tuple(
+            route
+            for route in self.routes
+            if entrance.subject in route.entrances
+            and any(listener.takes(route, beside=beside) for listener in entrance.listeners)
+        )
+
+    def served_by(self, gateway: Subject) -> tuple[Entrance, ...]:
+        """The Gateways that the pods of a MeshGateway serve."""
+        return tuple(e for e in self.entrances if gateway in self.served.get(e.subject, ()))
+
+
+def check_routes_name_a_gateway(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """Every Gateway that a route names is there, and takes a host of the route."""
+    if not observed.whole:
+        return
+    entrances = {entrance.subject: entrance for entrance in observed.entrances}
+    for route in observed.routes:
+        for subject in route.entrances:
+            there = entrances.get(subject)
+            if there is None:
+                message = f"names {subject}, which does not exist: no request takes this route there"
+                yield diagnose(Sign.ROUTE_WITHOUT_GATEWAY, route.subject, message)
+            elif there.listeners and route not in observed.attached(there):
+                hosts = list_names(sorted({match.host for match in route.matches}))
+                message = f"names {subject}, of which no listener takes {hosts} from this namespace"
+                yield diagnose(Sign.ROUTE_WITHOUT_GATEWAY, route.subject, message)
+
+
+def check_gateways_have_pods(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """Every Gateway is served by some pod."""
+    for entrance in observed.entrances:
+        if entrance.subject in observed.unserved:
+            wanted = ", ".join(f"{key}={value}" for key, value in sorted(entrance.selector.items()))
+            message = f"no pod has the labels {wanted} that it selects" if wanted else "no pod serves it"
+            if routes := observed.attached(entrance):
+                message += f"; its routes reach nothing: {list_names(sorted(str(r.subject) for r in routes))}"
+            yield diagnose(Sign.GATEWAY_WITHOUT_PODS, entrance.subject, message)
+
+
+def check_listeners_have_certificates(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """Every listener that ends TLS names a certificate."""
+    for entrance in observed.entrances:
+        for listener in entrance.listeners:
+            if not listener.certified:
+                message = (
+                    f"listener {listener.name} ends TLS on port {listener.port} and names no certificate"
+                )
+                yield diagnose(Sign.LISTENER_WITHOUT_CERTIFICATE, entrance.subject, message)
+
+
+def check_ports_have_one_protocol(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """On the pods of a gateway, a port has one protocol."""
+    users: dict[tuple[object, int], dict[str, list[Entrance]]] = defaultdict(lambda: defaultdict(list))
+    for entrance in observed.entrances:
+        for place in _list_places(observed, entrance):
+            for listener in entrance.listeners:
+                users[place, listener.port][_group(listener.protocol)].append(entrance)
+    told: set[tuple[Subject, int]] = set()
+    for (_, port), groups in users.items():
+        if len(groups) < 2:
+            continue
+        words = [f"{name} by {list_names(_name(found))}" for name, found in sorted(groups.items())]
+        for subject in sorted({each.subject for found in groups.values() for each in found}):
+            if (subject, port) not in told:
+                told.add((subject, port))
+                message = f"port {port} of the same pods is asked for as {' and as '.join(words)}"
+                yield diagnose(Sign.PORT_PROTOCOLS_CLASH, subject, message)
+
+
+def _name(entrances: list[Entrance]) -> list[str]:
+    return sorted({str(entrance.subject) for entrance in entrances})
+
+
+def _list_places(observed: ObservedRoutes, entrance: Entrance) -> tuple[object, ...]:
+    """By whose pods a Gateway is served: those of our gateways, else those that it selects or has itself."""
+    if served := observed.served.get(entrance.subject):
+        return served
+    return (tuple(sorted(entrance.selector.items())) if entrance.is_istios else entrance.subject,)
+
+
+def _group(protocol: str) -> str:
+    """Protocols that can share a port: plain ones of HTTP with each other, and those over TLS, which are told
+    apart by name (pilot/pkg/model/gateway.go, canMergeProtocols)."""
+    if protocol in _HTTP:
+        return "HTTP"
+    return "TLS" if protocol in _TLS else protocol
+
+
+def check_routes_do_not_conflict(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """No two namespaces have a route for the same requests at one Gateway: the older one gets them."""
+    for entrance in observed.entrances:
+        takers: dict[Match, list[Route]] = defaultdict(list)
+        for route in observed.attached(entrance):
+            for match in route.matches:
+                takers[match].append(route)
+        lost: dict[tuple[Subject, Subject], list[str]] = defaultdict(list)
+        for match, routes in takers.items():
+            first, *others = sorted(routes, key=lambda route: (route.created, route.subject))
+            for other in others:
+                if other.subject.namespace != first.subject.namespace:
+                    lost[other.subject, first.subject].append(str(match))
+        for (loser, winner), matches in lost.items():
+            message = (
+                f"at {entrance.subject}, {winner} of another namespace is older and has the same "
+                f"{list_names(sorted(matches))}: which of them gets a request is not this namespace's to say"
+            )
+            yield diagnose(Sign.ROUTES_CONFLICT, loser, message)
+
+
+RULES_OF_ROUTES: tuple[Callable[[ObservedRoutes], Iterator[Diagnosis]], ...] = (
+    check_routes_name_a_gateway,
+    check_gateways_have_pods,
+    check_listeners_have_certificates,
+    check_ports_have_one_protocol,
+    check_routes_do_not_conflict,
+)
+
+
+def run_rules_of_routes(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """Everything that is worth saying about routes and Gateways."""
+    for rule in RULES_OF_ROUTES:
+        yield from rule(observed)

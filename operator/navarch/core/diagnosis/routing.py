@@ -1,0 +1,242 @@
+"""Routes, and the gateways that they name, as records: Istio's own kinds and those of Gateway API.
+
+Owns the reading of these objects, which everybody who has rights in a namespace can write. Must never judge,
+and never raise on a shape that it does not expect. Invariant: two matches with equal texts take the same
+requests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from navarch.core.diagnosis.report import Subject, subject_of
+from navarch.core.model.refs import Manifest
+
+ISTIO_GATEWAYS = "gateways.networking.istio.io"
+VIRTUAL_SERVICES = "virtualservices.networking.istio.io"
+GATEWAYS = "gateways.gateway.networking.k8s.io"
+ROUTES = tuple(
+    f"{kind}s.gateway.networking.k8s.io" for kind in ("httproute", "grpcroute", "tcproute", "tlsroute")
+)
+ROUTING = (ISTIO_GATEWAYS, VIRTUAL_SERVICES, GATEWAYS, *ROUTES)
+"""CRDs whose objects are read here, as far as a cluster has them."""
+API = "Gateway.gateway.networking.k8s.io"
+"""How a Gateway of Gateway API is called, since Istio's own kind has the same name."""
+_SELF = "mesh"
+"""In a VirtualService, what stands for the sidecars."""
+_PASSED = ("PASSTHROUGH", "AUTO_PASSTHROUGH", "Passthrough")
+_ISTIO_MUTUAL = "ISTIO_MUTUAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One port of a Gateway, as it stands there. `hosts` may have a namespace before a slash, whose routes
+    alone are taken; without one, `namespace` is that of all routes, empty for any. `certified` says whether
+    it has the certificate that it takes to end TLS, if it does."""
+
+    name: str
+    port: int
+    protocol: str
+    hosts: tuple[str, ...] = ()
+    certified: bool = True
+    namespace: str = ""
+
+    def takes(self, route: Route, *, beside: str) -> bool:
+        """Whether routes for some of a route's hosts may attach here, of a Gateway in namespace `beside`."""
+        return any(
+            where in ("", "*", route.subject.namespace) and _overlap(host, match.host)
+            for where, host in (self._read_host(each, beside) for each in self.hosts or ("*",))
+            for match in route.matches
+        )
+
+    def _read_host(self, host: str, beside: str) -> tuple[str, str]:
+        where, slash, rest = host.rpartition("/")
+        named = where if slash else self.namespace
+        return (beside if named == "." else named), rest
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """A Gateway. Pods with the labels of `selector` serve it; `addresses` are Services that do, where Gateway
+    API names them. One of Gateway API without an address has pods of its own, which istiod makes."""
+
+    subject: Subject
+    selector: Mapping[str, str]
+    listeners: tuple[Listener, ...]
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def is_istios(self) -> bool:
+        """Whether it is of Istio's own kind."""
+        return self.subject.kind == "Gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Requests that a route takes: host, port (0 for every one) and, as one text, path and what else."""
+
+    host: str
+    port: int
+    what: str
+
+    def __str__(self) -> str:
+        port = f":{self.port}" if self.port else ""
+        return f"{self.host}{port} {self.what}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route: `entrances` are the Gateways that it names, by what they are called."""
+
+    subject: Subject
+    created: str
+    entrances: tuple[Subject, ...]
+    matches: tuple[Match, ...]
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two hosts, which may begin with `*`, have a name in common."""
+    short, long = sorted((one, other), key=lambda host: (not host.startswith("*"), len(host)))
+    return short == long or (short.startswith("*") and long.removeprefix("*").endswith(short[1:]))
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _maps(value: Any) -> Iterator[Mapping[str, Any]]:
+    yield from (each for each in value if isinstance(each, Mapping)) if isinstance(value, list) else ()
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+# --- Istio's own kinds -------------------------------------------------------------------------------------
+
+
+def read_istio_gateway(manifest: Manifest) -> Entrance:
+    """A Gateway of networking.istio.io."""
+    spec = _map(manifest.get("spec"))
+    selector = {str(k): str(v) for k, v in _map(spec.get("selector")).items()}
+    servers = enumerate(_maps(spec.get("servers")))
+    return Entrance(subject_of(manifest), selector, tuple(_read_server(n, each) for n, each in servers))
+
+
+def _read_server(number: int, server: Mapping[str, Any]) -> Listener:
+    port, tls = _map(server.get("port")), _map(server.get("tls"))
+    mode = str(tls.get("mode") or ("SIMPLE" if tls and not tls.get("httpsRedirect") else ""))
+    protocol = str(port.get("protocol", "")).upper()
+    named = any([tls.get("credentialName"), *_texts(tls.get("credentialNames"))])
+    files = tls.get("serverCertificate") or any(_maps(tls.get("tlsCertificates")))
+    ends = protocol in ("HTTPS", "TLS") and mode not in _PASSED
+    return Listener(
+        str(port.get("name") or number),
+        _number(port.get("number")),
+        protocol,
+        _texts(server.get("hosts")),
+        certified=not ends or mode == _ISTIO_MUTUAL or bool(named or files),
+    )
+
+
+def read_virtual_service(manifest: Manifest) -> Route:
+    """A VirtualService, as far as it is about gateways."""
+    spec, subject = _map(manifest.get("spec")), subject_of(manifest)
+    names = [name for name in _texts(spec.get("gateways")) if name != _SELF]
+    hosts = [_qualify(host, subject.namespace) for host in _texts(spec.get("hosts"))]
+    matches = tuple(dict.fromkeys(Match(host, *what) for what in _read_matches(spec) for host in hosts))
+    created = str(manifest["metadata"].get("creationTimestamp", ""))
+    return Route(subject, created, tuple(_name_gateway(name, subject.namespace) for name in names), matches)
+
+
+def _qualify(host: str, namespace: str) -> str:
+    """A short name is that of a Service of the route's own namespace."""
+    return host if "." in host or host == "*" else f"{host}.{namespace}.svc.cluster.local"
+
+
+def _name_gateway(name: str, namespace: str) -> Subject:
+    where, slash, rest = name.partition("/")
+    return Subject("Gateway", where, rest) if slash else Subject("Gateway", namespace, name)
+
+
+def _read_matches(spec: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """Port and text of everything that the rules of a VirtualService match."""
+    for key in ("http", "tls", "tcp"):
+        for rule in _maps(spec.get(key)):
+            for match in [*_maps(rule.get("match"))] or [{}]:
+                kept = {k: v for k, v in match.items() if k not in ("name", "port")}
+                yield _number(match.get("port")), _tell(key, kept)
+
+
+def _tell(key: str, match: Mapping[str, Any]) -> str:
+    """A match as text: its path alone where that is all."""
+    rest = {k: v for k, v in match.items() if k != "uri"}
+    path = " ".join(f"{kind} {value}" for kind, value in sorted(_map(match.get("uri")).items()))
+    what = json.dumps(rest, sort_keys=True) if rest else ""
+    return " ".join(filter(None, ("" if key == "http" else key, path, what))) or "every path"
+
+
+# --- Gateway API -------------------------------------------------------------------------------------------
+
+
+def read_gateway(manifest: Manifest) -> Entrance:
+    """A Gateway of gateway.networking.k8s.io."""
+    spec, metadata = _map(manifest.get("spec")), manifest["metadata"]
+    addresses = tuple(
+        str(each.get("value", ""))
+        for each in _maps(spec.get("addresses"))
+        if each.get("type") == "Hostname" and each.get("value")
+    )
+    listeners = tuple(map(_read_listener, _maps(spec.get("listeners"))))
+    return Entrance(Subject(API, metadata["namespace"], metadata["name"]), {}, listeners, addresses)
+
+
+def _read_listener(listener: Mapping[str, Any]) -> Listener:
+    tls, protocol = _map(listener.get("tls")), str(listener.get("protocol", "")).upper()
+    passes = tls.get("mode") in _PASSED
+    ends = protocol in ("HTTPS", "TLS") and not passes
+    reach = _map(_map(listener.get("allowedRoutes")).get("namespaces")).get("from", "Same")
+    return Listener(
+        str(listener.get("name", "")),
+        _number(listener.get("port")),
+        protocol,
+        tuple(filter(None, [str(listener.get("hostname") or "")])),
+        certified=not ends or any(_maps(tls.get("certificateRefs"))) or bool(_map(tls.get("options"))),
+        namespace="." if reach == "Same" else "",
+    )
+
+
+def read_route(manifest: Manifest) -> Route:
+    """An HTTPRoute, GRPCRoute, TCPRoute or TLSRoute."""
+    spec, subject = _map(manifest.get("spec")), subject_of(manifest)
+    parents = [p for p in _maps(spec.get("parentRefs")) if p.get("kind", "Gateway") == "Gateway"]
+    entrances = tuple(
+        Subject(API, str(p.get("namespace") or subject.namespace), str(p.get("name", ""))) for p in parents
+    )
+    ports = sorted({_number(p.get("port")) for p in parents}) or [0]
+    hosts = _texts(spec.get("hostnames")) or ("*",)
+    texts = [_tell_rule(match) for rule in _maps(spec.get("rules")) for match in _list_rules(rule)]
+    matches = (Match(host, port, text) for host in hosts for port in ports for text in texts)
+    created = str(manifest["metadata"].get("creationTimestamp", ""))
+    return Route(subject, created, tuple(dict.fromkeys(entrances)), tuple(dict.fromkeys(matches)))
+
+
+def _list_rules(rule: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    return [*_maps(rule.get("matches"))] or [{}]
+
+
+def _tell_rule(match: Mapping[str, Any]) -> str:
+    path = _map(match.get("path"))
+    kind, value = path.get("type", "PathPrefix"), path.get("value", "/")
+    rest = {k: v for k, v in match.items() if k != "path" and v}
+    if "method" in rest and isinstance(rest["method"], Mapping):  # of a GRPCRoute
+        return json.dumps(rest, sort_keys=True)
+    told = f"{kind} {value}"
+    return f"{told} {json.dumps(rest, sort_keys=True)}" if rest else told

@@ -1,0 +1,148 @@
+"""`navarch check` and `describe` on routes and the Gateways that they name, as processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from lab.cluster import Cluster
+from tests.cluster.test_describe import describe, walk
+from tests.polling import eventually
+from tests.support.api import Api, Object
+from tests.support.command import navarch
+from tests.support.gateways import count_proxies
+from tests.support.meshes import build_mesh, edit, wait_for
+from tests.support.operator import Operator
+
+ISTIO = "networking.istio.io/v1"
+API = "gateway.networking.k8s.io/v1"
+HTTP = {"port": {"number": 8080, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+OF_ROUTES = (
+    "RouteWithoutGateway",
+    "GatewayWithoutPods",
+    "ListenerWithoutCertificate",
+    "PortProtocolsClash",
+    "RoutesConflict",
+)
+
+
+def build(api_version: str, kind: str, namespace: str, name: str, spec: Any) -> Object:
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def build_crd(kind: str) -> Object:
+    """A CRD of Gateway API that takes any spec: its own are not part of the lab."""
+    plural = f"{kind.lower()}s"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{plural}.gateway.networking.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+        },
+        "spec": {
+            "group": "gateway.networking.k8s.io",
+            "scope": "Namespaced",
+            "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()},
+            "versions": [version],
+        },
+    }
+
+
+@pytest.fixture
+async def gateway_api(api: Api, light: Cluster) -> AsyncIterator[None]:
+    """Kinds of Gateway API, as far as they are asked about here."""
+    crds = [build_crd(kind) for kind in ("Gateway", "HTTPRoute")]
+    for crd in crds:
+        api.create(crd)
+    names = [crd["metadata"]["name"] for crd in crds]
+    await eventually(
+        lambda: all(
+            any(c["type"] == "Established" and c["status"] == "True" for c in found["status"]["conditions"])
+            for found in (api.get("crd", "", name) or {"status": {"conditions": []}} for name in names)
+        ),
+        what="the CRDs are established",
+    )
+    yield
+    for name in names:
+        api.delete("crd", "", name)
+
+
+@pytest.fixture
+async def mesh(api: Api, operator: Operator, fresh: str) -> AsyncIterator[str]:
+    """A mesh with an ingress gateway; its namespace."""
+    ingress = {"name": "ingress", "service": {"type": "NodePort"}}
+    api.create(build_mesh(fresh, gateways={"ingress": [ingress]}))
+    await wait_for(api, fresh)
+    yield fresh
+    edit(api, fresh, gateways=None)
+    await eventually(lambda: count_proxies(api, fresh) == 0, seconds=60, what="no proxies are counted")
+
+
+@pytest.fixture
+def member(api: Api, mesh: str) -> Iterator[str]:
+    """Another namespace of the mesh."""
+    name = f"{mesh}-apps"
+    labels = {"istio.io/rev": f"{mesh}-demo"}
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    yield name
+    api.delete("namespace", "", name)
+
+
+async def check(cluster: Cluster, namespace: str) -> set[tuple[str, str]]:
+    """Ids and subjects of what is said of routes."""
+    ended = await asyncio.to_thread(
+        navarch, "check", "demo", "-n", namespace, "-o", "json", kubeconfig=cluster.kubeconfig
+    )
+    found = [f for f in ended.json["findings"] if f["id"] in OF_ROUTES]
+    return {
+        (f["id"], f"{f['subject']['kind']} {f['subject']['namespace']}/{f['subject']['name']}") for f in found
+    }
+
+
+async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
+    api: Api, light: Cluster, mesh: str, member: str, gateway_api: None
+) -> None:
+    shop = {"hosts": ["shop.example.com"], "gateways": [f"{mesh}/web"]}
+    cart = [{"match": [{"uri": {"prefix": "/cart"}}], "route": [{"destination": {"host": "web"}}]}]
+    api.create(build(ISTIO, "Gateway", mesh, "web", {"selector": {"istio": "ingress"}, "servers": [HTTP]}))
+    api.create(build(ISTIO, "VirtualService", mesh, "cart", {**shop, "http": cart}))
+    assert await check(light, mesh) == set()
+    tree = await describe(light.kubeconfig, mesh)
+    (gateway,) = [n for n in walk(tree) if n["kind"] == "MeshGateway"]
+    assert gateway["facts"]["inline"] is True
+    (entrance,) = gateway["children"]
+    assert (entrance["kind"], entrance["name"], entrance["facts"]["ports"]) == (
+        "Gateway",
+        f"{mesh}/web",
+        [8080],
+    )
+    assert [(n["kind"], n["name"]) for n in entrance["children"]] == [("VirtualService", f"{mesh}/cart")]
+    api.create(build(ISTIO, "VirtualService", member, "cart", {**shop, "http": cart}))
+    lost = {"hosts": ["shop.example.com"], "gateways": ["nowhere"], "http": cart}
+    api.create(build(ISTIO, "VirtualService", member, "lost", lost))
+    api.create(build(ISTIO, "Gateway", member, "dead", {"selector": {"istio": "none"}, "servers": [HTTP]}))
+    tcp = {"port": {"number": 8080, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]}
+    api.create(build(ISTIO, "Gateway", member, "db", {"selector": {"istio": "ingress"}, "servers": [tcp]}))
+    listener = {"name": "https", "port": 443, "protocol": "HTTPS"}
+    api.create(build(API, "Gateway", member, "own", {"gatewayClassName": "istio", "listeners": [listener]}))
+    api.create(build(API, "HTTPRoute", member, "gone", {"parentRefs": [{"name": "gone"}], "rules": []}))
+    expected = {
+        ("RoutesConflict", f"VirtualService {member}/cart"),
+        ("RouteWithoutGateway", f"VirtualService {member}/lost"),
+        ("GatewayWithoutPods", f"Gateway {member}/dead"),
+        ("PortProtocolsClash", f"Gateway {mesh}/web"),
+        ("PortProtocolsClash", f"Gateway {member}/db"),
+        ("ListenerWithoutCertificate", f"Gateway.gateway.networking.k8s.io {member}/own"),
+        ("RouteWithoutGateway", f"HTTPRoute {member}/gone"),
+    }
+    assert await check(light, mesh) == expected
+    tree = await describe(light.kubeconfig, mesh)
+    told = {t["message"].partition(": ")[0] for t in tree["troubles"] if t["id"] in OF_ROUTES}
+    assert told == {subject for _, subject in expected}
