@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.api import Api, Refused
 from tests.support.audit import Audit
 from tests.support.gateways import build_gateway, count_proxies, list_objects, wait_for_gateway
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
-from tests.support.operator import Operator
+from tests.support.operator import SYSTEM, Operator
 
 
 @pytest.fixture
@@ -202,3 +203,61 @@ def test_a_gateway_stays_with_its_mesh(api: Api, mesh: str, member: str) -> None
     api.create(build_gateway(member, mesh))
     with pytest.raises(Refused, match="stays with its mesh"):
         api.patch("gateway", member, "ingress", {"spec": {"controlPlaneRef": {"name": "other"}}})
+
+
+# --- pods without a proxy, and what is left of a gateway ---------------------------------------------------
+
+
+def list_images(api: Api, namespace: str) -> list[str]:
+    pods = api.list("pod", namespace, labels="mesh.navarch.io/gateway-name=ingress")
+    return [
+        c["image"] for p in pods if "deletionTimestamp" not in p["metadata"] for c in p["spec"]["containers"]
+    ]
+
+
+async def test_pods_that_were_made_without_a_proxy_are_made_anew_and_this_is_told(
+    api: Api, audit: Audit, operator: Operator, mesh: str, member: str
+) -> None:
+    api.create(build_gateway(member, mesh))
+    gateway = await wait_for_gateway(api, member)
+    api.patch("namespace", "", member, {"metadata": {"labels": {"istio-injection": "disabled"}}})
+    await wait_for_gateway(api, member, status="False", reason="NotAMember")
+    for pod in api.list("pod", member, labels="mesh.navarch.io/gateway-name=ingress"):
+        api.delete("pod", member, pod["metadata"]["name"])
+    await eventually(lambda: "auto" in list_images(api, member), seconds=60, what="a pod without a proxy")
+    mark = audit.mark()
+    api.patch("namespace", "", member, {"metadata": {"labels": {"istio-injection": None}}})
+    await eventually(
+        lambda: (images := list_images(api, member)) and "auto" not in images,
+        seconds=60,
+        what="every pod has a proxy",
+    )
+    await wait_for_gateway(api, member)
+    rolls = [w for w in audit.writes(mark) if w.resource == "deployments" and w.namespace == member]
+    assert len(rolls) == 1, "pods are made anew by one write"
+    uid = gateway["metadata"]["uid"]
+    notes = [e["note"] for e in api.list("event", member) if e["regarding"].get("uid") == uid]
+    assert any("no proxy (image: auto)" in note for note in notes), notes
+    await assert_quiet(api, audit, operator, mesh, "demo")
+
+
+async def test_what_is_left_of_a_gateway_whose_finalizer_was_taken_off_is_removed(
+    api: Api, operator: Operator, mesh: str, member: str
+) -> None:
+    api.create(build_gateway(member, mesh))
+    await wait_for_gateway(api, member)
+    name = f"inventory-meshgateway.{member}.ingress"
+    inventory = json.loads((api.get("configmap", SYSTEM, name) or {})["data"]["inventory.json"])
+    kind = (api.get("crd", "", "meshgateways.mesh.navarch.io") or {})["metadata"]["uid"]
+    assert inventory["mesh"]["kind"] == kind, "the gateways' own kind"
+    operator.stop()
+    try:
+        api.patch("gateway", member, "ingress", {"metadata": {"finalizers": None}})
+        api.delete("gateway", member, "ingress")
+        assert list_objects(api, member) != []
+    finally:
+        operator.start()
+    await eventually(lambda: list_objects(api, member) == [], seconds=90, what="nothing is left of it")
+    await eventually(
+        lambda: api.get("configmap", SYSTEM, name) is None, seconds=60, what="its inventory goes"
+    )

@@ -15,10 +15,19 @@ from typing import Any, TypeAlias
 from navarch.api.gateway import GatewayService, MeshGatewaySpec, ServicePort
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.roles import GATEWAY_ROLE
-from navarch.core.model.labels import GATEWAY_NAME, GATEWAY_UID, ISTIO_REV, MESH_UID, RESTART, SIDECAR_INJECT
+from navarch.core.model.labels import (
+    GATEWAY_NAME,
+    GATEWAY_UID,
+    ISTIO_REV,
+    MESH_UID,
+    RECREATED,
+    RESTART,
+    SIDECAR_INJECT,
+)
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import dump_yaml, render_data
+from navarch.core.render.marks import mark_template
 
 COMPONENT = "gateway"
 DRAIN_SECONDS = 30
@@ -44,13 +53,15 @@ Render: TypeAlias = Callable[..., Manifest]
 class GatewayInput:
     """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods
     now: a change of it rolls the pods. `pull_policy` is that of the mesh's proxies. It has to be said: the
-    API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says."""
+    API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says.
+    `recreated` says when pods without a proxy were made anew; empty for never."""
 
     parent: Parent
     spec: MeshGatewaySpec
     tag: str
     stamp: str
     pull_policy: str
+    recreated: str = ""
 
     @property
     def name(self) -> str:
@@ -87,7 +98,7 @@ def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
     autoscaling = gateway.spec.autoscaling
     yield render("service-account")
     yield render("role-binding", name=f"{gateway.name}-gateway", role=GATEWAY_ROLE.name)
-    yield _build_deployment(gateway, render)
+    yield mark_template(_build_deployment(gateway, render))
     yield _build_service(gateway, render)
     if autoscaling is not None:
         utilization = autoscaling.target_cpu_utilization or _UTILIZATION
@@ -107,6 +118,7 @@ def _build_deployment(gateway: GatewayInput, render: Render) -> Manifest:
         pod_labels=_build_pod_labels(gateway),
         pod_annotations={
             RESTART: gateway.stamp,
+            **({RECREATED: gateway.recreated} if gateway.recreated else {}),
             "inject.istio.io/templates": "gateway",
             "proxy.istio.io/config": dump_yaml({"terminationDrainDuration": f"{drain}s"}),
             "prometheus.io/path": "/stats/prometheus",
