@@ -15,6 +15,8 @@ from tests.support.gateways import build_gateway, count_proxies, list_objects, w
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
 from tests.support.operator import SYSTEM, Operator
 
+SAME_NODE_PORT = {"name": "a", "port": 80, "nodePort": 30180}
+
 
 @pytest.fixture
 async def mesh(api: Api, operator: Operator, fresh: str) -> str:
@@ -120,6 +122,70 @@ async def test_a_gateways_pods_follow_the_proxy_of_their_mesh(api: Api, mesh: st
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
 
+async def test_the_api_server_takes_every_setting_of_a_gateway(api: Api, mesh: str, member: str) -> None:
+    external = {"metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "100"}}
+    ports = [
+        {"name": "http", "port": 80, "targetPort": 8080, "nodePort": 30181},
+        {"name": "alt", "port": 81, "targetPort": 8080},
+    ]
+    spec = {
+        "annotations": {"team": "edge"},
+        "service": {
+            "type": "LoadBalancer",
+            "ports": ports,
+            "labels": {"tier": "edge"},
+            "annotations": {"cloud.example.com/scheme": "internal"},
+            "ipFamilyPolicy": "SingleStack",
+            "ipFamilies": ["IPv4"],
+            "sessionAffinity": "ClientIP",
+            "externalTrafficPolicy": "Local",
+            "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        },
+        "autoscaling": {
+            "minReplicas": 2,
+            "maxReplicas": 3,
+            "targetMemoryUtilization": 80,
+            "metrics": [{"type": "External", "external": external}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}},
+        },
+        "proxy": {"logLevel": "info", "concurrency": 2},
+        "environment": [{"name": "ISTIO_META_DNS_CAPTURE", "value": "true"}],
+        "deregistrationSeconds": 1,
+        "terminationDrainSeconds": 1,
+        "terminationGracePeriodSeconds": 5,
+        "exitOnZeroConnections": True,
+    }
+    api.create(build_gateway(member, mesh, **spec))
+    await wait_for_gateway(api, member, status="False", reason="AddressPending")
+    balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.8"}]}}}
+    api.patch("service", member, "ingress", balancer, sub="status")
+    await wait_for_gateway(api, member)
+    metrics = (api.get("hpa", member, "ingress") or {})["spec"]["metrics"]
+    assert {m["type"] for m in metrics} == {"Resource", "External"}
+    (container,) = (api.get("deployment", member, "ingress") or {})["spec"]["template"]["spec"]["containers"]
+    assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 1}}}
+
+
+async def test_a_node_port_that_is_taken_is_told_with_field_value_and_remedy_and_tried_rarely(
+    api: Api, audit: Audit, mesh: str, member: str
+) -> None:
+    service = {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30182}]}
+    api.create(build_gateway(member, mesh, "first", service=service))
+    await wait_for_gateway(api, member, "first")
+    mark = audit.mark()
+    api.create(build_gateway(member, mesh, "second", service=service))
+    refused = await wait_for_gateway(api, member, "second", status="False", reason="ApplyFailed")
+    message = read_condition(refused, "Ready")["message"]
+    for words in ("nodePort", "30182", "choose another nodePort in spec.service.ports"):
+        assert words in message
+    await wait_for_gateway(api, member, "first")
+    tried = [w for w in audit.writes(mark) if w.resource == "services" and w.name == "second"]
+    assert 1 <= len(tried) <= 3, "its pods' events try it no more often than they come"
+    service["ports"][0]["nodePort"] = 30183  # type: ignore[index]
+    api.patch("gateway", member, "second", {"spec": {"service": service}})
+    await wait_for_gateway(api, member, "second")
+
+
 async def test_a_load_balancer_without_an_address_is_told_until_it_has_one(
     api: Api, mesh: str, member: str
 ) -> None:
@@ -189,6 +255,32 @@ async def test_another_tenants_gateway_is_untouched_by_a_bad_one(api: Api, mesh:
         ({"service": {"type": "ClusterIP", "externalTrafficPolicy": "Local"}}, "externalTrafficPolicy"),
         ({"service": {"type": "NodePort", "loadBalancerClass": "x"}}, "loadBalancerClass"),
         ({"terminationDrainSeconds": 0}, "terminationDrainSeconds"),
+        ({"terminationGracePeriodSeconds": 29}, "terminationGracePeriodSeconds: .*29: .*raise it"),
+        (
+            {
+                "terminationGracePeriodSeconds": 60,
+                "terminationDrainSeconds": 50,
+                "deregistrationSeconds": 11,
+            },
+            "killed with open connections",
+        ),
+        (
+            {"service": {"type": "NodePort", "ports": [SAME_NODE_PORT, {**SAME_NODE_PORT, "name": "b"}]}},
+            "one number and protocol",
+        ),
+        (
+            {
+                "service": {
+                    "type": "NodePort",
+                    "ports": [SAME_NODE_PORT, {**SAME_NODE_PORT, "name": "b", "port": 81}],
+                }
+            },
+            "two ports have one nodePort",
+        ),
+        ({"service": {"type": "ClusterIP", "ports": [SAME_NODE_PORT]}}, "has no nodePort"),
+        ({"service": {"ipFamilies": ["IPv4", "IPv6"]}}, "ipFamilyPolicy"),
+        ({"proxy": {"logLevel": "debug"}}, "logLevel"),
+        ({"environment": [{"name": f"V{n}", "value": ""} for n in range(33)]}, "environment"),
         ({"type": "Sideways"}, "type"),
     ],
 )

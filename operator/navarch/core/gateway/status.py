@@ -7,6 +7,7 @@ seen now. Invariant: nothing here changes while nothing in the cluster changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from navarch.api.gateway import KIND
@@ -124,6 +125,21 @@ def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding],
     return Verdict("True", Reason.AS_EXPECTED)
 
 
+_REMEDIES = {
+    "provided port is already allocated": "choose another nodePort in spec.service.ports, or leave it out",
+    "provided port is not in the valid range": "choose a nodePort of the cluster's range in "
+    "spec.service.ports, or leave it out",
+    "exceeded quota": "raise the namespace's quota, or ask for less in spec",
+}
+"""What helps where the API server refused an object, by words of its answer."""
+
+
+def add_remedy(verdict: Verdict) -> Verdict:
+    """What the API server refused, and what to do about it where that is known."""
+    found = next((remedy for words, remedy in _REMEDIES.items() if words in verdict.message), "")
+    return replace(verdict, message=f"{verdict.message}; {found}") if found else verdict
+
+
 def determine_deleting(observed: ObservedGateway) -> Verdict:
     """Whether the gateway goes away, and what is left of it."""
     if observed.withheld and not observed.deleting:
@@ -148,7 +164,7 @@ def summarise_gateway(
         ConditionType.AVAILABLE: determine_available(observed),
         ConditionType.PROGRESSING: determine_progressing(observed, plan),
         ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
-        ConditionType.RECONCILED: determine_reconciled(outcome, paused=is_held(observed)),
+        ConditionType.RECONCILED: add_remedy(determine_reconciled(outcome, paused=is_held(observed))),
         ConditionType.DELETING: determine_deleting(observed),
     }
     verdicts[ConditionType.READY] = summarise_ready(

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from navarch.api.gateway import GatewayService, MeshGatewaySpec, ServicePort
+from navarch.api.gateway import (
+    DRAIN_SECONDS,
+    GatewayAutoscaling,
+    GatewayService,
+    MeshGatewaySpec,
+    ServicePort,
+)
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.roles import GATEWAY_ROLE
 from navarch.core.model.labels import (
@@ -30,7 +36,8 @@ from navarch.core.render.engine import dump_yaml, render_data
 from navarch.core.render.marks import mark_template
 
 COMPONENT = "gateway"
-DRAIN_SECONDS = 30
+EXIT_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
+"""Variable by which a proxy that ends waits for its last connection (pilot-agent)."""
 GRACE_BEYOND = 10
 """Seconds that a pod gets beyond its drain: for the agent to notice, and Envoy to end."""
 _UTILIZATION = 80
@@ -41,6 +48,9 @@ _FIELDS = (
     "loadBalancerSourceRanges",
     "externalTrafficPolicy",
     "ipFamilyPolicy",
+    "ipFamilies",
+    "sessionAffinity",
+    "allocateLoadBalancerNodePorts",
 )
 """Fields of spec.service that a Service has under the same name."""
 
@@ -93,7 +103,7 @@ def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
 
     def render(template: str, **context: Any) -> Manifest:
         path = f"gateway/{template}.yaml"
-        return render_data(assets, path, gateway=gateway, labels=gateway.labels, **context)
+        return render_data(assets, path, **{"gateway": gateway, "labels": gateway.labels, **context})
 
     autoscaling = gateway.spec.autoscaling
     yield render("service-account")
@@ -101,35 +111,71 @@ def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
     yield mark_template(_build_deployment(gateway, render))
     yield _build_service(gateway, render)
     if autoscaling is not None:
-        utilization = autoscaling.target_cpu_utilization or _UTILIZATION
-        yield render("autoscaler", autoscaling=autoscaling, utilization=utilization)
+        yield render("autoscaler", autoscaling=autoscaling, metrics=_build_metrics(autoscaling))
     if (autoscaling.min_replicas if autoscaling else gateway.spec.replicas or 1) > 1:
         yield render("disruption-budget", selector=gateway.selector)
 
 
+def _build_metrics(autoscaling: GatewayAutoscaling) -> list[Mapping[str, Any]]:
+    memory, others = autoscaling.target_memory_utilization, autoscaling.metrics or ()
+    cpu = autoscaling.target_cpu_utilization or (None if memory or others else _UTILIZATION)
+    targets = ((name, value) for name, value in (("cpu", cpu), ("memory", memory)) if value)
+    return [
+        *(
+            {
+                "type": "Resource",
+                "resource": {
+                    "name": name,
+                    "target": {"type": "Utilization", "averageUtilization": value},
+                },
+            }
+            for name, value in targets
+        ),
+        *others,
+    ]
+
+
 def _build_deployment(gateway: GatewayInput, render: Render) -> Manifest:
     spec = gateway.spec
-    drain = spec.termination_drain_seconds or DRAIN_SECONDS
+    drain, ahead = spec.termination_drain_seconds or DRAIN_SECONDS, spec.deregistration_seconds or 0
     return render(
         "deployment",
         selector=gateway.selector,
         pull_policy=gateway.pull_policy,
         replicas=None if spec.autoscaling else spec.replicas or 1,
         pod_labels=_build_pod_labels(gateway),
-        pod_annotations={
-            RESTART: gateway.stamp,
-            **({RECREATED: gateway.recreated} if gateway.recreated else {}),
-            "inject.istio.io/templates": "gateway",
-            "proxy.istio.io/config": dump_yaml({"terminationDrainDuration": f"{drain}s"}),
-            "prometheus.io/path": "/stats/prometheus",
-            "prometheus.io/port": "15020",
-            "prometheus.io/scrape": "true",
-        },
-        grace_seconds=drain + GRACE_BEYOND,
+        pod_annotations=_build_pod_annotations(gateway, drain),
+        grace_seconds=spec.termination_grace_period_seconds or ahead + drain + GRACE_BEYOND,
+        deregistration_seconds=ahead,
         placement=_build_placement(gateway),
-        ports=[_build_container_port(port) for port in _ports(spec.service)],
+        ports=_build_container_ports(_ports(spec.service)),
+        environment=_build_environment(spec),
         resources=spec.resources.to_json() if spec.resources else _REQUESTS,
     )
+
+
+def _build_pod_annotations(gateway: GatewayInput, drain: int) -> dict[str, str]:
+    proxy = gateway.spec.proxy
+    config: dict[str, Any] = {"terminationDrainDuration": f"{drain}s"}
+    if proxy and proxy.concurrency is not None:
+        config["concurrency"] = proxy.concurrency
+    return {
+        "prometheus.io/path": "/stats/prometheus",
+        "prometheus.io/port": "15020",
+        "prometheus.io/scrape": "true",
+        **(gateway.spec.annotations or {}),
+        **({"sidecar.istio.io/logLevel": proxy.log_level} if proxy and proxy.log_level else {}),
+        RESTART: gateway.stamp,
+        **({RECREATED: gateway.recreated} if gateway.recreated else {}),
+        "inject.istio.io/templates": "gateway",
+        "proxy.istio.io/config": dump_yaml(config),
+    }
+
+
+def _build_environment(spec: MeshGatewaySpec) -> list[dict[str, str]]:
+    own = {EXIT_ON_ZERO: "true"} if spec.exit_on_zero_connections else {}
+    said = {variable.name: variable.value for variable in spec.environment or ()}
+    return [{"name": name, "value": value} for name, value in (said | own).items()]
 
 
 def _build_pod_labels(gateway: GatewayInput) -> dict[str, str]:
@@ -164,8 +210,10 @@ def _ports(service: GatewayService | None) -> tuple[ServicePort, ...]:
     return tuple(service.ports) if service and service.ports else _DEFAULT_PORTS
 
 
-def _build_container_port(port: ServicePort) -> Mapping[str, Any]:
-    return {"containerPort": port.target_port or port.port, "protocol": port.protocol or "TCP"}
+def _build_container_ports(ports: tuple[ServicePort, ...]) -> list[Mapping[str, Any]]:
+    """The ports on which pods listen, each once: several ports of a Service may lead to one."""
+    listening = {(port.target_port or port.port, port.protocol or "TCP"): None for port in ports}
+    return [{"containerPort": number, "protocol": protocol} for number, protocol in listening]
 
 
 def _build_service(gateway: GatewayInput, render: Render) -> Manifest:
@@ -173,6 +221,7 @@ def _build_service(gateway: GatewayInput, render: Render) -> Manifest:
     said = service.to_json() if service else {}
     return render(
         "service",
+        labels={**(said.get("labels") or {}), **gateway.labels},
         annotations=said.get("annotations"),
         type=type_of(gateway.spec),
         selector=gateway.selector,
