@@ -166,6 +166,26 @@ async def test_the_api_server_takes_every_setting_of_a_gateway(api: Api, mesh: s
     assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 1}}}
 
 
+async def test_an_east_west_gateway_with_a_network_policy_gets_ready_and_loses_the_policy_again(
+    api: Api, audit: Audit, operator: Operator, mesh: str, member: str
+) -> None:
+    spec = {"type": "EastWest", "networkGateway": "net-1", "networkPolicy": True}
+    api.create(build_gateway(member, mesh, "eastwest", **spec))
+    await wait_for_gateway(api, member, "eastwest")
+    found = api.list("service", member, labels="topology.istio.io/network=net-1")
+    assert [service["metadata"]["name"] for service in found] == ["eastwest"]
+    policy = api.get("networkpolicy", member, "eastwest") or {}
+    assert [len(rule["ports"]) for rule in policy["spec"]["ingress"]] == [4, 2]
+    api.patch("gateway", member, "eastwest", {"spec": {"networkPolicy": False}})
+    await eventually(
+        lambda: api.get("networkpolicy", member, "eastwest") is None, seconds=30, what="the policy goes"
+    )
+    await wait_for_gateway(api, member, "eastwest")
+    await eventually(lambda: count_proxies(api, mesh) == 1, seconds=30, what="the mesh counts its proxy")
+    await wait_for(api, mesh)
+    await assert_quiet(api, audit, operator, mesh, "demo")
+
+
 async def test_a_node_port_that_is_taken_is_told_with_field_value_and_remedy_and_tried_rarely(
     api: Api, audit: Audit, mesh: str, member: str
 ) -> None:
@@ -282,6 +302,8 @@ async def test_another_tenants_gateway_is_untouched_by_a_bad_one(api: Api, mesh:
         ({"proxy": {"logLevel": "debug"}}, "logLevel"),
         ({"environment": [{"name": f"V{n}", "value": ""} for n in range(33)]}, "environment"),
         ({"type": "Sideways"}, "type"),
+        ({"type": "EastWest"}, "set networkGateway for EastWest"),
+        ({"type": "Egress", "networkGateway": "net-1"}, "networkGateway"),
     ],
 )
 def test_what_cannot_work_is_refused_with_field_and_remedy(
@@ -330,6 +352,8 @@ async def test_pods_that_were_made_without_a_proxy_are_made_anew_and_this_is_tol
     uid = gateway["metadata"]["uid"]
     notes = [e["note"] for e in api.list("event", member) if e["regarding"].get("uid") == uid]
     assert any("no proxy (image: auto)" in note for note in notes), notes
+    await eventually(lambda: count_proxies(api, mesh) == 1, seconds=30, what="the mesh counts its proxy")
+    await wait_for(api, mesh)
     await assert_quiet(api, audit, operator, mesh, "demo")
 
 

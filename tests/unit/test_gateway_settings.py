@@ -149,6 +149,52 @@ def test_other_metrics_and_the_pace_of_scaling_are_the_autoscalers_own_words() -
     assert autoscaler["behavior"] == behavior
 
 
+# --- networks ----------------------------------------------------------------------------------------------
+
+
+def test_an_east_west_gateway_is_its_networks_gateway_to_istiod_and_sees_that_network_alone() -> None:
+    spec = {"type": "EastWest", "networkGateway": "net-1"}
+    objects = build_gateway(a_gateway(spec))
+    service = find(objects, "Service")
+    label = "topology.istio.io/network"
+    assert service["metadata"]["labels"][label] == pod_of(spec)["metadata"]["labels"][label] == "net-1"
+    assert [(p["name"], p["port"]) for p in service["spec"]["ports"]] == [
+        ("status-port", 15021),
+        ("tls", 15443),
+        ("tls-istiod", 15012),
+        ("tls-webhook", 15017),
+    ]
+    assert service["spec"]["type"] == "LoadBalancer"
+    assert proxy_of(spec)["env"] == [{"name": "ISTIO_META_REQUESTED_NETWORK_VIEW", "value": "net-1"}]
+    assert label not in service["spec"]["selector"]
+    assert all(label not in o["metadata"]["labels"] for o in build_gateway(a_gateway()))
+    (told,) = refusals({"labels": {label: "net-2"}})
+    assert "identity" in told
+
+
+def test_a_network_policy_lets_in_what_the_service_serves_and_metrics_from_the_cluster_only() -> None:
+    ports = [
+        {"name": "http", "port": 80, "targetPort": 8080},
+        {"name": "alt", "port": 81, "targetPort": 8080},
+        {"name": "quic", "port": 443, "protocol": "UDP"},
+    ]
+    spec = {"networkPolicy": True, "service": {"ports": ports}}
+    objects = build_gateway(a_gateway(spec))
+    policy = find(objects, "NetworkPolicy")["spec"]
+    assert policy["podSelector"] == find(objects, "Deployment")["spec"]["selector"]
+    clients, metrics = policy["ingress"]
+    assert "from" not in clients
+    assert [(p["port"], p["protocol"]) for p in clients["ports"]] == [
+        (8080, "TCP"),
+        (443, "UDP"),
+        (15021, "TCP"),
+    ]
+    assert metrics["from"] == [{"namespaceSelector": {}}]
+    assert [p["port"] for p in metrics["ports"]] == [15020, 15090]
+    assert policy["policyTypes"] == ["Ingress"]
+    assert "NetworkPolicy" not in {o["kind"] for o in build_gateway(a_gateway())}
+
+
 # --- the Service -------------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,13 @@ _REPLICAS_RULE = build_rule(
 
 DRAIN_SECONDS = 30
 """Seconds for which a pod that ends goes on with its connections, unless said."""
+_NETWORK_RULE = build_rule(
+    "(self.type == 'EastWest') == has(self.networkGateway)",
+    field=".networkGateway",
+    message="a gateway of type EastWest serves one network, and others serve none; set networkGateway for "
+    "EastWest, and leave it out for Ingress and Egress",
+    shown="has(self.networkGateway) ? self.networkGateway : self.type",
+)
 _GRACE_RULE = build_rule(
     "!has(self.terminationGracePeriodSeconds) || self.terminationGracePeriodSeconds >= "
     f"(has(self.terminationDrainSeconds) ? self.terminationDrainSeconds : {DRAIN_SECONDS}) + "
@@ -131,6 +138,16 @@ class GatewaySettings(Model):
         description="Whether a pod that ends goes on until it has no connection any more, instead of for "
         "terminationDrainSeconds; terminationGracePeriodSeconds bounds it. Default: false.",
     )
+    network_gateway: Annotated[LabelValue, Field(min_length=1)] | None = Field(
+        None,
+        description="For EastWest: the network whose workloads are reached from other networks through this "
+        "gateway, as in topology.istio.io/network.",
+    )
+    network_policy: bool | None = Field(
+        None,
+        description="Whether a NetworkPolicy lets in nothing but the ports of the Service, health checks "
+        "and, from within the cluster, the collection of metrics. Default: false.",
+    )
     proxy: GatewayProxy | None = Field(None, description="The gateway's proxies.")
     environment: Annotated[list[EnvVar], Field(max_length=32)] | None = Field(
         None,
@@ -146,8 +163,9 @@ class GatewayTarget(Model):
     control_plane_ref: ControlPlaneRef = Field(
         description="The mesh. The gateway's namespace has to belong to it. Immutable."
     )
-    type: Literal["Ingress", "Egress"] = Field(
-        description="Ingress: traffic from outside comes in; Egress: traffic of the mesh goes out."
+    type: Literal["Ingress", "Egress", "EastWest"] = Field(
+        description="Ingress: traffic from outside comes in; Egress: traffic of the mesh goes out; EastWest: "
+        "traffic of the mesh comes in from another network."
     )
 
 
@@ -155,7 +173,9 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
     """The gateway that is wanted."""
 
     model_config = ConfigDict(
-        json_schema_extra={"x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE, _GRACE_RULE]}
+        json_schema_extra={
+            "x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE, _GRACE_RULE, _NETWORK_RULE]
+        }
     )
 
 

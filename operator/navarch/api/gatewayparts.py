@@ -107,12 +107,13 @@ class GatewayService(Model):
     )
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] | None = Field(
-        None, description="Type of the Service. Default: LoadBalancer for Ingress, ClusterIP for Egress."
+        None, description="Type of the Service. Default: ClusterIP for Egress, LoadBalancer for others."
     )
     ports: Annotated[list[ServicePort], Field(min_length=1, max_length=64)] | None = Field(
         None,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        description="Ports. Default: http (80) and https (443).",
+        description="Ports. Default: http (80) and https (443); for EastWest status-port (15021), "
+        "tls (15443), tls-istiod (15012) and tls-webhook (15017).",
     )
     annotations: dict[str, AnnotationValue] | None = Field(
         None, max_length=64, description="Annotations of the Service, for the cloud's load balancer."
