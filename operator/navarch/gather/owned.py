@@ -56,18 +56,11 @@ class OwnedReader:
                 yield restate(there, parent, record)
         possible = frozenset().union(*CLOSED_WORLD[parent.kind].values())
         for kind in filter(possible.__contains__, WATCH_OF):
-            for manifest in self._list_near(self._stores[WATCH_OF[kind]], parent):
+            for manifest in self._stores[WATCH_OF[kind]].find(by_parent, parent.any_uid):
                 if not claims_parent(manifest, parent) or ref_of(manifest) in listed:
                     continue
                 if not self.inventories.is_of_another(parent, manifest["metadata"]["uid"]):
                     yield manifest
-
-    def _list_near(self, store: Store, parent: Parent) -> tuple[Manifest, ...]:
-        """Of a kind, what may carry the parent's labels: all of its namespace, where its objects lie in no
-        other, or those of the cluster that do."""
-        if store.resource.namespaced and PARENT_KINDS[parent.kind].keeps_beside(store.resource.kind):
-            return store.list(parent.namespace)
-        return store.find(by_parent, parent.any_uid)
 
     def gateway_defaults(
         self, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
