@@ -27,6 +27,7 @@ from navarch.controllers.containment import Containment
 from navarch.controllers.installation import Installation
 from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
+from navarch.controllers.scraping import serve_metrics
 from navarch.controllers.upgradeable import CONDITION, VARIABLE, Upgradeable
 from navarch.core.istio.assets import relate_assets
 from navarch.core.model.refs import Ref
@@ -59,6 +60,7 @@ from navarch.settings import Settings
 from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
+from navarch.telemetry.stalls import watch_stalls
 from navarch.triggers.keys import Dependents, is_near
 from navarch.triggers.known import Known, key_of
 from navarch.triggers.shell import Shell
@@ -71,8 +73,6 @@ DRAIN = 5.0
 """Seconds that writes get which were sent already."""
 FIRST_CONTACT_DELAY = 2.0
 """Seconds between two attempts to reach the API server for the first time."""
-STALL_PERIOD = 0.25
-"""Seconds between two looks at how late the event loop is."""
 
 
 class _Metrics(MetricsObserver, Observer):
@@ -140,10 +140,8 @@ class App:
             )
             metrics.watch_age_seconds.labels("kopf").set_function(partial(getattr, shell, "age"))
             health = HealthServer(
-                metrics.REGISTRY,
                 live=partial(self._find_dead, queue, elector),
                 ready=lambda: chain(filter(None, [installations.problem]), self._find_unsynced()),
-                metrics_seconds=settings.metrics_seconds,
             )
             await health.start(settings.listen_host, settings.listen_port)
             self.port = health.port
@@ -151,9 +149,13 @@ class App:
             def build(environment: Environment) -> Workers:
                 return self._build_workers(client, queue, elector, environment, identity=identity)
 
+            # Before the API server was reached: /metrics tells of that as well.
+            scraping = asyncio.create_task(serve_metrics(settings, reader, recorder), name="metrics")
             try:
                 await self._supervise(elector, queue, shell, reader=reader, build_workers=build)
             finally:
+                scraping.cancel()
+                await asyncio.gather(scraping, return_exceptions=True)
                 await health.stop()
 
     async def _supervise(
@@ -360,15 +362,6 @@ def _build_recorder(client: Client, identity: str) -> Recorder:
 
 def _count_left_out(store: Store) -> float:
     return float(len(store.left_out))
-
-
-async def watch_stalls() -> None:
-    """Measure how late the event loop is, for as long as it runs."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + STALL_PERIOD
-        await asyncio.sleep(STALL_PERIOD)
-        metrics.event_loop_stall_seconds.observe(loop.time() - due)
 
 
 def find_dead(

@@ -56,7 +56,20 @@ class Settings(BaseSettings):
         "", description="Address of /livez, /readyz and /metrics; default: all, IPv4 and IPv6."
     )
     listen_port: int = Field(
-        8080, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 picks a free one."
+        8080, ge=0, le=65535, description="Port of /livez and /readyz, in plain HTTP; 0 picks a free one."
+    )
+    metrics_port: int = Field(8443, ge=0, le=65535, description="Port of /metrics; 0 picks a free one.")
+    metrics_plain: bool = Field(
+        False,
+        description="Serve /metrics in plain HTTP to everybody who reaches the port, in place of HTTPS to "
+        "bearers of a token whose account may get the URL /metrics.",
+    )
+    metrics_certificate: Path | None = Field(
+        None,
+        description="Folder with tls.crt and tls.key for /metrics, read again when they change. Default: the "
+        "first of /tmp/k8s-metrics-server/metrics-certs, /tmp/k8s-webhook-server/serving-certs and "
+        "/apiserver.local.config/certificates (apiserver.crt, apiserver.key) that holds one, else a "
+        "certificate made in memory.",
     )
     metrics_seconds: float = Field(
         1, ge=0, description="Seconds for which /metrics may serve the same text again."

@@ -95,6 +95,7 @@ def _start_process(cluster: Cluster, deployment: Document) -> None:
     kubeconfig = service_account_kubeconfig(cluster, deployment["metadata"]["namespace"], account)
     # Loopback and a free port: several labs run side by side, and no other program needs to reach it.
     settings = {"KUBECONFIG": str(kubeconfig), "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": "0"}
+    settings["METRICS_PORT"] = "0"
     environment = {**os.environ, **{f"NAVARCH_{name}": value for name, value in settings.items()}}
     log = cluster.state / "log" / "operator.log"
     log.parent.mkdir(exist_ok=True)

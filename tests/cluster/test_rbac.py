@@ -13,6 +13,7 @@ import yaml
 from navarch.api.rbac import OPERATOR_USES, PROBE_USES, SYSTEM_USES, Use
 
 from lab.cluster import Cluster
+from tests.cluster.conftest import build_operator
 from tests.polling import eventually
 from tests.support import run
 from tests.support.activity import wait_for_rest
@@ -22,6 +23,7 @@ from tests.support.gateways import build_gateway, count_proxies, wait_for_gatewa
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.rights import build_older_rights
+from tests.support.scraping import request_token, scrape
 
 pytestmark = pytest.mark.last
 ROOT = Path(__file__).parents[2]
@@ -32,7 +34,9 @@ def read_install() -> list[Object]:
     return [m for m in yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text()) if m]
 
 
-async def test_one_life_of_a_mesh_that_has_everything(api: Api, operator: Operator, fresh: str) -> None:
+async def test_one_life_of_a_mesh_that_has_everything(
+    light: Cluster, api: Api, operator: Operator, fresh: str
+) -> None:
     """Not a claim of its own: what the next tests count, whether or not others ran before."""
     full = {
         "autoscaling": {"minReplicas": 2, "maxReplicas": 3},
@@ -61,6 +65,12 @@ async def test_one_life_of_a_mesh_that_has_everything(api: Api, operator: Operat
     await eventually(lambda: api.get("mesh", fresh, "demo") is None, seconds=30, every=0.1, what="it is gone")
     assert list_owned(api, fresh) == []
     await wait_for_rest(operator)
+    replica = build_operator(light, "scraped", metrics_plain="false")
+    replica.start()
+    try:
+        await eventually(lambda: scrape(replica, request_token(light, "default"))[0] == 403, seconds=60)
+    finally:
+        replica.stop()
 
 
 def test_the_operator_has_exactly_the_generated_rights(api: Api, operator: Operator) -> None:

@@ -101,7 +101,10 @@ def test_the_operator_cannot_make_the_role_that_it_binds(api: Api, installed: Cl
         ("create secrets default", False),
         ("get leases.coordination.k8s.io kube-system", False),
         ("get nodes", False),
-        ("create tokenreviews.authentication.k8s.io", False),
+        ("create tokenreviews.authentication.k8s.io", True),
+        ("create subjectaccessreviews.authorization.k8s.io", True),
+        ("get tokenreviews.authentication.k8s.io", False),
+        ("create localsubjectaccessreviews.authorization.k8s.io default", False),
     ],
 )
 def test_the_operator_does_not_hold_what_it_binds(

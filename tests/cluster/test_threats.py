@@ -326,7 +326,7 @@ async def test_scrapes_without_pause_delay_no_edit_and_cost_no_lease(
 
     lease = api.get("lease", "navarch-system", "navarch")
     assert lease is not None
-    base, limit = f"http://127.0.0.1:{operator.port}", ClientTimeout(total=60)
+    base, limit = f"http://127.0.0.1:{operator.metrics_port}", ClientTimeout(total=60)
     async with ClientSession(base, timeout=limit) as session:
         scrapers = [asyncio.create_task(scrape(session)) for _ in range(SCRAPERS)]
         try:

@@ -13,7 +13,7 @@ from tests.support.logs import find_end, read_events
 READS = frozenset({"get", "list", "watch"})
 DECISION = "authorization.k8s.io/decision"
 CREDENTIAL = "authentication.kubernetes.io/credential-id"
-ASIDE = frozenset({"leases", "events", "selfsubjectreviews"})
+ASIDE = frozenset({"leases", "events", "selfsubjectreviews", "subjectaccessreviews", "tokenreviews"})
 """Resources whose writes are the process's own breath, not work on a mesh."""
 
 

@@ -38,6 +38,7 @@ class Operator:
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=reserve_port)
+    metrics_port: int = field(default_factory=reserve_port)
     program: tuple[str, ...] = ("-m", "navarch")
     python: str = sys.executable
     environment: dict[str, str] = field(default_factory=dict)
@@ -50,6 +51,8 @@ class Operator:
             "kubeconfig": str(self.kubeconfig),
             "listen_host": "127.0.0.1",
             "listen_port": str(self.port),
+            "metrics_port": str(self.metrics_port),
+            "metrics_plain": "true",
             "metrics_seconds": "0",  # what a test reads is what is so now
             **self.settings,
         }
@@ -89,14 +92,11 @@ class Operator:
         self.stop(with_signal=signal.SIGKILL)
 
     def fetch(self, path: str) -> tuple[int, str]:
-        """GET one of the operator's own paths."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        """GET one of the operator's own paths; metrics from their own port, or from the only one that an
+        older build has."""
+        if path == "/metrics" and (found := _fetch(self.metrics_port, path))[0]:
+            return found
+        return _fetch(self.port, path)
 
     def is_ready(self) -> bool:
         """Whether /readyz says so. AssertionError, with the end of the log, when the process ended with an
@@ -107,3 +107,13 @@ class Operator:
 
     def _read_end(self) -> str:
         return self.log.read_text(errors="replace")[-2000:]
+
+
+def _fetch(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import ClientSession
-from navarch.telemetry import health
-from navarch.telemetry.health import HealthServer, bind
+from navarch.telemetry import listening
+from navarch.telemetry.exposition import MetricsServer
+from navarch.telemetry.health import HealthServer
+from navarch.telemetry.listening import bind
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -35,11 +37,8 @@ class Held(Collector):
 
 
 @asynccontextmanager
-async def serving(*collectors: Collector, seconds: float = 30.0) -> AsyncIterator[HealthServer]:
-    registry = CollectorRegistry()
-    for collector in collectors:
-        registry.register(collector)
-    server = HealthServer(registry, live=tuple, ready=tuple, seconds=seconds)
+async def probed(*, seconds: float = 30.0) -> AsyncIterator[HealthServer]:
+    server = HealthServer(live=tuple, ready=tuple, seconds=seconds)
     await server.start("127.0.0.1", 0)
     try:
         yield server
@@ -47,9 +46,30 @@ async def serving(*collectors: Collector, seconds: float = 30.0) -> AsyncIterato
         await server.stop()
 
 
+@asynccontextmanager
+async def scraped(*collectors: Collector) -> AsyncIterator[ClientSession]:
+    """A session with a port of metrics, in plain HTTP."""
+    registry = CollectorRegistry()
+    for collector in collectors:
+        registry.register(collector)
+    server = MetricsServer(registry)
+    serving = asyncio.create_task(server.run("127.0.0.1", 0, tell=tell_nobody))
+    await eventually(lambda: server.port)
+    try:
+        async with ClientSession(f"http://127.0.0.1:{server.port}") as session:
+            yield session
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def tell_nobody(problem: str) -> None:
+    raise AssertionError(problem)
+
+
 async def test_metrics_are_rendered_once_for_all_who_ask_and_a_probe_does_not_wait_for_it() -> None:
     held = Held()
-    async with serving(held) as server, ClientSession(f"http://127.0.0.1:{server.port}") as session:
+    async with probed() as probes, scraped(held) as session:
 
         async def scrape() -> str:
             async with session.get("/metrics") as answer:
@@ -58,7 +78,7 @@ async def test_metrics_are_rendered_once_for_all_who_ask_and_a_probe_does_not_wa
         scrapes = [asyncio.create_task(scrape()) for _ in range(20)]
         try:
             await eventually(lambda: held.times == 1)
-            async with session.get("/livez") as answer:
+            async with session.get(f"http://127.0.0.1:{probes.port}/livez") as answer:
                 assert (answer.status, await answer.text()) == (200, "ok")
             assert not any(scrape.done() for scrape in scrapes)
         finally:
@@ -70,7 +90,7 @@ async def test_metrics_are_rendered_once_for_all_who_ask_and_a_probe_does_not_wa
 
 async def test_a_scrape_that_goes_away_takes_nothing_from_the_others() -> None:
     held = Held()
-    async with serving(held) as server, ClientSession(f"http://127.0.0.1:{server.port}") as session:
+    async with scraped(held) as session:
 
         async def scrape() -> int:
             async with session.get("/metrics") as answer:
@@ -85,14 +105,14 @@ async def test_a_scrape_that_goes_away_takes_nothing_from_the_others() -> None:
 
 
 async def test_half_sent_requests_keep_nobody_out_and_end() -> None:
-    async with serving(seconds=1.0) as server:
+    async with probed(seconds=1.0) as server:
         half = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(300)]
         for _, writer in half:
             writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ")
         async with ClientSession() as session, session.get(f"http://127.0.0.1:{server.port}/livez") as answer:
             assert answer.status == 200
         ended = [reader for reader, _ in half if reader.at_eof() or reader.exception()]
-        assert len(ended) >= len(half) - health.CONNECTIONS
+        assert len(ended) >= len(half) - listening.CONNECTIONS
         for reader, writer in half:
             # The connection ends by the server's hand, though nothing more was sent.
             await asyncio.wait_for(asyncio.gather(reader.read(), return_exceptions=True), 30)
@@ -101,7 +121,7 @@ async def test_half_sent_requests_keep_nobody_out_and_end() -> None:
 
 @pytest.mark.parametrize("head", [b"X: " + b"y" * 20_000, b"\r\n".join(b"X%d: y" % i for i in range(500))])
 async def test_a_head_that_is_too_large_is_refused(head: bytes) -> None:
-    async with serving() as server:
+    async with probed() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
         assert b" 400 " in await reader.readline()

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from navarch.api.install import GRACE_SECONDS, PORT, build_install
+from navarch.api.install import GRACE_SECONDS, METRICS_PORT, PORT, build_install
 from navarch.api.meta import IMAGE
 from navarch.assets import load_assets
 from navarch.core.grants import list_roles
 from navarch.settings import Settings
+from navarch.telemetry.certificates import USUAL
+from navarch.telemetry.exposition import PATH
 
 Manifest = dict[str, Any]
 
@@ -100,7 +102,27 @@ def test_the_service_and_the_probes_reach_the_port_that_the_settings_open() -> N
         "path": "/readyz",
         "port": container["ports"][0]["name"],
     }
-    assert only(manifests, "Service", "navarch-metrics")["spec"]["ports"][0]["targetPort"] == "http"
+    served = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert served["metrics"] == METRICS_PORT == Settings.model_fields["metrics_port"].default
+    (port,) = only(manifests, "Service", "navarch-metrics")["spec"]["ports"]
+    assert (port["targetPort"], port["port"]) == ("metrics", METRICS_PORT)
+
+
+def test_a_certificate_of_the_metrics_may_come_later_and_is_mounted_where_it_is_looked_for_first() -> None:
+    pod = only(install(), "Deployment")["spec"]["template"]["spec"]
+    (mount,) = (each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "metrics-tls")
+    (volume,) = (each for each in pod["volumes"] if each["name"] == "metrics-tls")
+    assert volume["secret"] == {"secretName": "navarch-metrics-tls", "optional": True}
+    folder, files = USUAL[0]
+    assert (mount["mountPath"], files) == (str(folder), ("tls.crt", "tls.key"))
+
+
+def test_the_right_to_read_metrics_is_a_role_that_nobody_is_bound_to() -> None:
+    manifests = install()
+    role = only(manifests, "ClusterRole", "navarch-metrics-reader")
+    assert role["rules"] == [{"nonResourceURLs": [PATH], "verbs": ["get"]}]
+    assert not any("aggregate-to-" in label for label in role["metadata"]["labels"])
+    assert "navarch-metrics-reader" not in {m.get("roleRef", {}).get("name") for m in manifests}
 
 
 def test_every_variable_is_a_setting() -> None:

@@ -18,7 +18,6 @@ from navarch.settings import Settings
 from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
-from prometheus_client import CollectorRegistry
 
 KEY = Key("MeshControlPlane", "ns", "demo")
 LATE = "a key has been waiting for a worker for 601 s"
@@ -142,7 +141,7 @@ async def test_a_queue_that_waits_for_the_api_server_is_nobodys_death() -> None:
 
 @asynccontextmanager
 async def serving(live: list[str], ready: list[str]) -> AsyncIterator[Any]:
-    server = HealthServer(CollectorRegistry(), live=lambda: live, ready=lambda: ready)
+    server = HealthServer(live=lambda: live, ready=lambda: ready)
     await server.start("127.0.0.1", 0)
 
     async def fetch(path: str) -> tuple[int, str]:

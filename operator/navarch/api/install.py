@@ -30,6 +30,14 @@ NAME = "navarch"
 NAMESPACE = "navarch-system"
 PROBE_NAMESPACE = "navarch-probe"
 PORT = 8080
+METRICS_PORT = 8443
+METRICS_PATH = "/metrics"
+METRICS_SERVICE = f"{NAME}-metrics"
+METRICS_READER = f"{NAME}-metrics-reader"
+"""ClusterRole of who reads the metrics, such as the account of a Prometheus; bound to nobody."""
+METRICS_SECRET = f"{NAME}-metrics-tls"
+"""Secret with the certificate of the metrics' port; none needs to be there."""
+_METRICS_MOUNT = "/tmp/k8s-metrics-server/metrics-certs"
 PROBE_ROLE = f"{NAME}-dry-run"
 """ClusterRole of the probe, bound in its namespace only; and the name of that binding."""
 GRACE_SECONDS = 30
@@ -141,6 +149,7 @@ def _build_user_roles() -> list[JSONObject]:
         role(f"{NAME}-mesh-view", [rule(every, _READ)], into="view"),
         role(f"{NAME}-mesh-admin", [rule(written, [*_READ, *write]), rule(derived, _READ)], into="admin"),
         role(HOST_ROLE, [rule([HOST_RESOURCE], [HOST_VERB])]),
+        role(METRICS_READER, [{"nonResourceURLs": [METRICS_PATH], "verbs": ["get"]}]),
     ]
 
 
@@ -169,7 +178,10 @@ def _build_container(image: str, probe_namespace: str) -> JSONObject:
             {"name": "NAVARCH_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
             {"name": "NAVARCH_PROBE_NAMESPACE", "value": probe_namespace},
         ],
-        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": "http", "containerPort": PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
         # It answers from the first moment, before the API server was reached and the caches are warm: that is
         # what readiness is for.
         "startupProbe": probe("/livez", period=1, failures=60),
@@ -181,7 +193,10 @@ def _build_container(image: str, probe_namespace: str) -> JSONObject:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "metrics-tls", "mountPath": _METRICS_MOUNT, "readOnly": True},
+        ],
     }
 
 
@@ -205,7 +220,11 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "topologySpreadConstraints": spread,
         "containers": [_build_container(image, probe_namespace)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            # A Secret that comes later is mounted then, into the pod that runs.
+            {"name": "metrics-tls", "secret": {"secretName": METRICS_SECRET, "optional": True}},
+        ],
     }
     annotations = {"kubectl.kubernetes.io/default-container": NAME}
     # The operator is no workload of any mesh: an injected proxy would wait for the istiod that the operator
@@ -217,7 +236,8 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
     }
-    service = {"selector": _SELECTOR, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
+    port = {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}
+    service = {"selector": _SELECTOR, "ports": [port]}
     # minAvailable would block drains for ever where one replica runs.
     budget = {
         "maxUnavailable": 1,
@@ -225,7 +245,7 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
         "selector": {"matchLabels": _SELECTOR},
     }
     return [
-        _build("v1", "Service", f"{NAME}-metrics", namespace=namespace, spec=service),
+        _build("v1", "Service", METRICS_SERVICE, namespace=namespace, spec=service),
         _build("policy/v1", "PodDisruptionBudget", NAME, namespace=namespace, spec=budget),
         _build("apps/v1", "Deployment", NAME, namespace=namespace, spec=deployment),
     ]

@@ -107,6 +107,8 @@ OPERATOR_USES: tuple[Use, ...] = (
     ),
     Use("", ("namespaces",), _CACHE, "which namespaces belong to a mesh, and which are going away"),
     Use("", ("pods",), _CACHE, "istiod's pods, and the metadata of pods with a proxy"),
+    Use("authentication.k8s.io", ("tokenreviews",), ("create",), "who reads the metrics"),
+    Use("authorization.k8s.io", ("subjectaccessreviews",), ("create",), "whether they may"),
     Use("events.k8s.io", ("events",), ("create",), "transitions are told as Events on our objects"),
     Use(
         "coordination.k8s.io",

@@ -21,10 +21,10 @@ from navarch.core.model.installation import BINDING, find_homes, tell_displaced,
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
 from navarch.engine.result import Fault
-from navarch.kube.account import find_self
 from navarch.kube.client import Client
 from navarch.kube.errors import Forbidden
 from navarch.kube.events import Recorder
+from navarch.kube.own_pod import OwnPod
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
 
@@ -56,8 +56,8 @@ class Installations:
     ) -> None:
         # Not waiting behind reconciles, nor for the Lease.
         self._client = client.guarded(None, requests=2)
-        self._recorder, self._namespace, self._clock = recorder, namespace, clock
-        self._self: Manifest | None = None
+        self._own_pod = OwnPod(self._client, recorder)
+        self._namespace, self._clock = namespace, clock
         self._binding = Reflector(
             self._client,
             _BINDINGS,
@@ -150,15 +150,4 @@ class Installations:
             log.info("nothing stands against this installation any more")
         self._told = problem
         if problem:
-            await self._record(problem)
-
-    async def _record(self, problem: str) -> None:
-        try:
-            self._self = self._self or await find_self(self._client)
-        except Fault as fault:
-            log.warning("an Event was not written", error=str(fault))
-            return
-        if self._self is not None:
-            await self._recorder.record(
-                self._self, reason=Reason.ANOTHER_INSTALLATION, message=problem, type="Warning", action="Lead"
-            )
+            await self._own_pod.warn(Reason.ANOTHER_INSTALLATION, problem, action="Lead")

@@ -91,7 +91,12 @@ RESOURCES: tuple[Resource, ...] = (
         "authorization.k8s.io/v1", ("SelfSubjectAccessReview", "selfsubjectaccessreviews"), namespaced=False
     ),
     *_table("authorization.k8s.io/v1", ("SubjectAccessReview", "subjectaccessreviews"), namespaced=False),
-    *_table("authentication.k8s.io/v1", ("SelfSubjectReview", "selfsubjectreviews"), namespaced=False),
+    *_table(
+        "authentication.k8s.io/v1",
+        ("SelfSubjectReview", "selfsubjectreviews"),
+        ("TokenReview", "tokenreviews"),
+        namespaced=False,
+    ),
     *_table(meta.API_VERSION, *((own.kind, own.plural) for own in export.RESOURCES)),
     *_table("security.istio.io/v1", ("AuthorizationPolicy", "authorizationpolicies")),
     *_table("security.istio.io/v1", ("PeerAuthentication", "peerauthentications")),

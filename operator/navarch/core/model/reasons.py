@@ -217,6 +217,11 @@ class Reason(StrEnum):
         "AnotherInstallation",
         "Navarch is installed in two namespaces: one installation serves a cluster, the other does nothing.",
     )
+    METRICS_CERTIFICATE_INVALID = (
+        "MetricsCertificateInvalid",
+        "The certificate that is mounted for the operator's metrics cannot be read, does not fit its key, or "
+        "has expired.",
+    )
     UPGRADED = "Upgraded", "The control plane serves another version; the message names both."
     DRIFT_REPAIRED = (
         "DriftRepaired",

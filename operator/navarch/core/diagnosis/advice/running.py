@@ -206,6 +206,13 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "Navarch is installed in navarch-system and mesh-system; ClusterRoleBinding navarch gives its rights "
         "to mesh-system",
     ),
+    Reason.METRICS_CERTIFICATE_INVALID: Advice(
+        Severity.WARNING,
+        "Put a chain and its key, in PEM, into the Secret that is mounted; the operator reads the files again "
+        "every 10 s. Only readers of the metrics are concerned.",
+        "/tmp/k8s-metrics-server/metrics-certs/tls.crt and tls.key: No such file or directory; a self-made "
+        "certificate is served",
+    ),
     Reason.DRIFT_REPAIRED: Advice(
         Severity.INFO,
         "Find out who changes it; it is put back each time.",
