@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from navarch.core.model.labels import APPLIED, FINALIZER, MESH_NAME, MESH_NAMESPACE
 from navarch.core.model.refs import Ref
 from navarch.kube.account import borrow_account
-from navarch.kube.client import PAGE_BYTES, Client
-from navarch.kube.errors import Gone, TooLarge
+from navarch.kube.client import PAGE_BYTES, PAGE_TRIES, Client
+from navarch.kube.errors import Gone, TooLarge, Unavailable
 from navarch.kube.reflector import Reflector
 from navarch.kube.resources import resource_of
 from navarch.kube.shelf import Bound, Pool
@@ -143,6 +143,33 @@ async def test_pages_shrink_until_they_can_be_read_and_grow_again(tmp_path: Path
     assert asked[:4] == [50, 12, 3, 1]
     assert max(asked) == 500
     assert len(asked) < 20
+
+
+@pytest.mark.parametrize(("lost", "whole"), [(PAGE_TRIES - 1, True), (PAGE_TRIES, False)])
+async def test_a_long_listing_does_not_begin_anew_for_one_page_that_is_lost(
+    tmp_path: Path, lost: int, whole: bool
+) -> None:
+    """On a busy API server one of 200 pages is always late: a listing that begins anew then never ends."""
+    asked: list[str] = []
+    answer = paged([build(f"o{n}", labels={"x": "y" * 300_000}) for n in range(9)], [])
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        token = request.query.get("continue", "")
+        asked.append(token)
+        if token and asked.count(token) <= lost:
+            raise web.HTTPServiceUnavailable
+        response: web.StreamResponse = await answer(request)
+        return response
+
+    async with serving(tmp_path, handler) as credentials, Client(credentials) as client:
+        if whole:
+            listing = await client.list(CONFIG_MAP, limit=3)
+            assert len(listing.items) == 9
+            assert asked == ["", *(["3"] * PAGE_TRIES), *(["6"] * PAGE_TRIES)]
+        else:
+            with pytest.raises(Unavailable):
+                await client.list(CONFIG_MAP, limit=3)
+            assert asked == ["", *(["3"] * PAGE_TRIES)]
 
 
 async def test_an_answer_or_event_beyond_all_bounds_is_not_read(

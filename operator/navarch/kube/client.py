@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube import wire
 from navarch.kube.credentials import Credentials
-from navarch.kube.errors import Conflict, Invalid, TooLarge, error_of
+from navarch.kube.errors import Conflict, Invalid, TooLarge, Unavailable, error_of
 from navarch.kube.guard import Guard
 from navarch.kube.resources import Resource, resource_for, resource_of
 from navarch.kube.transport import ANSWER_BYTES, Observe, Request, Transport
@@ -32,6 +32,9 @@ PAGE = 500
 PAGE_BYTES = 2 * 1024 * 1024
 """A page of more than one object is not read beyond this: it is asked for anew, with a quarter of the
 objects. In Python's memory JSON may become twenty times as large."""
+PAGE_TRIES = 3
+"""Requests for one page, in a row, that may go unanswered before the listing begins anew. The first page has
+one: nothing is lost with it."""
 _PAGES_AT_ONCE = 4
 
 _METADATA = "as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
@@ -134,6 +137,7 @@ class Client:
         large, and grow to PAGE where they are small."""
         query = _selectors(label_selector, field_selector)
         items: list[Object] = []
+        unanswered = 0
         while True:
             request = Request(
                 "GET",
@@ -152,6 +156,12 @@ class Client:
                         raise
                     limit = max(limit // 4, 1)
                     continue
+                except Unavailable:
+                    unanswered += 1
+                    if "continue" not in query or unanswered == PAGE_TRIES:
+                        raise
+                    continue
+                unanswered = 0
                 found = page.get("items") or ()
                 typed = (_typed(item, resource.api_version, resource.kind) for item in found)
                 items += (kept for kept in map(keep, typed) if kept is not None)
