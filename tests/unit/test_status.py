@@ -16,6 +16,7 @@ from navarch.core.model.actions import Action, ObjectOutcome, Outcome, find_drif
 from navarch.core.model.conditions import ConditionType, Verdict
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED
+from navarch.core.model.ownership import Inventory, Record
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.revision import status as revision_status
@@ -128,6 +129,15 @@ def test_a_mesh_that_was_never_accepted_is_not_called_reconciled() -> None:
     verdicts = judge(an_observed_mesh(), Outcome(), (ERROR,))
     assert verdicts[ConditionType.RECONCILED].status == "Unknown"
     assert verdicts[ConditionType.AVAILABLE].reason is Reason.NOT_INSTALLED
+
+
+def test_of_a_mesh_that_lost_its_revision_nothing_is_said_that_is_not_known() -> None:
+    ref = Ref("apps/v1", "Deployment", "shop", "istiod")
+    inventory = Inventory("u", "", {ref: Record(ref, "1", "istiod", "shop-mesh-inplace")})
+    verdicts = judge(replace(an_observed_mesh(), inventory=inventory), Outcome())
+    for kind in (ConditionType.AVAILABLE, ConditionType.UP_TO_DATE):
+        assert (verdicts[kind].status, verdicts[kind].reason) == ("Unknown", Reason.NOT_YET_DETERMINED)
+        assert "MeshRevision is missing" in verdicts[kind].message
 
 
 def test_a_failure_names_the_object_and_the_reason() -> None:

@@ -16,7 +16,7 @@ from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.engine.result import Cause, Retry, classify
-from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError
+from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError, Unserved
 
 DEFAULT_RETRY = 10.0
 """Seconds until a failure is worth another look where nothing says otherwise."""
@@ -67,6 +67,11 @@ def failed(ref: Ref, error: KubeError) -> Fate:
         case _:
             retry_after = DEFAULT_RETRY
     message = f"{ref}: {error.message}"
+    if isinstance(error, Unserved):
+        message += (
+            f"; while that lasts, the CustomResourceDefinition of {ref.kind} is missing: install it again "
+            "(that of a kind of Navarch's own is in what `navarch manifests` prints)"
+        )
     return Fate(ObjectOutcome(ref, Action.FAILED, _reason_of(error), message), retry_after)
 
 

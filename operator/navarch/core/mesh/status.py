@@ -132,7 +132,7 @@ def determine_up_to_date(
 ) -> Verdict:
     """Whether everything, proxies included, runs the desired version and configuration."""
     if not observed.revisions:
-        return _tell_uninstalled(paused=is_held(observed))
+        return _tell_unrevised(observed)
     if accepted.status == "False":
         message = f"the spec was refused, and what was accepted last is in force: {accepted.message}"
         return Verdict("False", accepted.reason, message)
@@ -146,8 +146,13 @@ def determine_up_to_date(
     return determine_proxies(observed)
 
 
-def _tell_uninstalled(*, paused: bool) -> Verdict:
-    why = ", and is not while spec.paused is true" if paused else ""
+def _tell_unrevised(observed: ObservedMesh) -> Verdict:
+    """What is known of a mesh without a MeshRevision: that it is not installed, or, where an istiod was made,
+    nothing."""
+    if any(record.component == "istiod" for record in observed.inventory.records.values()):
+        message = "the mesh's MeshRevision is missing, and what its istiod does is not known without it"
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
+    why = ", and is not while spec.paused is true" if is_held(observed) else ""
     return Verdict("False", Reason.NOT_INSTALLED, f"the control plane has not been installed yet{why}")
 
 
@@ -186,7 +191,7 @@ def determine_mesh(
         reconciled = part
     available = _part_of_revision(observed, ConditionType.AVAILABLE)
     if not observed.revisions:
-        available = _tell_uninstalled(paused=paused)
+        available = _tell_unrevised(observed)
     accepted = determine_accepted(findings)
     injection = determine_injection(observed)
     dependencies = determine_dependencies(observed, decision.revision)
