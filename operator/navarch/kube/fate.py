@@ -12,9 +12,10 @@ from typing import Any
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome
 from navarch.core.model.labels import MANAGED_BY
+from navarch.core.model.messages import join
 from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
-from navarch.core.model.refs import Ref
+from navarch.core.model.refs import Ref, find_holders
 from navarch.engine.result import Cause, Retry, classify
 from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError, Unserved
 
@@ -73,6 +74,14 @@ def failed(ref: Ref, error: KubeError) -> Fate:
             "(that of a kind of Navarch's own is in what `navarch manifests` prints)"
         )
     return Fate(ObjectOutcome(ref, Action.FAILED, _reason_of(error), message), retry_after)
+
+
+def leaving(ref: Ref, current: Mapping[str, Any]) -> Fate:
+    """The object is being deleted, and where others hold it up, by which finalizers."""
+    message = f"{ref} is being deleted; it is created again as soon as it is gone"
+    if held := find_holders(current):
+        message += f": it is held by {join(held)}; have what put that finalizer there finish, or take it off"
+    return Fate(ObjectOutcome(ref, Action.FAILED, Reason.APPLY_FAILED, message), DEFAULT_RETRY)
 
 
 def contested(ref: Ref, told: str, *, after: float, drift: bool = False, uid: str = "") -> Fate:

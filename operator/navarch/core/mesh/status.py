@@ -32,7 +32,7 @@ from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import Manifest, find_holders, ref_of
 from navarch.core.model.urgency import Awaited
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
@@ -156,6 +156,11 @@ def _tell_unrevised(observed: ObservedMesh) -> Verdict:
     return Verdict("False", Reason.NOT_INSTALLED, f"the control plane has not been installed yet{why}")
 
 
+def _tell_left(manifest: Manifest) -> str:
+    held = find_holders(manifest)
+    return f"{ref_of(manifest)}" + (f" (held by the finalizer {join(held)})" if held else "")
+
+
 def determine_deleting(observed: ObservedMesh) -> Verdict:
     """Whether and how far the mesh is being removed."""
     if observed.deleting and not is_leaving(observed):
@@ -169,7 +174,7 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
         return Verdict("False", Reason.NOT_DELETING)
     if is_held(observed):
         return Verdict("True", Reason.PAUSED, "remove spec.paused to let the removal go on")
-    left = [ref_of(o) for o in (*observed.owned, *observed.revisions)]
+    left = [_tell_left(o) for o in (*observed.owned, *observed.revisions)]
     message = f"{len(left)} objects left: {join(left)}" if left else "everything is removed"
     if observed.census.counted:
         pods = join(f"{p.namespace}/{p.name}" for p in observed.census.counted)
