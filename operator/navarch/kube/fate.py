@@ -12,7 +12,6 @@ from typing import Any
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome
 from navarch.core.model.labels import MANAGED_BY
-from navarch.core.model.messages import join
 from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref, find_holders
@@ -26,6 +25,10 @@ FOREIGN_RETRY = 60.0
 REFUSED_RETRY = 60.0
 """Seconds until a refused object is tried again: mostly only another manifest helps, but a CRD, a default or
 the API server may change too."""
+
+
+MOST_NAMED = 5
+"""Finalizers in one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ def leaving(ref: Ref, current: Mapping[str, Any]) -> Fate:
     """The object is being deleted, and where others hold it up, by which finalizers."""
     message = f"{ref} is being deleted; it is created again as soon as it is gone"
     if held := find_holders(current):
-        message += f": it is held by {join(held)}; have what put that finalizer there finish, or take it off"
+        names = ", ".join(held[:MOST_NAMED])
+        message += f": it is held by {names}; have what put that finalizer there finish, or take it off"
     return Fate(ObjectOutcome(ref, Action.FAILED, Reason.APPLY_FAILED, message), DEFAULT_RETRY)
 
 
