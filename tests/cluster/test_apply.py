@@ -787,6 +787,7 @@ async def test_an_object_that_is_being_deleted_is_not_written(
             outcome = await edge.apply(parent, manifest)
             assert [result.action for result in outcome.results] == [Action.FAILED]
             assert "being deleted" in outcome.results[0].message
+            assert "held by test.example/hold" in outcome.results[0].message
             assert edge.requests.sent == []
         finally:
             await stranger.patch(ref, [{"op": "remove", "path": "/metadata/finalizers"}])

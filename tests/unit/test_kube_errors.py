@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from navarch.core.model.refs import Ref
 from navarch.engine.result import Retry, classify
 from navarch.kube.errors import (
     Conflict,
@@ -19,6 +20,7 @@ from navarch.kube.errors import (
     Unserved,
     error_of,
 )
+from navarch.kube.fate import failed
 
 
 def answer(message: str = "no", **details: Any) -> dict[str, Any]:
@@ -168,3 +170,10 @@ def test_the_content_of_a_secret_is_never_quoted(status: int, message: str) -> N
 def test_what_the_server_asks_to_wait_is_waited() -> None:
     found = error_of(429, answer(), method="GET", subject="x", retry_after=7.0)
     assert classify(found) == Retry(found, after=7.0)
+
+
+def test_an_object_of_a_kind_that_is_not_served_is_told_with_what_brings_it_back() -> None:
+    ref = Ref("mesh.navarch.io/v1beta1", "MeshRevision", "shop", "one")
+    message = failed(ref, Unserved("404 page not found", subject=str(ref))).outcome.message
+    assert "CustomResourceDefinition of MeshRevision is missing" in message
+    assert "navarch manifests" in message

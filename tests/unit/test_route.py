@@ -70,6 +70,29 @@ def test_a_second_change_within_95_seconds_takes_a_path_of_its_own_and_is_taken_
     assert determine_route(route, (NEW,), now=at(148)) == (Route("", at(53)), None)
 
 
+AHEAD = "9999-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize("ahead", [AHEAD, at(86_400)])
+@pytest.mark.parametrize("suffix", ["", "/", "/999999999999999"])
+def test_a_clock_that_was_ahead_holds_a_route_up_for_no_longer_than_another_change(
+    suffix: str, ahead: str
+) -> None:
+    route, again = determine_route(Route(suffix, ahead), (), now=at(0))
+    assert again is None or again <= IDLE.total_seconds()
+    rested, _ = determine_route(route, (), now=at(100))
+    assert rested.suffix in ("", "/"), "a path that is sent to istiod does not stay"
+    leaves = replace(OLD, leaving=at(200), deadline=at(230))
+    moved, _ = determine_route(rested, (leaves, replace(NEW, ready=at(150))), now=at(204))
+    assert moved.suffix != rested.suffix, "the API server leaves an istiod that ends"
+    assert determine_route(moved, (), now=at(205)) == (moved, None), "and no look after that writes"
+
+
+def test_a_pod_whose_times_no_clock_could_tell_is_looked_at_without_an_error() -> None:
+    pods = (replace(OLD, leaving=AHEAD), replace(NEW, ready=AHEAD))
+    determine_route(Route("/", AHEAD), pods, now=at(0))
+
+
 def test_a_pod_says_when_its_end_was_asked_for_and_since_when_it_is_ready() -> None:
     labels = {"mesh.navarch.io/mesh-name": "demo", "mesh.navarch.io/mesh-namespace": "mesh"}
     metadata = {"name": "istiod", "namespace": "mesh", "uid": "1", "resourceVersion": "1", "labels": labels}

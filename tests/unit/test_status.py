@@ -16,8 +16,9 @@ from navarch.core.model.actions import Action, ObjectOutcome, Outcome, find_drif
 from navarch.core.model.conditions import ConditionType, Verdict
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED
+from navarch.core.model.ownership import Inventory, Record
 from navarch.core.model.reasons import Reason
-from navarch.core.model.refs import Manifest, Ref
+from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.revision import status as revision_status
 from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.status import summarise_revision
@@ -128,6 +129,15 @@ def test_a_mesh_that_was_never_accepted_is_not_called_reconciled() -> None:
     verdicts = judge(an_observed_mesh(), Outcome(), (ERROR,))
     assert verdicts[ConditionType.RECONCILED].status == "Unknown"
     assert verdicts[ConditionType.AVAILABLE].reason is Reason.NOT_INSTALLED
+
+
+def test_of_a_mesh_that_lost_its_revision_nothing_is_said_that_is_not_known() -> None:
+    ref = Ref("apps/v1", "Deployment", "shop", "istiod")
+    inventory = Inventory("u", "", {ref: Record(ref, "1", "istiod", "shop-mesh-inplace")})
+    verdicts = judge(replace(an_observed_mesh(), inventory=inventory), Outcome())
+    for kind in (ConditionType.AVAILABLE, ConditionType.UP_TO_DATE):
+        assert (verdicts[kind].status, verdicts[kind].reason) == ("Unknown", Reason.NOT_YET_DETERMINED)
+        assert "MeshRevision is missing" in verdicts[kind].message
 
 
 def test_a_failure_names_the_object_and_the_reason() -> None:
@@ -372,3 +382,15 @@ def test_of_a_missing_istiod_a_paused_mesh_says_that_nothing_makes_it(
     assert by_type["Available"]["reason"] == reason
     assert ("nothing makes it: spec.paused is true" in by_type["Available"]["message"]) is paused
     assert (by_type["Progressing"]["reason"] == Reason.PAUSED) is paused
+
+
+def test_what_holds_a_removal_up_is_named_with_what_is_left() -> None:
+    left = settled()
+    body = {**left.body, "metadata": {**left.body["metadata"], "deletionTimestamp": "2026-11-01T00:00:00Z"}}
+    (first,) = left.revisions
+    marks = {"deletionTimestamp": "2026-11-01T00:00:00Z", "finalizers": ["theirs.example/hold", "orphan"]}
+    held = {**first, "metadata": {**first["metadata"], **marks}}
+    leaving = replace(left, body=body, revisions=(held,))
+    message = judge(leaving, Outcome())[ConditionType.DELETING].message
+    assert f"{ref_of(first)} (held by the finalizer theirs.example/hold)" in message
+    assert message.count("held by") == 1

@@ -139,7 +139,18 @@ async def test_a_value_that_istiod_refuses_and_that_stands_among_the_others_does
 ) -> None:
     good = find_one(objects, "ConfigMap", MESH)["data"]["mesh"]
     break_mesh(api, yaml.safe_dump(yaml.safe_load(good) | {"connectTimeout": "0s"}))
+    said = "invalid mesh config, ignoring"  # what docs/explanation/validation.md has people look for
     with run_istiod(cluster.kubeconfig, as_deployed(objects), tmp_path / "istiod") as istiod:
         await eventually(lambda: api.get("configmap", MEMBER, ROOT), seconds=60, every=0.1)
         await prove_alive(api, istiod)
         assert find_strays(api) == set()
+        assert said in istiod.log.read_text()
+        break_mesh(api, good)
+        await prove_alive(api, istiod)
+        before = istiod.log.read_text().count(said)
+        break_mesh(
+            api, yaml.safe_dump(yaml.safe_load(good) | {"dnsRefreshRate": "0s", "connectTimeout": "0s"})
+        )
+        await eventually(
+            lambda: istiod.log.read_text().count(said) > before, what="a running one says it, too"
+        )

@@ -21,14 +21,13 @@ from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID
 from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_named
 from navarch.core.model.parent import Parent
-from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client, Object
 from navarch.kube.collisions import find_collisions
 from navarch.kube.contest import Contests
 from navarch.kube.errors import Conflict, Invalid, KubeError, NotFound, Unserved
 from navarch.kube.evidence import Evidence, applied_of, find_deviations
-from navarch.kube.fate import DEFAULT_RETRY, Fate, contested, describe_owner, failed, foreign, sum_up
+from navarch.kube.fate import Fate, contested, describe_owner, failed, foreign, leaving, sum_up
 from navarch.kube.handover import (
     REPLICAS_MANAGER,
     Floors,
@@ -183,8 +182,7 @@ class Applier:
         if whose:
             return foreign(ref, whose)
         if current["metadata"].get("deletionTimestamp"):
-            message = f"{ref} is being deleted; it is created again as soon as it is gone"
-            return Fate(ObjectOutcome(ref, Action.FAILED, Reason.APPLY_FAILED, message), DEFAULT_RETRY)
+            return leaving(ref, current)
         floor = build_floor(manifest, current, job.floors)
         if floor is None and self._evidence.is_settled(current, manifest, desired):
             return self._as_wanted(ref, current)

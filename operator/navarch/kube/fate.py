@@ -14,9 +14,9 @@ from navarch.core.model.actions import Action, ObjectOutcome, Outcome
 from navarch.core.model.labels import MANAGED_BY
 from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
-from navarch.core.model.refs import Ref
+from navarch.core.model.refs import Ref, find_holders
 from navarch.engine.result import Cause, Retry, classify
-from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError
+from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError, Unserved
 
 DEFAULT_RETRY = 10.0
 """Seconds until a failure is worth another look where nothing says otherwise."""
@@ -25,6 +25,10 @@ FOREIGN_RETRY = 60.0
 REFUSED_RETRY = 60.0
 """Seconds until a refused object is tried again: mostly only another manifest helps, but a CRD, a default or
 the API server may change too."""
+
+
+MOST_NAMED = 5
+"""Finalizers in one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,21 @@ def failed(ref: Ref, error: KubeError) -> Fate:
         case _:
             retry_after = DEFAULT_RETRY
     message = f"{ref}: {error.message}"
+    if isinstance(error, Unserved):
+        message += (
+            f"; while that lasts, the CustomResourceDefinition of {ref.kind} is missing: install it again "
+            "(that of a kind of Navarch's own is in what `navarch manifests` prints)"
+        )
     return Fate(ObjectOutcome(ref, Action.FAILED, _reason_of(error), message), retry_after)
+
+
+def leaving(ref: Ref, current: Mapping[str, Any]) -> Fate:
+    """The object is being deleted, and where others hold it up, by which finalizers."""
+    message = f"{ref} is being deleted; it is created again as soon as it is gone"
+    if held := find_holders(current):
+        names = ", ".join(held[:MOST_NAMED])
+        message += f": it is held by {names}; have what put that finalizer there finish, or take it off"
+    return Fate(ObjectOutcome(ref, Action.FAILED, Reason.APPLY_FAILED, message), DEFAULT_RETRY)
 
 
 def contested(ref: Ref, told: str, *, after: float, drift: bool = False, uid: str = "") -> Fate:

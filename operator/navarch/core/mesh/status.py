@@ -33,7 +33,7 @@ from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import Manifest, find_holders, ref_of
 from navarch.core.model.urgency import Awaited
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
@@ -134,7 +134,7 @@ def determine_up_to_date(
 ) -> Verdict:
     """Whether everything, proxies included, runs the desired version and configuration."""
     if not observed.revisions:
-        return _tell_uninstalled(paused=is_held(observed))
+        return _tell_unrevised(observed)
     if accepted.status == "False":
         message = f"the spec was refused, and what was accepted last is in force: {accepted.message}"
         return Verdict("False", accepted.reason, message)
@@ -148,9 +148,19 @@ def determine_up_to_date(
     return determine_proxies(observed)
 
 
-def _tell_uninstalled(*, paused: bool) -> Verdict:
-    why = ", and is not while spec.paused is true" if paused else ""
+def _tell_unrevised(observed: ObservedMesh) -> Verdict:
+    """What is known of a mesh without a MeshRevision: that it is not installed, or, where an istiod was made,
+    nothing."""
+    if any(record.component == "istiod" for record in observed.inventory.records.values()):
+        message = "the mesh's MeshRevision is missing, and what its istiod does is not known without it"
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
+    why = ", and is not while spec.paused is true" if is_held(observed) else ""
     return Verdict("False", Reason.NOT_INSTALLED, f"the control plane has not been installed yet{why}")
+
+
+def _tell_left(manifest: Manifest) -> str:
+    held = find_holders(manifest)
+    return f"{ref_of(manifest)}" + (f" (held by the finalizer {join(held)})" if held else "")
 
 
 def determine_deleting(observed: ObservedMesh) -> Verdict:
@@ -166,7 +176,7 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
         return Verdict("False", Reason.NOT_DELETING)
     if is_held(observed):
         return Verdict("True", Reason.PAUSED, "remove spec.paused to let the removal go on")
-    left = [ref_of(o) for o in (*observed.owned, *observed.revisions)]
+    left = [_tell_left(o) for o in (*observed.owned, *observed.revisions)]
     message = f"{len(left)} objects left: {join(left)}" if left else "everything is removed"
     if behind := [proxy for proxy in observed.census.counted if not is_of_own_gateway(observed, proxy)]:
         pods = join(f"{p.namespace}/{p.name}" for p in behind)
@@ -188,7 +198,7 @@ def determine_mesh(
         reconciled = part
     available = _part_of_revision(observed, ConditionType.AVAILABLE)
     if not observed.revisions:
-        available = _tell_uninstalled(paused=paused)
+        available = _tell_unrevised(observed)
     accepted = determine_accepted(findings)
     injection = determine_injection(observed)
     dependencies = determine_dependencies(observed, decision.revision)

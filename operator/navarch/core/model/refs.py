@@ -38,3 +38,11 @@ def ref_of(manifest: Manifest) -> Ref:
     """The reference of a manifest. Raises KeyError when it lacks apiVersion, kind or metadata.name."""
     metadata = manifest["metadata"]
     return Ref(manifest["apiVersion"], manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+
+
+def find_holders(manifest: Manifest) -> list[str]:
+    """The finalizers that hold up an object's deletion; those without a domain are Kubernetes' own, and go by
+    themselves."""
+    metadata = manifest["metadata"]
+    held = metadata.get("finalizers") or () if metadata.get("deletionTimestamp") else ()
+    return [name for name in held if "/" in name]

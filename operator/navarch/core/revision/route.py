@@ -6,7 +6,8 @@ configuration are refused (seen: 9 of 2,117 dry-run pods in 8 rolls, with a preS
 keeps a client, with connections of its own, for each `clientConfig`; so another path makes it connect anew,
 by then only to an istiod that stays. Must never use a path that istiod reads as something else. Invariants:
 connections of a path are used again only when the API server has closed those from before; a route changes
-only while pods leave, and once after that.
+only while pods leave, and once after that; a moment that is yet to come is nothing that this clock wrote, and
+holds nothing up.
 """
 
 from __future__ import annotations
@@ -63,8 +64,12 @@ def _is_injector(manifest: Manifest) -> bool:
 
 
 def determine_route(there: Route, pods: Iterable[WorkloadPod], *, now: str) -> tuple[Route, float | None]:
-    """The route as it should be now, and in how many seconds it may have to be another one."""
-    moment, changed = _read(now), _read(there.since)
+    """The route as it should be now, and in how many seconds it may have to be another one. One that was
+    changed by a clock that is ahead of ours counts as changed now."""
+    moment = _read(now)
+    if _read(there.since) > moment:
+        there = replace(there, since=now)
+    changed = _read(there.since)
     moments = list(_find_moments(pods))
     ahead = [at - moment for at in moments if at > moment]
     rested = moment - changed >= IDLE
@@ -148,8 +153,9 @@ def _redirect_entry(entry: Manifest, route: Route) -> Manifest:
 
 
 def _read(moment: str) -> datetime:
-    """A moment in RFC 3339; what is none is long ago."""
+    """A moment in RFC 3339; what is none, or leaves no room for what is added to it, is long ago."""
     try:
-        return datetime.fromisoformat(moment).astimezone(UTC)
+        read = datetime.fromisoformat(moment).astimezone(UTC)
     except (ValueError, OverflowError):
         return _NEVER
+    return read if read.year < datetime.max.year else _NEVER
