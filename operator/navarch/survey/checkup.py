@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from navarch.api.controlplane import KIND, PLURAL, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
+from navarch.api.problems import build_path, list_problems
 from navarch.controllers.containment import tell_crash
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.cluster import (
@@ -263,10 +264,10 @@ class Checkup:
 def _check_form(manifest: Manifest) -> list[Diagnosis]:
     """What the schema refuses of a mesh."""
     try:
-        MeshControlPlaneSpec.model_validate(manifest.get("spec") or {}, extra="forbid")
+        MeshControlPlaneSpec.model_validate(manifest.get("spec") or {}, extra="forbid", strict=True)
     except ValidationError as error:
-        subject = subject_of(manifest)
-        return [_refuse(subject, f"spec.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()]
+        subject, problems = subject_of(manifest), list_problems(MeshControlPlaneSpec, error)
+        return [_refuse(subject, build_path(*each.path), each.message, value=each.value) for each in problems]
     return []
 
 
@@ -282,8 +283,11 @@ def tell_missing(scope: Scope, snapshot: Snapshot) -> str:
     return f"there is no mesh {scope.mesh}{where}" + (f", as far as can be seen ({blind})" if blind else "")
 
 
-def _refuse(subject: Subject, field_: str, message: str, reason: Reason = Reason.INVALID_SPEC) -> Diagnosis:
-    return Diagnosis(reason.value, Severity.ERROR, subject, message, OF_REASONS[reason].remedy, field=field_)
+def _refuse(
+    subject: Subject, field_: str, message: str, reason: Reason = Reason.INVALID_SPEC, *, value: str = ""
+) -> Diagnosis:
+    remedy = OF_REASONS[reason].remedy
+    return Diagnosis(reason.value, Severity.ERROR, subject, message, remedy, field=field_, value=value)
 
 
 def _judge(examined: Examination) -> Iterator[Diagnosis]:
