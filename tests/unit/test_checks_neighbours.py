@@ -358,6 +358,12 @@ def test_before_the_mesh_s_own_policy_is_made_any_other_is_older() -> None:
     assert "UNSET, which means PERMISSIVE" in only(foreign.check_policy_is_in_force, observed).message
 
 
+def test_in_the_namespace_of_another_mesh_its_policy_is_not_told_to_be_deleted() -> None:
+    policy, first = a_policy("default", mode="STRICT"), a_mesh("shop", "first")
+    observed = an_observed_mesh(spec=STRICT, peer_policies=(policy,), neighbours=(first,))
+    assert not list(foreign.check_policy_is_in_force(observed))
+
+
 def test_where_the_mesh_asks_for_no_mode_a_policy_of_others_is_the_user_s_own_choice() -> None:
     assert not list(foreign.check_policy_is_in_force(an_observed_mesh(peer_policies=(a_policy(),))))
 

@@ -190,7 +190,7 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
     ),
     Reason.UNTESTED_KUBERNETES: Advice(
         Severity.INFO,
-        "Watch the mesh closely, or choose a newer minor.",
+        "Watch the mesh closely, or choose a minor that was tested with this Kubernetes.",
         "spec.version: '1.31': Istio 1.31 was tested on Kubernetes up to 1.36, and the cluster is 1.37",
     ),
     Reason.FOREIGN_GATEWAY_DEFAULTS: Advice(
