@@ -143,7 +143,7 @@ async def test_istioctls_own_mark_is_its_field_manager(place: Place, generated: 
     assert (found["installer"], found["evidence"]) == ("istioctl", "installed by istioctl itself")
 
 
-async def test_a_helm_release_is_named_with_its_record_whose_content_nobody_read(
+async def test_a_helm_release_is_named_with_its_record_whose_content_is_not_read(
     place: Place, generated: list[Object]
 ) -> None:
     marks = {"meta.helm.sh/release-name": "pilot", "meta.helm.sh/release-namespace": SYSTEM}

@@ -256,7 +256,7 @@ def test_names_of_the_greatest_length_that_the_schema_allows_fit() -> None:
     assert not list(tags.check_names_fit(an_observed_mesh(parent=parent, spec=a_spec(tag="t" * 40))))
 
 
-def test_a_mesh_that_is_installed_keeps_its_namespace_and_tag_whatever_the_age_or_uid_of_another() -> None:
+def test_a_mesh_that_is_installed_keeps_its_namespace_and_tag_against_an_older_one() -> None:
     older = a_mesh("shop", "squatter", created="2020-01-01T00:00:00Z", tag="shop-mesh")
     installed = an_observed_mesh(neighbours=(older,), revisions=(a_revision("1.31.1"),))
     assert not list(neighbours.check_oldest_in_namespace(installed))

@@ -302,7 +302,7 @@ def test_built_in_profiles_are_good(check: Check, name: str) -> None:
     assert not list(check(profiled(name)))
 
 
-def test_a_broken_profile_that_nobody_asks_for_disturbs_nobody() -> None:
+def test_a_broken_profile_that_no_mesh_names_disturbs_none() -> None:
     assert not list(ask(layers.check_profiles, an_observed_mesh(profile_errors={"a": "line 3 is not YAML"})))
 
 

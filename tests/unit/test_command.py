@@ -103,7 +103,7 @@ def test_a_file_that_is_no_text_is_named_in_one_line(tmp_path: Path) -> None:
         assert len(ended.err.splitlines()) == 1
 
 
-async def test_a_failure_that_nobody_foresaw_has_a_traceback_and_is_no_report(tmp_path: Path) -> None:
+async def test_an_unexpected_failure_has_a_traceback_and_is_no_report(tmp_path: Path) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         is_version = request.path == "/version"
         return web.json_response({"major": "1", "minor": "36+"} if is_version else {"items": []})
