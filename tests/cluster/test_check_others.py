@@ -143,7 +143,7 @@ async def test_istioctls_own_mark_is_its_field_manager(place: Place, generated: 
     assert (found["installer"], found["evidence"]) == ("istioctl", "installed by istioctl itself")
 
 
-async def test_a_helm_release_is_named_with_its_record_whose_content_is_not_read(
+async def test_a_helm_release_is_named_with_its_record_whose_content_nobody_read(
     place: Place, generated: list[Object]
 ) -> None:
     marks = {"meta.helm.sh/release-name": "pilot", "meta.helm.sh/release-namespace": SYSTEM}
@@ -158,7 +158,7 @@ async def test_a_helm_release_is_named_with_its_record_whose_content_is_not_read
 
 
 def build_record(release: str, version: int, status: str) -> Object:
-    """A release as Helm keeps it; what it holds is no valid record, so reading it would fail."""
+    """A release as Helm keeps it; what it holds is no valid record, so whoever read it would fail."""
     labels = {"owner": "helm", "name": release, "version": str(version), "status": status}
     name = f"sh.helm.release.v1.{release}.v{version}"
     return {

@@ -285,7 +285,7 @@ async def test_a_leader_out_of_reach_stops_and_leads_again_unless_another_took_o
             assert after["acquireTime"] == before["acquireTime"]
 
 
-async def test_a_dead_holder_with_odd_numbers_keeps_no_replica_from_leading_for_long(
+async def test_a_dead_holder_with_odd_numbers_keeps_nobody_from_leading_for_long(
     counted: Counted, api: Api, namespace: str
 ) -> None:
     """A restored Lease, or one that was written by hand, says what it likes."""

@@ -450,7 +450,7 @@ def show(name: str, found: list[Reaction]) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-async def test_broken_meshes_that_are_edited_without_pause_delay_no_other(
+async def test_broken_meshes_that_are_edited_without_pause_delay_nobody_else(
     api: Api, audit: Audit, lab: Cluster, faulty: Operator, victims: list[str], broken: list[str], full: bool
 ) -> None:
     """The fairness bound of docs/explanation/fairness.md: an edit of a mesh that is well starts next after

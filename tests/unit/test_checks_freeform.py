@@ -268,7 +268,7 @@ CHEAP = [check for check in (*CHECKS_OF_PLACE, *CHECKS_OF_SPEC) if check is not 
 
 @settings(max_examples=100)
 @given(mesh_config=TREES, tree=TREES, patch=TREES, profile=TREES)
-def test_no_rule_fails_with_any_free_form_fields(
+def test_no_rule_fails_whatever_the_free_form_fields_hold(
     mesh_config: dict[str, Any], tree: dict[str, Any], patch: dict[str, Any], profile: dict[str, Any]
 ) -> None:
     items = [overlay("Service", SERVICE, patch)]

@@ -84,7 +84,7 @@ async def test_a_scrape_that_goes_away_takes_nothing_from_the_others() -> None:
         assert await second == 200
 
 
-async def test_half_sent_requests_block_no_other_and_end() -> None:
+async def test_half_sent_requests_keep_nobody_out_and_end() -> None:
     async with serving(seconds=1.0) as server:
         half = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(300)]
         for _, writer in half:

@@ -218,7 +218,7 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
         "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
     }
     service = {"selector": _SELECTOR, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}
-    # minAvailable would block drains for ever where one replica runs.
+    # minAvailable would block drains for ever where somebody runs one replica.
     budget = {
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",

@@ -91,7 +91,7 @@ def shrink_root(manifest: Object) -> Object:
 
 def shrink_istiod_pod(manifest: Object) -> Object:
     """Of a pod of ours: its labels, when it ends, and what its status says of readiness. Of a pod that only
-    has our labels in a namespace without a mesh: nothing but its name."""
+    bears our labels in somebody's own namespace: nothing but its name."""
     status = manifest.get("status") or {}
     kept = {
         k: status[k]

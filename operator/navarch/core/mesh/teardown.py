@@ -25,8 +25,8 @@ def is_leaving(observed: ObservedMesh) -> bool:
 
 
 def is_withheld(observed: ObservedMesh) -> bool:
-    """Whether a mesh is being deleted only because its kind is: then it stays, unless a user insists.
-    To delete a CustomResourceDefinition is not meant to cut the traffic of every mesh in the cluster.
+    """Whether a mesh is being deleted only because its kind is: then it stands, unless somebody insists.
+    Nobody who deletes a CustomResourceDefinition means to cut the traffic of every mesh in the cluster.
     """
     metadata = observed.body["metadata"]
     insists = (metadata.get("annotations") or {}).get(FORCE_DELETE) == "true"
