@@ -143,6 +143,7 @@ def test_check_and_render_refuse_the_same_files_in_the_same_words() -> None:
         (MESH + "spec: [", "not YAML"),
         (MESH + "spec: {meshConfig: {x: 2024-99-99}}", "not YAML"),
         (f"{MESH}spec: {{}}\n  x: 1", r"not YAML: line \d, column \d: "),
+        (MESH + "spec: {version: '1.31', version: '1.30'}", "line 4, column 25: version is set twice"),
         ("", "there is no MeshControlPlane in it$"),
         ("kind: ConfigMap", "there is no MeshControlPlane in it, only ConfigMap$"),
         ("kind: MeshControlplane", "only MeshControlplane; did you mean MeshControlPlane"),

@@ -27,6 +27,19 @@ _OF_OTHERS = ("Istio", "IstioRevision", "IstioOperator", "ServiceMeshControlPlan
 """Kinds by which other installers of Istio are configured: Sail, istioctl, Maistra."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is set twice, as kubectl does: PyYAML would take the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A map, each of whose keys is set once."""
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is set twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 class InputError(ValueError):
     """An input of the command is wrong; the message says what, and how to correct it."""
 
@@ -58,7 +71,7 @@ def load_settings() -> Settings:
 def parse_documents(text: str) -> list[Any]:
     """The documents of a YAML stream, without empty ones. Raises InputError."""
     try:
-        return [document for document in yaml.safe_load_all(text) if document is not None]
+        return [document for document in yaml.load_all(text, _Loader) if document is not None]
     except RecursionError as error:
         raise InputError("not YAML of ours: it is nested too deep") from error
     except yaml.MarkedYAMLError as error:
