@@ -247,7 +247,7 @@ def test_a_key_that_would_widen_power_is_refused(api: Api, guarded: Cluster, fie
 
 
 @pytest.mark.parametrize("value", [{}, {"a": 1}, [], [{"matchLabels": {}}], None, False, 0])
-def test_a_refused_key_is_refused_whatever_it_holds(api: Api, guarded: Cluster, value: Any) -> None:
+def test_a_refused_key_is_refused_with_any_value(api: Api, guarded: Cluster, value: Any) -> None:
     said = refusal(api, build_mesh("default", meshConfig={"discoverySelectors": value}))
     assert "spec.meshConfig.discoverySelectors: " in said
     assert "label namespaces instead" in said
@@ -454,7 +454,7 @@ async def test_a_namespace_takes_its_mesh_with_it(api: Api, guarded: Cluster, fr
 # ----------------------------------------------------------------------------------------
 
 
-def test_nobody_but_the_operator_writes_revisions(api: Api, guarded: Cluster, fresh: str) -> None:
+def test_only_the_operator_writes_revisions(api: Api, guarded: Cluster, fresh: str) -> None:
     revision = build_revision(fresh)
     name = revision["metadata"]["name"]
     assert f"metadata.name: {name} (CREATE by" in refusal(api, revision)

@@ -267,7 +267,7 @@ ADDITIONS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_somebody_else_adds_is_left_alone(
+async def test_what_another_client_adds_is_left_alone(
     kind: str, edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
     manifest = build_sample(kind, parent)
@@ -515,7 +515,7 @@ async def test_an_object_whose_labels_were_taken_off_is_still_ours(
         assert (await client.get(ref_of(manifest)))["metadata"]["labels"] == manifest["metadata"]["labels"]
 
 
-async def test_a_stranger_that_took_our_objects_place_unseen_is_not_overwritten(
+async def test_a_foreign_object_that_took_ours_place_unseen_is_not_overwritten(
     edge: Edge, client: Client, stranger: Client, parent: Parent
 ) -> None:
     manifest = build_sample("ConfigMap", parent)
@@ -816,7 +816,7 @@ async def test_prune_removes_ours_and_is_idempotent(edge: Edge, client: Client, 
         assert edge.requests.writes == []
 
 
-async def test_prune_leaves_strangers_alone_and_stops_there(
+async def test_prune_leaves_foreign_objects_alone_and_stops_there(
     edge: Edge, client: Client, parent: Parent
 ) -> None:
     theirs = {
@@ -883,7 +883,7 @@ async def test_status_and_finalizer_are_written_beside_the_users_fields(
     await remove_finalizer(client, dying)  # twice is once
 
 
-async def test_a_finalizer_that_somebody_else_owns_too_is_removed_all_the_same(
+async def test_a_finalizer_with_another_owner_too_is_removed_all_the_same(
     client: Client, stranger: Client, parent: Parent, edge: Edge
 ) -> None:
     from navarch.core.model.labels import FINALIZER

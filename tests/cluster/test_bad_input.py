@@ -262,7 +262,11 @@ async def test_a_circle_of_profiles_is_named_and_leaves_when_it_is_broken(
     ("content", "key", "words"),
     [
         ("proxy: [", "profile.yaml", ("profile broken cannot be read",)),
-        ({"controlPlain": {}}, "profile.yaml", ("no field controlPlain (did you mean controlPlane?)",)),
+        (
+            {"controlPlain": {}},
+            "profile.yaml",
+            ("controlPlain: there is no such field; did you mean ",),
+        ),
         ({"proxy": {"logLevel": "loud"}}, "profile.yaml", ("proxy.logLevel",)),
         ({}, "profile.yml", ("has no key profile.yaml", "rename profile.yml to profile.yaml")),
     ],

@@ -406,7 +406,7 @@ async def test_pods_of_a_revision_that_is_gone_are_counted(place: Inhabited) -> 
     (finding,) = ended.find("ProxiesAbandoned")
     assert ended.code == 2
     assert finding["subject"] == {"kind": "Namespace", "namespace": "", "name": "default"}
-    assert "1 pods run a sidecar of revision gone" in finding["message"]
+    assert "1 pod runs a sidecar of revision gone" in finding["message"]
     place.api.delete("pod", "default", "web-1")
     await eventually(lambda: place.api.get("pod", "default", "web-1") is None, seconds=30, what="it is gone")
 

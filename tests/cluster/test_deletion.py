@@ -259,7 +259,7 @@ async def test_a_mesh_that_never_was_accepted_goes_at_once(api: Api, operator: O
     await see_gone(api, fresh)
 
 
-async def test_a_mesh_that_somebody_else_holds_costs_one_request_for_each_look(
+async def test_a_mesh_that_a_foreign_finalizer_holds_costs_one_request_for_each_look(
     api: Api, audit: Audit, operator: Operator, fresh: str
 ) -> None:
     mesh = build_mesh(fresh)

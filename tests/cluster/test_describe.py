@@ -174,7 +174,7 @@ async def test_the_tree_is_drawn_for_people_and_is_the_same_in_yaml(
     assert yaml.safe_load(told.out)["tree"] == await describe(light.kubeconfig, settled)
 
 
-async def test_somebody_who_may_see_one_namespace_gets_a_tree_of_what_is_in_it(
+async def test_a_user_who_may_see_one_namespace_gets_a_tree_of_what_is_in_it(
     api: Api, light: Cluster, operator: Operator, settled: str
 ) -> None:
     api.create(build_mesh(settled))

@@ -258,7 +258,7 @@ def has_theirs(manifest: Object) -> bool:
     return True
 
 
-async def test_what_somebody_else_added_stays_theirs(scene: Scene) -> None:
+async def test_what_another_client_added_stays(scene: Scene) -> None:
     mark = scene.audit.mark()
     for case in CASES:
         add_theirs(scene, case)

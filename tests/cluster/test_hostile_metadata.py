@@ -141,7 +141,7 @@ def _fetch(url: str) -> str:
 
 @pytest.mark.long
 @pytest.mark.timeout(3000)
-async def test_whatever_others_fill_the_operator_runs_within_its_limit_and_serves_edits(
+async def test_with_any_content_of_others_the_operator_runs_within_its_limit_and_serves_edits(
     lab: Cluster, full: bool
 ) -> None:
     api = Api(lab.kubeconfig)

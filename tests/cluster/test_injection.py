@@ -136,7 +136,7 @@ async def test_a_pod_that_another_istiod_took_is_no_proof(api: Api, settled: str
         await wait_for(api, settled)
 
 
-async def test_a_denial_by_somebody_else_is_unknown_and_no_proof_against(api: Api, settled: str) -> None:
+async def test_a_denial_by_a_foreign_policy_is_unknown_and_no_proof_against(api: Api, settled: str) -> None:
     labels = (api.get("namespace", "", PROBE) or {})["metadata"]["labels"]
     api.patch("namespace", "", PROBE, {"metadata": {"labels": {ENFORCE: "restricted"}}})
     try:

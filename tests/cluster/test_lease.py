@@ -253,7 +253,7 @@ def test_timings_that_would_allow_two_leaders_are_refused() -> None:
 
 
 @pytest.mark.parametrize("taken", [False, True])
-async def test_a_leader_out_of_reach_stops_and_leads_again_unless_somebody_took_over(
+async def test_a_leader_out_of_reach_stops_and_leads_again_unless_another_took_over(
     light: Cluster, client: Client, namespace: str, taken: bool
 ) -> None:
     with Proxy(light, light.kubeconfig, name="lease") as proxy:

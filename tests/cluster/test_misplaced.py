@@ -157,7 +157,7 @@ async def test_proxies_that_are_too_old_for_the_control_plane_are_a_warning_unti
         api.create(old)
         mesh = await wait_for(api, settled, condition="SpecAccepted", reason="ProxiesTooOld")
         message = read_condition(mesh, "SpecAccepted")["message"]
-        assert f"1 pods run proxies that are more than one minor older: 1.29 ({apps})" in message
+        assert f"1 pod runs a proxy that is more than one minor older: 1.29 ({apps})" in message
         api.delete("pod", apps, "old")
         await eventually(
             lambda: (

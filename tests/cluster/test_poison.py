@@ -135,7 +135,7 @@ async def edit_one(api: Api, audit: Audit, namespace: str = VICTIM) -> Reaction:
 
 
 @pytest.mark.parametrize("kind", ["mesh", "revision"])
-async def test_an_error_that_nobody_foresaw_stays_with_its_object_and_is_counted_and_shown(
+async def test_an_unexpected_exception_stays_with_its_object_and_is_counted_and_shown(
     api: Api, audit: Audit, faulty: Operator, kind: str
 ) -> None:
     namespace = f"bug-{kind}"
@@ -489,7 +489,7 @@ LARGE: dict[str, Object] = {
 
 
 @pytest.mark.parametrize("shape", LARGE)
-async def test_what_is_too_large_is_told_and_makes_nobody_wait(
+async def test_a_spec_that_is_too_large_is_reported_and_delays_no_other(
     api: Api, audit: Audit, faulty: Operator, shape: str
 ) -> None:
     namespace = f"large-{shape}"

@@ -343,7 +343,7 @@ async def test_age_is_the_time_since_the_server_was_heard_of(client: Client, nam
         await eventually(lambda: reflector.age == 0.0)
 
 
-async def test_a_watch_of_a_kind_that_nobody_changes_counts_as_heard(light: Cluster) -> None:
+async def test_a_watch_of_a_kind_without_changes_counts_as_heard(light: Cluster) -> None:
     """Kubernetes 1.32 sends no bookmark for such a kind: what is heard is that the watch ends."""
     budgets, requests, idle = resource_of("policy/v1", "PodDisruptionBudget"), Requests(), 4.0
     async with Client(await load_credentials(light.kubeconfig), observe=requests) as client:

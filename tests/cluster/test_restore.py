@@ -184,7 +184,7 @@ async def test_a_mesh_that_was_lost_while_the_operator_was_away_is_taken_over(si
     await assert_taken_over(site, "away", before, old, mark)
 
 
-async def test_a_mesh_that_nobody_brings_back_is_cleaned_up_after(site: Site) -> None:
+async def test_a_mesh_that_is_not_restored_is_cleaned_up_after(site: Site) -> None:
     await make_mesh(site, "forgotten")
     site.operator.stop()
     site.operator.start()

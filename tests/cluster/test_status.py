@@ -104,7 +104,7 @@ def is_refused(api: Api, manifest: Object) -> bool:
     return False
 
 
-async def test_a_crd_that_somebody_removed_is_told_and_made_again(api: Api, settled: str) -> None:
+async def test_a_crd_that_another_client_removed_is_reported_and_made_again(api: Api, settled: str) -> None:
     # Any mesh makes it again.
     await wait_for_removals(api)
     api.create(build_mesh(settled))

@@ -238,7 +238,7 @@ def list_versions(api: Api) -> dict[str, str]:
     }
 
 
-async def test_newer_crds_of_somebody_elses_are_told_and_left_untouched(elsewhere: Api) -> None:
+async def test_newer_foreign_crds_are_reported_and_left_untouched(elsewhere: Api) -> None:
     before = list_versions(elsewhere)
     mesh = await wait_for(elsewhere, NS)
     condition = read_condition(mesh, "DependenciesReady")
@@ -262,7 +262,7 @@ def without_version(crd: Object) -> Object:
     ("age", "lack"),
     [(without_field, "field v1.spec.host"), (without_version, "version v1alpha3")],
 )
-async def test_crds_of_somebody_elses_that_lack_something_are_told_with_what_they_lack(
+async def test_foreign_crds_that_lack_something_are_reported_with_what_they_lack(
     elsewhere: Api, age: Any, lack: str
 ) -> None:
     name = "destinationrules.networking.istio.io"
@@ -284,7 +284,7 @@ async def test_crds_of_somebody_elses_that_lack_something_are_told_with_what_the
     await wait_for(elsewhere, NS)
 
 
-async def test_a_crd_that_somebody_elses_set_has_not_is_named_and_not_added(elsewhere: Api) -> None:
+async def test_a_crd_that_a_foreign_set_lacks_is_named_and_not_added(elsewhere: Api) -> None:
     name = "wasmplugins.extensions.istio.io"
     good = elsewhere.get("crd", "", name)
     assert good is not None

@@ -54,7 +54,7 @@ async def test_labels_written_in_another_namespace_neither_count_nor_hold_up_a_d
     api.patch("configmap", elsewhere, "forged", {"metadata": {"finalizers": None}})
 
 
-async def test_a_pod_with_a_monstrous_annotation_stops_nobody(
+async def test_a_pod_with_a_huge_annotation_stops_no_mesh(
     api: Api, operator: Operator, fresh: str, elsewhere: str
 ) -> None:
     api.create(

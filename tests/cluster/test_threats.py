@@ -280,7 +280,7 @@ async def test_a_proxy_that_istiod_deployed_for_a_gateway_is_told_current_from_o
         deploy("front-2", "1.31.0-older")
         await eventually(lambda: read_summary() == "1/2", what="the other one is outdated")
         mesh = await wait_for(api, settled, condition="UpToDate", status="False", reason="ProxiesOutdated")
-        assert read_condition(mesh, "UpToDate")["message"].startswith("1 pods run an older proxy")
+        assert read_condition(mesh, "UpToDate")["message"].startswith("1 pod runs an older proxy")
         for name in ("front-1", "front-2"):
             api.delete("pod", place, name)
         await eventually(lambda: read_summary() == "0/0", what="both are gone")

@@ -37,7 +37,7 @@ def test_a_service_is_served_by_the_istiod_whose_pods_it_selects() -> None:
     assert upstream(Target("127.96.0.9", 443), service()) == Path("a.sock")
 
 
-def test_an_unknown_address_is_served_by_nobody() -> None:
+def test_an_unknown_address_has_no_server() -> None:
     assert upstream(Target("127.96.0.8", 443), service()) is None
 
 
@@ -46,7 +46,7 @@ def test_only_the_webhook_port_is_served() -> None:
     assert upstream(Target("127.96.0.9", 80), service()) is None
 
 
-def test_a_service_without_a_ready_pod_is_served_by_nobody() -> None:
+def test_a_service_without_a_ready_pod_has_no_server() -> None:
     assert upstream(Target("127.96.0.9", 443), service(), pods=()) is None
 
 
@@ -147,7 +147,7 @@ async def test_bytes_go_both_ways_until_one_side_ends(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize(("port", "status"), [(80, "502"), (444, "502"), (99999, "502")])
-async def test_what_nobody_serves_is_refused_at_once(relay: Relay, port: int, status: str) -> None:
+async def test_an_address_without_a_server_is_refused_at_once(relay: Relay, port: int, status: str) -> None:
     answered, _, writer = await relay.ask(f"CONNECT 127.96.0.9:{port} HTTP/1.1\r\n\r\n".encode())
     assert answered == status
     writer.close()

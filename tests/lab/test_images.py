@@ -30,7 +30,7 @@ def read_archive(path: Path) -> tuple[list[dict[str, object]], dict[str, bytes]]
     return json.loads(files["manifest.json"]), files
 
 
-def test_equal_content_makes_equal_archives_whatever_its_time_and_place(tmp_path: Path) -> None:
+def test_equal_content_makes_equal_archives_at_any_time_and_place(tmp_path: Path) -> None:
     archives = []
     for folder, stamp in (("one", 1_000_000), ("two", 2_000_000)):
         source = tmp_path / folder / "file"

@@ -3,7 +3,7 @@
 from lab.packages import ensure_packages, missing_packages
 
 
-def test_a_package_that_nobody_has_is_missing() -> None:
+def test_an_unknown_package_is_missing() -> None:
     assert missing_packages(["navarch-no-such-package"]) == ["navarch-no-such-package"]
 
 

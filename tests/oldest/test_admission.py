@@ -8,7 +8,7 @@ from lab.cluster import Cluster
 from tests.cluster.test_admission import (  # noqa: F401
     test_a_key_that_would_widen_power_is_refused,
     test_no_expression_of_a_policy_earns_a_warning,
-    test_nobody_but_the_operator_writes_revisions,
+    test_only_the_operator_writes_revisions,
     test_the_operator_may_do_what_it_needs_and_no_more,
     test_who_holds_the_verb_host_may_create_a_mesh_there_and_nowhere_else,
 )

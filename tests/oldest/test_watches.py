@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 from tests.cluster.test_reflector import (  # noqa: F401
-    test_a_watch_of_a_kind_that_nobody_changes_counts_as_heard,
+    test_a_watch_of_a_kind_without_changes_counts_as_heard,
 )

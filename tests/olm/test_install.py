@@ -89,7 +89,7 @@ def test_the_api_server_grants_what_the_bundle_asks_for_and_nothing_more(
 
 
 @pytest.mark.parametrize("role", ["admin", "edit"])
-async def test_roles_of_olms_own_give_nobody_the_power_of_istiod(
+async def test_roles_of_olms_own_give_no_user_the_power_of_istiod(
     role: str, installed: Cluster, api: Api
 ) -> None:
     user = f"{role}-of-a-namespace"

@@ -131,7 +131,7 @@ def test_a_members_pod_that_says_nothing_is_injected_exactly_where_the_rule_says
 
 
 @given(own_names, st.sampled_from(("navarch-probe", "kube-probe", "openshift-probe")), st.booleans())
-def test_the_own_namespace_and_the_probes_are_injected_whatever_their_names(
+def test_the_own_namespace_and_the_probes_are_injected_with_any_names(
     own: str, probe: str, default: bool
 ) -> None:
     mesh = membership_of(default=default, own=own, probe=probe)

@@ -115,7 +115,7 @@ def test_every_kind_of_an_installation_is_carried_made_by_olm_or_left_out_for_a_
     assert {kind for kind, _, _ in deployed} == CARRIED | IN_CSV | NOT_CARRIED.keys()
 
 
-def test_a_kind_that_nobody_decided_about_is_refused() -> None:
+def test_a_kind_without_a_decision_is_refused() -> None:
     strange = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}]
     install = [
         *build_install(grants=[], roles=[{"metadata": {"name": "r"}, "kind": "ClusterRole"}]),

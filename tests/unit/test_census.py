@@ -45,7 +45,7 @@ def test_a_revision_that_is_no_name_is_none(revision: Any) -> None:
     assert read_proxy_pod(a_pod(sidecar_istio_io__status=json.dumps({"revision": revision}))) is None
 
 
-def test_a_pod_that_nobody_injected_is_not_counted() -> None:
+def test_a_pod_without_a_sidecar_is_not_counted() -> None:
     assert read_proxy_pod(a_pod()) is None
 
 

@@ -256,7 +256,7 @@ def test_names_of_the_greatest_length_that_the_schema_allows_fit() -> None:
     assert not list(tags.check_names_fit(an_observed_mesh(parent=parent, spec=a_spec(tag="t" * 40))))
 
 
-def test_a_mesh_that_is_installed_keeps_its_namespace_and_tag_whatever_the_age_or_uid_of_another() -> None:
+def test_a_mesh_that_is_installed_keeps_its_namespace_and_tag_against_an_older_one() -> None:
     older = a_mesh("shop", "squatter", created="2020-01-01T00:00:00Z", tag="shop-mesh")
     installed = an_observed_mesh(neighbours=(older,), revisions=(a_revision("1.31.1"),))
     assert not list(neighbours.check_oldest_in_namespace(installed))
@@ -356,6 +356,12 @@ def test_of_several_policies_the_one_that_rules_is_named() -> None:
 def test_before_the_mesh_s_own_policy_is_made_any_other_is_older() -> None:
     observed = an_observed_mesh(spec=STRICT, peer_policies=(a_policy(created=LATER, mode=""),))
     assert "UNSET, which means PERMISSIVE" in only(foreign.check_policy_is_in_force, observed).message
+
+
+def test_in_the_namespace_of_another_mesh_its_policy_is_not_told_to_be_deleted() -> None:
+    policy, first = a_policy("default", mode="STRICT"), a_mesh("shop", "first")
+    observed = an_observed_mesh(spec=STRICT, peer_policies=(policy,), neighbours=(first,))
+    assert not list(foreign.check_policy_is_in_force(observed))
 
 
 def test_where_the_mesh_asks_for_no_mode_a_policy_of_others_is_the_user_s_own_choice() -> None:

@@ -235,7 +235,7 @@ TREES = st.recursive(
 
 @settings(max_examples=60)
 @given(tree=st.dictionaries(st.sampled_from(NAMES), TREES, max_size=4))
-def test_every_key_is_read_or_told_whatever_it_is(tree: dict[str, Any]) -> None:
+def test_every_key_is_read_or_reported(tree: dict[str, Any]) -> None:
     """A key at the root has a default, or one finding or more says what is wrong with it."""
     observed = with_values(tree)
     told = {finding.field for check in CHECKS for finding in ask(check, observed)}

@@ -92,6 +92,10 @@ def test_a_cluster_newer_than_tested_is_an_information() -> None:
     assert (finding.reason, finding.severity) == (Reason.UNTESTED_KUBERNETES, Severity.INFO)
     assert "1.36" in finding.message
     assert "1.37" in finding.message
+    assert finding.remedy == "watch the mesh closely", "no minor was tested with that Kubernetes"
+    found = ask(version.check_support, mesh("1.29", kubernetes=(1, 36)))
+    untested = next(f for f in found if f.reason is Reason.UNTESTED_KUBERNETES)
+    assert untested.remedy == "watch the mesh closely, or choose Istio 1.30"
 
 
 def test_a_minor_past_its_end_of_life_is_a_warning() -> None:
@@ -298,7 +302,7 @@ def test_built_in_profiles_are_good(check: Check, name: str) -> None:
     assert not list(check(profiled(name)))
 
 
-def test_a_broken_profile_that_nobody_asks_for_disturbs_nobody() -> None:
+def test_a_broken_profile_that_no_mesh_names_disturbs_none() -> None:
     assert not list(ask(layers.check_profiles, an_observed_mesh(profile_errors={"a": "line 3 is not YAML"})))
 
 

@@ -103,7 +103,7 @@ def test_a_file_that_is_no_text_is_named_in_one_line(tmp_path: Path) -> None:
         assert len(ended.err.splitlines()) == 1
 
 
-async def test_a_failure_that_nobody_foresaw_has_a_traceback_and_is_no_report(tmp_path: Path) -> None:
+async def test_an_unexpected_failure_has_a_traceback_and_is_no_report(tmp_path: Path) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         is_version = request.path == "/version"
         return web.json_response({"major": "1", "minor": "36+"} if is_version else {"items": []})
@@ -142,19 +142,49 @@ def test_check_and_render_refuse_the_same_files_in_the_same_words() -> None:
         (MESH + f"spec: {DEEP}", "nested too deep"),
         (MESH + "spec: [", "not YAML"),
         (MESH + "spec: {meshConfig: {x: 2024-99-99}}", "not YAML"),
-        ("kind: ConfigMap", "there is no MeshControlPlane in it"),
+        (f"{MESH}spec: {{}}\n  x: 1", r"not YAML: line \d, column \d: "),
+        (MESH + "spec: {version: '1.31', version: '1.30'}", "line 4, column 25: version is set twice"),
+        ("", "there is no MeshControlPlane in it$"),
+        ("kind: ConfigMap", "there is no MeshControlPlane in it, only ConfigMap$"),
+        ("kind: MeshControlplane", "only MeshControlplane; did you mean MeshControlPlane"),
+        ("kind: Istio", "only Istio; Istio configures another installer: write a MeshControlPlane"),
+        (MESH + "mode: Strict", "mode: there is no such field beside spec; .* indent it"),
         (MESH.replace("v1beta1", "v1"), f"write {API_VERSION}"),
-        (MESH.replace("demo", "''"), "metadata.name: is missing"),
+        (MESH.replace("demo", "''"), "metadata.name: is required"),
         (MESH.replace("demo", "1"), "metadata.name: 1: is not a string"),
         (MESH.replace("demo", "My_Mesh"), "metadata.name: 'My_Mesh': write at most 63 of a-z"),
         (MESH.replace("demo", "a.b"), "metadata.name: 'a.b'"),
         (MESH.replace("demo", "m" * 64), "metadata.name: 'm+'"),
         (MESH.replace("demo", "demo, namespace: -x"), "metadata.namespace: '-x'"),
-        (MESH.replace("{name: demo}", "demo"), "metadata.name: is missing"),
+        (MESH.replace("{name: demo}", "demo"), "metadata.name: is required"),
     ):
         for read in (parse_meshes, render_mesh):
             with pytest.raises(InputError, match=said):
                 read(text)
+
+
+def test_meshes_are_read_from_a_list_as_kubectl_prints_it() -> None:
+    item = yaml.safe_load(MESH)
+    listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [item, {"kind": "Other"}]})
+    assert [mesh["metadata"]["name"] for mesh in parse_meshes(listed)] == ["demo"]
+
+
+@pytest.mark.parametrize("command", [["render", "-f"], ["check", "-f"]])
+def test_a_file_that_does_not_exist_is_named(command: list[str], tmp_path: Path) -> None:
+    ended = navarch(*command, str(tmp_path / "none.yaml"))
+    assert ended.err == f"navarch {command[0]}: {tmp_path}/none.yaml: No such file or directory\n"
+
+
+def test_a_kubeconfig_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    ended = navarch("check", kubeconfig=tmp_path / "none")
+    assert (ended.code, ended.out) == (3, "")
+    assert f"{tmp_path}/none: no such file; name a kubeconfig by --kubeconfig or $KUBECONFIG" in ended.err
+
+
+def test_render_refuses_what_the_schema_of_the_api_server_refuses() -> None:
+    for spec in ("{version: '1.31', paused: 'true'}", "{version: '1.31', controlPlane: {replicas: '3'}}"):
+        with pytest.raises(InputError, match="without quotes"):
+            render_mesh(f"{MESH}spec: {spec}")
 
 
 def test_render_warns_on_standard_error_and_prints_manifests_only(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def spell(tree: Any) -> str:
 
 
 @given(trees=st.lists(TREES, max_size=8))
-def test_a_compact_tree_says_what_came_whatever_came_before(trees: list[Any]) -> None:
+def test_a_compact_tree_equals_its_source_after_any_earlier_trees(trees: list[Any]) -> None:
     before = [spell(tree) for tree in trees]
     assert [spell(compact(tree)) for tree in trees] == before
     assert [spell(tree) for tree in trees] == before, "what came is left as it is"

@@ -76,7 +76,7 @@ async def test_a_look_takes_as_many_objects_and_calls_among_many_meshes_as_among
     assert await count_calls(lambda: look(memory)) <= CALLS * calls
 
 
-async def test_an_object_that_nobody_recorded_is_asked_about_without_reading_all_inventories() -> None:
+async def test_an_object_without_a_record_is_looked_up_without_reading_all_inventories() -> None:
     memory = Memory()
     await populate(memory, range(FEW))
     labels = {

@@ -10,7 +10,13 @@ import pytest
 from navarch.api.controlplane import RESOURCE
 from navarch.core.diagnosis.advice import BY_NAVARCH, OF_REASONS, WELL
 from navarch.core.diagnosis.cluster import run_rules, run_rules_of_namespace
-from navarch.core.diagnosis.conditions import RESUME, heed_pause, judge_verdicts, without_echoes
+from navarch.core.diagnosis.conditions import (
+    RESUME,
+    heed_pause,
+    judge_verdicts,
+    without_consequences,
+    without_echoes,
+)
 from navarch.core.diagnosis.installations import Installation, Installer
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import Lease, Navarch, ObservedCluster, Tagged
@@ -290,7 +296,7 @@ def test_of_one_namespace_everything_is_said_that_its_owner_can_mend_and_nothing
     observed = replace(apps, proxies=(old, new, GONE), bare=bare, tagged=(TAGGED,))
     told = {d.id: d.message for d in run_rules_of_namespace(observed, "apps")}
     assert told.keys() == {"ProxiesOutdated", "PodsNotInjected", "ProxiesAbandoned", "ConfigurationNotRead"}
-    assert told["ProxiesOutdated"].startswith("1 pods run an older proxy of mesh shop/mesh: web-1; ")
+    assert told["ProxiesOutdated"].startswith("1 pod runs an older proxy of mesh shop/mesh: web-1; ")
     assert list(run_rules_of_namespace(observed, "navarch-probe")) == []
     mistyped = with_namespace(istio_io_rev="shopmesh")
     assert [d.id for d in run_rules_of_namespace(mistyped, "apps")] == [Sign.REVISION_NOT_FOUND]
@@ -430,6 +436,20 @@ def test_what_a_mesh_repeats_of_its_revision_is_said_once() -> None:
     revision = Subject("MeshRevision", "shop", "shop-mesh-inplace")
     more = verdicts | {ConditionType.RECONCILED: Verdict("False", Reason.APPLY_FAILED, "no")}
     assert [d.id for d in without_echoes(mesh, judge_verdicts(revision, more))] == ["ApplyFailed"]
+
+
+def test_of_a_refused_spec_with_nothing_installed_no_remedy_is_to_wait() -> None:
+    refused = told(Reason.UNKNOWN_VERSION, ConditionType.SPEC_ACCEPTED)
+    follows = [
+        told(Reason.NOT_INSTALLED, ConditionType.AVAILABLE),
+        told(Reason.WEBHOOK_MISSING, ConditionType.INJECTION_READY),
+        told(Reason.INVALID_SPEC, ConditionType.UP_TO_DATE),
+    ]
+    denied = told(Reason.ADMISSION_DENIED, ConditionType.RECONCILED)
+    assert list(without_consequences([refused, *follows, denied])) == [refused, denied]
+    assert list(without_consequences(follows)) == follows
+    installed = [refused, told(Reason.NOT_YET_DETERMINED, ConditionType.INJECTION_READY)]
+    assert list(without_consequences(installed)) == installed
 
 
 def test_a_condition_that_says_several_things_names_the_id_of_each() -> None:

@@ -358,7 +358,7 @@ class Scenario:
 
 
 @given(st.lists(st.tuples(STEPS, st.sampled_from(["", "one", "two", "three"])), max_size=60))
-def test_whatever_happens_nothing_is_lost_and_lanes_are_exclusive(
+def test_in_any_order_of_calls_nothing_is_lost_and_lanes_are_exclusive(
     steps: list[tuple[tuple[str, str, int], str]],
 ) -> None:
     async def play() -> None:
@@ -462,7 +462,7 @@ async def test_a_busy_lane_is_put_back_and_never_held_back(clock: Clock) -> None
     assert (await queue.get()).key == busy
 
 
-async def test_what_is_well_passes_what_never_was_and_nobody_waits_for_ever(clock: Clock) -> None:
+async def test_a_healthy_key_passes_one_that_never_succeeded_and_none_waits_for_ever(clock: Clock) -> None:
     queue = Queue(clock=clock)
     mine, broken = Key("Mesh", "mine", "m"), [Key("Mesh", f"broken-{number}", "m") for number in range(100)]
     queue.add(mine)
@@ -522,7 +522,7 @@ HANGS = 10
 
 
 @pytest.mark.parametrize(("well", "priority"), [(True, RETRY), (False, RETRY), (False, EDIT)])
-async def test_whoever_hangs_and_comes_back_for_ever_starves_nobody(
+async def test_keys_that_hang_and_return_for_ever_starve_no_other(
     clock: Clock, well: bool, priority: int
 ) -> None:
     queue = Queue(clock=clock, share=2)
@@ -579,7 +579,7 @@ async def test_no_number_of_namespaces_that_are_touched_without_pause_holds_up_a
     assert len(passed) <= len(touched) + 8 * (LONGEST + 1)
 
 
-async def test_edits_of_what_is_well_without_end_starve_nobody(clock: Clock) -> None:
+async def test_edits_of_healthy_keys_without_end_starve_no_other(clock: Clock) -> None:
     queue = Queue(clock=clock, share=2)
     busy, resync = [key(f"busy-{number}") for number in range(40)], key("resync")
 

@@ -24,7 +24,7 @@ def test_another_protocol_is_another_port() -> None:
     ]
 
 
-def test_a_strangers_own_port_does_not_stand_in_the_way() -> None:
+def test_a_foreign_port_does_not_stand_in_the_way() -> None:
     live = service({"name": "a", "port": 1, "protocol": "TCP"}, {"name": "theirs", "port": 9}, {"port": 10})
     assert list(find_collisions(service({"name": "a", "port": 1}), live)) == []
 

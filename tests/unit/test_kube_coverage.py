@@ -76,7 +76,7 @@ def test_of_two_ports_of_one_number_the_right_one_is_judged() -> None:
     assert uncovered({"ports": ports}, {"f:ports": both}) == ["ports[1].protocol"]
 
 
-def test_identity_is_owned_by_nobody() -> None:
+def test_identity_has_no_owner() -> None:
     manifest = {"apiVersion": "v1", "kind": "K", "metadata": {"name": "x", "namespace": "y"}}
     live = {**manifest, "metadata": {**manifest["metadata"], "managedFields": [entry({})]}}
     assert list(find_uncovered(manifest, live, "navarch")) == []

@@ -223,7 +223,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["write", "delete"]), st.sampled_from
 
 
 @given(STEPS, st.data())
-def test_whatever_order_events_come_in_the_newest_version_wins(
+def test_in_any_order_of_events_the_newest_version_wins(
     steps: list[tuple[str, str]], data: st.DataObject
 ) -> None:
     truth: dict[str, int] = {}

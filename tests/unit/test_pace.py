@@ -32,7 +32,7 @@ def test_the_first_write_goes_at_once_and_the_next_after_the_period() -> None:
 
 
 @given(st.lists(st.floats(0, 2 * PERIOD), max_size=40))
-def test_writes_lie_a_period_apart_and_whoever_waits_as_told_may_write(gaps: list[float]) -> None:
+def test_writes_lie_a_period_apart_and_after_the_given_wait_one_is_due(gaps: list[float]) -> None:
     clock = Clock()
     pace = Pace(clock)
     written: list[float] = []

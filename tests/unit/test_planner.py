@@ -576,7 +576,7 @@ def test_the_labels_of_a_mesh_count_only_in_its_own_namespace() -> None:
     assert PARENT.owns({"metadata": {"name": "cluster-scoped", "labels": labels}})
 
 
-def test_only_pods_in_the_mesh_s_namespaces_are_counted_whatever_their_annotations_say() -> None:
+def test_only_pods_in_the_mesh_s_namespaces_are_counted_with_any_annotations() -> None:
     observed = an_observed_mesh()
     namespaces = {**observed.namespaces, "app": Namespace("app", {"istio.io/rev": "shop-mesh"})}
     observed = replace(observed, namespaces=namespaces)

@@ -75,7 +75,7 @@ OTHER_TREES = {
 
 
 @pytest.mark.parametrize("tree", OTHER_TREES.values(), ids=OTHER_TREES)
-def test_every_field_counts_that_holds_whatever_a_user_writes(tree: dict[str, Any]) -> None:
+def test_every_free_form_field_counts(tree: dict[str, Any]) -> None:
     observed = an_observed_mesh(spec=a_spec(**tree, values={"global": {"network": "a"}}))
     found = only(schema.check_size, observed)
     assert (found.reason, found.field) == (Reason.TOO_LARGE, f"spec.{next(iter(tree))}")
@@ -312,7 +312,7 @@ def test_a_mesh_that_is_deleted_with_its_kind_stands(at: str, kind_deleted: str)
         (LATER, EARLIER, {"mesh.navarch.io/force-delete": "true"}),
     ],
 )
-def test_a_mesh_that_somebody_deleted_goes(at: str, kind_deleted: str, annotations: dict[str, str]) -> None:
+def test_a_mesh_that_a_user_deleted_goes(at: str, kind_deleted: str, annotations: dict[str, str]) -> None:
     observed = a_mesh_being_deleted(at, kind_deleted=kind_deleted, **annotations)
     assert is_leaving(observed)
     assert plan_mesh(observed, ()).plan.prune

@@ -128,7 +128,7 @@ def test_the_policy_on_kinds_is_asked_about_our_own_and_no_other() -> None:
     assert rule["scope"] == "Cluster"
 
 
-def test_whatever_a_mesh_consists_of_is_under_the_policy_on_ownership() -> None:
+def test_every_kind_of_a_mesh_s_objects_is_under_the_policy_on_ownership() -> None:
     rules = POLICIES["ownership.mesh.navarch.io"]["spec"]["matchConstraints"]["resourceRules"]
     guarded = {(rule["apiGroups"][0], resource) for rule in rules for resource in rule["resources"]}
     kinds = [*OWNED_KINDS, *(("admissionregistration.k8s.io/v1", kind) for kind in WEBHOOK_KINDS)]

@@ -322,7 +322,7 @@ def nest(path: Path, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["meshConfig", "values"])
-def test_whatever_is_not_free_is_guarded_wherever_it_stands(name: str) -> None:
+def test_a_field_that_is_not_free_is_guarded_wherever_it_stands(name: str) -> None:
     for path, rule in TABLES[name].items():
         for value in ("x", {"x": 1}, ["x"], None, 7):
             found = list(find_guarded({name: nest(path, value)}, {}))

@@ -129,7 +129,7 @@ def a_wanted(**spec: Any) -> Manifest:
     return wanted
 
 
-def test_equal_revisions_share_one_rendering_whatever_their_status_and_order() -> None:
+def test_equal_revisions_share_one_rendering_with_any_status_and_order() -> None:
     wanted = a_wanted()
     first = a_rendering(wanted)
     other = {key: wanted[key] for key in reversed(wanted)} | {"status": {"version": "1.31.0"}}

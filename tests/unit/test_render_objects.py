@@ -191,7 +191,7 @@ def test_a_mesh_is_applied_in_waves_with_crds_first() -> None:
     assert [o["kind"] for o in waves[3].objects] == ["PeerAuthentication"]
 
 
-def test_crds_of_strangers_are_left_out() -> None:
+def test_foreign_crds_are_left_out() -> None:
     waves, _ = waves_of({}, crd_minor=None)
     assert waves[0].objects == ()
 

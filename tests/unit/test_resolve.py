@@ -129,8 +129,8 @@ def test_a_circle_of_profiles_is_told_whole(includes: list[str]) -> None:
         (None, "not a map"),
         ({"profiles": "default"}, "not a list of names"),
         ({"proxy": {"logLevel": "loud"}}, "proxy.logLevel"),
-        ({"proxi": {}}, "no field proxi (did you mean proxy?)"),
-        ({"version": "1.31"}, "no field version"),
+        ({"proxi": {}}, "proxi: there is no such field; did you mean proxy?"),
+        ({"version": "1.31"}, "version: there is no such field"),
         (
             {"controlPlane": {"environment": [{"name": "A", "valeu": ""}]}},
             "controlPlane.environment[0].valeu",

@@ -184,7 +184,7 @@ def test_a_part_that_does_not_exist_is_named() -> None:
     assert "there is no part clutser; there are lint, unit" in done.stderr
 
 
-def test_nobody_waits_for_an_operator_that_ended_with_an_error(tmp_path: Path) -> None:
+def test_an_operator_that_ended_with_an_error_is_not_waited_for(tmp_path: Path) -> None:
     ends = "import sys; print('why it ended', flush=True); sys.exit(3)"
     operator = Operator(tmp_path / "kubeconfig", tmp_path / "log", program=("-c", ends))
     operator.start()

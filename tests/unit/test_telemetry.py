@@ -70,7 +70,7 @@ async def test_a_watch_that_is_silent_while_others_are_heard_from_is_a_dead_proc
     assert list_dead(reflectors) == ["watch meshes has been silent for 181 s"]
 
 
-async def test_whoever_answers_that_kinds_are_not_served_need_not_be_the_api_server() -> None:
+async def test_an_answer_that_kinds_are_not_served_need_not_come_from_the_api_server() -> None:
     clock = Clock()
     refused, unserved = build_reflector(clock), build_reflector(clock)
     unserved.served = False
@@ -78,7 +78,7 @@ async def test_whoever_answers_that_kinds_are_not_served_need_not_be_the_api_ser
     assert list_dead({"deployments": refused, "policies": unserved}) == []
 
 
-async def test_an_outage_of_the_api_server_kills_nobody_neither_while_it_lasts_nor_when_it_ends() -> None:
+async def test_an_outage_of_the_api_server_fails_no_probe_neither_while_it_lasts_nor_when_it_ends() -> None:
     clock = Clock()
     reflectors = {name: build_reflector(clock) for name in ("meshes", "revisions", "crds")}
     late, *others = reflectors.values()
@@ -124,7 +124,7 @@ async def test_a_standbys_old_queue_counts_only_from_when_it_leads() -> None:
     ]
 
 
-async def test_a_queue_that_waits_for_the_api_server_is_nobodys_death() -> None:
+async def test_a_queue_that_waits_for_the_api_server_fails_no_probe() -> None:
     clock = Clock()
     heard = build_reflector(clock)
     queue = Queue(clock=clock)

@@ -17,7 +17,7 @@ EVIL = "a\x1b[2J\x9b31m\ud800\u202egpj.exe\r\nb\x00"
 
 
 @given(st.text(st.characters(), max_size=200))
-def test_whatever_is_escaped_can_be_seen_and_written(text: str) -> None:
+def test_every_escaped_text_can_be_seen_and_written(text: str) -> None:
     told = escape(text)
     told.encode()
     assert all(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in told)

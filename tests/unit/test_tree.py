@@ -11,7 +11,7 @@ from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
 from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree, count_workloads
 from navarch.core.model.findings import Severity
 from navarch.core.world.proxies import ProxyPod
-from navarch.survey.description import read_workload
+from navarch.survey.description import read_workload, take_last
 
 from tests.unit.observations import a_revision
 
@@ -175,6 +175,15 @@ def test_events_are_the_trees_last_part() -> None:
     (event,) = build_tree(a_portrait(events=(note,))).children[-1].children
     assert (event.name, event.facts) == ("RolloutStuck", {"at": note.at, "type": "Warning", "source": "me"})
     assert event.summary == "2026-10-01T12:00:00Z Warning, MeshControlPlane mesh: words (by me)"
+
+
+def test_events_of_one_second_keep_their_order() -> None:
+    note = EventNote("", "Normal", "AsExpected", "MeshControlPlane mesh", "", "me")
+    times = [f"2026-10-01T12:00:00.{micro:06}Z" for micro in (900_000, 100_000, 5)]
+    notes = [replace(note, at=at, message=at) for at in times]
+    taken = take_last(notes)
+    assert [each.message for each in taken] == sorted(times)
+    assert {each.at for each in taken} == {"2026-10-01T12:00:00Z"}
 
 
 def test_a_node_is_the_same_for_programs() -> None:

@@ -45,17 +45,38 @@ class TreeOutput(StrEnum):
 app = typer.Typer(
     name="navarch",
     cls=Commands,
-    help="Owns the whole life of Istio service meshes.",
+    help="Install, upgrade and check Istio service meshes.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
 Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="Kubeconfig to use; default: the usual one.")
+    Path | None,
+    typer.Option("--kubeconfig", help="Kubeconfig to use. Default: $KUBECONFIG, else ~/.kube/config."),
 ]
-Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Context = Annotated[
+    str | None, typer.Option("--context", help="Context of the kubeconfig. Default: the current one.")
+]
 BorrowAccount = Annotated[
     bool,
     typer.Option(
@@ -112,8 +133,10 @@ def render(
     ] = None,
     skip_crds: Annotated[bool, typer.Option("--skip-crds", help="Leave Istio's CRDs out.")] = False,
 ) -> None:
-    """Print everything that a MeshControlPlane becomes, as YAML, without a cluster; first the roles that its
-    istiod is bound to, which come with the installation of Navarch."""
+    """Print the objects that Navarch would create for a MeshControlPlane, as YAML, without a cluster.
+
+    The ClusterRoles of its istiod come first; they are part of the installation of Navarch.
+    """
     from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError, read_file
     from navarch.cli.render import render_mesh
@@ -194,7 +217,7 @@ def images(
     ] = False,
     output: Annotated[Output, typer.Option("-o", "--output", help="Form of the list.")] = Output.TEXT,
 ) -> None:
-    """Print the images that meshes need, one in a line, to copy them to a mirror."""
+    """Print the images that meshes need, one per line, to copy them to a mirror."""
     from navarch.assets import load_catalog
     from navarch.cli.images import find_images
     from navarch.cli.inputs import InputError
@@ -236,10 +259,10 @@ def _build_target(kubeconfig: Path | None, context: str | None, operator_namespa
 
 @app.command()
 def check(
-    mesh: Annotated[str, typer.Argument(help="Name of the mesh to check; default: everything.")] = "",
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh to check. Default: all of them.")] = "",
     *,
     namespace: Annotated[
-        str, typer.Option("-n", "--namespace", help="Check one namespace only, meshes or not.")
+        str, typer.Option("-n", "--namespace", help="Check this namespace only. Default: all of them.")
     ] = "",
     file: Annotated[
         Path | None,
@@ -254,12 +277,14 @@ def check(
     context: Context = None,
     operator_namespace: OperatorNamespace = None,
 ) -> None:
-    """Look at a cluster once and say what is wrong, and what to do: its meshes, Navarch itself, and Istios of
-    others. Works without an operator, and writes nothing.
+    """Report what is wrong in a cluster and what to do: its meshes, Navarch itself, and other Istios.
 
-    Every finding has an id: the reason of the condition or Event that says the same. docs/reference/checks.md
-    has them all. The exit code is 0 where nothing is above an information, 1 for warnings, 2 for errors, 3
-    where the cluster could not be looked at.
+    It reads the cluster once, needs no running operator, and writes nothing.
+
+    Every finding has an id: the reason of the condition and Event about the same problem.
+    docs/reference/checks.md lists all ids.
+
+    Exit codes: 0 no warnings and no errors, 1 warnings, 2 errors, 3 not readable.
     """
     from navarch.cli import check as command
     from navarch.cli.inputs import parse_meshes, read_file
@@ -281,17 +306,19 @@ def check(
 def describe(
     mesh: Annotated[str, typer.Argument(help="Name of the mesh.")],
     *,
-    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Namespace of the mesh.")] = "",
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Namespace of the mesh. Default: all are searched.")
+    ] = "",
     output: Annotated[TreeOutput, typer.Option("-o", "--output", help="Form of the tree.")] = TreeOutput.TEXT,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     operator_namespace: OperatorNamespace = None,
 ) -> None:
-    """Show a mesh as a tree: revisions, components, proxies by workload, events; and at each node that is not
-    well why it is not, and what to do. Writes nothing.
+    """Show a mesh as a tree: revisions, components, proxies by workload, Events, and what is wrong where.
 
-    The ids are those of `navarch check`. The exit code says whether the mesh could be looked at, not how it
-    is.
+    It writes nothing. Problems have the ids of `navarch check`.
+
+    The exit code says whether the mesh could be read, not whether it is ready.
     """
     from navarch.cli import describe as command
     from navarch.survey.description import describe as look

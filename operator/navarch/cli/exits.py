@@ -37,7 +37,7 @@ class Exit(IntEnum):
     OK = 0, "Done; `check`: no warnings and no errors."
     WARNINGS = (
         1,
-        "`check`: warnings, and no error. `render`: the input is wrong. `run`: it has failed. "
+        "`check`: warnings, and no error. `render`, `images`: the input is wrong. `run`: it has failed. "
         "`manifests`: the package's own data is missing.",
     )
     ERRORS = 2, "`check`: errors."

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,22 @@ from navarch.settings import Settings
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A DNS label, which names of meshes (api/controlplane.py) and of namespaces are."""
+_TOP = ("apiVersion", "kind", "metadata", "spec", "status")
+_OF_OTHERS = ("Istio", "IstioRevision", "IstioOperator", "ServiceMeshControlPlane")
+"""Kinds by which other installers of Istio are configured: Sail, istioctl, Maistra."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is set twice, as kubectl does: PyYAML would take the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A map, each of whose keys is set once."""
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is set twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 class InputError(ValueError):
@@ -27,12 +45,14 @@ class InputError(ValueError):
 
 
 def read_file(file: Path) -> str:
-    """The text of a file; `-` is standard input. Raises InputError and OSError."""
-    content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    """The text of a file; `-` is standard input. Raises InputError."""
+    name = "standard input" if str(file) == "-" else str(file)
     try:
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         return content.decode()
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        name = "standard input" if str(file) == "-" else str(file)
         raise InputError(f"{name}: not a text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
@@ -51,29 +71,55 @@ def load_settings() -> Settings:
 def parse_documents(text: str) -> list[Any]:
     """The documents of a YAML stream, without empty ones. Raises InputError."""
     try:
-        return [document for document in yaml.safe_load_all(text) if document is not None]
+        return [document for document in yaml.load_all(text, _Loader) if document is not None]
     except RecursionError as error:
         raise InputError("not YAML of ours: it is nested too deep") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise InputError(f"not YAML: {where}{error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"not YAML: {error}") from error
+        raise InputError(f"not YAML: {' '.join(str(error).split())}") from error
 
 
 def parse_meshes(text: str, *, namespace: str = "") -> list[dict[str, Any]]:
-    """The MeshControlPlanes in a YAML stream, in their order; other documents are passed over. `namespace` is
-    for those that name none. Raises InputError, also where there is no mesh."""
-    documents = [d for d in parse_documents(text) if isinstance(d, dict)]
+    """The MeshControlPlanes in a YAML stream, in their order, those of a List included; other documents are
+    passed over. `namespace` is for those that name none. Raises InputError, also where there is no mesh."""
+    documents = [d for d in _unpack(parse_documents(text)) if isinstance(d, dict)]
     meshes = [d for d in documents if d.get("kind") == KIND]
     if not meshes:
-        raise InputError(f"there is no {KIND} in it")
+        kinds = list(dict.fromkeys(str(d.get("kind")) for d in documents))
+        raise InputError(f"there is no {KIND} in it{_tell_kinds(kinds)}")
     return [_complete(mesh, namespace or "default") for mesh in meshes]
+
+
+def _unpack(documents: Iterable[Any]) -> Iterator[Any]:
+    """The documents, and the items of Lists, as `kubectl get -o yaml` prints them."""
+    for document in documents:
+        items = document.get("items") if isinstance(document, dict) and "items" in document else None
+        yield from items if isinstance(items, list) else [document]
+
+
+def _tell_kinds(kinds: Sequence[str]) -> str:
+    """What is there instead, and what to do about it."""
+    if not kinds:
+        return ""
+    found = f", only {', '.join(kinds)}"
+    if others := [kind for kind in kinds if kind in _OF_OTHERS]:
+        return f"{found}; {others[0]} configures another installer: write a {KIND} for Navarch"
+    return found + (f"; did you mean {KIND}?" if get_close_matches(KIND, kinds, cutoff=0.8) else "")
 
 
 def _complete(mesh: dict[str, Any], namespace: str) -> dict[str, Any]:
     metadata = mesh.get("metadata")
     if mesh.get("apiVersion") != API_VERSION:
         raise InputError(f"apiVersion: {mesh.get('apiVersion')!r}: write {API_VERSION}")
+    if unknown := [str(key) for key in mesh if key not in _TOP]:
+        raise InputError(
+            f"{unknown[0]}: there is no such field beside spec; if it belongs below spec, indent it"
+        )
     if not isinstance(metadata, dict) or not metadata.get("name"):
-        raise InputError("metadata.name: is missing")
+        raise InputError("metadata.name: is required")
     for key in ("name", "namespace"):
         if not isinstance(metadata.get(key, ""), str):
             raise InputError(f"metadata.{key}: {metadata[key]!r}: is not a string")

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from navarch.api.controlplane import KIND, MeshControlPlaneSpec
+from navarch.api.problems import list_problems
 from navarch.assets import load_assets
 from navarch.cli.inputs import InputError, load_settings, parse_documents, parse_meshes
 from navarch.core.istio.assets import relate_assets
@@ -62,10 +63,10 @@ def _parse_mesh(text: str) -> Mapping[str, Any]:
         raise InputError(f"expected one {KIND}, found {len(meshes)}")
     mesh: Mapping[str, Any] = meshes[0]
     try:
-        MeshControlPlaneSpec.model_validate(mesh.get("spec") or {}, extra="forbid")
+        MeshControlPlaneSpec.model_validate(mesh.get("spec") or {}, extra="forbid", strict=True)
     except ValidationError as error:
-        lines = (f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InputError("; ".join(lines)) from error
+        problems = list_problems(MeshControlPlaneSpec, error)
+        raise InputError("; ".join(problem.tell() for problem in problems)) from error
     return mesh
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from navarch.api.meta import Model
+from navarch.api.problems import list_problems
 from navarch.core.model.refs import Manifest
 
 Spec = TypeVar("Spec", bound=Model)
@@ -20,6 +21,4 @@ def parse_spec(model: type[Spec], body: Manifest) -> tuple[Spec | None, str]:
     try:
         return model.model_validate(body.get("spec") or {}), ""
     except ValidationError as error:
-        return None, "; ".join(
-            f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
-        )
+        return None, "; ".join(problem.tell() for problem in list_problems(model, error))

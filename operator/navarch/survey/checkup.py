@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from navarch.api.controlplane import KIND, PLURAL, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
+from navarch.api.problems import build_path, list_problems
 from navarch.controllers.containment import tell_crash
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.cluster import (
@@ -29,6 +30,7 @@ from navarch.core.diagnosis.conditions import (
     judge_findings,
     judge_verdicts,
     read_verdicts,
+    without_consequences,
     without_echoes,
 )
 from navarch.core.diagnosis.labels import find_lost_labels
@@ -40,6 +42,7 @@ from navarch.core.diagnosis.signs import Sign
 from navarch.core.membership.rule import is_member
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Severity
+from navarch.core.model.messages import join
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
@@ -116,7 +119,7 @@ class Checkup:
             found += [d for m, d in told if m and (m.namespace, m.name) in asked and d not in found]
         found += await self._judge_manifests(manifests)
         for mesh in meshes if not manifests else ():
-            found += heed_pause(mesh, await self._judge_mesh(mesh))
+            found += heed_pause(mesh, without_consequences(await self._judge_mesh(mesh)))
         found += self._judge_gateways(scope, meshes) if not manifests else ()
         if not manifests:
             found += run_rules_of_routes(await self._look_at_routes(surveyor, cluster, meshes))
@@ -165,7 +168,7 @@ class Checkup:
         for gateway in self.snapshot.stores["gateways"].list():
             inside = not scope.mesh and scope.namespace in ("", gateway["metadata"]["namespace"])
             if inside or read_reference(gateway) in asked:
-                yield from judge_verdicts(subject_of(gateway), read_verdicts(gateway))
+                yield from without_consequences(judge_verdicts(subject_of(gateway), read_verdicts(gateway)))
 
     # --- a mesh of the cluster ------------------------------------------------------------------------------
 
@@ -221,7 +224,7 @@ class Checkup:
                 self.snapshot.stores["meshes"].change(body)
                 bodies.append((manifest, body))
         for manifest, body in bodies:
-            found += heed_pause(body, await self._judge_manifest(manifest, body))
+            found += heed_pause(body, without_consequences(await self._judge_manifest(manifest, body)))
         return found
 
     async def _judge_manifest(self, manifest: Manifest, body: Manifest) -> list[Diagnosis]:
@@ -230,7 +233,10 @@ class Checkup:
         if self.snapshot.has("namespaces") and subject.namespace not in namespaces:
             message = f"there is no namespace {subject.namespace}"
             return [diagnose(Sign.NAMESPACE_MISSING, subject, message), *await self._examine_manifest(body)]
-        return [*await self._examine_manifest(body), *await self._dry_run(manifest, subject)]
+        found, denied = await self._examine_manifest(body), await self._dry_run(manifest, subject)
+        if any(d.severity is Severity.ERROR for d in found):  # our policies say the same in other words
+            denied = [d for d in denied if f".{GROUP}'" not in d.message]
+        return [*found, *denied]
 
     async def _examine_manifest(self, body: Manifest) -> list[Diagnosis]:
         try:
@@ -287,10 +293,10 @@ class Checkup:
 def _check_form(manifest: Manifest) -> list[Diagnosis]:
     """What the schema refuses of a mesh."""
     try:
-        MeshControlPlaneSpec.model_validate(manifest.get("spec") or {}, extra="forbid")
+        MeshControlPlaneSpec.model_validate(manifest.get("spec") or {}, extra="forbid", strict=True)
     except ValidationError as error:
-        subject = subject_of(manifest)
-        return [_refuse(subject, f"spec.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()]
+        subject, problems = subject_of(manifest), list_problems(MeshControlPlaneSpec, error)
+        return [_refuse(subject, build_path(*each.path), each.message, value=each.value) for each in problems]
     return []
 
 
@@ -303,11 +309,17 @@ def tell_missing(scope: Scope, snapshot: Snapshot) -> str:
     """That there is no mesh as was asked for, and whether that could be seen."""
     where = f" in namespace {scope.namespace}" if scope.namespace else ""
     blind = "; ".join(str(gap) for gap in snapshot.gaps if gap.what == MESHES)
-    return f"there is no mesh {scope.mesh}{where}" + (f", as far as can be seen ({blind})" if blind else "")
+    seen = [subject_of(mesh) for mesh in snapshot.stores["meshes"].list()]
+    there = f"; there is {join(f'{each.namespace}/{each.name}' for each in sorted(seen))}" if seen else ""
+    told = f"there is no mesh {scope.mesh}{where}{there}"
+    return told + (f", as far as can be seen ({blind})" if blind else "")
 
 
-def _refuse(subject: Subject, field_: str, message: str, reason: Reason = Reason.INVALID_SPEC) -> Diagnosis:
-    return Diagnosis(reason.value, Severity.ERROR, subject, message, OF_REASONS[reason].remedy, field=field_)
+def _refuse(
+    subject: Subject, field_: str, message: str, reason: Reason = Reason.INVALID_SPEC, *, value: str = ""
+) -> Diagnosis:
+    remedy = OF_REASONS[reason].remedy
+    return Diagnosis(reason.value, Severity.ERROR, subject, message, remedy, field=field_, value=value)
 
 
 def _judge(examined: Examination) -> Iterator[Diagnosis]:

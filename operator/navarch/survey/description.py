@@ -7,7 +7,7 @@ and named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree
@@ -114,13 +114,19 @@ async def _list_events(session: Session, gaps: list[Gap], objects: list[Manifest
             gaps.append(Gap("list", "events", explain(error)))
             continue
         notes += (_read_event(event, f"{manifest['kind']} {metadata['name']}") for event in listing.items)
-    return tuple(sorted(notes, key=lambda note: note.at)[-EVENTS:])
+    return take_last(notes)
+
+
+def take_last(notes: Iterable[EventNote]) -> tuple[EventNote, ...]:
+    """The last Events in their order, which fractions of a second decide; shown are whole seconds."""
+    last = sorted(notes, key=lambda note: note.at)[-EVENTS:]
+    return tuple(replace(note, at=note.at[:19] + "Z") for note in last)
 
 
 def _read_event(event: Object, about: str) -> EventNote:
     at = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
     return EventNote(
-        at[:19] + "Z",
+        at,
         event.get("type", ""),
         event.get("reason", ""),
         about,

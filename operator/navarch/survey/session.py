@@ -5,6 +5,7 @@ Owns the connection of the command. Must never be able to write: its client refu
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from navarch.gather.watches import WATCHES, Watch, stores_of_owned
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
-from navarch.kube.credentials import Credentials, load_credentials
+from navarch.kube.credentials import Credentials, is_in_cluster, load_credentials
 from navarch.kube.environment import read_clock, read_kubernetes
 from navarch.kube.errors import Forbidden, NotFound
 from navarch.survey.checkup import Checkup
@@ -67,8 +68,19 @@ def _refuse() -> None:
     raise WriteRefused("the command only looks")
 
 
+def _find_missing(kubeconfig: Path | None) -> str:
+    """The kubeconfig that would be read, where no file of it exists; empty where one does, and in a pod."""
+    usual = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    paths = [kubeconfig] if kubeconfig else [Path(each) for each in usual.split(os.pathsep) if each]
+    if any(path.expanduser().exists() for path in paths) or (kubeconfig is None and is_in_cluster()):
+        return ""
+    return str(kubeconfig or usual)
+
+
 async def _find_credentials(target: Target) -> Credentials:
     """What to connect with. Raises ConfigException, also where the loader stumbles over what is in a file."""
+    if missing := _find_missing(target.kubeconfig):
+        raise ConfigException(f"{missing}: no such file; name a kubeconfig by --kubeconfig or $KUBECONFIG")
     try:
         return await load_credentials(target.kubeconfig, context=target.context)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:

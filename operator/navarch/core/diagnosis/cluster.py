@@ -29,6 +29,7 @@ from navarch.core.diagnosis.signs import Sign
 from navarch.core.membership.rule import take_census
 from navarch.core.model.installation import BINDING
 from navarch.core.model.labels import ISTIO_REV
+from navarch.core.model.messages import count
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent
 from navarch.core.model.reasons import Reason
@@ -151,9 +152,10 @@ def check_proxies_are_inside(observed: ObservedCluster) -> Iterator[Diagnosis]:
         for proxy in census.outside:
             outside[proxy.namespace].append(proxy.name)
         for name, pods in outside.items():
+            run = count(len(pods), "pod runs", "pods run")
             message = (
-                f"{len(pods)} pods run a proxy of mesh {mesh.namespace}/{mesh.name}, to which this namespace "
-                f"does not belong: {list_names(sorted(pods))}; they get no configuration for it and cannot "
+                f"{run} a proxy of mesh {mesh.namespace}/{mesh.name}, to which this namespace does not "
+                f"belong: {list_names(sorted(pods))}; they get no configuration for it and cannot "
                 f"reconnect to istiod: kubectl -n {name} rollout restart deployment, or label the namespace "
                 f"{ISTIO_REV}={mesh.tag}"
             )
@@ -173,8 +175,9 @@ def check_proxies_are_current(observed: ObservedCluster) -> Iterator[Diagnosis]:
             if not proxy.proxy or proxy.proxy != observed.revisions.get(revision):
                 old[proxy.namespace].append(proxy.name)
         for name, pods in old.items():
+            run = count(len(pods), "pod runs", "pods run")
             message = (
-                f"{len(pods)} pods run an older proxy of mesh {mesh.namespace}/{mesh.name}: "
+                f"{run} an older proxy of mesh {mesh.namespace}/{mesh.name}: "
                 f"{list_names(sorted(pods))}; kubectl -n {name} rollout restart deployment"
             )
             yield quote(Reason.PROXIES_OUTDATED, Subject("Namespace", "", name), message)
@@ -191,10 +194,8 @@ def check_proxies_have_a_revision(observed: ObservedCluster) -> Iterator[Diagnos
         if proxy.revision not in known:
             lost[proxy.namespace, proxy.revision].append(proxy.name)
     for (namespace, revision), pods in lost.items():
-        message = (
-            f"{len(pods)} pods run a sidecar of revision {revision}, which is gone: "
-            f"{list_names(sorted(pods))}"
-        )
+        run = count(len(pods), "pod runs", "pods run")
+        message = f"{run} a sidecar of revision {revision}, which is gone: {list_names(sorted(pods))}"
         yield diagnose(Sign.PROXIES_ABANDONED, Subject("Namespace", "", namespace), message)
 
 

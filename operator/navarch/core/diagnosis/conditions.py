@@ -14,7 +14,7 @@ from typing import Any
 from navarch.core.diagnosis.advice import BY_NAVARCH, OF_REASONS, WELL
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.model.conditions import ConditionType, Verdict
-from navarch.core.model.findings import Finding
+from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 
@@ -24,6 +24,7 @@ NORMAL: Mapping[ConditionType, str] = {
     ConditionType.PAUSED: "False",
 }
 """The status that asks for nothing, where it is not True."""
+_OF_SPEC = ConditionType.SPEC_ACCEPTED.value
 
 
 def _is_worth_saying(kind: ConditionType, verdict: Verdict) -> bool:
@@ -91,6 +92,19 @@ def without_echoes(mesh: Sequence[Diagnosis], revision: Iterable[Diagnosis]) -> 
     yield from (d for d in revision if (d.id, d.message) not in told)
 
 
+def without_consequences(found: Iterable[Diagnosis]) -> Iterator[Diagnosis]:
+    """What is said of one object, without what only follows from a refused spec: that nothing is installed,
+    and that other conditions wait for the correction. To wait, their remedy, would not help."""
+    told = list(found)
+    is_refused = any(d.severity is Severity.ERROR and _OF_SPEC in d.conditions for d in told)
+    is_missing = any(d.id == Reason.NOT_INSTALLED for d in told)
+    for diagnosis in told:
+        repeats = diagnosis.id == Reason.INVALID_SPEC and bool(diagnosis.conditions)
+        follows = repeats or (is_missing and diagnosis.id in BY_NAVARCH)
+        if not is_refused or _OF_SPEC in diagnosis.conditions or not follows:
+            yield diagnosis
+
+
 RESUME = "Remove spec.paused: while it is true, Navarch makes and repairs nothing."
 _HELP_WHILE_PAUSED = frozenset(
     {Reason.PAUSED, Reason.PROXIES_MISPLACED, Reason.PROXIES_OUTDATED, Reason.ROLLING_OUT}
@@ -101,9 +115,8 @@ _HELP_WHILE_PAUSED = frozenset(
 def heed_pause(mesh: Manifest, found: Iterable[Diagnosis]) -> Iterator[Diagnosis]:
     """What is said of a mesh, with remedies that help: of a paused one, nothing that waits for Navarch."""
     paused = bool((mesh.get("spec") or {}).get("paused"))
-    of_spec = (ConditionType.SPEC_ACCEPTED.value,)
     for diagnosis in found:
-        if not paused or diagnosis.id in _HELP_WHILE_PAUSED or diagnosis.conditions == of_spec:
+        if not paused or diagnosis.id in _HELP_WHILE_PAUSED or diagnosis.conditions == (_OF_SPEC,):
             yield diagnosis
         elif diagnosis.id in BY_NAVARCH:
             yield replace(diagnosis, remedy=RESUME)

@@ -22,6 +22,7 @@ from navarch.core.diagnosis.signs import Sign
 from navarch.core.membership.exclusions import exclude
 from navarch.core.membership.rule import Membership, build_membership, is_injected
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
+from navarch.core.model.messages import count
 from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.world.cluster import Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
@@ -65,8 +66,9 @@ def find_bare_namespaces(observed: ObservedCluster) -> Iterator[tuple[MeshSummar
                 continue
             if not is_injected(membership, name, namespace.labels):
                 continue
+            have = count(len(pods), "pod has", "pods have")
             message = (
-                f"{len(pods)} pods have no sidecar although the namespace belongs to mesh "
+                f"{have} no sidecar although the namespace belongs to mesh "
                 f"{mesh.namespace}/{mesh.name}: {list_names(sorted(pods))}; most likely they started before "
                 f"it was labelled: kubectl -n {name} rollout restart deployment"
             )
@@ -94,7 +96,8 @@ def find_asking_pods(observed: ObservedCluster) -> Iterator[tuple[MeshSummary | 
         mesh = find_named(observed.meshes).get(pod.revision or DEFAULT_TAG)
         taker = find_injector(observed.webhooks, namespace, pod.labels)
         told = _tell_taker(taker, name) if taker else _tell_refusal(observed, namespace, pod, mesh)
-        message = f"{len(pods)} pods without a sidecar ask for one by {pod.wish}, {told}"
+        ask = count(len(pods), "pod without a sidecar asks", "pods without a sidecar ask")
+        message = f"{ask} for one by {pod.wish}, {told}"
         message = f"{message}. Pods: {list_names(sorted(pods))}"
         yield mesh, diagnose(Sign.PODS_ASK_FOR_INJECTION, Subject("Namespace", "", name), message)
 

@@ -179,7 +179,7 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     Sign.PODS_ASK_FOR_INJECTION: Advice(
         Severity.WARNING,
         "Label the namespace, as the message says, or remove the label or annotation from the pods.",
-        "1 pods without a sidecar ask for one by label sidecar.istio.io/inject=true, and no webhook takes "
+        "1 pod without a sidecar asks for one by label sidecar.istio.io/inject=true, and no webhook takes "
         "them: a mesh injects in its own namespaces only; kubectl label namespace apps "
         "istio.io/rev=shop-mesh, then kubectl -n apps rollout restart deployment. Pods: web-1",
     ),

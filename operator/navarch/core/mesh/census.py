@@ -11,7 +11,7 @@ from typing import Any
 
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import Verdict
-from navarch.core.model.messages import join
+from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
 from navarch.core.world.proxies import ProxyPod
 
@@ -43,7 +43,9 @@ def determine_proxies(observed: ObservedMesh) -> Verdict:
     """Whether every proxy of the mesh is current, and every proxy in its namespaces is the mesh's."""
     outdated = count_proxies(observed)["outdated"]
     if outdated:
-        message = f"{outdated} pods run an older proxy; restart their workloads to bring them up to date"
+        message = (
+            f"{count(outdated, 'pod runs', 'pods run')} an older proxy; restart the workloads to update them"
+        )
         return Verdict("False", Reason.PROXIES_OUTDATED, message)
     census = observed.census
     outside = tell_outside(census.outside)

@@ -6,14 +6,15 @@ Invariant: the same layers give the same configuration, and what a later layer s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.inline import Gateways, MeshSettings
+from navarch.api.problems import list_problems
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.assets import BASE_PROFILE, Assets
 from navarch.core.mesh.layering import merge_layers
@@ -28,27 +29,6 @@ INCLUDES = "profiles"
 """Key by which a profile names the profiles below itself."""
 
 
-def _nested_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for part in get_args(annotation) if (model := _nested_model(part))), None)
-
-
-def _find_unknown(model: type[BaseModel], data: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Paths in `data` that the model has no field for, with the nearest known name (empty when none is
-    near)."""
-    if isinstance(data, Sequence) and not isinstance(data, str):
-        for index, item in enumerate(data):
-            yield from _find_unknown(model, item, f"{path}[{index}]")
-    if not isinstance(data, Mapping):
-        return
-    known = {field.alias or name: field for name, field in model.model_fields.items()}
-    for key, value in data.items():
-        where = f"{path}.{key}" if path else str(key)
-        if key not in known:
-            yield where, next(iter(get_close_matches(str(key), known, n=1)), "")
-        elif nested := _nested_model(known[key].annotation):
-            yield from _find_unknown(nested, value, where)
 
 
 def _check_profile(name: str, content: Any) -> Iterator[str]:
@@ -60,13 +40,10 @@ def _check_profile(name: str, content: Any) -> Iterator[str]:
     if not isinstance(includes, list) or not all(isinstance(include, str) for include in includes):
         yield f"its `{INCLUDES}` is not a list of names"
     fields = {key: value for key, value in content.items() if key != INCLUDES}
-    for path, nearest in _find_unknown(MeshSettings, fields, ""):
-        yield f"it has no field {path}" + (f" (did you mean {nearest}?)" if nearest else "")
     try:
-        MeshSettings.model_validate(fields)
+        MeshSettings.model_validate(fields, extra="forbid")
     except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            yield f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        yield from (problem.tell(root="") for problem in list_problems(MeshSettings, error))
 
 
 def _walk_profiles(

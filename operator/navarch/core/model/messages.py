@@ -20,6 +20,11 @@ def join(items: Iterable[object]) -> str:
     return "; ".join(texts[:LISTED]) + (f"; and {rest} more" if rest > 0 else "")
 
 
+def count(number: int, one: str, many: str) -> str:
+    """A number with the words for one or for many: `1 pod runs`, `2 pods run`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 SHOWN = 200
 """Characters of a value that a message shows at the most."""
 

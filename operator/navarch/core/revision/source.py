@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from navarch.api.problems import list_problems
 from navarch.api.revision import MeshRevisionSpec
 from navarch.api.spec import Images
 from navarch.core.istio.assets import BASE_PROFILE, MAY_BE_EMPTY, Assets
@@ -101,9 +102,8 @@ def find_obstacle(revision: Manifest, assets: Assets) -> Obstacle | None:
     try:
         read_spec(revision, assets)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, ("spec", *first["loc"])))
-        text = f"another release of Navarch wrote it, and this one cannot read {where}: {first['msg']}"
+        first = next(list_problems(MeshRevisionSpec, error))
+        text = f"another release of Navarch wrote it, and this one cannot read {first.tell()}"
         return Obstacle(Reason.REVISION_UNREADABLE, text)
     return None
 

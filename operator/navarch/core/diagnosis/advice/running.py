@@ -118,7 +118,7 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     Reason.PROXIES_OUTDATED: Advice(
         Severity.WARNING,
         "Restart the workloads; `navarch describe` lists them.",
-        "2 pods run an older proxy; restart their workloads to bring them up to date",
+        "2 pods run an older proxy; restart the workloads to update them",
     ),
     Reason.PROXIES_MISPLACED: Advice(
         Severity.WARNING,

@@ -37,8 +37,8 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
     Reason.REVISION_UNREADABLE: Advice(
         Severity.ERROR,
         "Resume the mesh, or correct its spec: its revision is then written anew.",
-        "another release of Navarch wrote it, and this one cannot read spec.strategy: Input should be "
-        "'InPlace'",
+        "another release of Navarch wrote it, and this one cannot read spec.strategy: 'Canary': must be one "
+        "of 'InPlace'",
     ),
     Reason.DOWNGRADE: Advice(
         Severity.ERROR,
@@ -110,7 +110,7 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
     Reason.PROFILE_INVALID: Advice(
         Severity.ERROR,
         "Correct the profile's ConfigMap.",
-        "spec.profiles[0]: 'ours': profile ours cannot be used: it has no field replica",
+        "spec.profiles[0]: 'ours': profile ours cannot be used: replica: there is no such field",
     ),
     Reason.OVERLAY_UNMATCHED: Advice(
         Severity.ERROR,
@@ -190,7 +190,7 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
     ),
     Reason.UNTESTED_KUBERNETES: Advice(
         Severity.INFO,
-        "Watch the mesh closely, or choose a newer minor.",
+        "Watch the mesh closely, or choose a minor that was tested with this Kubernetes.",
         "spec.version: '1.31': Istio 1.31 was tested on Kubernetes up to 1.36, and the cluster is 1.37",
     ),
     Reason.FOREIGN_GATEWAY_DEFAULTS: Advice(

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from navarch.api.problems import build_path
 from navarch.core.istio.definitions import MESH_CONFIG, MESH_NETWORKS, load_definition
 from navarch.core.istio.validation.bootstrap import find_in_bootstrap
 from navarch.core.istio.validation.environment import explain_variable
@@ -20,7 +21,6 @@ from navarch.core.istio.validation.networks import find_in_networks
 from navarch.core.istio.validation.ranges import find_out_of_range
 from navarch.core.istio.validation.reading import Violation, find_contests, read_message
 from navarch.core.mesh.checks.layers import build_input, resolved_config
-from navarch.core.mesh.checks.schema import build_path
 from navarch.core.mesh.checks.values import are_values_readable
 from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding, Severity

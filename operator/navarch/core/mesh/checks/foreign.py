@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from navarch.core.membership.selectors import matches
-from navarch.core.mesh.checks.neighbours import summary_of
+from navarch.core.mesh.checks.neighbours import summary_of, winning_meshes
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.resolve import resolve_mesh
@@ -116,6 +116,8 @@ def check_policy_is_in_force(observed: ObservedMesh) -> Iterator[Finding]:
     """No mesh-wide PeerAuthentication of others rules in place of the mesh's own: of those without a selector
     in its root namespace istiod takes the oldest, of the same second the first by name
     (pilot/pkg/model/authentication.go), and of those with istio.io/rev its own revision's alone."""
+    if any(mesh.namespace == observed.parent.namespace for mesh in winning_meshes(observed)):
+        return  # the policies of this namespace are of the mesh that it holds
     own = next((o["metadata"] for o in observed.owned if o["kind"] == "PeerAuthentication"), None)
     mode, revision = _find_mode(observed), revision_name(observed.tag)
     read = [p for p in observed.peer_policies if p.revision in (None, revision)]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from navarch.api.problems import build_path
 from navarch.api.refused import OVERLAY_KINDS, REFUSED_PATCH, Path, find_refused
 from navarch.api.spec import Overlay
 from navarch.core.mesh.checks.layers import build_input, resolved_config
-from navarch.core.mesh.checks.schema import build_path
 from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten

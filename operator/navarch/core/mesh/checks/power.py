@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from navarch.api.problems import build_path
 from navarch.api.refused import REFUSED_ENVIRONMENT, REFUSED_MESH_CONFIG, REFUSED_VALUES, Path, find_refused
-from navarch.core.mesh.checks.schema import build_path
 from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from navarch.core.mesh.checks.schema import build_path
+from navarch.api.problems import build_path
 from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
 from navarch.core.model.reasons import Reason

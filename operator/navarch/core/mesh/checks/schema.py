@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.problems import build_path, list_problems
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.reasons import Reason
@@ -20,11 +21,6 @@ from navarch.core.model.size import LIMIT, describe_size, measure
 
 DEPTH = 64
 """Levels of nesting at the most; pydantic gives up at 255, and nothing of Istio's comes near."""
-
-
-def build_path(*steps: str | int, root: str = "spec") -> str:
-    """A path as users write it: `spec.controlPlane.environment[0].name`."""
-    return root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
 def check_spec_parses(observed: ObservedMesh) -> Iterator[Finding]:
@@ -35,9 +31,9 @@ def check_spec_parses(observed: ObservedMesh) -> Iterator[Finding]:
     try:
         MeshControlPlaneSpec.model_validate(observed.body.get("spec") or {})
     except ValidationError as invalid:
-        for error in invalid.errors(include_url=False):
-            value = "" if error["type"] == "missing" else str(error["input"])
-            yield Finding(Reason.INVALID_SPEC, build_path(*error["loc"]), value, error["msg"], remedy)
+        for problem in list_problems(MeshControlPlaneSpec, invalid):
+            field = build_path(*problem.path)
+            yield Finding(Reason.INVALID_SPEC, field, problem.value, problem.message, remedy)
     else:
         yield Finding(Reason.INVALID_SPEC, "spec", "", observed.spec_error, remedy)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from navarch.core.istio.catalog import Catalog, Minor, Release, dotted, ordinal_of
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding, Severity
-from navarch.core.model.messages import join
+from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
 from navarch.core.world.proxies import ProxyPod
 
@@ -108,7 +108,9 @@ def check_support(observed: ObservedMesh) -> Iterator[Finding]:
     if cluster > minor.kubernetes_newest:
         tested = f"Istio {minor.name} was tested on Kubernetes up to {dotted(minor.kubernetes_newest)}"
         message = f"{tested}, and the cluster is {dotted(cluster)}"
-        remedy = "watch the mesh closely, or choose a newer minor"
+        minors = observed.assets.catalog.minors
+        newer = next((m.name for m in minors if not m.preview and m.kubernetes_newest >= cluster), "")
+        remedy = "watch the mesh closely" + (f", or choose Istio {newer}" if newer else "")
         yield Finding(Reason.UNTESTED_KUBERNETES, FIELD, version, message, remedy, Severity.INFO)
 
 
@@ -175,13 +177,13 @@ def check_proxies_can_follow(observed: ObservedMesh) -> Iterator[Finding]:
         if found and (int(found[1]), int(found[2])) < (major, minor - 1):
             old[f"{int(found[1])}.{int(found[2])}"].append(proxy)
     if old:
-        count = sum(map(len, old.values()))
+        run = count(sum(map(len, old.values())), "pod runs a proxy that is", "pods run proxies that are")
         told = join(f"{of} ({join(sorted({p.namespace for p in pods}))})" for of, pods in sorted(old.items()))
         yield Finding(
             Reason.PROXIES_TOO_OLD,
             FIELD,
             observed.spec.version,
-            f"{count} pods run proxies that are more than one minor older: {told}",
+            f"{run} more than one minor older: {told}",
             "restart their workloads first; Istio supports proxies one minor older than istiod, and no older",
             Severity.WARNING,
         )
