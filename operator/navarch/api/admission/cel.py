@@ -34,20 +34,22 @@ SPEC_CHANGED = {
 class Validation:
     """One rule. `where` is the field, `shown` a CEL expression (string) for field and value, `why` what is
     wrong and what to do. Where `shown` cannot be computed (an object has no string form), the field alone
-    is named."""
+    is named. `is_whole` says that `shown` is the whole message."""
 
     expression: str
     where: str
     shown: str
     why: str
     reason: Literal["Invalid", "Forbidden"] = "Invalid"
+    is_whole: bool = False
 
     def build(self) -> JSONObject:
         """The rule as the policy carries it."""
+        told = self.shown if self.is_whole else f"{self.shown} + {quote_cel(f': {self.why}')}"
         return {
             "expression": self.expression,
             "message": f"{self.where}: {self.why}",
-            "messageExpression": f"{self.shown} + {quote_cel(f': {self.why}')}",
+            "messageExpression": told,
             "reason": self.reason,
         }
 
@@ -99,3 +101,15 @@ def descend(root: str, path: Path) -> str:
     for step in path[1:]:
         found += f".optFlatMap(at, type(at) == map ? at.?{step} : optional.none())"
     return found
+
+
+def name_variable(field: str, path: Path, prefix: str = "") -> str:
+    """A variable's name for what stands at a path of a free-form field."""
+    name = "".join((field, *(step[0].upper() + step[1:] for step in path)))
+    return prefix + (name[0].upper() + name[1:] if prefix else name)
+
+
+def find_map(above: str, step: str) -> str:
+    """A CEL expression for the map `step` of the map `above`; an empty one where there is something else."""
+    found = f"{above}.?{step}.orValue(null)"
+    return f"type({found}) == map ? {found} : {{}}"

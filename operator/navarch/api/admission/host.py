@@ -10,7 +10,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from navarch.api.admission.cel import SPEC_CHANGED, Validation, build_policy, quote_list
+from navarch.api.admission.cel import (
+    SPEC_CHANGED,
+    Validation,
+    build_policy,
+    find_map,
+    name_variable,
+    quote_list,
+)
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.meta import GROUP, JSONObject, quote_cel
 from navarch.api.power.guarded import FREE_FORMS, MOST_KEYS, Container, is_removable, list_containers
@@ -41,10 +48,10 @@ def build_host_policy() -> list[JSONObject]:
     for field, table in FREE_FORMS.items():
         containers = list_containers(table)
         for path in (container.path for container in containers):
-            variables[_name(field, path)] = _find_map("object", field, path, "")
-            variables[_name(field, path, "old")] = _find_map("oldObject", field, path, "old")
+            variables[name_variable(field, path)] = _find_map("object", field, path, "")
+            variables[name_variable(field, path, "old")] = _find_map("oldObject", field, path, "old")
         for container in reversed(containers):
-            variables[f"{_name(field, container.path)}Changed"] = _list_changes(field, container)
+            variables[f"{name_variable(field, container.path)}Changed"] = _list_changes(field, container)
         changed.append(_unless_same(field, ()))
     variables["changed"] = " + ".join(changed)
     return build_policy(
@@ -91,30 +98,23 @@ def _list_typed_changes() -> Iterator[str]:
             yield f"(object{at} == oldObject{at} ? [] : {' + '.join(changes)})"
 
 
-def _name(field: str, path: Path, prefix: str = "") -> str:
-    """A variable's name for a map of a free-form field."""
-    name = "".join((field, *(step[0].upper() + step[1:] for step in path)))
-    return prefix + (name[0].upper() + name[1:] if prefix else name)
-
-
 def _find_map(root: str, field: str, path: Path, prefix: str) -> str:
     """The map at a path; empty where there is something else."""
     if not path:
         return f"{root}.?spec.?{field}.orValue({{}})"
-    found = f"variables.{_name(field, path[:-1], prefix)}.?{path[-1]}.orValue(null)"
-    return f"type({found}) == map ? {found} : {{}}"
+    return find_map(f"variables.{name_variable(field, path[:-1], prefix)}", path[-1])
 
 
 def _unless_same(field: str, path: Path) -> str:
     """What changed in a map and below; looked for only where the map is another one, since most are not."""
-    new, old = _name(field, path), _name(field, path, "old")
+    new, old = name_variable(field, path), name_variable(field, path, "old")
     return f"(variables.{new} == variables.{old} ? [] : variables.{new}Changed)"
 
 
 def _list_changes(field: str, container: Container) -> str:
     """Paths of keys whose change is guarded: of what stands there now, of what stood there and is gone, and
     of the maps below."""
-    new, old = (f"variables.{_name(field, container.path, prefix)}" for prefix in ("", "old"))
+    new, old = (f"variables.{name_variable(field, container.path, prefix)}" for prefix in ("", "old"))
     kept, gone = [f"(key in {old} && {old}[key] == {new}[key])"], [f"key in {new}"]
     groups: dict[str, list[str]] = {}
     for key, rule in container.free.items():
