@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -131,8 +132,10 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
     tcp = {"port": {"number": 8080, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]}
     api.create(build(ISTIO, "Gateway", member, "db", {"selector": {"istio": "ingress"}, "servers": [tcp]}))
     listener = {"name": "https", "port": 443, "protocol": "HTTPS"}
-    api.create(build(API, "Gateway", member, "own", {"gatewayClassName": "istio", "listeners": [listener]}))
-    api.create(build(API, "HTTPRoute", member, "gone", {"parentRefs": [{"name": "gone"}], "rules": []}))
+    own = build(API, "Gateway", member, "own", {"gatewayClassName": "istio", "listeners": [listener]})
+    gone = build(API, "HTTPRoute", member, "gone", {"parentRefs": [{"name": "gone"}], "rules": []})
+    for manifest in (own, gone):
+        light.run("create", "-f", "-", stdin=json.dumps(manifest))
     expected = {
         ("RoutesConflict", f"VirtualService {member}/cart"),
         ("RouteWithoutGateway", f"VirtualService {member}/lost"),
