@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,7 +13,9 @@ from tests.support.api import Api, Refused
 from tests.support.audit import Audit
 from tests.support.gateways import build_gateway, count_proxies, list_objects, wait_for_gateway
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
-from tests.support.operator import Operator
+from tests.support.operator import SYSTEM, Operator
+
+SAME_NODE_PORT = {"name": "a", "port": 80, "nodePort": 30180}
 
 
 @pytest.fixture
@@ -119,6 +122,90 @@ async def test_a_gateways_pods_follow_the_proxy_of_their_mesh(api: Api, mesh: st
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
 
+async def test_the_api_server_takes_every_setting_of_a_gateway(api: Api, mesh: str, member: str) -> None:
+    external = {"metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "100"}}
+    ports = [
+        {"name": "http", "port": 80, "targetPort": 8080, "nodePort": 30181},
+        {"name": "alt", "port": 81, "targetPort": 8080},
+    ]
+    spec = {
+        "annotations": {"team": "edge"},
+        "service": {
+            "type": "LoadBalancer",
+            "ports": ports,
+            "labels": {"tier": "edge"},
+            "annotations": {"cloud.example.com/scheme": "internal"},
+            "ipFamilyPolicy": "SingleStack",
+            "ipFamilies": ["IPv4"],
+            "sessionAffinity": "ClientIP",
+            "externalTrafficPolicy": "Local",
+            "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        },
+        "autoscaling": {
+            "minReplicas": 2,
+            "maxReplicas": 3,
+            "targetMemoryUtilization": 80,
+            "metrics": [{"type": "External", "external": external}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}},
+        },
+        "proxy": {"logLevel": "info", "concurrency": 2},
+        "environment": [{"name": "ISTIO_META_DNS_CAPTURE", "value": "true"}],
+        "deregistrationSeconds": 1,
+        "terminationDrainSeconds": 1,
+        "terminationGracePeriodSeconds": 5,
+        "exitOnZeroConnections": True,
+    }
+    api.create(build_gateway(member, mesh, **spec))
+    await wait_for_gateway(api, member, status="False", reason="AddressPending")
+    balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.8"}]}}}
+    api.patch("service", member, "ingress", balancer, sub="status")
+    await wait_for_gateway(api, member)
+    metrics = (api.get("hpa", member, "ingress") or {})["spec"]["metrics"]
+    assert {m["type"] for m in metrics} == {"Resource", "External"}
+    (container,) = (api.get("deployment", member, "ingress") or {})["spec"]["template"]["spec"]["containers"]
+    assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 1}}}
+
+
+async def test_an_east_west_gateway_with_a_network_policy_gets_ready_and_loses_the_policy_again(
+    api: Api, audit: Audit, operator: Operator, mesh: str, member: str
+) -> None:
+    spec = {"type": "EastWest", "networkGateway": "net-1", "networkPolicy": True}
+    api.create(build_gateway(member, mesh, "eastwest", **spec))
+    await wait_for_gateway(api, member, "eastwest")
+    found = api.list("service", member, labels="topology.istio.io/network=net-1")
+    assert [service["metadata"]["name"] for service in found] == ["eastwest"]
+    policy = api.get("networkpolicy", member, "eastwest") or {}
+    assert [len(rule["ports"]) for rule in policy["spec"]["ingress"]] == [4, 2]
+    api.patch("gateway", member, "eastwest", {"spec": {"networkPolicy": False}})
+    await eventually(
+        lambda: api.get("networkpolicy", member, "eastwest") is None, seconds=30, what="the policy goes"
+    )
+    await wait_for_gateway(api, member, "eastwest")
+    await eventually(lambda: count_proxies(api, mesh) == 1, seconds=30, what="the mesh counts its proxy")
+    await wait_for(api, mesh)
+    await assert_quiet(api, audit, operator, mesh, "demo")
+
+
+async def test_a_node_port_that_is_taken_is_told_with_field_value_and_remedy_and_tried_rarely(
+    api: Api, audit: Audit, mesh: str, member: str
+) -> None:
+    service = {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30182}]}
+    api.create(build_gateway(member, mesh, "first", service=service))
+    await wait_for_gateway(api, member, "first")
+    mark = audit.mark()
+    api.create(build_gateway(member, mesh, "second", service=service))
+    refused = await wait_for_gateway(api, member, "second", status="False", reason="ApplyFailed")
+    message = read_condition(refused, "Ready")["message"]
+    for words in ("nodePort", "30182", "choose another nodePort in spec.service.ports"):
+        assert words in message
+    await wait_for_gateway(api, member, "first")
+    tried = [w for w in audit.writes(mark) if w.resource == "services" and w.name == "second"]
+    assert 1 <= len(tried) <= 3, "its pods' events try it no more often than they come"
+    service["ports"][0]["nodePort"] = 30183  # type: ignore[index]
+    api.patch("gateway", member, "second", {"spec": {"service": service}})
+    await wait_for_gateway(api, member, "second")
+
+
 async def test_a_load_balancer_without_an_address_is_told_until_it_has_one(
     api: Api, mesh: str, member: str
 ) -> None:
@@ -188,7 +275,35 @@ async def test_another_tenants_gateway_is_untouched_by_a_bad_one(api: Api, mesh:
         ({"service": {"type": "ClusterIP", "externalTrafficPolicy": "Local"}}, "externalTrafficPolicy"),
         ({"service": {"type": "NodePort", "loadBalancerClass": "x"}}, "loadBalancerClass"),
         ({"terminationDrainSeconds": 0}, "terminationDrainSeconds"),
+        ({"terminationGracePeriodSeconds": 29}, "terminationGracePeriodSeconds: .*29: .*raise it"),
+        (
+            {
+                "terminationGracePeriodSeconds": 60,
+                "terminationDrainSeconds": 50,
+                "deregistrationSeconds": 11,
+            },
+            "killed with open connections",
+        ),
+        (
+            {"service": {"type": "NodePort", "ports": [SAME_NODE_PORT, {**SAME_NODE_PORT, "name": "b"}]}},
+            "one number and protocol",
+        ),
+        (
+            {
+                "service": {
+                    "type": "NodePort",
+                    "ports": [SAME_NODE_PORT, {**SAME_NODE_PORT, "name": "b", "port": 81}],
+                }
+            },
+            "two ports have one nodePort",
+        ),
+        ({"service": {"type": "ClusterIP", "ports": [SAME_NODE_PORT]}}, "has no nodePort"),
+        ({"service": {"ipFamilies": ["IPv4", "IPv6"]}}, "ipFamilyPolicy"),
+        ({"proxy": {"logLevel": "debug"}}, "logLevel"),
+        ({"environment": [{"name": f"V{n}", "value": ""} for n in range(33)]}, "environment"),
         ({"type": "Sideways"}, "type"),
+        ({"type": "EastWest"}, "set networkGateway for EastWest"),
+        ({"type": "Egress", "networkGateway": "net-1"}, "networkGateway"),
     ],
 )
 def test_what_cannot_work_is_refused_with_field_and_remedy(
@@ -202,3 +317,63 @@ def test_a_gateway_stays_with_its_mesh(api: Api, mesh: str, member: str) -> None
     api.create(build_gateway(member, mesh))
     with pytest.raises(Refused, match="stays with its mesh"):
         api.patch("gateway", member, "ingress", {"spec": {"controlPlaneRef": {"name": "other"}}})
+
+
+# --- pods without a proxy, and what is left of a gateway ---------------------------------------------------
+
+
+def list_images(api: Api, namespace: str) -> list[str]:
+    pods = api.list("pod", namespace, labels="mesh.navarch.io/gateway-name=ingress")
+    return [
+        c["image"] for p in pods if "deletionTimestamp" not in p["metadata"] for c in p["spec"]["containers"]
+    ]
+
+
+async def test_pods_that_were_made_without_a_proxy_are_made_anew_and_this_is_told(
+    api: Api, audit: Audit, operator: Operator, mesh: str, member: str
+) -> None:
+    api.create(build_gateway(member, mesh))
+    gateway = await wait_for_gateway(api, member)
+    api.patch("namespace", "", member, {"metadata": {"labels": {"istio-injection": "disabled"}}})
+    await wait_for_gateway(api, member, status="False", reason="NotAMember")
+    for pod in api.list("pod", member, labels="mesh.navarch.io/gateway-name=ingress"):
+        api.delete("pod", member, pod["metadata"]["name"])
+    await eventually(lambda: "auto" in list_images(api, member), seconds=60, what="a pod without a proxy")
+    mark = audit.mark()
+    api.patch("namespace", "", member, {"metadata": {"labels": {"istio-injection": None}}})
+    await eventually(
+        lambda: (images := list_images(api, member)) and "auto" not in images,
+        seconds=60,
+        what="every pod has a proxy",
+    )
+    await wait_for_gateway(api, member)
+    rolls = [w for w in audit.writes(mark) if w.resource == "deployments" and w.namespace == member]
+    assert len(rolls) == 1, "pods are made anew by one write"
+    uid = gateway["metadata"]["uid"]
+    notes = [e["note"] for e in api.list("event", member) if e["regarding"].get("uid") == uid]
+    assert any("no proxy (image: auto)" in note for note in notes), notes
+    await eventually(lambda: count_proxies(api, mesh) == 1, seconds=30, what="the mesh counts its proxy")
+    await wait_for(api, mesh)
+    await assert_quiet(api, audit, operator, mesh, "demo")
+
+
+async def test_what_is_left_of_a_gateway_whose_finalizer_was_taken_off_is_removed(
+    api: Api, operator: Operator, mesh: str, member: str
+) -> None:
+    api.create(build_gateway(member, mesh))
+    await wait_for_gateway(api, member)
+    name = f"inventory-meshgateway.{member}.ingress"
+    inventory = json.loads((api.get("configmap", SYSTEM, name) or {})["data"]["inventory.json"])
+    kind = (api.get("crd", "", "meshgateways.mesh.navarch.io") or {})["metadata"]["uid"]
+    assert inventory["mesh"]["kind"] == kind, "the gateways' own kind"
+    operator.stop()
+    try:
+        api.patch("gateway", member, "ingress", {"metadata": {"finalizers": None}})
+        api.delete("gateway", member, "ingress")
+        assert list_objects(api, member) != []
+    finally:
+        operator.start()
+    await eventually(lambda: list_objects(api, member) == [], seconds=90, what="nothing is left of it")
+    await eventually(
+        lambda: api.get("configmap", SYSTEM, name) is None, seconds=60, what="its inventory goes"
+    )

@@ -20,6 +20,12 @@ FRONT = {"name": "front"}
     ("gateways", "words"),
     [
         ({"ingress": [FRONT], "egress": [FRONT]}, ("front", "a name of its own")),
+        (
+            {"ingress": [FRONT], "eastWest": [{**FRONT, "networkGateway": "n"}]},
+            ("front", "a name of its own"),
+        ),
+        ({"egress": [{**FRONT, "networkGateway": "n"}]}, ("spec.gateways.egress", "networkGateway")),
+        ({"defaults": {"networkGateway": "n"}}, ("spec.gateways.defaults.networkGateway", "set it there")),
         ({"ingress": [FRONT, FRONT]}, ("Duplicate value", "front")),
         ({"ingress": [{"name": f"g{n}"} for n in range(17)]}, ("17", "16")),
         ({"ingress": [{"name": "a.b"}]}, ("spec.gateways.ingress[0].name",)),
@@ -48,8 +54,9 @@ def test_as_many_gateways_as_the_lists_hold_are_taken(api: Api, guarded: Cluster
     full = {"service": {"ports": ports}}
     lists = {
         key: [{"name": f"{key}-{n}", "namespace": "elsewhere", **full} for n in range(16)]
-        for key in ("ingress", "egress")
+        for key in ("ingress", "egress", "eastWest")
     }
+    lists["eastWest"] = [{**entry, "networkGateway": "n"} for entry in lists["eastWest"]]
     assert refusal(api, build_mesh("default", gateways={"defaults": full, **lists})) == ""
 
 

@@ -11,21 +11,37 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from navarch.api.gatewayparts import (
+    AnnotationValue,
+    GatewayAutoscaling,
+    GatewayProxy,
+    GatewayService,
+    ServicePort,
+)
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
-from navarch.api.spec import LabelValue, Placement, Resources
+from navarch.api.spec import EnvVar, LabelValue, Placement, Resources
+
+__all__ = [
+    "KIND",
+    "LONGEST_NAME",
+    "PLURAL",
+    "RESERVED_LABELS",
+    "RESOURCE",
+    "GatewayAutoscaling",
+    "GatewayProxy",
+    "GatewayService",
+    "GatewaySettings",
+    "GatewayTarget",
+    "MeshGatewaySpec",
+    "MeshGatewayStatus",
+    "ServicePort",
+]
 
 KIND = "MeshGateway"
 PLURAL = "meshgateways"
 LONGEST_NAME = 50
 """Characters of a gateway's name: names of pods and of their ReplicaSet add to it."""
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-CIDR = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=49)]
-AnnotationValue = Annotated[str, Field(max_length=4096)]
-
-RESERVED_PORTS = (15000, 15001, 15004, 15006, 15008, 15020, 15053, 15090)
-"""Ports on which a proxy listens for purposes of its own (Istio's "Ports used by Istio"). 15021, its health,
-may be served: load balancers ask there."""
 RESERVED_LABELS = ("istio.io", "navarch.io", "kubernetes.io", "k8s.io")
 """Domains of label keys that decide injection, identity, or whose an object is."""
 
@@ -35,121 +51,6 @@ class ControlPlaneRef(Model):
 
     name: Name = Field(description="Name of the MeshControlPlane.")
     namespace: Name | None = Field(None, description="Its namespace. Default: the gateway's own.")
-
-
-class ServicePort(Model):
-    """One port of a gateway's Service."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                build_rule(
-                    f"!((has(self.targetPort) ? self.targetPort : self.port) in {list(RESERVED_PORTS)})",
-                    field=".targetPort",
-                    message="the proxy uses this port itself; choose another one",
-                    shown="string(has(self.targetPort) ? self.targetPort : self.port)",
-                )
-            ]
-        }
-    )
-
-    name: Name = Field(description="Name of the port, unique in the Service.")
-    port: Port = Field(description="Port at which clients reach the Service.")
-    target_port: Port | None = Field(
-        None,
-        description="Port on which the gateway's pods listen: that of an Istio Gateway's server. "
-        "Default: port.",
-    )
-    protocol: Literal["TCP", "UDP"] | None = Field(None, description="Protocol. Default: TCP.")
-    node_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        None, description="Port on every node, for NodePort and LoadBalancer. Default: Kubernetes chooses."
-    )
-
-
-_PROTOCOL = "(has({0}.protocol) ? {0}.protocol : 'TCP')"
-
-
-class GatewayService(Model):
-    """The Service by which clients reach a gateway."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                build_rule(
-                    "!has(self.ports) || self.ports.all(a, self.ports.exists_one(b, a.port == b.port && "
-                    f"{_PROTOCOL.format('a')} == {_PROTOCOL.format('b')}))",
-                    field=".ports",
-                    message="two ports have one number and protocol; give each its own number",
-                    shown="string(self.ports.size())",
-                ),
-                build_rule(
-                    "!has(self.loadBalancerClass) || !has(self.type) || self.type == 'LoadBalancer'",
-                    field=".loadBalancerClass",
-                    message="only a Service of type LoadBalancer has a class; set type: LoadBalancer",
-                    shown="self.loadBalancerClass",
-                ),
-                build_rule(
-                    "!has(self.externalTrafficPolicy) || !has(self.type) || self.type != 'ClusterIP'",
-                    field=".externalTrafficPolicy",
-                    message="traffic from outside comes to a NodePort or LoadBalancer only; set type",
-                    shown="self.externalTrafficPolicy",
-                ),
-            ]
-        }
-    )
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] | None = Field(
-        None, description="Type of the Service. Default: LoadBalancer for Ingress, ClusterIP for Egress."
-    )
-    ports: Annotated[list[ServicePort], Field(min_length=1, max_length=64)] | None = Field(
-        None,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        description="Ports. Default: http (80) and https (443).",
-    )
-    annotations: dict[str, AnnotationValue] | None = Field(
-        None, max_length=64, description="Annotations of the Service, for the cloud's load balancer."
-    )
-    load_balancer_class: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
-        None, description="Which implementation of load balancers serves it. Default: the cluster's."
-    )
-    load_balancer_source_ranges: list[CIDR] | None = Field(
-        None, max_length=256, description="Addresses from which clients may come. Default: all."
-    )
-    external_traffic_policy: Literal["Cluster", "Local"] | None = Field(
-        None,
-        description="Local keeps the client's address and uses pods of the node that got the request. "
-        "Default: Cluster.",
-    )
-    ip_family_policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = Field(
-        None,
-        alias="ipFamilyPolicy",
-        description="Whether it has addresses of both families. Default: SingleStack.",
-    )
-
-
-class GatewayAutoscaling(Model):
-    """Bounds of a gateway's HorizontalPodAutoscaler."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                build_rule(
-                    "self.minReplicas <= self.maxReplicas",
-                    field=".minReplicas",
-                    message="more than maxReplicas; raise maxReplicas or lower minReplicas",
-                    shown="self.minReplicas",
-                )
-            ]
-        }
-    )
-
-    min_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(description="Fewest pods.")
-    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(description="Most pods.")
-    target_cpu_utilization: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None,
-        alias="targetCPUUtilization",
-        description="Average CPU use aimed at, in percent of requests. Default: 80.",
-    )
 
 
 _REF_RULE = build_rule(
@@ -167,16 +68,43 @@ _REPLICAS_RULE = build_rule(
 )
 
 
+DRAIN_SECONDS = 30
+"""Seconds for which a pod that ends goes on with its connections, unless said."""
+_NETWORK_RULE = build_rule(
+    "(self.type == 'EastWest') == has(self.networkGateway)",
+    field=".networkGateway",
+    message="a gateway of type EastWest serves one network, and others serve none; set networkGateway for "
+    "EastWest, and leave it out for Ingress and Egress",
+    shown="has(self.networkGateway) ? self.networkGateway : self.type",
+)
+_GRACE_RULE = build_rule(
+    "!has(self.terminationGracePeriodSeconds) || self.terminationGracePeriodSeconds >= "
+    f"(has(self.terminationDrainSeconds) ? self.terminationDrainSeconds : {DRAIN_SECONDS}) + "
+    "(has(self.deregistrationSeconds) ? self.deregistrationSeconds : 0)",
+    field=".terminationGracePeriodSeconds",
+    message="less than terminationDrainSeconds and deregistrationSeconds together, so that pods would be "
+    "killed with open connections; raise it, or leave it out",
+    shown="self.terminationGracePeriodSeconds",
+)
+
+
 class GatewaySettings(Model):
     """What may be asked of a gateway, wherever it is written down."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE]})
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _GRACE_RULE]})
 
     labels: dict[str, LabelValue] | None = Field(
         None,
         max_length=32,
         description="More labels of the pods, by which a Gateway's selector finds them. Each pod has `istio: "
         "<name>` without that.",
+    )
+    annotations: dict[str, AnnotationValue] | None = Field(
+        None,
+        max_length=32,
+        description="More annotations of the pods: keys without a domain, and those of collectors of logs "
+        "and metrics and of autoscalers of nodes. Others are refused, since they decide what webhooks and "
+        "controllers make of a pod.",
     )
     service: GatewayService | None = Field(None, description="The Service by which clients reach it.")
     replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
@@ -195,6 +123,38 @@ class GatewaySettings(Model):
         None,
         description="Seconds for which a pod that ends goes on with the connections it has. Default: 30.",
     )
+    deregistration_seconds: Annotated[int, Field(ge=0, le=600)] | None = Field(
+        None,
+        description="Seconds for which a pod that is told to end serves on as before, until load balancers "
+        "have taken it out; it drains after them. Default: 0.",
+    )
+    termination_grace_period_seconds: Annotated[int, Field(ge=1, le=4300)] | None = Field(
+        None,
+        description="Seconds after which a pod that has not ended is killed. Default: deregistrationSeconds, "
+        "terminationDrainSeconds and 10 more.",
+    )
+    exit_on_zero_connections: bool | None = Field(
+        None,
+        description="Whether a pod that ends goes on until it has no connection any more, instead of for "
+        "terminationDrainSeconds; terminationGracePeriodSeconds bounds it. Default: false.",
+    )
+    network_gateway: Annotated[LabelValue, Field(min_length=1)] | None = Field(
+        None,
+        description="For EastWest: the network whose workloads are reached from other networks through this "
+        "gateway, as in topology.istio.io/network.",
+    )
+    network_policy: bool | None = Field(
+        None,
+        description="Whether a NetworkPolicy lets in nothing but the ports of the Service, health checks "
+        "and, from within the cluster, the collection of metrics. Default: false.",
+    )
+    proxy: GatewayProxy | None = Field(None, description="The gateway's proxies.")
+    environment: Annotated[list[EnvVar], Field(max_length=32)] | None = Field(
+        None,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        description="Environment variables of the proxies: those that every editor of a mesh may set for all "
+        "of its proxies, which docs/reference/power.md lists.",
+    )
 
 
 class GatewayTarget(Model):
@@ -203,15 +163,20 @@ class GatewayTarget(Model):
     control_plane_ref: ControlPlaneRef = Field(
         description="The mesh. The gateway's namespace has to belong to it. Immutable."
     )
-    type: Literal["Ingress", "Egress"] = Field(
-        description="Ingress: traffic from outside comes in; Egress: traffic of the mesh goes out."
+    type: Literal["Ingress", "Egress", "EastWest"] = Field(
+        description="Ingress: traffic from outside comes in; Egress: traffic of the mesh goes out; EastWest: "
+        "traffic of the mesh comes in from another network."
     )
 
 
 class MeshGatewaySpec(GatewaySettings, GatewayTarget):
     """The gateway that is wanted."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE, _GRACE_RULE, _NETWORK_RULE]
+        }
+    )
 
 
 class MeshGatewayStatus(Model):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.controllers.orphans import remove_orphans
 from navarch.controllers.report import Reporter
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.observed import ObservedMesh, is_held
@@ -15,8 +16,6 @@ from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.status import summarise_mesh
 from navarch.core.mesh.teardown import is_released
 from navarch.core.model.findings import Severity
-from navarch.core.model.parent import Parent
-from navarch.core.model.removal import plan_removal
 from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
 from navarch.engine.result import After, Done, Result, Terminal
@@ -41,7 +40,7 @@ class MeshController:
         observed = await gather_mesh(self.world, key.namespace, key.name)
         if observed is None:
             self.reporter.forget(key)
-            return await self._remove_orphans(key)
+            return await remove_orphans(key, world=self.world, applier=self.applier, reporter=self.reporter)
         findings = run_checks(observed)
         decision = plan_mesh(observed, findings)
         if is_released(observed, decision.plan):
@@ -70,18 +69,3 @@ class MeshController:
         await remove_finalizer(self.client, observed.body)
         await self.world.inventories.drop(observed.parent)
         return Done()
-
-    async def _remove_orphans(self, key: Key) -> Result:
-        """Clear up after a mesh whose finalizer was taken off by hand."""
-        mesh = Parent(key.kind, key.namespace, key.name)
-        orphans = await self.world.orphans.find(mesh)
-        if orphans and (grace := self.world.orphans.grace(mesh)) > 0:
-            return After(grace)
-        plan = plan_removal(mesh, orphans)
-        if plan.requeue_after is None:
-            await self.world.orphans.close(mesh)
-            return Done()
-        gone = self.world.orphans.describe(mesh)
-        outcome = await self.applier.apply(plan)
-        await self.reporter.tell_removals(gone, outcome)
-        return After(plan.requeue_after, well=not outcome.failures)

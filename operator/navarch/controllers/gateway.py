@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.controllers.orphans import remove_orphans
 from navarch.controllers.report import Reporter
 from navarch.core.gateway.checks import run_checks
 from navarch.core.gateway.observed import ObservedGateway, is_held
@@ -38,7 +39,7 @@ class GatewayController:
         observed = await gather_gateway(self.world, key.namespace, key.name)
         if observed is None:
             self.reporter.forget(key)
-            return Done()
+            return await remove_orphans(key, world=self.world, applier=self.applier, reporter=self.reporter)
         findings = run_checks(observed)
         plan = plan_gateway(observed, findings)
         if is_released(observed, plan):

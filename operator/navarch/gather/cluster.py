@@ -72,6 +72,11 @@ class ClusterReader:
         said = _read_proxies(store.find(by_proxy_revision, *sorted(revisions)))
         yield from (proxy for proxy in said if proxy.namespace not in inside)
 
+    def proxies_named(self, namespace: str, names: Iterable[str]) -> Iterator[ProxyPod]:
+        """The pods of these names that have a proxy."""
+        found = (self._stores["proxies"].get(Ref("v1", "Pod", namespace, name)) for name in names)
+        yield from _read_proxies(pod for pod in found if pod is not None)
+
     def webhooks(self) -> Iterator[Webhook]:
         """All webhook configurations of the cluster, foreign ones included."""
         for kind in WEBHOOK_KINDS:

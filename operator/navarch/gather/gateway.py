@@ -16,8 +16,9 @@ from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.gather.neighbours import by_parent
 from navarch.gather.specs import parse_spec
-from navarch.gather.workload import read_problems
+from navarch.gather.workload import read_pod, read_problems
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
 
@@ -32,14 +33,14 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
             world.stores["gateways"].discard(ref, known["metadata"]["uid"])
         return None
     world.stores["gateways"].observe(body)
+    world.orphans.remember(identify(body).any_uid)
     spec, error = parse_spec(MeshGatewaySpec, body)
     mesh = _find_mesh(world, body)
     parent = replace(identify(body), mesh=read_reference(body))
     inventory = world.owned.inventory(parent)
     owned = tuple(world.owned.objects(parent, inventory))
-    pods = [p for p in world.stores["istiods"].list(namespace) if parent.owns(p)]
-    names = {pod["metadata"]["name"] for pod in pods}
-    proxies = (p for p in world.cluster.proxies_of((), [namespace]) if p.name in names)
+    pods = world.stores["istiods"].find(by_parent, parent.any_uid)
+    names = sorted(pod["metadata"]["name"] for pod in pods)
     deployment = next((o for o in owned if o["kind"] == "Deployment"), None)
     return ObservedGateway(
         environment=world.environment,
@@ -52,12 +53,14 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
         mesh=mesh,
         revision=_find_revision(world, mesh),
         owned=owned,
-        proxies=tuple(sorted(proxies, key=lambda proxy: proxy.name)),
+        pods=tuple(sorted(filter(None, map(read_pod, pods)), key=lambda pod: pod.name)),
+        proxies=tuple(world.cluster.proxies_named(namespace, names)),
         problems=read_problems(deployment, pods),
         now=world.now(),
         roles=world.cluster.roles(),
         inventory=inventory,
         kinds=await world.kinds.gather(),
+        kind_deleted=await world.orphans.find_kind_deletion(body),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.model.ownership import CLOSED_WORLD, Inventory, claims_parent, find_lost, is_proved, restate
+from navarch.core.model.ownership import Inventory, claims_parent, find_lost, is_proved, restate
 from navarch.core.model.parent import PARENT_KINDS, Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import PeerPolicy
@@ -54,20 +54,12 @@ class OwnedReader:
             if there is not None and there["metadata"]["uid"] == record.uid:
                 listed.add(ref)
                 yield restate(there, parent, record)
-        possible = frozenset().union(*CLOSED_WORLD[parent.kind].values())
-        for kind in filter(possible.__contains__, WATCH_OF):
-            for manifest in self._list_near(self._stores[WATCH_OF[kind]], parent):
+        for name in WATCH_OF.values():
+            for manifest in self._stores[name].find(by_parent, parent.any_uid):
                 if not claims_parent(manifest, parent) or ref_of(manifest) in listed:
                     continue
                 if not self.inventories.is_of_another(parent, manifest["metadata"]["uid"]):
                     yield manifest
-
-    def _list_near(self, store: Store, parent: Parent) -> tuple[Manifest, ...]:
-        """Of a kind, what may carry the parent's labels: all of its namespace, where its objects lie in no
-        other, or those of the cluster that do."""
-        if store.resource.namespaced and PARENT_KINDS[parent.kind].keeps_beside(store.resource.kind):
-            return store.list(parent.namespace)
-        return store.find(by_parent, parent.any_uid)
 
     def gateway_defaults(
         self, parent: Parent, owned: Iterable[Manifest], inventory: Inventory

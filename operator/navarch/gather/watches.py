@@ -17,6 +17,7 @@ from navarch.api import controlplane, gateway, revision
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.istio.certificates import fingerprint_bundle
+from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import ROLE_LABELS, hash_rules
 from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.labels import APPLIED, CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
@@ -44,6 +45,7 @@ ROOT_CONFIG_MAP = "istio-ca-root-cert"
 ROOT = "fingerprint"
 RULES = "hashes"
 CLASS = "class"
+UNINJECTED = "uninjected"
 SMALL_PAGE = 50
 """Objects of the first page of a kind that tenants can write: later pages grow where they are small."""
 LONGEST_NAME = 253
@@ -89,15 +91,20 @@ def shrink_root(manifest: Object) -> Object:
 
 
 def shrink_istiod_pod(manifest: Object) -> Object:
-    """Of a pod of ours: its labels, when it ends, and what its status says of readiness. Of a pod that only
-    bears our labels in somebody's own namespace: nothing but its name."""
+    """Of a pod of ours: its labels, when it ends, what its status says of readiness, and whether it was made
+    without the proxy that it asks for. Of a pod that only bears our labels in another tenant's namespace:
+    nothing but its name."""
+    if not parent_of(manifest):
+        return _shrink(manifest, status={})
     status = manifest.get("status") or {}
     kept = {
         k: status[k]
         for k in ("phase", "conditions", "containerStatuses", "initContainerStatuses")
         if k in status
     }
-    return _shrink(manifest, status=kept if parent_of(manifest) else {})
+    containers = (manifest.get("spec") or {}).get("containers") or ()
+    bare = {UNINJECTED: True} if any(c.get("image") == TO_BE_INJECTED for c in containers) else {}
+    return _shrink(manifest, status=kept, **bare)
 
 
 def shrink_profile(manifest: Object) -> Object:

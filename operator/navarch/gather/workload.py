@@ -16,6 +16,7 @@ from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.messages import shorten
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import PodProblem, WorkloadPod, determine_rollout
+from navarch.gather.watches import UNINJECTED
 
 LONGEST = 500
 """Characters of a status's message that are quoted."""
@@ -49,7 +50,12 @@ def read_pod(pod: Manifest) -> WorkloadPod | None:
     ready: dict[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
     since = str(ready.get("lastTransitionTime", "")) if ready.get("status") == "True" else ""
     return WorkloadPod(
-        metadata["name"], template, deadline, leaving=_find_request(metadata, deadline), ready=since
+        metadata["name"],
+        template,
+        deadline,
+        leaving=_find_request(metadata, deadline),
+        ready=since,
+        uninjected=UNINJECTED in pod,
     )
 
 

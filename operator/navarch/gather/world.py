@@ -16,7 +16,7 @@ from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
 from navarch.gather.kinds import KindReader
 from navarch.gather.neighbours import NeighbourReader
-from navarch.gather.orphans import KIND_REF, OrphanFinder
+from navarch.gather.orphans import OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
 from navarch.kube.client import Client
@@ -49,11 +49,10 @@ class World:
             client,
             stores["inventories"],
             crds=stores["crds"],
-            kind=KIND_REF,
             namespace=environment.operator_namespace,
         )
         self.owned = OwnedReader(client, stores, self.inventories)
-        self.orphans = OrphanFinder(client, stores, self.owned, seconds=orphan_seconds, clock=clock)
+        self.orphans = OrphanFinder(client, self.owned, seconds=orphan_seconds, clock=clock)
         self.prober = Prober(client)
         self.kinds = KindReader(client, stores["crds"])
         self.crds = CRDInspector(client, stores["crds"], assets)

@@ -17,7 +17,7 @@ from typing import Any
 
 from navarch.core.model.labels import INVENTORY, MANAGED_BY, MESH_NAME, component_of, revision_of
 from navarch.core.model.ownership import MANAGER, Inventory, Record, inventory_name
-from navarch.core.model.parent import MESH, Parent
+from navarch.core.model.parent import MESH, Parent, crd_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound
@@ -87,21 +87,21 @@ def _by_uid(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 class Inventories:
-    """The inventories of all meshes. `store` holds their ConfigMaps, `crds` the cluster's
-    CustomResourceDefinitions, of which `kind` is the meshes' own."""
+    """The inventories of all parents. `store` holds their ConfigMaps, `crds` the cluster's
+    CustomResourceDefinitions."""
 
-    def __init__(self, client: Client, store: Store, *, crds: Store, kind: Ref, namespace: str) -> None:
+    def __init__(self, client: Client, store: Store, *, crds: Store, namespace: str) -> None:
         self._client, self._store, self._namespace = client, store, namespace
-        self._crds, self._kind = crds, kind
+        self._crds = crds
 
     def read(self, parent: Parent) -> Inventory:
         """The inventory of a parent; an empty one where there is none yet."""
         content = (self._store.get(self.ref(parent)) or {}).get(CONTENT)
         return content[1] if content else Inventory()
 
-    def find_kind(self) -> str:
-        """The uid of the meshes' own CustomResourceDefinition, empty where there is none."""
-        kind = self._crds.get(self._kind)
+    def find_kind(self, parent: Parent) -> str:
+        """The uid of the CustomResourceDefinition of a parent's kind, empty where there is none."""
+        kind = self._crds.get(crd_of(parent.kind))
         return str(kind["metadata"]["uid"]) if kind is not None else ""
 
     def is_of_another(self, parent: Parent, uid: str) -> bool:
@@ -114,7 +114,7 @@ class Inventories:
         before = self.read(parent)
         records = {ref: record for ref, record in before.records.items() if ref not in {*gone}}
         records |= {record.ref: record for record in made}
-        kind = self.find_kind() or before.kind
+        kind = self.find_kind(parent) or before.kind
         after = replace(before, uid=parent.uid or before.uid, kind=kind, records=records)
         if after == before or not (records or before.records):
             return

@@ -15,10 +15,11 @@ from navarch.core.model.conditions import ConditionType, is_true
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
+from navarch.core.model.removal import is_withheld
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.proxies import ProxyPod
-from navarch.core.world.workload import PodProblem
+from navarch.core.world.workload import PodProblem, WorkloadPod
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class ObservedGateway:
 
     `body` is the object itself, `spec` its parsed form (None with `spec_error` when it does not parse).
     `mesh` is the MeshControlPlane that it names and `revision` that one's MeshRevision, None where there is
-    none. `owned` are its objects, `proxies` the proxies of its pods, `problems` why pods are not ready.
+    none. `owned` are its objects, `pods` its pods, `proxies` their proxies, `problems` why pods are not
+    ready. `kind_deleted` is when the deletion of the kind itself was asked for; empty where it was not.
     `roles` are the installation's roles by name with the hashes of their rules.
     """
 
@@ -41,12 +43,14 @@ class ObservedGateway:
     mesh: Manifest | None
     revision: Manifest | None
     owned: tuple[Manifest, ...] = ()
+    pods: tuple[WorkloadPod, ...] = ()
     proxies: tuple[ProxyPod, ...] = ()
     problems: tuple[PodProblem, ...] = ()
     now: str = ""
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
     inventory: Inventory = NOTHING
     kinds: ServedKinds = CURRENT
+    kind_deleted: str = ""
 
     @property
     def generation(self) -> int:
@@ -55,9 +59,19 @@ class ObservedGateway:
 
     @property
     def deleting(self) -> bool:
-        """Whether the gateway is being deleted, or its namespace is."""
+        """Whether the gateway is to be taken down: it is being deleted, or its namespace is."""
         leaving = self.namespace is not None and self.namespace.terminating
-        return leaving or "deletionTimestamp" in self.body["metadata"]
+        return leaving or (self.is_being_deleted and not self.withheld)
+
+    @property
+    def is_being_deleted(self) -> bool:
+        """Whether the object itself is being deleted."""
+        return "deletionTimestamp" in self.body["metadata"]
+
+    @property
+    def withheld(self) -> bool:
+        """Whether it is being deleted only because its kind is: then it serves on."""
+        return is_withheld(self.body, self.kind_deleted)
 
     @property
     def deployment(self) -> Manifest | None:
@@ -80,6 +94,7 @@ def is_held(observed: ObservedGateway) -> bool:
     return bool(((observed.mesh or {}).get("spec") or {}).get("paused"))
 
 
-def has_proved_injection(mesh: Manifest) -> bool:
-    """Whether pods of a mesh are injected, by the word of the mesh's own status."""
-    return is_true((mesh.get("status") or {}).get("conditions") or (), ConditionType.INJECTION_READY)
+def has_proved_injection(observed: ObservedGateway) -> bool:
+    """Whether pods of the mesh are injected, by the word of the mesh's own status, and with what."""
+    conditions = ((observed.mesh or {}).get("status") or {}).get("conditions") or ()
+    return bool(observed.stamp) and is_true(conditions, ConditionType.INJECTION_READY)

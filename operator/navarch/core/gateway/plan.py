@@ -8,9 +8,11 @@ that refuses the spec, and without a mesh, what runs is left as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection
+from navarch.core.gateway.recreation import choose_recreation, find_uninjected, read_recreation
 from navarch.core.istio.roles import GATEWAY_ROLE, find_missing
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
@@ -20,6 +22,7 @@ from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.model.removal import find_removable, plan_removal
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.render.components.gateway import GatewayInput, build_objects
+from navarch.core.render.marks import WORKLOADS
 
 _WAVES = {"ServiceAccount": "account", "RoleBinding": "binding"}
 """Waves of kinds; all others are the workload. Rights are given after the account was found to be the
@@ -32,21 +35,33 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     removable = find_removable(observed.parent, observed.inventory, observed.owned)
     if observed.deleting:
         return plan_removal(observed.parent, removable)
-    if not is_accepted(findings) or observed.spec is None or observed.mesh is None:
+    refused = not is_accepted(findings) or observed.spec is None or observed.mesh is None
+    if refused or observed.withheld:
         return Plan(observed.parent)
     objects = build_gateway(observed)
     if waiting := tuple(_find_unmet(observed, objects)):
-        return Plan(observed.parent, waiting=waiting, requeue_after=SAFETY_REQUEUE)
-    kept = {ref_of(o) for o in objects}
-    prune = [ref_of(o) for o in removable if ref_of(o) not in kept]
-    return Plan(observed.parent, _build_waves(objects), tuple(order_for_removal(prune)))
+        kept = [o for o in objects if _is_kept_up(o, observed)]
+        return Plan(observed.parent, _build_waves(kept), waiting=waiting, requeue_after=SAFETY_REQUEUE)
+    wanted = {ref_of(o) for o in objects}
+    prune = [ref_of(o) for o in removable if ref_of(o) not in wanted]
+    waves, gone = _build_waves(objects), tuple(order_for_removal(prune))
+    return Plan(observed.parent, waves, gone, requeue_after=_find_next_recreation(observed))
+
+
+def _is_kept_up(manifest: Manifest, observed: ObservedGateway) -> bool:
+    """Whether an object is put right while pods have to wait: what is there already, but for the workload,
+    and for a binding to a role that is not there."""
+    bindable = manifest["kind"] != "RoleBinding" or not any(find_missing([GATEWAY_ROLE], observed.roles))
+    there = any(ref_of(o) == ref_of(manifest) for o in observed.owned)
+    return there and bindable and manifest["kind"] not in WORKLOADS
 
 
 def _build_waves(objects: Sequence[Manifest]) -> tuple[Wave, ...]:
-    return tuple(
+    waves = (
         Wave(name, tuple(o for o in objects if _WAVES.get(o["kind"], "workload") == name))
         for name in (*_WAVES.values(), "workload")
     )
+    return tuple(wave for wave in waves if wave.objects)
 
 
 def build_gateway(observed: ObservedGateway) -> list[Manifest]:
@@ -54,10 +69,29 @@ def build_gateway(observed: ObservedGateway) -> list[Manifest]:
     assert observed.spec is not None
     mesh = (observed.revision or {}).get("spec") or {}
     images = (mesh.get("config") or {}).get("images") or {}
+    recreation = choose_recreation(
+        observed.deployment,
+        find_uninjected(observed.deployment, observed.pods),
+        now=observed.now,
+        proved=has_proved_injection(observed),
+    )
     gateway = GatewayInput(
-        observed.parent, observed.spec, str(mesh.get("tag", "")), observed.stamp, _choose_pull_policy(images)
+        observed.parent,
+        observed.spec,
+        str(mesh.get("tag", "")),
+        observed.stamp,
+        _choose_pull_policy(images),
+        recreated=str(recreation or ""),
     )
     return list(build_objects(gateway, observed.assets))
+
+
+def _find_next_recreation(observed: ObservedGateway) -> float | None:
+    """Seconds until pods that are still without a proxy may be made anew; None where there are none."""
+    last = read_recreation(observed.deployment)
+    if last is None or not find_uninjected(observed.deployment, observed.pods):
+        return None
+    return max((last.next - datetime.fromisoformat(observed.now)).total_seconds(), 1.0)
 
 
 def _choose_pull_policy(images: Mapping[str, Any]) -> str:
@@ -69,12 +103,11 @@ def _find_unmet(observed: ObservedGateway, objects: Sequence[Manifest]) -> Itera
     """What a gateway's pods need and is not there: only where they would be made or changed."""
     wanted = next(o for o in objects if o["kind"] == "Deployment")
     settled = observed.deployment is not None and is_applied(observed.deployment, wanted)
-    mesh = observed.mesh
-    if mesh is None or settled:
+    if observed.mesh is None or settled:
         return
-    ref = ref_of(mesh)
+    ref = ref_of(observed.mesh)
     if observed.revision is None or not observed.stamp:
         yield Waiting(ref, f"{ref} has not been installed yet")
-    elif not has_proved_injection(mesh):
+    elif not has_proved_injection(observed):
         yield Waiting(ref, f"{ref} does not inject pods yet: see its condition InjectionReady")
     yield from find_missing([GATEWAY_ROLE], observed.roles)

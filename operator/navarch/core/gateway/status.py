@@ -7,10 +7,12 @@ seen now. Invariant: nothing here changes while nothing in the cluster changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from navarch.api.gateway import KIND
-from navarch.core.gateway.observed import ObservedGateway, is_held
+from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
+from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.actions import Outcome, Plan
 from navarch.core.model.applied import is_applied
@@ -22,6 +24,7 @@ from navarch.core.model.conditions import (
     summarise_ready,
 )
 from navarch.core.model.findings import Finding, is_accepted
+from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
@@ -72,6 +75,8 @@ def find_addresses(service: Manifest) -> list[str]:
 
 def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
     """Whether the gateway is being changed, or waits for its mesh."""
+    if uninjected := determine_uninjected(observed):
+        return Verdict("True", uninjected.reason, uninjected.message)
     if plan.waiting:
         return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
     wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
@@ -88,6 +93,16 @@ def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
     return Verdict("True", reason, join([*problems, f"{ref_of(deployment)}: {rollout.message}"]))
 
 
+def determine_uninjected(observed: ObservedGateway) -> Verdict | None:
+    """What is said of pods that were made without a proxy; None where there are none."""
+    stuck = find_uninjected(observed.deployment, observed.pods)
+    if not stuck:
+        return None
+    last = read_recreation(observed.deployment)
+    message = describe(stuck, last, proved=has_proved_injection(observed))
+    return Verdict("False", Reason.GATEWAY_NOT_INJECTED, message)
+
+
 def count_outdated(observed: ObservedGateway) -> int:
     """Pods whose proxy is not what the mesh's injector makes now."""
     return sum(proxy.proxy != observed.stamp for proxy in observed.proxies) if observed.stamp else 0
@@ -99,6 +114,8 @@ def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding],
         return Verdict("False", Reason.INVALID_SPEC, "the present spec is refused: see SpecAccepted")
     if observed.deployment is None:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the gateway has no pods yet")
+    if uninjected := determine_uninjected(observed):
+        return uninjected
     if outdated := count_outdated(observed):
         return Verdict(
             "False", Reason.PROXIES_OUTDATED, f"{outdated} pods run an older proxy than the mesh has"
@@ -108,8 +125,29 @@ def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding],
     return Verdict("True", Reason.AS_EXPECTED)
 
 
+_REMEDIES = {
+    "provided port is already allocated": "choose another nodePort in spec.service.ports, or leave it out",
+    "provided port is not in the valid range": "choose a nodePort of the cluster's range in "
+    "spec.service.ports, or leave it out",
+    "exceeded quota": "raise the namespace's quota, or ask for less in spec",
+}
+"""What helps where the API server refused an object, by words of its answer."""
+
+
+def add_remedy(verdict: Verdict) -> Verdict:
+    """What the API server refused, and what to do about it where that is known."""
+    found = next((remedy for words, remedy in _REMEDIES.items() if words in verdict.message), "")
+    return replace(verdict, message=f"{verdict.message}; {found}") if found else verdict
+
+
 def determine_deleting(observed: ObservedGateway) -> Verdict:
     """Whether the gateway goes away, and what is left of it."""
+    if observed.withheld and not observed.deleting:
+        message = (
+            "the kind itself is being deleted, and this gateway only with it: its pods serve on; save this "
+            f"object. To remove the gateway all the same, annotate it with {FORCE_DELETE}=true"
+        )
+        return Verdict("True", Reason.KIND_DELETED, message)
     if not observed.deleting:
         return Verdict("False", Reason.NOT_DELETING)
     if is_held(observed):
@@ -126,7 +164,7 @@ def summarise_gateway(
         ConditionType.AVAILABLE: determine_available(observed),
         ConditionType.PROGRESSING: determine_progressing(observed, plan),
         ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
-        ConditionType.RECONCILED: determine_reconciled(outcome, paused=is_held(observed)),
+        ConditionType.RECONCILED: add_remedy(determine_reconciled(outcome, paused=is_held(observed))),
         ConditionType.DELETING: determine_deleting(observed),
     }
     verdicts[ConditionType.READY] = summarise_ready(
@@ -163,5 +201,5 @@ def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
 
 def is_released(observed: ObservedGateway, plan: Plan) -> bool:
     """Whether the finalizer may go: the gateway is being deleted and nothing of it is left."""
-    going = "deletionTimestamp" in observed.body["metadata"]
+    going = observed.is_being_deleted and not observed.withheld
     return going and not is_held(observed) and not plan.prune

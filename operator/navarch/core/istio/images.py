@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from navarch.core.istio.catalog import Catalog, Release
 
+TO_BE_INJECTED = "auto"
+"""Image of a container that the injector fills in: a pod that still has it was not injected."""
 NAMES = ("pilot", "proxyv2")
 """What every mesh runs."""
 

@@ -6,16 +6,10 @@ for proxies. Invariant: webhooks are removed first.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.model import removal
 from navarch.core.model.actions import Plan
-from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.refs import Manifest
-
-CLOCK_SLACK = timedelta(seconds=10)
-"""By how much the clocks of two API servers may differ, which stamped a mesh's deletion and its kind's."""
 
 
 def is_leaving(observed: ObservedMesh) -> bool:
@@ -25,20 +19,8 @@ def is_leaving(observed: ObservedMesh) -> bool:
 
 
 def is_withheld(observed: ObservedMesh) -> bool:
-    """Whether a mesh is being deleted only because its kind is: then it stands, unless somebody insists.
-    Nobody who deletes a CustomResourceDefinition means to cut the traffic of every mesh in the cluster.
-    """
-    metadata = observed.body["metadata"]
-    insists = (metadata.get("annotations") or {}).get(FORCE_DELETE) == "true"
-    return _is_caused_by_kind(metadata.get("deletionTimestamp", ""), observed.kind_deleted) and not insists
-
-
-def _is_caused_by_kind(deleted: str, kind_deleted: str) -> bool:
-    """Whether a mesh's deletion is no older than its kind's, as far as clocks can tell. In doubt it is
-    taken for caused: what stands can still be removed. Both are RFC 3339, or empty."""
-    if not deleted or not kind_deleted:
-        return False
-    return datetime.fromisoformat(deleted) >= datetime.fromisoformat(kind_deleted) - CLOCK_SLACK
+    """Whether a mesh is being deleted only because its kind is: then it stands."""
+    return removal.is_withheld(observed.body, observed.kind_deleted)
 
 
 def plan_teardown(observed: ObservedMesh) -> Plan:

@@ -60,12 +60,18 @@ REDIRECTED = f"{GROUP}/redirected"
 """Annotation on a revision's injector: when the path of the webhooks was changed last, so that the API server
 leaves its connections to an istiod that ends."""
 
+RECREATED = f"{GROUP}/recreated"
+"""Annotation on a gateway's pods: when pods without a proxy were made anew last, and how many times in a
+row."""
+
 RESTART = f"{GROUP}/restart"
-"""Annotation on istiod's pods: hash of what istiod reads only when it starts."""
+"""Annotation on istiod's pods: hash of what istiod reads only when it starts. On a gateway's pods: the stamp
+of the proxy that they are to run."""
 
 TEMPLATE = f"{GROUP}/template"
-"""Label on istiod's pods: hash of the pod template that they were made from. It tells pods of an older
-template from current ones, terminating ones included, which a Deployment's status leaves out."""
+"""Label on the pods of istiod and of gateways: hash of the pod template that they were made from. It tells
+pods of an older template from current ones, terminating ones included, which a Deployment's status leaves
+out."""
 FORCE_DELETE = meta.FORCE_DELETE
 
 FINALIZER = meta.FINALIZER

@@ -99,7 +99,7 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
         "gateway": frozenset(
             {
                 *("ServiceAccount", "RoleBinding", "Service", "Deployment"),
-                *("HorizontalPodAutoscaler", "PodDisruptionBudget"),
+                *("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"),
             }
         ),
     },

@@ -17,13 +17,14 @@ from navarch.core.model.labels import (
     GATEWAY_NAME,
     GATEWAY_NAMESPACE,
     GATEWAY_UID,
+    GROUP,
     MANAGED_BY,
     MESH_NAME,
     MESH_NAMESPACE,
     MESH_UID,
     REVISION,
 )
-from navarch.core.model.refs import Manifest
+from navarch.core.model.refs import Manifest, Ref
 
 MESH = controlplane.KIND
 GATEWAY = gateway.KIND
@@ -41,13 +42,14 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParentKind:
-    """A kind that has objects: the keys of the labels by which they name it, and their place; objects of the
-    kinds `elsewhere` may lie in any namespace."""
+    """A kind that has objects: the keys of the labels by which they name it, their place, and its plural;
+    objects of the kinds `elsewhere` may lie in any namespace."""
 
     namespace: str
     name: str
     uid: str
     place: Place = Place.ITS_NAMESPACE
+    plural: str = ""
     elsewhere: frozenset[str] = frozenset()
 
     def keeps_beside(self, kind: str) -> bool:
@@ -56,11 +58,19 @@ class ParentKind:
 
 
 PARENT_KINDS: Mapping[str, ParentKind] = {
-    GATEWAY: ParentKind(GATEWAY_NAMESPACE, GATEWAY_NAME, GATEWAY_UID),
-    MESH: ParentKind(MESH_NAMESPACE, MESH_NAME, MESH_UID, elsewhere=frozenset({GATEWAY})),
+    GATEWAY: ParentKind(GATEWAY_NAMESPACE, GATEWAY_NAME, GATEWAY_UID, plural=gateway.PLURAL),
+    MESH: ParentKind(
+        MESH_NAMESPACE, MESH_NAME, MESH_UID, plural=controlplane.PLURAL, elsewhere=frozenset({GATEWAY})
+    ),
 }
 """Rows by the name of the kind. A MeshRevision is none: its objects are its mesh's, and name it by a label of
 their own. An object with the labels of several is the first row's."""
+
+
+def crd_of(kind: str) -> Ref:
+    """The CustomResourceDefinition of a kind that has objects."""
+    name = f"{PARENT_KINDS[kind].plural}.{GROUP}"
+    return Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
 
 
 @dataclass(frozen=True, slots=True, order=True)

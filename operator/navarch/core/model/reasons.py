@@ -162,6 +162,10 @@ class Reason(StrEnum):
         "New pods of the workload do not become ready; the message quotes their own status.",
     )
     ADDRESS_PENDING = "AddressPending", "A Service of type LoadBalancer has no address yet."
+    GATEWAY_NOT_INJECTED = (
+        "GatewayNotInjected",
+        "Pods of a gateway were made without a proxy; they are made anew, at growing intervals.",
+    )
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
     PROXIES_MISPLACED = (
         "ProxiesMisplaced",
@@ -204,7 +208,7 @@ class Reason(StrEnum):
     REMOVING = "Removing", "Objects of the mesh are being removed; the message says which are left."
     KIND_DELETED = (
         "KindDeleted",
-        "The kind's CustomResourceDefinition is being deleted; the mesh is left in place.",
+        "The kind's CustomResourceDefinition is being deleted; what the object made is left in place.",
     )
     PODS_LEFT_BEHIND = "PodsLeftBehind", "Pods still carry a proxy of a mesh that is going away."
 

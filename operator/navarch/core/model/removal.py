@@ -1,14 +1,16 @@
-"""What may be removed as an object's own, and the plan that removes it.
+"""What may be removed as an object's own, the plan that removes it, and whether a deletion is meant.
 
-Owns both for every kind of parent. Must never remove by labels alone (core/model/ownership.py). Invariant: a
+Owns these for every kind of parent. Must never remove by labels alone (core/model/ownership.py). Invariant: a
 plan of removal names what is left in the order in which it goes, and is empty once nothing is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from navarch.core.model.actions import Plan
+from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.ownership import Inventory, find_lost, is_proved
 from navarch.core.model.parent import Parent
@@ -16,6 +18,25 @@ from navarch.core.model.refs import Manifest, ref_of
 
 REMOVAL_REQUEUE = 2.0
 """Seconds after which a removal that is under way is looked at again."""
+CLOCK_SLACK = timedelta(seconds=10)
+"""By how much the clocks of two API servers may differ, which stamped an object's deletion and its kind's."""
+
+
+def is_withheld(body: Manifest, kind_deleted: str) -> bool:
+    """Whether an object is being deleted only because its kind is, whose deletion was asked for at
+    `kind_deleted` (empty for never): then what it made stands, unless an annotation insists. Who deletes a
+    CustomResourceDefinition does not mean to cut all traffic in the cluster."""
+    metadata = body["metadata"]
+    insists = (metadata.get("annotations") or {}).get(FORCE_DELETE) == "true"
+    return _is_caused_by_kind(metadata.get("deletionTimestamp", ""), kind_deleted) and not insists
+
+
+def _is_caused_by_kind(deleted: str, kind_deleted: str) -> bool:
+    """Whether an object's deletion is no older than its kind's, as far as clocks can tell. In doubt it is
+    taken for caused: what stands can still be removed. Both are RFC 3339, or empty."""
+    if not deleted or not kind_deleted:
+        return False
+    return datetime.fromisoformat(deleted) >= datetime.fromisoformat(kind_deleted) - CLOCK_SLACK
 
 
 def find_removable(parent: Parent, inventory: Inventory, seen: Sequence[Manifest]) -> list[Manifest]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from navarch.core.istio.assets import Assets
 from navarch.core.model.actions import Wave
-from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.refs import Manifest
 from navarch.core.render.components import injection, istiod, policies, tags, webhooks
+from navarch.core.render.marks import mark_template
 from navarch.core.render.overlays import OverlayProblem, apply_overlays
 from navarch.core.render.source import RevisionInput
 
@@ -45,20 +44,9 @@ def build_revision_waves(revision: RevisionInput, assets: Assets) -> tuple[Wave,
     """rbac, bindings, config, workload, and webhooks; the last may be applied only while istiod answers."""
     objects, _ = apply_overlays(_build_revision_objects(revision, assets), revision.config.overlays or ())
     by_wave: dict[str, list[Manifest]] = {name: [] for name in REVISION_WAVES}
-    for manifest in map(_mark_template, objects):
+    for manifest in map(mark_template, objects):
         by_wave[_WAVE_OF_KIND.get(manifest["kind"], "workload")].append(manifest)
     return tuple(Wave(name, tuple(by_wave[name])) for name in REVISION_WAVES)
-
-
-def _mark_template(manifest: Manifest) -> Manifest:
-    """A Deployment whose pods carry the hash of the template they are made from; other objects as they
-    are."""
-    if manifest["kind"] != "Deployment":
-        return manifest
-    template = manifest["spec"]["template"]
-    labels = {**template["metadata"].get("labels", {}), TEMPLATE: stable_hash(template)}
-    marked = {**template, "metadata": {**template["metadata"], "labels": labels}}
-    return {**manifest, "spec": {**manifest["spec"], "template": marked}}
 
 
 def find_overlay_problems(revision: RevisionInput, assets: Assets) -> tuple[OverlayProblem, ...]:

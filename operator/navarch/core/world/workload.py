@@ -17,15 +17,17 @@ from navarch.core.model.refs import Manifest
 
 @dataclass(frozen=True, slots=True)
 class WorkloadPod:
-    """A pod of a control plane that has not ended. `template` is the hash of the template it was made from.
-    Of a terminating one `leaving` says when its end was asked for and `deadline` when it must have ended; of
-    one that is ready `ready` says since when. All three are RFC 3339, or empty."""
+    """A pod of a control plane or a gateway that has not ended. `template` is the hash of the template it was
+    made from; `uninjected` says that it asks for a proxy and has none. Of a terminating one `leaving` says
+    when its end was asked for and `deadline` when it must have ended; of one that is ready `ready` says since
+    when. All three are RFC 3339, or empty."""
 
     name: str
     template: str
     deadline: str = ""
     leaving: str = ""
     ready: str = ""
+    uninjected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

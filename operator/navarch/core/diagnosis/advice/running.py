@@ -108,6 +108,13 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "Fix the problem that the message quotes from the pod's status.",
         "pod istiod-…-x2x: ErrImagePull: not found",
     ),
+    Reason.GATEWAY_NOT_INJECTED: Advice(
+        Severity.ERROR,
+        "Wait; if pods come without a proxy again, look for labels and webhooks that keep pods of the "
+        "namespace from being injected.",
+        "1 pod has no proxy (image: auto), made while nothing injected them: ingress-5d9-x2x; pods are made "
+        "anew now",
+    ),
     Reason.PROXIES_OUTDATED: Advice(
         Severity.WARNING,
         "Restart the workloads; `navarch describe` lists them.",

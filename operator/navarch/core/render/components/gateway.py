@@ -12,26 +12,52 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from navarch.api.gateway import GatewayService, MeshGatewaySpec, ServicePort
+from navarch.api.gateway import (
+    DRAIN_SECONDS,
+    GatewayAutoscaling,
+    MeshGatewaySpec,
+    ServicePort,
+)
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.roles import GATEWAY_ROLE
-from navarch.core.model.labels import GATEWAY_NAME, GATEWAY_UID, ISTIO_REV, MESH_UID, RESTART, SIDECAR_INJECT
+from navarch.core.model.labels import (
+    GATEWAY_NAME,
+    GATEWAY_UID,
+    ISTIO_REV,
+    MESH_UID,
+    RECREATED,
+    RESTART,
+    SIDECAR_INJECT,
+)
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import dump_yaml, render_data
+from navarch.core.render.marks import mark_template
 
 COMPONENT = "gateway"
-DRAIN_SECONDS = 30
+EXIT_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
+"""Variable by which a proxy that ends waits for its last connection (pilot-agent)."""
+NETWORK_VIEW = "ISTIO_META_REQUESTED_NETWORK_VIEW"
+"""Variable by which a proxy is told the endpoints of one network only."""
 GRACE_BEYOND = 10
 """Seconds that a pod gets beyond its drain: for the agent to notice, and Envoy to end."""
 _UTILIZATION = 80
 _REQUESTS = {"requests": {"cpu": "100m", "memory": "128Mi"}}
-_DEFAULT_PORTS = (ServicePort(name="http", port=80), ServicePort(name="https", port=443))
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_EAST_WEST_PORTS = {"status-port": 15021, "tls": 15443, "tls-istiod": 15012, "tls-webhook": 15017}
+"""Ports by which clusters of a mesh reach each other: health, workloads by SNI, istiod and its webhooks."""
+NETWORK = "topology.istio.io/network"
+"""Label by which istiod finds the gateways of a network."""
+HEALTH_PORT = 15021
+METRICS_PORTS = (15020, 15090)
 _FIELDS = (
     "loadBalancerClass",
     "loadBalancerSourceRanges",
     "externalTrafficPolicy",
     "ipFamilyPolicy",
+    "ipFamilies",
+    "sessionAffinity",
+    "allocateLoadBalancerNodePorts",
 )
 """Fields of spec.service that a Service has under the same name."""
 
@@ -44,13 +70,15 @@ Render: TypeAlias = Callable[..., Manifest]
 class GatewayInput:
     """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods
     now: a change of it rolls the pods. `pull_policy` is that of the mesh's proxies. It has to be said: the
-    API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says."""
+    API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says.
+    `recreated` says when pods without a proxy were made anew; empty for never."""
 
     parent: Parent
     spec: MeshGatewaySpec
     tag: str
     stamp: str
     pull_policy: str
+    recreated: str = ""
 
     @property
     def name(self) -> str:
@@ -70,11 +98,21 @@ class GatewayInput:
     @property
     def labels(self) -> dict[str, str]:
         """Labels of its objects."""
+        network = self.spec.network_gateway
         return {
             **self.parent.labels(component=COMPONENT),
             "app.kubernetes.io/part-of": "istio",
             "istio": self.name,
+            **({NETWORK: network} if network else {}),
         }
+
+    @property
+    def ports(self) -> tuple[ServicePort, ...]:
+        """Ports of its Service."""
+        if self.spec.service and self.spec.service.ports:
+            return tuple(self.spec.service.ports)
+        default = _EAST_WEST_PORTS if self.spec.type == "EastWest" else _DEFAULT_PORTS
+        return tuple(ServicePort(name=name, port=port) for name, port in default.items())
 
 
 def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
@@ -82,42 +120,83 @@ def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
 
     def render(template: str, **context: Any) -> Manifest:
         path = f"gateway/{template}.yaml"
-        return render_data(assets, path, gateway=gateway, labels=gateway.labels, **context)
+        return render_data(assets, path, **{"gateway": gateway, "labels": gateway.labels, **context})
 
     autoscaling = gateway.spec.autoscaling
     yield render("service-account")
     yield render("role-binding", name=f"{gateway.name}-gateway", role=GATEWAY_ROLE.name)
-    yield _build_deployment(gateway, render)
+    yield mark_template(_build_deployment(gateway, render))
     yield _build_service(gateway, render)
+    if gateway.spec.network_policy:
+        rules = _build_ingress_rules(gateway.ports)
+        yield render("network-policy", selector=gateway.selector, rules=rules)
     if autoscaling is not None:
-        utilization = autoscaling.target_cpu_utilization or _UTILIZATION
-        yield render("autoscaler", autoscaling=autoscaling, utilization=utilization)
+        yield render("autoscaler", autoscaling=autoscaling, metrics=_build_metrics(autoscaling))
     if (autoscaling.min_replicas if autoscaling else gateway.spec.replicas or 1) > 1:
         yield render("disruption-budget", selector=gateway.selector)
 
 
+def _build_metrics(autoscaling: GatewayAutoscaling) -> list[Mapping[str, Any]]:
+    memory, others = autoscaling.target_memory_utilization, autoscaling.metrics or ()
+    cpu = autoscaling.target_cpu_utilization or (None if memory or others else _UTILIZATION)
+    targets = ((name, value) for name, value in (("cpu", cpu), ("memory", memory)) if value)
+    return [
+        *(
+            {
+                "type": "Resource",
+                "resource": {
+                    "name": name,
+                    "target": {"type": "Utilization", "averageUtilization": value},
+                },
+            }
+            for name, value in targets
+        ),
+        *others,
+    ]
+
+
 def _build_deployment(gateway: GatewayInput, render: Render) -> Manifest:
     spec = gateway.spec
-    drain = spec.termination_drain_seconds or DRAIN_SECONDS
+    drain, ahead = spec.termination_drain_seconds or DRAIN_SECONDS, spec.deregistration_seconds or 0
     return render(
         "deployment",
         selector=gateway.selector,
         pull_policy=gateway.pull_policy,
         replicas=None if spec.autoscaling else spec.replicas or 1,
         pod_labels=_build_pod_labels(gateway),
-        pod_annotations={
-            RESTART: gateway.stamp,
-            "inject.istio.io/templates": "gateway",
-            "proxy.istio.io/config": dump_yaml({"terminationDrainDuration": f"{drain}s"}),
-            "prometheus.io/path": "/stats/prometheus",
-            "prometheus.io/port": "15020",
-            "prometheus.io/scrape": "true",
-        },
-        grace_seconds=drain + GRACE_BEYOND,
+        pod_annotations=_build_pod_annotations(gateway, drain),
+        grace_seconds=spec.termination_grace_period_seconds or ahead + drain + GRACE_BEYOND,
+        deregistration_seconds=ahead,
         placement=_build_placement(gateway),
-        ports=[_build_container_port(port) for port in _ports(spec.service)],
+        ports=_build_container_ports(gateway.ports),
+        environment=_build_environment(spec),
         resources=spec.resources.to_json() if spec.resources else _REQUESTS,
     )
+
+
+def _build_pod_annotations(gateway: GatewayInput, drain: int) -> dict[str, str]:
+    proxy = gateway.spec.proxy
+    config: dict[str, Any] = {"terminationDrainDuration": f"{drain}s"}
+    if proxy and proxy.concurrency is not None:
+        config["concurrency"] = proxy.concurrency
+    return {
+        "prometheus.io/path": "/stats/prometheus",
+        "prometheus.io/port": "15020",
+        "prometheus.io/scrape": "true",
+        **(gateway.spec.annotations or {}),
+        **({"sidecar.istio.io/logLevel": proxy.log_level} if proxy and proxy.log_level else {}),
+        RESTART: gateway.stamp,
+        **({RECREATED: gateway.recreated} if gateway.recreated else {}),
+        "inject.istio.io/templates": "gateway",
+        "proxy.istio.io/config": dump_yaml(config),
+    }
+
+
+def _build_environment(spec: MeshGatewaySpec) -> list[dict[str, str]]:
+    own = {EXIT_ON_ZERO: "true"} if spec.exit_on_zero_connections else {}
+    own |= {NETWORK_VIEW: spec.network_gateway} if spec.network_gateway else {}
+    said = {variable.name: variable.value for variable in spec.environment or ()}
+    return [{"name": name, "value": value} for name, value in (said | own).items()]
 
 
 def _build_pod_labels(gateway: GatewayInput) -> dict[str, str]:
@@ -148,12 +227,23 @@ def _build_placement(gateway: GatewayInput) -> dict[str, Any]:
     return {"topologySpreadConstraints": spread, **placement}
 
 
-def _ports(service: GatewayService | None) -> tuple[ServicePort, ...]:
-    return tuple(service.ports) if service and service.ports else _DEFAULT_PORTS
+def _build_container_ports(ports: tuple[ServicePort, ...]) -> list[Mapping[str, Any]]:
+    """The ports on which pods listen, each once: several ports of a Service may lead to one."""
+    listening = {(port.target_port or port.port, port.protocol or "TCP"): None for port in ports}
+    return [{"containerPort": number, "protocol": protocol} for number, protocol in listening]
 
 
-def _build_container_port(port: ServicePort) -> Mapping[str, Any]:
-    return {"containerPort": port.target_port or port.port, "protocol": port.protocol or "TCP"}
+def _build_ingress_rules(ports: tuple[ServicePort, ...]) -> list[Mapping[str, Any]]:
+    """What a NetworkPolicy lets in: clients and health checks from anywhere, metrics from the cluster."""
+    served = [(port["containerPort"], port["protocol"]) for port in _build_container_ports(ports)]
+    anywhere = dict.fromkeys([*served, (HEALTH_PORT, "TCP")])
+    return [
+        {"ports": [{"port": number, "protocol": protocol} for number, protocol in anywhere]},
+        {
+            "from": [{"namespaceSelector": {}}],
+            "ports": [{"port": number, "protocol": "TCP"} for number in METRICS_PORTS],
+        },
+    ]
 
 
 def _build_service(gateway: GatewayInput, render: Render) -> Manifest:
@@ -161,10 +251,11 @@ def _build_service(gateway: GatewayInput, render: Render) -> Manifest:
     said = service.to_json() if service else {}
     return render(
         "service",
+        labels={**(said.get("labels") or {}), **gateway.labels},
         annotations=said.get("annotations"),
         type=type_of(gateway.spec),
         selector=gateway.selector,
-        ports=[_build_port(port) for port in _ports(service)],
+        ports=[_build_port(port) for port in gateway.ports],
         more={field: said[field] for field in _FIELDS if field in said},
     )
 
@@ -173,7 +264,7 @@ def type_of(spec: MeshGatewaySpec) -> str:
     """The type of a gateway's Service."""
     if spec.service and spec.service.type:
         return spec.service.type
-    return "LoadBalancer" if spec.type == "Ingress" else "ClusterIP"
+    return "ClusterIP" if spec.type == "Egress" else "LoadBalancer"
 
 
 def _build_port(port: ServicePort) -> dict[str, Any]:
