@@ -132,6 +132,11 @@ class GatewayService(Model):
         description="Local keeps the client's address and uses pods of the node that got the request. "
         "Default: Cluster.",
     )
+    address_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] | None = Field(
+        None,
+        description="Seconds after which a Service of type LoadBalancer without an address is told as one "
+        "that gets none, with what is known of why. Default: 300.",
+    )
     ip_family_policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = Field(
         None,
         alias="ipFamilyPolicy",
