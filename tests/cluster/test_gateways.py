@@ -220,6 +220,38 @@ async def test_a_load_balancer_without_an_address_is_told_until_it_has_one(
     assert ready["status"]["addresses"] == ["203.0.113.7"]
 
 
+async def test_no_hand_over_between_replicas_and_autoscalers_scales_to_less_than_what_runs(
+    api: Api, audit: Audit, mesh: str, member: str
+) -> None:
+    def count() -> int:
+        return int((api.get("deployment", member, "ingress") or {})["spec"]["replicas"])
+
+    def list_uids() -> set[str]:
+        pods = api.list("pod", member, labels="mesh.navarch.io/gateway-name=ingress")
+        return {pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+    async def settle(**spec: object) -> None:
+        api.patch("gateway", member, "ingress", {"spec": spec})
+        await wait_for_gateway(api, member)
+
+    api.create(build_gateway(member, mesh, replicas=3))
+    await wait_for_gateway(api, member)
+    pods = list_uids()
+    await settle(replicas=None, autoscaling={"minReplicas": 2, "maxReplicas": 5})
+    assert count() == 3, "the autoscaler takes over what runs"
+    await settle(autoscaling=None)
+    assert api.get("hpa", member, "ingress") is None
+    assert count() == 3, "and leaves it"
+    await settle(replicas=3)
+    await settle(replicas=None)
+    assert list_uids() == pods, "no pod went meanwhile"
+    api.patch("deployment", member, "ingress", {"spec": {"replicas": 4}}, sub="scale")
+    mark = audit.mark()
+    await settle(labels={"tier": "edge"})
+    assert count() == 4, "what another autoscaler says stays"
+    assert [w for w in audit.writes(mark) if "/scale" in w.uri] == []
+
+
 async def test_a_gateway_drains_before_its_service_goes_and_what_holds_the_service_is_named(
     api: Api, mesh: str, member: str
 ) -> None:
