@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from navarch.api.inline import TYPES
 
 from lab.cluster import Cluster
 from tests.cluster.test_admission import edit
@@ -53,8 +54,8 @@ def test_as_many_gateways_as_the_lists_hold_are_taken(api: Api, guarded: Cluster
     ports = [{"name": f"p{n}", "port": 1000 + n, "targetPort": 2000 + n} for n in range(64)]
     full = {"service": {"ports": ports}}
     lists = {
-        key: [{"name": f"{key}-{n}", "namespace": "elsewhere", **full} for n in range(16)]
-        for key in ("ingress", "egress", "eastWest")
+        key: [{"name": f"{kind.lower()}-{n}", "namespace": "elsewhere", **full} for n in range(16)]
+        for key, kind in TYPES.items()
     }
     lists["eastWest"] = [{**entry, "networkGateway": "n"} for entry in lists["eastWest"]]
     assert refusal(api, build_mesh("default", gateways={"defaults": full, **lists})) == ""

@@ -114,7 +114,6 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
     cart = [{"match": [{"uri": {"prefix": "/cart"}}], "route": [{"destination": {"host": "web"}}]}]
     api.create(build(ISTIO, "Gateway", mesh, "web", {"selector": {"istio": "ingress"}, "servers": [HTTP]}))
     api.create(build(ISTIO, "VirtualService", mesh, "cart", {**shop, "http": cart}))
-    assert await check(light, mesh) == set()
     tree = await describe(light.kubeconfig, mesh)
     (gateway,) = [n for n in walk(tree) if n["kind"] == "MeshGateway"]
     assert gateway["facts"]["inline"] is True
@@ -146,6 +145,3 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
         ("RouteWithoutGateway", f"HTTPRoute {member}/gone"),
     }
     assert await check(light, mesh) == expected
-    tree = await describe(light.kubeconfig, mesh)
-    told = {t["message"].partition(": ")[0] for t in tree["troubles"] if t["id"] in OF_ROUTES}
-    assert told == {subject for _, subject in expected}
