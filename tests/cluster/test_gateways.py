@@ -209,13 +209,72 @@ async def test_a_node_port_that_is_taken_is_told_with_field_value_and_remedy_and
 async def test_a_load_balancer_without_an_address_is_told_until_it_has_one(
     api: Api, mesh: str, member: str
 ) -> None:
-    api.create(build_gateway(member, mesh, service={}))
+    api.create(build_gateway(member, mesh, service={"addressTimeoutSeconds": 8}))
     pending = await wait_for_gateway(api, member, status="False", reason="AddressPending")
     assert "NodePort" in read_condition(pending, "Ready")["message"]
+    missing = await wait_for_gateway(api, member, status="False", reason="AddressMissing")
+    assert "no cloud's controller has taken it" in read_condition(missing, "Ready")["message"]
     balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}}
     api.patch("service", member, "ingress", balancer, sub="status")
     ready = await wait_for_gateway(api, member)
     assert ready["status"]["addresses"] == ["203.0.113.7"]
+
+
+async def test_no_hand_over_between_replicas_and_autoscalers_scales_to_less_than_what_runs(
+    api: Api, audit: Audit, mesh: str, member: str
+) -> None:
+    def count() -> int:
+        return int((api.get("deployment", member, "ingress") or {})["spec"]["replicas"])
+
+    def list_uids() -> set[str]:
+        pods = api.list("pod", member, labels="mesh.navarch.io/gateway-name=ingress")
+        return {pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+    async def settle(**spec: object) -> None:
+        api.patch("gateway", member, "ingress", {"spec": spec})
+        await wait_for_gateway(api, member)
+
+    api.create(build_gateway(member, mesh, replicas=3))
+    await wait_for_gateway(api, member)
+    pods = list_uids()
+    await settle(replicas=None, autoscaling={"minReplicas": 2, "maxReplicas": 5})
+    assert count() == 3, "the autoscaler takes over what runs"
+    await settle(autoscaling=None)
+    assert api.get("hpa", member, "ingress") is None
+    assert count() == 3, "and leaves it"
+    await settle(replicas=3)
+    await settle(replicas=None)
+    assert list_uids() == pods, "no pod went meanwhile"
+    api.patch("deployment", member, "ingress", {"spec": {"replicas": 4}}, sub="scale")
+    mark = audit.mark()
+    await settle(labels={"tier": "edge"})
+    assert count() == 4, "what another autoscaler says stays"
+    assert [w for w in audit.writes(mark) if "/scale" in w.uri] == []
+
+
+async def test_a_gateway_drains_before_its_service_goes_and_what_holds_the_service_is_named(
+    api: Api, mesh: str, member: str
+) -> None:
+    api.create(build_gateway(member, mesh))
+    await wait_for_gateway(api, member)
+    (pod,) = api.list("pod", member, labels="mesh.navarch.io/gateway-name=ingress")
+    name = pod["metadata"]["name"]
+    api.patch("pod", member, name, {"metadata": {"finalizers": ["test.example/hold"]}})
+    api.patch("service", member, "ingress", {"metadata": {"finalizers": ["test.example/balancer"]}})
+
+    def is_told(words: str) -> bool:
+        return words in read_condition(api.get("gateway", member, "ingress"), "Deleting").get("message", "")
+
+    api.delete("gateway", member, "ingress")
+    await eventually(lambda: is_told(f"{name} still drains"), seconds=60, what="the pod that drains is named")
+    kinds = {o["kind"] for o in list_objects(api, member)}
+    assert kinds == {"Service", "ServiceAccount", "RoleBinding"}
+    assert "deletionTimestamp" not in (api.get("service", member, "ingress") or {})["metadata"]
+    api.patch("pod", member, name, {"metadata": {"finalizers": None}})
+    await eventually(lambda: is_told("test.example/balancer"), seconds=60, what="the finalizer is named")
+    assert api.get("gateway", member, "ingress"), "it waits"
+    api.patch("service", member, "ingress", {"metadata": {"finalizers": None}})
+    await eventually(lambda: api.get("gateway", member, "ingress") is None, seconds=60, what="it is gone")
 
 
 async def test_drift_of_a_gateway_is_put_back_with_one_write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from navarch.api.inline import TYPES
 
 from lab.cluster import Cluster
 from tests.cluster.test_admission import edit
@@ -20,6 +21,12 @@ FRONT = {"name": "front"}
     ("gateways", "words"),
     [
         ({"ingress": [FRONT], "egress": [FRONT]}, ("front", "a name of its own")),
+        (
+            {"ingress": [FRONT], "eastWest": [{**FRONT, "networkGateway": "n"}]},
+            ("front", "a name of its own"),
+        ),
+        ({"egress": [{**FRONT, "networkGateway": "n"}]}, ("spec.gateways.egress", "networkGateway")),
+        ({"defaults": {"networkGateway": "n"}}, ("spec.gateways.defaults.networkGateway", "set it there")),
         ({"ingress": [FRONT, FRONT]}, ("Duplicate value", "front")),
         ({"ingress": [{"name": f"g{n}"} for n in range(17)]}, ("17", "16")),
         ({"ingress": [{"name": "a.b"}]}, ("spec.gateways.ingress[0].name",)),
@@ -47,9 +54,10 @@ def test_as_many_gateways_as_the_lists_hold_are_taken(api: Api, guarded: Cluster
     ports = [{"name": f"p{n}", "port": 1000 + n, "targetPort": 2000 + n} for n in range(64)]
     full = {"service": {"ports": ports}}
     lists = {
-        key: [{"name": f"{key}-{n}", "namespace": "elsewhere", **full} for n in range(16)]
-        for key in ("ingress", "egress")
+        key: [{"name": f"{kind.lower()}-{n}", "namespace": "elsewhere", **full} for n in range(16)]
+        for key, kind in TYPES.items()
     }
+    lists["eastWest"] = [{**entry, "networkGateway": "n"} for entry in lists["eastWest"]]
     assert refusal(api, build_mesh("default", gateways={"defaults": full, **lists})) == ""
 
 

@@ -52,6 +52,7 @@ async def test_a_mesh_makes_its_gateways_and_is_ready_and_quiet_only_with_them(
         "defaults": {**NODE_PORT, "replicas": 2},
         "ingress": [{"name": "front", "namespace": member}],
         "egress": [{"name": "out", "service": {"type": "ClusterIP"}, "replicas": 1}],
+        "eastWest": [{"name": "across", "networkGateway": "network-1", "replicas": 1}],
     }
     api.create(build_mesh(fresh, gateways=gateways))
     mesh = await wait_for(api, fresh)
@@ -71,13 +72,15 @@ async def test_a_mesh_makes_its_gateways_and_is_ready_and_quiet_only_with_them(
         "replicas": 1,
         "service": {"type": "ClusterIP"},
     }
+    across = await wait_for_gateway(api, fresh, "across")
+    assert (across["spec"]["type"], across["spec"]["networkGateway"]) == ("EastWest", "network-1")
     said = read_gateways(api, fresh)
-    assert [*said] == [f"{fresh}/out", f"{member}/front"]
+    assert [*said] == [f"{fresh}/across", f"{fresh}/out", f"{member}/front"]
     assert {each["ready"] for each in said.values()} == {True}
     assert said[f"{member}/front"]["address"] == front["status"]["addresses"][0]
-    await eventually(lambda: count_proxies(api, fresh) == 3, seconds=30, what="proxies are counted")
+    await eventually(lambda: count_proxies(api, fresh) == 4, seconds=30, what="proxies are counted")
     await eventually(
-        lambda: (api.get("mesh", fresh, "demo") or {})["status"]["proxies"].get("gateways") == 3,
+        lambda: (api.get("mesh", fresh, "demo") or {})["status"]["proxies"].get("gateways") == 4,
         seconds=30,
         what="they are known as the gateways'",
     )

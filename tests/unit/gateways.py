@@ -101,6 +101,13 @@ def verdicts(observed: ObservedGateway) -> dict[str, tuple[str, str]]:
     return {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
 
 
+def told(observed: ObservedGateway, kind: str) -> str:
+    """The message of a condition."""
+    findings = run_checks(observed)
+    status = summarise_gateway(observed, findings, plan_gateway(observed, findings), Outcome())
+    return next(c["message"] for c in status["conditions"] if c["type"] == kind)
+
+
 def without_proof(observed: ObservedGateway) -> ObservedGateway:
     mesh = dict(observed.mesh or {})
     return replace(observed, mesh={**mesh, "status": {"tag": TAG, "conditions": []}})

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from navarch.core.gateway.address import find_addresses
 from navarch.core.gateway.checks import run_checks
 from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.gateway.plan import build_gateway, plan_gateway
-from navarch.core.gateway.status import CONDITIONS, find_addresses, is_released, summarise_gateway
+from navarch.core.gateway.status import CONDITIONS, is_released, summarise_gateway
 from navarch.core.istio.roles import GATEWAY_ROLE
 from navarch.core.model.actions import Outcome
 from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE
 from navarch.core.model.ownership import is_conceivable
 from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.workload import WorkloadPod
 
-from tests.unit.gateways import NOW, PARENT, TAG, a_gateway, find, settled, verdicts, without_proof
+from tests.unit.gateways import NOW, PARENT, TAG, a_gateway, find, settled, told, verdicts, without_proof
 
 # --- what it becomes ---------------------------------------------------------------------------------------
 
@@ -97,7 +100,7 @@ def test_a_budget_exists_only_where_two_pods_are_guaranteed_and_never_blocks_eve
 ) -> None:
     objects = build_gateway(a_gateway(spec))
     assert {o["kind"] for o in objects} & {"PodDisruptionBudget", "HorizontalPodAutoscaler"} == kinds
-    assert ("replicas" in find(objects, "Deployment")["spec"]) is ("autoscaling" not in spec)
+    assert find(objects, "Deployment")["spec"].get("replicas") == spec.get("replicas")
     for budget in (o for o in objects if o["kind"] == "PodDisruptionBudget"):
         assert budget["spec"]["maxUnavailable"] == 1
 
@@ -236,18 +239,44 @@ def test_what_is_not_wanted_any_more_is_removed() -> None:
     assert [ref.kind for ref in plan.prune] == ["PodDisruptionBudget"]
 
 
-def test_a_gateway_that_is_deleted_loses_its_pods_before_its_service_and_then_its_finalizer() -> None:
-    observed = settled(a_gateway())
+def deleted(observed: ObservedGateway, **changes: Any) -> ObservedGateway:
     going = {**observed.body["metadata"], "deletionTimestamp": NOW}
-    observed = replace(observed, body={**observed.body, "metadata": going})
-    plan = plan_gateway(observed, ())
-    kinds = [ref.kind for ref in plan.prune]
-    assert kinds.index("Deployment") < kinds.index("Service")
-    assert set(plan.prune) == {ref_of(o) for o in observed.owned}
-    assert not is_released(observed, plan)
-    gone = replace(observed, owned=())
+    return replace(observed, body={**observed.body, "metadata": going}, **changes)
+
+
+def test_a_gateway_that_is_deleted_drains_before_its_service_goes_and_then_its_finalizer() -> None:
+    whole = settled(a_gateway({"replicas": 2, "networkPolicy": True}))
+    first = plan_gateway(deleted(whole), ())
+    assert {ref.kind for ref in first.prune} == {"Deployment", "PodDisruptionBudget"}
+    rest = tuple(o for o in whole.owned if o["kind"] not in ("Deployment", "PodDisruptionBudget"))
+    pods = (WorkloadPod("ingress-1", "t", deadline="2026-10-01T12:00:40Z", leaving=NOW),)
+    draining = deleted(whole, owned=rest, pods=pods)
+    second = plan_gateway(draining, ())
+    assert second.prune == ()
+    assert "ingress-1 still drains, until 2026-10-01T12:00:40Z" in second.waiting[0].message
+    assert not is_released(draining, second)
+    assert second.waiting[0].message in told(draining, "Deleting")
+    third = plan_gateway(deleted(whole, owned=rest), ())
+    assert {ref.kind for ref in third.prune} == {"Service", "ServiceAccount", "RoleBinding", "NetworkPolicy"}
+    gone = deleted(whole, owned=())
     assert is_released(gone, plan_gateway(gone, ()))
-    assert verdicts(observed)["Deleting"][0] == "True"
+
+
+def test_a_pod_on_a_node_that_is_dead_holds_no_deletion_up() -> None:
+    whole = settled(a_gateway())
+    rest = tuple(o for o in whole.owned if o["kind"] != "Deployment")
+    dead = (WorkloadPod("ingress-1", "t", deadline="2026-10-01T11:00:00Z"),)
+    assert plan_gateway(deleted(whole, owned=rest, pods=dead), ()).waiting == ()
+
+
+def test_finalizers_that_hold_a_deleted_service_are_named() -> None:
+    whole = settled(a_gateway())
+    service = find(whole.owned, "Service")
+    finalizer = "service.kubernetes.io/load-balancer-cleanup"
+    metadata = {**service["metadata"], "deletionTimestamp": NOW, "finalizers": [finalizer]}
+    observed = deleted(whole, owned=({**service, "metadata": metadata},))
+    assert f"Service front/ingress is held by its finalizers {finalizer}" in told(observed, "Deleting")
+    assert not is_released(observed, plan_gateway(observed, ()))
 
 
 # --- what is said ------------------------------------------------------------------------------------------
@@ -280,6 +309,48 @@ def test_a_load_balancer_without_an_address_is_a_reason_and_says_what_helps() ->
     observed = settled(a_gateway(), address="")
     assert verdicts(observed)["Ready"] == ("False", "AddressPending")
     assert verdicts(observed)["Available"] == ("False", "AddressPending")
+
+
+def without_address(*, minutes: int, **changes: Any) -> ObservedGateway:
+    """A settled gateway whose load balancer has no address after so many minutes."""
+    observed = settled(a_gateway(), address="")
+    made = (datetime.fromisoformat(NOW) - timedelta(minutes=minutes)).isoformat()
+    service = find(observed.owned, "Service")
+    metadata = {**service["metadata"], "creationTimestamp": made, **changes.pop("metadata", {})}
+    rest = tuple(o for o in observed.owned if o["kind"] != "Service")
+    changed = {**service, "metadata": metadata, "spec": {**service["spec"], **changes}}
+    return replace(observed, owned=(*rest, changed))
+
+
+@pytest.mark.parametrize(
+    ("observed", "reason", "words"),
+    [
+        (without_address(minutes=4), "AddressPending", "NodePort"),
+        (without_address(minutes=6), "AddressMissing", "most likely no load balancers"),
+        (without_address(minutes=6, loadBalancerClass="a.example/b"), "AddressMissing", "a.example/b"),
+        (
+            without_address(
+                minutes=6, metadata={"finalizers": ["service.kubernetes.io/load-balancer-cleanup"]}
+            ),
+            "AddressMissing",
+            "quota or rights",
+        ),
+    ],
+)
+def test_a_load_balancer_that_gets_no_address_in_time_is_told_with_why_and_what_helps(
+    observed: ObservedGateway, reason: str, words: str
+) -> None:
+    assert verdicts(observed)["Ready"] == ("False", reason)
+    assert words in told(observed, "Ready")
+
+
+def test_the_time_for_an_address_is_waited_for_once() -> None:
+    waiting = without_address(minutes=4)
+    after = plan_gateway(waiting, ()).requeue_after
+    assert after == 61
+    later = replace(waiting, now=(datetime.fromisoformat(NOW) + timedelta(seconds=after)).isoformat())
+    assert verdicts(later)["Ready"] == ("False", "AddressMissing")
+    assert plan_gateway(later, ()).requeue_after is None
 
 
 def test_pods_with_an_older_proxy_are_counted_and_named_by_a_condition() -> None:

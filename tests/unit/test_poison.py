@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.mesh.checks import run_checks, schema
+from navarch.core.mesh.layering import merge_layers
 from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.profiles import KEY, read_profile
-from navarch.core.mesh.resolve import merge_layers
 from navarch.core.mesh.status import CONDITIONS, summarise_mesh
 from navarch.core.mesh.teardown import is_leaving, is_released, is_withheld
 from navarch.core.model.conditions import find_condition

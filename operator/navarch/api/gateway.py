@@ -108,7 +108,9 @@ class GatewaySettings(Model):
     )
     service: GatewayService | None = Field(None, description="The Service by which clients reach it.")
     replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="Number of pods where there is no autoscaling. Default: 1."
+        None,
+        description="Number of pods. Default: one at first, and then what an autoscaler of this spec, one of "
+        "others or `kubectl scale` makes of it.",
     )
     autoscaling: GatewayAutoscaling | None = Field(
         None, description="Bounds of an autoscaler. Default: there is none."

@@ -51,7 +51,10 @@ class ServicePort(Model):
     )
 
 
-_PROTOCOL = "(has({0}.protocol) ? {0}.protocol : 'TCP')"
+_NUMBER = "p.port + (has(p.protocol) && p.protocol == 'UDP' ? 65536 : 0)"
+_DISTINCT = "all(keys, keys.all(key, keys.indexOf(key) == keys.lastIndexOf(key)))"
+"""Whether the one list in a list has nothing twice. A mesh can hold 48 gateways of 64 ports, and a comparison
+of all pairs in CEL took the API server seconds."""
 
 
 class GatewayService(Model):
@@ -61,15 +64,14 @@ class GatewayService(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 build_rule(
-                    "!has(self.ports) || self.ports.all(a, self.ports.exists_one(b, a.port == b.port && "
-                    f"{_PROTOCOL.format('a')} == {_PROTOCOL.format('b')}))",
+                    f"!has(self.ports) || [self.ports.map(p, {_NUMBER})].{_DISTINCT}",
                     field=".ports",
                     message="two ports have one number and protocol; give each its own number",
                     shown="string(self.ports.size())",
                 ),
                 build_rule(
-                    "!has(self.ports) || self.ports.all(a, !has(a.nodePort) || self.ports.exists_one(b, "
-                    "has(b.nodePort) && a.nodePort == b.nodePort))",
+                    "!has(self.ports) || "
+                    f"[self.ports.filter(p, has(p.nodePort)).map(p, p.nodePort)].{_DISTINCT}",
                     field=".ports",
                     message="two ports have one nodePort; give each its own, or leave it out",
                     shown="string(self.ports.size())",
@@ -131,6 +133,11 @@ class GatewayService(Model):
         None,
         description="Local keeps the client's address and uses pods of the node that got the request. "
         "Default: Cluster.",
+    )
+    address_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] | None = Field(
+        None,
+        description="Seconds after which a Service of type LoadBalancer without an address is told as one "
+        "that gets none, with what is known of why. Default: 300.",
     )
     ip_family_policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = Field(
         None,

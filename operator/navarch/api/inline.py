@@ -8,13 +8,14 @@ the API server checks once more.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from navarch.api.gateway import LONGEST_NAME, GatewaySettings
-from navarch.api.meta import Model, Name, build_rule
+from navarch.api.meta import JSONObject, Model, Name, build_rule
 from navarch.api.spec import RevisionConfig
 
 MOST_INLINE = 16
@@ -36,24 +37,52 @@ class InlineGateway(GatewaySettings):
     )
 
 
-TYPES: Mapping[str, str] = {"ingress": "Ingress", "egress": "Egress"}
+TYPES: Mapping[str, str] = {"ingress": "Ingress", "egress": "Egress", "eastWest": "EastWest"}
 """The lists of Gateways, each with the type of the MeshGateways that it makes."""
 
 _BY_NAME: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 
-_NAMES_RULE = build_rule(
-    "!has(self.ingress) || !has(self.egress) || "
-    "self.ingress.all(a, !self.egress.exists(b, a.name == b.name))",
-    field=".egress",
-    message="a gateway for ingress has this name; give each gateway of the mesh a name of its own",
-    shown="self.egress.filter(b, self.ingress.exists(a, a.name == b.name))[0].name",
-)
+
+def _build_names_rule(one: str, other: str) -> JSONObject:
+    return build_rule(
+        f"!has(self.{one}) || !has(self.{other}) || "
+        f"self.{one}.all(a, !self.{other}.exists(b, a.name == b.name))",
+        field=f".{other}",
+        message=f"a gateway of {one} has this name; give each gateway of the mesh a name of its own",
+        shown=f"self.{other}.filter(b, self.{one}.exists(a, a.name == b.name))[0].name",
+    )
+
+
+_NETWORK_RULES = [
+    build_rule(
+        f"!has(self.{key}) || self.{key}.all(gateway, !has(gateway.networkGateway))",
+        field=f".{key}",
+        message="only a gateway of eastWest serves a network; leave networkGateway out",
+        shown=f"self.{key}.filter(gateway, has(gateway.networkGateway))[0].networkGateway",
+    )
+    for key, kind in TYPES.items()
+    if kind != "EastWest"
+] + [
+    build_rule(
+        "!has(self.defaults) || !has(self.defaults.networkGateway)",
+        field=".defaults.networkGateway",
+        message="each gateway of eastWest serves a network of its own, and others none; set it there",
+        shown="self.defaults.networkGateway",
+    )
+]
 
 
 class Gateways(Model):
     """Gateways that the mesh makes, and what is common to them."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_NAMES_RULE]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                *(_build_names_rule(*pair) for pair in combinations(TYPES, 2)),
+                *_NETWORK_RULES,
+            ]
+        }
+    )
 
     defaults: GatewaySettings | None = Field(
         None,
@@ -65,6 +94,12 @@ class Gateways(Model):
     )
     egress: Annotated[list[InlineGateway], Field(max_length=MOST_INLINE)] | None = Field(
         None, json_schema_extra=_BY_NAME, description="Gateways through which traffic of the mesh goes out."
+    )
+    east_west: Annotated[list[InlineGateway], Field(max_length=MOST_INLINE)] | None = Field(
+        None,
+        json_schema_extra=_BY_NAME,
+        description="Gateways through which traffic of the mesh comes in from another network, each with "
+        "networkGateway.",
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from navarch.core.model.ownership import CLOSED_WORLD, Inventory, claims_parent, find_lost, is_proved, restate
+from navarch.core.model.ownership import Inventory, claims_parent, find_lost, is_proved, restate
 from navarch.core.model.parent import PARENT_KINDS, Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import PeerPolicy
@@ -54,9 +54,8 @@ class OwnedReader:
             if there is not None and there["metadata"]["uid"] == record.uid:
                 listed.add(ref)
                 yield restate(there, parent, record)
-        possible = frozenset().union(*CLOSED_WORLD[parent.kind].values())
-        for kind in filter(possible.__contains__, WATCH_OF):
-            for manifest in self._stores[WATCH_OF[kind]].find(by_parent, parent.any_uid):
+        for name in WATCH_OF.values():
+            for manifest in self._stores[name].find(by_parent, parent.any_uid):
                 if not claims_parent(manifest, parent) or ref_of(manifest) in listed:
                     continue
                 if not self.inventories.is_of_another(parent, manifest["metadata"]["uid"]):

@@ -11,15 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from navarch.core.gateway.address import find_deadline
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection
 from navarch.core.gateway.recreation import choose_recreation, find_uninjected, read_recreation
+from navarch.core.gateway.teardown import plan_teardown
 from navarch.core.istio.roles import GATEWAY_ROLE, find_missing
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
 from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.refs import Manifest, ref_of
-from navarch.core.model.removal import find_removable, plan_removal
+from navarch.core.model.removal import find_removable
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.render.components.gateway import GatewayInput, build_objects
 from navarch.core.render.marks import WORKLOADS
@@ -34,7 +36,7 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     """What is to be done for a gateway now."""
     removable = find_removable(observed.parent, observed.inventory, observed.owned)
     if observed.deleting:
-        return plan_removal(observed.parent, removable)
+        return plan_teardown(observed, removable)
     refused = not is_accepted(findings) or observed.spec is None or observed.mesh is None
     if refused or observed.withheld:
         return Plan(observed.parent)
@@ -45,7 +47,9 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     wanted = {ref_of(o) for o in objects}
     prune = [ref_of(o) for o in removable if ref_of(o) not in wanted]
     waves, gone = _build_waves(objects), tuple(order_for_removal(prune))
-    return Plan(observed.parent, waves, gone, requeue_after=_find_next_recreation(observed))
+    waits = [_find_next_recreation(observed), _find_address_deadline(observed)]
+    soonest = min((wait for wait in waits if wait is not None), default=None)
+    return Plan(observed.parent, waves, gone, requeue_after=soonest)
 
 
 def _is_kept_up(manifest: Manifest, observed: ObservedGateway) -> bool:
@@ -92,6 +96,13 @@ def _find_next_recreation(observed: ObservedGateway) -> float | None:
     if last is None or not find_uninjected(observed.deployment, observed.pods):
         return None
     return max((last.next - datetime.fromisoformat(observed.now)).total_seconds(), 1.0)
+
+
+def _find_address_deadline(observed: ObservedGateway) -> float | None:
+    """Seconds until a load balancer without an address is told as one that gets none."""
+    deadline = find_deadline(observed.service, observed.spec)
+    left = (deadline - datetime.fromisoformat(observed.now)).total_seconds() if deadline else 0.0
+    return left + 1 if left >= 0 and deadline else None
 
 
 def _choose_pull_policy(images: Mapping[str, Any]) -> str:

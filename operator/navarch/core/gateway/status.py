@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from navarch.api.gateway import KIND
+from navarch.core.gateway.address import find_addresses, find_deadline, judge_missing
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
 from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
+from navarch.core.gateway.teardown import describe_left
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.actions import Outcome, Plan
 from navarch.core.model.applied import is_applied
@@ -28,7 +30,7 @@ from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import ref_of
 from navarch.core.model.urgency import Awaited
 from navarch.core.world.workload import determine_rollout
 
@@ -55,22 +57,8 @@ def determine_available(observed: ObservedGateway) -> Verdict:
         message = join([*problems, f"{ref_of(deployment)}: {rollout.message}"])
         return Verdict("False", Reason.NO_REPLICA_AVAILABLE, message)
     if not find_addresses(service):
-        message = (
-            f"{ref_of(service)} of type LoadBalancer has no address yet; where the cluster has no load "
-            "balancer, set spec.service.type: NodePort"
-        )
-        return Verdict("False", Reason.ADDRESS_PENDING, message)
+        return judge_missing(service, find_deadline(service, observed.spec), observed.now)
     return Verdict("True", Reason.AS_EXPECTED)
-
-
-def find_addresses(service: Manifest) -> list[str]:
-    """Where clients reach a Service: at its load balancer, else at its own addresses."""
-    spec = service.get("spec") or {}
-    if spec.get("type") == "LoadBalancer":
-        balancer = (service.get("status") or {}).get("loadBalancer") or {}
-        found = (entry.get("ip") or entry.get("hostname") for entry in balancer.get("ingress") or ())
-        return [address for address in found if address]
-    return list(spec.get("clusterIPs") or filter(None, [spec.get("clusterIP")]))
 
 
 def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
@@ -140,7 +128,7 @@ def add_remedy(verdict: Verdict) -> Verdict:
     return replace(verdict, message=f"{verdict.message}; {found}") if found else verdict
 
 
-def determine_deleting(observed: ObservedGateway) -> Verdict:
+def determine_deleting(observed: ObservedGateway, plan: Plan) -> Verdict:
     """Whether the gateway goes away, and what is left of it."""
     if observed.withheld and not observed.deleting:
         message = (
@@ -152,7 +140,7 @@ def determine_deleting(observed: ObservedGateway) -> Verdict:
         return Verdict("False", Reason.NOT_DELETING)
     if is_held(observed):
         return Verdict("True", Reason.PAUSED, "nothing is removed while the mesh is paused")
-    return Verdict("True", Reason.REMOVING, f"left: {join(ref_of(o) for o in observed.owned)}")
+    return Verdict("True", Reason.REMOVING, describe_left(observed, plan))
 
 
 def summarise_gateway(
@@ -165,7 +153,7 @@ def summarise_gateway(
         ConditionType.PROGRESSING: determine_progressing(observed, plan),
         ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
         ConditionType.RECONCILED: add_remedy(determine_reconciled(outcome, paused=is_held(observed))),
-        ConditionType.DELETING: determine_deleting(observed),
+        ConditionType.DELETING: determine_deleting(observed, plan),
     }
     verdicts[ConditionType.READY] = summarise_ready(
         [
@@ -202,4 +190,4 @@ def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
 def is_released(observed: ObservedGateway, plan: Plan) -> bool:
     """Whether the finalizer may go: the gateway is being deleted and nothing of it is left."""
     going = observed.is_being_deleted and not observed.withheld
-    return going and not is_held(observed) and not plan.prune
+    return going and not is_held(observed) and not plan.prune and not plan.waiting

@@ -42,15 +42,15 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParentKind:
-    """A kind that has objects: the keys of the labels by which they name it, its plural, and their place;
+    """A kind that has objects: the keys of the labels by which they name it, their place, and its plural;
     objects of the kinds `elsewhere` may lie in any namespace."""
 
     namespace: str
     name: str
     uid: str
     place: Place = Place.ITS_NAMESPACE
-    elsewhere: frozenset[str] = frozenset()
     plural: str = ""
+    elsewhere: frozenset[str] = frozenset()
 
     def keeps_beside(self, kind: str) -> bool:
         """Whether objects of a kind lie in the parent's own namespace only."""
@@ -60,11 +60,7 @@ class ParentKind:
 PARENT_KINDS: Mapping[str, ParentKind] = {
     GATEWAY: ParentKind(GATEWAY_NAMESPACE, GATEWAY_NAME, GATEWAY_UID, plural=gateway.PLURAL),
     MESH: ParentKind(
-        MESH_NAMESPACE,
-        MESH_NAME,
-        MESH_UID,
-        elsewhere=frozenset({GATEWAY}),
-        plural=controlplane.PLURAL,
+        MESH_NAMESPACE, MESH_NAME, MESH_UID, plural=controlplane.PLURAL, elsewhere=frozenset({GATEWAY})
     ),
 }
 """Rows by the name of the kind. A MeshRevision is none: its objects are its mesh's, and name it by a label of

@@ -162,6 +162,7 @@ class Reason(StrEnum):
         "New pods of the workload do not become ready; the message quotes their own status.",
     )
     ADDRESS_PENDING = "AddressPending", "A Service of type LoadBalancer has no address yet."
+    ADDRESS_MISSING = "AddressMissing", "A Service of type LoadBalancer got no address in time."
     GATEWAY_NOT_INJECTED = (
         "GatewayNotInjected",
         "Pods of a gateway were made without a proxy; they are made anew, at growing intervals.",

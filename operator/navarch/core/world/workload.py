@@ -104,6 +104,11 @@ def find_outdated_pods(pods: Iterable[WorkloadPod], wanted: Manifest, *, now: st
     return tuple(p for p in pods if p.template != template and not _is_long_past(p.deadline, now))
 
 
+def find_running(pods: Iterable[WorkloadPod], *, now: str) -> tuple[WorkloadPod, ...]:
+    """Pods that may still serve, terminating ones included."""
+    return tuple(p for p in pods if not _is_long_past(p.deadline, now))
+
+
 def _is_long_past(deadline: str, now: str) -> bool:
     if not deadline or not now:
         return False

@@ -103,6 +103,13 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "NodePort.",
         "Service front/ingress of type LoadBalancer has no address yet",
     ),
+    Reason.ADDRESS_MISSING: Advice(
+        Severity.ERROR,
+        "Install a load balancer, correct spec.service.loadBalancerClass, or set spec.service.type: "
+        "NodePort; the message says whether a cloud's controller has taken the Service.",
+        "Service front/ingress of type LoadBalancer got no address in time, until 2026-10-01T12:05:00+00:00: "
+        "no cloud's controller has taken it",
+    ),
     Reason.ROLLOUT_STUCK: Advice(
         Severity.ERROR,
         "Fix the problem that the message quotes from the pod's status.",

@@ -2,8 +2,8 @@
 
 Owns the objects of a MeshGateway. Must never name an image: the mesh's injector puts the proxy into the pod,
 as it is configured at that moment. Invariants: the selector follows from the gateway's name alone, so that it
-never changes; a Deployment that an autoscaler scales has no replicas of its own; a pod ends no earlier than
-it has drained.
+never changes; a Deployment names a number of replicas only where the user does, so that any autoscaler may
+have it; a pod ends no earlier than it has drained.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _build_deployment(gateway: GatewayInput, render: Render) -> Manifest:
         "deployment",
         selector=gateway.selector,
         pull_policy=gateway.pull_policy,
-        replicas=None if spec.autoscaling else spec.replicas or 1,
+        replicas=spec.replicas,
         pod_labels=_build_pod_labels(gateway),
         pod_annotations=_build_pod_annotations(gateway, drain),
         grace_seconds=spec.termination_grace_period_seconds or ahead + drain + GRACE_BEYOND,
