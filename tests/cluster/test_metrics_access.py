@@ -72,6 +72,12 @@ async def test_many_scrapes_with_one_token_are_one_review(
     assert sorted(asked) == ["subjectaccessreviews", "tokenreviews"]
 
 
+def mount(folder: Path, certificate: bytes, key: bytes) -> None:
+    folder.mkdir()
+    (folder / "tls.crt").write_bytes(certificate)
+    (folder / "tls.key").write_bytes(key)
+
+
 async def test_a_certificate_that_is_missing_is_told_and_taken_up_when_it_comes(
     api: Api, light: Cluster, secured: Operator, folder: Path
 ) -> None:
@@ -87,9 +93,7 @@ async def test_a_certificate_that_is_missing_is_told_and_taken_up_when_it_comes(
     token = request_token(light, NS)
     assert scrape(secured, token)[0] == 200, "by a certificate of its own"
     assert scrape(secured, token, context=trusting)[0] == 0
-    folder.mkdir()
-    (folder / "tls.crt").write_bytes(certificate)
-    (folder / "tls.key").write_bytes(key)
+    mount(folder, certificate, key)
     await eventually(
         lambda: scrape(secured, token, context=trusting)[0] == 200,
         seconds=60,

@@ -85,6 +85,7 @@ async def test_a_meshs_metrics_say_what_its_status_says_and_go_with_it(
     )
     assert add_up(samples, "component_desired_pods", component=component["name"], **of_mesh) == 1
     assert add_up(samples, "proxies", state="total", **of_mesh) == mesh["status"]["proxies"]["total"]
+    of_mesh = {"kind": "MeshControlPlane", "namespace": fresh, "name": "demo"}
     assert add_up(samples, "apply_total", outcome="created", **of_mesh) >= 12
     assert add_up(samples, "apply_total", outcome="failed", **of_mesh) == 0
     assert add_up(samples, "drift_repaired_total", **of_mesh) == 0

@@ -9,8 +9,9 @@ import pytest
 
 from lab import builds, toolchain
 from lab.binaries import is_whole
-from lab.builds import Binary, Extract, ensure, place, recipes
+from lab.builds import ensure, place, recipes
 from lab.progress import LabError
+from lab.recipes import Binary, Extract
 
 KINDS = builds.NEWEST_ISTIO.kinds
 

@@ -93,7 +93,8 @@ def test_the_folder_of_the_setting_goes_before_the_usual_ones(tmp_path: Path) ->
     missing = build(tmp_path / "missing", usual=tmp_path / "usual")
     assert read_served(missing) == "made.here"
     assert missing.problem == (
-        f"{tmp_path}/missing/tls.crt and tls.key: No such file or directory; a self-made certificate is served"
+        f"{tmp_path}/missing/tls.crt and tls.key: No such file or directory; a self-made certificate is "
+        "served"
     )
 
 

@@ -210,5 +210,5 @@ def test_of_each_condition_one_status_is_told_until_the_object_is_gone() -> None
         ("MeshRevision", "demo", "Available", "True"),
         ("MeshRevision", "demo", "Reconciled", "True"),
     }
-    metrics.forget("MeshRevision", "told", "demo", series=())
+    metrics.forget("MeshRevision", "told", "demo")
     assert read() == {}

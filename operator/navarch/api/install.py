@@ -31,6 +31,7 @@ NAMESPACE = "navarch-system"
 PROBE_NAMESPACE = "navarch-probe"
 PORT = 8080
 METRICS_PORT = 8443
+METRICS_PORT_NAME = "metrics"
 METRICS_PATH = "/metrics"
 METRICS_SERVICE = f"{NAME}-metrics"
 METRICS_READER = f"{NAME}-metrics-reader"
@@ -45,7 +46,7 @@ GRACE_SECONDS = 30
 PRIORITY = "system-cluster-critical"
 
 _RBAC = "rbac.authorization.k8s.io/v1"
-_SELECTOR = {"app.kubernetes.io/name": NAME}
+SELECTOR = {"app.kubernetes.io/name": NAME}
 _READ = ["get", "list", "watch"]
 _POLICIES = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 _WHY_KEPT = "the operator keeps what not every installer brings: policies, and the namespace of the probe"
@@ -63,7 +64,7 @@ def _build(
     metadata: JSONObject = {"name": name}
     if namespace:
         metadata["namespace"] = namespace
-    metadata["labels"] = {**_SELECTOR, **(labels or {})}
+    metadata["labels"] = {**SELECTOR, **(labels or {})}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
 
 
@@ -180,7 +181,7 @@ def _build_container(image: str, probe_namespace: str) -> JSONObject:
         ],
         "ports": [
             {"name": "http", "containerPort": PORT, "protocol": "TCP"},
-            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+            {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
         # It answers from the first moment, before the API server was reached and the caches are warm: that is
         # what readiness is for.
@@ -206,7 +207,7 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
             "maxSkew": 1,
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": _SELECTOR},
+            "labelSelector": {"matchLabels": SELECTOR},
             # Pods of the version before, which are about to go, do not count.
             "matchLabelKeys": ["pod-template-hash"],
         }
@@ -229,20 +230,20 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
     annotations = {"kubectl.kubernetes.io/default-container": NAME}
     # The operator is no workload of any mesh: an injected proxy would wait for the istiod that the operator
     # has to start.
-    labels = {**_SELECTOR, "sidecar.istio.io/inject": "false"}
+    labels = {**SELECTOR, "sidecar.istio.io/inject": "false"}
     deployment = {
         "replicas": 2,
-        "selector": {"matchLabels": _SELECTOR},
+        "selector": {"matchLabels": SELECTOR},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
     }
-    port = {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}
-    service = {"selector": _SELECTOR, "ports": [port]}
+    port = {"name": METRICS_PORT_NAME, "port": METRICS_PORT, "targetPort": METRICS_PORT_NAME}
+    service = {"selector": SELECTOR, "ports": [port]}
     # minAvailable would block drains for ever where one replica runs.
     budget = {
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        "selector": {"matchLabels": _SELECTOR},
+        "selector": {"matchLabels": SELECTOR},
     }
     return [
         _build("v1", "Service", METRICS_SERVICE, namespace=namespace, spec=service),

@@ -174,6 +174,14 @@ def manifests(
             "installing the bundle takes.",
         ),
     ] = False,
+    monitoring: Annotated[
+        bool,
+        typer.Option(
+            "--monitoring",
+            help="Print ServiceMonitor and PrometheusRule instead, for a cluster that has the Prometheus "
+            "Operator's kinds.",
+        ),
+    ] = False,
 ) -> None:
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
     from navarch.api.export import build_crds
@@ -181,6 +189,11 @@ def manifests(
     from navarch.assets import MissingAssets, load_assets
     from navarch.core.grants import build_grants, list_roles
 
+    if monitoring:
+        from navarch.api.monitoring.rules import build_monitoring
+
+        _print_all(build_monitoring(namespace))
+        return
     try:
         assets = load_assets()
     except MissingAssets as error:

@@ -16,7 +16,6 @@ from navarch.core.model.urgency import Awaited
 from navarch.engine.key import Key
 from navarch.engine.result import Result
 from navarch.gather.watches import Watch
-from navarch.telemetry.metrics import Series
 
 Reconcile: TypeAlias = Callable[[Key], Awaitable[Result]]
 
@@ -36,15 +35,13 @@ Tools = TypeVar("Tools")
 class Kind(Generic[Tools]):
     """One of our kinds. `resource` is its model with its columns, `watch` where its objects come from;
     `conditions` are those of its status, `awaited` those whose change is written at once; `has_events` says
-    whether its transitions are told in Events; `series` are metrics of an object beside its conditions;
-    `build` makes its controller."""
+    whether its transitions are told in Events; `build` makes its controller."""
 
     resource: Resource
     watch: Watch
     conditions: tuple[ConditionType, ...]
     awaited: Awaited
     has_events: bool
-    series: tuple[Series, ...]
     build: Callable[[Tools], Controller]
 
 

@@ -23,7 +23,6 @@ from navarch.gather.watches import GATEWAYS, MESHES, REVISIONS
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
-from navarch.telemetry.metrics import SERIES_OF_A_MESH
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,6 @@ _ROWS: tuple[Kind[Tools], ...] = (
         conditions=of_a_mesh.CONDITIONS,
         awaited=of_a_mesh.AWAITED,
         has_events=True,
-        series=SERIES_OF_A_MESH,
         build=lambda tools: MeshController(tools.world, tools.applier, tools.client, tools.reporter),
     ),
     # The mesh sums up its revisions: a transition is told once, there.
@@ -53,7 +51,6 @@ _ROWS: tuple[Kind[Tools], ...] = (
         conditions=of_a_revision.CONDITIONS,
         awaited=of_a_revision.AWAITED,
         has_events=False,
-        series=(),
         build=lambda tools: RevisionController(tools.world, tools.applier, tools.reporter),
     ),
     Kind(
@@ -62,7 +59,6 @@ _ROWS: tuple[Kind[Tools], ...] = (
         conditions=of_a_gateway.CONDITIONS,
         awaited=of_a_gateway.AWAITED,
         has_events=True,
-        series=(),
         build=lambda tools: GatewayController(tools.world, tools.applier, tools.client, tools.reporter),
     ),
 )

@@ -18,7 +18,7 @@ from navarch.controllers.kind import Kinds
 from navarch.controllers.pace import Pace
 from navarch.core.model.actions import WRITES, Outcome, find_drift, tell_removed
 from navarch.core.model.conditions import ConditionType, Transition, find_transitions, find_upgrade
-from navarch.core.model.parent import parent_of
+from navarch.core.model.parent import identify, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.model.urgency import is_urgent
@@ -79,7 +79,7 @@ class Reporter:
 
     def forget(self, key: Key) -> None:
         """Drop the metrics of an object that is gone."""
-        metrics.forget(key.kind, key.namespace, key.name, series=self._kinds[key.kind].series)
+        metrics.forget(key.kind, key.namespace, key.name)
 
     async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:
         """Report that a reconcile of `body` ended in an unexpected exception; if a crash was reported just
@@ -107,9 +107,8 @@ class Reporter:
         for drift in find_drift(outcome):
             message = f"{drift} was put back"
             await self._recorder.record(body, reason=Reason.DRIFT_REPAIRED, message=message, topic=message)
-        parent = parent_of(body)
-        name = parent.name if parent else body["metadata"]["name"]
-        metrics.count_outcome(body["metadata"]["namespace"], name, outcome)
+        whose = parent_of(body) or identify(body)
+        metrics.count_outcome(whose.kind, body["metadata"]["namespace"], whose.name, outcome)
 
     async def _tell(self, body: Manifest, transition: Transition) -> None:
         good = (transition.after == "True") is (transition.type not in GOOD_WHEN_FALSE)

@@ -7,14 +7,25 @@ mirror controller-runtime's set. Must never be read by a decision.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+# They double the series of counters and histograms.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry(auto_describe=True)
+process = ProcessCollector(namespace="navarch", registry=REGISTRY)
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 reconcile_total = Counter(
@@ -149,7 +160,7 @@ class Conditions(Collector):
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """The metric without its samples."""
-        text = "1 for the present status of a condition of a mesh or revision."
+        text = "1 for the present status of a condition of a mesh, revision or gateway."
         yield GaugeMetricFamily("navarch_condition", text, labels=self._labelnames)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -179,25 +190,36 @@ component_desired = Gauge(
 proxies = Gauge(
     "navarch_proxies", "Proxies of a mesh by state.", ["namespace", "mesh", "state"], registry=REGISTRY
 )
+gateway_ready = Gauge(
+    "navarch_gateway_ready_pods",
+    "Pods of a MeshGateway that are ready.",
+    ["namespace", "gateway"],
+    registry=REGISTRY,
+)
+gateway_desired = Gauge(
+    "navarch_gateway_desired_pods",
+    "Pods of a MeshGateway that are wanted.",
+    ["namespace", "gateway"],
+    registry=REGISTRY,
+)
 apply_total = Counter(
-    "navarch_apply_total", "Objects applied by outcome.", ["namespace", "mesh", "outcome"], registry=REGISTRY
+    "navarch_apply_total",
+    "Objects applied by outcome, for a mesh (its revision included) or a gateway.",
+    ["kind", "namespace", "name", "outcome"],
+    registry=REGISTRY,
 )
 drift_repaired_total = Counter(
     "navarch_drift_repaired_total",
-    "Objects put back after somebody else's edit.",
-    ["namespace", "mesh"],
+    "Objects of a mesh or gateway put back after another client's edit.",
+    ["kind", "namespace", "name"],
     registry=REGISTRY,
 )
 
 Series: TypeAlias = Gauge | Counter
-SERIES_OF_A_MESH: tuple[Series, ...] = (
-    proxies,
-    component_ready,
-    component_desired,
-    apply_total,
-    drift_repaired_total,
-)
-"""Metrics whose series name a mesh."""
+_Owner: TypeAlias = tuple[str, str, str]
+_owned: dict[_Owner, set[tuple[Series, tuple[str, ...]]]] = defaultdict(set)
+"""The series of each object of ours. A metric finds one of many thousands at once by all of its labels, and
+only by looking at each by some of them."""
 
 
 class CountedElsewhere(Collector):
@@ -228,6 +250,9 @@ renderings_total = CountedElsewhere(
 )
 
 
+_Metric = TypeVar("_Metric", Gauge, Counter)
+
+
 class _Result(Protocol):
     @property
     def action(self) -> Any: ...
@@ -246,28 +271,39 @@ def observe_request(*, method: str, resource: str, code: int, seconds: float) ->
     rest_client_request_duration_seconds.labels(method).observe(seconds)
 
 
-def count_outcome(namespace: str, mesh: str, outcome: _Outcome) -> None:
-    """Count what apply did, object by object."""
+def count_outcome(kind: str, namespace: str, name: str, outcome: _Outcome) -> None:
+    """Count what apply did for an object of ours, object by object."""
+    owner = (kind, namespace, name)
     for result in outcome.results:
-        apply_total.labels(namespace, mesh, str(result.action)).inc()
+        _own(owner, apply_total, *owner, str(result.action)).inc()
         if result.drift:
-            drift_repaired_total.labels(namespace, mesh).inc()
+            _own(owner, drift_repaired_total, *owner).inc()
 
 
 def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, Any]) -> None:
-    """Publish a status: its conditions, and a mesh's components and proxies."""
+    """Publish a status: its conditions, a mesh's components and proxies, and a gateway's pods."""
     conditions.set(kind, namespace, name, status["conditions"])
+    owner = (kind, namespace, name)
+    if kind == "MeshGateway":  # one without a workload says nothing of its pods
+        _own(owner, gateway_ready, namespace, name).set(status.get("ready", 0))
+        _own(owner, gateway_desired, namespace, name).set(status.get("desired", 0))
     if "proxies" not in status:
         return
     for state in ("total", "current", "outdated"):
-        proxies.labels(namespace, name, state).set(status["proxies"][state])
+        _own(owner, proxies, namespace, name, state).set(status["proxies"][state])
     for component in status.get("components") or ():
-        component_ready.labels(namespace, name, component["name"]).set(component["ready"])
-        component_desired.labels(namespace, name, component["name"]).set(component["desired"])
+        _own(owner, component_ready, namespace, name, component["name"]).set(component["ready"])
+        _own(owner, component_desired, namespace, name, component["name"]).set(component["desired"])
 
 
-def forget(kind: str, namespace: str, name: str, *, series: Iterable[Series]) -> None:
-    """Drop the conditions of an object that is gone, and the `series` of its kind that name it."""
+def forget(kind: str, namespace: str, name: str) -> None:
+    """Drop all series of an object that is gone."""
     conditions.forget(kind, namespace, name)
-    for metric in series:
-        metric.remove_by_labels({"namespace": namespace, "mesh": name})
+    for metric, values in _owned.pop((kind, namespace, name), ()):
+        metric.remove(*values)
+
+
+def _own(owner: _Owner, metric: _Metric, *values: str) -> _Metric:
+    """A series, noted as one of the object's."""
+    _owned[owner].add((metric, values))
+    return metric.labels(*values)

@@ -215,8 +215,8 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.METRICS_CERTIFICATE_INVALID: Advice(
         Severity.WARNING,
-        "Put a chain and its key, in PEM, into the Secret that is mounted; the operator reads the files again "
-        "every 10 s. Only readers of the metrics are concerned.",
+        "Put a chain and its key, in PEM, into the Secret that is mounted; the operator reads the files "
+        "again every 10 s. Only readers of the metrics are concerned.",
         "/tmp/k8s-metrics-server/metrics-certs/tls.crt and tls.key: No such file or directory; a self-made "
         "certificate is served",
     ),

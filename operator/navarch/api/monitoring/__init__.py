@@ -1,0 +1,1 @@
+"""What a Prometheus and a Grafana are given: alerts, where to scrape, a dashboard."""

@@ -1,0 +1,198 @@
+"""For each alert, series as they are when its situation begins and ends, a sample a minute.
+
+Owns what promtool is given. A situation begins at minute BEGIN. `values` are in promtool's form: `1x9` is ten
+samples of 1, `0+1x9` counts up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+BEGIN = 10
+
+
+@dataclass(frozen=True)
+class Situation:
+    """`quiet`, `fires` and `over` are minutes at which the alert is not told yet, is told with these `labels`
+    and this `value`, and is told no longer."""
+
+    series: Mapping[str, str]
+    quiet: tuple[int, ...]
+    fires: tuple[int, ...] = ()
+    over: tuple[int, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    value: str = ""
+
+
+MESH = {"kind": "MeshControlPlane", "namespace": "shop", "name": "mesh"}
+GATEWAY = {"kind": "MeshGateway", "namespace": "shop", "name": "ingress"}
+REPLICA = {"instance": "10.0.0.1:8443"}
+
+
+def write(metric: str, *labels: Mapping[str, str], **more: str) -> str:
+    """A series in the notation of Prometheus."""
+    every = {key: value for each in (*labels, more) for key, value in each.items()}
+    return metric + "{" + ",".join(f'{key}="{value}"' for key, value in every.items()) + "}"
+
+
+def condition(of: Mapping[str, str], kind: str, status: str = "True", instance: str = "a") -> str:
+    return write("navarch_condition", of, type=kind, status=status, instance=instance)
+
+
+LEADS, DRIFT = "navarch_leader_election_master_status", "navarch_drift_repaired_total"
+REQUESTS, RECONCILES = "navarch_rest_client_requests_total", "navarch_reconcile_total"
+DEPTH = "navarch_workqueue_depth"
+
+SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
+    "mesh-not-ready": (
+        Situation({condition(MESH, "Ready"): "1x9 0x29 1x20"}, (9, 24), (25, 39), (40, 50), MESH),
+        # Another replica leads after ten minutes, and tells the same: it counts as one situation.
+        Situation(
+            {
+                condition(MESH, "Ready"): "1x9 0x9 _x40",
+                condition(MESH, "Ready", instance="b"): "_x20 0x19 1x20",
+            },
+            (24,),
+            (25, 39),
+            (41,),
+            MESH,
+        ),
+        Situation({condition(MESH, "Ready"): "1x9 0x13 1x1 0x13 1x20"}, (23, 30, 39)),
+        Situation({condition(GATEWAY, "Ready"): "0x60", condition(MESH, "Ready"): "1x60"}, (60,)),
+    ),
+    "gateway-not-ready": (
+        Situation({condition(GATEWAY, "Ready"): "1x9 0x29 1x20"}, (9, 24), (25, 39), (40, 50), GATEWAY),
+        Situation({condition(GATEWAY, "Ready"): "1x9 0x29 _x20"}, (24,), (25, 39), (50,), GATEWAY),
+    ),
+    "proxies-outdated": (
+        Situation(
+            {write("navarch_proxies", namespace="shop", mesh="mesh", state="outdated"): "0x9 3x1450 0x10"},
+            (9, 1440),
+            (1450, 1460),
+            (1465,),
+            {"namespace": "shop", "mesh": "mesh"},
+            "3",
+        ),
+    ),
+    "drift-returns": (
+        Situation({write(DRIFT, MESH): "0x9 0+1x79 80x60"}, (9, 45), (70, 89), (115,), MESH),
+        # A GitOps tool that comes by every five minutes.
+        Situation(
+            {write(DRIFT, GATEWAY): "0x9 " + " ".join(f"{n}x4" for n in range(1, 17)) + " 16x60"},
+            (45,),
+            (75, 85),
+            (115,),
+            GATEWAY,
+        ),
+        # A person who changes thirty objects once.
+        Situation({write(DRIFT, MESH): "0x9 30x120"}, (15, 35, 60, 75, 120)),
+    ),
+    "write-fails": (
+        Situation(
+            {write("navarch_apply_total", MESH, outcome="failed"): "0x9 0+1x59 60x60"},
+            (9, 25),
+            (40, 65),
+            (95,),
+            MESH,
+        ),
+        Situation(
+            {write("navarch_apply_total", GATEWAY, outcome="foreign"): "0x9 0+1x59 60x60"},
+            (25,),
+            (40, 65),
+            (95,),
+            GATEWAY,
+        ),
+        Situation({write("navarch_apply_total", MESH, outcome="configured"): "0+1x120"}, (60, 120)),
+        Situation({write("navarch_apply_total", MESH, outcome="failed"): "0x9 0+1x3 3x90"}, (15, 35, 60)),
+    ),
+    "deletion-does-not-end": (
+        Situation({condition(MESH, "Deleting"): "0x9 1x89 _x20"}, (9, 69), (70, 99), (110,), MESH),
+        Situation({condition({**MESH, "kind": "MeshRevision"}, "Deleting"): "1x120"}, (120,)),
+    ),
+    "no-leader": (
+        Situation(
+            {write(LEADS, instance="a"): "1x9 0x19 0x30", write(LEADS, instance="b"): "0x29 1x30"},
+            (9, 14),
+            (15, 29),
+            (30,),
+        ),
+        Situation({}, (4,), (5, 60)),
+        Situation({write(LEADS, instance="a"): "1x9 _x50"}, (9, 14), (20, 50)),
+        Situation(
+            {write(LEADS, instance="a"): "1x9 0x50", write(LEADS, instance="b"): "0x9 0x3 1x50"}, (13, 40)
+        ),
+    ),
+    "queue-stuck": (
+        Situation(
+            {write("navarch_workqueue_longest_running_processor_seconds", REPLICA): "0x9 400x29 0x20"},
+            (9, 19),
+            (20, 39),
+            (41,),
+            REPLICA,
+        ),
+        Situation(
+            {
+                write(DEPTH, REPLICA): "5x59 0x20",
+                write(LEADS, REPLICA): "1x80",
+                write(RECONCILES, REPLICA, controller="c", result="success"): "0+1x9 9x49 9+1x20",
+            },
+            (9, 19, 25),
+            (31, 58),
+            (61,),
+            REPLICA,
+        ),
+        # A replica that stands by keeps what it is told of.
+        Situation({write(DEPTH, REPLICA): "5x60", write(LEADS, REPLICA): "0x60"}, (60,)),
+        # A queue that is long and worked on.
+        Situation(
+            {
+                write(DEPTH, REPLICA): "500x60",
+                write(LEADS, REPLICA): "1x60",
+                write(RECONCILES, REPLICA, controller="c", result="success"): "0+1x60",
+            },
+            (60,),
+        ),
+    ),
+    "api-server-unreachable": (
+        Situation(
+            {
+                write(REQUESTS, REPLICA, method="GET", resource="pods", code="0"): "0x9 0+10x29 300x30",
+                write(REQUESTS, REPLICA, method="GET", resource="pods", code="200"): "0+10x9 90x29 90+10x30",
+            },
+            (9, 15),
+            (25, 38),
+            (50,),
+            REPLICA,
+        ),
+        # Requests that are refused, and a few that fail.
+        Situation(
+            {
+                write(REQUESTS, REPLICA, method="PATCH", resource="services", code="403"): "0+50x60",
+                write(REQUESTS, REPLICA, method="GET", resource="pods", code="503"): "0+1x60",
+            },
+            (60,),
+        ),
+    ),
+    "policies-missing": (
+        Situation(
+            {write("navarch_installation_missing_objects", REPLICA): "0x9 2x29 0x20"},
+            (9, 19),
+            (20, 39),
+            (40,),
+            value="2",
+        ),
+    ),
+    "operator-not-live": (
+        Situation(
+            {write("navarch_process_start_time_seconds", REPLICA): "100x9 200x9 300x9 400x60"},
+            (9, 10, 29),
+            (30, 60),
+            (75,),
+            REPLICA,
+        ),
+        # Both replicas are replaced, as in an upgrade.
+        Situation({write("navarch_process_start_time_seconds", REPLICA): "100x9 200x60"}, (10, 30, 60)),
+    ),
+}
+"""By the id of the alert."""

@@ -1,0 +1,108 @@
+"""How many samples there are of many meshes, that none is there twice, and what rendering them costs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from itertools import product
+
+import pytest
+from navarch.controllers.kinds import KINDS
+from navarch.core.model.actions import Action, ObjectOutcome, Outcome
+from navarch.core.model.refs import Ref
+from navarch.telemetry import metrics
+from prometheus_client import generate_latest
+
+FEW, MANY = 50, 500
+OF_A_MESH = 200
+"""Samples of a mesh with its revision and one gateway, at the most: each condition has three, and of what is
+done with objects there is one for each outcome."""
+
+
+def note(number: int) -> None:
+    """All that there may be to tell of a mesh, its revision and a gateway."""
+    place = f"many-{number}"
+    outcome = Outcome(
+        tuple(
+            ObjectOutcome(Ref("v1", "Service", place, "x"), action, drift=drift)
+            for action, drift in product(Action, (False, True))
+        )
+    )
+    for name, kind in KINDS.items():
+        status = {
+            "conditions": [{"type": each.value, "status": "True"} for each in kind.conditions],
+            "proxies": {"total": 10, "current": 9, "outdated": 1},
+            "components": [{"name": "istiod", "ready": 1, "desired": 1}],
+        }
+        if name == "MeshRevision":
+            del status["proxies"], status["components"]
+        metrics.set_conditions(name, place, "x", status)
+        metrics.count_outcome(name, place, "x", outcome)
+
+
+def forget(number: int) -> None:
+    for name in KINDS:
+        metrics.forget(name, f"many-{number}", "x")
+
+
+@dataclass(frozen=True)
+class Told:
+    """Samples and seconds of a rendering: of nothing, of one mesh, of few and of many; and once they are
+    gone."""
+
+    samples: dict[int, int]
+    seconds: dict[int, float]
+    left: int
+    lines: list[str]
+
+
+def render() -> list[str]:
+    return generate_latest(metrics.REGISTRY).decode().splitlines()
+
+
+def count_samples() -> int:
+    return sum(not line.startswith("#") for line in render())
+
+
+def measure() -> float:
+    """Seconds of this thread for one rendering: what others do on the machine does not count."""
+    started = time.thread_time()
+    generate_latest(metrics.REGISTRY)
+    return time.thread_time() - started
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    samples, seconds, done = {}, {}, 0
+    for number in (0, 1, FEW, MANY):
+        for mesh in range(done, number):
+            note(mesh)
+            note(mesh)
+        done = number
+        samples[number], seconds[number] = count_samples(), min(measure() for _ in range(2))
+    lines = render()
+    for mesh in range(MANY):
+        forget(mesh)
+    return Told(samples, seconds, count_samples(), lines)
+
+
+def test_samples_grow_with_meshes_by_a_fixed_number_and_go_with_them(told: Told) -> None:
+    of_one = told.samples[1] - told.samples[0]
+    print(f"{of_one} samples of a mesh with a gateway, {told.samples[0]} beside")
+    assert 50 < of_one <= OF_A_MESH
+    assert told.samples[MANY] - told.samples[0] == MANY * of_one
+    assert told.left == told.samples[0]
+
+
+def test_no_sample_and_no_metric_is_there_twice(told: Told) -> None:
+    names = Counter(line.rsplit(" ", 1)[0] for line in told.lines if not line.startswith("#"))
+    assert [name for name, times in names.items() if times > 1] == []
+    types = [line for line in told.lines if line.startswith("# TYPE")]
+    assert len(set(types)) == len(types)
+
+
+def test_rendering_costs_by_the_number_of_meshes_and_no_more(told: Told) -> None:
+    few, many = (told.seconds[number] - told.seconds[0] for number in (FEW, MANY))
+    print(f"rendered: {FEW} meshes {few:.3f} s, {MANY} meshes {many:.3f} s of CPU")
+    assert many < 3 * few * MANY / FEW
