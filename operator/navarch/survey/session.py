@@ -63,11 +63,12 @@ class Session:
         return Checkup(self.client, self.world, self.snapshot, Examiner(self.world, applier))
 
 
-def _refuse() -> None:
+def refuse_writes() -> None:
+    """The guard of a client that only looks."""
     raise WriteRefused("the command only looks")
 
 
-async def _find_credentials(target: Target) -> Credentials:
+async def find_credentials(target: Target) -> Credentials:
     """What to connect with. Raises ConfigException, also where the loader stumbles over what is in a file."""
     try:
         return await load_credentials(target.kubeconfig, context=target.context)
@@ -97,8 +98,8 @@ async def open_session(
     target: Target, *, namespace: str = "", watches: Iterable[Watch] = WATCHES
 ) -> AsyncIterator[Session]:
     """Look at a cluster. Raises ConfigException without credentials and KubeError without an answer."""
-    credentials = await _find_credentials(target)
-    async with Client(credentials, guard=_refuse, user_agent="navarch-cli") as client:
+    credentials = await find_credentials(target)
+    async with Client(credentials, guard=refuse_writes, user_agent="navarch-cli") as client:
         environment = Environment(
             kubernetes=await read_kubernetes(client),
             operator_namespace=target.operator_namespace,
