@@ -50,7 +50,8 @@ class FinalStage:
 
 def read_final_stage(path: Path) -> FinalStage:
     """Read the last stage. ValueError names an instruction that this reader does not understand."""
-    stage, last = FinalStage(), []
+    stage = FinalStage()
+    last: list[tuple[str, str]] = []
     for instruction, argument in _instructions(path.read_text()):
         last = [] if instruction == "FROM" else [*last, (instruction, argument)]
     for instruction, argument in last:

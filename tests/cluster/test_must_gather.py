@@ -21,7 +21,6 @@ from tests.support.command import Ended, navarch
 from tests.support.guides import list_commands, run_command
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, Operator
-from tests.support.workloads import create_namespace
 
 PLANTED = "hunter2CorrectHorse"
 GUIDE = "collect-for-support.md"
@@ -166,10 +165,7 @@ async def test_who_may_read_one_namespace_only_gets_that_and_is_told_what_is_mis
     assert PLANTED not in "".join(archive.files.values())
 
 
-async def test_the_commands_of_the_guide_do_what_it_says(
-    installed: Cluster, api: Api, operator: Operator, fresh: str, tmp_path: Path
-) -> None:
-    await create_namespace(api, f"{fresh}-other")
+async def test_the_commands_of_the_guide_do_what_it_says(installed: Cluster, tmp_path: Path) -> None:
     collecting, looking, *_ = list_commands(GUIDE, "Collect")
     command = f"{sys.executable} -P -m navarch must-gather --kubeconfig {installed.kubeconfig}"
     place = {"navarch-must-gather.tar.gz": str(tmp_path / "a.tar.gz"), "navarch must-gather": command}

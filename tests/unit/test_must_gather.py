@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import sys
 import tarfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -248,3 +251,33 @@ async def test_what_is_never_answered_is_named_when_time_is_up_and_the_rest_is_t
     assert "nothing was asked for after 1.5 s" in missing
     assert any(line.endswith("no answer within 1.5 s") and hangs[1:] in line for line in missing), missing
     assert "versions.yaml" in files
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+async def test_a_bar_is_drawn_on_a_terminal_and_nowhere_else(tmp_path: Path, terminal: bool) -> None:
+    server, output = Server(), tmp_path / "out.tar.gz"
+    above, below = os.openpty() if terminal else os.pipe()
+    async with serving(tmp_path, server.answer):
+        command = ["must-gather", "-o", str(output), "--kubeconfig", str(tmp_path / "kubeconfig")]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "navarch", *command),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=below,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        )
+        os.close(below)
+        said = asyncio.to_thread(read_all, above)
+        told, (out, _) = await asyncio.gather(said, process.communicate())
+    assert (process.returncode, out.decode().strip()) == (0, str(output))
+    assert ("\u2501" in told) is terminal
+    assert "not read or left out, see not-read.txt in it: " in told
+    assert told.count("\n") == 1 or terminal
+
+
+def read_all(handle: int) -> str:
+    read = b""
+    with suppress(OSError):  # a terminal that was closed at its other end
+        while chunk := os.read(handle, 65536):
+            read += chunk
+    os.close(handle)
+    return read.decode(errors="replace")
