@@ -188,6 +188,16 @@ def kinds_are_supported(bundle: Bundle) -> Iterator[str]:
             yield f"{each['kind']} {each['metadata']['name']} cannot be in a bundle"
 
 
+def nothing_is_armed_before_its_server_answers(bundle: Bundle) -> Iterator[str]:
+    """OLM applies webhooks and conversions before the operator's pods run: until they do, and whenever they
+    do not, every request that these cover fails."""
+    for each in bundle.csv["spec"].get("webhookdefinitions") or ():
+        yield f"webhook {each.get('generateName')} is armed before the operator runs"
+    for name, crd in bundle.crds.items():
+        if (crd["spec"].get("conversion") or {}).get("strategy", "None") != "None":
+            yield f"{name} is converted by a webhook"
+
+
 def the_account_is_olms(bundle: Bundle) -> Iterator[str]:
     """OLM makes the accounts that permissions name; one in the bundle would take its place."""
     fields = ("clusterPermissions", "permissions")
@@ -313,6 +323,7 @@ RULES: tuple[Callable[[Bundle], Iterator[str]], ...] = (
     each_kind_has_an_example,
     openshift_and_kubernetes_agree,
     kinds_are_supported,
+    nothing_is_armed_before_its_server_answers,
     the_account_is_olms,
     objects_have_no_namespace,
     objects_are_unique,

@@ -24,7 +24,8 @@ _BUILD_ONLY = ("RUN", "ARG", "EXPOSE")
 
 @dataclass(slots=True)
 class FinalStage:
-    """The last stage: the image configuration, and `copied`, the paths taken over from an earlier stage."""
+    """The last stage: the image configuration, `copied`, the paths taken over from an earlier stage, and
+    `programs`, files of the checkout by their place in the image."""
 
     environment: dict[str, str] = field(default_factory=lambda: dict(BASE_ENVIRONMENT))
     user: str = "0"
@@ -33,6 +34,7 @@ class FinalStage:
     command: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     copied: list[str] = field(default_factory=list)
+    programs: dict[str, str] = field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
         """The `config` object of the image configuration."""
@@ -49,10 +51,11 @@ class FinalStage:
 def read_final_stage(path: Path) -> FinalStage:
     """Read the last stage. ValueError names an instruction that this reader does not understand."""
     stage = FinalStage()
+    last: list[tuple[str, str]] = []
     for instruction, argument in _instructions(path.read_text()):
-        if instruction == "FROM":
-            stage = FinalStage()
-        elif instruction not in _BUILD_ONLY:
+        last = [] if instruction == "FROM" else [*last, (instruction, argument)]
+    for instruction, argument in last:
+        if instruction not in _BUILD_ONLY:
             _follow(stage, instruction, argument)
     return stage
 
@@ -72,7 +75,7 @@ def _follow(stage: FinalStage, instruction: str, argument: str) -> None:
         case "CMD":
             stage.command = json.loads(argument)
         case "COPY":
-            stage.copied += _read_copy(argument)
+            _read_copy(stage, argument)
         case _:
             raise ValueError(f"the Containerfile's instruction {instruction} is not understood here")
 
@@ -89,12 +92,16 @@ def _read_pairs(argument: str, environment: dict[str, str]) -> dict[str, str]:
     return {name: string.Template(value).substitute(environment) for name, _, value in pairs}
 
 
-def _read_copy(argument: str) -> list[str]:
+def _read_copy(stage: FinalStage, argument: str) -> None:
     words = shlex.split(argument)
     flags = [word for word in words if word.startswith("--")]
     paths = [word for word in words if not word.startswith("--")]
-    if not any(flag.startswith("--from=") for flag in flags):
-        return []
-    if len(paths) != 2 or paths[0] != paths[1]:
-        raise ValueError(f"COPY {argument}: only one path, copied to the same place, is understood here")
-    return [paths[1]]
+    if flags == ["--chmod=755"] and len(paths) == 2:
+        stage.programs[paths[1]] = paths[0]
+    elif flags and flags[0].startswith("--from=") and len(paths) == 2 and paths[0] == paths[1]:
+        stage.copied.append(paths[1])
+    else:
+        raise ValueError(
+            f"COPY {argument}: only one path, copied to the same place from an earlier stage, or one program "
+            "of the checkout with --chmod=755, is understood here"
+        )

@@ -57,7 +57,10 @@ def ensure_operator_archive(root: Path, *, wheel: Path | None = None) -> Path:
     with tempfile.TemporaryDirectory(prefix="navarch-image-") as scratch:
         wheel = wheel or _build_wheel(root, Path(scratch) / "dist")
         installed = Path(scratch) / "installed"
-        layers = (_build_python(), _build_dependencies(home, root), _build_program(home, wheel, installed))
+        program = _build_program(home, wheel, installed)
+        for place, source in stage.programs.items():
+            program.add_file(place, root / source, mode=0o755)
+        layers = (_build_python(), _build_dependencies(home, root), program)
         return ensure_archive(cache() / "images", "navarch", [Image(OPERATOR, layers, stage.config())])
 
 

@@ -103,24 +103,29 @@ def test_the_operators_image_runs_without_root_and_without_writing() -> None:
     assert stage.environment["PYTHONDONTWRITEBYTECODE"] == "1"
     assert (stage.entrypoint, stage.command) == (["navarch"], ["run"])
     assert stage.environment["PATH"].split(":")[0] == f"{stage.copied[0]}/bin"
+    (program,) = stage.programs.values()
+    assert stage.programs == {"/usr/bin/gather": program}
+    assert (CHECKOUT / program).read_text().startswith(f"#!{stage.copied[0]}/bin/python\n")
 
 
 def test_only_the_last_stage_of_a_containerfile_counts(tmp_path: Path) -> None:
     path = tmp_path / "Containerfile"
     path.write_text(
-        "FROM a AS build\nUSER 0\nENV A=1\nFROM b\n# a comment\n"
+        "FROM a AS build\nUSER 0\nENV A=1\nCOPY x y /z/\nFROM b\n# a comment\n"
         'ENV B="two words" \\\n    PATH=/opt/b:$PATH\nUSER 7:8\n'
-        'COPY --from=build /opt/b /opt/b\nENTRYPOINT ["x"]\nCMD ["y"]\n'
+        'COPY --from=build /opt/b /opt/b\nCOPY --chmod=755 c/d /bin/d\nENTRYPOINT ["x"]\nCMD ["y"]\n'
     )
     stage = read_final_stage(path)
     assert "A" not in stage.environment
     assert stage.environment["B"] == "two words"
     assert stage.environment["PATH"].startswith("/opt/b:/usr/local/bin:")
+    assert stage.programs == {"/bin/d": "c/d"}
     assert (stage.user, stage.copied, stage.entrypoint, stage.command) == ("7:8", ["/opt/b"], ["x"], ["y"])
 
 
 def test_an_instruction_that_would_be_guessed_at_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "Containerfile"
-    path.write_text("FROM a\nHEALTHCHECK NONE\n")
-    with pytest.raises(ValueError, match="HEALTHCHECK"):
-        read_final_stage(path)
+    for line in "HEALTHCHECK NONE", "COPY a /b", "COPY --from=x /a /b":
+        path.write_text(f"FROM a\n{line}\n")
+        with pytest.raises(ValueError, match=line.split()[0]):
+            read_final_stage(path)

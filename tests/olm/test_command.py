@@ -20,9 +20,3 @@ def test_a_lab_with_olm_that_runs_is_found_again(installed: Cluster) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("kubeconfig")
     assert processes.recorded(installed.state) == before
-
-
-def test_a_node_lab_with_olm_is_refused_in_one_line() -> None:
-    done = run_lab("up", "node", "--name", "never", "--with", "olm")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "--with is for light labs" in done.stderr

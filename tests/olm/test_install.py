@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from scripts.files import ROOT
 from tests.olm.conftest import RELEASE
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
-from tests.support.hub import Hub
+from tests.support.hub import COREOS, Hub
 from tests.support.meshes import build_mesh, is_current, read_condition, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.rights import list_rights, spell
@@ -162,6 +163,33 @@ def read_content(api: Api, manifest: Object) -> Object | None:
     except Refused:
         return None
     return found
+
+
+async def test_olm_installs_it_by_one_plan_and_each_phase_once(
+    installed: Cluster, hub: Hub, record_property: Callable[[str, object], None]
+) -> None:
+    """How long that took is told (`--junit-xml`, `-s`), and nothing depends on it."""
+
+    def list_plans() -> list[str]:
+        """Phases of the plans: OLM ends one after the ClusterServiceVersion has succeeded."""
+        path = "jsonpath={.items[*].status.phase}"
+        return installed.run("get", f"installplans.{COREOS}", "-n", SYSTEM, "-o", path).split()
+
+    await eventually(lambda: "Installing" not in list_plans(), seconds=60, what="the plan is complete")
+    assert list_plans() == ["Complete"]
+    conditions = hub.read_status(RELEASE)["conditions"]
+    phases = [condition["phase"] for condition in conditions]
+    assert phases[-1] == "Succeeded"
+    assert "Failed" not in phases
+    assert phases.count("InstallReady") == phases.count("Succeeded") == 1
+    asked = hub.read("subscription", "navarch")["metadata"]["creationTimestamp"]
+    took = read_time(conditions[-1]["lastTransitionTime"]) - read_time(asked)
+    record_property("seconds from Subscription to Succeeded", took.total_seconds())
+    print(f"from the Subscription to Succeeded: {took.total_seconds():.0f} s")
+
+
+def read_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def test_olm_shows_the_release_and_no_other(installed: Cluster, hub: Hub) -> None:

@@ -3,6 +3,10 @@ release."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
+import pytest
 from navarch.api.export import RESOURCES, build_crd
 from navarch.api.related import name_variable
 from navarch.assets import load_catalog
@@ -48,6 +52,59 @@ async def test_a_setting_of_the_subscription_that_is_wrong_is_named_by_the_opera
     await eventually(lambda: not operator.is_running(), what="the operator gives up")
     assert operator.stop() != 0
     assert "NAVARCH_WORKERS" in operator.log.read_text()
+
+
+OTHER = "other-system"
+
+
+@pytest.fixture
+def without_copies(clean: Hub) -> Iterator[None]:
+    """OLM copies no ClusterServiceVersion into other namespaces. Where it does, the copy of the first Navarch
+    may be there before the second is asked for, or after: what OLM says then depends on that."""
+    features = {"features": {"disableCopiedCSVs": True}}
+    config = {"apiVersion": "operators.coreos.com/v1", "kind": "OLMConfig", "metadata": {"name": "cluster"}}
+    clean.cluster.run("apply", "-f", "-", stdin=json.dumps({**config, "spec": features}))
+    yield
+    for kind in ("subscription", "installplan", "clusterserviceversion", "operatorgroup"):
+        clean.cluster.run("delete", f"{kind}.operators.coreos.com", "-n", OTHER, "--all")
+    clean.api.delete("namespace", "", OTHER)
+    clean.cluster.run("delete", "olmconfigs.operators.coreos.com", "cluster")
+
+
+async def test_a_second_navarch_is_refused_in_its_csv_and_the_first_goes_on(
+    clean: Hub, without_copies: None
+) -> None:
+    await clean.install(RELEASE)
+    clean.subscribe(OTHER)
+    status = await clean.see(RELEASE, "Failed", reason="InterOperatorGroupOwnerConflict", namespace=OTHER)
+    assert "provide" in status["message"]
+    assert clean.api.get("deployment", OTHER, "navarch") is None
+    assert clean.read_status(RELEASE)["phase"] == "Succeeded"
+    binding = clean.api.list("clusterrolebinding")
+    accounts = {s["namespace"] for b in binding for s in b.get("subjects") or () if s["name"] == "navarch"}
+    assert accounts == {SYSTEM}
+    async with a_replica(clean) as operator:
+        await make_mesh(clean.api, operator)
+
+
+async def test_a_subscription_that_cannot_be_met_says_why_and_is_met_once_it_is_put_right(clean: Hub) -> None:
+    clean.publish(RELEASE)
+    clean.subscribe(channel="candidate")
+
+    def read_failure() -> str:
+        conditions = (clean.read("subscription", "navarch").get("status") or {}).get("conditions", ())
+        failed = [c for c in conditions if c["type"] == "ResolutionFailed" and c["status"] == "True"]
+        return str(failed[0]["message"]) if failed else ""
+
+    said = await eventually(read_failure, seconds=120, every=0.2, what="OLM says why it does nothing")
+    assert "candidate" in said
+    assert clean.cluster.run("get", "installplans.operators.coreos.com", "-n", SYSTEM, "-o", "name") == ""
+    change = json.dumps({"spec": {"channel": "stable"}})
+    clean.cluster.run(
+        *("patch", "subscription.operators.coreos.com", "navarch", "-n", SYSTEM),
+        *("--type=merge", "-p", change),
+    )
+    await clean.see(RELEASE)
 
 
 def add_field(crd: Object) -> None:

@@ -95,6 +95,16 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("openshift_and_kubernetes_agree", "none", lambda b: spec(b).pop("minKubeVersion")),
     ("kinds_are_supported", "a network policy", lambda b: add(b, "NetworkPolicy")),
     ("kinds_are_supported", "an admission policy", lambda b: add(b, "ValidatingAdmissionPolicy")),
+    (
+        "nothing_is_armed_before_its_server_answers",
+        "a webhook",
+        lambda b: spec(b).update(webhookdefinitions=[{"generateName": "meshes.navarch.io"}]),
+    ),
+    (
+        "nothing_is_armed_before_its_server_answers",
+        "a conversion",
+        lambda b: crd(b)["spec"].update(conversion={"strategy": "Webhook"}),
+    ),
     ("the_account_is_olms", "the operator's account", lambda b: add(b, "ServiceAccount")),
     ("objects_have_no_namespace", "one", lambda b: crd(b)["metadata"].update(namespace="navarch-system")),
     ("objects_are_unique", "twice", lambda b: change(b, objects=(*b.objects, crd(b)))),

@@ -348,6 +348,52 @@ def describe(
         printers[output](tree)
 
 
+@app.command(name="must-gather")
+def must_gather(
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
+        "navarch-must-gather.tar.gz"
+    ),
+    directory: Annotated[
+        Path | None,
+        typer.Option("--directory", help="Write the files into this directory instead, unpacked."),
+    ] = None,
+    namespaces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-n",
+            "--namespace",
+            help="Namespace to read where you may not read all of them; may be given more than once.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds after which nothing is asked any more.")
+    ] = 300,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Collect what somebody needs to help you into one archive: Navarch's objects, what it made, logs of the
+    operator, of istiods and of gateways, webhooks, policies, events, and the report of `navarch check`. Works
+    without an operator, and writes nothing to the cluster.
+
+    Secrets are not read, and values that look like keys, tokens or passwords are masked. What could not be
+    read is named in not-read.txt in the archive, and on standard error. The layout is that of `oc adm
+    inspect`.
+    """
+    from navarch.cli import must_gather as command
+    from navarch.survey.archive.limits import Limits
+
+    _log_to_stderr()
+    with told("must-gather"):
+        target = _build_target(kubeconfig, context, operator_namespace)
+        limits = Limits(seconds=timeout)
+        folder = asyncio.run(command.gather(target, limits, places=tuple(namespaces or ())))
+        typer.echo(command.save(folder, output=output, directory=directory))
+        if folder.missing:
+            typer.echo(f"navarch must-gather: {command.tell_missing(folder)}", err=True)
+
+
 @app.command()
 def version() -> None:
     """Print the version of Navarch."""

@@ -43,8 +43,8 @@ class Exit(IntEnum):
     ERRORS = 2, "`check`: errors."
     BLIND = (
         3,
-        "`check` and `describe`: could not look: no credentials, no answer, no such file or mesh, a setting "
-        "that is wrong, or a failure of the command's own.",
+        "`check`, `describe` and `must-gather`: could not look: no credentials, no answer, no such file or "
+        "mesh, a setting that is wrong, or a failure of the command's own.",
     )
     USAGE = 64, "The command line is wrong; nothing was done."
 

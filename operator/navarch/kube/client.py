@@ -113,6 +113,23 @@ class Client:
         """GET any path (`/version`); the parsed answer, or text where it is not JSON."""
         return await self._transport.call(Request("GET", path, path))
 
+    async def read_log(
+        self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int, most: int
+    ) -> str:
+        """The last lines of a container's log, with their times; of the container before where `previous`.
+        Of what they hold beyond `most` bytes, the beginning stays."""
+        path = resource_of("v1", "Pod").path(namespace=namespace, name=pod, subresource="log")
+        query = {
+            "container": container,
+            "tailLines": str(lines),
+            "limitBytes": str(most),
+            "timestamps": "true",
+        }
+        query |= {"previous": "true"} if previous else {}
+        # The kubelet may end with a whole line beyond the limit.
+        subject = f"Pod {namespace}/{pod}"
+        return str(await self._transport.call(Request("GET", path, subject, "pods", query, accept="*/*")))
+
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Object:
         """One object. Raises NotFound; Unserved when its kind is not served."""
         accept = build_accept(metadata_only, "")

@@ -158,7 +158,8 @@ class Transport:
             response = await self._open(request, limits)
             if response.status >= 400:
                 raise await _error(response, request)
-            text = (await _read(response, request)).decode()
+            # What the API server says is UTF-8; a log, which it hands on, is what a program wrote.
+            text = (await _read(response, request)).decode(errors="replace")
         is_json = "json" in response.headers.get("Content-Type", "")
         return (parse(text) if is_json else text), len(text)
 

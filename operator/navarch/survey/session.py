@@ -64,10 +64,12 @@ class Session:
         return Checkup(self.client, self.world, self.snapshot, Examiner(self.world, applier))
 
 
-def _refuse() -> None:
+def refuse_writes() -> None:
+    """The guard of a client that only looks."""
     raise WriteRefused("the command only looks")
 
 
+<<<<<<< HEAD
 def _find_missing(kubeconfig: Path | None) -> str:
     """The kubeconfig that would be read, where no file of it exists; empty where one does, and in a pod."""
     usual = os.environ.get("KUBECONFIG") or "~/.kube/config"
@@ -78,6 +80,9 @@ def _find_missing(kubeconfig: Path | None) -> str:
 
 
 async def _find_credentials(target: Target) -> Credentials:
+=======
+async def find_credentials(target: Target) -> Credentials:
+>>>>>>> fa165f6b04549dddd75fd8bc0f74c615067df441
     """What to connect with. Raises ConfigException, also where the loader stumbles over what is in a file."""
     if missing := _find_missing(target.kubeconfig):
         raise ConfigException(f"{missing}: no such file; name a kubeconfig by --kubeconfig or $KUBECONFIG")
@@ -109,8 +114,8 @@ async def open_session(
     target: Target, *, namespace: str = "", watches: Iterable[Watch] = WATCHES
 ) -> AsyncIterator[Session]:
     """Look at a cluster. Raises ConfigException without credentials and KubeError without an answer."""
-    credentials = await _find_credentials(target)
-    async with Client(credentials, guard=_refuse, user_agent="navarch-cli") as client:
+    credentials = await find_credentials(target)
+    async with Client(credentials, guard=refuse_writes, user_agent="navarch-cli") as client:
         environment = Environment(
             kubernetes=await read_kubernetes(client),
             operator_namespace=target.operator_namespace,

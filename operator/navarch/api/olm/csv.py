@@ -85,6 +85,7 @@ def _build_annotations(release: Release, examples: Manifests) -> JSONObject:
         "description": listing.SUMMARY,
         **features,
         "operatorframework.io/suggested-namespace": NAMESPACE,
+        "operators.openshift.io/must-gather-image": release.image,
         "operators.operatorframework.io/internal-objects": json.dumps([f"{revision.PLURAL}.{GROUP}"]),
         "repository": listing.SITE,
         "support": listing.PROVIDER["name"],
