@@ -69,7 +69,6 @@ def refuse_writes() -> None:
     raise WriteRefused("the command only looks")
 
 
-<<<<<<< HEAD
 def _find_missing(kubeconfig: Path | None) -> str:
     """The kubeconfig that would be read, where no file of it exists; empty where one does, and in a pod."""
     usual = os.environ.get("KUBECONFIG") or "~/.kube/config"
@@ -79,10 +78,7 @@ def _find_missing(kubeconfig: Path | None) -> str:
     return str(kubeconfig or usual)
 
 
-async def _find_credentials(target: Target) -> Credentials:
-=======
 async def find_credentials(target: Target) -> Credentials:
->>>>>>> fa165f6b04549dddd75fd8bc0f74c615067df441
     """What to connect with. Raises ConfigException, also where the loader stumbles over what is in a file."""
     if missing := _find_missing(target.kubeconfig):
         raise ConfigException(f"{missing}: no such file; name a kubeconfig by --kubeconfig or $KUBECONFIG")
