@@ -29,8 +29,6 @@ INCLUDES = "profiles"
 """Key by which a profile names the profiles below itself."""
 
 
-
-
 def _check_profile(name: str, content: Any) -> Iterator[str]:
     """What is wrong with a profile's own content, a sentence each."""
     if not isinstance(content, Mapping):
