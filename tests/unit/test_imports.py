@@ -28,9 +28,9 @@ def test_what_the_operator_does_not_import_of_kubernetes_can_be_imported_all_the
 
 
 def test_the_operator_imports_nothing_that_only_the_command_or_its_tests_need() -> None:
-    """rich takes 6 MiB and cryptography 7."""
+    """rich takes 6 MiB."""
     modules = run("import navarch.cli.commands, navarch.app, sys; print(*sys.modules)").split()
-    assert {"rich", "pygments", "cryptography"} & {*modules} == set()
+    assert {"rich", "pygments"} & {*modules} == set()
 
 
 def test_the_command_draws_with_rich_all_the_same() -> None:
