@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from navarch.core.gateway.checks import run_checks
@@ -18,8 +17,6 @@ from navarch.gather.watches import shrink_istiod_pod
 from navarch.gather.workload import read_pod
 
 from tests.unit.gateways import NOW, a_gateway, find, settled, verdicts, without_proof
-
-ROUND = timedelta(hours=5)
 
 
 def template_of(observed: ObservedGateway) -> dict[str, Any]:
@@ -87,21 +84,18 @@ def test_nothing_is_made_anew_while_injection_is_unproved_and_this_is_told() -> 
 
 def test_attempts_have_growing_intervals_that_end_at_one_an_hour() -> None:
     observed = carried_out(with_stuck(settled(a_gateway()), "ingress-1"))
-    start, attempts = datetime.fromisoformat(NOW), [datetime.fromisoformat(NOW)]
-    said = template_of(observed)["annotations"][RECREATED]
-    for minute in range(1, int(ROUND.total_seconds() // 60)):
-        observed = replace(observed, now=(start + timedelta(minutes=minute)).isoformat())
-        plan = plan_gateway(observed, run_checks(observed))
-        if template_of(observed)["annotations"][RECREATED] != said:
-            observed = carried_out(observed)
-            said = template_of(observed)["annotations"][RECREATED]
-            attempts.append(datetime.fromisoformat(observed.now))
-        else:
-            assert plan.requeue_after is not None
-            assert plan.requeue_after > 0
-    waits = [after - before for before, after in pairwise(attempts)]
-    assert waits[:6] == [timedelta(minutes=m) for m in (1, 2, 4, 8, 16, 32)]
-    assert set(waits[6:]) == {timedelta(hours=1)}
+    waits = []
+    for number in range(2, 12):
+        said = template_of(observed)["annotations"][RECREATED]
+        wait = plan_gateway(observed, run_checks(observed)).requeue_after
+        assert wait is not None
+        early, due = (datetime.fromisoformat(observed.now) + timedelta(seconds=s) for s in (wait - 1, wait))
+        assert template_of(replace(observed, now=early.isoformat()))["annotations"][RECREATED] == said
+        observed = replace(observed, now=due.isoformat())
+        assert template_of(observed)["annotations"][RECREATED] == f"{observed.now} {number}"
+        observed = carried_out(observed)
+        waits.append(wait / 60)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
 def test_an_attempt_long_after_the_last_begins_with_the_shortest_interval() -> None:
