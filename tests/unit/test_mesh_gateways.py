@@ -280,6 +280,13 @@ def test_a_mesh_is_ready_with_its_own_gateways_and_whatever_becomes_of_others() 
     assert conditions["Available"]["status"] == "True"
 
 
+def test_who_names_a_mesh_from_outside_of_it_changes_nothing_that_it_says() -> None:
+    outside = theirs("bad", namespace="elsewhere", ready="False", reason="NotAMember")
+    conditions, status = judge(asking({}, there=(outside,)))
+    assert conditions["GatewaysReady"]["status"] == "True"
+    assert "gateways" not in status
+
+
 def test_a_mesh_without_gateways_says_nothing_of_any() -> None:
     conditions, status = judge(settled())
     assert (conditions["GatewaysReady"]["status"], conditions["GatewaysReady"]["message"]) == ("True", "")

@@ -18,6 +18,7 @@ from navarch.api.controlplane import KIND, PLURAL, MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION, GROUP
 from navarch.controllers.containment import tell_crash
 from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.certificates import run_rules_of_certificates
 from navarch.core.diagnosis.cluster import (
     RULES,
     RULES_OF_INSTALLATION,
@@ -119,7 +120,9 @@ class Checkup:
             found += heed_pause(mesh, await self._judge_mesh(mesh))
         found += self._judge_gateways(scope, meshes) if not manifests else ()
         if not manifests:
-            found += run_rules_of_routes(await self._look_at_routes(surveyor, cluster, meshes))
+            routes = await self._look_at_routes(surveyor, cluster, meshes)
+            found += run_rules_of_routes(routes)
+            found += run_rules_of_certificates(routes.credentials, self.world.now())
         found += self._tell_gaps(complete=scope.whole or bool(manifests))
         return Report(
             version("navarch"),
