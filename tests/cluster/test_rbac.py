@@ -19,7 +19,7 @@ from tests.support import run
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit, Request, list_refused
-from tests.support.gateways import build_gateway, count_proxies, wait_for_gateway
+from tests.support.gateways import count_proxies
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.rights import build_older_rights
@@ -45,12 +45,11 @@ async def test_one_life_of_a_mesh_that_has_everything(
     }
     for manifest in build_older_rights(fresh):
         api.apply(manifest, manager="navarch")
-    api.create(build_mesh(fresh, mtls={"mode": "Strict"}, controlPlane=full))
+    gateways = {"ingress": [{"name": "ingress", "service": {"type": "NodePort"}}]}
+    api.create(build_mesh(fresh, mtls={"mode": "Strict"}, controlPlane=full, gateways=gateways))
     await wait_for(api, fresh)
     await eventually(lambda: api.list("role", fresh) == [], seconds=30, what="the older Role is gone")
-    api.create(build_gateway(fresh, fresh))
-    await wait_for_gateway(api, fresh)
-    api.delete("gateway", fresh, "ingress")
+    api.patch("mesh", fresh, "demo", {"spec": {"gateways": None}})
     await eventually(lambda: api.get("gateway", fresh, "ingress") is None, seconds=60, what="it is gone")
     await eventually(lambda: count_proxies(api, fresh) == 0, seconds=60, what="no proxy is counted any more")
     api.patch(

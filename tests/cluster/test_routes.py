@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.cluster import Cluster
+from lab.cluster import Cluster, service_account_kubeconfig
 from tests.cluster.test_describe import describe, walk
 from tests.polling import eventually
 from tests.support.api import Api, Object
+from tests.support.certificates import build_data, issue
 from tests.support.command import navarch
 from tests.support.gateways import count_proxies
 from tests.support.meshes import build_mesh, edit, wait_for
@@ -27,6 +29,11 @@ OF_ROUTES = (
     "ListenerWithoutCertificate",
     "PortProtocolsClash",
     "RoutesConflict",
+    "CertificateMissing",
+    "CertificateBroken",
+    "CertificateOtherNames",
+    "CertificateExpires",
+    "CertificateExpired",
 )
 
 
@@ -96,15 +103,14 @@ def member(api: Api, mesh: str) -> Iterator[str]:
     api.delete("namespace", "", name)
 
 
-async def check(cluster: Cluster, namespace: str) -> set[tuple[str, str]]:
-    """Ids and subjects of what is said of routes."""
-    ended = await asyncio.to_thread(
-        navarch, "check", "demo", "-n", namespace, "-o", "json", kubeconfig=cluster.kubeconfig
-    )
+async def check(kubeconfig: Path, namespace: str) -> tuple[set[tuple[str, str]], str]:
+    """Ids and subjects of what is said of routes, and what could not be looked at."""
+    arguments = ("check", "demo", "-n", namespace, "-o", "json")
+    ended = await asyncio.to_thread(navarch, *arguments, kubeconfig=kubeconfig)
     found = [f for f in ended.json["findings"] if f["id"] in OF_ROUTES]
-    return {
-        (f["id"], f"{f['subject']['kind']} {f['subject']['namespace']}/{f['subject']['name']}") for f in found
-    }
+    said = {(f["id"], "{kind} {namespace}/{name}".format(**f["subject"])) for f in found}
+    gaps = (f["message"] for f in ended.json["findings"] if f["id"] in ("NotLookedAt", "ToldByOperator"))
+    return said, "; ".join(gaps)
 
 
 async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
@@ -144,4 +150,65 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
         ("ListenerWithoutCertificate", f"Gateway.gateway.networking.k8s.io {member}/own"),
         ("RouteWithoutGateway", f"HTTPRoute {member}/gone"),
     }
-    assert await check(light, mesh) == expected
+    assert await check(light.kubeconfig, mesh) == (expected, "")
+
+
+def build_reader(namespace: str) -> Iterator[Object]:
+    """An account that may read everything but Secrets, with its rights."""
+    groups = ["apps", "autoscaling", "policy", "networking.k8s.io", "rbac.authorization.k8s.io"]
+    groups += ["admissionregistration.k8s.io", "apiextensions.k8s.io", "coordination.k8s.io", "events.k8s.io"]
+    groups += ["mesh.navarch.io", "networking.istio.io", "security.istio.io", "gateway.networking.k8s.io"]
+    core = ["namespaces", "pods", "configmaps", "services", "serviceaccounts", "events"]
+    verbs = ["get", "list", "watch"]
+    rules = [
+        {"apiGroups": groups, "resources": ["*"], "verbs": verbs},
+        {"apiGroups": [""], "resources": core, "verbs": verbs},
+    ]
+    name = f"reader-{namespace}"
+    rbac = "rbac.authorization.k8s.io"
+    yield {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "reader", "namespace": namespace},
+    }
+    yield {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+    yield {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": namespace}],
+    }
+
+
+async def test_certificates_are_told_to_who_may_read_them_and_others_are_told_that_they_may_not(
+    api: Api, light: Cluster, mesh: str
+) -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": "soon", "namespace": mesh},
+        "data": build_data(issue("www.example.com", days=6.5)),
+    }
+    api.create(secret)
+
+    def build_server(port: int, name: str) -> Object:
+        tls = {"mode": "SIMPLE", "credentialName": name}
+        said = {"number": port, "name": name, "protocol": "HTTPS"}
+        return {"port": said, "hosts": ["shop.example.com"], "tls": tls}
+
+    servers = [build_server(8443, "soon"), build_server(9443, "gone")]
+    api.create(build(ISTIO, "Gateway", mesh, "web", {"selector": {"istio": "ingress"}, "servers": servers}))
+    said, gaps = await check(light.kubeconfig, mesh)
+    ids = ("CertificateExpires", "CertificateOtherNames", "CertificateMissing")
+    assert said == {(which, f"Gateway {mesh}/web") for which in ids}
+    assert "secrets" not in gaps
+    reader = [*build_reader(mesh)]
+    for manifest in reader:
+        api.create(manifest)
+    said, gaps = await check(service_account_kubeconfig(light, mesh, "reader"), mesh)
+    assert said == set()
+    assert f"get secrets in namespace {mesh}: not permitted" in gaps
+    for manifest in reader[1:]:
+        api.delete(manifest["kind"].lower(), "", manifest["metadata"]["name"])

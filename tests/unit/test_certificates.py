@@ -1,161 +1,146 @@
-"""The certificate of the metrics' port: which is served, and what is said of one that cannot be."""
+"""What is said of the certificates with which gateways end TLS."""
 
 from __future__ import annotations
 
-import ssl
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+import base64
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from navarch.telemetry.certificates import LIFETIME, Certificates, Pair, build_self_signed
+from navarch.core.diagnosis.certificates import Credential, run_rules_of_certificates
+from navarch.core.diagnosis.report import Subject
+from navarch.core.diagnosis.routes import OF_ROUTES
+from navarch.core.diagnosis.routing import read_gateway, read_istio_gateway
 
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
+from tests.support.certificates import build_data, issue
 
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
+NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
+HOST = "shop.example.com"
+SECRET = Subject("Secret", "front", "cert")
 
 
-def make(name: str, *, now: datetime = NOW) -> Pair:
-    return build_self_signed([name], now=now)
+def tell(data: Any, *hosts: str, now: datetime = NOW) -> list[tuple[str, str]]:
+    """Ids and messages of everything that is said of a Secret with this data."""
+    credential = Credential(Subject("Gateway", "front", "web"), "https", hosts or (HOST,), SECRET, data)
+    found = [*run_rules_of_certificates((credential,), f"{now:%Y-%m-%dT%H:%M:%SZ}")]
+    assert all(d.id in OF_ROUTES and str(d.subject) == "Gateway front/web" and d.remedy for d in found)
+    return [(d.id, d.message) for d in found]
 
 
-def write(folder: Path, pair: Pair, names: tuple[str, str] = ("tls.crt", "tls.key")) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, content in zip(names, pair, strict=True):
-        (folder / name).write_bytes(content)
+def ids(data: Any, *hosts: str) -> list[str]:
+    return [which for which, _ in tell(data, *hosts)]
 
 
-def build(folder: Path | None, *, clock: Clock | None = None, usual: Path | None = None) -> Certificates:
-    places = [(usual, ("tls.crt", "tls.key"))] if usual else []
-    return Certificates(folder, names=["made.here"], now=clock or Clock(), usual=places)
+@pytest.mark.parametrize("names", [("tls.crt", "tls.key"), ("cert", "key")])
+def test_a_certificate_in_order_gives_nothing_under_either_name(names: tuple[str, str]) -> None:
+    assert tell(build_data(issue(HOST, now=NOW), names=names)) == []
 
 
-def read_served(certificates: Certificates) -> str:
-    """The name in the certificate that a client is shown."""
-    near, far = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = ssl.create_default_context()
-    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
-    asks = client.wrap_bio(near, far)
-    answers = certificates.get_context().wrap_bio(far, near, server_side=True)
-    for _ in range(4):
-        for side in (asks, answers):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-    shown = asks.getpeercert(binary_form=True)
-    assert shown is not None
-    return x509.load_der_x509_certificate(shown).subject.rfc4514_string().removeprefix("CN=")
+@pytest.mark.parametrize("data", [None, {}, {"tls.crt": "eA=="}, {"ca.crt": "eA=="}])
+def test_a_secret_that_is_not_there_or_lacks_a_part_is_missing(data: Any) -> None:
+    assert ids(data) == ["CertificateMissing"]
 
 
-def test_without_a_mount_a_certificate_is_made_and_nothing_is_wrong(tmp_path: Path) -> None:
-    for certificates in (build(None), build(None, usual=tmp_path), build(None, usual=tmp_path / "none")):
-        assert read_served(certificates) == "made.here"
-        assert certificates.problem == ""
+def test_what_is_no_certificate_or_no_key_is_broken_and_none_of_it_is_quoted() -> None:
+    good = build_data(issue(HOST, now=NOW))
+    secret = base64.b64encode(b"hunter2").decode()
+    for data in ({**good, "tls.crt": secret}, {**good, "tls.key": secret}, {**good, "tls.crt": "%%%"}):
+        ((which, message),) = tell(data)
+        assert which == "CertificateBroken"
+        assert "hunter2" not in message
+        assert secret not in message
 
 
-def test_a_certificate_that_was_made_is_replaced_after_half_of_its_life() -> None:
-    clock = Clock()
-    certificates = build(None, clock=clock)
-    first = certificates.get_context()
-    clock.now += LIFETIME / 2 - timedelta(seconds=1)
-    certificates.look()
-    assert certificates.get_context() is first
-    clock.now += timedelta(seconds=1)
-    certificates.look()
-    assert certificates.get_context() is not first
+def test_a_key_of_another_certificate_is_told() -> None:
+    data = build_data(issue(HOST, now=NOW), key=issue(HOST, now=NOW))
+    assert tell(data) == [
+        (
+            "CertificateBroken",
+            "listener https: Secret front/cert: tls.key is not the key of the certificate in tls.crt",
+        )
+    ]
 
 
-def test_a_mount_is_served_and_what_comes_later_or_changes_is_taken_up(tmp_path: Path) -> None:
-    certificates = build(None, usual=tmp_path / "mount")
-    assert read_served(certificates) == "made.here"
-    for name in ("first", "second"):
-        write(tmp_path / "mount", make(name))
-        certificates.look()
-        assert read_served(certificates) == name
-        assert certificates.problem == ""
-    unchanged = certificates.get_context()
-    certificates.look()
-    assert certificates.get_context() is unchanged
-
-
-def test_the_folder_of_the_setting_goes_before_the_usual_ones(tmp_path: Path) -> None:
-    write(tmp_path / "usual", make("usual"))
-    write(tmp_path / "given", make("given"))
-    assert read_served(build(tmp_path / "given", usual=tmp_path / "usual")) == "given"
-    missing = build(tmp_path / "missing", usual=tmp_path / "usual")
-    assert read_served(missing) == "made.here"
-    assert missing.problem == (
-        f"{tmp_path}/missing/tls.crt and tls.key: No such file or directory; a self-made certificate is "
-        "served"
-    )
-
-
-ENCRYPTED = serialization.BestAvailableEncryption(b"secret")
-
-
-def spoil(how: str, pair: Pair) -> Pair:
-    certificate, key = pair
-    if how == "another key":
-        return certificate, make("other")[1]
-    if how == "a key under a password":
-        loaded = serialization.load_pem_private_key(key, None)
-        form = serialization.PrivateFormat.PKCS8
-        return certificate, loaded.private_bytes(serialization.Encoding.PEM, form, ENCRYPTED)
-    return {
-        "no certificate": (b"", key),
-        "no key": (certificate, b""),
-        "not PEM": (b"\0\1\2", b"\0\1\2"),
-        "cut off": (certificate[: len(certificate) // 2], key),
-        "the wrong way round": (key, certificate),
-    }[how]
+def test_a_chain_holds_when_each_signed_the_one_before() -> None:
+    root = issue("root", now=NOW)
+    middle = issue("middle", now=NOW, by=root)
+    leaf = issue(HOST, now=NOW, by=middle)
+    assert tell(build_data(leaf)) == []
+    assert tell(build_data(leaf, chain=())) == [], "the root may be at the client"
+    broken = build_data(leaf, chain=(root.certificate, middle.certificate))
+    ((which, message),) = tell(broken)
+    assert which == "CertificateBroken"
+    assert "CN=root did not sign CN=shop.example.com" in message
 
 
 @pytest.mark.parametrize(
-    "how",
+    ("names", "hosts", "lost"),
     [
-        "another key",
-        "a key under a password",
-        "no certificate",
-        "no key",
-        "not PEM",
-        "cut off",
-        "the wrong way round",
+        (["*.example.com"], [HOST], ""),
+        (["SHOP.example.com"], [HOST], ""),
+        (["*.example.com"], ["*.example.com"], ""),
+        ([HOST], ["*"], ""),
+        ([HOST], ["front/shop.example.com"], ""),
+        (["*.example.com"], ["a.b.example.com"], "a.b.example.com"),
+        ([HOST], ["*.example.com"], "*.example.com"),
+        (["*.example.com"], ["example.com"], "example.com"),
+        ([HOST], [HOST, "other.example.com"], "other.example.com"),
+        ([], [HOST], HOST),
     ],
 )
-def test_a_pair_that_is_no_good_is_told_and_what_was_served_is_served_on(how: str, tmp_path: Path) -> None:
-    good, bad = make("good"), spoil(how, make("bad"))
-    certificates = build(tmp_path)
-    write(tmp_path, bad)
-    certificates.look()
-    assert read_served(certificates) == "made.here"
-    assert f"{tmp_path}/tls.crt" in certificates.problem
-    assert certificates.problem.endswith("; a self-made certificate is served")
-    write(tmp_path, good)
-    certificates.look()
-    assert (read_served(certificates), certificates.problem) == ("good", "")
-    write(tmp_path, bad)
-    certificates.look()
-    assert read_served(certificates) == "good"
-    assert certificates.problem.endswith("; the certificate that was read before is served")
+def test_a_host_without_a_name_in_the_certificate_is_told(
+    names: list[str], hosts: list[str], lost: str
+) -> None:
+    found = tell(build_data(issue(*names, now=NOW)), *hosts)
+    assert [which for which, _ in found] == (["CertificateOtherNames"] if lost else [])
+    if lost:
+        assert f"and not {lost}: " in found[0][1]
 
 
-def test_a_certificate_that_has_expired_is_served_and_told(tmp_path: Path) -> None:
-    write(tmp_path, make("old", now=NOW - LIFETIME - timedelta(days=1)))
-    certificates = build(tmp_path)
-    assert read_served(certificates) == "old"
-    assert certificates.problem == f"{tmp_path}/tls.crt expired at 2026-05-31T00:00:00Z"
+@pytest.mark.parametrize(
+    ("days", "expected", "words"),
+    [
+        (31, "", ""),
+        (29.5, "CertificateExpires", "within 30 days"),
+        (13.5, "CertificateExpires", "within 14 days"),
+        (6.5, "CertificateExpires", "within 7 days"),
+        (0.5, "CertificateExpires", "within a day"),
+        (-0.5, "CertificateExpired", "was valid until 2026-10-01 00:00 UTC"),
+    ],
+)
+def test_a_certificate_is_told_before_its_end_and_after_it(days: float, expected: str, words: str) -> None:
+    found = tell(build_data(issue(HOST, now=NOW, days=days)))
+    assert [which for which, _ in found] == ([expected] if expected else [])
+    if expected:
+        assert words in found[0][1]
 
 
-def test_no_key_is_written_to_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    build(None).get_context()
-    assert list(tmp_path.iterdir()) == []
+def test_the_first_end_in_a_chain_counts_and_so_does_the_last_beginning() -> None:
+    root = issue("root", now=NOW, days=5)
+    assert ids(build_data(issue(HOST, now=NOW, by=root))) == ["CertificateExpires"]
+    ((which, message),) = tell(build_data(issue(HOST, now=NOW, since=-2)))
+    assert which == "CertificateExpired"
+    assert "valid from 2026-10-03 12:00 UTC on, and not yet" in message
+
+
+def test_listeners_name_their_secrets_where_they_end_tls() -> None:
+    def server(**tls: Any) -> Any:
+        spec = {"servers": [{"port": {"number": 1, "protocol": "HTTPS"}, "hosts": ["*"], "tls": tls}]}
+        return read_istio_gateway(
+            {"kind": "Gateway", "metadata": {"namespace": "a", "name": "b"}, "spec": spec}
+        )
+
+    assert server(mode="SIMPLE", credentialName="one").listeners[0].secrets == (("one", ""),)
+    assert server(credentialNames=["one", "two"]).listeners[0].secrets == (("one", ""), ("two", ""))
+    assert server(mode="PASSTHROUGH", credentialName="one").listeners[0].secrets == ()
+    assert server(credentialName="kubernetes://one").listeners[0].secrets == ()
+    tls = {
+        "certificateRefs": [
+            {"name": "one"},
+            {"name": "two", "namespace": "x"},
+            {"name": "c", "kind": "Other"},
+        ]
+    }
+    spec = {"listeners": [{"name": "https", "port": 443, "protocol": "HTTPS", "tls": tls}]}
+    found = read_gateway({"kind": "Gateway", "metadata": {"namespace": "a", "name": "b"}, "spec": spec})
+    assert found.listeners[0].secrets == (("one", ""), ("two", "x"))

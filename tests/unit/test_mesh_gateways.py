@@ -11,6 +11,7 @@ from navarch.api.controlplane import MOST_GATEWAYS, MeshControlPlaneSpec
 from navarch.api.gateway import GatewaySettings, MeshGatewaySpec
 from navarch.api.inline import TYPES, Gateways
 from navarch.api.meta import API_VERSION
+from navarch.core.mesh.checks.inline import check_gateways_have_names_of_their_own
 from navarch.core.mesh.gateways import (
     GatewayView,
     build_gateways,
@@ -24,7 +25,7 @@ from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.resolve import resolve_config
 from navarch.core.mesh.status import AWAITED, summarise_mesh
 from navarch.core.model.actions import Outcome
-from navarch.core.model.findings import Finding
+from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED
 from navarch.core.model.ordering import order_for_removal
@@ -41,7 +42,8 @@ from navarch.gather.watches import GATEWAYS
 from navarch.triggers.keys import Ask, Dependents
 from navarch.triggers.known import Known
 
-from tests.unit.observations import OURS, PARENT, a_spec
+from tests.unit.observations import OURS, PARENT, a_spec, an_observed_mesh, only
+from tests.unit.observations import ask as in_turn
 from tests.unit.test_engine_queue import Clock
 from tests.unit.test_status import settled
 
@@ -178,6 +180,17 @@ def test_a_mesh_makes_the_gateways_of_its_profiles_and_keeps_them_out_of_its_rev
     assert "gateways" not in revision["spec"]["config"]
 
 
+def test_a_name_that_a_profile_gives_to_a_gateway_of_another_type_is_refused() -> None:
+    observed = an_observed_mesh(
+        spec=a_spec(profiles=["edge"], gateways={"egress": [{"name": "web"}]}),
+        profiles={"edge": {"gateways": {"ingress": [{"name": "web"}]}}},
+    )
+    finding = only(check_gateways_have_names_of_their_own, observed)
+    assert (finding.reason, finding.value, finding.severity) == (Reason.INVALID_SPEC, "web", Severity.ERROR)
+    same = replace(observed, profiles={"edge": {"gateways": {"egress": [{"name": "web", "replicas": 2}]}}})
+    assert list(in_turn(check_gateways_have_names_of_their_own, same)) == []
+
+
 def test_every_type_of_gateway_that_the_schema_has_can_be_made_inline() -> None:
     fields = {field.alias or name for name, field in Gateways.model_fields.items()}
     assert {*TYPES} | {"defaults"} == fields
@@ -278,6 +291,13 @@ def test_a_mesh_is_ready_with_its_own_gateways_and_whatever_becomes_of_others() 
     conditions, _ = judge(asking(entries, there=(broken,)))
     assert (conditions["Ready"]["status"], conditions["Ready"]["reason"]) == ("False", "GatewaysNotReady")
     assert conditions["Available"]["status"] == "True"
+
+
+def test_who_names_a_mesh_from_outside_of_it_changes_nothing_that_it_says() -> None:
+    outside = theirs("bad", namespace="elsewhere", ready="False", reason="NotAMember")
+    conditions, status = judge(asking({}, there=(outside,)))
+    assert conditions["GatewaysReady"]["status"] == "True"
+    assert "gateways" not in status
 
 
 def test_a_mesh_without_gateways_says_nothing_of_any() -> None:

@@ -198,8 +198,8 @@ class MeshControlPlaneStatus(Model):
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["namespace", "name"],
         },
-        description="Gateways that the mesh makes, and others that name it. Of more than fit, those that are "
-        "not ready come first.",
+        description="Gateways that the mesh makes, and others in its namespaces. Of more than fit, those "
+        "that are not ready come first.",
     )
 
 

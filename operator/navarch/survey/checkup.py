@@ -19,6 +19,7 @@ from navarch.api.meta import API_VERSION, GROUP
 from navarch.api.problems import build_path, list_problems
 from navarch.controllers.containment import tell_crash
 from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.certificates import run_rules_of_certificates
 from navarch.core.diagnosis.cluster import (
     RULES,
     RULES_OF_INSTALLATION,
@@ -122,7 +123,9 @@ class Checkup:
             found += heed_pause(mesh, without_consequences(await self._judge_mesh(mesh)))
         found += self._judge_gateways(scope, meshes) if not manifests else ()
         if not manifests:
-            found += run_rules_of_routes(await self._look_at_routes(surveyor, cluster, meshes))
+            routes = await self._look_at_routes(surveyor, cluster, meshes)
+            found += run_rules_of_routes(routes)
+            found += run_rules_of_certificates(routes.credentials, self.world.now())
         found += self._tell_gaps(complete=scope.whole or bool(manifests))
         return Report(
             version("navarch"),

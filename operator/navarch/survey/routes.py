@@ -6,9 +6,11 @@ goes on; of a kind that the cluster does not have there is nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+from navarch.core.diagnosis.certificates import Credential
 from navarch.core.diagnosis.report import Subject, subject_of
 from navarch.core.diagnosis.routes import ObservedRoutes
 from navarch.core.diagnosis.routing import (
@@ -17,13 +19,16 @@ from navarch.core.diagnosis.routing import (
     ROUTES,
     VIRTUAL_SERVICES,
     Entrance,
+    Listener,
     read_gateway,
     read_istio_gateway,
     read_route,
     read_virtual_service,
 )
 from navarch.core.model.parent import GATEWAY, parent_of
-from navarch.core.model.refs import Manifest
+from navarch.core.model.refs import Manifest, Ref
+from navarch.kube.errors import KubeError, NotFound
+from navarch.survey.snapshot import Gap, explain
 from navarch.survey.surroundings import Surveyor
 
 
@@ -47,7 +52,27 @@ class RouteSurveyor:
         served = {entrance.subject: self._find_serving(entrance) for entrance in entrances}
         unserved = [e.subject for e in entrances if not served[e.subject] and not await self._has_pods(e)]
         named = tuple(route for route in routes if route.entrances)
-        return ObservedRoutes(tuple(entrances), named, served, frozenset(unserved), whole)
+        seen = ObservedRoutes(tuple(entrances), named, served, frozenset(unserved), whole)
+        return replace(seen, credentials=tuple([each async for each in self._read_credentials(seen)]))
+
+    async def _read_credentials(self, seen: ObservedRoutes) -> AsyncIterator[Credential]:
+        """The Secrets of listeners that pods of ours serve, each read once, with the rights of whoever looks.
+        Without the right one gap stands for all."""
+        read: dict[Ref, Mapping[str, Any] | None] = {}
+        for entrance, listener, namespace, name in _list_secrets(seen):
+            ref = Ref("v1", "Secret", namespace, name)
+            if ref not in read:
+                try:
+                    read[ref] = (await self.surveyor.client.get(ref)).get("data") or {}
+                except NotFound:
+                    read[ref] = None
+                except KubeError as error:
+                    where = Gap("get", f"secrets in namespace {namespace}", explain(error))
+                    if where not in self.surveyor.gaps:
+                        self.surveyor.gaps.append(where)
+                    continue
+            secret = Subject("Secret", namespace, name)
+            yield Credential(entrance.subject, listener.name, listener.hosts, secret, read[ref])
 
     async def _list(self, crd: str, inside: set[str]) -> list[Manifest]:
         found = await self.surveyor.list_custom(crd)
@@ -75,6 +100,18 @@ class RouteSurveyor:
         labels = ",".join(f"{key}={value}" for key, value in sorted(entrance.selector.items()))
         pods = await self.surveyor.list_pods(labels)
         return pods is None or bool(pods)
+
+
+def _list_secrets(seen: ObservedRoutes) -> Iterator[tuple[Entrance, Listener, str, str]]:
+    """Namespace and name of each Secret that a listener names. Istio's own Gateways name one beside the pods
+    that serve them."""
+    for entrance in seen.entrances:
+        places = sorted({gateway.namespace for gateway in seen.served.get(entrance.subject, ())})
+        for listener in entrance.listeners:
+            for name, namespace in listener.secrets:
+                beside = places if entrance.is_istios else places and [entrance.subject.namespace]
+                for place in [namespace] if namespace and places else beside:
+                    yield entrance, listener, place, name
 
 
 def _has(pod: Manifest, selector: Mapping[str, str]) -> bool:

@@ -27,8 +27,8 @@ SPEC: Table = build_table(
     ),
     (
         free(
-            "what a gateway may be is as narrow as a MeshGateway's own spec; which namespaces an editor may "
-            "put one into is the policy gateways's to say"
+            "what a gateway may be is as narrow as a MeshGateway's own spec; the policy `gateways` says who "
+            "may have one made, and in which namespace"
         ),
         "gateways.**",
     ),

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from navarch.core.diagnosis.certificates import Credential
 from navarch.core.diagnosis.observed import diagnose, list_names
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.routing import Entrance, Match, Route
@@ -23,9 +24,14 @@ OF_ROUTES = frozenset(
         Sign.LISTENER_WITHOUT_CERTIFICATE,
         Sign.PORT_PROTOCOLS_CLASH,
         Sign.ROUTES_CONFLICT,
+        Sign.CERTIFICATE_MISSING,
+        Sign.CERTIFICATE_BROKEN,
+        Sign.CERTIFICATE_OTHER_NAMES,
+        Sign.CERTIFICATE_EXPIRES,
+        Sign.CERTIFICATE_EXPIRED,
     }
 )
-"""What the rules here say: of objects that several gateways may have."""
+"""What the rules here, and those of certificates.py, say: of objects that several gateways may have."""
 _HTTP = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 _TLS = ("HTTPS", "TLS")
 
@@ -34,13 +40,14 @@ _TLS = ("HTTPS", "TLS")
 class ObservedRoutes:
     """The Gateways and routes in the namespaces of meshes. `served` names the MeshGateways whose pods serve a
     Gateway; `unserved` are Gateways that no pod of the cluster serves. `whole` says whether Gateways of all
-    namespaces could be seen."""
+    namespaces could be seen. `credentials` are the Secrets of their listeners, as far as they may be read."""
 
     entrances: tuple[Entrance, ...] = ()
     routes: tuple[Route, ...] = ()
     served: Mapping[Subject, tuple[Subject, ...]] = field(default_factory=dict)
     unserved: frozenset[Subject] = frozenset()
     whole: bool = True
+    credentials: tuple[Credential, ...] = ()
 
     def attached(self, entrance: Entrance) -> tuple[Route, ...]:
         """The routes that name a Gateway and that one of its listeners takes."""

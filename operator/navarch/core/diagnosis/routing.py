@@ -35,7 +35,8 @@ _ISTIO_MUTUAL = "ISTIO_MUTUAL"
 class Listener:
     """One port of a Gateway, as it stands there. `hosts` may have a namespace before a slash, whose routes
     alone are taken; without one, `namespace` is that of all routes, empty for any. `certified` says whether
-    it has the certificate that it takes to end TLS, if it does."""
+    it has the certificate that it takes to end TLS, if it does; `secrets` are names of Secrets that hold
+    one, each with its namespace where it says one."""
 
     name: str
     port: int
@@ -43,6 +44,7 @@ class Listener:
     hosts: tuple[str, ...] = ()
     certified: bool = True
     namespace: str = ""
+    secrets: tuple[tuple[str, str], ...] = ()
 
     def takes(self, route: Route, *, beside: str) -> bool:
         """Whether routes for some of a route's hosts may attach here, of a Gateway in namespace `beside`."""
@@ -134,7 +136,7 @@ def _read_server(number: int, server: Mapping[str, Any]) -> Listener:
     port, tls = _map(server.get("port")), _map(server.get("tls"))
     mode = str(tls.get("mode") or ("SIMPLE" if tls and not tls.get("httpsRedirect") else ""))
     protocol = str(port.get("protocol", "")).upper()
-    named = any([tls.get("credentialName"), *_texts(tls.get("credentialNames"))])
+    named = [name for name in (tls.get("credentialName"), *_texts(tls.get("credentialNames"))) if name]
     files = tls.get("serverCertificate") or any(_maps(tls.get("tlsCertificates")))
     ends = protocol in ("HTTPS", "TLS") and mode not in _PASSED
     return Listener(
@@ -143,6 +145,7 @@ def _read_server(number: int, server: Mapping[str, Any]) -> Listener:
         protocol,
         _texts(server.get("hosts")),
         certified=not ends or mode == _ISTIO_MUTUAL or bool(named or files),
+        secrets=tuple((str(name), "") for name in named if ends and "://" not in str(name)),
     )
 
 
@@ -210,6 +213,11 @@ def _read_listener(listener: Mapping[str, Any]) -> Listener:
         tuple(filter(None, [str(listener.get("hostname") or "")])),
         certified=not ends or any(_maps(tls.get("certificateRefs"))) or bool(_map(tls.get("options"))),
         namespace="." if reach == "Same" else "",
+        secrets=tuple(
+            (str(each.get("name", "")), str(each.get("namespace") or ""))
+            for each in _maps(tls.get("certificateRefs"))
+            if ends and each.get("kind", "Secret") == "Secret"
+        ),
     )
 
 

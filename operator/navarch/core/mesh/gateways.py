@@ -7,7 +7,7 @@ what is said of a gateway changes only with its readiness, its reason and its ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,14 +62,20 @@ def build_wanted_gateways(observed: ObservedMesh) -> tuple[Manifest, ...]:
 
 def build_gateway_wave(observed: ObservedMesh, wanted: Iterable[Manifest]) -> Wave:
     """Those of the wanted gateways that may be made, or stand already."""
-    own = {ref_of(gateway) for gateway in observed.own_gateways}
-    made = (o for o in wanted if ref_of(o) in own or _is_in_the_mesh(observed, o["metadata"]["namespace"]))
+    own, inside = {ref_of(gateway) for gateway in observed.own_gateways}, _find_inside(observed)
+    made = (o for o in wanted if ref_of(o) in own or inside(o["metadata"]["namespace"]))
     return Wave(COMPONENT, tuple(made))
 
 
-def _is_in_the_mesh(observed: ObservedMesh, name: str) -> bool:
-    namespace = observed.namespaces.get(name)
-    return is_injected(find_effective_membership(observed), name, namespace.labels if namespace else {})
+def _find_inside(observed: ObservedMesh) -> Callable[[str], bool]:
+    """Whether pods of a namespace, by its name, are injected by the mesh."""
+    mesh = find_effective_membership(observed)
+
+    def is_inside(name: str) -> bool:
+        namespace = observed.namespaces.get(name)
+        return is_injected(mesh, name, namespace.labels if namespace else {})
+
+    return is_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +101,27 @@ class GatewayView:
 
 
 def view_gateways(observed: ObservedMesh, wanted: Sequence[Manifest]) -> tuple[GatewayView, ...]:
-    """Every gateway that the mesh makes, or that names it, by namespace and name; but for those that are
-    being removed."""
+    """Every gateway that the mesh makes, or that names it in a namespace of the mesh, by namespace and name;
+    but for those that are being removed. Elsewhere everybody could name it."""
+    inside = _find_inside(observed)
     own = {ref_of(o): o for o in observed.own_gateways}
     asked = {ref_of(o): o for o in wanted}
-    there = {ref_of(o): o for o in observed.gateways} | own
+    named = {ref_of(o): o for o in observed.gateways}
+    there = {ref: o for ref, o in named.items() if ref in asked or inside(ref.namespace)} | own
     going = {ref for ref, o in there.items() if "deletionTimestamp" in o["metadata"]}
     refs = sorted({*asked, *there} - (going - {*asked}))
-    return tuple(_view(observed, ref, asked.get(ref), there.get(ref), inline=ref in own) for ref in refs)
+    views = []
+    for ref in refs:
+        if ref in asked and ref not in own:
+            verdict = _tell_unmade(observed, ref, exists=ref in there, inside=inside(ref.namespace))
+            told = verdict.message
+            views.append(GatewayView(ref.namespace, ref.name, True, "False", verdict.reason, told=told))
+        else:
+            views.append(_view(ref, asked.get(ref), there[ref], inline=ref in own))
+    return tuple(views)
 
 
-def _view(
-    observed: ObservedMesh, ref: Ref, wanted: Manifest | None, there: Manifest | None, *, inline: bool
-) -> GatewayView:
-    if wanted is not None and not inline:
-        verdict = _tell_unmade(observed, ref, exists=there is not None)
-        return GatewayView(ref.namespace, ref.name, True, "False", verdict.reason, told=verdict.message)
-    assert there is not None
+def _view(ref: Ref, wanted: Manifest | None, there: Manifest, *, inline: bool) -> GatewayView:
     status: Mapping[str, Any] = there.get("status") or {}
     address = str(next(iter(status.get("addresses") or ()), ""))
     ready = find_condition(there, ConditionType.READY)
@@ -123,12 +133,12 @@ def _view(
     return GatewayView(ref.namespace, ref.name, inline, ready["status"], reason, address)
 
 
-def _tell_unmade(observed: ObservedMesh, ref: Ref, *, exists: bool) -> Verdict:
+def _tell_unmade(observed: ObservedMesh, ref: Ref, *, exists: bool, inside: bool) -> Verdict:
     """Why a gateway that the spec asks for is not the mesh's."""
     if exists:
         message = "exists and is not the mesh's; it was left untouched: rename the entry, or remove that one"
         return Verdict("False", Reason.FOREIGN_OBJECT, message)
-    if not _is_in_the_mesh(observed, ref.namespace):
+    if not inside:
         remedy = f"kubectl label namespace {ref.namespace} istio.io/rev={observed.tag}"
         message = f"is not made: namespace {ref.namespace} does not belong to the mesh: {remedy}"
         return Verdict("False", Reason.NOT_A_MEMBER, message)

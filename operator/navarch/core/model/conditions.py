@@ -42,7 +42,7 @@ class ConditionType(StrEnum):
     GATEWAYS_READY = (
         "GatewaysReady",
         "Every gateway of the mesh is ready: those of spec.gateways, without which the mesh is not Ready, "
-        "and others that name it.",
+        "and others in its namespaces.",
     )
     DEPENDENCIES_READY = "DependenciesReady", "Istio's CRDs are there, established and new enough."
     PAUSED = "Paused", "spec.paused is true."
