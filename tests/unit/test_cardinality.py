@@ -12,7 +12,7 @@ from navarch.controllers.kinds import KINDS
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome
 from navarch.core.model.refs import Ref
 from navarch.telemetry import metrics
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 FEW, MANY = 50, 500
 OF_A_MESH = 200
@@ -55,10 +55,13 @@ class Told:
     seconds: dict[int, float]
     left: int
     lines: list[str]
+    ours: list[str]
+    the_librarys: list[str]
+    """The metric that is written without the library, and as the library writes it."""
 
 
 def render() -> list[str]:
-    return generate_latest(metrics.REGISTRY).decode().splitlines()
+    return metrics.render().decode().splitlines()
 
 
 def count_samples() -> int:
@@ -68,7 +71,7 @@ def count_samples() -> int:
 def measure() -> float:
     """Seconds of this thread for one rendering: what others do on the machine does not count."""
     started = time.thread_time()
-    generate_latest(metrics.REGISTRY)
+    metrics.render()
     return time.thread_time() - started
 
 
@@ -82,9 +85,12 @@ def told() -> Told:
         done = number
         samples[number], seconds[number] = count_samples(), min(measure() for _ in range(2))
     lines = render()
+    registry = CollectorRegistry()
+    registry.register(metrics.conditions)
+    texts = [metrics.conditions.render(), generate_latest(registry)]
     for mesh in range(MANY):
         forget(mesh)
-    return Told(samples, seconds, count_samples(), lines)
+    return Told(samples, seconds, count_samples(), lines, *(text.decode().splitlines() for text in texts))
 
 
 def test_samples_grow_with_meshes_by_a_fixed_number_and_go_with_them(told: Told) -> None:
@@ -106,3 +112,8 @@ def test_rendering_costs_by_the_number_of_meshes_and_no_more(told: Told) -> None
     few, many = (told.seconds[number] - told.seconds[0] for number in (FEW, MANY))
     print(f"rendered: {FEW} meshes {few:.3f} s, {MANY} meshes {many:.3f} s of CPU")
     assert many < 3 * few * MANY / FEW
+
+
+def test_what_is_written_without_the_library_is_what_it_would_write(told: Told) -> None:
+    assert len(told.ours) > MANY
+    assert told.ours == told.the_librarys

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from aiohttp import ClientConnectorError, ClientSession, TCPConnector
 from navarch.telemetry import exposition, listening
 from navarch.telemetry.certificates import Certificates, build_self_signed
 from navarch.telemetry.exposition import MetricsServer, Verdict
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from tests.polling import eventually
 
@@ -34,7 +35,9 @@ class Port:
         Gauge("secret", "Of no importance.", registry=registry).set(7)
         self.told: list[str] = []
         certificates = Certificates(folder, names=["localhost"], usual=())
-        self.server = MetricsServer(registry, judge=judge, certificates=certificates, seconds=SECONDS)
+        self.server = MetricsServer(
+            partial(generate_latest, registry), judge=judge, certificates=certificates, seconds=SECONDS
+        )
 
     async def tell(self, problem: str) -> None:
         self.told.append(problem)

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from aiohttp import ClientSession
@@ -14,7 +15,7 @@ from navarch.telemetry import listening
 from navarch.telemetry.exposition import MetricsServer
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.listening import bind
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -52,7 +53,7 @@ async def scraped(*collectors: Collector) -> AsyncIterator[ClientSession]:
     registry = CollectorRegistry()
     for collector in collectors:
         registry.register(collector)
-    server = MetricsServer(registry)
+    server = MetricsServer(partial(generate_latest, registry))
     serving = asyncio.create_task(server.run("127.0.0.1", 0, tell=tell_nobody))
     await eventually(lambda: server.port)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 from navarch.api.export import RESOURCES
 from navarch.api.meta import API_VERSION
@@ -48,7 +50,7 @@ def read_series(name: str) -> set[str]:
     """Names of the metrics that have a sample about an object in the namespace."""
     return {
         sample.name
-        for family in metrics.REGISTRY.collect()
+        for family in chain(metrics.REGISTRY.collect(), metrics.conditions.collect())
         for sample in family.samples
         if sample.labels.get("namespace") == name
     }

@@ -27,7 +27,7 @@ async def serve_metrics(settings: Settings, reader: Client, recorder: Recorder) 
     host = f"{METRICS_SERVICE}.{settings.namespace}.svc"
     is_plain = settings.metrics_plain
     server = MetricsServer(
-        metrics.REGISTRY,
+        metrics.render,
         judge=None if is_plain else Access(reader, path=PATH).judge,
         certificates=None
         if is_plain

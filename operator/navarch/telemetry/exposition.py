@@ -14,7 +14,7 @@ from enum import Enum
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from navarch.telemetry.certificates import Certificates
 from navarch.telemetry.listening import CONNECTION_SECONDS, Listener
@@ -47,18 +47,18 @@ Tell = Callable[[str], Awaitable[None]]
 
 
 class MetricsServer:
-    """Serves `registry`. With `judge` only to tokens that it allows; with `certificates` over TLS."""
+    """Serves what `render` gives; with `judge` to tokens that it allows, with `certificates` over TLS."""
 
     def __init__(
         self,
-        registry: CollectorRegistry,
+        render: Callable[[], bytes],
         *,
         judge: Judge | None = None,
         certificates: Certificates | None = None,
         metrics_seconds: float = 1.0,
         seconds: float = CONNECTION_SECONDS,
     ) -> None:
-        self._rendering = Rendering(registry, seconds=metrics_seconds)
+        self._rendering = Rendering(render, seconds=metrics_seconds)
         self._judge, self._certificates, self._seconds = judge, certificates, seconds
         self._told = ""
         self.port = 0
@@ -117,9 +117,9 @@ class Rendering:
     is served again."""
 
     def __init__(
-        self, registry: CollectorRegistry, *, seconds: float, clock: Callable[[], float] = time.monotonic
+        self, render: Callable[[], bytes], *, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._registry, self._seconds, self._clock = registry, seconds, clock
+        self._render, self._seconds, self._clock = render, seconds, clock
         self._task: asyncio.Task[bytes] | None = None
         self._begun = 0.0
 
@@ -129,7 +129,7 @@ class Rendering:
         if task is None or (task.done() and self._clock() - self._begun >= self._seconds):
             self._begun = self._clock()
             # In a thread: of a thousand meshes it takes a large part of a second.
-            task = self._task = asyncio.create_task(asyncio.to_thread(generate_latest, self._registry))
+            task = self._task = asyncio.create_task(asyncio.to_thread(self._render))
         # One request that goes away must not take the text from the others.
         body = await asyncio.shield(task)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
