@@ -34,9 +34,7 @@ def up(
     kubernetes: Annotated[
         str, typer.Option(help="minor of Kubernetes, such as 1.32; light labs only; default: the newest")
     ] = "",
-    extra: Annotated[
-        Literal["olm"] | None, typer.Option("--with", help="what else runs in it; light labs only")
-    ] = None,
+    extra: Annotated[Literal["olm"] | None, typer.Option("--with", help="what else runs in it")] = None,
 ) -> None:
     """Start a lab, and print the path of its kubeconfig."""
     if clusters.is_current():
@@ -46,13 +44,9 @@ def up(
         raise LabError(f"the lab {name!r} is a {there} lab: choose another --name")
     if kubernetes and kind == "node":
         raise LabError("a node lab has the newest Kubernetes: --kubernetes is for light labs")
-    if extra and kind == "node":
-        raise LabError("--with is for light labs")
     cluster = _start(name, kind, kubernetes=kubernetes)
     if extra == "olm":
-        from lab.light import olm
-
-        olm.add(cluster)
+        _add_olm(cluster)
     print(clusters.published(name) / "kubeconfig")
 
 
@@ -125,6 +119,17 @@ def _start(name: str, kind: Kind, *, kubernetes: str) -> Cluster:
     from lab.light import cluster as light
 
     return light.up(name, kubernetes=kubernetes)
+
+
+def _add_olm(cluster: Cluster) -> None:
+    if cluster.kind == "node":
+        from lab.node import olm as node_olm
+
+        node_olm.add(cluster)
+    else:
+        from lab.light import olm as light_olm
+
+        light_olm.add(cluster)
 
 
 def _describe(daemon: Process) -> str:

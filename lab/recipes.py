@@ -70,6 +70,7 @@ OLM_RECIPES: tuple[Recipe, ...] = (
     EditedBinary("olm", "olm", f"{OLM}/cmd/olm", "olm", (), OLM, _TAGS, (_OLM_LISTENS,)),
     EditedBinary("catalog", "olm", f"{OLM}/cmd/catalog", "catalog", (), OLM, _TAGS, (_OLM_LISTENS,)),
     EditedBinary("opm", "opm", f"{OPM}/cmd/opm", "opm", (), OPM, _TAGS, (_OPM_LISTENS,)),
+    Binary("cpb", "olm", f"{OLM}/util/cpb", "cpb"),
     Binary("bundle-validators", "bundle", ".", "bundle-validators"),
     Extract(
         "olm-crds",

@@ -1,14 +1,16 @@
-"""OLM on a light cluster: its two operators and a catalog server, as processes.
+"""OLM for a cluster of the lab: its two operators and a catalog server, as processes.
 
 Owns these processes and the namespace `olm`. Must never listen anywhere but on 127.0.0.1: the builds are
-edited to that end (lab/builds.py). A catalog's bundles must hold their objects: pods are pretended here, and
-so is the one that would unpack an image. Invariant: `down` of the lab ends them like all others.
+edited to that end (lab/builds.py). On a light cluster a catalog's bundles must hold their objects: pods are
+pretended there, and so is the one that would unpack an image. Invariant: `down` of the lab ends them like all
+others.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +25,7 @@ _OPM = "opm"
 
 @dataclass(frozen=True, slots=True)
 class OLM:
-    """A light cluster's OLM. `catalogs` is the folder that its catalog server reads when it starts."""
+    """A cluster's OLM. `catalogs` is the folder that its catalog server reads when it starts."""
 
     cluster: Cluster
     catalogs: Path
@@ -40,7 +42,7 @@ class OLM:
             processes.halt(state, _OPM)
         argv: list[str | Path] = [builds.ensure("olm")[_OPM], "serve", self.catalogs, "-p", str(self.port)]
         argv += ["-t", state / "log" / "opm.termination", "--pprof-addr", ""]
-        log, env = state / "log" / "opm.log", _environment(state)
+        log, env = state / "log" / "opm.log", _environment(self.cluster)
         processes.start(state, _OPM, argv, log=log, port=self.port, env=env)
         self.cluster.run("apply", "-f", "-", stdin=json.dumps(self._build_source()))
         wait_until(self._is_read, what=f"{self.cluster.name}: OLM reads the catalog", seconds=240)
@@ -66,9 +68,10 @@ class OLM:
         return told == "READY"
 
 
-def add(cluster: Cluster) -> OLM:
-    """Start OLM on a light cluster, or find the one that runs there. It has no catalog yet."""
-    port = slots.claim(cluster.name, "light").port(_OPM)
+def add(cluster: Cluster, *, unpacking: Sequence[str] = ()) -> OLM:
+    """Start OLM for a cluster, or find the one that runs there. It has no catalog yet. `unpacking` are flags
+    that say with which images bundles are unpacked."""
+    port = slots.claim(cluster.name, "node" if cluster.kind == "node" else "light").port(_OPM)
     found = OLM(cluster, cluster.state / "catalogs", port)
     alive = {process.name for process in processes.recorded(cluster.state) if process.is_alive()}
     if {"olm", "catalog"} <= alive:
@@ -78,19 +81,19 @@ def add(cluster: Cluster) -> OLM:
     cluster.run("wait", "--for=condition=Established", "--timeout=240s", "-f", str(binaries["olm-crds"]))
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     cluster.run("apply", "-f", "-", stdin=json.dumps(namespace))
-    env = _environment(cluster.state)
+    env = _environment(cluster)
     for name in ("olm", "catalog"):
         log = cluster.state / "log" / f"{name}.log"
         argv: list[str | Path] = [binaries[name], "--namespace", NAMESPACE]
+        argv += unpacking if name == "catalog" else ()
         processes.start(cluster.state, name, argv, log=log, env=env)
     say(f"{cluster.name}: OLM runs")
     return found
 
 
-def _environment(state: Path) -> dict[str, str]:
+def _environment(cluster: Cluster) -> dict[str, str]:
     """What these programs are told beside flags, and nothing of the caller's: the cluster, and a place for
     their caches."""
-    temporary = state / "tmp"
+    temporary = cluster.state / "tmp"
     temporary.mkdir(exist_ok=True)
-    kubeconfig = str(state / "users" / "admin.kubeconfig")
-    return {"KUBECONFIG": kubeconfig, "HOME": str(state), "TMPDIR": str(temporary)}
+    return {"KUBECONFIG": str(cluster.kubeconfig), "HOME": str(cluster.state), "TMPDIR": str(temporary)}

@@ -115,6 +115,21 @@ def load_image(cluster: Cluster, archive: Path) -> None:
     wait_until(lambda: set(names) <= managed_images(ctr), what=f"{', '.join(names)} in the node", seconds=120)
 
 
+def load_by_digest(cluster: Cluster, archive: Path) -> dict[str, str]:
+    """Give the node the images of an archive also under names with their digests; these by the images' names.
+    A pod that names an image so never asks a registry for one that is there."""
+    load_image(cluster, archive)
+    ctr = [*enter_command(cluster), "ctr", "--namespace", "k8s.io"]
+    done = subprocess.run([*ctr, "images", "ls"], capture_output=True, text=True, check=True)
+    digests = {words[0]: words[2] for words in map(str.split, done.stdout.splitlines()[1:])}
+    references = {name: f"{name.rpartition(':')[0]}@{digests[name]}" for name in read_names(archive)}
+    for name, reference in references.items():
+        _checked([*ctr, "images", "tag", "--force", name, reference])
+    known = set(references.values())
+    wait_until(lambda: known <= managed_images(ctr), what=f"{', '.join(known)} in the node", seconds=120)
+    return references
+
+
 def leftovers(name: str) -> list[str]:
     """What is still there of a lab, one line each; empty after `down`."""
     state = slots.state_of(name)

@@ -76,6 +76,7 @@ def prepare(part: str) -> None:
         from lab.node.store import ensure_store
 
         ensure("node")
+        ensure("olm", only=["olm", "catalog", "opm", "cpb", "olm-crds"])
         ensure_packages(PACKAGES)
         ensure_store(ensure_base_archive())
         ensure_operator_archive(CHECKOUT)

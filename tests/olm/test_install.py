@@ -15,10 +15,12 @@ from navarch.kube.resources import resource_for
 
 from lab import processes
 from lab.cluster import Cluster, service_account_kubeconfig
+from lab.light.olm import CATALOG, NAMESPACE
 from scripts.files import ROOT
 from tests.olm.conftest import RELEASE
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
+from tests.support.command import navarch
 from tests.support.hub import COREOS, Hub
 from tests.support.meshes import build_mesh, is_current, read_condition, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
@@ -196,6 +198,25 @@ def test_olm_shows_the_release_and_no_other(installed: Cluster, hub: Hub) -> Non
     assert hub.read_status(RELEASE)["reason"] == "InstallSucceeded"
     subscription = hub.read("subscription", "navarch")
     assert subscription["status"]["installedCSV"] == RELEASE.name
+
+
+def test_an_archive_for_support_holds_what_olm_says(installed: Cluster, hub: Hub, tmp_path: Path) -> None:
+    done = navarch("must-gather", "--directory", str(tmp_path), kubeconfig=installed.kubeconfig)
+    assert done.code == 0, done
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.yaml")}
+    ours = f"namespaces/{SYSTEM}/{COREOS}"
+    plans = installed.run("get", f"installplans.{COREOS}", "-n", SYSTEM, "-o", "name").split()
+    expected = {
+        f"{ours}/subscriptions/navarch.yaml",
+        f"{ours}/clusterserviceversions/{RELEASE.name}.yaml",
+        f"{ours}/operatorgroups/navarch.yaml",
+        f"{ours}/operatorconditions/{RELEASE.name}.yaml",
+        *(f"{ours}/installplans/{plan.rpartition('/')[2]}.yaml" for plan in plans),
+        f"namespaces/{NAMESPACE}/{COREOS}/catalogsources/{CATALOG}.yaml",
+        f"cluster-scoped-resources/{COREOS}/operators/navarch.{SYSTEM}.yaml",
+    }
+    assert plans
+    assert expected - files == set()
 
 
 def test_olm_listens_on_loopback_and_nowhere_else(installed: Cluster) -> None:

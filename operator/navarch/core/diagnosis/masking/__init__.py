@@ -24,12 +24,14 @@ __all__ = ["MASK", "mask_object", "mask_text"]
 _REFERENCE = frozenset(
     {
         *("apiGroup", "apiVersion", "group", "kind", "name", "namespace", "key", "optional", "items", "mode"),
-        *("secretName", "defaultMode", "path", "audience", "expirationSeconds"),
+        *("secretName", "defaultMode", "path", "aud", "audience", "expirationSeconds"),
     }
 )
 """Fields of what names a Secret, or a token's place, and holds neither."""
 _BETWEEN = re.compile(r"(^---.*\n)", re.MULTILINE)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_RULES = ("CustomResourceDefinition", "ValidatingAdmissionPolicy")
+"""Kinds whose spec speaks of fields with the names of secrets, and holds no value of one."""
 _OF_SECRETS = ("data", "stringData", "binaryData")
 
 
@@ -54,14 +56,13 @@ def _mask_mapping(value: Mapping[str, Any], *, secret: bool, by_name: bool) -> d
     kind = value.get("kind")
     masked = {}
     for key, below in value.items():
-        # A schema's fields have the names of secrets, and hold none.
-        by = by_name and not (kind == "CustomResourceDefinition" and key == "spec")
+        by = by_name and not (kind in _RULES and key == "spec")
         held = secret or key == "binaryData" or (kind == "Secret" and key in _OF_SECRETS)
         if by:
             held = held or is_secret_name(key) or (named and key == "value")
         if isinstance(below, Mapping) and below.keys() <= _REFERENCE:
             held = False
-        masked[mask_text(key)] = _mask(below, secret=held, by_name=by)
+        masked[mask_text(key, by_name=by)] = _mask(below, secret=held, by_name=by)
     return masked
 
 
@@ -79,9 +80,9 @@ def _mask_string(text: str, *, secret: bool, by_name: bool) -> str:
     if text[:1] in ("{", "[") and (said := _read_json(text)) is not None:
         masked = _mask(said, secret=False, by_name=by_name)
         return text if masked == said else json.dumps(masked, ensure_ascii=False)
-    if "\n" in text and has_keyword(text):
+    if by_name and "\n" in text and has_keyword(text):
         text = "".join(_mask_document(part, by_name=by_name) for part in _BETWEEN.split(text))
-    return mask_text(text)
+    return mask_text(text, by_name=by_name)
 
 
 def _mask_document(text: str, *, by_name: bool) -> str:

@@ -36,13 +36,18 @@ _BASIC = re.compile(r"(?i)\b(basic)(\s+)(?=[A-Za-z0-9+/_-]*[A-Z0-9+/=])([A-Za-z0
 
 _NAME = rf"(?P<name>[\w.-]{{0,60}}?{KEYWORD}[\w.-]{{0,40}})"
 _COLON = r"\\*[\"']?\s{0,4}:\s{0,4}"
-_ASSIGNED = re.compile(rf"(?i)(?P<name>{KEYWORD}[\w.-]{{0,40}})\\*[\"']?\]?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}")
+# Go writes the type of an object before what went wrong with it: "*v1.Secret: secrets is forbidden".
+_ASSIGNED = re.compile(
+    rf"(?i)(?<!v1\.)(?P<name>{KEYWORD}[\w.-]{{0,40}})\\*[\"']?\]?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}"
+)
 _FLAG = re.compile(rf"(?i)(?<![\w-])(?P<name>--?[\w-]{{0,60}}?{KEYWORD}[\w-]{{0,40}})\s+")
 _NAMED = re.compile(rf"(?i)\b(?:name|key|header){_COLON}\\*[\"']?{_NAME}")
 _PAIR = re.compile(rf"{_NAMED.pattern}\\*[\"']?\s{{0,4}}[,\n]\s{{0,40}}\\*[\"']?value{_COLON}")
 _VALUE = re.compile(rf"(?i)\bvalue{_COLON}")
 _THEN = re.compile(r"\s{0,4}[,\n]\s{0,40}\\*[\"']?")
 _QUOTE = re.compile(r"\\*[\"']")
+_REFERENCE = re.compile(r"\{\s{0,4}\\*[\"']?(?:path|name|key|secretName)\\*[\"']?\s{0,4}:")
+"""The beginning of what names a Secret, or a token's place: its fields are judged by their own names."""
 _TEMPLATE = re.compile(r"\{\{[^\n]*?\}\}")
 _BARE = re.compile(r"(?:(?!\\*[\"'](?:[,}\])\s]|$))\S)*")
 """What is not quoted ends with white space, or at a quote after which the text around it goes on."""
@@ -57,8 +62,9 @@ _KIND_SECRET = re.compile(r"^[ \t-]*[\"']?kind[\"']?:[ \t]*[\"']?Secret[\"']?,?[
 _OF_SECRETS = ("data", "stringData")
 
 
-def mask_text(text: str) -> str:
-    """A text of any kind (a log, a configuration, a message) without its secrets."""
+def mask_text(text: str, *, by_name: bool = True) -> str:
+    """A text of any kind (a log, a configuration, a message) without its secrets: those of a secret's form,
+    and `by_name` those after a secret's name."""
     if "-----" in text:
         text = _END_OF_KEY.sub(MASK, text)
     text = _FORMS.sub(MASK, text)
@@ -66,7 +72,7 @@ def mask_text(text: str) -> str:
     text = _USER_OF_URL.sub(rf"\1{MASK}@", text)
     text = _SCHEME.sub(rf"\1\2{MASK}", text)
     text = _BASIC.sub(rf"\1\2{MASK}", text)
-    if has_keyword(text):
+    if by_name and has_keyword(text):
         if "\n" in text:
             text = "\n".join(_mask_lines(text))
         text = "".join(_mask_before_name(text))
@@ -90,7 +96,7 @@ def _mask_after(pattern: re.Pattern[str], text: str) -> Iterator[str]:
     told = position = 0
     while (match := pattern.search(text, position)) is not None:
         position = match.end()
-        if is_secret_name(match["name"]):
+        if is_secret_name(match["name"]) and not _REFERENCE.match(text, position):
             begin, end, after = _find_value(text, position, line=bool(_OF_LINE.search(match["name"])))
             if not _is_told(text[begin:end]):
                 yield text[told:begin] + MASK
