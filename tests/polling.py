@@ -14,23 +14,33 @@ PATIENCE, LEAST = 4, 60.0
 """How much longer than on an idle machine a wait may take, and how long any may at the least: a deadline says
 that something hangs, and never that a machine is busy."""
 
+OFTEN, SELDOM = 0.02, 0.1
+"""Seconds between two looks, at first and later: what comes late is seen a twentieth later still, and a look,
+at the operator's metrics for one, costs as much as a reconcile."""
+
 
 async def eventually(
-    probe: Callable[[], T | Awaitable[T]], *, seconds: float = 10.0, every: float = 0.02, what: str = ""
+    probe: Callable[[], T | Awaitable[T]],
+    *,
+    seconds: float = 10.0,
+    every: float | None = None,
+    what: str = "",
 ) -> T:
-    """The first truthy value of `probe`, which is called every so often.
+    """The first truthy value of `probe`, which is called `every` so many seconds; by default often at first,
+    and more seldom the longer it takes.
 
     `seconds` is what that takes at most on an idle machine; AssertionError after a good deal more. Where it
     matters how soon something comes, count what came before it.
     """
     patience = max(PATIENCE * seconds, LEAST)
-    deadline = time.monotonic() + patience
+    started = time.monotonic()
     while True:
         value = probe()
         if inspect.isawaitable(value):
             value = await value
         if value:
             return value
-        if time.monotonic() >= deadline:
+        waited = time.monotonic() - started
+        if waited >= patience:
             raise AssertionError(f"not within {patience:.0f} s: {what or inspect.getsource(probe).strip()}")
-        await asyncio.sleep(every)
+        await asyncio.sleep(min(max(OFTEN, waited / 20), SELDOM) if every is None else every)

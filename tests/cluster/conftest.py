@@ -259,7 +259,7 @@ async def install(api: Api, root: Path = ROOT) -> None:
     """
     for file in sorted((root / "crds").glob("*.yaml")):
         api.apply_all(file.read_text())
-    for manifest in yaml.safe_load_all((root / "deploy" / "install.yaml").read_text()):
+    for manifest in yaml.load_all((root / "deploy" / "install.yaml").read_text(), yaml.CSafeLoader):
         if manifest["kind"] != "Deployment":
             api.apply(manifest)
     crds = [crd["metadata"]["name"] for crd in build_crds()]

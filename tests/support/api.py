@@ -137,7 +137,7 @@ class Api:
         return dict(self.request("PATCH", path + query, manifest, media=media))
 
     def apply_all(self, text: str) -> None:
-        for manifest in yaml.safe_load_all(text):
+        for manifest in yaml.load_all(text, yaml.CSafeLoader):
             if manifest:
                 self.apply(manifest)
 

@@ -186,7 +186,7 @@ def test_an_object_that_cannot_be_taken_in_harms_no_other_and_is_reported_once()
     )
     with capture_logs() as logs:
         listed = [obj("a", 1), obj("bad", 2, labels={"poison": ""}), obj("c", 3)]
-        store.replace([kept for kept in map(store.shrink, listed) if kept is not None], "3")
+        store.replace(listed, "3")
         assert versions(store) == {"a": 1, "c": 3}
         store.change(obj("bad", 4, labels={"poison": ""}))
         store.change(obj("c", 5, labels={"poison": ""}))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from navarch.core.model.memo import REMEMBERED, Hashed, Latest, build_hashed
+from navarch.core.model.hashing import hash_rendered, stable_hash
+from navarch.core.model.memo import REMEMBERED, Hashed, Last, Latest, build_hashed
 
 
 def test_a_result_is_made_once_while_nothing_differs() -> None:
@@ -53,3 +54,20 @@ def test_of_more_places_than_are_remembered_the_longest_unused_goes() -> None:
     same(places[1])
     same(places[0])
     assert (same.hits, same.misses) == (1, REMEMBERED + 2)
+
+
+def test_the_last_result_is_for_the_very_arguments_and_not_for_equal_ones() -> None:
+    @Last
+    def count(tree: dict[str, int], *more: dict[str, int]) -> int:
+        return sum(map(len, (tree, *more)))
+
+    one, same = {"a": 1}, {"a": 1}
+    assert [count(one), count(one), count(one, same), count(same), count(one)] == [1, 1, 2, 1, 1]
+    assert count.misses == 4
+
+
+def test_a_rendered_object_is_hashed_once_while_few_others_are() -> None:
+    objects = [{"kind": "ConfigMap", "data": {"key": str(number)}} for number in range(1000)]
+    assert [hash_rendered(manifest) for manifest in objects] == [*map(stable_hash, objects)]
+    assert hash_rendered(objects[-1]) is hash_rendered(objects[-1])
+    assert hash_rendered({**objects[0], "kind": "Secret"}) != hash_rendered(objects[0])

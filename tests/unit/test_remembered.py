@@ -17,6 +17,7 @@ from navarch.core.model.hashing import stable_hash
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.stages import build_revision_waves
+from navarch.core.render.values import build_values
 from navarch.core.revision.render import _render, count_renderings, render
 from navarch.core.revision.source import build_revision_input
 from navarch.core.world.cluster import Environment, Namespace
@@ -75,10 +76,22 @@ def test_looks_that_differ_in_the_time_only_resolve_the_layers_once() -> None:
     for spec in SPECS:
         observed = among_others(spec)
         run_checks(observed)
-        (resolved,) = layers._LAST
+        resolved = layers._resolve.misses
         for second in range(10):
             run_checks(replace(observed, now=f"2026-10-01T12:00:{second:02}Z"))
-        assert layers._LAST[0] is resolved, spec
+        assert layers._resolve.misses == resolved, spec
+
+
+def test_the_values_of_a_mesh_are_built_once_for_its_rendering_and_once_for_its_checks() -> None:
+    """They cost as much as half of a mesh's objects together."""
+    observed = an_observed_mesh(spec=a_spec(meshConfig={"accessLogFile": "/dev/values"}))
+    before = build_values.misses
+    assert run_checks(observed) == ()
+    assert build_values.misses == before + 1
+    wanted = build_wanted_revision(observed)
+    assert wanted is not None
+    build_revision_waves(build_revision_input(wanted, assets(), ENVIRONMENT), assets())
+    assert build_values.misses == before + 2
 
 
 OTHERWISE: dict[str, Any] = {

@@ -7,6 +7,7 @@ holds what was asked for, standard error everything else.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -92,10 +93,14 @@ def run(
     *, kubeconfig: Kubeconfig = None, context: Context = None, borrow_account: BorrowAccount = False
 ) -> None:
     """Run the operator; settings come from the environment (NAVARCH_*), and options go before them."""
+    # What is imported stays until the end: the garbage collector looks at it neither now nor later.
+    gc.disable()
     from navarch.app import App
     from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError, load_settings
 
+    gc.freeze()
+    gc.enable()
     try:
         settings = load_settings()
         given = {"kubeconfig": kubeconfig, "context": context, "borrow_account": borrow_account}

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan
-from navarch.core.model.hashing import stable_hash
+from navarch.core.model.hashing import hash_rendered, stable_hash
 from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID
 from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_named
 from navarch.core.model.parent import Parent
@@ -311,7 +311,7 @@ class Applier:
 
     def _hash(self, manifest: Manifest) -> str:
         if not _is_shared(manifest):
-            return stable_hash(manifest)
+            return hash_rendered(manifest)
         # CRDs are huge and come from one frozen asset: one dictionary, one hash.
         known = self._hashes.get(id(manifest))
         if known is None or known[0] is not manifest:

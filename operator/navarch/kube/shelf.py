@@ -90,13 +90,15 @@ class Shelf:
             index.put(name_of(obj), obj)
         self._indexes.append(index)
 
-    def fit(self, obj: Object) -> Object:
-        """The object as it may be kept: whole, or reduced to what one object may weigh."""
-        if weigh(obj) <= self._bound.object:
+    def fit(self, obj: Object) -> tuple[Object, int]:
+        """The object as it may be kept, whole or reduced to what one object may weigh, and what it weighs."""
+        weight = weigh(obj)
+        if weight <= self._bound.object:
             self.left_out.pop(name_of(obj), None)
-            return obj
+            return obj, weight
         self.leave_out(name_of(obj))
-        return reduce_object(obj, self._bound.object)
+        reduced = reduce_object(obj, self._bound.object)
+        return reduced, weigh(reduced)
 
     def leave_out(self, name: Name) -> None:
         """Note that an object is not there, or not whole."""
@@ -117,10 +119,10 @@ class Shelf:
         places = self._namespaces.values()
         return [kept.object for place in places for kept in place.values() if kept.round != self.round]
 
-    def put(self, obj: Object) -> bool:
+    def put(self, obj: Object, weight: int) -> bool:
         """Keep an object that went through `fit`, and make room for it. False where it found none itself."""
         namespace, name = name_of(obj)
-        place, weight = self._namespaces[namespace], weigh(obj) + _SLOT
+        place, weight = self._namespaces[namespace], weight + _SLOT
         before = place.get(name)
         place[name] = _Kept(obj, weight, self.round)
         self._add((namespace, name), weight - (before.weight if before else 0))

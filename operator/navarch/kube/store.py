@@ -185,15 +185,15 @@ class Store:
             if written.get(name_of(old), 0) <= at:
                 self._drop(old)
 
-    def shrink(self, obj: Object) -> Object | None:
-        """What is kept of an object; None where it cannot be taken in."""
+    def _shrink(self, obj: Object) -> tuple[Object, int] | None:
+        """What is kept of an object, and what it weighs; None where it cannot be taken in."""
         try:
             shrunk = without_foreign_fields(obj)
             if self._metadata_only:
                 shrunk = {key: shrunk[key] for key in ("apiVersion", "kind", "metadata")}
             shrunk = shrunk if self._transform is None else self._transform(shrunk)
-            kept: Object = compact(self._shelf.fit(shrunk))
-            return kept
+            fitted, weight = self._shelf.fit(shrunk)
+            return compact(fitted), weight
         except Exception as exc:
             self._report(obj, "not kept", exc)
             return None
@@ -227,15 +227,16 @@ class Store:
         if not self._is_news(obj, force=force):
             return False
         old = self._shelf.get(name_of(obj))
-        shrunk = self.shrink(obj)
+        shrunk = self._shrink(obj)
         self._warn()
         if shrunk is None:
             if old is not None:
                 self._drop(old)
             return False
-        if not self._shelf.put(shrunk):
+        kept, weight = shrunk
+        if not self._shelf.put(kept, weight):
             return False  # it gave way itself, which has been told
-        self._tell(old, shrunk)
+        self._tell(old, kept)
         return True
 
     def _is_news(self, obj: Object, *, force: bool = False) -> bool:

@@ -56,6 +56,7 @@ LONGEST = 512
 _STEPS = ((64, 4096), (16, 1024), (4, 256))
 """Entries of a map or list, and characters of a text, that each further reduction leaves."""
 _DEEPEST = 24
+_SCALARS = frozenset({str, int, bool, float, bytes, type(None)})
 _OTHER = 200
 """Bytes that a value of another type is taken for."""
 
@@ -66,19 +67,18 @@ def weigh(value: Any) -> int:
     seen: set[int] = set()
     while stack:
         node = stack.pop()
-        if isinstance(node, str) and len(node) > LONGEST:
+        kind = type(node)
+        if kind is str and len(node) > LONGEST:
             if id(node) in seen:
                 continue  # an alias of YAML: one text in many places
             seen.add(id(node))
-        if isinstance(node, Mapping):
+        if kind is dict or isinstance(node, Mapping):
+            total += sys.getsizeof(node) + sum(map(sys.getsizeof, node))
+            stack.extend(node.values())
+        elif kind is list or kind is tuple:
             total += sys.getsizeof(node)
-            for key, below in node.items():
-                total += sys.getsizeof(key)
-                stack.append(below)
-        elif isinstance(node, (list, tuple)):
-            total += sys.getsizeof(node)
-            stack += node
-        elif isinstance(node, (str, int, float, bytes)) or node is None:
+            stack.extend(node)
+        elif kind in _SCALARS:
             total += sys.getsizeof(node)
         elif dataclasses.is_dataclass(node):
             total += sys.getsizeof(node)

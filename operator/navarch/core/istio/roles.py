@@ -197,12 +197,17 @@ def find_missing(roles: Iterable[Role], installed: Mapping[str, frozenset[str]])
         ref = Ref("rbac.authorization.k8s.io/v1", "ClusterRole", "", role.name)
         if role.name not in installed:
             yield Waiting(ref, f"{ref} does not exist; {REMEDY}")
-        elif not hash_rules(role.rules) <= installed[role.name]:
+        elif not _hash_own(role) <= installed[role.name]:
             yield Waiting(ref, f"{ref} lacks rules of this release; {REMEDY}")
 
 
 def _build_role(purpose: str, minor: str, rules: list[Rule]) -> Role:
     return Role(f"navarch-{purpose}-{minor}-{stable_hash(rules, length=8)}", tuple(rules))
+
+
+@lru_cache(maxsize=64)
+def _hash_own(role: Role) -> frozenset[str]:
+    return hash_rules(role.rules)
 
 
 def hash_rules(rules: Iterable[Rule]) -> frozenset[str]:

@@ -6,12 +6,12 @@ kube/apply.py verifies that. Invariant: equal manifests have equal hashes.
 
 from __future__ import annotations
 
-from navarch.core.model.hashing import stable_hash
+from navarch.core.model.hashing import hash_rendered
 from navarch.core.model.labels import APPLIED
 from navarch.core.model.refs import Manifest
 
 
 def is_applied(there: Manifest, wanted: Manifest) -> bool:
     """Whether what stands in the cluster was last applied from `wanted`."""
-    annotations = there["metadata"].get("annotations") or {}
-    return bool(annotations.get(APPLIED) == stable_hash(wanted))
+    applied = (there["metadata"].get("annotations") or {}).get(APPLIED)
+    return bool(applied) and bool(applied == hash_rendered(wanted))

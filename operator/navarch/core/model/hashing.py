@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
+
+_REMEMBERED = 128
+"""Rendered objects whose hash is remembered: those of the few reconciles that run side by side."""
+_known: OrderedDict[int, tuple[Mapping[str, Any], str]] = OrderedDict()
 
 
 def stable_hash(value: Any, *, length: int = 16) -> str:
@@ -15,3 +21,14 @@ def stable_hash(value: Any, *, length: int = 16) -> str:
     64."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def hash_rendered(manifest: Mapping[str, Any]) -> str:
+    """The hash of a rendered object, which nobody may change: plan, apply and status of one reconcile ask for
+    it one after the other."""
+    known = _known.get(id(manifest))
+    if known is None or known[0] is not manifest:
+        known = _known[id(manifest)] = manifest, stable_hash(manifest)
+        while len(_known) > _REMEMBERED:
+            _known.popitem(last=False)
+    return known[1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import is_not
 from typing import Any, Generic, TypeVar
 
 from navarch.core.model.hashing import stable_hash
@@ -35,6 +36,24 @@ class Hashed:
 def build_hashed(data: Any, *, place: str = "") -> Hashed:
     """`data` with its hash in full length, for nothing else tells two inputs apart."""
     return Hashed(stable_hash(data, length=64), data, place)
+
+
+class Last(Generic[T]):
+    """A function whose result for the very arguments of the last call is remembered: a decorator, for what a
+    dozen callers ask one after the other. Nobody may change arguments or result. `misses` counts."""
+
+    def __init__(self, function: Callable[..., T]) -> None:
+        self._function = function
+        self._kept: tuple[tuple[Any, ...], T] | None = None
+        self.misses = 0
+
+    def __call__(self, *asked: Any) -> T:
+        """The result, made anew for any other argument, be it an equal one."""
+        kept = self._kept
+        if kept is None or len(kept[0]) != len(asked) or any(map(is_not, kept[0], asked)):
+            self.misses += 1
+            kept = self._kept = asked, self._function(*asked)
+        return kept[1]
 
 
 class Latest(Generic[T]):

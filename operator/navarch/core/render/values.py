@@ -15,6 +15,7 @@ from navarch.core.istio.assets import Assets
 from navarch.core.istio.catalog import Features
 from navarch.core.membership.selectors import build_discovery_selectors
 from navarch.core.model.hashing import stable_hash
+from navarch.core.model.memo import Last
 from navarch.core.model.merging import merge
 from navarch.core.render.engine import render_data, render_text
 from navarch.core.render.source import RevisionInput
@@ -133,6 +134,7 @@ def runs_gateway_controller(config: RevisionConfig) -> bool:
     return environment_of(config).get(GATEWAY_CONTROLLER) not in _FALSE if wanted is None else bool(wanted)
 
 
+@Last
 def build_values(revision: RevisionInput, assets: Assets) -> dict[str, Any]:
     """The tree that injection templates read as .Values: Istio's defaults, typed fields, the user's
     values."""
@@ -277,6 +279,7 @@ def read_gateway_classes(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     }
 
 
+@Last
 def proxy_stamp(revision: RevisionInput, assets: Assets) -> str:
     """Value of mesh.navarch.io/proxy on pods injected now: the version, and a hash of everything that only a
     restart of the pod can change. A proxy with another value is outdated."""

@@ -24,6 +24,7 @@ from navarch.core.mesh.checks.layers import build_input, resolved_config
 from navarch.core.mesh.checks.values import are_values_readable
 from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.memo import Last
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
 from navarch.core.render.source import RevisionInput
@@ -68,6 +69,7 @@ def _locate(content: MeshContent, path: str) -> tuple[str, str]:
     return "spec.profiles", f"meshConfig.{path} of a profile "
 
 
+@Last
 def build_sources(content: MeshContent) -> tuple[RevisionInput, dict[str, Any]] | None:
     """What the mesh is rendered from, and its values; None where that is not known, or another rule says that
     they cannot be read."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.assets import BASE_PROFILE, MAY_BE_EMPTY
 from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.resolve import resolve_config
 from navarch.core.model.findings import Finding
+from navarch.core.model.memo import Last
 from navarch.core.model.naming import find_long_names
 from navarch.core.model.reasons import Reason
 from navarch.core.render.source import RevisionInput
@@ -33,19 +34,8 @@ def _find_lost(base: Mapping[str, Any], merged: Mapping[str, Any], path: str = "
             yield from _find_lost(value, merged[key], where)
 
 
-_Resolved: TypeAlias = tuple[RevisionConfig | None, list[Finding]]
-
-_LAST: list[tuple[MeshContent, _Resolved]] = []
-"""The observation that was resolved last, and the result: a dozen rules ask one after the other."""
-
-
-def _resolve(content: MeshContent) -> _Resolved:
-    if not _LAST or _LAST[0][0] is not content:
-        _LAST[:] = [(content, _resolve_anew(content))]
-    return _LAST[0][1]
-
-
-def _resolve_anew(content: MeshContent) -> _Resolved:
+@Last
+def _resolve(content: MeshContent) -> tuple[RevisionConfig | None, list[Finding]]:
     broken = dict.fromkeys(content.profile_errors)
     profiles: Mapping[str, Any] = {**content.assets.profiles, **content.profiles, **broken}
     config, findings = resolve_config(content.spec, profiles=profiles)

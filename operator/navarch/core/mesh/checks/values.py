@@ -45,10 +45,11 @@ def build_default_values(content: MeshContent) -> Tree:
     source = build_input(content, base)
     if source is None:
         return {}
+    free: Tree = {"resources": {}}
     defaults = build_values(source, content.assets)
-    for part in (defaults["global"]["proxy"], defaults["global"]["waypoint"]):
-        part["resources"] = {}
-    return defaults
+    shared = defaults["global"]
+    parts = {part: {**shared[part], **free} for part in ("proxy", "waypoint")}
+    return {**defaults, "global": {**shared, **parts}}
 
 
 def _walk(user: Tree, default: Tree, path: str = "") -> Iterator[tuple[str, Any, Tree, str]]:
