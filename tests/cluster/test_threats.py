@@ -239,6 +239,26 @@ async def test_odd_characters_in_a_pods_annotation_break_no_command_and_reach_no
         assert f"{apps}/odder" in said.out
 
 
+async def test_a_pod_that_calls_itself_istiod_becomes_no_endpoint_of_the_mesh(api: Api, running: str) -> None:
+    """Proxies and the API server would speak with it. A Service with upstream's selector is the control."""
+    upstream = {"app": "istiod", "istio.io/rev": f"{running}-demo-inplace"}
+    own = f"istiod-{running}-demo-inplace"
+    api.create(build_pod(running, "impostor", labels=upstream))
+    control: Object = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "control"}}
+    control["metadata"]["namespace"] = running
+    api.create({**control, "spec": {"selector": upstream, "ports": [{"port": 15012}]}})
+    await eventually(lambda: "impostor" in list_endpoints(api, running, "control"), what="the control's")
+    assert "impostor" not in list_endpoints(api, running, own)
+    assert list_endpoints(api, running, own), "istiod's own pods are"
+
+
+def list_endpoints(api: Api, namespace: str, service: str) -> set[str]:
+    """Names of the pods in a Service's EndpointSlices."""
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+    found = api.request("GET", f"{path}?labelSelector=kubernetes.io/service-name%3D{service}")
+    return {e["targetRef"]["name"] for each in found["items"] for e in each.get("endpoints") or ()}
+
+
 async def test_a_first_installation_that_cannot_start_says_why_in_ready(
     api: Api, light: Cluster, settled: str
 ) -> None:

@@ -123,6 +123,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         "all objects of an istiod can be listed by one label",
     ),
     Difference(
+        "Service *",
+        "spec.selector.mesh.navarch.io/mesh-name",
+        None,
+        "mesh",
+        "a policy lets this label come on pods of istiod's ReplicaSet only, so that no other pod beside "
+        "istiod is taken for one",
+    ),
+    Difference(
         "Service istiod-revision-tag-*",
         "metadata.labels.istio",
         "pilot",
