@@ -26,12 +26,12 @@ def read_metrics(operator: Operator, *names: str) -> list[Sample]:
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
-def read_metric(operator: Operator, name: str, **labels: str) -> float:
+def read_metric(operator: Operator, name: str, /, **labels: str) -> float:
     """The sum of all samples of a metric that carry these labels."""
     return add_up(read_metrics(operator, name), name, **labels)
 
 
-def add_up(samples: Iterable[Sample], name: str, **labels: str) -> float:
+def add_up(samples: Iterable[Sample], name: str, /, **labels: str) -> float:
     """The sum of those samples of a metric that carry these labels."""
     found = (s for s in samples if s.name == f"navarch_{name}" and labels.items() <= s.labels.items())
     return sum(sample.value for sample in found)

@@ -65,12 +65,12 @@ def list_rights(api: Api, user: str, namespace: str) -> set[tuple[str, str, str,
 
 
 def spell(rules: list[Rule] | tuple[Rule, ...]) -> set[tuple[str, str, str, str]]:
-    """Rules, one permission at a time."""
+    """Rules, one permission at a time; a URL that is no resource stands in a resource's place."""
     return {
         (group, resource, name, verb)
         for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
+        for group in rule.get("apiGroups") or ("",)
+        for resource in (*(rule.get("resources") or ()), *(rule.get("nonResourceURLs") or ()))
         for name in rule.get("resourceNames") or ("",)
         for verb in rule["verbs"]
     }
