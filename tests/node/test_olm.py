@@ -104,7 +104,7 @@ async def test_the_examples_are_accepted_as_they_are_and_the_mesh_becomes_ready(
     api, examples = installed.api, read_examples(installed)
     assert {each["kind"] for each in examples} == {"MeshControlPlane", "MeshGateway", "MeshRevision"}
     installed.hub.cluster.run("create", "namespace", MESH)
-    # A MeshRevision is what Navarch makes of the mesh: the example shows one, and nobody applies it.
+    # A MeshRevision is what Navarch makes of the mesh: the example shows one, and is not applied.
     for example in examples:
         if example["kind"] != "MeshRevision":
             api.create(example)

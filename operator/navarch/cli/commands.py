@@ -378,9 +378,9 @@ def must_gather(
     context: Context = None,
     operator_namespace: OperatorNamespace = None,
 ) -> None:
-    """Collect what somebody needs to help you into one archive: Navarch's objects, what it made, logs of the
-    operator, of istiods and of gateways, webhooks, policies, events, and the report of `navarch check`. Works
-    without an operator, and writes nothing to the cluster.
+    """Collect an archive for support: Navarch's objects, what it made, logs of the operator, of istiods and
+    of gateways, webhooks, policies, events, and the report of `navarch check`. Works without an operator, and
+    writes nothing to the cluster.
 
     Secrets are not read, and values that look like keys, tokens or passwords are masked. What could not be
     read is named in not-read.txt in the archive, and on standard error. The layout is that of `oc adm

@@ -206,7 +206,7 @@ class Collector:
         return f"get {ref}", get
 
     async def _take_events(self, namespace: str) -> None:
-        """The newest events of a namespace, whatever their number."""
+        """The newest Events of a namespace, of any number of them."""
         newest: list[tuple[str, str, Manifest]] = []
         most, seen = self.folder.limits.events, 0
 

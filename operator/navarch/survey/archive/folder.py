@@ -1,6 +1,6 @@
 """The files of an archive, in memory until they are written.
 
-Owns their places, their bounds, and masking: whatever is put in is masked here. Must never ask a cluster.
+Owns their places, their bounds, and masking: all that is put in is masked here. Must never ask a cluster.
 Invariants: the files together hold no more than `bytes`, an object no more than `object_bytes`; what was left
 out for that is told; names from a cluster cannot lead out of the folder.
 """

@@ -1,7 +1,7 @@
 """What an archive holds: which lists are asked for, and which of their objects stay.
 
 Owns these tables. Must never name Secrets. Invariant: a kind of ours is here as soon as it is one
-(api/export.py), and so is whatever kind meshes have objects of (gather/watches.py).
+(api/export.py), and so is each kind that meshes have objects of (gather/watches.py).
 """
 
 from __future__ import annotations
