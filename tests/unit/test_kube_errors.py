@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from navarch.core.model.refs import Ref
-from navarch.engine.result import Retry, classify
+from navarch.engine.result import LONGEST_PASSING, Retry, classify
 from navarch.kube.errors import (
     Conflict,
     Denial,
@@ -169,7 +169,7 @@ def test_the_content_of_a_secret_is_never_quoted(status: int, message: str) -> N
 
 def test_what_the_server_asks_to_wait_is_waited() -> None:
     found = error_of(429, answer(), method="GET", subject="x", retry_after=7.0)
-    assert classify(found) == Retry(found, after=7.0)
+    assert classify(found) == Retry(found, after=7.0, longest=LONGEST_PASSING)
 
 
 def test_an_object_of_a_kind_that_is_not_served_is_told_with_what_brings_it_back() -> None:

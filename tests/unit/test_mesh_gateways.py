@@ -161,7 +161,7 @@ def test_a_profile_can_carry_gateways_and_is_held_against_their_fields() -> None
     for bad, word in (
         ({"gateways": {"egres": []}}, "did you mean egress?"),
         ({"gateways": {"egress": [{"name": "out", "replica": 2}]}}, "gateways.egress[0].replica"),
-        ({"gateways": {"egress": [{}]}}, "gateways.egress.0.name"),
+        ({"gateways": {"egress": [{}]}}, "gateways.egress[0].name"),
     ):
         (finding,) = resolve_config(spec, profiles={**base, "edge": bad})[1]
         assert finding.reason is Reason.PROFILE_INVALID
