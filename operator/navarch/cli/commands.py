@@ -93,13 +93,12 @@ def run(
     *, kubeconfig: Kubeconfig = None, context: Context = None, borrow_account: BorrowAccount = False
 ) -> None:
     """Run the operator; settings come from the environment (NAVARCH_*), and options go before them."""
-    # What is imported stays until the end: the garbage collector looks at it neither now nor later.
+    # What is imported stays: a collection meanwhile would find nothing.
     gc.disable()
     from navarch.app import App
     from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError, load_settings
 
-    gc.freeze()
     gc.enable()
     try:
         settings = load_settings()
