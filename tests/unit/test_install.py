@@ -192,3 +192,9 @@ def test_hosting_is_in_no_role_that_namespace_admins_get_by_themselves(name: str
     # OLM gives a namespace's administrators every verb on our kinds, and none on their subresources.
     assert (rule["resources"], rule["verbs"]) == (["meshcontrolplanes/host"], ["host"])
     assert not any("aggregate-to-" in label for label in host["metadata"]["labels"])
+
+
+def test_no_service_of_the_namespace_reaches_the_settings_of_the_operator() -> None:
+    """Of a Service `navarch-metrics` Kubernetes makes the variable NAVARCH_METRICS_PORT, tcp://…:8443: seen on
+    the node lab, where the operator then refused to start."""
+    assert only(install(), "Deployment")["spec"]["template"]["spec"]["enableServiceLinks"] is False

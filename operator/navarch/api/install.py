@@ -217,6 +217,8 @@ def _build_workload(image: str, namespace: str, probe_namespace: str) -> list[JS
         "serviceAccountName": NAME,
         "priorityClassName": PRIORITY,
         "automountServiceAccountToken": True,
+        # Or the Service navarch-metrics would be told in NAVARCH_METRICS_PORT, as tcp://…:8443.
+        "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "topologySpreadConstraints": spread,
