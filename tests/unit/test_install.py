@@ -195,6 +195,6 @@ def test_hosting_is_in_no_role_that_namespace_admins_get_by_themselves(name: str
 
 
 def test_no_service_of_the_namespace_reaches_the_settings_of_the_operator() -> None:
-    """Of a Service `navarch-metrics` Kubernetes makes the variable NAVARCH_METRICS_PORT, tcp://…:8443, with which
-    the operator does not start."""
+    """Of a Service `navarch-metrics` Kubernetes makes the variable NAVARCH_METRICS_PORT, tcp://…:8443, with
+    which the operator does not start."""
     assert only(install(), "Deployment")["spec"]["template"]["spec"]["enableServiceLinks"] is False
