@@ -185,7 +185,14 @@ async def test_a_bad_gateway_makes_the_mesh_not_ready_only_where_the_mesh_asks_f
     api.create(build_gateway(member, fresh, "theirs", service={}))
     await wait_for_gateway(api, member, "theirs", status="False", reason="AddressPending")
     told = await wait_for(api, fresh, condition="GatewaysReady", status="False", reason="GatewaysNotReady")
-    assert f"MeshGateway {member}/theirs (AddressPending)" in read_condition(told, "GatewaysReady")["message"]
+    await eventually(
+        lambda: (
+            f"MeshGateway {member}/theirs (AddressPending)"
+            in read_condition(api.get("mesh", fresh, "demo"), "GatewaysReady")["message"]
+        ),
+        seconds=30,
+        what="the other's gateway is named",
+    )
     assert read_condition(told, "Ready")["status"] == "True"
     edit(api, fresh, gateways={"ingress": [{"name": "ours", "service": {"type": "LoadBalancer"}}]})
     told = await wait_for(api, fresh, status="False", reason="GatewaysNotReady")

@@ -15,6 +15,7 @@ CONDITIONS = {
     "SpecAccepted",
     "Reconciled",
     "InjectionReady",
+    "GatewaysReady",
     "DependenciesReady",
     "Paused",
     "Deleting",

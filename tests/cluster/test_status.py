@@ -51,6 +51,7 @@ async def test_the_first_status_has_every_condition(api: Api, settled: str) -> N
         "Available": "AsExpected",
         "Deleting": "NotDeleting",
         "DependenciesReady": "DependenciesMet",
+        "GatewaysReady": "AsExpected",
         "InjectionReady": "InjectionProved",
         "Paused": "NotPaused",
         "Progressing": "Settled",

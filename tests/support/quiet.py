@@ -41,7 +41,8 @@ async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: st
     await wait_for_rest(operator)
     reconciles = count_reconciles(operator) - before
     requests = [*leave_out(audit.since(mark), others)]
-    assert [str(r) for r in requests if r.is_mutating] == [], f"{namespace}/{name} is not quiet"
+    written = [str(request) for request in requests if request.is_mutating]
+    assert not written, f"{namespace}/{name} is not quiet: {written}"
     assert len(requests) <= REQUESTS * reconciles, [f"{reconciles:.0f} reconciles", *map(str, requests)]
     assert _read_contents(api, namespace, name) == owned
 

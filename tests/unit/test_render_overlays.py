@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from navarch.api.spec import Overlay
+from navarch.core.model.labels import MESH_NAME
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.render.overlays import OverlayProblem, apply_overlays
@@ -41,7 +42,7 @@ def test_maps_are_merged_lists_replaced_and_null_removes() -> None:
     }
     service = find_service(build_overlay("Service", SERVICE, patch))
     assert service["spec"]["ports"] == ports
-    assert service["spec"]["selector"] == {"istio.io/rev": REVISION, "x": "y"}
+    assert service["spec"]["selector"] == {"istio.io/rev": REVISION, MESH_NAME: "basic", "x": "y"}
     assert service["metadata"]["annotations"] == {"a": "b"}
 
 

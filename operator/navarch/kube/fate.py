@@ -20,6 +20,9 @@ from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError, Unserved
 
 DEFAULT_RETRY = 10.0
 """Seconds until a failure is worth another look where nothing says otherwise."""
+SOON_RETRY = 1.0
+"""Seconds until the next look where another client wrote first, or what an object needs is not there yet."""
+_SOON = (Cause.CONFLICT, Cause.VANISHED, Cause.THROTTLED)
 FOREIGN_RETRY = 60.0
 """Seconds until a foreign object is looked at again: nothing tells us when it goes."""
 REFUSED_RETRY = 60.0
@@ -68,6 +71,8 @@ def failed(ref: Ref, error: KubeError) -> Fate:
             retry_after = REFUSED_RETRY
         case Retry(after=float(after)):
             retry_after = after
+        case _ if error.cause in _SOON:
+            retry_after = SOON_RETRY
         case _:
             retry_after = DEFAULT_RETRY
     message = f"{ref}: {error.message}"
