@@ -15,6 +15,8 @@ from tests.support.audit import Audit, Request
 from tests.support.meshes import is_current, list_owned
 from tests.support.operator import Operator
 
+NOT_MADE = ("ForeignObject", "NotAMember", "NotInstalled")
+"""What a mesh says of gateways that it asks for and that are not its own."""
 REQUESTS = 2
 """How many requests one reconcile of a settled mesh may cost."""
 
@@ -27,6 +29,9 @@ async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: st
         lambda: not is_redirected(api, namespace, name),
         seconds=120,
         what="plain paths of webhooks",
+    )
+    await eventually(
+        lambda: are_gateways_told(api, namespace, name), seconds=60, what="the mesh speaks of its gateways"
     )
     await wait_for_rest(operator)
     others = [mesh for mesh in api.list("mesh") if _name(mesh) != (namespace, name)]
@@ -54,6 +59,25 @@ def is_redirected(api: Api, namespace: str, name: str) -> bool:
     webhooks = [each for found in api.list("mwc", labels=labels) for each in found.get("webhooks") or ()]
     paths = [(webhook["clientConfig"].get("service") or {}).get("path") or "" for webhook in webhooks]
     return any(path.rpartition("/")[2].isdigit() for path in paths)
+
+
+def are_gateways_told(api: Api, namespace: str, name: str) -> bool:
+    """Whether status.gateways of a mesh is what its gateways say: it follows them a second later."""
+    mesh = api.get("mesh", namespace, name) or {}
+    there = {_name(gateway): gateway for gateway in api.list("gateway")}
+    told = [
+        each for each in (mesh.get("status") or {}).get("gateways") or () if each["reason"] not in NOT_MADE
+    ]
+    keys = [(each["namespace"], each["name"]) for each in told]
+    return all(key in there and _tells(there[key], each) for key, each in zip(keys, told, strict=True))
+
+
+def _tells(gateway: Object, told: Object) -> bool:
+    status = gateway.get("status") or {}
+    ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {"status": "Unknown"})
+    address = next(iter(status.get("addresses") or ()), None)
+    said = (ready["status"] == "True", ready.get("reason", told["reason"]), address)
+    return said == (told["ready"], told["reason"], told.get("address"))
 
 
 def is_settled(mesh: Object) -> bool:
