@@ -22,7 +22,7 @@ RATIO = 1.2
 LOOKS = 10
 ROUNDS = 8
 MESH = "mesh-0"
-MEMORY = 0.15
+MEMORY = 0.22
 """MiB of objects that a mesh leaves in stores, memos and metrics: counted by the allocator, so the same on
 every machine."""
 

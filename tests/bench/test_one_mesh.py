@@ -38,7 +38,7 @@ NS, TAG, REVISION = "one", "one-demo", "one-demo-inplace"
 WAVES = 8
 """Waves of objects in an installation."""
 STATUS_WRITES = 4
-MEMORY = 105
+MEMORY = 112
 PODS_PER_SECOND = 5
 CENSUS_SECONDS = 5
 CORE_SHARE = 0.06

@@ -230,6 +230,8 @@ async def test_an_api_server_out_of_reach_is_told_by_metrics_that_are_still_read
 async def test_without_an_operator_nobody_leads_and_one_that_restarts_is_told(
     world: World, full: bool
 ) -> None:
+    if not full:
+        pytest.skip("takes minutes on a busy machine: `make soak` runs it")
     world.operator.stop()
     await world.fires("no-leader")
     for _ in range(3):
@@ -244,11 +246,11 @@ async def test_without_an_operator_nobody_leads_and_one_that_restarts_is_told(
     world.operator.start()
     await world.fires("operator-not-live")
     await world.ends("no-leader")
-    if full:  # what ends it is a minute without a restart
-        await world.ends("operator-not-live")
+    await world.ends("operator-not-live")
 
 
-def test_every_alert_fired(request: pytest.FixtureRequest) -> None:
+def test_every_alert_fired(request: pytest.FixtureRequest, full: bool) -> None:
     if len([item for item in request.session.items if item.path == Path(__file__)]) < 7:
         pytest.skip("judges all tests of this file")
-    assert seen == NAMES.keys()
+    in_full_only = set() if full else {"no-leader", "operator-not-live"}
+    assert seen | in_full_only == NAMES.keys()

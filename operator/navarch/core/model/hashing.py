@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-_REMEMBERED = 128
-"""Rendered objects whose hash is remembered: those of the few reconciles that run side by side."""
+_REMEMBERED = 16
+"""Rendered objects whose hash is remembered: about those of one reconcile. Some hold 160 KiB."""
 _known: OrderedDict[int, tuple[Mapping[str, Any], str]] = OrderedDict()
 
 
