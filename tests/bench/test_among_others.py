@@ -22,7 +22,7 @@ RATIO = 1.2
 LOOKS = 10
 ROUNDS = 8
 MESH = "mesh-0"
-MEMORY = 0.22
+MEMORY = 0.15
 """MiB of objects that a mesh leaves in stores, memos and metrics: counted by the allocator, so the same on
 every machine."""
 
@@ -63,6 +63,10 @@ async def test_a_mesh_takes_little_memory(note: Note) -> None:
     await populate(memory, range(FEW), prefix="known")  # what is there once for all meshes
     tracemalloc.start()
     try:
+        # Memos of a fixed size hold the latest meshes, and would count as growth where they began untraced.
+        await populate(memory, range(more), prefix="traced")
+        memory.objects.clear()
+        memory.requests.clear()
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
         await populate(memory, range(more), prefix="taken")  # names of which no memo knows anything
