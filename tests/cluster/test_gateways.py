@@ -411,6 +411,24 @@ async def test_pods_that_were_made_without_a_proxy_are_made_anew_and_this_is_tol
     uid = gateway["metadata"]["uid"]
     notes = [e["note"] for e in api.list("event", member) if e["regarding"].get("uid") == uid]
     assert any("no proxy (image: auto)" in note for note in notes), notes
+    # One more of the present template, right after that roll: for the next minute it is told, and nothing rolls.
+    (pod,) = api.list("pod", member, labels="mesh.navarch.io/gateway-name=ingress")
+    api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": "stuck",
+                "namespace": member,
+                "labels": {**pod["metadata"]["labels"], "sidecar.istio.io/inject": "false"},
+            },
+            "spec": {"containers": [{"name": "istio-proxy", "image": "auto"}]},
+        }
+    )
+    told = await wait_for_gateway(api, member, status="False", reason="GatewayNotInjected")
+    assert "stuck" in read_condition(told, "Ready")["message"]
+    api.delete("pod", member, "stuck")
+    await wait_for_gateway(api, member)
     await eventually(lambda: count_proxies(api, mesh) == 1, seconds=30, what="the mesh counts its proxy")
     await wait_for(api, mesh)
     await assert_quiet(api, audit, operator, mesh, "demo")

@@ -19,10 +19,10 @@ from tests.support.logs import read_events
 from tests.support.meshes import build_mesh, edit, wait_for
 
 MESHES = 6
-GROWTH = {True: 0.5, False: 3.0}
+GROWTH = {True: 0.5, False: 6.0}
 """KiB a reconcile, in the full form and in the short one: what a slope has to exceed, beyond its noise, to
 count as a leak. The least thing that a reconcile could forget to let go (a parsed mesh) has tens of them; the
-short form still sees allocators and bounded memories fill up.
+short form still sees allocators and bounded memories fill up: on a busy machine, it has 150 reconciles.
 """
 VARIANTS = 40
 """Different edits; then they come again, so that what is remembered by content is remembered already."""
