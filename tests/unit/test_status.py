@@ -154,7 +154,7 @@ def test_a_revision_that_was_just_made_is_no_news_of_its_mesh() -> None:
     assert tell(made)[ConditionType.AVAILABLE] == ("False", Reason.NOT_INSTALLED)
 
 
-def test_of_a_restored_mesh_whose_revision_says_nothing_yet_it_is_not_said_that_it_was_never_installed() -> None:
+def test_a_restored_mesh_whose_revision_says_nothing_yet_is_not_called_uninstalled() -> None:
     ready = settled()
     silent = tuple({**revision, "status": {}} for revision in ready.revisions)
     ref = Ref("apps/v1", "Deployment", "shop", "istiod")

@@ -8,26 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal
 
+from navarch.core.model.documented import Documented
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 
 Truth = Literal["True", "False", "Unknown"]
 
 
-class ConditionType(StrEnum):
-    """A condition of one of our kinds; `doc` says in one sentence what True means."""
-
-    doc: str
-
-    def __new__(cls, value: str, doc: str = "") -> ConditionType:
-        """Attach the documentation to the word."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.doc = doc
-        return member
+class ConditionType(Documented):
+    """A condition of one of our kinds; `doc` says what True means."""
 
     READY = "Ready", "The object is as its spec asks and serves: all that `kubectl wait` has to know."
     AVAILABLE = "Available", "Pods serve, even while something is being changed: istiod's, or the gateway's."
