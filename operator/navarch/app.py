@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -61,7 +61,7 @@ from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
 from navarch.telemetry.stalls import watch_stalls
-from navarch.triggers.keys import Dependents, is_near
+from navarch.triggers.keys import Ask, Dependents, but_itself, is_near
 from navarch.triggers.known import Known, key_of
 from navarch.triggers.shell import Shell
 
@@ -73,6 +73,9 @@ DRAIN = 5.0
 """Seconds that writes get which were sent already."""
 FIRST_CONTACT_DELAY = 2.0
 """Seconds between two attempts to reach the API server for the first time."""
+
+
+Finder: TypeAlias = Callable[[Object | None, Object | None], Iterator[Ask]]
 
 
 class _Metrics(MetricsObserver, Observer):
@@ -299,7 +302,8 @@ class App:
                 field_selector=watch.field_selector,
                 metadata_only=watch.metadata_only,
                 transform=watch.transform,
-                on_change=partial(self._note, queue, dependents, watch),
+                on_change=partial(self._note, queue, watch, partial(watch.keys, dependents)),
+                on_own_change=partial(self._note, queue, watch, partial(but_itself(watch.keys), dependents)),
                 bound=watch.bound,
                 pool=pool,
                 page=watch.page,
@@ -313,10 +317,8 @@ class App:
     def _find_namespace(self, name: str) -> Object | None:
         return self._reflectors[NAMESPACES.name].store.get(Ref("v1", "Namespace", "", name))
 
-    def _note(
-        self, queue: Queue, dependents: Dependents, watch: Watch, old: Object | None, new: Object | None
-    ) -> None:
-        """A change of an object becomes the keys that its watch's row says."""
+    def _note(self, queue: Queue, watch: Watch, find: Finder, old: Object | None, new: Object | None) -> None:
+        """A change of an object becomes the keys that its watch's row says, or some of them."""
         about = new or old
         if about is None:
             return
@@ -327,7 +329,7 @@ class App:
         if watch is REVISIONS and self._upgradeable is not None:
             self._upgradeable.note()
         is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
-        for ask in watch.keys(dependents, old, new):
+        for ask in find(old, new):
             priority = EDIT if is_urgent and is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
         if watch.role is Role.OWN:

@@ -32,7 +32,7 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
         if (known := world.stores["gateways"].get(ref)) is not None:
             world.stores["gateways"].discard(ref, known["metadata"]["uid"])
         return None
-    world.stores["gateways"].observe(body)
+    world.stores["gateways"].observe(body, own=True)
     world.orphans.remember(identify(body).any_uid)
     spec, error = parse_spec(MeshGatewaySpec, body)
     mesh = _find_mesh(world, body)

@@ -36,7 +36,7 @@ async def gather_mesh(world: World, namespace: str, name: str) -> ObservedMesh |
             raise
         _forget(world, namespace, name)
         return None
-    world.stores["meshes"].observe(body)
+    world.stores["meshes"].observe(body, own=True)
     world.orphans.remember(Parent(MESH, namespace, name))
     return await observe_mesh(world, body)
 

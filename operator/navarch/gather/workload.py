@@ -16,7 +16,7 @@ from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.messages import shorten
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import PodProblem, WorkloadPod, determine_rollout
-from navarch.gather.watches import UNINJECTED
+from navarch.gather.excerpts import UNINJECTED
 
 LONGEST = 500
 """Characters of a status's message that are quoted."""

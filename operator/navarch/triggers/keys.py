@@ -100,13 +100,15 @@ class Dependents:
         yield from self.known.find(By.KIND, MESH, REVISION)
 
     def keys_for_mesh(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """A mesh, and its gateways; and its neighbours when it came, went, or changed what they see of it."""
+        """A mesh; its revisions after an edit, since they read no status of it; its gateways and its
+        neighbours when it came, went, or changed what they see of it."""
         manifest = new or old
         if manifest is None:
             return
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         yield key_of(manifest)
-        yield from self.known.find(By.REVISION_IN, namespace)
+        if is_edit(old, new):
+            yield from self.known.find(By.REVISION_IN, namespace)
         if _seen_by_gateways(old) != _seen_by_gateways(new):
             yield from self.known.find(By.GATEWAY_OF, f"{namespace}/{name}")
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
@@ -237,6 +239,17 @@ def _istio_labels(namespace: Object | None) -> tuple[str, ...]:
 
 Mapper: TypeAlias = Callable[[Dependents, Object | None, Object | None], Iterator[Ask]]
 """What a change of an object, from its old to its new state, asks for."""
+
+
+def but_itself(mapper: Mapper) -> Mapper:
+    """The mapper for what the look at an object has itself read or written of it: its status asks for no
+    other look at the same object. An edit that came along does, since no event may tell of it any more."""
+
+    def ask(dependents: Dependents, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        itself = key_of(new) if old is not None and new is not None and not is_edit(old, new) else None
+        yield from (found for found in mapper(dependents, old, new) if found.key != itself)
+
+    return ask
 
 
 def by_change(find: Callable[[Dependents, Object | None, Object | None], Iterable[Key]]) -> Mapper:

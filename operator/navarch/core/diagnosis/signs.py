@@ -7,23 +7,14 @@ Invariant: values are CamelCase words, none of them is a reason's, and none chan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from navarch.core.diagnosis.advice.form import Advice
+from navarch.core.model.documented import Documented
 from navarch.core.model.findings import Severity
 
 
-class Sign(StrEnum):
-    """An id; `doc` says in one sentence what it means to the user."""
-
-    doc: str
-
-    def __new__(cls, value: str, doc: str = "") -> Sign:
-        """Attach the documentation to the word."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.doc = doc
-        return member
+class Sign(Documented):
+    """An id."""
 
     NAVARCH_NOT_INSTALLED = "NavarchNotInstalled", "The cluster does not serve Navarch's own kinds."
     POLICY_MISSING = "PolicyMissing", "An admission policy of Navarch's, or its binding, does not exist."

@@ -29,7 +29,7 @@ from navarch.core.model.conditions import (
     summarise_ready,
 )
 from navarch.core.model.findings import Finding
-from navarch.core.model.labels import FORCE_DELETE
+from navarch.core.model.labels import FORCE_DELETE, component_of
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
@@ -133,7 +133,7 @@ def determine_up_to_date(
     reconciled: Verdict,
 ) -> Verdict:
     """Whether everything, proxies included, runs the desired version and configuration."""
-    if not observed.revisions:
+    if not _is_told(observed):
         return _tell_unrevised(observed)
     if accepted.status == "False":
         message = f"the spec was refused, and what was accepted last is in force: {accepted.message}"
@@ -146,6 +146,16 @@ def determine_up_to_date(
     if progressing.is_true:
         return Verdict("False", Reason.VERSION_PENDING, progressing.message)
     return determine_proxies(observed)
+
+
+def _is_told(observed: ObservedMesh) -> bool:
+    """Whether a MeshRevision speaks of the mesh: one that was just made, of a mesh that has no istiod, is no
+    news yet."""
+    if any(find_condition(revision, ConditionType.AVAILABLE) for revision in observed.revisions):
+        return True
+    made = {record.component for record in observed.inventory.records.values()}
+    made |= {*map(component_of, observed.owned)}
+    return bool(observed.revisions) and "istiod" in made
 
 
 def _tell_unrevised(observed: ObservedMesh) -> Verdict:
@@ -197,7 +207,7 @@ def determine_mesh(
     if (reconciled.is_true and not is_leaving(observed)) or _has_more_to_say(outcome, part, paused=paused):
         reconciled = part
     available = _part_of_revision(observed, ConditionType.AVAILABLE)
-    if not observed.revisions:
+    if not _is_told(observed):
         available = _tell_unrevised(observed)
     accepted = determine_accepted(findings)
     injection = determine_injection(observed)

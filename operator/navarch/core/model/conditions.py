@@ -6,28 +6,19 @@ Invariant: `lastTransitionTime` moves only with `status`; every type is present 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal
 
+from navarch.core.model.documented import Documented
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 
 Truth = Literal["True", "False", "Unknown"]
 
 
-class ConditionType(StrEnum):
-    """A condition of one of our kinds; `doc` says in one sentence what True means."""
-
-    doc: str
-
-    def __new__(cls, value: str, doc: str = "") -> ConditionType:
-        """Attach the documentation to the word."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.doc = doc
-        return member
+class ConditionType(Documented):
+    """A condition of one of our kinds; `doc` says what True means."""
 
     READY = "Ready", "The object is as its spec asks and serves: all that `kubectl wait` has to know."
     AVAILABLE = "Available", "Pods serve, even while something is being changed: istiod's, or the gateway's."
@@ -146,6 +137,23 @@ def find_transitions(
         if (old := before.get(c["type"])) is not None
         and (old["status"], old["reason"]) != (c["status"], c["reason"])
     ]
+
+
+def group_alike(transitions: Iterable[Transition]) -> Iterator[tuple[Transition, ...]]:
+    """Transitions that end the same way for the same reason, with the same message: Ready sums up what
+    another condition says, and what is well is so for several at the same time."""
+    groups: dict[tuple[str, str, str], list[Transition]] = {}
+    for transition in transitions:
+        groups.setdefault((transition.after, transition.reason, transition.message), []).append(transition)
+    yield from map(tuple, groups.values())
+
+
+def describe_alike(group: Sequence[Transition]) -> str:
+    """What an Event says of such transitions. Ready comes first: it is what most wait for."""
+    names = sorted((t.type for t in group), key=lambda name: (name != ConditionType.READY, name))
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    told = f"{listed} {'is' if len(names) == 1 else 'are'} now {group[0].after}"
+    return f"{told}: {group[0].message}" if group[0].message else told
 
 
 def tell_all(status: Truth, told: Sequence[tuple[Reason, str]]) -> Verdict:

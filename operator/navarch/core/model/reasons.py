@@ -7,20 +7,11 @@ once released.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from navarch.core.model.documented import Documented
 
 
-class Reason(StrEnum):
-    """A reason; `doc` says in one sentence what it means to the user."""
-
-    doc: str
-
-    def __new__(cls, value: str, doc: str = "") -> Reason:
-        """Attach the documentation to the word."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.doc = doc
-        return member
+class Reason(Documented):
+    """A reason of a condition or an Event."""
 
     @classmethod
     def read(cls, value: str) -> Reason:

@@ -8,6 +8,7 @@ injection. Invariant: no key named in OWN_VALUES or OWN_MESH_CONFIG comes from t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from navarch.api.spec import RevisionConfig
@@ -72,6 +73,11 @@ POD_TEMPLATES = ("gateway", "grpc-agent", "grpc-simple", "sidecar")
 """Templates that istiod merges into pods as they are created."""
 
 _GATEWAY_TEMPLATES = ("kube-gateway", "waypoint")
+
+_STAMP = "\0"
+"""Stands for a mesh's stamp, where a template is rendered for all meshes."""
+_TEMPLATES = 32
+"""Rendered templates that are remembered: those of four minors, 70 KiB each minor."""
 
 GATEWAY_CLASSES = "gatewayClasses"
 """Key of values with changes to what istiod deploys for Gateways, by class; not for injection templates."""
@@ -258,10 +264,18 @@ def build_injection_templates(
     mesh.navarch.io/proxy, so that istiod rolls them when it changes; injected pods get it from the injector's
     configuration."""
     own = {
-        name: render_text(assets, f"injection/{name}.tpl", features=revision.features, stamp=stamp)
+        name: stamp.join(_render_template(assets, name, revision.features))
         for name in (*POD_TEMPLATES, *list_gateway_templates(revision.features))
     }
     return own | dict(values["sidecarInjectorWebhook"]["templates"])
+
+
+@lru_cache(maxsize=_TEMPLATES)
+def _render_template(assets: Assets, name: str, features: Features) -> tuple[str, ...]:
+    """An injection template, cut where a mesh's stamp stands: nothing else differs between meshes of a
+    minor."""
+    text = render_text(assets, f"injection/{name}.tpl", features=features, stamp=_STAMP)
+    return tuple(text.split(_STAMP))
 
 
 def build_injection_values(values: Mapping[str, Any]) -> dict[str, Any]:
