@@ -92,9 +92,22 @@ _KUBERNETES = """\
 _NO_DISCOVERY = tuple(
     Edit("cmd/promtool/main.go", text, "") for text in (f'"{_PROMETHEUS}/discovery/kubernetes"', _KUBERNETES)
 )
-PROMETHEUS_RECIPES: tuple[Recipe, ...] = tuple(
-    EditedBinary(
-        name, "prometheus", f"{_PROMETHEUS}/cmd/{name}", name, (), _PROMETHEUS, "remove_all_sd", edits
-    )
-    for name, edits in (("prometheus", ()), ("promtool", _NO_DISCOVERY))
+_PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+PROMETHEUS_RECIPES: tuple[Recipe, ...] = (
+    *(
+        EditedBinary(
+            name, "prometheus", f"{_PROMETHEUS}/cmd/{name}", name, (), _PROMETHEUS, "remove_all_sd", edits
+        )
+        for name, edits in (("prometheus", ()), ("promtool", _NO_DISCOVERY))
+    ),
+    Extract(
+        "prometheus-operator-crds",
+        "prometheusoperator",
+        _PROMETHEUS_OPERATOR,
+        tuple(
+            f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
+            for kind in ("servicemonitors", "prometheusrules")
+        ),
+        "crds.yaml",
+    ),
 )
