@@ -56,6 +56,7 @@ OLM, OPM = (
     "github.com/operator-framework/operator-lifecycle-manager",
     "github.com/operator-framework/operator-registry",
 )
+_API = "github.com/operator-framework/api"
 _TAGS = "json1 containers_image_openpgp"
 # Both serve health and metrics on all interfaces of the machine, at one fixed port, and opm its catalog.
 _OLM_LISTENS = Edit("pkg/lib/server/server.go", 'return ":8080"', 'return "127.0.0.1:0"')
@@ -72,6 +73,7 @@ OLM_RECIPES: tuple[Recipe, ...] = (
     EditedBinary("opm", "opm", f"{OPM}/cmd/opm", "opm", (), OPM, _TAGS, (_OPM_LISTENS,)),
     Binary("cpb", "olm", f"{OLM}/util/cpb", "cpb"),
     Binary("bundle-validators", "bundle", ".", "bundle-validators"),
+    Binary("operator-verify", "bundle", f"{_API}/cmd/operator-verify", "operator-verify"),
     Extract(
         "olm-crds",
         "olm",

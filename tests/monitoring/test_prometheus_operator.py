@@ -14,7 +14,7 @@ import yaml
 from navarch.api.monitoring.rules import build_monitoring
 
 from lab import builds
-from lab.cluster import Cluster
+from lab.cluster import Cluster, KubectlError
 from tests.cluster.conftest import a_lab
 from tests.support.command import navarch
 from tests.support.guides import read_section
@@ -42,7 +42,7 @@ def try_out(cluster: Cluster, manifest: Object) -> str:
     how = ("--dry-run=server", "--validate=strict", "-o", "json")
     try:
         return cluster.run("apply", *how, "-f", "-", stdin=json.dumps(manifest))
-    except Exception as error:
+    except KubectlError as error:
         return f"refused: {error}"
 
 
