@@ -84,8 +84,8 @@ async def test_a_mesh_of_a_minor_that_navarch_forgot_serves_on_and_leaves_it_by_
         assert read_condition(mesh, "Available")["status"] == "True"
         await wait_for_rest(new)
         (revision,) = api.list("revision", MESH)
-        print([(c["type"], c["status"], c["reason"], c["message"]) for c in revision["status"]["conditions"]])
-        print([(c["type"], c["status"], c["reason"], c["message"]) for c in mesh["status"]["conditions"]])
+        assert read_condition(revision, "Reconciled")["reason"] == "UnknownVersion"
+        assert read_condition(mesh, "InjectionReady")["status"] == "True"
         assert [str(w) for w in audit.writes(mark) if w.subresource != "status"] == []
         assert read_objects(api) == before
         await start_app(api, "meanwhile")
