@@ -183,7 +183,8 @@ def ensure(group: Group, *, only: Collection[str] = (), kubernetes: str = "") ->
     light: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, kwok-stages (YAML).
     node: all of light, kubelet, kube-proxy, coredns, echo; of each line of ISTIO_LINES `pilot-discovery-<V>`
     and `pilot-agent-<V>` for each of its versions, its istioctl, kinds (YAML) and bootstrap; verdicts.
-    olm: olm, catalog, opm, cpb, bundle-validators, olm-crds (YAML). prometheus: prometheus, promtool.
+    olm: olm, catalog, opm, cpb, bundle-validators, operator-verify, olm-crds (YAML).
+    prometheus: prometheus, promtool, prometheus-operator-crds (YAML).
     `kubernetes` is the minor of the API server, the controller manager and the scheduler.
     Raises LabError when Go is missing and cannot be had, when a build fails, when no module pins this minor
     of Kubernetes, or when the group has no file of a name in `only`.

@@ -43,6 +43,7 @@ def condition(of: Mapping[str, str], kind: str, status: str = "True", instance: 
 LEADS, DRIFT = "navarch_leader_election_master_status", "navarch_drift_repaired_total"
 REQUESTS, RECONCILES = "navarch_rest_client_requests_total", "navarch_reconcile_total"
 DEPTH = "navarch_workqueue_depth"
+BEGINS, ENDS = (f"navarch_metrics_certificate_not_{when}_timestamp_seconds" for when in ("before", "after"))
 
 SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
     "mesh-not-ready": (
@@ -181,6 +182,22 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
             (20, 39),
             (40,),
             value="2",
+        ),
+    ),
+    "metrics-certificate-expires": (
+        # Valid for 2,000 minutes, and replaced late.
+        Situation(
+            {write(BEGINS, REPLICA): "0x2100 120000x60", write(ENDS, REPLICA): "120000x2100 300000x60"},
+            (1799, 1859),
+            (1861, 1999, 2100),
+            (2102,),
+            REPLICA,
+        ),
+        # Plain HTTP, and a certificate that is replaced at half of its life.
+        Situation({write(BEGINS, REPLICA): "0x120", write(ENDS, REPLICA): "0x120"}, (1, 120)),
+        Situation(
+            {write(BEGINS, REPLICA): "0x100 6000x100", write(ENDS, REPLICA): "12000x100 18000x100"},
+            (99, 101, 200),
         ),
     ),
     "operator-not-live": (

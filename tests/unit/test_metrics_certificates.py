@@ -52,7 +52,10 @@ def read_served(certificates: Certificates) -> str:
                 continue
     shown = asks.getpeercert(binary_form=True)
     assert shown is not None
-    return x509.load_der_x509_certificate(shown).subject.rfc4514_string().removeprefix("CN=")
+    certificate = x509.load_der_x509_certificate(shown)
+    valid = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    assert certificates.validity == valid, "the metrics say of another certificate how long it is valid"
+    return certificate.subject.rfc4514_string().removeprefix("CN=")
 
 
 def test_without_a_mount_a_certificate_is_made_and_nothing_is_wrong(tmp_path: Path) -> None:

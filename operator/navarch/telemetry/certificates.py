@@ -50,6 +50,8 @@ class Certificates:
         self._renew_at: datetime | None = None
         self.problem = ""
         """Why a mounted certificate is not served, or should not be; empty where nothing is wrong."""
+        self.validity: tuple[datetime, datetime] | None = None
+        """From when until when the certificate that is served is valid; None before there is one."""
 
     def get_context(self) -> ssl.SSLContext:
         """The TLS context for a connection that begins now."""
@@ -63,7 +65,8 @@ class Certificates:
         self.problem = self._take_mounted()
         is_due = self._renew_at is not None and self._now() >= self._renew_at
         if self._context is None or is_due:
-            self._context = build_context(build_self_signed(self._names, now=self._now()))
+            pair = build_self_signed(self._names, now=self._now())
+            self._serve(pair, x509.load_pem_x509_certificate(pair[0]))
             self._renew_at = self._now() + LIFETIME / 2
 
     def _take_mounted(self) -> str:
@@ -72,15 +75,21 @@ class Certificates:
             return ""
         try:
             pair = _read(place[0]), _read(place[1])
-            ends = x509.load_pem_x509_certificate(pair[0]).not_valid_after_utc
+            certificate = x509.load_pem_x509_certificate(pair[0])
             if pair != self._pair:
-                self._context, self._pair, self._renew_at = build_context(pair), pair, None
+                self._serve(pair, certificate)
+                self._pair, self._renew_at = pair, None
         except OSError as error:  # of files, or of TLS
             reason = error.strerror or error.args[-1]
             return f"{place[0]} and {place[1].name}: {reason}; {self._tell_served()} is served"
         except ValueError as error:
             return f"{place[0]}: {error}; {self._tell_served()} is served"
+        ends = certificate.not_valid_after_utc
         return f"{place[0]} expired at {ends:%Y-%m-%dT%H:%M:%SZ}" if ends < self._now() else ""
+
+    def _serve(self, pair: Pair, certificate: x509.Certificate) -> None:
+        self._context = build_context(pair)
+        self.validity = certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
     def _find_place(self) -> tuple[Path, Path] | None:
         if self._folder is not None:

@@ -113,6 +113,16 @@ rest_client_request_duration_seconds = Histogram(
 leader_election_master_status = Gauge(
     "navarch_leader_election_master_status", "1 while this replica leads.", registry=REGISTRY
 )
+metrics_certificate_not_before_timestamp_seconds = Gauge(
+    "navarch_metrics_certificate_not_before_timestamp_seconds",
+    "Unix time from which the certificate of the metrics' port is valid; 0 where it serves plain HTTP.",
+    registry=REGISTRY,
+)
+metrics_certificate_not_after_timestamp_seconds = Gauge(
+    "navarch_metrics_certificate_not_after_timestamp_seconds",
+    "Unix time until which the certificate of the metrics' port is valid; 0 where it serves plain HTTP.",
+    registry=REGISTRY,
+)
 event_loop_stall_seconds = Histogram(
     "navarch_event_loop_stall_seconds",
     "Time by which the event loop, which all meshes share, came late to a look every quarter of a second.",

@@ -63,6 +63,7 @@ def _count_requests(selector: str = "") -> str:
 
 _NOT_READY = 'type="Ready",status="True"'
 _UNANSWERED = '{code=~"0|5.."}'
+_ENDS, _BEGINS = (f"navarch_metrics_certificate_not_{when}_timestamp_seconds" for when in ("after", "before"))
 _IDLE = (
     "(navarch_workqueue_depth > 0 and on (instance) navarch_leader_election_master_status == 1) unless on "
     "(instance) sum by (instance) (increase(navarch_reconcile_total[10m])) > 0"
@@ -159,6 +160,15 @@ ALERTS: tuple[Alert, ...] = (
         "{{ $value }} objects of Navarch's installation are missing.",
         "For 10 minutes admission policies, the probe's namespace or its binding have been missing or wrong, "
         "and the operator could not put them right.",
+    ),
+    Alert(
+        "metrics-certificate-expires",
+        f"({_ENDS} > 0) - time() < 0.1 * ({_ENDS} - {_BEGINS})",
+        "1h",
+        Severity.WARNING,
+        "The metrics certificate of Navarch's replica {{ $labels.instance }} is about to expire.",
+        "Less than a tenth of its validity is left to the certificate that {{ $labels.instance }} serves its "
+        "metrics with, or it has expired, and no newer one has been mounted.",
     ),
     Alert(
         "operator-not-live",

@@ -63,6 +63,8 @@ AWAITED = Awaited(
     )
 )
 
+_NO_CRDS = "Istio's CRDs follow from the version, and no version that this release of Navarch knows was accepted"
+
 
 def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:
     """Whether the roles that `revision` binds are there, and Istio's CRDs: there, established, and with what
@@ -83,7 +85,9 @@ def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) ->
         )
         return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
     pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
-    if not foreign and (pending or not wanted):
+    if not foreign and not wanted:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, _NO_CRDS)
+    if not foreign and pending:
         return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {join(pending)}")
     if observed.kinds.lacks:
         message = f"{join(observed.kinds.lacks)}: what has no field there is left out; {REMEDY}"
