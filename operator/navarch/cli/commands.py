@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -95,9 +96,11 @@ def run(
     """Run the operator; settings come from the environment (NAVARCH_*), and options go before them."""
     # What is imported stays: a collection meanwhile would find nothing.
     gc.disable()
-    from navarch.app import App
+    from kubernetes.aio.config import ConfigException
+
+    from navarch.app import App, PortUnusable
     from navarch.assets import MissingAssets
-    from navarch.cli.inputs import InputError, load_settings
+    from navarch.cli.inputs import InputError, find_unknown, load_settings
 
     gc.enable()
     try:
@@ -111,9 +114,11 @@ def run(
     # reading a whole list fail for everybody.
     sys.setrecursionlimit(25_000)
     configure_logging(settings.log_level, as_json=settings.log_format == "json")
+    for sentence in find_unknown(os.environ):
+        structlog.get_logger(__name__).warning("a variable is ignored", why=sentence)
     try:
         asyncio.run(App(settings).run())
-    except MissingAssets as error:
+    except (MissingAssets, ConfigException, PortUnusable) as error:
         typer.echo(f"navarch run: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
     except Exception:

@@ -21,10 +21,11 @@ from navarch.cli.check import print_text
 from navarch.cli.terminal import escape
 from navarch.core.diagnosis.report import Report
 from navarch.kube.client import Client
+from navarch.kube.credentials import load_credentials
 from navarch.survey.archive.collector import Tell, collect
 from navarch.survey.archive.folder import NOT_READ, Folder
 from navarch.survey.archive.limits import Limits
-from navarch.survey.session import Target, find_credentials, refuse_writes
+from navarch.survey.session import Target, refuse_writes
 
 _LONGEST = 300
 """Characters of the line about what is missing."""
@@ -33,7 +34,7 @@ _LONGEST = 300
 async def gather(target: Target, limits: Limits, *, places: tuple[str, ...]) -> Folder:
     """The files of an archive. Raises what `navarch check` raises where the cluster cannot be looked at."""
     folder = Folder(limits)
-    credentials = await find_credentials(target)
+    credentials = await load_credentials(target.kubeconfig, context=target.context)
     async with Client(credentials, guard=refuse_writes, user_agent="navarch-must-gather") as client:
         with _draw() as tell:
             await collect(client, target, folder, places=places, tell=tell, write_report=_write_report)
