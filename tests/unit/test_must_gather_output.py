@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from navarch.cli.inputs import InputError
-from navarch.cli.must_gather import save
+from navarch.cli.must_gather import check_place, save
 from navarch.survey.archive.folder import ROOT, Folder
 from navarch.survey.archive.limits import Limits
 
@@ -79,24 +79,29 @@ def test_a_full_disk_is_told_with_the_path_and_leaves_what_was_there(tmp_path: P
         ("--directory", lambda folder: folder / "file", "is no directory"),
     ],
 )
-def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_collected(
+def test_a_place_that_cannot_be_written_to_is_told(
     option: str, choose: Callable[[Path], Path], said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     place = choose(tmp_path)
-    ended = navarch("must-gather", option, str(place), kubeconfig=Path("/no/cluster/is/asked"))
+    places = (Path("unused"), place) if option == "--directory" else (place, None)
+    with pytest.raises(InputError, match=f"{place}: {said}"):
+        check_place(output=places[0], directory=places[1])
+
+
+def test_the_place_is_looked_at_before_the_cluster() -> None:
+    ended = navarch("must-gather", "-o", "/", kubeconfig=Path("/no/cluster/is/asked"))
     assert (ended.code, ended.out) == (3, "")
-    assert said in ended.err
-    assert str(place) in ended.err
+    assert ended.err == "navarch must-gather: --output /: is a directory; name a file\n"
 
 
 async def test_who_interrupts_it_finds_no_archive_and_no_piece_of_one(tmp_path: Path) -> None:
-    asked = asyncio.Event()
+    asked, interrupted = asyncio.Event(), asyncio.Event()
 
     async def answer(_: web.Request) -> web.StreamResponse:
         asked.set()
-        await asyncio.sleep(3600)
-        raise AssertionError
+        await interrupted.wait()
+        return web.Response(status=503)
 
     out = tmp_path / "out"
     out.mkdir()
@@ -108,6 +113,7 @@ async def test_who_interrupts_it_finds_no_archive_and_no_piece_of_one(tmp_path: 
         await asyncio.wait_for(asked.wait(), 60)
         process.send_signal(signal.SIGINT)
         _, told = await asyncio.wait_for(process.communicate(), 60)
+        interrupted.set()
     assert process.returncode not in (0, None)
     assert "Traceback" not in told.decode()
     assert list(out.iterdir()) == []
