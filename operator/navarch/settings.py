@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+NAMESPACE_FORM = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _LONGEST = 86_400
 """Seconds of a Lease at the most: the API server takes whole numbers of 32 bits."""
 
@@ -31,11 +31,13 @@ class Settings(BaseSettings):
 
     namespace: str = Field(
         "navarch-system",
-        pattern=_NAMESPACE,
+        pattern=NAMESPACE_FORM,
         description="Namespace the operator runs in; user profiles live there.",
     )
     probe_namespace: str = Field(
-        "navarch-probe", pattern=_NAMESPACE, description="Namespace of the dry-run pods that prove injection."
+        "navarch-probe",
+        pattern=NAMESPACE_FORM,
+        description="Namespace of the dry-run pods that prove injection.",
     )
     identity: str = Field(
         "", description="Holder's name in the Lease. Default: host name and a random suffix."

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from aiohttp import web
 from navarch.api.meta import API_VERSION
 from navarch.cli.inputs import InputError, find_unknown, load_settings, parse_meshes, read_file
+from navarch.cli.manifests import build
 from navarch.cli.render import render_mesh
 from navarch.settings import Settings
 
@@ -201,6 +205,34 @@ def test_an_operator_that_cannot_start_says_why_in_one_line(
     assert said in ended.err
     assert ended.err.startswith("navarch run: ")
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"namespace": "BAD_NS"}, "--namespace 'BAD_NS': write at most 63"),
+        ({"namespace": ""}, "--namespace '': write at most 63"),
+        ({"namespace": "navarch-probe"}, "is the namespace of the probe"),
+        ({"image": ""}, "--image '': is no image"),
+        ({"image": "a b: {"}, "--image 'a b: {': is no image"),
+        ({"olm_v1_installer": True, "namespace": "a/b"}, "--namespace 'a/b'"),
+        ({"monitoring": True, "namespace": "a/b"}, "--namespace 'a/b'"),
+        ({"olm_v1_installer": True, "monitoring": True}, "give one of them"),
+    ],
+)
+def test_what_could_not_be_installed_is_not_printed(options: dict[str, Any], said: str) -> None:
+    usual = {"image": "navarch:1", "namespace": "x", "olm_v1_installer": False, "monitoring": False}
+    with pytest.raises(InputError, match=said):
+        build(**{**usual, **options})
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-P", "-m", "navarch", "images"]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=240
+        )
+    assert (done.returncode, done.stderr) == (1, "navarch: No space left on device\n")
 
 
 def test_check_and_render_refuse_the_same_files_in_the_same_words() -> None:

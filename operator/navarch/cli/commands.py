@@ -193,34 +193,18 @@ def manifests(
     ] = False,
 ) -> None:
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
-    from navarch.api.export import build_crds
-    from navarch.api.install import build_install
-    from navarch.assets import MissingAssets, load_assets
-    from navarch.core.grants import build_grants, list_roles
+    from navarch.assets import MissingAssets
+    from navarch.cli.inputs import InputError
+    from navarch.cli.manifests import build
 
-    if monitoring:
-        from navarch.api.monitoring.rules import build_monitoring
-
-        _print_all(build_monitoring(namespace))
-        return
     try:
-        assets = load_assets()
-    except MissingAssets as error:
+        objects = build(
+            image=image, namespace=namespace, olm_v1_installer=olm_v1_installer, monitoring=monitoring
+        )
+    except (InputError, MissingAssets) as error:
         typer.echo(f"navarch manifests: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
-    grants, roles = build_grants(assets), list_roles(assets)
-    if olm_v1_installer:
-        from navarch.api.olm.bundle import build_manifests
-        from navarch.api.olm.installer import build_installer
-        from navarch.api.olm.release import Release
-
-        # A bundle names no namespace: OLM does.
-        install = build_install(grants=grants, roles=roles, image=image)
-        bundle = build_manifests(Release(image=image), install, ())
-        _print_all(build_installer(bundle.values(), namespace=namespace))
-        return
-    install = build_install(grants=grants, roles=roles, image=image, namespace=namespace)
-    _print_all([*build_crds(), *install])
+    _print_all(objects)
 
 
 @app.command()
