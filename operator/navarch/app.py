@@ -82,6 +82,10 @@ class _Metrics(MetricsObserver, Observer):
     """The engine's observer, as metrics: the two do not know each other."""
 
 
+class PortUnusable(Exception):
+    """The port for probes cannot be had; the message says which, and why."""
+
+
 class App:
     """One operator process. `run` returns when asked to stop, and raises when it must be restarted."""
 
@@ -146,7 +150,11 @@ class App:
                 live=partial(self._find_dead, queue, elector),
                 ready=lambda: chain(filter(None, [installations.problem]), self._find_unsynced()),
             )
-            await health.start(settings.listen_host, settings.listen_port)
+            try:
+                await health.start(settings.listen_host, settings.listen_port)
+            except OSError as error:
+                where = f"address {settings.listen_host or 'any'!r}, port {settings.listen_port}"
+                raise PortUnusable(f"probes cannot be answered at {where}: {error}") from error
             self.port = health.port
 
             def build(environment: Environment) -> Workers:

@@ -188,6 +188,8 @@ def _build_container(image: str, probe_namespace: str) -> JSONObject:
         "startupProbe": probe("/livez", period=1, failures=60),
         "livenessProbe": probe("/livez", period=20),
         "readinessProbe": probe("/readyz", period=5),
+        # Then `kubectl describe pod` quotes why it ended, such as a setting that is wrong.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -151,6 +151,7 @@ def must_gather(
 
     _log_to_stderr()
     with told("must-gather"):
+        command.check_place(output=output, directory=directory)
         target = _build_target(kubeconfig, context, operator_namespace)
         limits = Limits(seconds=timeout)
         folder = asyncio.run(command.gather(target, limits, places=tuple(namespaces or ())))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version as package_version
@@ -60,9 +61,11 @@ def run(
     """Run the operator; settings come from the environment (NAVARCH_*), and options go before them."""
     # What is imported stays: a collection meanwhile would find nothing.
     gc.disable()
-    from navarch.app import App
+    from kubernetes.aio.config import ConfigException
+
+    from navarch.app import App, PortUnusable
     from navarch.assets import MissingAssets
-    from navarch.cli.inputs import InputError, load_settings
+    from navarch.cli.inputs import InputError, find_unknown, load_settings
 
     gc.enable()
     try:
@@ -76,9 +79,11 @@ def run(
     # reading a whole list fail for everybody.
     sys.setrecursionlimit(25_000)
     configure_logging(settings.log_level, as_json=settings.log_format == "json")
+    for sentence in find_unknown(os.environ):
+        structlog.get_logger(__name__).warning("a variable is ignored", why=sentence)
     try:
         asyncio.run(App(settings).run())
-    except MissingAssets as error:
+    except (MissingAssets, ConfigException, PortUnusable) as error:
         typer.echo(f"navarch run: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
     except Exception:
@@ -153,34 +158,18 @@ def manifests(
     ] = False,
 ) -> None:
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
-    from navarch.api.export import build_crds
-    from navarch.api.install import build_install
-    from navarch.assets import MissingAssets, load_assets
-    from navarch.core.grants import build_grants, list_roles
+    from navarch.assets import MissingAssets
+    from navarch.cli.inputs import InputError
+    from navarch.cli.manifests import build
 
-    if monitoring:
-        from navarch.api.monitoring.rules import build_monitoring
-
-        _print_all(build_monitoring(namespace))
-        return
     try:
-        assets = load_assets()
-    except MissingAssets as error:
+        objects = build(
+            image=image, namespace=namespace, olm_v1_installer=olm_v1_installer, monitoring=monitoring
+        )
+    except (InputError, MissingAssets) as error:
         typer.echo(f"navarch manifests: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
-    grants, roles = build_grants(assets), list_roles(assets)
-    if olm_v1_installer:
-        from navarch.api.olm.bundle import build_manifests
-        from navarch.api.olm.installer import build_installer
-        from navarch.api.olm.release import Release
-
-        # A bundle names no namespace: OLM does.
-        install = build_install(grants=grants, roles=roles, image=image)
-        bundle = build_manifests(Release(image=image), install, ())
-        _print_all(build_installer(bundle.values(), namespace=namespace))
-        return
-    install = build_install(grants=grants, roles=roles, image=image, namespace=namespace)
-    _print_all([*build_crds(), *install])
+    _print_all(objects)
 
 
 @app.command()
