@@ -10,6 +10,7 @@ from navarch.api.gateway import MeshGatewaySpec
 from navarch.api.meta import API_VERSION
 from navarch.core.gateway.checks import run_checks
 from navarch.core.gateway.observed import ObservedGateway
+from navarch.core.gateway.pin import stamp_of
 from navarch.core.gateway.plan import build_gateway, plan_gateway
 from navarch.core.gateway.status import summarise_gateway
 from navarch.core.istio.roles import GATEWAY_ROLE, hash_rules
@@ -85,7 +86,7 @@ def settled(observed: ObservedGateway, *, address: str = "10.0.0.1") -> Observed
         "Service": {"loadBalancer": {"ingress": [{"ip": address}] if address else []}},
     }
     owned = tuple(applied(o, **status.get(o["kind"], {})) for o in build_gateway(observed))
-    proxies = (ProxyPod("front", "ingress-1", "shop-mesh-inplace", observed.stamp),)
+    proxies = (ProxyPod("front", "ingress-1", "shop-mesh-inplace", stamp_of(observed)),)
     return replace(observed, owned=owned, proxies=proxies)
 
 

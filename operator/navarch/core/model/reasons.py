@@ -60,6 +60,19 @@ class Reason(StrEnum):
     PATCH_REVERTED = "PatchReverted", "spec.version is an older patch of the minor that runs: a way back."
     SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
     PROXIES_TOO_OLD = "ProxiesTooOld", "Proxies are more than one minor older than the control plane."
+    VERSION_OUTSIDE_SKEW = (
+        "VersionOutsideSkew",
+        "The version of a gateway is newer than its mesh's, or more than one minor older.",
+    )
+    VERSION_LEAVES_SKEW = (
+        "VersionLeavesSkew",
+        "The version to which gateways are pinned is the oldest minor that their mesh supports, and the next "
+        "one, or the one that the mesh asks for, does not support it.",
+    )
+    VERSION_WITHOUT_IMAGE = (
+        "VersionWithoutImage",
+        "A gateway names a version, and its mesh names the image of proxies itself, for one version.",
+    )
     TOO_LARGE = "TooLarge", "The specification is larger than Navarch takes; the largest part is named."
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
     NAMESPACE_REFUSED = (
@@ -131,8 +144,8 @@ class Reason(StrEnum):
     )
     IMAGE_NOT_AT_HAND = (
         "ImageNotAtHand",
-        "The mesh would run an image that no variable RELATED_IMAGE_… of the operator names, and the "
-        "operator was told to run no other.",
+        "A mesh or gateway would run an image that no variable RELATED_IMAGE_… of the operator names, and "
+        "the operator was told to run no other.",
     )
     UNTESTED_KUBERNETES = (
         "UntestedKubernetes",
