@@ -13,9 +13,8 @@ from navarch.core.gateway.plan import build_gateway, plan_gateway
 from navarch.core.model.findings import is_accepted
 from navarch.core.model.labels import PROXY_IMAGE
 
-from tests.unit.gateways import a_gateway, find, settled
+from tests.unit.gateways import a_gateway, find, pinned, settled, with_mesh
 from tests.unit.observations import assets
-from tests.unit.test_gateway_pins import pinned, with_mesh
 
 VERSIONS = assets().catalog.versions
 MINORS = tuple(minor.name for minor in assets().catalog.minors)

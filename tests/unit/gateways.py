@@ -19,6 +19,7 @@ from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED
 from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.refs import Manifest
+from navarch.core.revision.render import render
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.proxies import ProxyPod
 
@@ -63,6 +64,21 @@ def a_gateway(
         roles={GATEWAY_ROLE.name: hash_rules(GATEWAY_ROLE.rules)},
     )
     return replace(observed, **changes)
+
+
+def with_mesh(
+    observed: ObservedGateway, version: str, *, serving: str = "", stamp: str = "", **config: Any
+) -> ObservedGateway:
+    """The same gateway, of a mesh of a version and configuration whose injector follows them, unless `stamp`
+    says what it stamps instead."""
+    revision = a_revision(version, serving=serving or version)
+    revision["spec"]["config"] = config
+    revision["status"]["proxy"] = stamp or render(revision, observed.assets, observed.environment).proxy
+    return replace(observed, revision=revision)
+
+
+def pinned(version: str, *, mesh: str = "1.31.4", **more: Any) -> ObservedGateway:
+    return with_mesh(a_gateway({"version": version}), mesh, **more)
 
 
 def applied(manifest: Manifest, **status: Any) -> dict[str, Any]:

@@ -23,29 +23,13 @@ from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.labels import PROXY, PROXY_IMAGE, RESTART
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
-from navarch.core.revision.render import render
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import Census, ProxyPod, read_proxy_pod
 
-from tests.unit.gateways import a_gateway, find, settled, told, verdicts
+from tests.unit.gateways import a_gateway, find, pinned, settled, told, verdicts, with_mesh
 from tests.unit.observations import a_revision, a_spec, an_observed_mesh, ask, only
 
 REVISION = "shop-mesh-inplace"
-
-
-def with_mesh(
-    observed: ObservedGateway, version: str, *, serving: str = "", stamp: str = "", **config: Any
-) -> ObservedGateway:
-    """The same gateway, of a mesh of a version and configuration whose injector follows them, unless `stamp`
-    says what it stamps instead."""
-    revision = a_revision(version, serving=serving or version)
-    revision["spec"]["config"] = config
-    revision["status"]["proxy"] = stamp or render(revision, observed.assets, observed.environment).proxy
-    return replace(observed, revision=revision)
-
-
-def pinned(version: str, *, mesh: str = "1.31.4", **more: Any) -> ObservedGateway:
-    return with_mesh(a_gateway({"version": version}), mesh, **more)
 
 
 def pin_of(observed: ObservedGateway) -> Pin:

@@ -188,6 +188,17 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
     )
 
 
+class CertificateStatus(Model):
+    """A Secret that a listener names, and when what it holds ends."""
+
+    namespace: Annotated[str, Field(max_length=63)] = Field(description="Namespace of the Secret.")
+    name: Annotated[str, Field(max_length=253)] = Field(description="Name of the Secret.")
+    not_after: Annotated[str, Field(max_length=32)] = Field(
+        json_schema_extra={"format": "date-time"},
+        description="Until when every certificate of its chain is valid.",
+    )
+
+
 class MeshGatewayStatus(Model):
     """What was seen."""
 
@@ -200,6 +211,15 @@ class MeshGatewayStatus(Model):
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description="Addresses at which clients reach it: of the load balancer, else of the Service.",
+    )
+    certificates: list[CertificateStatus] | None = Field(
+        None,
+        max_length=32,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["namespace", "name"],
+        },
+        description="Certificates of its listeners, as far as the operator reads them: those that end first.",
     )
     revision: str | None = Field(
         None, max_length=253, description="Revision of the mesh whose proxies it runs."

@@ -49,6 +49,7 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     prune = [ref_of(o) for o in removable if ref_of(o) not in wanted]
     waves, gone = _build_waves(objects), tuple(order_for_removal(prune))
     waits = [_find_next_recreation(observed), _find_address_deadline(observed)]
+    waits += [observed.certificates.next] if observed.certificates else []
     soonest = min((wait for wait in waits if wait is not None), default=None)
     return Plan(observed.parent, waves, gone, requeue_after=soonest)
 

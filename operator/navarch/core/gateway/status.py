@@ -12,6 +12,7 @@ from typing import Any
 
 from navarch.api.gateway import KIND
 from navarch.core.gateway.address import find_addresses, find_deadline, judge_missing
+from navarch.core.gateway.certificates import determine_certificates, summarise_certificates
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
 from navarch.core.gateway.pin import count_outdated, find_pin, tell_version
 from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
@@ -43,6 +44,7 @@ CONDITIONS = (
     ConditionType.SPEC_ACCEPTED,
     ConditionType.RECONCILED,
     ConditionType.DELETING,
+    ConditionType.CERTIFICATES_VALID,
 )
 AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionType.DELETING), reasons=True)
 
@@ -150,6 +152,7 @@ def summarise_gateway(
         ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
         ConditionType.RECONCILED: add_remedy(determine_reconciled(outcome, paused=is_held(observed))),
         ConditionType.DELETING: determine_deleting(observed, plan),
+        ConditionType.CERTIFICATES_VALID: determine_certificates(observed),
     }
     verdicts[ConditionType.READY] = summarise_ready(
         [
@@ -179,6 +182,8 @@ def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
         if observed.revision is not None and (observed.revision.get("status") or {}).get("version"):
             told["revision"] = observed.revision["metadata"]["name"]
         told |= tell_version(observed)
+        if certificates := summarise_certificates(observed):
+            told["certificates"] = certificates
     return told
 
 

@@ -180,6 +180,31 @@ class Reason(StrEnum):
         "GatewayNotInjected",
         "Pods of a gateway were made without a proxy; they are made anew, at growing intervals.",
     )
+    CERTIFICATE_MISSING = (
+        "CertificateMissing",
+        "A listener names a Secret that does not exist, or that holds no certificate and key.",
+    )
+    CERTIFICATE_BROKEN = (
+        "CertificateBroken",
+        "The Secret of a listener cannot be read, its key is another certificate's, or its chain is broken.",
+    )
+    CERTIFICATE_OTHER_NAMES = (
+        "CertificateOtherNames",
+        "The certificate of a listener has no name for one of the listener's hosts.",
+    )
+    CERTIFICATE_EXPIRES = (
+        "CertificateExpires",
+        "The certificate of a listener ends within 30, 14 or 7 days, or within a day.",
+    )
+    CERTIFICATE_EXPIRED = "CertificateExpired", "The certificate of a listener is not valid now."
+    CERTIFICATES_NOT_CHECKED = (
+        "CertificatesNotChecked",
+        "The operator does not look at certificates of gateways, since no setting asks for it.",
+    )
+    CERTIFICATES_UNREADABLE = (
+        "CertificatesUnreadable",
+        "The operator may not read the Secrets of a gateway's listeners; the message has the command.",
+    )
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
     PROXIES_MISPLACED = (
         "ProxiesMisplaced",
