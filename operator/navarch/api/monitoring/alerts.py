@@ -99,7 +99,7 @@ ALERTS: tuple[Alert, ...] = (
         "Certificate {{ $labels.secret }} of gateway {{ $labels.namespace }}/{{ $labels.name }} expires.",
         "The certificate in Secret {{ $labels.secret }}, with which listeners of MeshGateway "
         "{{ $labels.name }} in {{ $labels.namespace }} end TLS, is valid for less than 7 days more, or no "
-        "longer ({{ $value | humanizeDuration }}).",
+        "longer; the condition CertificatesValid says until when.",
     ),
     Alert(
         "proxies-outdated",
