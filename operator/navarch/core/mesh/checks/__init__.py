@@ -85,6 +85,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     accepted.check_envoy_accepts,
     accepted.check_networks_are_accepted,
     accepted.check_environment_values,
+    images.check_images_are_references,
     images.check_images_are_at_hand,
     gateways.check_gateway_classes_shapes,
     shapes.check_shapes,

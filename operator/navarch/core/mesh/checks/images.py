@@ -1,6 +1,7 @@
 """Where images come from, in a cluster that reaches no registry but its mirror.
 
-Owns the rule that a mesh runs only images that the operator's environment names. Must never ask a registry.
+Owns the rules that every image of a mesh is a reference and, where only those may be run, one that the
+operator's environment names. Must never ask a registry.
 Invariant: a mesh that is accepted while the catalog is closed pulls istiod and its proxies by a reference
 that stands in the catalog.
 """
@@ -11,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from navarch.api.related import RELATED
+from navarch.core.istio.catalog.extension import REFERENCE
 from navarch.core.istio.images import list_at_hand
 from navarch.core.mesh.checks.accepted import build_sources
 from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
-from navarch.core.model.messages import join
+from navarch.core.model.messages import join, shorten
 from navarch.core.model.reasons import Reason
 from navarch.core.render.components.istiod import image_of
 from navarch.core.render.source import RevisionInput
@@ -50,6 +52,22 @@ def check_images_are_at_hand(content: MeshContent) -> Iterator[Finding]:
             "mirror the image and name it in such a variable of the operator, or remove the field"
             if field in _OWN
             else "mirror the image and name it in such a variable of the operator, or choose another version",
+        )
+
+
+def check_images_are_references(content: MeshContent) -> Iterator[Finding]:
+    """Every image of the mesh reads as one: of another, the container runtime makes no pod."""
+    built = build_sources(content)
+    wrong = [] if built is None else [each for each in list_needed(*built) if not REFERENCE.fullmatch(each)]
+    if wrong:
+        field, value = _find_field(content)
+        yield Finding(
+            Reason.INVALID_SPEC,
+            field,
+            shorten(value),
+            f"the mesh would run {join(map(shorten, wrong))}, which no container runtime reads as an image",
+            "write a registry with its path and no scheme, such as registry.example.com/istio; paths have "
+            "lower-case letters, digits, dots, hyphens and underscores",
         )
 
 
