@@ -261,6 +261,7 @@ class App:
             environment=environment,
             now=read_clock,
             orphan_seconds=self._settings.orphan_seconds,
+            certificate_seconds=self._settings.certificate_seconds,
         )
         applier = Applier(client, stores_of_owned(stores), inventories=world.inventories, contests=Contests())
         reporter = Reporter(client, _build_recorder(client, identity), stores, kinds=KINDS)

@@ -62,6 +62,12 @@ class Settings(BaseSettings):
         description="Seconds for which the objects of a mesh are kept after its finalizer was removed by "
         "hand, so that the mesh can be restored.",
     )
+    certificate_seconds: float = Field(
+        0,
+        ge=0,
+        description="Seconds between two looks at the certificates of gateways; 0 for none. Secrets are read "
+        "where the ClusterRole navarch-certificates is bound to the operator's account. 600 is a good value.",
+    )
     cache_mib: int = Field(
         160,
         ge=16,

@@ -19,7 +19,7 @@ from navarch.api.gatewayparts import (
     ServicePort,
 )
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
-from navarch.api.spec import EnvVar, LabelValue, Placement, Resources
+from navarch.api.spec import EnvVar, LabelValue, Placement, Resources, Version
 
 __all__ = [
     "KIND",
@@ -92,6 +92,13 @@ class GatewaySettings(Model):
     """What may be asked of a gateway, wherever it is written down."""
 
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _GRACE_RULE]})
+
+    version: Version | None = Field(
+        None,
+        description="Version of Istio to which its proxies are pinned: a minor, which follows its newest "
+        "patch (`1.30`), or exact (`1.30.8`). Not newer than the mesh's control plane, and at most one minor "
+        "older. Default: the mesh's, which rolls the pods with each of its upgrades.",
+    )
 
     labels: dict[str, LabelValue] | None = Field(
         None,
@@ -181,6 +188,17 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
     )
 
 
+class CertificateStatus(Model):
+    """A Secret that a listener names, and when what it holds ends."""
+
+    namespace: Annotated[str, Field(max_length=63)] = Field(description="Namespace of the Secret.")
+    name: Annotated[str, Field(max_length=253)] = Field(description="Name of the Secret.")
+    not_after: Annotated[str, Field(max_length=32)] = Field(
+        json_schema_extra={"format": "date-time"},
+        description="Until when every certificate of its chain is valid.",
+    )
+
+
 class MeshGatewayStatus(Model):
     """What was seen."""
 
@@ -194,14 +212,34 @@ class MeshGatewayStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description="Addresses at which clients reach it: of the load balancer, else of the Service.",
     )
+    certificates: list[CertificateStatus] | None = Field(
+        None,
+        max_length=32,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["namespace", "name"],
+        },
+        description="Certificates of its listeners, as far as the operator reads them: those that end first.",
+    )
     revision: str | None = Field(
         None, max_length=253, description="Revision of the mesh whose proxies it runs."
     )
-    version: str | None = Field(None, max_length=20, description="Exact version of Istio that it runs.")
+    version: str | None = Field(
+        None, max_length=20, description="Exact version of Istio that all of its pods run."
+    )
+    proxy: str | None = Field(
+        None,
+        max_length=63,
+        description="With spec.version: what tells its pods that are current, by their annotation "
+        "mesh.navarch.io/restart.",
+    )
     ready: int | None = Field(None, ge=0, description="Pods that are ready.")
     desired: int | None = Field(None, ge=0, description="Pods that are wanted.")
     outdated: int | None = Field(
-        None, ge=0, description="Pods with a proxy of another version or configuration than the mesh has."
+        None,
+        ge=0,
+        description="Pods with a proxy of another version or configuration than spec.version, or else the "
+        "mesh, asks for.",
     )
 
 
@@ -223,6 +261,7 @@ RESOURCE = Resource(
         Column("Pods", ".status.ready", "Pods that are ready.", type="integer"),
         Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", type="date"),
         Column("Version", ".status.version", "Exact version of Istio that it runs.", wide=True),
+        Column("Pinned", ".spec.version", "Version to which it is pinned; empty for the mesh's.", wide=True),
         Column(
             "Message", '.status.conditions[?(@.type=="Ready")].message', "What is wrong, in words.", wide=True
         ),

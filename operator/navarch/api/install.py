@@ -36,6 +36,8 @@ METRICS_PATH = "/metrics"
 METRICS_SERVICE = f"{NAME}-metrics"
 METRICS_READER = f"{NAME}-metrics-reader"
 """ClusterRole of who reads the metrics, such as the account of a Prometheus; bound to nobody."""
+CERTIFICATES_ROLE = f"{NAME}-certificates"
+"""ClusterRole by which the operator reads the certificates of gateways; bound to nobody."""
 METRICS_SECRET = f"{NAME}-metrics-tls"
 """Secret with the certificate of the metrics' port; none needs to be there."""
 _METRICS_MOUNT = "/tmp/k8s-metrics-server/metrics-certs"
@@ -151,6 +153,7 @@ def _build_user_roles() -> list[JSONObject]:
         role(f"{NAME}-mesh-admin", [rule(written, [*_READ, *write]), rule(derived, _READ)], into="admin"),
         role(HOST_ROLE, [rule([HOST_RESOURCE], [HOST_VERB])]),
         role(METRICS_READER, [{"nonResourceURLs": [METRICS_PATH], "verbs": ["get"]}]),
+        role(CERTIFICATES_ROLE, [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]),
     ]
 
 

@@ -105,6 +105,13 @@ OPERATOR_USES: tuple[Use, ...] = (
         ("get", *_CACHE, "create", "patch"),
         "Istio's CRDs are installed and brought up to date, and never removed",
     ),
+    Use(
+        "networking.istio.io",
+        ("gateways",),
+        ("list",),
+        "which Secrets gateways' listeners name, where NAVARCH_CERTIFICATE_SECONDS asks for it",
+    ),
+    Use("gateway.networking.k8s.io", ("gateways",), ("list",), "the same of Gateway API"),
     Use("", ("namespaces",), _CACHE, "which namespaces belong to a mesh, and which are going away"),
     Use("", ("pods",), _CACHE, "istiod's pods, and the metadata of pods with a proxy"),
     Use("authentication.k8s.io", ("tokenreviews",), ("create",), "who reads the metrics"),

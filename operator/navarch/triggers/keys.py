@@ -96,8 +96,8 @@ class Dependents:
         yield from self.known.find(By.KIND, MESH)
 
     def keys_for_catalog(self, _: Object) -> Iterator[Key]:
-        """Every mesh and every revision: versions of the former and images of the latter follow it."""
-        yield from self.known.find(By.KIND, MESH, REVISION)
+        """Every mesh, revision and gateway: their versions and images follow it."""
+        yield from self.known.find(By.KIND, MESH, REVISION, GATEWAY)
 
     def keys_for_mesh(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """A mesh; its revisions after an edit, since they read no status of it; its gateways and its
@@ -221,14 +221,15 @@ _NOT_FOR_GATEWAYS = ("conditions", "gateways", "proxies", "revisions")
 
 
 def _seen_by_mesh(gateway: Object | None) -> Any:
-    """What of a gateway its mesh depends on (core/mesh/gateways.py)."""
+    """What of a gateway its mesh depends on (core/mesh/gateways.py and census.py)."""
     if gateway is None:
         return None
     metadata, status = gateway["metadata"], gateway.get("status") or {}
     ready = next((c for c in status.get("conditions") or () if c["type"] == ConditionType.READY), None)
     verdict = (ready["status"], ready["reason"], ready["observedGeneration"]) if ready else None
     generation, deleted = metadata.get("generation"), "deletionTimestamp" in metadata
-    return generation, deleted, verdict, next(iter(status.get("addresses") or ()), "")
+    address = next(iter(status.get("addresses") or ()), "")
+    return generation, deleted, verdict, address, status.get("proxy")
 
 
 def _istio_labels(namespace: Object | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.model.removal import is_withheld
+from navarch.core.world.certificates import SeenCertificates
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.proxies import ProxyPod
@@ -30,7 +31,8 @@ class ObservedGateway:
     `mesh` is the MeshControlPlane that it names and `revision` that one's MeshRevision, None where there is
     none. `owned` are its objects, `pods` its pods, `proxies` their proxies, `problems` why pods are not
     ready. `kind_deleted` is when the deletion of the kind itself was asked for; empty where it was not.
-    `roles` are the installation's roles by name with the hashes of their rules.
+    `roles` are the installation's roles by name with the hashes of their rules. `certificates` are those of
+    its listeners, None where nothing asks for them.
     """
 
     environment: Environment
@@ -51,6 +53,7 @@ class ObservedGateway:
     inventory: Inventory = NOTHING
     kinds: ServedKinds = CURRENT
     kind_deleted: str = ""
+    certificates: SeenCertificates | None = None
 
     @property
     def generation(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from navarch.core.gateway.address import find_deadline
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection
+from navarch.core.gateway.pin import find_pin, stamp_of
 from navarch.core.gateway.recreation import choose_recreation, find_uninjected, read_recreation
 from navarch.core.gateway.teardown import plan_teardown
 from navarch.core.istio.roles import GATEWAY_ROLE, find_missing
@@ -48,6 +49,7 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     prune = [ref_of(o) for o in removable if ref_of(o) not in wanted]
     waves, gone = _build_waves(objects), tuple(order_for_removal(prune))
     waits = [_find_next_recreation(observed), _find_address_deadline(observed)]
+    waits += [observed.certificates.next] if observed.certificates else []
     soonest = min((wait for wait in waits if wait is not None), default=None)
     return Plan(observed.parent, waves, gone, requeue_after=soonest)
 
@@ -79,13 +81,15 @@ def build_gateway(observed: ObservedGateway) -> list[Manifest]:
         now=observed.now,
         proved=has_proved_injection(observed),
     )
+    pin = find_pin(observed)
     gateway = GatewayInput(
         observed.parent,
         observed.spec,
         str(mesh.get("tag", "")),
-        observed.stamp,
+        stamp_of(observed),
         _choose_pull_policy(images),
         recreated=str(recreation or ""),
+        image=pin.image if pin is not None else "",
     )
     return list(build_objects(gateway, observed.assets))
 
@@ -121,4 +125,6 @@ def _find_unmet(observed: ObservedGateway, objects: Sequence[Manifest]) -> Itera
         yield Waiting(ref, f"{ref} has not been installed yet")
     elif not has_proved_injection(observed):
         yield Waiting(ref, f"{ref} does not inject pods yet: see its condition InjectionReady")
+    elif (pin := find_pin(observed)) is not None and pin.waiting:
+        yield Waiting(ref, f"spec.version: {pin.version}: {pin.waiting}")
     yield from find_missing([GATEWAY_ROLE], observed.roles)

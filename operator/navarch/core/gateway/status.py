@@ -12,7 +12,9 @@ from typing import Any
 
 from navarch.api.gateway import KIND
 from navarch.core.gateway.address import find_addresses, find_deadline, judge_missing
+from navarch.core.gateway.certificates import determine_certificates, summarise_certificates
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
+from navarch.core.gateway.pin import count_outdated, find_pin, tell_version
 from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
 from navarch.core.gateway.teardown import describe_left
 from navarch.core.model.accepted import determine_accepted
@@ -42,6 +44,7 @@ CONDITIONS = (
     ConditionType.SPEC_ACCEPTED,
     ConditionType.RECONCILED,
     ConditionType.DELETING,
+    ConditionType.CERTIFICATES_VALID,
 )
 AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionType.DELETING), reasons=True)
 
@@ -91,13 +94,8 @@ def determine_uninjected(observed: ObservedGateway) -> Verdict | None:
     return Verdict("False", Reason.GATEWAY_NOT_INJECTED, message)
 
 
-def count_outdated(observed: ObservedGateway) -> int:
-    """Pods whose proxy is not what the mesh's injector makes now."""
-    return sum(proxy.proxy != observed.stamp for proxy in observed.proxies) if observed.stamp else 0
-
-
 def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding], plan: Plan) -> Verdict:
-    """Whether every pod runs the proxy that its mesh has now, and the spec in force is the wanted one."""
+    """Whether every pod runs the proxy that is asked for now, and the spec in force is the wanted one."""
     if not is_accepted(findings):
         return Verdict("False", Reason.INVALID_SPEC, "the present spec is refused: see SpecAccepted")
     if observed.deployment is None:
@@ -105,9 +103,9 @@ def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding],
     if uninjected := determine_uninjected(observed):
         return uninjected
     if outdated := count_outdated(observed):
-        return Verdict(
-            "False", Reason.PROXIES_OUTDATED, f"{outdated} pods run an older proxy than the mesh has"
-        )
+        asking = "spec.version asks for" if find_pin(observed) else "the mesh has"
+        told = f"{outdated} pods run another proxy than {asking}"
+        return Verdict("False", Reason.PROXIES_OUTDATED, told)
     if plan.waiting:
         return Verdict("False", Reason.PROGRESSING, join(w.message for w in plan.waiting))
     return Verdict("True", Reason.AS_EXPECTED)
@@ -154,6 +152,7 @@ def summarise_gateway(
         ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
         ConditionType.RECONCILED: add_remedy(determine_reconciled(outcome, paused=is_held(observed))),
         ConditionType.DELETING: determine_deleting(observed, plan),
+        ConditionType.CERTIFICATES_VALID: determine_certificates(observed),
     }
     verdicts[ConditionType.READY] = summarise_ready(
         [
@@ -180,10 +179,11 @@ def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
         ready = int((observed.deployment.get("status") or {}).get("readyReplicas", 0))
         told |= {"ready": ready, "desired": determine_rollout(observed.deployment).desired}
         told["outdated"] = count_outdated(observed)
-    version = ((observed.revision or {}).get("status") or {}).get("version")
-    if observed.deployment is not None and observed.revision is not None and version:
-        told |= {"revision": observed.revision["metadata"]["name"]}
-        told |= {} if told["outdated"] else {"version": version}
+        if observed.revision is not None and (observed.revision.get("status") or {}).get("version"):
+            told["revision"] = observed.revision["metadata"]["name"]
+        told |= tell_version(observed)
+        if certificates := summarise_certificates(observed):
+            told["certificates"] = certificates
     return told
 
 

@@ -63,7 +63,9 @@ AWAITED = Awaited(
     )
 )
 
-_NO_CRDS = "Istio's CRDs follow from the version, and no version that this release of Navarch knows was accepted"
+_NO_CRDS = (
+    "Istio's CRDs follow from the version, and no version that this release of Navarch knows was accepted"
+)
 
 
 def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:

@@ -35,6 +35,10 @@ class ConditionType(Documented):
         "Every gateway of the mesh is ready: those of spec.gateways, without which the mesh is not Ready, "
         "and others in its namespaces.",
     )
+    CERTIFICATES_VALID = (
+        "CertificatesValid",
+        "Each certificate of the gateway's listeners is there, whole, for their hosts, and not about to end.",
+    )
     DEPENDENCIES_READY = "DependenciesReady", "Istio's CRDs are there, established and new enough."
     PAUSED = "Paused", "spec.paused is true."
     DELETING = "Deleting", "The object is being removed."
@@ -128,14 +132,14 @@ def find_upgrade(previous: Mapping[str, Any], current: Mapping[str, Any]) -> str
 def find_transitions(
     previous: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]
 ) -> list[Transition]:
-    """Conditions whose status or reason changed between two statuses; those that are new count only when not
-    True of an uneventful kind, so that a first pass makes no noise beyond what it says."""
+    """Conditions whose status or reason changed between two statuses, and of certificates the message: each
+    is another certificate, or another date. Those that are new do not count, so that a first pass makes no
+    noise."""
     before = {c["type"]: c for c in previous}
     return [
         Transition(c["type"], old["status"], c["status"], c["reason"], c["message"])
         for c in current
-        if (old := before.get(c["type"])) is not None
-        and (old["status"], old["reason"]) != (c["status"], c["reason"])
+        if (old := before.get(c["type"])) is not None and _tell_apart(old) != _tell_apart(c)
     ]
 
 
@@ -154,6 +158,11 @@ def describe_alike(group: Sequence[Transition]) -> str:
     listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     told = f"{listed} {'is' if len(names) == 1 else 'are'} now {group[0].after}"
     return f"{told}: {group[0].message}" if group[0].message else told
+
+
+def _tell_apart(condition: Mapping[str, Any]) -> tuple[Any, ...]:
+    told = condition["message"] if condition["type"] == ConditionType.CERTIFICATES_VALID else ""
+    return condition["status"], condition["reason"], told
 
 
 def tell_all(status: Truth, told: Sequence[tuple[Reason, str]]) -> Verdict:

@@ -51,6 +51,19 @@ class Reason(Documented):
     PATCH_REVERTED = "PatchReverted", "spec.version is an older patch of the minor that runs: a way back."
     SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
     PROXIES_TOO_OLD = "ProxiesTooOld", "Proxies are more than one minor older than the control plane."
+    VERSION_OUTSIDE_SKEW = (
+        "VersionOutsideSkew",
+        "The version of a gateway is newer than its mesh's, or more than one minor older.",
+    )
+    VERSION_LEAVES_SKEW = (
+        "VersionLeavesSkew",
+        "The version to which gateways are pinned is the oldest minor that their mesh supports, and the next "
+        "one, or the one that the mesh asks for, does not support it.",
+    )
+    VERSION_WITHOUT_IMAGE = (
+        "VersionWithoutImage",
+        "A gateway names a version, and its mesh names the image of proxies itself, for one version.",
+    )
     TOO_LARGE = "TooLarge", "The specification is larger than Navarch takes; the largest part is named."
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
     NAMESPACE_REFUSED = (
@@ -122,8 +135,8 @@ class Reason(Documented):
     )
     IMAGE_NOT_AT_HAND = (
         "ImageNotAtHand",
-        "The mesh would run an image that no variable RELATED_IMAGE_… of the operator names, and the "
-        "operator was told to run no other.",
+        "A mesh or gateway would run an image that no variable RELATED_IMAGE_… of the operator names, and "
+        "the operator was told to run no other.",
     )
     UNTESTED_KUBERNETES = (
         "UntestedKubernetes",
@@ -157,6 +170,31 @@ class Reason(Documented):
     GATEWAY_NOT_INJECTED = (
         "GatewayNotInjected",
         "Pods of a gateway were made without a proxy; they are made anew, at growing intervals.",
+    )
+    CERTIFICATE_MISSING = (
+        "CertificateMissing",
+        "A listener names a Secret that does not exist, or that holds no certificate and key.",
+    )
+    CERTIFICATE_BROKEN = (
+        "CertificateBroken",
+        "The Secret of a listener cannot be read, its key is another certificate's, or its chain is broken.",
+    )
+    CERTIFICATE_OTHER_NAMES = (
+        "CertificateOtherNames",
+        "The certificate of a listener has no name for one of the listener's hosts.",
+    )
+    CERTIFICATE_EXPIRES = (
+        "CertificateExpires",
+        "The certificate of a listener ends within 30, 14 or 7 days, or within a day.",
+    )
+    CERTIFICATE_EXPIRED = "CertificateExpired", "The certificate of a listener is not valid now."
+    CERTIFICATES_NOT_CHECKED = (
+        "CertificatesNotChecked",
+        "The operator does not look at certificates of gateways, since no setting asks for it.",
+    )
+    CERTIFICATES_UNREADABLE = (
+        "CertificatesUnreadable",
+        "The operator may not read the Secrets of a gateway's listeners; the message has the command.",
     )
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
     PROXIES_MISPLACED = (

@@ -78,6 +78,8 @@ _STAMP = "\0"
 """Stands for a mesh's stamp, where a template is rendered for all meshes."""
 _TEMPLATES = 32
 """Rendered templates that are remembered: those of four minors, 70 KiB each minor."""
+PROXY_NAME = "proxyv2"
+"""Name of the image of proxies, unless the values name another."""
 
 GATEWAY_CLASSES = "gatewayClasses"
 """Key of values with changes to what istiod deploys for Gateways, by class; not for injection templates."""
@@ -158,9 +160,8 @@ def _pin_images(revision: RevisionInput, shared: dict[str, Any]) -> None:
     it stands. What the user's values name is left alone."""
     if not revision.images:
         return
-    proxies = (revision.config.mesh_config or {}).get("defaultConfig") or {}
-    variant = (proxies.get("image") or {}).get("imageType") or shared["variant"]
-    places = (("proxy", "proxyv2", variant), ("proxy_init", "proxyv2", shared["variant"]))
+    variant = _find_variant(revision, shared)
+    places = (("proxy", PROXY_NAME, variant), ("proxy_init", PROXY_NAME, shared["variant"]))
     for place, image, wanted in (*places, ("agentgateway", "agentgateway", variant)):
         reference = revision.image(image, wanted)
         is_plain = reference == f"{revision.hub}/{image}:{revision.image_tag}" + (
@@ -168,6 +169,19 @@ def _pin_images(revision: RevisionInput, shared: dict[str, Any]) -> None:
         )
         if shared[place].get("image") == image and not is_plain:
             shared[place] = {**shared[place], "image": reference}
+
+
+def _find_variant(revision: RevisionInput, shared: Mapping[str, Any]) -> str:
+    """The variant of the image of proxies."""
+    proxies = (revision.config.mesh_config or {}).get("defaultConfig") or {}
+    return str((proxies.get("image") or {}).get("imageType") or shared["variant"])
+
+
+def refer_proxy(revision: RevisionInput, values: Mapping[str, Any]) -> str:
+    """The reference of the image that the injector gives to proxies."""
+    shared = values["global"]
+    name = str(shared["proxy"].get("image") or PROXY_NAME)
+    return name if "/" in name else revision.image(name, _find_variant(revision, shared))
 
 
 def _proxy_json(config: RevisionConfig) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from navarch.core.mesh.checks import (
     meshconfig,
     neighbours,
     overlays,
+    pins,
     power,
     rights,
     schema,
@@ -70,6 +71,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     foreign.check_foreign_default,
     layers.check_profiles,
     inline.check_gateways_have_names_of_their_own,
+    pins.check_pinned_gateways,
     power.check_mesh_config_keys,
     power.check_values_keys,
     power.check_environment_names,
@@ -103,6 +105,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_catalog_extensions,
     version.check_support,
     version.check_proxies_can_follow,
+    pins.check_gateways_can_follow,
     foreign.check_gateway_defaults,
     foreign.check_policy_is_in_force,
 )

@@ -15,7 +15,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import ProxyPod, read_pins
 
 FIELD = "spec.version"
 _MINOR = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.")
@@ -172,7 +172,10 @@ def check_proxies_can_follow(observed: ObservedMesh) -> Iterator[Finding]:
         return
     major, minor = ordinal_of(release.minor.name)[:2]
     old: defaultdict[str, list[ProxyPod]] = defaultdict(list)
+    pins = read_pins(observed.gateways)
     for proxy in observed.census.counted:
+        if (proxy.namespace, proxy.gateway) in pins:
+            continue  # pins.py tells of those
         found = _MINOR.match(proxy.proxy)
         if found and (int(found[1]), int(found[2])) < (major, minor - 1):
             old[f"{int(found[1])}.{int(found[2])}"].append(proxy)

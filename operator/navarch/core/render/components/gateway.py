@@ -1,9 +1,10 @@
 """A gateway: its account, its workload, the Service before it.
 
-Owns the objects of a MeshGateway. Must never name an image: the mesh's injector puts the proxy into the pod,
-as it is configured at that moment. Invariants: the selector follows from the gateway's name alone, so that it
-never changes; a Deployment names a number of replicas only where the user does, so that any autoscaler may
-have it; a pod ends no earlier than it has drained.
+Owns the objects of a MeshGateway. Must never name a container's image: the mesh's injector puts the proxy
+into the pod, as it is configured at that moment, and takes the image of a pinned version from an annotation.
+Invariants: the selector follows from the gateway's name alone, so that it never changes; a Deployment names a
+number of replicas only where the user does, so that any autoscaler may have it; a pod ends no earlier than it
+has drained.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from navarch.core.model.labels import (
     GATEWAY_UID,
     ISTIO_REV,
     MESH_UID,
+    PROXY_IMAGE,
     RECREATED,
     RESTART,
     SIDECAR_INJECT,
@@ -71,7 +73,8 @@ class GatewayInput:
     """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods
     now: a change of it rolls the pods. `pull_policy` is that of the mesh's proxies. It has to be said: the
     API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says.
-    `recreated` says when pods without a proxy were made anew; empty for never."""
+    `recreated` says when pods without a proxy were made anew; empty for never. `image` is the proxy's where
+    the gateway's version is pinned, and `stamp` then the pin's; empty for the mesh's."""
 
     parent: Parent
     spec: MeshGatewaySpec
@@ -79,6 +82,7 @@ class GatewayInput:
     stamp: str
     pull_policy: str
     recreated: str = ""
+    image: str = ""
 
     @property
     def name(self) -> str:
@@ -186,6 +190,7 @@ def _build_pod_annotations(gateway: GatewayInput, drain: int) -> dict[str, str]:
         **(gateway.spec.annotations or {}),
         **({"sidecar.istio.io/logLevel": proxy.log_level} if proxy and proxy.log_level else {}),
         RESTART: gateway.stamp,
+        **({PROXY_IMAGE: gateway.image} if gateway.image else {}),
         **({RECREATED: gateway.recreated} if gateway.recreated else {}),
         "inject.istio.io/templates": "gateway",
         "proxy.istio.io/config": dump_yaml(config),
