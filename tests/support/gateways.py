@@ -6,7 +6,7 @@ from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.support.meshes import is_current, read_condition
 
-KINDS = ("serviceaccount", "rolebinding", "deployment", "service", "hpa", "pdb", "networkpolicy")
+KINDS = ("serviceaccount", "rolebinding", "deployment", "daemonset", "service", "hpa", "pdb", "networkpolicy")
 
 
 def build_gateway(namespace: str, mesh: str, name: str = "ingress", **spec: object) -> Object:

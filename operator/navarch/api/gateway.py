@@ -66,6 +66,13 @@ _REPLICAS_RULE = build_rule(
     message="the autoscaler decides the number of pods; remove replicas, or autoscaling",
     shown="self.replicas",
 )
+_WORKLOAD_RULE = build_rule(
+    "!has(self.workload) || self.workload != 'DaemonSet' || (!has(self.replicas) && !has(self.autoscaling))",
+    field=".workload",
+    message="a DaemonSet has one pod on each node that placement allows; remove replicas and autoscaling, or "
+    "set workload: Deployment",
+    shown="self.workload",
+)
 
 
 DRAIN_SECONDS = 30
@@ -91,7 +98,7 @@ _GRACE_RULE = build_rule(
 class GatewaySettings(Model):
     """What may be asked of a gateway, wherever it is written down."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _GRACE_RULE]})
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _WORKLOAD_RULE, _GRACE_RULE]})
 
     labels: dict[str, LabelValue] | None = Field(
         None,
@@ -107,6 +114,12 @@ class GatewaySettings(Model):
         "controllers make of a pod.",
     )
     service: GatewayService | None = Field(None, description="The Service by which clients reach it.")
+    workload: Literal["Deployment", "DaemonSet"] | None = Field(
+        None,
+        description="What makes the pods: a Deployment with a number of them, or a DaemonSet with one on each "
+        "node that placement allows. After a change both run until the pods of the new one are ready. "
+        "Default: Deployment.",
+    )
     replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None,
         description="Number of pods. Default: one at first, and then what an autoscaler of this spec, one of "
@@ -176,7 +189,13 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE, _GRACE_RULE, _NETWORK_RULE]
+            "x-kubernetes-validations": [
+                _REF_RULE,
+                _REPLICAS_RULE,
+                _WORKLOAD_RULE,
+                _GRACE_RULE,
+                _NETWORK_RULE,
+            ]
         }
     )
 

@@ -14,6 +14,7 @@ from navarch.api.gateway import KIND
 from navarch.core.gateway.address import find_addresses, find_deadline, judge_missing
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
 from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
+from navarch.core.gateway.succession import describe_former, find_workload
 from navarch.core.gateway.teardown import describe_left
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.actions import Outcome, Plan
@@ -48,13 +49,13 @@ AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionTy
 
 def determine_available(observed: ObservedGateway) -> Verdict:
     """Whether pods serve, and clients have an address for them."""
-    deployment, service = observed.deployment, observed.service
-    if deployment is None or service is None:
+    rollouts = {ref_of(workload): determine_rollout(workload) for workload in observed.workloads}
+    service = observed.service
+    if not rollouts or service is None:
         return Verdict("False", Reason.NOT_INSTALLED, "the gateway has no pods yet")
-    rollout = determine_rollout(deployment)
-    if not rollout.available:
+    if not any(rollout.available for rollout in rollouts.values()):
         problems = [str(problem) for problem in observed.problems]
-        message = join([*problems, f"{ref_of(deployment)}: {rollout.message}"])
+        message = join([*problems, *(f"{ref}: {rollout.message}" for ref, rollout in rollouts.items())])
         return Verdict("False", Reason.NO_REPLICA_AVAILABLE, message)
     if not find_addresses(service):
         return judge_missing(service, find_deadline(service, observed.spec), observed.now)
@@ -67,26 +68,29 @@ def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
         return Verdict("True", uninjected.reason, uninjected.message)
     if plan.waiting:
         return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
-    wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
+    wanted = find_workload(plan.objects())
     if wanted is None:
         return Verdict("False", Reason.SETTLED)
-    deployment = observed.deployment
-    if deployment is None or not is_applied(deployment, wanted):
-        return Verdict("True", Reason.PROGRESSING, f"{ref_of(wanted)} is being applied")
-    rollout = determine_rollout(deployment)
-    if rollout.complete:
+    workload, former = observed.workload, [*filter(None, [describe_former(observed)])]
+    if workload is None or not is_applied(workload, wanted):
+        return Verdict("True", Reason.PROGRESSING, join([f"{ref_of(wanted)} is being applied", *former]))
+    rollout = determine_rollout(workload)
+    if rollout.complete and observed.former is None:
         return Verdict("False", Reason.SETTLED)
+    if rollout.complete:
+        message = f"{ref_of(observed.former)} goes: the pods of {ref_of(workload)} are ready"
+        return Verdict("True", Reason.ROLLING_OUT, message)
     problems = [str(problem) for problem in observed.problems]
     reason = Reason.ROLLOUT_STUCK if problems else Reason.ROLLING_OUT
-    return Verdict("True", reason, join([*problems, f"{ref_of(deployment)}: {rollout.message}"]))
+    return Verdict("True", reason, join([*problems, f"{ref_of(workload)}: {rollout.message}", *former]))
 
 
 def determine_uninjected(observed: ObservedGateway) -> Verdict | None:
     """What is said of pods that were made without a proxy; None where there are none."""
-    stuck = find_uninjected(observed.deployment, observed.pods)
+    stuck = find_uninjected(observed.workload, observed.pods)
     if not stuck:
         return None
-    last = read_recreation(observed.deployment)
+    last = read_recreation(observed.workload)
     message = describe(stuck, last, proved=has_proved_injection(observed))
     return Verdict("False", Reason.GATEWAY_NOT_INJECTED, message)
 
@@ -100,7 +104,7 @@ def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding],
     """Whether every pod runs the proxy that its mesh has now, and the spec in force is the wanted one."""
     if not is_accepted(findings):
         return Verdict("False", Reason.INVALID_SPEC, "the present spec is refused: see SpecAccepted")
-    if observed.deployment is None:
+    if not observed.workloads:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the gateway has no pods yet")
     if uninjected := determine_uninjected(observed):
         return uninjected
@@ -110,6 +114,8 @@ def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding],
         )
     if plan.waiting:
         return Verdict("False", Reason.PROGRESSING, join(w.message for w in plan.waiting))
+    if observed.former is not None:
+        return Verdict("False", Reason.PROGRESSING, f"{ref_of(observed.former)} is yet to go")
     return Verdict("True", Reason.AS_EXPECTED)
 
 
@@ -176,12 +182,12 @@ def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
     told: dict[str, Any] = {}
     if observed.service is not None and (addresses := find_addresses(observed.service)):
         told["addresses"] = addresses[:32]
-    if observed.deployment is not None:
-        ready = int((observed.deployment.get("status") or {}).get("readyReplicas", 0))
-        told |= {"ready": ready, "desired": determine_rollout(observed.deployment).desired}
-        told["outdated"] = count_outdated(observed)
+    workload = observed.workload or observed.former
+    if workload is not None:
+        rollout = determine_rollout(workload)
+        told |= {"ready": rollout.ready, "desired": rollout.desired, "outdated": count_outdated(observed)}
     version = ((observed.revision or {}).get("status") or {}).get("version")
-    if observed.deployment is not None and observed.revision is not None and version:
+    if workload is not None and observed.revision is not None and version:
         told |= {"revision": observed.revision["metadata"]["name"]}
         told |= {} if told["outdated"] else {"version": version}
     return told
