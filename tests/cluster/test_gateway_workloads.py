@@ -1,4 +1,4 @@
-"""The workloads of MeshGateways on a real API server: DaemonSets, and one kind that takes over from another."""
+"""Workloads and Services of MeshGateways on a real API server: DaemonSets, and what changes its kind."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_pods_of_a_daemon_set_that_were_made_without_a_proxy_are_made_anew
 def test_a_number_of_pods_beside_a_daemon_set_is_refused_with_its_remedy(
     api: Api, installed: object, number: dict[str, object]
 ) -> None:
-    with pytest.raises(Refused, match="workload.*remove replicas and autoscaling"):
+    with pytest.raises(Refused, match=r"workload: DaemonSet: .*remove replicas and autoscaling"):
         api.create(build_gateway("default", "default", workload="DaemonSet", **number), dry_run=True)
 
 
@@ -156,7 +156,9 @@ async def test_a_change_of_kind_keeps_the_service_and_never_has_fewer_pods_that_
     assert read_service(api, home) == service
     assert [w for w in audit.writes(mark) if w.resource == "services"] == []
     await eventually(
-        lambda: count_proxies(api, home) == nodes, seconds=60, what="the proxies of the Deployment are counted"
+        lambda: count_proxies(api, home) == nodes,
+        seconds=60,
+        what="the proxies of the Deployment are counted",
     )
     await wait_for(api, home)
     await assert_quiet(api, audit, operator, home, "demo")
@@ -231,6 +233,27 @@ def test_a_name_of_which_derived_names_would_be_too_long_is_refused_with_the_bou
         api.create(build_gateway("default", "default", "g" * length), dry_run=True)
 
 
+async def test_two_gateways_of_one_name_in_two_namespaces_have_pods_of_their_own_and_go_one_by_one(
+    api: Api, home: str
+) -> None:
+    other = f"{home}-other"
+    labels = {"istio.io/rev": f"{home}-demo"}
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other, "labels": labels}})
+    api.create(build_gateway(home, home, replicas=2))
+    api.create(build_gateway(other, home, replicas=1))
+    for namespace, wanted in ((home, 2), (other, 1)):
+        gateway = await wait_for_gateway(api, namespace)
+        assert (gateway["status"]["ready"], gateway["status"]["desired"]) == (wanted, wanted)
+    standing = {o["metadata"]["uid"] for o in list_objects(api, home)}
+    api.delete("gateway", other, "ingress")
+    await eventually(lambda: api.get("gateway", other, "ingress") is None, seconds=60, what="one is gone")
+    assert list_objects(api, other) == []
+    assert {o["metadata"]["uid"] for o in list_objects(api, home)} == standing
+    gateway = await wait_for_gateway(api, home)
+    assert gateway["status"]["ready"] == 2
+    api.delete("namespace", "", other)
+
+
 async def test_the_longest_name_serves_with_either_kind(api: Api, home: str) -> None:
     name = "g" * 50
     api.create(build_gateway(home, home, name, replicas=2))
@@ -239,3 +262,84 @@ async def test_the_longest_name_serves_with_either_kind(api: Api, home: str) -> 
     gateway = await wait_for_gateway(api, home, name)
     assert gateway["status"]["ready"] == count_nodes(api)
     assert list_kinds(api, home, name) == {"ServiceAccount", "RoleBinding", "DaemonSet", "Service"}
+
+
+# --- the Service -------------------------------------------------------------------------------------------
+
+
+async def test_a_service_becomes_every_type_in_place_and_keeps_its_addresses(
+    api: Api, audit: Audit, home: str
+) -> None:
+    async def become(kind: str, **more: object) -> Object:
+        api.patch("gateway", home, "ingress", {"spec": {"service": {"type": kind, **more}}})
+        await eventually(lambda: read_service(api, home)["spec"]["type"] == kind, seconds=30, what=kind)
+        if kind == "LoadBalancer":
+            balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}}}
+            api.patch("service", home, "ingress", balancer, sub="status")
+        gateway = await wait_for_gateway(api, home)
+        assert gateway["status"]["addresses"] == (
+            ["203.0.113.9"] if kind == "LoadBalancer" else [first["spec"]["clusterIP"]]
+        )
+        return read_service(api, home)
+
+    api.create(build_gateway(home, home))
+    await wait_for_gateway(api, home)
+    first = read_service(api, home)
+    mark = audit.mark()
+    balanced = await become("LoadBalancer", loadBalancerClass="example.com/a")
+    assert list_node_ports(balanced) == list_node_ports(first)
+    plain = await become("NodePort", loadBalancerClass=None)
+    assert list_node_ports(plain) == list_node_ports(first)
+    await become("ClusterIP")
+    other = await become("LoadBalancer", loadBalancerClass="example.com/b")
+    assert other["spec"]["loadBalancerClass"] == "example.com/b"
+    assert other["metadata"]["uid"] == first["metadata"]["uid"]
+    assert other["spec"]["clusterIP"] == first["spec"]["clusterIP"]
+    written = [w for w in audit.writes(mark) if w.resource == "services"]
+    assert [(w.verb, w.code) for w in written] == [("patch", 200)] * 4
+
+
+def list_node_ports(service: Object) -> list[int]:
+    return [port["nodePort"] for port in service["spec"]["ports"]]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            {"type": "LoadBalancer", "loadBalancerClass": "example.com/a"},
+            {"loadBalancerClass": "example.com/b"},
+            "spec.service.loadBalancerClass: example.com/b: .*make another gateway",
+        ),
+        ({"type": None}, {"loadBalancerClass": "example.com/b"}, "loadBalancerClass: example.com/b"),
+        (
+            {"type": "LoadBalancer", "loadBalancerClass": "example.com/a"},
+            {"loadBalancerClass": None},
+            "spec.service.loadBalancerClass: unset: ",
+        ),
+        (
+            {"ipFamilies": ["IPv4"]},
+            {"ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": "PreferDualStack"},
+            "spec.service.ipFamilies: IPv6: .*make another gateway",
+        ),
+    ],
+)
+def test_what_a_service_cannot_change_in_place_is_refused_with_the_way_round(
+    api: Api, installed: object, fresh: str, before: dict[str, object], after: dict[str, object], words: str
+) -> None:
+    api.create(build_gateway(fresh, fresh, service=before))
+    with pytest.raises(Refused, match=words):
+        api.patch("gateway", fresh, "ingress", {"spec": {"service": after}})
+    api.delete("gateway", fresh, "ingress")
+
+
+def test_a_class_may_change_with_the_type(api: Api, installed: object, fresh: str) -> None:
+    balanced = {"type": "LoadBalancer", "loadBalancerClass": "example.com/a"}
+    api.create(build_gateway(fresh, fresh, service=balanced))
+    api.patch(
+        "gateway", fresh, "ingress", {"spec": {"service": {"type": "NodePort", "loadBalancerClass": None}}}
+    )
+    api.patch(
+        "gateway", fresh, "ingress", {"spec": {"service": {**balanced, "loadBalancerClass": "example.com/b"}}}
+    )
+    api.delete("gateway", fresh, "ingress")

@@ -18,6 +18,7 @@ from navarch.core.model.ownership import is_conceivable
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import WorkloadPod, determine_rollout
 from navarch.gather.workload import read_problems
+from navarch.kube.handover import build_handover
 
 from tests.unit.gateways import NOW, a_gateway, applied, find, on_nodes, settled, told, verdicts
 
@@ -89,7 +90,9 @@ def test_both_kinds_have_the_same_pods_behind_the_same_service_and_a_mark_of_the
 
 def test_where_pods_run_is_said_alike_for_both_kinds() -> None:
     placement = {"nodeSelector": {"role": "edge"}, "tolerations": [{"operator": "Exists"}]}
-    pod = find(build_gateway(a_gateway({**DAEMON_SET, "placement": placement})), "DaemonSet")["spec"]["template"]
+    pod = find(build_gateway(a_gateway({**DAEMON_SET, "placement": placement})), "DaemonSet")["spec"][
+        "template"
+    ]
     assert pod["spec"]["nodeSelector"] == placement["nodeSelector"]
     assert pod["spec"]["tolerations"] == placement["tolerations"]
 
@@ -208,7 +211,9 @@ def test_a_change_that_is_taken_back_leaves_what_runs_and_removes_what_had_begun
     begun = changed({"replicas": 2}, DAEMON_SET, **on_nodes(2, ready=1))
     back = replace(a_gateway({"replicas": 2}), owned=begun.owned)
     counts = of_pods(2)
-    owned = tuple(applied(find_workload(back), **counts) if o["kind"] == "Deployment" else o for o in back.owned)
+    owned = tuple(
+        applied(find_workload(back), **counts) if o["kind"] == "Deployment" else o for o in back.owned
+    )
     assert plan_kinds(replace(back, owned=owned))[1] == {"DaemonSet"}
 
 
@@ -234,7 +239,9 @@ def test_a_deployment_begins_with_no_fewer_pods_than_the_daemon_set_has_within_i
     spec: dict[str, Any], ready: int, expected: int
 ) -> None:
     was = settled(a_gateway(DAEMON_SET))
-    owned = tuple({**o, "status": on_nodes(5, ready=ready)} if o["kind"] == "DaemonSet" else o for o in was.owned)
+    owned = tuple(
+        {**o, "status": on_nodes(5, ready=ready)} if o["kind"] == "DaemonSet" else o for o in was.owned
+    )
     observed = replace(a_gateway(spec), owned=owned)
     first = find_workload(observed)
     assert first["spec"]["replicas"] == expected
@@ -248,3 +255,28 @@ def test_a_gateway_that_is_deleted_amid_a_change_loses_both_workloads_first() ->
     going = replace(begun, body={**begun.body, "metadata": metadata})
     plan = plan_gateway(going, ())
     assert {ref.kind for ref in plan.prune} == {"Deployment", "DaemonSet", "PodDisruptionBudget"}
+
+
+# --- a number of pods that is handed over ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("owners", "handed"),
+    [
+        (["navarch"], True),
+        (["navarch", "navarch-replicas"], False),
+        (["navarch-replicas"], False),
+        ([], False),
+    ],
+)
+def test_a_number_that_was_handed_over_before_a_kill_is_not_handed_over_again(
+    owners: list[str], handed: bool
+) -> None:
+    fields = {"f:spec": {"f:replicas": {}}}
+    entries = [{"manager": name, "operation": "Apply", "fieldsV1": fields} for name in owners]
+    live = applied(find_workload(a_gateway({"replicas": 3})))
+    live["metadata"]["managedFields"] = entries
+    handover = build_handover(find_workload(a_gateway()), live, "navarch")
+    assert (handover is not None) is handed
+    if handover is not None:
+        assert handover["spec"] == {"replicas": 3}

@@ -18,7 +18,7 @@ from navarch.api.gatewayparts import (
     GatewayService,
     ServicePort,
 )
-from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
+from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
 from navarch.api.spec import EnvVar, LabelValue, Placement, Resources
 
 __all__ = [
@@ -95,10 +95,41 @@ _GRACE_RULE = build_rule(
 )
 
 
+_BALANCED = "({0}.?service.?type.hasValue() ? {0}.service.type == 'LoadBalancer' : {0}.type != 'Egress')"
+_CLASS = "{0}.?service.?loadBalancerClass.orValue('unset')"
+_FAMILY = "{0}.?service.?ipFamilies.orValue([])"
+_OTHER_GATEWAY = (
+    "Kubernetes cannot change it in place, and clients get another address with it; make another gateway "
+    "with it, move clients there, and remove this one"
+)
+
+
+def _build_in_place_rule(field: str, same: str, shown: str) -> JSONObject:
+    return build_rule(
+        same, field=f".service.{field}", message=_OTHER_GATEWAY, shown=shown, reason="FieldValueForbidden"
+    )
+
+
+_CLASS_RULE = _build_in_place_rule(
+    "loadBalancerClass",
+    f"!({_BALANCED.format('self')} && {_BALANCED.format('oldSelf')}) || "
+    f"{_CLASS.format('self')} == {_CLASS.format('oldSelf')}",
+    _CLASS.format("self"),
+)
+_FAMILY_RULE = _build_in_place_rule(
+    "ipFamilies",
+    f"{_FAMILY.format('self')}.size() == 0 || {_FAMILY.format('oldSelf')}.size() == 0 || "
+    f"{_FAMILY.format('self')}[0] == {_FAMILY.format('oldSelf')}[0]",
+    f"{_FAMILY.format('self')}[0]",
+)
+
+
 class GatewaySettings(Model):
     """What may be asked of a gateway, wherever it is written down."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _WORKLOAD_RULE, _GRACE_RULE]})
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _WORKLOAD_RULE, _GRACE_RULE]}
+    )
 
     labels: dict[str, LabelValue] | None = Field(
         None,
@@ -116,8 +147,8 @@ class GatewaySettings(Model):
     service: GatewayService | None = Field(None, description="The Service by which clients reach it.")
     workload: Literal["Deployment", "DaemonSet"] | None = Field(
         None,
-        description="What makes the pods: a Deployment with a number of them, or a DaemonSet with one on each "
-        "node that placement allows. After a change both run until the pods of the new one are ready. "
+        description="What makes the pods: a Deployment with a number of them, or a DaemonSet with one on "
+        "each node that placement allows. After a change both run until the pods of the new one are ready. "
         "Default: Deployment.",
     )
     replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
@@ -195,6 +226,8 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
                 _WORKLOAD_RULE,
                 _GRACE_RULE,
                 _NETWORK_RULE,
+                _CLASS_RULE,
+                _FAMILY_RULE,
             ]
         }
     )

@@ -84,7 +84,9 @@ class ObservedGateway:
     @property
     def former(self) -> Manifest | None:
         """The workload of the other kind, which goes once the wanted one's pods are ready."""
-        return next((o for o in self.workloads if self.spec is not None and not _is_wanted(o, self.spec)), None)
+        return next(
+            (o for o in self.workloads if self.spec is not None and not _is_wanted(o, self.spec)), None
+        )
 
     @property
     def workloads(self) -> tuple[Manifest, ...]:

@@ -31,7 +31,7 @@ from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
-from navarch.core.model.refs import ref_of
+from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.model.urgency import Awaited
 from navarch.core.world.workload import determine_rollout
 
@@ -69,8 +69,11 @@ def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
     if plan.waiting:
         return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
     wanted = find_workload(plan.objects())
-    if wanted is None:
-        return Verdict("False", Reason.SETTLED)
+    return Verdict("False", Reason.SETTLED) if wanted is None else _determine_rolling(observed, wanted)
+
+
+def _determine_rolling(observed: ObservedGateway, wanted: Manifest) -> Verdict:
+    """Whether the workload is being rolled, or takes over from one of the other kind."""
     workload, former = observed.workload, [*filter(None, [describe_former(observed)])]
     if workload is None or not is_applied(workload, wanted):
         return Verdict("True", Reason.PROGRESSING, join([f"{ref_of(wanted)} is being applied", *former]))
@@ -112,17 +115,21 @@ def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding],
         return Verdict(
             "False", Reason.PROXIES_OUTDATED, f"{outdated} pods run an older proxy than the mesh has"
         )
-    if plan.waiting:
-        return Verdict("False", Reason.PROGRESSING, join(w.message for w in plan.waiting))
-    if observed.former is not None:
-        return Verdict("False", Reason.PROGRESSING, f"{ref_of(observed.former)} is yet to go")
-    return Verdict("True", Reason.AS_EXPECTED)
+    behind = [w.message for w in plan.waiting]
+    behind += [f"{ref_of(observed.former)} is yet to go"] if observed.former is not None else []
+    return (
+        Verdict("False", Reason.PROGRESSING, join(behind)) if behind else Verdict("True", Reason.AS_EXPECTED)
+    )
 
 
 _REMEDIES = {
     "provided port is already allocated": "choose another nodePort in spec.service.ports, or leave it out",
     "provided port is not in the valid range": "choose a nodePort of the cluster's range in "
     "spec.service.ports, or leave it out",
+    "may not change once set": "set spec.service.type: NodePort, wait until the gateway is Ready, and then "
+    "set LoadBalancer with the other class; clients have no load balancer meanwhile",
+    "as indicated by `ipFamilies[0]`": "take spec.service.ipFamilies back; make another gateway with the "
+    "other family, move clients there, and remove this one",
     "exceeded quota": "raise the namespace's quota, or ask for less in spec",
 }
 """What helps where the API server refused an object, by words of its answer."""

@@ -34,8 +34,8 @@ def find_standing(observed: ObservedGateway, objects: Iterable[Manifest]) -> fro
 
 
 def choose_replicas(observed: ObservedGateway) -> int | None:
-    """With how many pods a Deployment begins that takes over from a DaemonSet: no fewer than are ready, within
-    its autoscaler's bounds. None where there is no such Deployment to be made."""
+    """With how many pods a Deployment begins that takes over from a DaemonSet: no fewer than are ready,
+    within its autoscaler's bounds. None where there is no such Deployment to be made."""
     spec = observed.spec
     if spec is None or workload_of(spec) != DEPLOYMENT or observed.workload or not observed.former:
         return None

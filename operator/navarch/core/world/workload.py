@@ -1,6 +1,7 @@
 """A workload's rollout and the problems of its pods, read from their own status.
 
-Owns what "available", "replaced" and "complete" mean for a Deployment and for a DaemonSet. Must never look at what should run.
+Owns what "available", "replaced" and "complete" mean for a Deployment and for a DaemonSet. Must never look at
+what should run.
 Invariant: generation-aware; a status that speaks of an older spec is never taken for the newer one.
 """
 
@@ -32,8 +33,8 @@ class WorkloadPod:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """State of a rollout. Counts are pods, of a DaemonSet one for each node. `replaced` means that only pods of the current template run and at
-    least one serves, `complete` that all of them do."""
+    """State of a rollout. Counts are pods, of a DaemonSet one for each node. `replaced` means that only pods
+    of the current template run and at least one serves, `complete` that all of them do."""
 
     desired: int
     updated: int

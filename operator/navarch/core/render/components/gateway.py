@@ -3,9 +3,9 @@
 Owns the objects of a MeshGateway. Must never name an image: the mesh's injector puts the proxy into the pod,
 as it is configured at that moment. Invariants: the selector follows from the gateway's name alone, so that it
 never changes, and Deployment and DaemonSet stand behind the Service together while one takes over from the
-other; a budget counts pods of the Deployment alone, since Kubernetes works none out where a DaemonSet has pods,
-and lets none go; a Deployment names a number of replicas only where the user does, so that any autoscaler may
-have it; a pod ends no earlier than it has drained.
+other; a budget counts pods of the Deployment alone, since with a DaemonSet's among them Kubernetes cannot
+work it out and lets none go; a Deployment names a number of replicas only where the user does, so that any
+autoscaler may have it; a pod ends no earlier than it has drained.
 """
 
 from __future__ import annotations
