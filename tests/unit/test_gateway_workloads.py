@@ -18,7 +18,6 @@ from navarch.core.model.ownership import is_conceivable
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import WorkloadPod, determine_rollout
 from navarch.gather.workload import read_problems
-from navarch.kube.handover import build_handover
 
 from tests.unit.gateways import NOW, a_gateway, applied, find, on_nodes, settled, told, verdicts
 
@@ -255,28 +254,3 @@ def test_a_gateway_that_is_deleted_amid_a_change_loses_both_workloads_first() ->
     going = replace(begun, body={**begun.body, "metadata": metadata})
     plan = plan_gateway(going, ())
     assert {ref.kind for ref in plan.prune} == {"Deployment", "DaemonSet", "PodDisruptionBudget"}
-
-
-# --- a number of pods that is handed over ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("owners", "handed"),
-    [
-        (["navarch"], True),
-        (["navarch", "navarch-replicas"], False),
-        (["navarch-replicas"], False),
-        ([], False),
-    ],
-)
-def test_a_number_that_was_handed_over_before_a_kill_is_not_handed_over_again(
-    owners: list[str], handed: bool
-) -> None:
-    fields = {"f:spec": {"f:replicas": {}}}
-    entries = [{"manager": name, "operation": "Apply", "fieldsV1": fields} for name in owners]
-    live = applied(find_workload(a_gateway({"replicas": 3})))
-    live["metadata"]["managedFields"] = entries
-    handover = build_handover(find_workload(a_gateway()), live, "navarch")
-    assert (handover is not None) is handed
-    if handover is not None:
-        assert handover["spec"] == {"replicas": 3}

@@ -54,15 +54,11 @@ def build_handover(manifest: Manifest, live: Mapping[str, Any], manager: str) ->
     spec = manifest.get("spec")
     if manifest["kind"] != "Deployment" or not isinstance(spec, Mapping) or "replicas" in spec:
         return None
+    owned = (own_fields(live, manager) or {}).get("f:spec") or {}
     replicas = (live.get("spec") or {}).get("replicas")
-    # Where both own it already, a run that was killed after the handover left the rest to this one.
-    if replicas is None or not _owns(live, manager) or _owns(live, REPLICAS_MANAGER):
+    if "f:replicas" not in owned or replicas is None:
         return None
     return _build(manifest, live, replicas)
-
-
-def _owns(live: Mapping[str, Any], manager: str) -> bool:
-    return "f:replicas" in ((own_fields(live, manager) or {}).get("f:spec") or {})
 
 
 def _build(manifest: Manifest, live: Mapping[str, Any], replicas: int) -> Manifest:

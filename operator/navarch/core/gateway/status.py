@@ -14,7 +14,7 @@ from navarch.api.gateway import KIND
 from navarch.core.gateway.address import find_addresses, find_deadline, judge_missing
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
 from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
-from navarch.core.gateway.succession import describe_former, find_workload
+from navarch.core.gateway.succession import find_workload
 from navarch.core.gateway.teardown import describe_left
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.actions import Outcome, Plan
@@ -74,18 +74,19 @@ def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
 
 def _determine_rolling(observed: ObservedGateway, wanted: Manifest) -> Verdict:
     """Whether the workload is being rolled, or takes over from one of the other kind."""
-    workload, former = observed.workload, [*filter(None, [describe_former(observed)])]
+    workload, former = observed.workload, observed.former
+    stays = [] if former is None else [f"{ref_of(former)} stays until then"]
     if workload is None or not is_applied(workload, wanted):
-        return Verdict("True", Reason.PROGRESSING, join([f"{ref_of(wanted)} is being applied", *former]))
+        return Verdict("True", Reason.PROGRESSING, join([f"{ref_of(wanted)} is being applied", *stays]))
     rollout = determine_rollout(workload)
-    if rollout.complete and observed.former is None:
+    if rollout.complete and former is None:
         return Verdict("False", Reason.SETTLED)
-    if rollout.complete:
-        message = f"{ref_of(observed.former)} goes: the pods of {ref_of(workload)} are ready"
+    if rollout.complete and former is not None:
+        message = f"{ref_of(former)} goes: the pods of {ref_of(workload)} are ready"
         return Verdict("True", Reason.ROLLING_OUT, message)
     problems = [str(problem) for problem in observed.problems]
     reason = Reason.ROLLOUT_STUCK if problems else Reason.ROLLING_OUT
-    return Verdict("True", reason, join([*problems, f"{ref_of(workload)}: {rollout.message}", *former]))
+    return Verdict("True", reason, join([*problems, f"{ref_of(workload)}: {rollout.message}", *stays]))
 
 
 def determine_uninjected(observed: ObservedGateway) -> Verdict | None:

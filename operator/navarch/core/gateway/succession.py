@@ -1,7 +1,7 @@
 """A workload of a gateway takes over from one of the other kind: both run until the new one's pods are ready.
 
-Owns what stays for so long, with how many pods a Deployment begins, and what is said meanwhile. Must never
-change the workload that goes. Invariant: the former workload, its autoscaler and its budget stay until every
+Owns what stays for so long, and with how many pods a Deployment begins. Must never change the workload that
+goes. Invariant: the former workload, its autoscaler and its budget stay until every
 pod of the new one is ready; since both kinds' pods are behind the one Service, clients always find some.
 """
 
@@ -42,8 +42,3 @@ def choose_replicas(observed: ObservedGateway) -> int | None:
     ready = max(determine_rollout(observed.former).ready, 1)
     bounds = spec.autoscaling
     return min(max(ready, bounds.min_replicas), bounds.max_replicas) if bounds else ready
-
-
-def describe_former(observed: ObservedGateway) -> str:
-    """What is said of the workload that goes; empty where there is none."""
-    return f"{ref_of(observed.former)} stays until then" if observed.former else ""
