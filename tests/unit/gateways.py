@@ -93,12 +93,26 @@ def applied(manifest: Manifest, **status: Any) -> dict[str, Any]:
     return {**manifest, "metadata": metadata, "status": status}
 
 
+def on_nodes(desired: int, *, updated: int | None = None, ready: int | None = None) -> dict[str, int]:
+    """The status of a DaemonSet; unless said, all of its pods are there and ready."""
+    ready = desired if ready is None else ready
+    return {
+        "observedGeneration": 1,
+        "desiredNumberScheduled": desired,
+        "currentNumberScheduled": desired,
+        "updatedNumberScheduled": desired if updated is None else updated,
+        "numberReady": ready,
+        "numberAvailable": ready,
+    }
+
+
 def settled(observed: ObservedGateway, *, address: str = "10.0.0.1") -> ObservedGateway:
     """The same gateway once its objects are there, its pods run and it has an address."""
     counts = {"observedGeneration": 1, "updatedReplicas": 1, "replicas": 1}
     counts |= {"availableReplicas": 1, "readyReplicas": 1}
-    status = {
+    status: dict[str, dict[str, Any]] = {
         "Deployment": counts,
+        "DaemonSet": on_nodes(1),
         "Service": {"loadBalancer": {"ingress": [{"ip": address}] if address else []}},
     }
     owned = tuple(applied(o, **status.get(o["kind"], {})) for o in build_gateway(observed))

@@ -18,7 +18,7 @@ from navarch.api.gatewayparts import (
     GatewayService,
     ServicePort,
 )
-from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
+from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
 from navarch.api.spec import EnvVar, LabelValue, Placement, Resources, Version
 
 __all__ = [
@@ -66,6 +66,13 @@ _REPLICAS_RULE = build_rule(
     message="the autoscaler decides the number of pods; remove replicas, or autoscaling",
     shown="self.replicas",
 )
+_WORKLOAD_RULE = build_rule(
+    "!has(self.workload) || self.workload != 'DaemonSet' || (!has(self.replicas) && !has(self.autoscaling))",
+    field=".workload",
+    message="a DaemonSet has one pod on each node that placement allows; remove replicas and autoscaling, or "
+    "set workload: Deployment",
+    shown="self.workload",
+)
 
 
 DRAIN_SECONDS = 30
@@ -88,10 +95,41 @@ _GRACE_RULE = build_rule(
 )
 
 
+_BALANCED = "({0}.?service.?type.hasValue() ? {0}.service.type == 'LoadBalancer' : {0}.type != 'Egress')"
+_CLASS = "{0}.?service.?loadBalancerClass.orValue('unset')"
+_FAMILY = "{0}.?service.?ipFamilies.orValue([])"
+_OTHER_GATEWAY = (
+    "Kubernetes cannot change it in place, and clients get another address with it; make another gateway "
+    "with it, move clients there, and remove this one"
+)
+
+
+def _build_in_place_rule(field: str, same: str, shown: str) -> JSONObject:
+    return build_rule(
+        same, field=f".service.{field}", message=_OTHER_GATEWAY, shown=shown, reason="FieldValueForbidden"
+    )
+
+
+_CLASS_RULE = _build_in_place_rule(
+    "loadBalancerClass",
+    f"!({_BALANCED.format('self')} && {_BALANCED.format('oldSelf')}) || "
+    f"{_CLASS.format('self')} == {_CLASS.format('oldSelf')}",
+    _CLASS.format("self"),
+)
+_FAMILY_RULE = _build_in_place_rule(
+    "ipFamilies",
+    f"{_FAMILY.format('self')}.size() == 0 || {_FAMILY.format('oldSelf')}.size() == 0 || "
+    f"{_FAMILY.format('self')}[0] == {_FAMILY.format('oldSelf')}[0]",
+    f"{_FAMILY.format('self')}[0]",
+)
+
+
 class GatewaySettings(Model):
     """What may be asked of a gateway, wherever it is written down."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _GRACE_RULE]})
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _WORKLOAD_RULE, _GRACE_RULE]}
+    )
 
     version: Version | None = Field(
         None,
@@ -114,6 +152,12 @@ class GatewaySettings(Model):
         "controllers make of a pod.",
     )
     service: GatewayService | None = Field(None, description="The Service by which clients reach it.")
+    workload: Literal["Deployment", "DaemonSet"] | None = Field(
+        None,
+        description="What makes the pods: a Deployment with a number of them, or a DaemonSet with one on "
+        "each node that placement allows. After a change both run until the pods of the new one are ready. "
+        "Default: Deployment.",
+    )
     replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None,
         description="Number of pods. Default: one at first, and then what an autoscaler of this spec, one of "
@@ -183,7 +227,15 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE, _GRACE_RULE, _NETWORK_RULE]
+            "x-kubernetes-validations": [
+                _REF_RULE,
+                _REPLICAS_RULE,
+                _WORKLOAD_RULE,
+                _GRACE_RULE,
+                _NETWORK_RULE,
+                _CLASS_RULE,
+                _FAMILY_RULE,
+            ]
         }
     )
 

@@ -63,7 +63,8 @@ OPERATOR_USES: tuple[Use, ...] = (
         f"gateways are made from spec.gateways of meshes, and have a finalizer; {_APPLY}",
     ),
     Use(GROUP, ("meshrevisions",), ("get", *_WRITE), f"revisions are made from meshes; {_APPLY}"),
-    Use("apps", ("deployments",), _OWN, f"istiod; {_APPLY}"),
+    Use("apps", ("deployments",), _OWN, f"istiod, and gateways; {_APPLY}"),
+    Use("apps", ("daemonsets",), _OWN, f"gateways with a pod on each node; {_APPLY}"),
     Use(
         "",
         ("configmaps", "serviceaccounts", "services"),

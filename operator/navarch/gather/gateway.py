@@ -44,9 +44,8 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
     owned = tuple(world.owned.objects(parent, inventory))
     pods = world.stores["istiods"].find(by_parent, parent.any_uid)
     names = sorted(pod["metadata"]["name"] for pod in pods)
-    deployment = next((o for o in owned if o["kind"] == "Deployment"), None)
     revision = _find_revision(world, mesh)
-    return ObservedGateway(
+    observed = ObservedGateway(
         environment=world.environment,
         assets=world.assets,
         parent=parent,
@@ -59,15 +58,17 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
         owned=owned,
         pods=tuple(sorted(filter(None, map(read_pod, pods)), key=lambda pod: pod.name)),
         proxies=tuple(world.cluster.proxies_named(namespace, names)),
-        problems=read_problems(deployment, pods),
         now=world.now(),
         roles=world.cluster.roles(),
         inventory=inventory,
         kinds=await world.kinds.gather(),
         kind_deleted=await world.orphans.find_kind_deletion(body),
-        certificates=await world.certificates.gather(
-            Place(namespace, name, read_labels(deployment), _find_inside(world, revision))
-        ),
+    )
+    place = Place(namespace, name, read_labels(observed.workload), _find_inside(world, revision))
+    return replace(
+        observed,
+        problems=read_problems(observed.workload, pods),
+        certificates=await world.certificates.gather(place),
     )
 
 

@@ -86,6 +86,7 @@ class Watch:
 
 
 OWNED_KINDS = (
+    ("apps/v1", "DaemonSet"),
     ("apps/v1", "Deployment"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("networking.k8s.io/v1", "NetworkPolicy"),

@@ -24,7 +24,7 @@ WRITES = ("CREATE", "UPDATE", "DELETE")
 
 OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
     "": ("configmaps", "serviceaccounts", "services"),
-    "apps": ("deployments",),
+    "apps": ("daemonsets", "deployments"),
     "autoscaling": ("horizontalpodautoscalers",),
     "networking.k8s.io": ("networkpolicies",),
     "policy": ("poddisruptionbudgets",),

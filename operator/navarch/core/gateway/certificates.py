@@ -34,7 +34,7 @@ def determine_certificates(observed: ObservedGateway) -> Verdict:
     if seen is None:
         message = "the operator does not look at certificates; NAVARCH_CERTIFICATE_SECONDS has it do so"
         return Verdict("Unknown", Reason.CERTIFICATES_NOT_CHECKED, message)
-    if observed.deployment is None:
+    if observed.workload is None:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the gateway has no pods yet")
     if seen.gap:
         return Verdict("Unknown", Reason.CERTIFICATES_UNREADABLE, f"Gateways cannot be read: {seen.gap}")

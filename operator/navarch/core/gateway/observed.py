@@ -16,6 +16,8 @@ from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.model.removal import is_withheld
+from navarch.core.render.components.gateway import workload_of
+from navarch.core.render.marks import WORKLOADS
 from navarch.core.world.certificates import SeenCertificates
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.kinds import CURRENT, ServedKinds
@@ -77,9 +79,22 @@ class ObservedGateway:
         return is_withheld(self.body, self.kind_deleted)
 
     @property
-    def deployment(self) -> Manifest | None:
-        """The workload of the gateway, None where there is none yet."""
-        return next((o for o in self.owned if o["kind"] == "Deployment"), None)
+    def workload(self) -> Manifest | None:
+        """The workload of the kind that is wanted, None where there is none yet; of a spec that does not
+        parse any."""
+        return next((o for o in self.workloads if self.spec is None or _is_wanted(o, self.spec)), None)
+
+    @property
+    def former(self) -> Manifest | None:
+        """The workload of the other kind, which goes once the wanted one's pods are ready."""
+        return next(
+            (o for o in self.workloads if self.spec is not None and not _is_wanted(o, self.spec)), None
+        )
+
+    @property
+    def workloads(self) -> tuple[Manifest, ...]:
+        """Everything of the gateway that makes pods."""
+        return tuple(o for o in self.owned if o["kind"] in WORKLOADS)
 
     @property
     def service(self) -> Manifest | None:
@@ -90,6 +105,10 @@ class ObservedGateway:
     def stamp(self) -> str:
         """What the mesh's injector stamps on pods now; empty while it is not known."""
         return str(((self.revision or {}).get("status") or {}).get("proxy", ""))
+
+
+def _is_wanted(workload: Manifest, spec: MeshGatewaySpec) -> bool:
+    return bool(workload["kind"] == workload_of(spec))
 
 
 def is_held(observed: ObservedGateway) -> bool:

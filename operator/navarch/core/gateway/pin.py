@@ -62,7 +62,7 @@ def read_version(stamp: str) -> str:
 
 def _read_template(observed: ObservedGateway) -> Mapping[str, str]:
     """The annotations of the pods that the workload makes now."""
-    template = ((observed.deployment or {}).get("spec") or {}).get("template") or {}
+    template = ((observed.workload or observed.former or {}).get("spec") or {}).get("template") or {}
     return (template.get("metadata") or {}).get("annotations") or {}
 
 

@@ -2,9 +2,11 @@
 
 Owns the objects of a MeshGateway. Must never name a container's image: the mesh's injector puts the proxy
 into the pod, as it is configured at that moment, and takes the image of a pinned version from an annotation.
-Invariants: the selector follows from the gateway's name alone, so that it never changes; a Deployment names a
-number of replicas only where the user does, so that any autoscaler may have it; a pod ends no earlier than it
-has drained.
+Invariants: the selector follows from the gateway's name alone, so that it never changes, and Deployment and
+DaemonSet stand behind the Service together while one takes over from the other; a budget counts pods of the
+Deployment alone, since with a DaemonSet's among them Kubernetes cannot work it out and lets none go; a
+Deployment names a number of replicas only where the user does, so that any autoscaler may have it; a pod ends
+no earlier than it has drained.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from navarch.core.render.engine import dump_yaml, render_data
 from navarch.core.render.marks import mark_template
 
 COMPONENT = "gateway"
+DEPLOYMENT, DAEMON_SET = "Deployment", "DaemonSet"
 EXIT_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
 """Variable by which a proxy that ends waits for its last connection (pilot-agent)."""
 NETWORK_VIEW = "ISTIO_META_REQUESTED_NETWORK_VIEW"
@@ -74,7 +77,8 @@ class GatewayInput:
     now: a change of it rolls the pods. `pull_policy` is that of the mesh's proxies. It has to be said: the
     API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says.
     `recreated` says when pods without a proxy were made anew; empty for never. `image` is the proxy's where
-    the gateway's version is pinned, and `stamp` then the pin's; empty for the mesh's."""
+    the gateway's version is pinned, and `stamp` then the pin's; empty for the mesh's. `replicas` is the
+    number of pods that a Deployment begins with which takes over from a DaemonSet."""
 
     parent: Parent
     spec: MeshGatewaySpec
@@ -83,6 +87,7 @@ class GatewayInput:
     pull_policy: str
     recreated: str = ""
     image: str = ""
+    replicas: int | None = None
 
     @property
     def name(self) -> str:
@@ -129,14 +134,14 @@ def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
     autoscaling = gateway.spec.autoscaling
     yield render("service-account")
     yield render("role-binding", name=f"{gateway.name}-gateway", role=GATEWAY_ROLE.name)
-    yield mark_template(_build_deployment(gateway, render))
+    yield mark_template(_build_workload(gateway, render))
     yield _build_service(gateway, render)
     if gateway.spec.network_policy:
         rules = _build_ingress_rules(gateway.ports)
         yield render("network-policy", selector=gateway.selector, rules=rules)
     if autoscaling is not None:
         yield render("autoscaler", autoscaling=autoscaling, metrics=_build_metrics(autoscaling))
-    if (autoscaling.min_replicas if autoscaling else gateway.spec.replicas or 1) > 1:
+    if (autoscaling.min_replicas if autoscaling else gateway.spec.replicas or 1) > 1:  # never of a DaemonSet
         yield render("disruption-budget", selector=gateway.selector)
 
 
@@ -159,14 +164,29 @@ def _build_metrics(autoscaling: GatewayAutoscaling) -> list[Mapping[str, Any]]:
     ]
 
 
-def _build_deployment(gateway: GatewayInput, render: Render) -> Manifest:
+def workload_of(spec: MeshGatewaySpec) -> str:
+    """The kind of a gateway's workload."""
+    return spec.workload or DEPLOYMENT
+
+
+def _build_rolling(gateway: GatewayInput) -> dict[str, Any]:
+    """How many pods there are, and how they are replaced: a pod ends once its successor is ready."""
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
+    if workload_of(gateway.spec) == DAEMON_SET:
+        return {"updateStrategy": rolling}
+    replicas = gateway.spec.replicas or gateway.replicas
+    return {**({"replicas": replicas} if replicas else {}), "strategy": rolling}
+
+
+def _build_workload(gateway: GatewayInput, render: Render) -> Manifest:
     spec = gateway.spec
     drain, ahead = spec.termination_drain_seconds or DRAIN_SECONDS, spec.deregistration_seconds or 0
     return render(
-        "deployment",
+        "workload",
+        kind=workload_of(spec),
+        rolling=_build_rolling(gateway),
         selector=gateway.selector,
         pull_policy=gateway.pull_policy,
-        replicas=spec.replicas,
         pod_labels=_build_pod_labels(gateway),
         pod_annotations=_build_pod_annotations(gateway, drain),
         grace_seconds=spec.termination_grace_period_seconds or ahead + drain + GRACE_BEYOND,
@@ -219,6 +239,8 @@ def _build_pod_labels(gateway: GatewayInput) -> dict[str, str]:
 
 def _build_placement(gateway: GatewayInput) -> dict[str, Any]:
     placement = gateway.spec.placement.to_json() if gateway.spec.placement else {}
+    if workload_of(gateway.spec) == DAEMON_SET:
+        return placement
     spread = [
         {
             "maxSkew": 1,
