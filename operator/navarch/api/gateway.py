@@ -14,12 +14,13 @@ from pydantic import ConfigDict, Field
 from navarch.api.gatewayparts import (
     AnnotationValue,
     GatewayAutoscaling,
+    GatewayLifecycle,
     GatewayProxy,
     GatewayService,
     ServicePort,
 )
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
-from navarch.api.spec import EnvVar, LabelValue, Placement, Resources
+from navarch.api.spec import EnvVar, LabelValue, Overlay, Placement, Resources
 
 __all__ = [
     "KIND",
@@ -88,10 +89,21 @@ _GRACE_RULE = build_rule(
 )
 
 
+_HOOK_RULE = build_rule(
+    "!has(self.lifecycle) || !has(self.lifecycle.preStop) || !has(self.deregistrationSeconds) || "
+    "self.deregistrationSeconds == 0",
+    field=".lifecycle.preStop",
+    message="deregistrationSeconds is a preStop hook as well, and a container has one; leave one of them out",
+    shown="self.deregistrationSeconds",
+)
+
+
 class GatewaySettings(Model):
     """What may be asked of a gateway, wherever it is written down."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _GRACE_RULE]})
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _GRACE_RULE, _HOOK_RULE]}
+    )
 
     labels: dict[str, LabelValue] | None = Field(
         None,
@@ -157,6 +169,18 @@ class GatewaySettings(Model):
         description="Environment variables of the proxies: those that every editor of a mesh may set for all "
         "of its proxies, which docs/reference/power.md lists.",
     )
+    lifecycle: GatewayLifecycle | None = Field(
+        None,
+        description="Hooks of the proxies. Needs the verb host in the namespace. Default: the mesh's, "
+        "which are Istio's unless it says otherwise.",
+    )
+    overlays: Annotated[list[Overlay], Field(max_length=16)] | None = Field(
+        None,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="JSON Merge Patches on the gateway's objects, in order: the last resort. "
+        "docs/reference/power.md says what they may hold without the verb host, and "
+        "docs/reference/refused.md what they may never.",
+    )
 
 
 class GatewayTarget(Model):
@@ -176,7 +200,7 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE, _GRACE_RULE, _NETWORK_RULE]
+            "x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE, _GRACE_RULE, _HOOK_RULE, _NETWORK_RULE]
         }
     )
 

@@ -70,6 +70,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     foreign.check_foreign_default,
     layers.check_profiles,
     inline.check_gateways_have_names_of_their_own,
+    inline.check_overlays_of_gateways,
     power.check_mesh_config_keys,
     power.check_values_keys,
     power.check_environment_names,
