@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from navarch.api.power.overlays import GATEWAY_FREE_PATCH, REFUSED_PATCH, is_free_patch
+from navarch.core.model.merging import merge
 
 from lab.cluster import Cluster
 from tests.cluster.conftest import a_mesh_namespace
+from tests.golden.rendering import render_gateway
 from tests.polling import eventually
 from tests.support.admission import TENANT, bind, nest, refusal, say, submit
 from tests.support.api import Api, Object, Refused
@@ -224,3 +226,33 @@ def test_no_workload_of_others_takes_the_label_by_which_a_gateways_service_finds
         assert "Services would send" in said
     pod["metadata"]["labels"] = {"app": "web"}  # type: ignore[index]
     assert submit(guarded, pod) == ""
+
+
+def test_a_gateways_pod_for_low_ports_is_admitted_where_pod_security_is_restricted(
+    api: Api, guarded: Cluster
+) -> None:
+    """The rendered pod, with what the injection template gives to it: image, user and sysctl."""
+    (deployment,) = (o for o in render_gateway() if o["kind"] == "Deployment")
+    template = deployment["spec"]["template"]
+    assert template["spec"]["containers"][0]["ports"][0]["containerPort"] == 80
+    name = "restricted-edge"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    try:
+        api.create(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ingress", "namespace": name}}
+        )
+        injected = {
+            "securityContext": {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]}
+        }
+        spec = merge(template["spec"], injected)
+        proxy = merge(
+            template["spec"]["containers"][0],
+            {"image": "example.invalid/proxyv2", "securityContext": {"runAsUser": 1337, "runAsGroup": 1337}},
+        )
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "edge", "namespace": name}}
+        assert refusal(api, {**pod, "spec": {**spec, "containers": [proxy]}}) == ""
+        unconfined = merge(spec, {"securityContext": {"seccompProfile": None}})
+        assert "seccompProfile" in refusal(api, {**pod, "spec": {**unconfined, "containers": [proxy]}})
+    finally:
+        api.delete("namespace", "", name)

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from navarch.api.power.overlays import GATEWAY_FREE_PATCH, is_free_patch
+from navarch.api.spec import Overlay
 from navarch.core.gateway.checks import run_checks
 from navarch.core.gateway.plan import build_gateway
 from navarch.core.mesh.checks.inline import check_overlays_of_gateways
+from navarch.core.mesh.layering import merge_settings
 from navarch.core.model.findings import Finding
 from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.reasons import Reason
+from navarch.core.render.overlays import apply_overlays
 
-from tests.golden.rendering import walk
+from tests.golden.rendering import render_mesh, walk
 from tests.unit.gateways import a_gateway, find
 from tests.unit.observations import a_spec, an_observed_mesh, ask
 
@@ -196,3 +199,20 @@ def test_overlays_of_a_mesh_s_own_gateways_are_judged_by_the_mesh_with_their_pla
         "spec.gateways.defaults.overlays[0].patch.spec.selector",
         "spec.gateways.eastWest[1].overlays[0].patch.spec.selector",
     ]
+
+
+def test_overlays_of_defaults_and_of_a_gateway_add_up_and_the_gateways_own_come_last() -> None:
+    lower, upper = overlay("Service", {"spec": {"a": 1}}), overlay("Service", {"spec": {"b": 1}})
+    merged = merge_settings({"overlays": [lower], "replicas": 2}, {"name": "x", "overlays": [upper]})
+    assert merged == {"name": "x", "replicas": 2, "overlays": [lower, upper]}
+    assert "overlays" not in merge_settings({"replicas": 2}, {"name": "x"})
+
+
+def test_an_overlay_of_a_mesh_leaves_the_labels_by_which_its_pods_are_found_too() -> None:
+    patch = {"spec": {"template": {"metadata": {"labels": {"istio.io/rev": "other"}}}}}
+    objects = render_mesh()
+    name = find(objects, "Deployment")["metadata"]["name"]
+    said = Overlay.model_validate(overlay("Deployment", patch, name=name))
+    _, (problem,) = apply_overlays(objects, [said])
+    assert problem.reason is Reason.OVERLAY_REFUSED
+    assert "spec.template.metadata.labels[istio.io/rev]" in problem.message

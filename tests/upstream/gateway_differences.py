@@ -137,6 +137,13 @@ GATEWAY_DIFFERENCES: tuple[Difference, ...] = (
         None,
         "the injection template brings this sysctl, by which the proxy may listen on ports below 1024",
     ),
+    Difference(
+        _DEPLOYMENT,
+        f"{_POD}.securityContext.seccompProfile.type",
+        None,
+        "RuntimeDefault",
+        "without it no pod is admitted where PodSecurity enforces `restricted`",
+    ),
     *(
         Difference(
             _DEPLOYMENT,
