@@ -14,12 +14,13 @@ from pydantic import ConfigDict, Field
 from navarch.api.gatewayparts import (
     AnnotationValue,
     GatewayAutoscaling,
+    GatewayLifecycle,
     GatewayProxy,
     GatewayService,
     ServicePort,
 )
 from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
-from navarch.api.spec import EnvVar, LabelValue, Placement, Resources, Version
+from navarch.api.spec import EnvVar, LabelValue, Overlay, Placement, Resources, Version
 
 __all__ = [
     "KIND",
@@ -122,13 +123,22 @@ _FAMILY_RULE = _build_in_place_rule(
     f"{_FAMILY.format('self')}[0] == {_FAMILY.format('oldSelf')}[0]",
     f"{_FAMILY.format('self')}[0]",
 )
+_HOOK_RULE = build_rule(
+    "!has(self.lifecycle) || !has(self.lifecycle.preStop) || !has(self.deregistrationSeconds) || "
+    "self.deregistrationSeconds == 0",
+    field=".lifecycle.preStop",
+    message="deregistrationSeconds is a preStop hook as well, and a container has one; leave one of them out",
+    shown="self.deregistrationSeconds",
+)
 
 
 class GatewaySettings(Model):
     """What may be asked of a gateway, wherever it is written down."""
 
     model_config = ConfigDict(
-        json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _WORKLOAD_RULE, _GRACE_RULE]}
+        json_schema_extra={
+            "x-kubernetes-validations": [_REPLICAS_RULE, _WORKLOAD_RULE, _GRACE_RULE, _HOOK_RULE]
+        }
     )
 
     version: Version | None = Field(
@@ -208,6 +218,18 @@ class GatewaySettings(Model):
         description="Environment variables of the proxies: those that every editor of a mesh may set for all "
         "of its proxies, which docs/reference/power.md lists.",
     )
+    lifecycle: GatewayLifecycle | None = Field(
+        None,
+        description="Hooks of the proxies. Needs the verb host in the namespace. Default: the mesh's, "
+        "which are Istio's unless it says otherwise.",
+    )
+    overlays: Annotated[list[Overlay], Field(max_length=16)] | None = Field(
+        None,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="JSON Merge Patches on the gateway's objects, in order: the last resort. "
+        "docs/reference/power.md says what they may hold without the verb host, and "
+        "docs/reference/refused.md what they may never.",
+    )
 
 
 class GatewayTarget(Model):
@@ -232,6 +254,7 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
                 _REPLICAS_RULE,
                 _WORKLOAD_RULE,
                 _GRACE_RULE,
+                _HOOK_RULE,
                 _NETWORK_RULE,
                 _CLASS_RULE,
                 _FAMILY_RULE,

@@ -12,6 +12,7 @@ from navarch.api.gateway import RESERVED_LABELS
 from navarch.api.power.annotations import FREE_DOMAINS, is_free_annotation
 from navarch.api.power.variables import GUARDED_VARIABLES, PROXY_FREE, PROXY_REFUSED
 from navarch.core.gateway.observed import ObservedGateway
+from navarch.core.gateway.overlays import check_budget, check_overlays
 from navarch.core.gateway.pin import check_version
 from navarch.core.membership.rule import is_injected, read_membership
 from navarch.core.model.findings import Finding
@@ -146,5 +147,7 @@ CHECKS: tuple[Callable[[ObservedGateway], Iterator[Finding]], ...] = (
     check_environment,
     check_service,
     check_version,
+    check_overlays,
+    check_budget,
 )
 """The rules, in the order in which they are told: the first one's reason is that of a refused gateway."""

@@ -129,9 +129,12 @@ _REMEDIES = {
     "set LoadBalancer with the other class; clients have no load balancer meanwhile",
     "as indicated by `ipFamilies[0]`": "take spec.service.ipFamilies back; make another gateway with the "
     "other family, move clients there, and remove this one",
+    "services.loadbalancers": "raise the namespace's quota, or set spec.service.type: NodePort or ClusterIP",
     "exceeded quota": "raise the namespace's quota, or ask for less in spec",
+    "denied request": "it is a rule of the cluster: change spec to what it allows, or have the rule changed",
+    "denied the request": "it is a rule of the cluster: change spec to what it allows, or have it changed",
 }
-"""What helps where the API server refused an object, by words of its answer."""
+"""What helps where the API server refused an object or a pod, by words of its answer."""
 
 
 def add_remedy(verdict: Verdict) -> Verdict:
@@ -161,8 +164,8 @@ def summarise_gateway(
     """The status of a MeshGateway."""
     verdicts = {
         ConditionType.SPEC_ACCEPTED: determine_accepted(findings),
-        ConditionType.AVAILABLE: determine_available(observed),
-        ConditionType.PROGRESSING: determine_progressing(observed, plan),
+        ConditionType.AVAILABLE: add_remedy(determine_available(observed)),
+        ConditionType.PROGRESSING: add_remedy(determine_progressing(observed, plan)),
         ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
         ConditionType.RECONCILED: add_remedy(determine_reconciled(outcome, paused=is_held(observed))),
         ConditionType.DELETING: determine_deleting(observed, plan),

@@ -72,6 +72,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     layers.check_profiles,
     inline.check_gateways_have_names_of_their_own,
     pins.check_pinned_gateways,
+    inline.check_overlays_of_gateways,
     power.check_mesh_config_keys,
     power.check_values_keys,
     power.check_environment_names,

@@ -37,6 +37,7 @@ from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import dump_yaml, render_data
 from navarch.core.render.marks import mark_template
+from navarch.core.render.overlays import OverlayProblem, apply_overlays
 
 COMPONENT = "gateway"
 DEPLOYMENT, DAEMON_SET = "Deployment", "DaemonSet"
@@ -63,6 +64,7 @@ _FIELDS = (
     "ipFamilies",
     "sessionAffinity",
     "allocateLoadBalancerNodePorts",
+    "externalIPs",
 )
 """Fields of spec.service that a Service has under the same name."""
 
@@ -126,6 +128,17 @@ class GatewayInput:
 
 def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
     """All objects of a gateway."""
+    patched, _ = apply_overlays(_build_plain(gateway, assets), gateway.spec.overlays or ())
+    yield from map(mark_template, patched)
+
+
+def find_overlay_problems(gateway: GatewayInput, assets: Assets) -> tuple[OverlayProblem, ...]:
+    """Overlays that match none of a gateway's objects, or may not be applied."""
+    return apply_overlays(_build_plain(gateway, assets), gateway.spec.overlays or ())[1]
+
+
+def _build_plain(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
+    """All objects of a gateway, before its overlays."""
 
     def render(template: str, **context: Any) -> Manifest:
         path = f"gateway/{template}.yaml"
@@ -134,7 +147,7 @@ def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
     autoscaling = gateway.spec.autoscaling
     yield render("service-account")
     yield render("role-binding", name=f"{gateway.name}-gateway", role=GATEWAY_ROLE.name)
-    yield mark_template(_build_workload(gateway, render))
+    yield _build_workload(gateway, render)
     yield _build_service(gateway, render)
     if gateway.spec.network_policy:
         rules = _build_ingress_rules(gateway.ports)
@@ -190,7 +203,7 @@ def _build_workload(gateway: GatewayInput, render: Render) -> Manifest:
         pod_labels=_build_pod_labels(gateway),
         pod_annotations=_build_pod_annotations(gateway, drain),
         grace_seconds=spec.termination_grace_period_seconds or ahead + drain + GRACE_BEYOND,
-        deregistration_seconds=ahead,
+        lifecycle=_build_lifecycle(spec, ahead),
         placement=_build_placement(gateway),
         ports=_build_container_ports(gateway.ports),
         environment=_build_environment(spec),
@@ -215,6 +228,12 @@ def _build_pod_annotations(gateway: GatewayInput, drain: int) -> dict[str, str]:
         "inject.istio.io/templates": "gateway",
         "proxy.istio.io/config": dump_yaml(config),
     }
+
+
+def _build_lifecycle(spec: MeshGatewaySpec, ahead: int) -> dict[str, Any]:
+    """Hooks of the proxy; deregistration is one, beside which the schema has no other of its kind."""
+    own = {"preStop": {"sleep": {"seconds": ahead}}} if ahead else {}
+    return own | (spec.lifecycle.to_json() if spec.lifecycle else {})
 
 
 def _build_environment(spec: MeshGatewaySpec) -> list[dict[str, str]]:
