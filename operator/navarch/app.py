@@ -24,6 +24,7 @@ from navarch.api.install import NAME, build_kept
 from navarch.api.meta import LEASE
 from navarch.assets import load_assets
 from navarch.controllers.containment import Containment
+from navarch.controllers.gatewayapi import GatewayAPI, build_gateway_api
 from navarch.controllers.installation import Installation
 from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
@@ -97,6 +98,7 @@ class App:
         self._observer = _Metrics()
         self._installation: Installation
         self._upgradeable: Upgradeable | None = None
+        self._gateway_api: GatewayAPI | None = None
         self.port = 0
 
     def stop(self) -> None:
@@ -137,6 +139,10 @@ class App:
             metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
             self._upgradeable = self._build_upgradeable(reader, client, elector)
+            crds, leading = self._reflectors[CRDS.name].store, elector.leading
+            self._gateway_api = build_gateway_api(
+                settings, reader, client, crds, leading=leading, recorder=recorder
+            )
             shell = Shell(
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
@@ -198,6 +204,8 @@ class App:
             parts.append(asyncio.create_task(self._installation.run(), name="installation"))
             if self._upgradeable is not None:
                 parts.append(asyncio.create_task(self._upgradeable.run(), name="upgradeable"))
+            if self._gateway_api is not None:
+                parts.append(asyncio.create_task(self._gateway_api.run(), name="gateway-api"))
             parts.append(asyncio.create_task(workers.run(), name="workers"))
             parts.append(asyncio.create_task(self._resync(queue), name="resync"))
             parts.append(asyncio.create_task(shell.run(), name="kopf"))
@@ -335,6 +343,8 @@ class App:
             self._known.change(old, new)
         if watch is CRDS:
             self._nudge_unserved()
+            if self._gateway_api is not None:
+                self._gateway_api.note(old, new)
         if watch is REVISIONS and self._upgradeable is not None:
             self._upgradeable.note()
         is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)

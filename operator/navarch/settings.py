@@ -117,6 +117,15 @@ class Settings(BaseSettings):
         description="Refuse meshes that would run an image which no variable RELATED_IMAGE_… of the operator "
         "names: for a cluster that reaches no registry but its mirror.",
     )
+    gateway_api_install: Literal["Never", "IfAbsent", "Managed"] = Field(
+        "Never",
+        description="Whether to install the CRDs of Gateway API: into a cluster that has none (IfAbsent), or "
+        "to bring them up to date and put back what is changed as well (Managed). Newer ones are left alone, "
+        "and none is ever removed.",
+    )
+    gateway_api_channel: Literal["standard", "experimental"] = Field(
+        "standard", description="Which channel of them."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."
     )

@@ -104,7 +104,8 @@ OPERATOR_USES: tuple[Use, ...] = (
         "apiextensions.k8s.io",
         ("customresourcedefinitions",),
         ("get", *_CACHE, "create", "patch"),
-        "Istio's CRDs are installed and brought up to date, and never removed",
+        "Istio's CRDs are installed and brought up to date, and never removed; Gateway API's where "
+        "NAVARCH_GATEWAY_API_INSTALL says so",
     ),
     Use(
         "networking.istio.io",

@@ -14,7 +14,7 @@ from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import hash_rules
 from navarch.core.mesh.profiles import read_profile
-from navarch.core.model.labels import APPLIED, GATEWAY_CLASS_DEFAULTS
+from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS
 from navarch.core.model.parent import parent_of
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.kube import inventory
@@ -89,13 +89,6 @@ def shrink_profile(manifest: Object) -> Object:
     """Of a user profile: its content, read once for all meshes, or why it cannot be read."""
     content, error = read_profile(manifest.get("data") or {}, manifest["metadata"]["name"])
     return _without_labels(_shrink(manifest, content=content, error=error))
-
-
-def shrink_crd(manifest: Object) -> Object:
-    """Of a CRD: its metadata, without the annotations of others: they hold whole schemas."""
-    metadata = manifest["metadata"]
-    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k == APPLIED}
-    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _without_labels(shrunk: Object) -> Object:

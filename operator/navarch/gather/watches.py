@@ -15,10 +15,10 @@ from navarch.api import controlplane, gateway, revision
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.roles import ROLE_LABELS
 from navarch.core.model.labels import CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
+from navarch.gather.crds import shrink_crd
 from navarch.gather.excerpts import (
     Object,
     shrink_catalog,
-    shrink_crd,
     shrink_gateway_defaults,
     shrink_inventory,
     shrink_istiod_pod,

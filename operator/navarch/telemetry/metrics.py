@@ -67,6 +67,11 @@ installation_missing_objects = Gauge(
     "not put right.",
     registry=REGISTRY,
 )
+gateway_api_not_installed = Gauge(
+    "navarch_gateway_api_not_installed",
+    "1 while Gateway API's CRDs are not as NAVARCH_GATEWAY_API_INSTALL asks for.",
+    registry=REGISTRY,
+)
 workqueue_depth = Gauge("navarch_workqueue_depth", "Keys that wait for a worker.", registry=REGISTRY)
 workqueue_adds_total = Counter(
     "navarch_workqueue_adds_total", "Keys accepted by the queue.", ["controller"], registry=REGISTRY

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.labels import (
+    GATEWAY_API,
     GROUP,
     ISTIO_INJECTION,
     ISTIO_REV,
@@ -158,8 +159,8 @@ class Dependents:
             yield from self.all_meshes()
 
     def keys_for_crd(self, manifest: Object) -> Iterator[Key]:
-        """Every mesh, when the CRD is one of Istio's, or our own."""
-        if manifest["metadata"]["name"].endswith((".istio.io", f".{GROUP}")):
+        """Every mesh, when the CRD is one of Istio's, of Gateway API's, or our own."""
+        if manifest["metadata"]["name"].endswith((".istio.io", f".{GATEWAY_API}", f".{GROUP}")):
             yield from self.all_meshes()
 
     def keys_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Key]:

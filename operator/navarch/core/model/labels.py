@@ -93,6 +93,9 @@ SIDECAR_STATUS = "sidecar.istio.io/status"
 GATEWAY_CLASS_DEFAULTS = "gateway.istio.io/defaults-for-class"
 """Label on ConfigMaps beside istiod: the class whose Gateways are deployed with them."""
 
+GATEWAY_API = "gateway.networking.k8s.io"
+"""The group of Gateway API's kinds."""
+
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 

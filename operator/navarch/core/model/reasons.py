@@ -112,6 +112,10 @@ class Reason(Documented):
         "ForeignGatewayDefaults",
         "A ConfigMap beside istiod that Navarch did not make decides what Gateways of a class run.",
     )
+    GATEWAY_API_UNREAD = (
+        "GatewayAPIUnread",
+        "The mesh's istiod ignores a CRD of Gateway API, because of its version.",
+    )
     POLICY_OVERRULED = (
         "PolicyOverruled",
         "Another mesh-wide PeerAuthentication is older than the mesh's own, and Istio takes the oldest: "
@@ -251,6 +255,11 @@ class Reason(Documented):
         "MetricsCertificateInvalid",
         "The certificate that is mounted for the operator's metrics cannot be read, does not fit its key, or "
         "has expired.",
+    )
+    GATEWAY_API_NOT_INSTALLED = (
+        "GatewayAPINotInstalled",
+        "The CRDs of Gateway API are not as NAVARCH_GATEWAY_API_INSTALL asks for; the message says which "
+        "keeps Navarch from it, or who refused.",
     )
     UPGRADED = "Upgraded", "The control plane serves another version; the message names both."
     DRIFT_REPAIRED = (

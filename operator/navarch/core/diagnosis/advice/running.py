@@ -258,6 +258,13 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "/tmp/k8s-metrics-server/metrics-certs/tls.crt and tls.key: No such file or directory; a self-made "
         "certificate is served",
     ),
+    Reason.GATEWAY_API_NOT_INSTALLED: Advice(
+        Severity.WARNING,
+        "Leave these CRDs to those who installed them and set NAVARCH_GATEWAY_API_INSTALL=Never, or take "
+        "away what the message names. Meshes are not held up.",
+        "Gateway API's CRDs of v1.5.1 are not installed: httproutes.gateway.networking.k8s.io is of v1.6.0, "
+        "which is newer than v1.5.1",
+    ),
     Reason.DRIFT_REPAIRED: Advice(
         Severity.INFO,
         "Find out who changes it; it is put back each time.",

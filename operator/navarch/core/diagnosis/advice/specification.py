@@ -220,6 +220,13 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "gateway.istio.io/defaults-for-class=istio, which Navarch did not make: istiod may deploy every "
         "Gateway of that class with what it says",
     ),
+    Reason.GATEWAY_API_UNREAD: Advice(
+        Severity.WARNING,
+        "Install the version of Gateway API that the message names with what installed the CRDs, or choose a "
+        "minor that reads the cluster's.",
+        "spec.version: '1.31': its istiod ignores tlsroutes.gateway.networking.k8s.io of v1.4.1 since it "
+        "reads v1.5.0 and newer",
+    ),
     Reason.POLICY_OVERRULED: Advice(
         Severity.WARNING,
         "Delete the PeerAuthentication that the message names, give it a selector, or remove spec.mtls.mode.",

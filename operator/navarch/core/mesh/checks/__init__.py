@@ -107,6 +107,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_support,
     version.check_proxies_can_follow,
     pins.check_gateways_can_follow,
+    version.check_gateway_api_is_read,
     foreign.check_gateway_defaults,
     foreign.check_policy_is_in_force,
 )
