@@ -13,7 +13,6 @@ from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.gateway.pin import Pin, find_pin
 from navarch.core.gateway.plan import build_gateway, plan_gateway
 from navarch.core.gateway.status import summarise_gateway
-from navarch.core.istio.catalog import Catalog
 from navarch.core.mesh.census import count_proxies
 from navarch.core.mesh.checks import run_checks as run_mesh_checks
 from navarch.core.mesh.checks.pins import check_gateways_can_follow, check_pinned_gateways
@@ -106,7 +105,7 @@ def with_images(observed: ObservedGateway, *, closed: bool, **images: str) -> Ob
     minors = tuple(
         replace(m, images={**m.images, "1.30.8": images}) if m.name == "1.30" else m for m in catalog.minors
     )
-    extended = Catalog(minors, catalog.values, closed=closed)
+    extended = replace(catalog, minors=minors, closed=closed)
     return replace(observed, assets=replace(observed.assets, catalog=extended))
 
 
