@@ -190,9 +190,7 @@ async def test_events_tell_transitions_and_nothing_else(
         and (old["status"], old["reason"]) != (new["status"], new["reason"])
     }
     events = list_events(api, mesh)
-    told = {
-        (e["reason"], kind, status) for e in events for kind, status in read_told(e["note"]).items()
-    }
+    told = {(e["reason"], kind, status) for e in events for kind, status in read_told(e["note"]).items()}
     assert told == transitions
     assert ("AsExpected", "Ready", "True") in told
     for _ in range(3):
