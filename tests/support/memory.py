@@ -19,6 +19,7 @@ from navarch.controllers.controlplane import MeshController
 from navarch.controllers.kinds import KINDS
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
+from navarch.core.istio.assets import Assets
 from navarch.core.istio.roles import ROLE_LABELS, build_roles
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME
 from navarch.core.model.naming import effective_tag, revision_name
@@ -73,14 +74,14 @@ class CountingStore(Store):
 class Memory:
     """The objects, the requests that were made, and the controllers that make them."""
 
-    def __init__(self, *, pool: Pool | None = None) -> None:
+    def __init__(self, *, pool: Pool | None = None, data: Assets | None = None) -> None:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.requests: list[str] = []
         self.stores = {watch.name: _build_store(watch, pool or Pool()) for watch in WATCHES}
         self._versions = itertools.count(1)
         environment = Environment((1, 35), SYSTEM, PROBE)
         client = cast(Client, self)
-        self.world = World(client, self.stores, assets(), environment=environment, now=lambda: NOW)
+        self.world = World(client, self.stores, data or assets(), environment=environment, now=lambda: NOW)
         contests = Contests()
         self.applier = Applier(
             client, stores_of_owned(self.stores), inventories=self.world.inventories, contests=contests

@@ -62,8 +62,8 @@ class CRDInspector:
         are compared with it."""
         wanted = self._wanted(minors)
         # A set of a newer minor than any mesh asks for may have been left behind, and it is what counts.
-        known = {crd["metadata"]["name"] for crds in self._assets.crds.values() for crd in crds}
-        found = [await self._inspect(name, wanted.get(name), minors) for name in sorted(known)]
+        known = sorted(self._assets.crds.names)
+        found = [await self._inspect(name, wanted.get(name), minors) for name in known]
         return tuple(crd for crd in found if crd is not None)
 
     def _wanted(self, minors: tuple[str, ...]) -> dict[str, Manifest]:
