@@ -146,7 +146,8 @@ async def test_meshes_that_are_being_deleted_while_navarch_is_removed_go_when_it
     assert get_istiod(clean.api, unseen.namespace)["status"]["readyReplicas"] == 1
     report = navarch("check", "-o", "json", kubeconfig=clean.cluster.kubeconfig)
     (absent,) = report.find("OperatorNotRunning")
-    print(absent)
+    for mesh in (held, unseen):
+        assert f"{mesh.namespace}/demo" in absent["message"]
     await clean.install(RELEASE)
     clean.api.patch("configmap", *config, {"metadata": {"finalizers": None}})
     async with a_replica(clean):
