@@ -1,5 +1,5 @@
-"""An operator that no longer knows the minor that a mesh runs: the mesh goes on, says what to do, and comes out
-of it by an upgrade to a minor that is known, without anything of the old one left in an error.
+"""An operator that no longer knows the minor that a mesh runs: the mesh goes on, says what to do, and comes
+out of it by an upgrade to a minor that is known, without anything of the old one left in an error.
 
 The newer release is this checkout without one minor in its catalog.
 """

@@ -128,8 +128,8 @@ def list_missing_roles(api: Api, mesh: Mesh) -> list[str]:
 
 
 async def test_meshes_that_are_being_deleted_while_navarch_is_removed_go_when_it_is_back(clean: Hub) -> None:
-    """One whose deletion waits for another client's finalizer, and one that was deleted after the operator had
-    ended."""
+    """One whose deletion waits for another client's finalizer, and one that was deleted after the operator
+    had ended."""
     await clean.install(RELEASE)
     async with a_replica(clean) as operator:
         held, unseen = await make_mesh(clean.api, operator), await make_mesh(clean.api, operator)

@@ -63,7 +63,9 @@ AWAITED = Awaited(
     )
 )
 
-_NO_CRDS = "Istio's CRDs follow from the version, and no version that this release of Navarch knows was accepted"
+_NO_CRDS = (
+    "Istio's CRDs follow from the version, and no version that this release of Navarch knows was accepted"
+)
 
 
 def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:
@@ -85,10 +87,10 @@ def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) ->
         )
         return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
     pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
-    if not foreign and not wanted:
-        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, _NO_CRDS)
-    if not foreign and pending:
-        return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {join(pending)}")
+    if not foreign and (pending or not wanted):
+        none = Verdict("Unknown", Reason.NOT_YET_DETERMINED, _NO_CRDS)
+        told = f"not established yet: {join(pending)}"
+        return Verdict("False", Reason.CRDS_PENDING, told) if wanted else none
     if observed.kinds.lacks:
         message = f"{join(observed.kinds.lacks)}: what has no field there is left out; {REMEDY}"
         return Verdict("True", Reason.NAVARCH_CRDS_OUTDATED, message)
