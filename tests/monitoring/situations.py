@@ -44,6 +44,10 @@ LEADS, DRIFT = "navarch_leader_election_master_status", "navarch_drift_repaired_
 REQUESTS, RECONCILES = "navarch_rest_client_requests_total", "navarch_reconcile_total"
 DEPTH = "navarch_workqueue_depth"
 BEGINS, ENDS = (f"navarch_metrics_certificate_not_{when}_timestamp_seconds" for when in ("before", "after"))
+CERTIFICATE = write(
+    "navarch_gateway_certificate_not_after_timestamp_seconds",
+    {"namespace": "shop", "name": "ingress", "secret": "shop/cert"},
+)
 
 SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
     "mesh-not-ready": (
@@ -65,6 +69,24 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
     "gateway-not-ready": (
         Situation({condition(GATEWAY, "Ready"): "1x9 0x29 1x20"}, (9, 24), (25, 39), (40, 50), GATEWAY),
         Situation({condition(GATEWAY, "Ready"): "1x9 0x29 _x20"}, (24,), (25, 39), (50,), GATEWAY),
+    ),
+    "gateway-certificate-expires": (
+        # It ends seven days and ten minutes after the first sample, and is renewed after 99 minutes.
+        Situation(
+            {
+                CERTIFICATE: f"{7 * 86400 + 600}x99 {90 * 86400}x60",
+                condition(GATEWAY, "CertificatesValid", "False"): "1x99 0x60",
+            },
+            (9, 65),
+            (75, 95),
+            (105,),
+            {"namespace": "shop", "name": "ingress", "secret": "shop/cert"},
+        ),
+        # One that is made for two days, in the first half of its time.
+        Situation(
+            {CERTIFICATE: f"{2 * 86400}x150", condition(GATEWAY, "CertificatesValid", "False"): "0x150"},
+            (149,),
+        ),
     ),
     "proxies-outdated": (
         Situation(

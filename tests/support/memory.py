@@ -31,7 +31,7 @@ from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client, Listing
 from navarch.kube.contest import Contests
-from navarch.kube.errors import NotFound
+from navarch.kube.errors import Conflict, NotFound
 from navarch.kube.events import Recorder
 from navarch.kube.index import Read
 from navarch.kube.resources import Resource, resource_of
@@ -180,6 +180,9 @@ class Memory:
     ) -> Object:
         self.requests.append(f"apply {ref_of(manifest)} {subresource}")
         old = self.objects.get(_key_of(manifest))
+        wanted = manifest["metadata"].get("resourceVersion")
+        if old is not None and wanted not in (None, old["metadata"]["resourceVersion"]):
+            raise Conflict("the object has been modified", status=409)
         if subresource:
             assert old is not None
             return self.put({**old, "status": manifest["status"]})

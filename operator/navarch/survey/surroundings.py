@@ -35,7 +35,7 @@ from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.neighbours import MeshSummary
-from navarch.core.world.proxies import AskingPod, BarePod, read_asking_pod, read_bare_pod
+from navarch.core.world.proxies import AskingPod, BarePod, read_asking_pod, read_bare_pod, read_pins
 from navarch.gather.watches import OF_A_MESH, SMALL_PAGE, WEBHOOK_KINDS
 from navarch.gather.world import World
 from navarch.kube.client import Client
@@ -99,6 +99,7 @@ class Surveyor:
             gateways=frozenset(identify(g).any_uid for g in stores["gateways"].list())
             if snapshot.has("gateways")
             else None,
+            pins=read_pins(stores["gateways"].list()),
             proxies=tuple(world.cluster.proxies()) if snapshot.has("proxies") else None,
             left_out={
                 name: tuple("/".join(filter(None, which)) for which in store.left_out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from prometheus_client import (
@@ -64,6 +65,11 @@ installation_missing_objects = Gauge(
     "navarch_installation_missing_objects",
     "Objects of the installation that the operator keeps itself (policies, the probe's namespace), and could "
     "not put right.",
+    registry=REGISTRY,
+)
+gateway_api_not_installed = Gauge(
+    "navarch_gateway_api_not_installed",
+    "1 while Gateway API's CRDs are not as NAVARCH_GATEWAY_API_INSTALL asks for.",
     registry=REGISTRY,
 )
 workqueue_depth = Gauge("navarch_workqueue_depth", "Keys that wait for a worker.", registry=REGISTRY)
@@ -235,6 +241,13 @@ gateway_desired = Gauge(
     ["namespace", "gateway"],
     registry=REGISTRY,
 )
+gateway_certificate = Gauge(
+    "navarch_gateway_certificate_not_after_timestamp_seconds",
+    "Until when the certificate in a Secret (namespace/name) of a MeshGateway's listeners is valid, in Unix "
+    "time. Only where the operator reads certificates.",
+    ["namespace", "name", "secret"],
+    registry=REGISTRY,
+)
 apply_total = Counter(
     "navarch_apply_total",
     "Objects applied by outcome, for a mesh (its revision included) or a gateway.",
@@ -320,6 +333,7 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
     if kind == "MeshGateway":  # one without a workload says nothing of its pods
         _own(owner, gateway_ready, namespace, name).set(status.get("ready", 0))
         _own(owner, gateway_desired, namespace, name).set(status.get("desired", 0))
+        _set_certificates(owner, status.get("certificates") or ())
     if "proxies" not in status:
         return
     for state in ("total", "current", "outdated"):
@@ -327,6 +341,18 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
     for component in status.get("components") or ():
         _own(owner, component_ready, namespace, name, component["name"]).set(component["ready"])
         _own(owner, component_desired, namespace, name, component["name"]).set(component["desired"])
+
+
+def _set_certificates(owner: _Owner, certificates: Iterable[Mapping[str, Any]]) -> None:
+    """Publish the ends of a gateway's certificates, and drop those that it has no longer."""
+    ends = {f"{each['namespace']}/{each['name']}": each["notAfter"] for each in certificates}
+    for metric, values in [*_owned[owner]]:
+        if metric is gateway_certificate and values[-1] not in ends:
+            metric.remove(*values)
+            _owned[owner].discard((metric, values))
+    for secret, end in ends.items():
+        moment = datetime.fromisoformat(end).timestamp()
+        _own(owner, gateway_certificate, *owner[1:], secret).set(moment)
 
 
 def forget(kind: str, namespace: str, name: str) -> None:

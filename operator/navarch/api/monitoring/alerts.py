@@ -69,6 +69,10 @@ _IDLE = (
     "(instance) sum by (instance) (increase(navarch_reconcile_total[10m])) > 0"
 )
 
+_ENDS = "navarch_gateway_certificate_not_after_timestamp_seconds"
+_TOLD = 'navarch_condition{kind="MeshGateway",type="CertificatesValid",status="False"} == 1'
+"""A certificate that is made for a few days is not told in its first half (core/world/certificates.py)."""
+
 ALERTS: tuple[Alert, ...] = (
     Alert(
         "mesh-not-ready",
@@ -87,6 +91,16 @@ ALERTS: tuple[Alert, ...] = (
         "Gateway {{ $labels.namespace }}/{{ $labels.name }} is not Ready.",
         "The condition Ready of MeshGateway {{ $labels.name }} in {{ $labels.namespace }} has not been True "
         "for 15 minutes; its message says why.",
+    ),
+    Alert(
+        "gateway-certificate-expires",
+        f"(min by (namespace, name, secret) ({_ENDS}) - time() < 604800) and on (namespace, name) {_TOLD}",
+        "1h",
+        Severity.WARNING,
+        "Certificate {{ $labels.secret }} of gateway {{ $labels.namespace }}/{{ $labels.name }} expires.",
+        "The certificate in Secret {{ $labels.secret }}, with which listeners of MeshGateway "
+        "{{ $labels.name }} in {{ $labels.namespace }} end TLS, is valid for less than 7 days more, or no "
+        "longer; the condition CertificatesValid says until when.",
     ),
     Alert(
         "proxies-outdated",

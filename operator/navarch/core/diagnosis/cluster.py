@@ -33,6 +33,7 @@ from navarch.core.model.messages import count
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent
 from navarch.core.model.reasons import Reason
+from navarch.core.world.proxies import is_current
 
 PATIENCE = timedelta(seconds=30)
 """How far this machine's clock may be from the leader's, beyond the Lease's own duration."""
@@ -174,7 +175,7 @@ def check_proxies_are_current(observed: ObservedCluster) -> Iterator[Diagnosis]:
         census = take_census(membership, observed.namespaces, observed.proxies or (), revisions={revision})
         old: defaultdict[str, list[str]] = defaultdict(list)
         for proxy in census.counted:
-            if not proxy.proxy or proxy.proxy != observed.revisions.get(revision):
+            if not is_current(proxy, observed.revisions, observed.pins):
                 old[proxy.namespace].append(proxy.name)
         for name, pods in old.items():
             run = count(len(pods), "pod runs", "pods run")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import Census, ProxyPod
 
@@ -47,6 +48,18 @@ def build_membership(
     whether it owns tag `default`."""
     values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
     return Membership(namespace, values, default, excluded=tuple(excluded), probe=probe)
+
+
+def read_membership(revision: Manifest, *, probe: str) -> Membership:
+    """The membership of the mesh that a MeshRevision is of, as the revision says it."""
+    spec = revision["spec"]
+    return build_membership(
+        revision["metadata"]["namespace"],
+        spec["tag"],
+        default=bool(spec["members"]["default"]),
+        probe=probe,
+        excluded=spec["members"]["excluded"],
+    )
 
 
 def is_reserved(name: str) -> bool:

@@ -110,7 +110,8 @@ class Parent:
     def owns(self, manifest: Manifest) -> bool:
         """Whether the object's labels name this parent. Another uid than ours is that of a dead one."""
         named = parent_of(manifest)
-        return named is not None and named.any_uid == self.any_uid
+        own = (self.kind, self.namespace, self.name)
+        return named is not None and (named.kind, named.namespace, named.name) == own
 
 
 def _name_mesh(mesh: tuple[str, str] | None) -> dict[str, str]:

@@ -26,6 +26,11 @@ VARIANTS = ("", "-debug", "-distroless")
 """Names of images are one of the first and one of the second."""
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+REFERENCE = re.compile(
+    r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/[a-z0-9._-]+)+"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+"""An image with its registry, as container runtimes read it."""
 _FIELDS = ("digests", "patches")
 _SHOWN = 100
 """Characters of a value or a name in a sentence: more than any digest has."""

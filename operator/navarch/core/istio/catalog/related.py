@@ -13,11 +13,8 @@ from dataclasses import replace
 
 from navarch.api.related import RELATED
 from navarch.core.istio.catalog import Catalog
-from navarch.core.istio.catalog.extension import IMAGES, VARIANTS
+from navarch.core.istio.catalog.extension import IMAGES, REFERENCE, VARIANTS
 
-_REFERENCE = re.compile(
-    r"[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
-)
 _NAMES = {
     name.upper().replace("-", "_"): name
     for name in (f"{image}{variant}" for image in IMAGES for variant in VARIANTS)
@@ -42,7 +39,7 @@ def relate_catalog(catalog: Catalog, variables: Mapping[str, str], *, only: bool
             problems.append(f"variable {name} of the operator: it is not {wanted}")
         elif release is None:
             problems.append(f"variable {name} of the operator: Istio {version} is not known")
-        elif not _REFERENCE.fullmatch(reference):
+        elif not REFERENCE.fullmatch(reference):
             told = f"{reference!r} is no image with its registry, such as mirror.example.com/{image}@sha256:…"
             problems.append(f"variable {name} of the operator: {told}")
         else:
