@@ -105,6 +105,7 @@ class Surveyor:
                 name: tuple("/".join(filter(None, which)) for which in store.left_out)
                 for name, store in stores.items()
             },
+            leaving=_list_leaving([*stores["meshes"].list(), *stores["gateways"].list()]),
         )
         if whole or pods:
             bare, asking = await self._find_bare_pods(namespace), await self._find_asking_pods(namespace)
@@ -323,6 +324,12 @@ def _read_number(labels: Mapping[str, str]) -> int:
     """The number of a Helm release's record; anybody may write its labels."""
     version = labels.get("version", "")
     return int(version) if version.isdecimal() else 0
+
+
+def _list_leaving(objects: Iterable[Manifest]) -> tuple[str, ...]:
+    """Namespace and name of those that were deleted and are still there."""
+    going = (each["metadata"] for each in objects if each["metadata"].get("deletionTimestamp"))
+    return tuple(sorted(f"{metadata['namespace']}/{metadata['name']}" for metadata in going))
 
 
 def _group(objects: Iterable[Manifest]) -> dict[Parent, tuple[Ref, ...]]:

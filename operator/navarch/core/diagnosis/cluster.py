@@ -72,6 +72,8 @@ def check_operator_leads(observed: ObservedCluster) -> Iterator[Diagnosis]:
         message = f"{lease.holder} has not renewed its Lease since {lease.renewed}"
     else:
         return
+    if observed.leaving:
+        message += f"; deleted, and there until it comes: {list_names(list(observed.leaving))}"
     yield diagnose(Sign.OPERATOR_NOT_RUNNING, subject, message)
 
 
