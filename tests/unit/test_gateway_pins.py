@@ -201,6 +201,17 @@ def test_a_pin_waits_for_an_injector_that_does_not_follow_its_specification_and_
     assert verdicts(again)["UpToDate"] == ("True", "AsExpected")
 
 
+def test_a_revision_that_this_release_cannot_read_changes_no_pinned_pod() -> None:
+    made = settled(pinned("1.30"))
+    revision: dict[str, Any] = dict(made.revision or {})
+    revision["spec"] = {**revision["spec"], "strategy": "Unheard"}
+    now = replace(made, revision=revision)
+    assert template_of(now) == template_of(made)
+    new = replace(pinned("1.30"), revision=revision)
+    assert not any(o["kind"] == "Deployment" for o in plan_gateway(new, run_checks(new)).objects())
+    assert "cannot read the mesh's revision" in told(new, "Progressing")
+
+
 def test_a_mesh_that_goes_to_another_version_rolls_no_pinned_gateway_at_any_moment() -> None:
     before = settled(pinned("1.30.8", mesh="1.30.8"))
     old = before.stamp

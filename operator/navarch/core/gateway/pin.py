@@ -123,10 +123,13 @@ def _check_image(observed: ObservedGateway, release: Release) -> Iterator[Findin
 def find_pin(observed: ObservedGateway) -> Pin | None:
     """What a gateway is pinned to; None where it follows its mesh, cannot be pinned so, or has none yet."""
     revision, release = observed.revision, find_release(observed)
-    if revision is None or release is None or not is_renderable(revision, observed.assets):
+    refused = any(finding.severity is Severity.ERROR for finding in check_version(observed))
+    if revision is None or release is None or refused:
         return None
-    if any(finding.severity is Severity.ERROR for finding in check_version(observed)):
-        return None
+    template = _read_template(observed)
+    made, named = template.get(RESTART, ""), template.get(PROXY_IMAGE, "")
+    if not is_renderable(revision, observed.assets):  # what runs stays as it is
+        return Pin(release.version, named, made, "this release of Navarch cannot read the mesh's revision")
     stamp, image = _resolve(observed, revision, release.version)
     serving = str((revision.get("status") or {}).get("version", ""))
     if not serving or ordinal_of(release.version) > ordinal_of(serving):
@@ -134,9 +137,7 @@ def find_pin(observed: ObservedGateway) -> Pin | None:
         return Pin(release.version, image, stamp, waiting)
     if _resolve(observed, revision, revision["spec"]["version"])[0] == observed.stamp:
         return Pin(release.version, image, stamp)
-    template = _read_template(observed)
-    made = template.get(RESTART, "")
-    if template.get(PROXY_IMAGE) == image and read_version(made) == release.version:
+    if named == image and read_version(made) == release.version:
         return Pin(release.version, image, made)
     return Pin(release.version, image, stamp, "the mesh's injector does not follow its specification yet")
 
