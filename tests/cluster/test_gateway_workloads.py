@@ -114,7 +114,7 @@ async def test_pods_of_a_daemon_set_that_were_made_without_a_proxy_are_made_anew
 def test_a_number_of_pods_beside_a_daemon_set_is_refused_with_its_remedy(
     api: Api, installed: object, number: dict[str, object]
 ) -> None:
-    with pytest.raises(Refused, match=r"workload: DaemonSet: .*remove replicas and autoscaling"):
+    with pytest.raises(Refused, match=r"spec\.workload: .*DaemonSet: .*remove replicas and autoscaling"):
         api.create(build_gateway("default", "default", workload="DaemonSet", **number), dry_run=True)
 
 

@@ -96,9 +96,11 @@ _GRACE_RULE = build_rule(
 )
 
 
-_BALANCED = "({0}.?service.?type.hasValue() ? {0}.service.type == 'LoadBalancer' : {0}.type != 'Egress')"
-_CLASS = "{0}.?service.?loadBalancerClass.orValue('unset')"
-_FAMILY = "{0}.?service.?ipFamilies.orValue([])"
+_BALANCED = (
+    "(has({0}.service) && has({0}.service.type) ? {0}.service.type == 'LoadBalancer' : {0}.type != 'Egress')"
+)
+_CLASS = "(has({0}.service) && has({0}.service.loadBalancerClass) ? {0}.service.loadBalancerClass : 'unset')"
+_FAMILIES = "(has({0}.service) && has({0}.service.ipFamilies))"
 _OTHER_GATEWAY = (
     "Kubernetes cannot change it in place, and clients get another address with it; make another gateway "
     "with it, move clients there, and remove this one"
@@ -119,9 +121,9 @@ _CLASS_RULE = _build_in_place_rule(
 )
 _FAMILY_RULE = _build_in_place_rule(
     "ipFamilies",
-    f"{_FAMILY.format('self')}.size() == 0 || {_FAMILY.format('oldSelf')}.size() == 0 || "
-    f"{_FAMILY.format('self')}[0] == {_FAMILY.format('oldSelf')}[0]",
-    f"{_FAMILY.format('self')}[0]",
+    f"!{_FAMILIES.format('self')} || !{_FAMILIES.format('oldSelf')} || "
+    "self.service.ipFamilies[0] == oldSelf.service.ipFamilies[0]",
+    "self.service.ipFamilies[0]",
 )
 _HOOK_RULE = build_rule(
     "!has(self.lifecycle) || !has(self.lifecycle.preStop) || !has(self.deregistrationSeconds) || "
