@@ -113,6 +113,17 @@ async def test_each_of_many_gateways_is_written_once_and_they_take_little_memory
     what = f"{len(gateways)} gateways in {len(meshes)} meshes applied at once, until all are Ready"
     note(SECTION, what, f"{seconds:.1f} s, {spent:.1f} s of CPU")
     note(SECTION, "writes of that, for each gateway", f"{len(OBJECTS)} objects once each", bound="each once")
+
+    async def are_told() -> bool:
+        """Whether each mesh has written what it held back of its gateways: numbers have a pace."""
+        listed = await bed.crowd.send("GET", bed.api.path("mesh"))
+        return all(
+            m["status"]["proxies"]["total"] == EACH and all(g["ready"] for g in m["status"]["gateways"])
+            for m in listed["items"]
+        )
+
+    await eventually(are_told, seconds=60, every=0.5, what="the meshes speak of all their gateways")
+    await bed.rest()
     assert bed.operator.stop() == 0
     mark, started = bed.audit.mark(), time.monotonic()
     await bed.start()

@@ -122,6 +122,45 @@ def test_overlays_of_a_holder_of_host_are_changed_and_taken_away_by_holders_only
         api.delete("gateway", shop, "ingress")
 
 
+def test_null_in_an_overlay_outlives_a_replacement_and_server_side_apply_and_no_merge_patch(
+    api: Api, guarded: Cluster, shop: str
+) -> None:
+    """Which clients' null takes a field away: docs/how-to/mesh-gateways.md says so."""
+    path = f"{api.path('gateway', shop)}/ingress"
+
+    def build(least: int) -> Object:
+        patch = {"spec": {"maxUnavailable": None, "minAvailable": least}}
+        return build_gateway(shop, shop, overlays=[overlay("PodDisruptionBudget", patch)])
+
+    def kept(gateway: Object | None) -> bool:
+        spec = (gateway or {})["spec"]["overlays"][0]["patch"]["spec"]
+        return "maxUnavailable" in spec
+
+    ssa = "fieldManager=test&force=true"
+    told: dict[str, bool] = {}
+    try:
+        guarded.run("apply", "-f", "-", stdin=json.dumps(build(1)))
+        told["kubectl apply, new"] = kept(api.get("gateway", shop, "ingress"))
+        guarded.run("apply", "-f", "-", stdin=json.dumps(build(2)))
+        told["kubectl apply, changed"] = kept(api.get("gateway", shop, "ingress"))
+        guarded.run("replace", "-f", "-", stdin=json.dumps(build(3)))
+        told["replace"] = kept(api.get("gateway", shop, "ingress"))
+        media = "application/apply-patch+yaml"
+        told["server-side"] = kept(api.request("PATCH", f"{path}?{ssa}", build(4), media=media))
+        told["merge patch"] = kept(
+            api.request("PATCH", path, {"spec": build(5)["spec"]}, media="application/merge-patch+json")
+        )
+    finally:
+        api.delete("gateway", shop, "ingress")
+    assert told == {
+        "kubectl apply, new": False,
+        "kubectl apply, changed": False,
+        "replace": True,
+        "server-side": True,
+        "merge patch": False,
+    }
+
+
 @pytest.mark.parametrize("path", sorted(REFUSED_PATCH), ids=".".join)
 def test_what_no_patch_may_touch_is_refused_to_everybody_by_its_path(
     api: Api, shop: str, path: tuple[str, ...]
