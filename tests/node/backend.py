@@ -15,6 +15,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,10 @@ async def send_pieces(request: web.Request) -> web.StreamResponse:
     seconds = int(request.query["seconds"])
     response = web.StreamResponse(headers={"Content-Length": str(seconds * len(PIECE))})
     await response.prepare(request)
-    for _ in range(seconds):
-        await response.write(PIECE)
-        await asyncio.sleep(1)
+    with suppress(ConnectionResetError):  # a client that lost its gateway says so itself
+        for _ in range(seconds):
+            await response.write(PIECE)
+            await asyncio.sleep(1)
     return response
 
 

@@ -26,7 +26,7 @@ import grpc
 
 PATIENCE = 60.0
 """Seconds after which a request without an answer has failed."""
-DOWNLOAD = 9
+DOWNLOAD = 4
 """Seconds that a download takes."""
 
 

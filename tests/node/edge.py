@@ -31,8 +31,9 @@ WWW, MUTUAL, API = "www.example.com", "mutual.example.com", "api.example.com"
 """Hosts: with the gateway's certificate, with one of the client's besides, and of the HTTPRoute."""
 EDGE = {"edge": "public"}
 """Label of the pods that the Gateway selects."""
-DRAIN = 15
-"""Seconds for which a pod drains: more than a download takes."""
+DRAIN = 12
+"""Seconds for which a pod drains: more than two downloads take. An answer that began before the drain says
+nothing of it, so its connection is used once more."""
 PORTS = {"http": backend.HTTP, "grpc": backend.GRPC, "tcp": backend.TCP, "https-metrics": backend.METRICS}
 
 
@@ -83,12 +84,12 @@ class Edge:
         """A merge patch on the gateway's spec; None takes a field away."""
         self.api.patch("gateway", self.namespace, NAME, {"spec": spec})
 
-    def list_pods(self) -> list[Object]:
-        """The gateway's pods, those on their way out included."""
-        return self.api.list("pod", self.namespace, labels=f"mesh.navarch.io/gateway-name={NAME}")
+    def list_pods(self, labels: str = f"mesh.navarch.io/gateway-name={NAME}") -> list[Object]:
+        """The gateway's pods, or others of its namespace, those on their way out included."""
+        return self.api.list("pod", self.namespace, labels=labels)
 
-    def list_names(self) -> set[str]:
-        return {pod["metadata"]["name"] for pod in self.list_pods()}
+    def list_names(self, *labels: str) -> set[str]:
+        return {pod["metadata"]["name"] for pod in self.list_pods(*labels)}
 
     async def wait_until_replaced(self, before: set[str]) -> None:
         """Until the gateway is ready and none of these pods is there any more."""

@@ -119,6 +119,7 @@ def load(cluster: Cluster, *, requests: Settings, downloads: Settings) -> Iterat
     ):
         yield first
         seen = {one.kind: one.end() for one in (first, second)}
-    print(f"answered and failed: { ({kind: (one.done, len(one.failures)) for kind, one in seen.items()}) }")
+    for kind, one in seen.items():
+        print(f"{kind}: {one.done} answered, {len(one.failures)} failed {one.failures[:5]}")
     assert {kind: one.failures for kind, one in seen.items()} == {"requests": [], "downloads": []}
     assert all(one.done for one in seen.values())

@@ -1,7 +1,7 @@
 """One gateway with a real Envoy, everything that goes through it, and what clients see while it is changed.
 
 Clients send each request once: one that was cut has failed. What goes through Istio's Gateway and through
-that of Gateway API is asked for in turn, and beside it are downloads that take nine seconds.
+that of Gateway API is asked for in turn, and beside it are downloads that take four seconds.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ from tests.support.workloads import ask, restart, wait_for_deployments
 
 HELD = ("socket", "stream", "bytes")
 OLD, NEW = ISTIO_VERSIONS[0], ISTIO_VERSIONS[-1]
-ROLLS = 5
-"""Rolls of the public chart's Deployment at the most, until one has cut a download."""
 
 
 @contextmanager
@@ -119,12 +117,10 @@ async def test_at_a_mutual_host_only_a_client_with_a_certificate_of_the_authorit
         await try_once(edge, edge.settings(MUTUAL, connections=1, certificate=shown))
         for shown in ("", unknown)
     ]
-    print(f"without a certificate: {without.failures[0]}; with another authority's: {another.failures[0]}")
     assert known_one.done
     assert known_one.failures == []
-    assert (without.done, another.done) == (0, 0)
-    assert "CERTIFICATE_REQUIRED" in without.failures[0]
-    assert "UNKNOWN_CA" in another.failures[0]
+    # The gateway has shown its certificate, and then ended the handshake.
+    assert [(one.done, bool(one.certificates)) for one in (without, another)] == [(0, True), (0, True)]
 
 
 def start_held(edge: Edge, stack: ExitStack) -> dict[str, Caller]:
@@ -246,11 +242,14 @@ async def test_the_public_charts_deployment_cuts_downloads_when_it_is_rolled(edg
     settings = edge.load(address=service["spec"]["clusterIP"])
     with caller(cluster, "downloads", settings["downloads"]) as asked:
         await asked.see_more(4)
-        for _ in range(ROLLS):
-            restart(cluster, namespace, CHART)
-            await wait_for_deployments(edge.api, namespace, (CHART,))
-            await asked.see_more(4)
-            if asked.seen.failures:
-                break
+        before = edge.list_names("app=chart")
+        restart(cluster, namespace, CHART)
+        await eventually(
+            lambda: before.isdisjoint(edge.list_names("app=chart")),
+            seconds=120,
+            what="the earlier pod is gone",
+        )
+        seen = asked.end()
+    print(f"downloads: {seen.done} answered, {len(seen.failures)} failed {seen.failures[:1]}")
     cluster.run("-n", namespace, "delete", "deployment", CHART)
-    assert asked.seen.failures
+    assert seen.failures

@@ -24,7 +24,7 @@ def read_section(guide: str, heading: str) -> str:
 
 def list_commands(guide: str, heading: str) -> list[str]:
     """The indented blocks of a section, each as one text."""
-    blocks = re.findall(r"(?:^|\n\n)((?: {4,}.*(?:\n|$))+)", read_section(guide, heading))
+    blocks = re.findall(r"(?:^|\n\n)((?: {4,}.*(?:\n|$))+)", f"\n{read_section(guide, heading)}")
     return [textwrap.dedent(block).strip() for block in blocks]
 
 
