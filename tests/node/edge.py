@@ -223,24 +223,6 @@ def _lead(namespace: str, service: str, port: int) -> dict[str, Any]:
     return {"destination": {"host": f"{service}.{namespace}.svc.cluster.local", "port": {"number": port}}}
 
 
-def build_gateway_api(namespace: str) -> Iterator[Object]:
-    """A Gateway of Gateway API whose pods are the MeshGateway's, and a route."""
-    listener = {
-        "name": "https",
-        "hostname": API,
-        "port": 443,
-        "protocol": "HTTPS",
-        "tls": {"mode": "Terminate", "certificateRefs": [{"name": "api"}]},
-    }
-    address = {"type": "Hostname", "value": f"{NAME}.{namespace}.svc.cluster.local"}
-    group = "gateway.networking.k8s.io/v1"
-    spec = {"gatewayClassName": "istio", "addresses": [address], "listeners": [listener]}
-    yield _build(group, "Gateway", namespace, "api", spec)
-    rule = {"backendRefs": [{"name": "server", "port": 80}]}
-    route = {"parentRefs": [{"name": "api"}], "hostnames": [API], "rules": [rule]}
-    yield _build(group, "HTTPRoute", namespace, "api", route)
-
-
 def build_authority_of_clients() -> KeyPair:
     """Another authority, which the gateway does not trust."""
     return build_authority(common_name="another authority")

@@ -26,8 +26,11 @@ from tests.node.programs import Backend, Caller, backend, caller, load
 from tests.polling import eventually
 from tests.support.api import Api
 from tests.support.gateways import wait_for_gateway
+from tests.support.guides import list_commands, run_command
 from tests.support.workloads import ask, restart, wait_for_deployments
 
+NAMES = {"namespace: shop": "namespace: edge-apps", "-n shop": "-n edge-apps"}
+"""The namespace in place of the guide's."""
 HELD = ("socket", "stream", "bytes")
 OLD, NEW = ISTIO_VERSIONS[0], ISTIO_VERSIONS[-1]
 
@@ -73,8 +76,10 @@ async def make_edge(made: Edge, behind: Backend) -> Edge:
     apply_documents(
         cluster, [*edges.build_backend(namespace, behind.address), edges.build_ingress(made.mesh)]
     )
-    apply_documents(cluster, [*edges.build_routes(namespace), *edges.build_gateway_api(namespace)])
+    apply_documents(cluster, list(edges.build_routes(namespace)))
     gateway = await wait_for_gateway(made.api, namespace, NAME)
+    (guided,) = list_commands("gateways.md", "A Gateway on the pods of a MeshGateway")
+    run_command(cluster, guided, names={**NAMES, "ingress.shop": f"ingress.{namespace}"})
     made = Edge(made.mesh, gateway["status"]["addresses"][0], made.folder, made.authority)
     for host in (WWW, API):
         with caller(cluster, "requests", made.settings(host, connections=1)) as one:
