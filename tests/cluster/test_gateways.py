@@ -411,7 +411,7 @@ async def test_pods_that_were_made_without_a_proxy_are_made_anew_and_this_is_tol
     uid = gateway["metadata"]["uid"]
     notes = [e["note"] for e in api.list("event", member) if e["regarding"].get("uid") == uid]
     assert any("no proxy (image: auto)" in note for note in notes), notes
-    # One more of the present template, right after that roll: for the next minute it is told, and nothing rolls.
+    # One more of the present template, right after that roll: for a minute it is told, and nothing rolls.
     (pod,) = api.list("pod", member, labels="mesh.navarch.io/gateway-name=ingress")
     api.create(
         {
