@@ -4,7 +4,7 @@ and nothing that runs is touched. Gateways stand in the namespace of their mesh 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
@@ -23,11 +23,20 @@ gateway, and not without one."""
 
 
 @pytest.fixture
-async def mesh(api: Api, operator: Operator, fresh: str) -> str:
+async def mesh(api: Api, operator: Operator, fresh: str) -> AsyncIterator[str]:
     """A mesh that is Ready; its namespace."""
     api.create(build_mesh(fresh))
     await wait_for(api, fresh)
-    return fresh
+    yield fresh
+    await remove_gateways(api, fresh)
+
+
+async def remove_gateways(api: Api, namespace: str) -> None:
+    """Remove a namespace's gateways, and wait until its mesh counts their proxies no more."""
+    for gateway in api.list("gateway", namespace):
+        api.delete("gateway", namespace, gateway["metadata"]["name"])
+    await eventually(lambda: not api.list("gateway", namespace), seconds=60, what="gateways are gone")
+    await eventually(lambda: count_proxies(api, namespace) == 0, seconds=60, what="no proxy is counted")
 
 
 @contextmanager
@@ -259,6 +268,7 @@ async def test_a_meshs_pull_secrets_reach_its_gateways(api: Api, operator: Opera
     pods = api.list("pod", fresh, labels=PODS)
     assert pods
     assert all({"name": "registry"} in pod["spec"]["imagePullSecrets"] for pod in pods)
+    await remove_gateways(api, fresh)
 
 
 @pytest.mark.parametrize(
