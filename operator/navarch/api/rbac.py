@@ -62,6 +62,8 @@ OPERATOR_USES: tuple[Use, ...] = (
         _WRITE,
         f"gateways are made from spec.gateways of meshes, and have a finalizer; {_APPLY}",
     ),
+    Use(GROUP, ("meshmembers",), ("get",), "every reconcile reads the member afresh"),
+    Use(GROUP, ("meshmembers",), ("patch",), "the finalizer is put on and taken off"),
     Use(GROUP, ("meshrevisions",), ("get", *_WRITE), f"revisions are made from meshes; {_APPLY}"),
     Use("apps", ("deployments",), _OWN, f"istiod; {_APPLY}"),
     Use(
@@ -106,6 +108,12 @@ OPERATOR_USES: tuple[Use, ...] = (
         "Istio's CRDs are installed and brought up to date, and never removed",
     ),
     Use("", ("namespaces",), _CACHE, "which namespaces belong to a mesh, and which are going away"),
+    Use(
+        "",
+        ("namespaces",),
+        ("patch",),
+        "the labels by which a namespace with a MeshMember joins its mesh; a policy keeps it to these",
+    ),
     Use("", ("pods",), _CACHE, "istiod's pods, and the metadata of pods with a proxy"),
     Use("authentication.k8s.io", ("tokenreviews",), ("create",), "who reads the metrics"),
     Use("authorization.k8s.io", ("subjectaccessreviews",), ("create",), "whether they may"),

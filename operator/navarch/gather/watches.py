@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from navarch.api import controlplane, gateway, revision
+from navarch.api import controlplane, gateway, member, revision
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import ROLE_LABELS, hash_rules
 from navarch.core.mesh.profiles import read_profile
+from navarch.core.model.claims import find_claimed
 from navarch.core.model.labels import APPLIED, CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
 from navarch.core.model.parent import parent_of
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
@@ -46,6 +47,7 @@ ROOT = "fingerprint"
 RULES = "hashes"
 CLASS = "class"
 UNINJECTED = "uninjected"
+CLAIMED = "claimed"
 SMALL_PAGE = 50
 """Objects of the first page of a kind that tenants can write: later pages grow where they are small."""
 LONGEST_NAME = 253
@@ -66,8 +68,8 @@ def _shrink(manifest: Object, **more: Any) -> Object:
 
 
 def shrink_namespace(manifest: Object) -> Object:
-    """Of a Namespace: name, labels, whether it is being deleted."""
-    return _shrink(manifest)
+    """Of a Namespace: name, labels, whether it is being deleted, and which labels a MeshMember holds."""
+    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)})
 
 
 def shrink_proxy_pod(manifest: Object) -> Object:
@@ -243,6 +245,16 @@ GATEWAYS = Watch(
     bound=Bound(object=MIB),
     page=SMALL_PAGE,
 )
+MEMBERS = Watch(
+    "members",
+    API_VERSION,
+    member.KIND,
+    Role.OWN,
+    by_change(Dependents.keys_for_member),
+    is_edit=is_edit,
+    bound=Bound(object=64 * 1024),
+    page=SMALL_PAGE,
+)
 CRDS = Watch(
     "crds",
     "apiextensions.k8s.io/v1",
@@ -282,6 +294,7 @@ WATCHES = (
     MESHES,
     REVISIONS,
     GATEWAYS,
+    MEMBERS,
     *(
         Watch(
             kind,

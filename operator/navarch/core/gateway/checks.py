@@ -52,6 +52,7 @@ def check_membership(observed: ObservedGateway) -> Iterator[Finding]:
         default=bool(spec["members"]["default"]),
         probe=observed.environment.probe_namespace,
         excluded=spec["members"]["excluded"],
+        member_of=spec["members"].get("memberOf") or "",
     )
     labels = observed.namespace.labels if observed.namespace else {}
     if not is_injected(mesh, namespace, labels):
