@@ -30,7 +30,7 @@ _REF_RULE = build_rule(
     field=".controlPlaneRef",
     message="a member stays with its mesh; to move to another one, delete this MeshMember, which leaves the "
     "mesh, and make one for the other mesh",
-    shown="self.controlPlaneRef.namespace + '/' + self.controlPlaneRef.name",
+    shown="self.controlPlaneRef.name",
     reason="FieldValueForbidden",
 )
 
