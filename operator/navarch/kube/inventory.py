@@ -110,8 +110,8 @@ class Inventories:
         return any(other.any_uid != parent.any_uid for other in recorded)
 
     async def update(self, parent: Parent, *, made: Iterable[Record], gone: Iterable[Ref]) -> None:
-        """Take in what a plan came to; a kind of parent that has no objects has no inventory. Raises KubeError
-        where it could not be written."""
+        """Take in what a plan came to; a kind that has no objects has no inventory. Raises KubeError where it
+        could not be written."""
         if parent.kind not in PARENT_KINDS:
             return
         before = self.read(parent)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
 
-from navarch.core.model.conditions import ConditionType
+from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import (
     GROUP,
     ISTIO_INJECTION,
@@ -234,7 +234,9 @@ def _seen_by_members(mesh: Object | None) -> Any:
     if mesh is None:
         return None
     spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
-    return status.get("tag"), spec.get("paused"), "deletionTimestamp" in mesh["metadata"]
+    injects = find_condition(mesh, ConditionType.INJECTION_READY) or {}
+    told = injects.get("status"), injects.get("reason"), injects.get("message")
+    return status.get("tag"), spec.get("paused"), "deletionTimestamp" in mesh["metadata"], told
 
 
 def _seen_by_gateways(mesh: Object | None) -> Any:
