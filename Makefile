@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
-demo: assets ## a cluster, the operator, a mesh, two applications, and a request under mTLS between them
+demo: assets ## a cluster, the operator, a mesh, two applications with mTLS between them, and a gateway that lets HTTPS in
 	@$(BIN)/python -m scripts.demo up
 
 demo-down: venv ## remove everything that `make demo` made

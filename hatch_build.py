@@ -26,13 +26,14 @@ def find_gap(root: Path) -> str | None:
     wanted = {minor: (f"crds-{minor}.json", f"mesh-{minor}.binpb") for minor in minors}
     definitions = re.findall(r'^  "([0-9]+\.[0-9]+)": {', catalog, re.MULTILINE)
     values = {f"values-{name}": (f"values-{name}.binpb",) for name in definitions}
-    for name, files in {**wanted, **values}.items():
+    others = {"gateway-api": ("gateway-api-standard.json", "gateway-api-experimental.json")}
+    for name, files in {**wanted, **values, **others}.items():
         pin = f"pin-{name}"
         for file in (*files, pin):
             if not (root / DATA / file).is_file():
                 return f"{DATA / file} is missing"
         if (root / DATA / pin).read_text(encoding="utf-8").split()[-1] not in catalog:
-            return f"{DATA} was generated from another version of Istio than {CATALOG} pins for {name}"
+            return f"{DATA} was generated from another version than {CATALOG} pins for {name}"
     return None
 
 

@@ -57,6 +57,11 @@ class IstioLine:
         return f"pilot-discovery-{self.versions[-1]}"
 
     @property
+    def charts(self) -> str:
+        """What renders this minor's Helm charts."""
+        return f"charts-{self.minor}"
+
+    @property
     def kinds(self) -> str:
         """Istio's own list of the kinds that this minor reads."""
         return f"istio-kinds-{self.minor}"
@@ -159,6 +164,7 @@ def _istio_recipes(line: IstioLine) -> Iterator[Recipe]:
     yield from (istio("pilot-discovery", "pilot/cmd/pilot-discovery", v) for v in line.versions)
     yield from (istio("pilot-agent", "pilot/cmd/pilot-agent", v) for v in line.versions)
     yield istio("istioctl", "istioctl/cmd/istioctl", line.versions[0])
+    yield Binary(line.charts, line.module, "./charts", "charts")
     source = "istio.io/istio"
     yield Extract(line.kinds, line.module, source, (ISTIO_KINDS,), "kinds.yaml")
     yield Extract(line.bootstrap, line.module, source, (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json")
@@ -182,8 +188,10 @@ def ensure(group: Group, *, only: Collection[str] = (), kubernetes: str = "") ->
 
     light: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, kwok-stages (YAML).
     node: all of light, kubelet, kube-proxy, coredns, echo; of each line of ISTIO_LINES `pilot-discovery-<V>`
-    and `pilot-agent-<V>` for each of its versions, its istioctl, kinds (YAML) and bootstrap; verdicts.
-    olm: olm, catalog, opm, cpb, bundle-validators, olm-crds (YAML). prometheus: prometheus, promtool.
+    and `pilot-agent-<V>` for each of its versions, its istioctl, charts, kinds (YAML) and bootstrap;
+    verdicts.
+    olm: olm, catalog, opm, cpb, bundle-validators, operator-verify, olm-crds (YAML).
+    prometheus: prometheus, promtool, prometheus-operator-crds (YAML).
     `kubernetes` is the minor of the API server, the controller manager and the scheduler.
     Raises LabError when Go is missing and cannot be had, when a build fails, when no module pins this minor
     of Kubernetes, or when the group has no file of a name in `only`.

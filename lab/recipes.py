@@ -56,6 +56,7 @@ OLM, OPM = (
     "github.com/operator-framework/operator-lifecycle-manager",
     "github.com/operator-framework/operator-registry",
 )
+_API = "github.com/operator-framework/api"
 _TAGS = "json1 containers_image_openpgp"
 # Both serve health and metrics on all interfaces of the machine, at one fixed port, and opm its catalog.
 _OLM_LISTENS = Edit("pkg/lib/server/server.go", 'return ":8080"', 'return "127.0.0.1:0"')
@@ -72,6 +73,7 @@ OLM_RECIPES: tuple[Recipe, ...] = (
     EditedBinary("opm", "opm", f"{OPM}/cmd/opm", "opm", (), OPM, _TAGS, (_OPM_LISTENS,)),
     Binary("cpb", "olm", f"{OLM}/util/cpb", "cpb"),
     Binary("bundle-validators", "bundle", ".", "bundle-validators"),
+    Binary("operator-verify", "bundle", f"{_API}/cmd/operator-verify", "operator-verify"),
     Extract(
         "olm-crds",
         "olm",
@@ -92,9 +94,22 @@ _KUBERNETES = """\
 _NO_DISCOVERY = tuple(
     Edit("cmd/promtool/main.go", text, "") for text in (f'"{_PROMETHEUS}/discovery/kubernetes"', _KUBERNETES)
 )
-PROMETHEUS_RECIPES: tuple[Recipe, ...] = tuple(
-    EditedBinary(
-        name, "prometheus", f"{_PROMETHEUS}/cmd/{name}", name, (), _PROMETHEUS, "remove_all_sd", edits
-    )
-    for name, edits in (("prometheus", ()), ("promtool", _NO_DISCOVERY))
+_PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+PROMETHEUS_RECIPES: tuple[Recipe, ...] = (
+    *(
+        EditedBinary(
+            name, "prometheus", f"{_PROMETHEUS}/cmd/{name}", name, (), _PROMETHEUS, "remove_all_sd", edits
+        )
+        for name, edits in (("prometheus", ()), ("promtool", _NO_DISCOVERY))
+    ),
+    Extract(
+        "prometheus-operator-crds",
+        "prometheusoperator",
+        _PROMETHEUS_OPERATOR,
+        tuple(
+            f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
+            for kind in ("servicemonitors", "prometheusrules")
+        ),
+        "crds.yaml",
+    ),
 )

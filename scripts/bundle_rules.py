@@ -13,14 +13,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-Object = Mapping[str, Any]
+from scripts.bundle_form import FORM, PREFIX
+from scripts.bundle_reading import Bundle, Object, load_bundle
 
 SUPPORTED = frozenset(
     {
@@ -41,55 +39,8 @@ CSV_FIELDS = frozenset(
 """Fields of a ClusterServiceVersion's spec."""
 OPENSHIFT_MINORS = {f"1.{minor}.0": f"v4.{minor - 13}" for minor in range(25, 40)}
 """The OpenShift that each Kubernetes came in."""
-_PREFIX = "operators.operatorframework.io.bundle"
 _LIMIT = 1 << 20
 """Bytes that a ConfigMap, which a bundle is unpacked into, holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """A bundle as it was read. `files` are the names in manifests/, `objects` what they hold."""
-
-    files: tuple[str, ...]
-    objects: tuple[Object, ...]
-    annotations: Mapping[str, str]
-
-    @property
-    def csv(self) -> Object:
-        """The ClusterServiceVersion."""
-        return next(each for each in self.objects if each["kind"] == "ClusterServiceVersion")
-
-    @property
-    def crds(self) -> Mapping[str, Object]:
-        """CustomResourceDefinitions by name."""
-        found = (each for each in self.objects if each["kind"] == "CustomResourceDefinition")
-        return {each["metadata"]["name"]: each for each in found}
-
-    @property
-    def strategy(self) -> Object:
-        """Deployments and permissions."""
-        strategy: Object = self.csv["spec"]["install"]["spec"]
-        return strategy
-
-    @property
-    def owned(self) -> list[Object]:
-        """The descriptions of the bundle's own kinds."""
-        owned: list[Object] = self.csv["spec"]["customresourcedefinitions"]["owned"]
-        return owned
-
-    @property
-    def containers(self) -> Iterator[Object]:
-        """Every container that OLM is told to run."""
-        for deployment in self.strategy["deployments"]:
-            yield from deployment["spec"]["template"]["spec"]["containers"]
-
-
-def load_bundle(folder: Path) -> Bundle:
-    """Read a bundle from its folder."""
-    paths = sorted((folder / "manifests").iterdir())
-    objects = tuple(yaml.safe_load(path.read_text()) for path in paths if path.is_file())
-    annotations = yaml.safe_load((folder / "metadata" / "annotations.yaml").read_text())["annotations"]
-    return Bundle(tuple(path.name for path in paths), objects, annotations)
 
 
 def owned_kinds_are_the_crds(bundle: Bundle) -> Iterator[str]:
@@ -136,7 +87,7 @@ def _list_rules(bundle: Bundle) -> Iterator[tuple[str, Object]]:
 
 def the_day_is_a_date(bundle: Bundle) -> Iterator[str]:
     """createdAt, by which consoles sort."""
-    created = bundle.csv["metadata"]["annotations"].get("createdAt", "")
+    created = bundle.notes.get("createdAt", "")
     try:
         datetime.fromisoformat(created)
     except (TypeError, ValueError):
@@ -145,8 +96,8 @@ def the_day_is_a_date(bundle: Bundle) -> Iterator[str]:
 
 def the_default_channel_exists(bundle: Bundle) -> Iterator[str]:
     """The default channel is one of the channels, and said."""
-    channels = bundle.annotations.get(f"{_PREFIX}.channels.v1", "").split(",")
-    default = bundle.annotations.get(f"{_PREFIX}.channel.default.v1", "")
+    channels = bundle.annotations.get(f"{PREFIX}.channels.v1", "").split(",")
+    default = bundle.annotations.get(f"{PREFIX}.channel.default.v1", "")
     if not default or default not in channels:
         yield f"the default channel {default!r} is none of {channels}"
 
@@ -166,8 +117,12 @@ def there_is_an_icon(bundle: Bundle) -> Iterator[str]:
 
 def each_kind_has_an_example(bundle: Bundle) -> Iterator[str]:
     """What the console's form begins with; examples of other kinds break it."""
-    text = bundle.csv["metadata"]["annotations"].get("alm-examples", "[]")
-    shown = {(each["apiVersion"].rpartition("/")[2], each["kind"]) for each in json.loads(text)}
+    try:
+        examples = json.loads(bundle.notes.get("alm-examples", "[]"))
+        shown = {(each["apiVersion"].rpartition("/")[2], each["kind"]) for each in examples}
+    except (ValueError, TypeError, KeyError) as error:
+        yield f"alm-examples is no list of objects in JSON: {error!r}"
+        return
     owned = {(each["version"], each["kind"]) for each in bundle.owned}
     for version, kind in sorted(shown ^ owned):
         yield f"{kind} {version} {'is not owned' if (version, kind) in shown else 'has no example'}"
@@ -224,15 +179,15 @@ def objects_are_unique(bundle: Bundle) -> Iterator[str]:
 
 def all_namespaces_is_the_only_mode(bundle: Bundle) -> Iterator[str]:
     """Meshes may be in any namespace."""
-    modes = {each["type"] for each in bundle.csv["spec"]["installModes"] if each["supported"]}
+    modes = {each["type"] for each in bundle.csv["spec"].get("installModes", ()) if each["supported"]}
     if modes != {"AllNamespaces"}:
         yield f"supported install modes are {sorted(modes)}"
 
 
 def the_name_holds_package_and_version(bundle: Bundle) -> Iterator[str]:
     """Catalogs find a release by it."""
-    package = bundle.annotations.get(f"{_PREFIX}.package.v1", "")
-    wanted = f"{package}.v{bundle.csv['spec']['version']}"
+    package = bundle.annotations.get(f"{PREFIX}.package.v1", "")
+    wanted = f"{package}.v{bundle.csv['spec'].get('version')}"
     if bundle.csv["metadata"]["name"] != wanted:
         yield f"{bundle.csv['metadata']['name']} should be {wanted}"
 
@@ -241,7 +196,7 @@ def images_are_related(bundle: Bundle) -> Iterator[str]:
     """A mirror copies relatedImages and nothing else; none is a moving tag."""
     related = bundle.csv["spec"].get("relatedImages") or []
     listed = [each["image"] for each in related]
-    named = bundle.csv["metadata"]["annotations"].get("containerImage", "")
+    named = bundle.notes.get("containerImage", "")
     for image in sorted({*(container["image"] for container in bundle.containers), named} - set(listed)):
         yield f"image {image!r} is not in relatedImages"
     for name, count in Counter(each["name"] for each in related).items():
@@ -262,7 +217,7 @@ def pods_are_restricted(bundle: Bundle) -> Iterator[str]:
             yield f"container {container['name']} is not of the level restricted"
         if not {"cpu", "memory"} <= ((container.get("resources") or {}).get("requests") or {}).keys():
             yield f"container {container['name']} requests no cpu or memory"
-    for deployment in bundle.strategy["deployments"]:
+    for deployment in bundle.deployments:
         security = deployment["spec"]["template"]["spec"].get("securityContext") or {}
         if security.get("runAsNonRoot") is not True or not security.get("seccompProfile"):
             yield f"the pods of {deployment['name']} are not of the level restricted"
@@ -294,7 +249,7 @@ def features_are_true_or_false(bundle: Bundle) -> Iterator[str]:
         *("token-auth-aws", "token-auth-azure", "token-auth-gcp"),
     }
     for name in sorted(wanted):
-        said = bundle.csv["metadata"]["annotations"].get(f"features.operators.openshift.io/{name}")
+        said = bundle.notes.get(f"features.operators.openshift.io/{name}")
         if said not in ("true", "false"):
             yield f"feature {name} is {said!r}"
 
@@ -335,9 +290,18 @@ RULES: tuple[Callable[[Bundle], Iterator[str]], ...] = (
     features_are_true_or_false,
     files_are_manifests,
     it_fits_into_an_install_plan,
+    *FORM,
 )
 
 
 def check_bundle(bundle: Bundle) -> list[str]:
     """Every finding of every rule, the rule's name before it."""
     return [f"{rule.__name__}: {found}" for rule in RULES for found in rule(bundle)]
+
+
+def check_folder(folder: Path) -> list[str]:
+    """The findings on a bundle in its folder, or why it cannot be read as one."""
+    try:
+        return check_bundle(load_bundle(folder))
+    except ValueError as error:
+        return [str(error)]

@@ -22,7 +22,7 @@ from navarch.api.monitoring.rules import build_monitoring, build_rules  # noqa: 
 from navarch.assets import load_assets  # noqa: E402
 from navarch.core.grants import build_grants, list_roles  # noqa: E402
 
-from scripts.bundle_rules import check_bundle, load_bundle  # noqa: E402
+from scripts.bundle_rules import check_folder  # noqa: E402
 from scripts.files import dump, find_stale, write  # noqa: E402
 from scripts.olm import (  # noqa: E402
     build_bundle_files,
@@ -52,7 +52,7 @@ def build_files() -> dict[str, str]:
 
 def report_findings() -> int:
     """Print what the bundle breaks; returns the exit code."""
-    findings = check_bundle(load_bundle(ROOT / "bundle"))
+    findings = check_folder(ROOT / "bundle")
     for finding in findings:
         print(f"bundle: {finding}", file=sys.stderr)
     return 1 if findings else 0

@@ -1,5 +1,5 @@
-"""Makes the data that comes from Istio's own modules: CRDs and descriptors of MeshConfig, per minor, and
-of values.
+"""Makes the data that comes from modules of others: Istio's CRDs and descriptors of MeshConfig, per minor,
+and of values; and Gateway API's CRDs.
 
 Run by `make generate`. The modules are pinned, version and hash, in the catalog; what is downloaded is
 checked against the pin and never committed. Does nothing when the data is there for the pins; otherwise needs
@@ -28,6 +28,7 @@ from navarch.core.istio.catalog import Catalog, Minor, Pin  # noqa: E402
 
 DATA = ROOT / "operator" / "navarch" / "_data"
 MESH_PROTOS = ("mesh/v1alpha1/config.proto", "mesh/v1alpha1/proxy.proto", "mesh/v1alpha1/network.proto")
+CHANNELS = ("experimental", "standard")
 VALUES_PROTOS = ("operator/pkg/apis/values_types.proto",)
 FORMAT = 1
 """Raised when the form of the generated files changes, so that old ones are made anew."""
@@ -65,10 +66,16 @@ def download(pin: Pin) -> Path:
 
 def build_crds(module: Path) -> str:
     """All CRDs as a JSON list, one a line, in the order of their names."""
-    text = (module / "kubernetes" / "customresourcedefinitions.gen.yaml").read_text(encoding="utf-8")
+    return format_crds([module / "kubernetes" / "customresourcedefinitions.gen.yaml"])
+
+
+def format_crds(files: Iterable[Path]) -> str:
+    """The CRDs among the objects of some files, as build_crds has them."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    documents = (doc for file in files for doc in yaml.load_all(file.read_text(encoding="utf-8"), loader))
     crds = sorted(
-        (doc for doc in yaml.load_all(text, loader) if doc), key=lambda doc: str(doc["metadata"]["name"])
+        (doc for doc in documents if doc and doc["kind"] == "CustomResourceDefinition"),
+        key=lambda doc: str(doc["metadata"]["name"]),
     )
     return "[" + ",\n".join(json.dumps(crd, separators=(",", ":"), sort_keys=True) for crd in crds) + "]\n"
 
@@ -112,12 +119,26 @@ def make_values(name: str, pin: Pin) -> None:
     print(f"generate: values {name} from {pin}")
 
 
+def make_gateway_api(pin: Pin) -> None:
+    """Gateway API's CRDs by channel, unless they are there."""
+    files = {channel: f"gateway-api-{channel}.json" for channel in CHANNELS}
+    if is_current("gateway-api", pin, files.values()):
+        return
+    module = download(pin)
+    for channel, file in files.items():
+        found = (module / "config" / "crd" / channel).glob("gateway.networking.*.yaml")
+        (DATA / file).write_text(format_crds(found), encoding="utf-8")
+    (DATA / "pin-gateway-api").write_text(stamp_of(pin), encoding="utf-8")
+    print(f"generate: Gateway API from {pin}")
+
+
 def remove_leftovers(catalog: Catalog) -> None:
     """Take away what no row of the catalog asks for any more: a wheel carries all that lies here."""
     minors = {minor.name for minor in catalog.minors}
     wanted = {f"crds-{name}.json" for name in minors} | {f"mesh-{name}.binpb" for name in minors}
     wanted |= {f"values-{name}.binpb" for name in catalog.values}
     wanted |= {f"pin-{name}" for name in minors} | {f"pin-values-{name}" for name in catalog.values}
+    wanted.add("pin-gateway-api")
     for pattern in ("crds-*", "mesh-*", "values*", "pin-*"):
         for path in DATA.glob(pattern):
             if path.name not in wanted:
@@ -132,6 +153,7 @@ def main() -> None:
         make_minor(minor)
     for name, pin in catalog.values.items():
         make_values(name, pin)
+    make_gateway_api(catalog.gateway_api)
     remove_leftovers(catalog)
 
 

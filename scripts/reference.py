@@ -254,6 +254,7 @@ def build_settings_page() -> str:
 UNITS: Mapping[str, str] = {
     "navarch_active_workers": "reconciles",
     "navarch_condition": "0 or 1",
+    "navarch_gateway_api_not_installed": "0 or 1",
     "navarch_installation_missing_objects": "objects",
     "navarch_leader_election_master_status": "0 or 1",
     "navarch_max_concurrent_reconciles": "reconciles",

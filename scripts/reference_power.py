@@ -6,9 +6,10 @@ Owns its form; decisions and reasons are api/power's. Invariant: equal tables gi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from navarch.api.power.meshconfig import MESH_CONFIG
+from navarch.api.power.overlays import GATEWAY_FREE_PATCH, GATEWAY_GUARDED, Tree
 from navarch.api.power.rules import WHOLE, Path, Power, Rule, Table
 from navarch.api.power.spec import SPEC
 from navarch.api.power.values import VALUES
@@ -48,11 +49,35 @@ def build_power_page() -> str:
             _build_section(title, table)
             for title, table in {"spec": SPEC, "spec.meshConfig": MESH_CONFIG, "spec.values": VALUES}.items()
         )
+        + _build_gateway_section()
         + "\n## Environment variables\n\nAll variables in `spec.controlPlane.environment` and in "
         "`spec.meshConfig.defaultConfig.proxyMetadata` are guarded, but for those that are free (above) or "
         "refused. Of those that Istio, its runtime and the dynamic loader read:\n\n"
         + build_table(["Variables", "Why"], rows)
     )
+
+
+def _build_gateway_section() -> str:
+    """What of a MeshGateway needs `host`."""
+    rows = [[code(".".join(path)), escape(why)] for path, why in GATEWAY_GUARDED.items()]
+    free = "".join(
+        f"- {kind}: {', '.join(code(path) for path in _list_leaves(tree))}\n"
+        for kind, tree in GATEWAY_FREE_PATCH.items()
+    )
+    return (
+        "\n## A MeshGateway\n\nAll fields of a MeshGateway's spec are free for whoever may write it, but for "
+        "these, which need `host` in\nits namespace; in `spec.gateways` of a mesh they need `host` in the "
+        "mesh's:\n\n"
+        + build_table(["Fields", "Why"], rows)
+        + "\nSo does each overlay that holds more than is listed here, since it decides what pods that hold "
+        "the gateway's\naccount run, mount and reach:\n\n" + free
+    )
+
+
+def _list_leaves(tree: Tree, above: str = "") -> Iterator[str]:
+    for key, below in tree.items():
+        path = f"{above}{key}"
+        yield from _list_leaves(below, f"{path}.") if below else (path,)
 
 
 def _build_section(title: str, table: Table) -> str:

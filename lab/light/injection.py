@@ -222,7 +222,7 @@ def _sidecar(pod: Pod, injector: Injector) -> Pod:
         "initContainers": [first, {**proxy, "restartPolicy": "Always"}] if native else [first],
         "containers": [] if native else [proxy],
         "volumes": _volumes(MOUNTS),
-        "imagePullSecrets": [{"name": n} for n in injector.values["global"].get("imagePullSecrets") or ()],
+        "imagePullSecrets": _pull_secrets(injector),
     }
     labels = {
         "security.istio.io/tlsMode": "istio",
@@ -231,11 +231,19 @@ def _sidecar(pod: Pod, injector: Injector) -> Pod:
     return {"metadata": _metadata(pod, injector, labels=labels), "spec": spec}
 
 
+def _pull_secrets(injector: Injector) -> list[dict[str, str]]:
+    return [{"name": name} for name in injector.values["global"].get("imagePullSecrets") or ()]
+
+
 def _gateway(pod: Pod, injector: Injector) -> Pod:
     image = choose_image(injector, pod["metadata"].get("annotations") or {})
     volumes = [name for name in MOUNTS if name != "istio-ca-crl"]
     proxy = _proxy(image, injector, role="router", volumes=volumes)
-    spec: Pod = {"containers": [proxy], "volumes": _volumes(volumes)}
+    spec: Pod = {
+        "containers": [proxy],
+        "volumes": _volumes(volumes),
+        "imagePullSecrets": _pull_secrets(injector),
+    }
     labels = {CANONICAL_NAME: choose_canonical_name(pod)}
     return {"metadata": _metadata(pod, injector, labels=labels), "spec": spec}
 

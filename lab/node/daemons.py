@@ -125,6 +125,7 @@ def _build_controller_manager(program: str) -> Daemon:
         "--use-service-account-credentials=true",
         "--kube-api-qps=100",
         "--kube-api-burst=200",
+        "--horizontal-pod-autoscaler-sync-period=2s",  # not 15: tests wait for it
         "--flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins",
     )
     return Daemon("kube-controller-manager", command)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -24,6 +24,7 @@ from navarch.api.install import NAME, build_kept
 from navarch.api.meta import LEASE
 from navarch.assets import load_assets
 from navarch.controllers.containment import Containment
+from navarch.controllers.gatewayapi import GatewayAPI, build_gateway_api
 from navarch.controllers.installation import Installation
 from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
@@ -61,7 +62,7 @@ from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
 from navarch.telemetry.stalls import watch_stalls
-from navarch.triggers.keys import Dependents, is_near
+from navarch.triggers.keys import Ask, Dependents, but_itself, is_near
 from navarch.triggers.known import Known, key_of
 from navarch.triggers.shell import Shell
 
@@ -75,8 +76,15 @@ FIRST_CONTACT_DELAY = 2.0
 """Seconds between two attempts to reach the API server for the first time."""
 
 
+Finder: TypeAlias = Callable[[Object | None, Object | None], Iterator[Ask]]
+
+
 class _Metrics(MetricsObserver, Observer):
     """The engine's observer, as metrics: the two do not know each other."""
+
+
+class PortUnusable(Exception):
+    """The port for probes cannot be had; the message says which, and why."""
 
 
 class App:
@@ -90,6 +98,7 @@ class App:
         self._observer = _Metrics()
         self._installation: Installation
         self._upgradeable: Upgradeable | None = None
+        self._gateway_api: GatewayAPI | None = None
         self.port = 0
 
     def stop(self) -> None:
@@ -130,6 +139,10 @@ class App:
             metrics.workqueue_depth.set_function(lambda: queue.depth)
             self._build_reflectors(reader, queue)
             self._upgradeable = self._build_upgradeable(reader, client, elector)
+            crds, leading = self._reflectors[CRDS.name].store, elector.leading
+            self._gateway_api = build_gateway_api(
+                settings, reader, client, crds, leading=leading, recorder=recorder
+            )
             shell = Shell(
                 lambda key, priority: queue.add(key, priority=priority),
                 lambda: build_connection_info(credentials, now=datetime.now(UTC)),
@@ -143,7 +156,11 @@ class App:
                 live=partial(self._find_dead, queue, elector),
                 ready=lambda: chain(filter(None, [installations.problem]), self._find_unsynced()),
             )
-            await health.start(settings.listen_host, settings.listen_port)
+            try:
+                await health.start(settings.listen_host, settings.listen_port)
+            except OSError as error:
+                where = f"address {settings.listen_host or 'any'!r}, port {settings.listen_port}"
+                raise PortUnusable(f"probes cannot be answered at {where}: {error}") from error
             self.port = health.port
 
             def build(environment: Environment) -> Workers:
@@ -187,6 +204,8 @@ class App:
             parts.append(asyncio.create_task(self._installation.run(), name="installation"))
             if self._upgradeable is not None:
                 parts.append(asyncio.create_task(self._upgradeable.run(), name="upgradeable"))
+            if self._gateway_api is not None:
+                parts.append(asyncio.create_task(self._gateway_api.run(), name="gateway-api"))
             parts.append(asyncio.create_task(workers.run(), name="workers"))
             parts.append(asyncio.create_task(self._resync(queue), name="resync"))
             parts.append(asyncio.create_task(shell.run(), name="kopf"))
@@ -250,6 +269,7 @@ class App:
             environment=environment,
             now=read_clock,
             orphan_seconds=self._settings.orphan_seconds,
+            certificate_seconds=self._settings.certificate_seconds,
         )
         applier = Applier(client, stores_of_owned(stores), inventories=world.inventories, contests=Contests())
         reporter = Reporter(client, _build_recorder(client, identity), stores, kinds=KINDS)
@@ -299,7 +319,8 @@ class App:
                 field_selector=watch.field_selector,
                 metadata_only=watch.metadata_only,
                 transform=watch.transform,
-                on_change=partial(self._note, queue, dependents, watch),
+                on_change=partial(self._note, queue, watch, partial(watch.keys, dependents)),
+                on_own_change=partial(self._note, queue, watch, partial(but_itself(watch.keys), dependents)),
                 bound=watch.bound,
                 pool=pool,
                 page=watch.page,
@@ -313,10 +334,8 @@ class App:
     def _find_namespace(self, name: str) -> Object | None:
         return self._reflectors[NAMESPACES.name].store.get(Ref("v1", "Namespace", "", name))
 
-    def _note(
-        self, queue: Queue, dependents: Dependents, watch: Watch, old: Object | None, new: Object | None
-    ) -> None:
-        """A change of an object becomes the keys that its watch's row says."""
+    def _note(self, queue: Queue, watch: Watch, find: Finder, old: Object | None, new: Object | None) -> None:
+        """A change of an object becomes the keys that its watch's row says, or some of them."""
         about = new or old
         if about is None:
             return
@@ -324,10 +343,12 @@ class App:
             self._known.change(old, new)
         if watch is CRDS:
             self._nudge_unserved()
+            if self._gateway_api is not None:
+                self._gateway_api.note(old, new)
         if watch is REVISIONS and self._upgradeable is not None:
             self._upgradeable.note()
         is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
-        for ask in watch.keys(dependents, old, new):
+        for ask in find(old, new):
             priority = EDIT if is_urgent and is_near(ask.key, about) else BACKGROUND
             queue.add(ask.key, priority=priority, after=ask.after)
         if watch.role is Role.OWN:

@@ -7,6 +7,7 @@ Invariant: all four ways of installing give the same Assets.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -17,6 +18,7 @@ import yaml
 
 from navarch.core.istio.assets import Assets, CRDSets
 from navarch.core.istio.catalog import Catalog, build_catalog
+from navarch.core.istio.gatewayapi import Bundle, build_bundle
 
 
 class MissingAssets(RuntimeError):
@@ -84,6 +86,12 @@ def load_assets() -> Assets:
         why = " ".join(str(error).split())
         text = f"package data cannot be read: {why}; install Navarch anew, or correct the permissions"
         raise MissingAssets(text) from error
+
+
+def load_gateway_api(channel: str) -> Bundle:
+    """Gateway API's CRDs of a channel, read anew each time: few clusters have Navarch install them. Raises
+    MissingAssets."""
+    return build_bundle(json.loads(_read(_package() / "_data" / f"gateway-api-{channel}.json")))
 
 
 def _load_assets() -> Assets:

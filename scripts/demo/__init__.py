@@ -1,1 +1,1 @@
-"""`make demo`: a cluster, the operator, a mesh, two applications, and a request between them."""
+"""`make demo`: a cluster, the operator, a mesh, two applications, a gateway, and requests."""

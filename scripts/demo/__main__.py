@@ -18,6 +18,7 @@ from lab import slots
 from lab.cluster import Cluster, KubectlError
 from lab.progress import LabError, say, wait_until
 from lab.slots import Kind
+from scripts.demo import ingress
 from scripts.demo.installation import ROOT, Document, apply_documents, install, load_documents, uninstall
 from scripts.suite.parts import find_obstacle
 
@@ -144,6 +145,8 @@ def show_next_steps(cluster: Cluster) -> None:
     print(f"  export KUBECONFIG={kubeconfig}")
     if shutil.which("kubectl") is None and cluster.kind != "current":
         print(f"  alias kubectl={clusters.published(cluster.name) / 'kubectl'}")
+    if cluster.kind == "node":
+        print("\n".join(f"  {command}" for command in ingress.list_commands(cluster)))
     print("  kubectl describe meshcp demo -n mesh")
     print("  and docs/tutorial/first-mesh.md from its second step on")
     print("Clean up:\n  make demo-down")
@@ -160,8 +163,10 @@ def up() -> None:
         )
     else:
         start_apps(cluster)
+        ingress.make_ingress(cluster)
     if cluster.kind == "node":
         send_requests(cluster)
+        ingress.send_request(cluster)
     elif cluster.kind == "light":
         say("no request: pods are pretended in a light lab; on Linux as root there are real ones")
     show_next_steps(cluster)

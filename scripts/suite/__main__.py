@@ -22,6 +22,7 @@ from pathlib import Path
 
 from lab.cluster import is_current
 from scripts.suite import results
+from scripts.suite.durations import KNOWN, renew_durations
 from scripts.suite.parts import PARTS, REAL, find_obstacle
 from scripts.suite.protocol import LAST
 from scripts.suite.results import Case
@@ -182,7 +183,8 @@ def main(arguments: list[str]) -> int:
         for lanes in build_lanes(parts, run):
             run.carry_out(lanes)
         results.note_flaky(FLAKY, run.flaky)
-        durations = results.sum_durations(t for t in run.tests.values() if t.part in REAL)
+        real = [test for test in run.tests.values() if test.part in REAL]
+        durations = renew_durations(json.loads(KNOWN.read_text()), real)
         (HOME / "durations.json").write_text(json.dumps(durations, indent=1) + "\n")
         green = run.is_green
         if "--soak" in options:

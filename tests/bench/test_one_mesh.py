@@ -38,7 +38,9 @@ NS, TAG, REVISION = "one", "one-demo", "one-demo-inplace"
 WAVES = 8
 """Waves of objects in an installation."""
 STATUS_WRITES = 4
-MEMORY = 112
+MEMORY = 106
+"""MiB after everything that the other tests do."""
+MEMORY_AT_START = 100
 PODS_PER_SECOND = 5
 CENSUS_SECONDS = 5
 CORE_SHARE = 0.06
@@ -360,7 +362,6 @@ async def test_the_first_reconcile_comes_soon_after_the_start(
     note(SECTION, "the same, by the CPU of importing the operator", f"{ratio:.1f} x", bound=f"{START} x")
     assert ratio <= START
     assert not full or median(seconds) < 2
-    note(
-        SECTION, "memory (RSS) after a start", f"{read_rss(bed.operator.pid):.0f} MiB", bound=f"{MEMORY} MiB"
-    )
-    assert read_rss(bed.operator.pid) <= MEMORY
+    rss = read_rss(bed.operator.pid)
+    note(SECTION, "memory (RSS) after a start", f"{rss:.0f} MiB", bound=f"{MEMORY_AT_START} MiB")
+    assert rss <= MEMORY_AT_START

@@ -16,7 +16,7 @@ from navarch.core.model.ownership import MANAGER
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.gather.watches import shrink_owned
+from navarch.gather.excerpts import shrink_owned
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client, Object
 from navarch.kube.coverage import find_uncovered
@@ -473,9 +473,43 @@ async def test_a_foreign_object_is_named_and_left_untouched(
     assert "taken" in bad.message
     assert "Helm" in bad.message
     assert good.action is Action.CREATED, "the others of the wave go on"
-    assert [method for method, *_ in edge.requests.writes] == ["PATCH"]
+    assert sorted(code for *_, code in edge.requests.writes) == [201, 409]
     assert await client.get(ref_of(taken)) == theirs
     assert outcome.failures == (bad,)
+    assert (await edge.apply(parent, taken)).failures == (bad,)
+    assert edge.requests.sent == [("GET", "configmaps", 200)], "what is known to be foreign is only read"
+    await client.delete(ref_of(taken))
+    assert [r.action for r in (await edge.apply(parent, taken)).results] == [Action.CREATED]
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "PeerAuthentication", "Deployment"])
+async def test_what_stands_unseen_under_a_name_is_not_changed_though_no_field_conflicts(
+    edge: Edge, client: Client, stranger: Client, parent: Parent, kind: str
+) -> None:
+    """A server-side apply without a resourceVersion would add its fields to such an object."""
+    manifest = build_sample(kind, parent)
+    body = {key: value for key, value in manifest.items() if key != "metadata"}
+    metadata = {"name": manifest["metadata"]["name"], "namespace": parent.namespace}
+    await stranger.create({**body, "metadata": metadata})
+    outcome = await edge.apply(parent, manifest)
+    assert [r.action for r in outcome.results] == [Action.FOREIGN]
+    found = await client.get(ref_of(manifest))
+    assert MANAGER not in {entry["manager"] for entry in found["metadata"]["managedFields"]}
+    assert "labels" not in found["metadata"]
+    await stranger.delete(ref_of(manifest))
+
+
+async def test_an_object_is_created_by_one_request_and_no_field_of_it_names_a_version(
+    edge: Edge, client: Client, parent: Parent
+) -> None:
+    manifest = build_sample("ConfigMap", parent)
+    outcome = await edge.apply(parent, manifest)
+    assert [r.action for r in outcome.results] == [Action.CREATED]
+    assert edge.requests.sent == [("PATCH", "configmaps", 201)]
+    (entry,) = (await client.get(ref_of(manifest)))["metadata"]["managedFields"]
+    assert entry["operation"] == "Apply"
+    assert "f:resourceVersion" not in entry["fieldsV1"]["f:metadata"]
+    await client.delete(ref_of(manifest))
 
 
 async def test_an_object_of_another_mesh_is_foreign(edge: Edge, client: Client, parent: Parent) -> None:

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 
 from lab.cluster import Cluster
-from tests.cluster.conftest import build_operator, remove_namespace
+from tests.cluster.conftest import a_mesh_namespace, build_operator, remove_namespace
 from tests.polling import eventually
-from tests.support.activity import bring_up, count_reconciles, is_leading, wait_for_removals, wait_for_rest
+from tests.support.activity import (
+    bring_up,
+    count_reconciles,
+    is_leading,
+    read_metric,
+    wait_for_removals,
+    wait_for_rest,
+)
 from tests.support.api import Api, Object
 from tests.support.audit import Audit, Request
 from tests.support.logs import read_events
@@ -94,6 +102,34 @@ async def test_a_settled_mesh_costs_no_write_and_two_requests_at_most(
         assert [str(r) for r in requests if r.is_write] == []
         assert 0 < len(requests) <= 2 * reconciles, list(map(str, requests))
         assert {(r.verb, r.resource) for r in requests} == {("get", "meshcontrolplanes")}
+
+
+async def test_an_install_asks_for_nothing_but_the_mesh_and_writes_each_object_once(
+    api: Api, audit: Audit, leader: Operator, meshes: list[str]
+) -> None:
+    """Nothing is looked for that is to be made: an object that stands in the way refuses to be made."""
+    namespace = f"{NS}-install"
+    with a_mesh_namespace(api, namespace):
+        await wait_for_rest(leader)
+        mark, before = audit.mark(), count_looks(leader)
+        api.create(build_mesh(namespace, mtls={"mode": "Strict"}))
+        await wait_for(api, namespace)
+        await wait_for_rest(leader)
+        requests = [r for r in audit.since(mark) if r.verb != "watch" and r.resource != "leases"]
+        objects, looks = len(list_owned(api, namespace)), count_looks(leader) - before
+        assert [str(r) for r in requests if r.code >= 400] == []
+        reads = [r for r in requests if not r.is_mutating and not r.dry_run]
+        assert {(r.verb, r.resource) for r in reads} == {("get", "meshcontrolplanes")}
+        assert len(reads) <= looks
+        names = [(r.resource, r.name) for r in requests if r.is_write and not r.subresource]
+        once = Counter(name for name in names if not name[1].startswith("inventory."))
+        assert {name: times for name, times in once.items() if times > 1} == {}
+        assert len(once) == objects + 1, "each object, and the mesh's finalizer"
+
+
+def count_looks(replica: Operator) -> float:
+    """Looks at meshes that have ended."""
+    return read_metric(replica, "reconcile_total", controller="MeshControlPlane")
 
 
 def read_versions(api: Api, namespaces: list[str]) -> dict[str, str]:

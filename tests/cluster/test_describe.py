@@ -99,7 +99,8 @@ async def test_a_mesh_that_is_well_is_a_tree_without_a_trouble(
     assert find(revision, "Injection")["summary"] == "proved"
     assert find(tree, "Proxies")["summary"] == "none"
     events = find(tree, "Events")["children"]
-    assert any(e["name"] == "AsExpected" and "Ready is now True" in e["summary"] for e in events)
+    said = [e["summary"] for e in events if e["name"] == "AsExpected"]
+    assert any("Ready" in summary and "now True" in summary for summary in said), said
     assert {e["facts"]["source"] for e in events} == {"mesh.navarch.io/operator"}
     assert [e["facts"]["at"] for e in events] == sorted(e["facts"]["at"] for e in events)
 

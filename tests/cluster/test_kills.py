@@ -22,23 +22,14 @@ from navarch.assets import load_assets
 from lab.cluster import Cluster
 from tests.cluster.conftest import a_lab, build_operator, install, remove_namespace
 from tests.polling import eventually
-from tests.support.activity import Rest, bring_up, count_reconciles, wait_for_removals, wait_for_rest
+from tests.support.activity import bring_up, count_reconciles, wait_for_removals, wait_for_rest
 from tests.support.api import Api, Object
-from tests.support.audit import Audit, Request
-from tests.support.faults import Proxy
-from tests.support.meshes import build_mesh, edit, is_current, read_condition, read_versions
+from tests.support.audit import Audit
+from tests.support.kills import BOUND, SETTINGS, Stage, a_stage
+from tests.support.meshes import build_mesh, edit, read_versions
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.witness import Name, find_left, find_written, list_labelled, name_objects
 
-SETTINGS = {
-    "lease_seconds": "4",
-    "lease_renew_seconds": "3",
-    "lease_retry_seconds": "0.3",
-    "identity": "killed",
-}
-"""One identity for all runs, as in a StatefulSet: the Lease of the run before need not expire first."""
-BOUND = 60.0
-"""Seconds within which a run must have finished what the one before it left (3 to 5 on a quiet machine)."""
 SHORT = 5
 """Kills of each operation in the short form."""
 BEFORE: dict[str, Any] = {
@@ -55,27 +46,6 @@ AFTER: dict[str, Any] = {
 budget and the policy)."""
 GONE: Object = {"metadata": {"name": "users", "resourceVersion": "gone"}}
 STRANGERS = ("configmap", "secret", "serviceaccount", "peerauthentication")
-
-
-@dataclass
-class Stage:
-    """What the tests work with: an operator behind a proxy, and the witnesses."""
-
-    api: Api
-    audit: Audit
-    proxy: Proxy
-    operator: Operator
-
-    def is_ready(self, namespace: str) -> bool:
-        mesh = self.api.get("mesh", namespace, "demo")
-        return is_current(mesh) and read_condition(mesh, "Ready").get("status") == "True"
-
-    def is_gone(self, namespace: str) -> bool:
-        return self.api.get("mesh", namespace, "demo") is None
-
-    def list_requests(self, mark: int, namespace: str) -> list[Request]:
-        """What the operator has written for one mesh since a mark."""
-        return [r for r in self.audit.writes(mark) if namespace in r.uri]
 
 
 @dataclass(frozen=True)
@@ -110,20 +80,14 @@ async def stage(
     """In place of the session's operator one behind a proxy, leading and at rest."""
     await wait_for_removals(api)
     operator.stop()
-    replica = build_operator(installed, "killed", **SETTINGS)
-    with Proxy(installed, replica.kubeconfig, name="killed") as proxy:
-        replica.kubeconfig = proxy.kubeconfig
-        await bring_up(replica)
-        stage = Stage(api, audit, proxy, replica)
+    async with a_stage(api, audit, installed, build_operator(installed, "killed", **SETTINGS)) as stage:
         # The first mesh of a cluster brings Istio's CRDs up to date: done before anything is counted.
         api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kill-first"}})
         api.create(build_mesh("kill-first"))
         await eventually(lambda: stage.is_ready("kill-first"), seconds=BOUND, every=0.1)
-        await wait_for_rest(replica)
+        await wait_for_rest(stage.operator)
         yield stage
         remove_namespace(api, "kill-first")
-        proxy.thaw()
-        replica.stop()
     operator.start()
     await eventually(operator.is_ready, seconds=60, what="the session's operator is back")
 
@@ -147,29 +111,16 @@ def read_crds(api: Api) -> dict[str, str]:
     return {o["metadata"]["name"]: o["metadata"]["uid"] for o in api.list("crd")}
 
 
-async def begin(stage: Stage, operation: Operation, namespace: str, writes: int) -> bool:
-    """Begin, and kill the operator after so many writes. Tells whether there were so many."""
-    rest = Rest(stage.operator)
-    stage.proxy.allow(writes)
-    operation.begin(stage.api, namespace)
-
-    def has_ended() -> bool:
-        return stage.proxy.frozen.is_set() or (operation.is_done(stage, namespace) and rest.look())
-
-    await eventually(has_ended, seconds=BOUND, every=0.05, what=f"{operation.name}, {writes} writes")
-    killed = stage.proxy.frozen.is_set()
-    if killed:
-        assert stage.proxy.writes == writes
-        stage.operator.kill()
-    stage.proxy.thaw()
-    return killed
-
-
 async def run(stage: Stage, operation: Operation, namespace: str, writes: int) -> tuple[bool, Trace]:
     """One run with a kill, and the next one that finishes it; what must not have changed is looked at."""
     mark = stage.audit.mark()
     crds, strangers = read_crds(stage.api), read_strangers(stage.api, namespace)
-    killed = await begin(stage, operation, namespace, writes)
+    killed = await stage.kill_after(
+        writes,
+        lambda: operation.begin(stage.api, namespace),
+        until=lambda: operation.is_done(stage, namespace),
+        what=operation.name,
+    )
     if killed:
         started = time.monotonic()
         await bring_up(stage.operator, seconds=BOUND)
@@ -304,14 +255,8 @@ async def empty_stage() -> AsyncIterator[Stage]:
         await install(api)
         assert cluster.audit_log is not None
         replica = build_operator(cluster, "killed", **SETTINGS)
-        with Proxy(cluster, replica.kubeconfig) as proxy:
-            replica.kubeconfig = proxy.kubeconfig
-            try:
-                await bring_up(replica)
-                yield Stage(api, Audit(cluster.audit_log, USER), proxy, replica)
-            finally:
-                proxy.thaw()
-                replica.stop()
+        async with a_stage(api, Audit(cluster.audit_log, USER), cluster, replica) as stage:
+            yield stage
 
 
 def read_istio_crds(api: Api) -> dict[str, str]:

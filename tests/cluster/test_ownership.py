@@ -546,7 +546,7 @@ async def test_nothing_that_makes_pods_may_give_them_a_mesh_s_labels(mesh: Api) 
     grant(mesh, NS, "mia", everything)
     mia = mesh.impersonating("mia")
     for manifest in build_makers({MESH_NAME: "demo"}):
-        with pytest.raises(Refused, match=r"template\.metadata\.labels: .*istiod's own pods"):
+        with pytest.raises(Refused, match=r"template\.metadata\.labels: .*pods of istiod and of gateways"):
             mia.request("POST", place(manifest), manifest)
     for manifest in build_makers({}):
         mia.request("POST", place(manifest) + "?dryRun=All", manifest)

@@ -16,6 +16,7 @@ ELSEWHERE = {
     # only Events carry these
     Reason.ANOTHER_INSTALLATION: "tests/cluster/test_installations.py",
     Reason.DRIFT_REPAIRED: "tests/cluster/test_drift.py",
+    Reason.GATEWAY_API_NOT_INSTALLED: "tests/cluster/test_gateway_api.py",
     Reason.METRICS_CERTIFICATE_INVALID: "tests/cluster/test_metrics_access.py",
     Reason.OBJECT_REMOVED: "tests/cluster/test_ownership.py",
     Reason.UPGRADED: "tests/cluster/test_edits.py",

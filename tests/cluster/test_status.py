@@ -18,6 +18,7 @@ from tests.support.meshes import (
     get_istiod,
     list_owned,
     read_condition,
+    read_told,
     read_versions,
     wait_for,
 )
@@ -189,10 +190,7 @@ async def test_events_tell_transitions_and_nothing_else(
         and (old["status"], old["reason"]) != (new["status"], new["reason"])
     }
     events = list_events(api, mesh)
-    told = {
-        (e["reason"], e["note"].split(" is now ")[0], e["note"].split(" is now ")[1].split(":")[0])
-        for e in events
-    }
+    told = {(e["reason"], kind, status) for e in events for kind, status in read_told(e["note"]).items()}
     assert told == transitions
     assert ("AsExpected", "Ready", "True") in told
     for _ in range(3):

@@ -28,6 +28,7 @@ from tests.support.meshes import (
     is_current,
     list_owned,
     read_condition,
+    read_told,
     read_versions,
     wait_for,
 )
@@ -187,11 +188,11 @@ async def test_a_paused_mesh_whose_istiod_was_deleted_is_not_called_available(
 
 
 def list_told(api: Api, mesh: Object) -> list[str]:
-    """What Events said of Ready, in order."""
+    """The statuses of Ready that Events told, in order."""
     events = api.list("event", mesh["metadata"]["namespace"])
     own = [e for e in events if e["regarding"].get("uid") == mesh["metadata"]["uid"]]
     own.sort(key=lambda e: (e.get("eventTime") or "", int(e["metadata"]["resourceVersion"])))
-    return [e["note"].partition(":")[0] for e in own if e["note"].startswith("Ready is now")]
+    return [told["Ready"] for e in own if "Ready" in (told := read_told(e["note"]))]
 
 
 async def test_every_recovery_is_told_however_soon_it_follows_another(
@@ -205,7 +206,7 @@ async def test_every_recovery_is_told_however_soon_it_follows_another(
         edit(api, settled, meshConfig=None)
         mesh = await wait_for(api, settled)
         await eventually(
-            lambda mesh=mesh: list_told(api, mesh)[-1:] == ["Ready is now True"],
+            lambda mesh=mesh: list_told(api, mesh)[-1:] == ["True"],
             what=f"the newest Event about Ready says True after recovery {number}",
         )
 

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
+from navarch.api.gateway import MeshGatewaySpec
 from navarch.assets import load_assets
+from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.offline import build_objects, observe_offline
+from navarch.core.render.components import gateway as gateways
+from navarch.core.render.components.gateway import GatewayInput
 from navarch.core.world.cluster import Environment
 
 ASSETS = load_assets()
@@ -33,6 +37,23 @@ def render_mesh(spec: Mapping[str, Any] | None = None, *, namespace: str = NAMES
     objects = build_objects(observe_offline(mesh, ASSETS, ENVIRONMENT, profiles={}))
     assert objects
     return [o for o in objects if o["kind"] != "CustomResourceDefinition"]
+
+
+def render_gateway(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    namespace: str = "front",
+    name: str = "ingress",
+    mesh: tuple[str, str] = (NAMESPACE, NAME),
+    tag: str = "mesh-a-basic",
+) -> list[Manifest]:
+    """All objects of a gateway of a mesh, as namespace and name, with this tag."""
+    reference = {"namespace": mesh[0], "name": mesh[1]}
+    said = {"controlPlaneRef": reference, "type": "Ingress", **(spec or {})}
+    parent = Parent(GATEWAY, namespace, name, "uid-gateway", mesh=mesh)
+    stamp = f"{NEWEST}-0123456789"
+    gateway = GatewayInput(parent, MeshGatewaySpec.model_validate(said), tag, stamp, "IfNotPresent")
+    return list(gateways.build_objects(gateway, ASSETS))
 
 
 def find_one(objects: list[Manifest], kind: str, name: str = "") -> Manifest:

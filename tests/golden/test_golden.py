@@ -19,7 +19,7 @@ import yaml
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import dump_yaml
 
-from tests.golden.rendering import ASSETS, LOADER, injector_of, render_mesh
+from tests.golden.rendering import ASSETS, LOADER, injector_of, render_gateway, render_mesh
 
 FILES = Path(__file__).parent / "files"
 FULL = "1.31"
@@ -72,6 +72,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
         ],
     },
 }
+GATEWAYS: dict[str, dict[str, Any]] = {
+    "ingress": {},
+    "egress": {"type": "Egress"},
+    "eastwest": {"type": "EastWest", "networkGateway": "net-1", "networkPolicy": True},
+    "autoscaled": {
+        "autoscaling": {"minReplicas": 2, "maxReplicas": 5},
+        "deregistrationSeconds": 15,
+        "proxy": {"concurrency": 2, "logLevel": "info"},
+        "environment": [{"name": "ISTIO_META_DNS_CAPTURE", "value": "true"}],
+        "service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
+    },
+}
+"""What gateways are rendered from. The minor of their mesh is not among it: the injector brings the proxy."""
 PREVIEWS = {minor.name for minor in ASSETS.catalog.minors if minor.preview}
 CASES = [(m, option) for m in MINORS for option in OPTIONS if m not in PREVIEWS or option == "default"]
 """A preview is its predecessor but for its features, which tests/unit/test_render_features.py shows one by
@@ -139,8 +152,15 @@ def test_injection_templates_are_what_was_reviewed(minor: str) -> None:
         compare(*build_file(minor, name, template, render_templates(FULL)))
 
 
+@pytest.mark.parametrize("option", GATEWAYS)
+def test_a_gateway_renders_to_what_was_reviewed(option: str) -> None:
+    objects = render_gateway(GATEWAYS[option])
+    compare(f"gateway-{option}.yaml", "---\n".join(dump_yaml(manifest) for manifest in objects))
+
+
 def test_no_golden_file_is_left_over() -> None:
     names = {f"{minor}-{option}.yaml" for minor, option in CASES}
     names |= {f"{minor}-{name}" for minor in MINORS for name in render_templates(minor)}
     wanted = {name if name.startswith(FULL) else f"{name}.diff" for name in names}
+    wanted |= {f"gateway-{option}.yaml" for option in GATEWAYS}
     assert {path.name for path in FILES.iterdir()} <= wanted

@@ -43,6 +43,11 @@ def condition(of: Mapping[str, str], kind: str, status: str = "True", instance: 
 LEADS, DRIFT = "navarch_leader_election_master_status", "navarch_drift_repaired_total"
 REQUESTS, RECONCILES = "navarch_rest_client_requests_total", "navarch_reconcile_total"
 DEPTH = "navarch_workqueue_depth"
+BEGINS, ENDS = (f"navarch_metrics_certificate_not_{when}_timestamp_seconds" for when in ("before", "after"))
+CERTIFICATE = write(
+    "navarch_gateway_certificate_not_after_timestamp_seconds",
+    {"namespace": "shop", "name": "ingress", "secret": "shop/cert"},
+)
 
 SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
     "mesh-not-ready": (
@@ -64,6 +69,24 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
     "gateway-not-ready": (
         Situation({condition(GATEWAY, "Ready"): "1x9 0x29 1x20"}, (9, 24), (25, 39), (40, 50), GATEWAY),
         Situation({condition(GATEWAY, "Ready"): "1x9 0x29 _x20"}, (24,), (25, 39), (50,), GATEWAY),
+    ),
+    "gateway-certificate-expires": (
+        # It ends seven days and ten minutes after the first sample, and is renewed after 99 minutes.
+        Situation(
+            {
+                CERTIFICATE: f"{7 * 86400 + 600}x99 {90 * 86400}x60",
+                condition(GATEWAY, "CertificatesValid", "False"): "1x99 0x60",
+            },
+            (9, 65),
+            (75, 95),
+            (105,),
+            {"namespace": "shop", "name": "ingress", "secret": "shop/cert"},
+        ),
+        # One that is made for two days, in the first half of its time.
+        Situation(
+            {CERTIFICATE: f"{2 * 86400}x150", condition(GATEWAY, "CertificatesValid", "False"): "0x150"},
+            (149,),
+        ),
     ),
     "proxies-outdated": (
         Situation(
@@ -181,6 +204,22 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
             (20, 39),
             (40,),
             value="2",
+        ),
+    ),
+    "metrics-certificate-expires": (
+        # Valid for 2,000 minutes, and replaced late.
+        Situation(
+            {write(BEGINS, REPLICA): "0x2100 120000x60", write(ENDS, REPLICA): "120000x2100 300000x60"},
+            (1799, 1859),
+            (1861, 1999, 2100),
+            (2102,),
+            REPLICA,
+        ),
+        # Plain HTTP, and a certificate that is replaced at half of its life.
+        Situation({write(BEGINS, REPLICA): "0x120", write(ENDS, REPLICA): "0x120"}, (1, 120)),
+        Situation(
+            {write(BEGINS, REPLICA): "0x100 6000x100", write(ENDS, REPLICA): "12000x100 18000x100"},
+            (99, 101, 200),
         ),
     ),
     "operator-not-live": (

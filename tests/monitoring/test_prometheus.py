@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -40,13 +40,15 @@ seen: set[str] = set()
 
 @dataclass
 class World:
-    """A lab, an operator behind a proxy, and a Prometheus."""
+    """A lab, an operator behind a proxy, and a Prometheus that trusts the operator's certificate."""
 
     cluster: Cluster
     api: Api
     proxy: Proxy
     operator: Operator
     prometheus: Prometheus
+    folder: Path
+    """Where the operator's certificate is."""
 
     async def fires(self, alert: str, **labels: str) -> None:
         """Waits until an alert fires."""
@@ -71,9 +73,7 @@ class World:
 @pytest.fixture(scope="module")
 async def world(tools: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("prometheus")
-    certificate, key = build_self_signed(["localhost"], now=datetime.now(UTC))
-    (folder / "tls.crt").write_bytes(certificate)
-    (folder / "tls.key").write_bytes(key)
+    mount(folder, days=0)
     with a_lab("alerts") as cluster:
         api = Api(cluster.kubeconfig)
         await install(api)
@@ -100,7 +100,7 @@ async def world(tools: Mapping[str, Path], tmp_path_factory: pytest.TempPathFact
             operator.start()
             try:
                 await eventually(operator.is_ready, seconds=180, what=f"ready, see {operator.log}")
-                yield World(cluster, api, proxy, operator, prometheus)
+                yield World(cluster, api, proxy, operator, prometheus, folder)
             finally:
                 operator.stop()
 
@@ -116,6 +116,17 @@ async def test_the_operator_is_scraped_over_https_with_a_token_and_a_certificate
     )
     await world.ends("no-leader")
     assert world.prometheus.query("rules")["groups"][0]["rules"][0]["health"] in ("ok", "unknown")
+
+
+async def test_of_two_scrapes_no_sample_is_there_twice(world: World) -> None:
+    def count_scrapes() -> int:
+        found = world.prometheus.query("query?query=count_over_time(up[1h])")["result"]
+        return int(found[0]["value"][1]) if found else 0
+
+    await eventually(lambda: count_scrapes() >= 2, seconds=120, every=0.3, what="scraped twice")
+    assert world.prometheus.query("query?query=scrape_samples_scraped")["result"][0]["value"][1] != "0"
+    for what in ("duplicate_timestamp", "out_of_order", "out_of_bounds"):
+        assert world.prometheus.read_own(f"prometheus_target_scrapes_sample_{what}_total") == 0
 
 
 async def make(world: World, namespace: str, **spec: object) -> None:
@@ -210,6 +221,20 @@ async def test_a_policy_that_cannot_be_put_back_is_told_until_it_can(world: Worl
     await world.ends("policies-missing")
 
 
+def mount(folder: Path, *, days: int) -> None:
+    """A certificate that was made so many days ago, of the 90 for which it is valid."""
+    certificate, key = build_self_signed(["localhost"], now=datetime.now(UTC) - timedelta(days=days))
+    (folder / "tls.key").write_bytes(key)
+    (folder / "tls.crt").write_bytes(certificate)
+
+
+async def test_a_certificate_that_nobody_renews_is_told_until_it_is_renewed(world: World) -> None:
+    mount(world.folder, days=85)
+    await world.fires("metrics-certificate-expires")
+    mount(world.folder, days=0)
+    await world.ends("metrics-certificate-expires")
+
+
 async def test_a_queue_that_stands_still_is_told_until_it_moves(world: World) -> None:
     def is_look(request: Seen) -> bool:
         return request.method == "GET" and "/meshcontrolplanes/" in request.path
@@ -250,7 +275,7 @@ async def test_without_an_operator_nobody_leads_and_one_that_restarts_is_told(
 
 
 def test_every_alert_fired(request: pytest.FixtureRequest, full: bool) -> None:
-    if len([item for item in request.session.items if item.path == Path(__file__)]) < 7:
+    if len([item for item in request.session.items if item.path == Path(__file__)]) < 9:
         pytest.skip("judges all tests of this file")
     in_full_only = set() if full else {"no-leader", "operator-not-live"}
     assert seen | in_full_only == NAMES.keys()

@@ -15,8 +15,8 @@ import pytest
 
 from lab.builds import ISTIO_LINES
 from lab.cluster import Cluster
-from lab.node.cluster import enter
 from tests.node.conftest import Mesh, make_mesh, remove_mesh
+from tests.node.kubelet import signal_kubelet
 from tests.node.streams import Seen, pods
 from tests.polling import eventually
 from tests.support.api import Api
@@ -29,11 +29,6 @@ CONTROLS = 6
 """Rolls of upstream's Deployment."""
 STOPPED_SECONDS = 12
 """How long a kubelet is stopped: shorter than the time after which its node counts as lost (40 s)."""
-KUBELET = """
-for process in /proc/[0-9]*; do
-  if [ "$(cat $process/comm 2>/dev/null)" = kubelet ]; then kill -{signal} ${{process#/proc/}}; fi
-done
-"""
 
 
 @pytest.fixture
@@ -48,11 +43,11 @@ async def rolled(operator: Cluster, api: Api) -> AsyncIterator[Mesh]:
 @contextmanager
 def stopped_kubelet(cluster: Cluster) -> Iterator[None]:
     """The node's kubelet does nothing meanwhile; its pods run on."""
-    enter(cluster, "sh", "-c", KUBELET.format(signal="STOP"))
+    signal_kubelet(cluster, "STOP")
     try:
         yield
     finally:
-        enter(cluster, "sh", "-c", KUBELET.format(signal="CONT"))
+        signal_kubelet(cluster, "CONT")
 
 
 def is_one_leaving(mesh: Mesh) -> bool:

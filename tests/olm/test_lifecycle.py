@@ -22,6 +22,8 @@ from tests.support.workloads import is_ready
 
 OLDEST, BEFORE = build_release("0.0.8"), build_release("0.0.9")
 """Releases before this one: the same generator with an older version."""
+PATCH, NEXT = build_release("0.1.1"), build_release("0.2.0")
+"""Releases after it: of the same minor, and of the next."""
 
 
 def list_writes(audit: Audit, mark: int, mesh: Mesh) -> list[str]:
@@ -125,24 +127,50 @@ def list_missing_roles(api: Api, mesh: Mesh) -> list[str]:
     return [name for name in named if api.get("clusterrole", "", name) is None]
 
 
-async def test_a_mesh_whose_deletion_navarch_did_not_see_is_deleted_when_it_is_back(clean: Hub) -> None:
+async def test_meshes_that_are_being_deleted_while_navarch_is_removed_go_when_it_is_back(clean: Hub) -> None:
+    """One whose deletion waits for another client's finalizer, and one that was deleted after the operator
+    had ended."""
     await clean.install(RELEASE)
     async with a_replica(clean) as operator:
-        mesh = await make_mesh(clean.api, operator)
-    clean.api.delete("namespace", "", mesh.apps)
-    force = {"metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}}}
-    clean.api.patch("mesh", mesh.namespace, "demo", force)
-    clean.api.delete("mesh", mesh.namespace, "demo")
+        held, unseen = await make_mesh(clean.api, operator), await make_mesh(clean.api, operator)
+        config = held.namespace, f"istio-{held.namespace}-demo-inplace"
+        kept = {"metadata": {"finalizers": ["example.com/kept"]}}
+        clean.api.patch("configmap", *config, kept)
+        delete_mesh(clean.api, held)
+        await wait_for(clean.api, held.namespace, condition="Deleting", status="True")
+        await eventually(lambda: is_going(clean.api, "configmap", *config), what="it is being removed")
+    delete_mesh(clean.api, unseen)
     await clean.uninstall()
-    left = clean.api.get("mesh", mesh.namespace, "demo") or {}
-    assert left["metadata"]["deletionTimestamp"]
-    assert get_istiod(clean.api, mesh.namespace)["status"]["readyReplicas"] == 1
+    for mesh in (held, unseen):
+        assert is_going(clean.api, "mesh", mesh.namespace, "demo")
+    assert get_istiod(clean.api, unseen.namespace)["status"]["readyReplicas"] == 1
+    report = navarch("check", "-o", "json", kubeconfig=clean.cluster.kubeconfig)
+    (absent,) = report.find("OperatorNotRunning")
+    for mesh in (held, unseen):
+        assert f"{mesh.namespace}/demo" in absent["message"]
     await clean.install(RELEASE)
+    clean.api.patch("configmap", *config, {"metadata": {"finalizers": None}})
     async with a_replica(clean):
-        await eventually(
-            lambda: clean.api.get("mesh", mesh.namespace, "demo") is None, seconds=60, what="the mesh is gone"
-        )
-        assert list_owned(clean.api, mesh.namespace) == []
+        for mesh in (held, unseen):
+            await eventually(
+                lambda place=mesh.namespace: clean.api.get("mesh", place, "demo") is None,  # type: ignore[misc]
+                seconds=60,
+                what="the mesh is gone",
+            )
+            assert list_owned(clean.api, mesh.namespace) == []
+
+
+def delete_mesh(api: Api, mesh: Mesh) -> None:
+    """Without its members, and as a person does who does not wait for proxies to go."""
+    api.delete("namespace", "", mesh.apps)
+    force = {"metadata": {"annotations": {"mesh.navarch.io/force-delete": "true"}}}
+    api.patch("mesh", mesh.namespace, "demo", force)
+    api.delete("mesh", mesh.namespace, "demo")
+
+
+def is_going(api: Api, kind: str, namespace: str, name: str) -> bool:
+    """Whether an object was deleted and is still there."""
+    return "deletionTimestamp" in ((api.get(kind, namespace, name) or {}).get("metadata") or {})
 
 
 @pytest.mark.parametrize("has_older", [True, False])
@@ -166,8 +194,9 @@ async def test_a_release_may_be_skipped(clean: Hub, has_older: bool) -> None:
 
 
 async def test_an_upgrade_of_navarch_waits_for_an_istiod_that_is_being_replaced(clean: Hub) -> None:
-    await clean.install(BEFORE)
-    name = {"name": "OPERATOR_CONDITION_NAME", "value": BEFORE.name}
+    """In the channel of a minor, which the release of the next minor is not in."""
+    await clean.install(RELEASE, channel=RELEASE.channels[1])
+    name = {"name": "OPERATOR_CONDITION_NAME", "value": RELEASE.name}
     await eventually(lambda: name in clean.read_container()["env"], what="OLM names its OperatorCondition")
     state = clean.cluster.state
     async with a_replica(clean) as operator:
@@ -183,18 +212,19 @@ async def test_an_upgrade_of_navarch_waits_for_an_istiod_that_is_being_replaced(
             )
             told = read_upgradeable(clean)
             assert f"MeshRevision {mesh.namespace}/{mesh.namespace}-demo-inplace" in told["message"]
-            clean.publish(BEFORE, RELEASE)
-            status = await clean.see(RELEASE, "Pending", reason="OperatorConditionNotUpgradeable")
+            clean.publish(RELEASE, PATCH, NEXT)
+            status = await clean.see(PATCH, "Pending", reason="OperatorConditionNotUpgradeable")
             assert told["message"] in status["message"]
             assert name in clean.read_container()["env"]
         finally:
             processes.resume(state, scheduler, log=state / "log" / "kube-scheduler.log")
-        await clean.see(RELEASE)
+        await clean.see(PATCH)
+        await eventually(lambda: clean.list_versions() == [PATCH.name], what="the old release is gone")
         found = await wait_for(clean.api, mesh.namespace)
         assert found["status"]["version"]["active"].startswith("1.31.")
 
 
 def read_upgradeable(hub: Hub) -> Object:
-    """The condition Upgradeable that the operator gave OLM for the release before."""
-    spec = hub.read("operatorcondition", BEFORE.name).get("spec") or {}
+    """The condition Upgradeable that the operator gave OLM."""
+    spec = hub.read("operatorcondition", RELEASE.name).get("spec") or {}
     return next((dict(c) for c in spec.get("conditions", ()) if c["type"] == "Upgradeable"), {})

@@ -14,8 +14,11 @@ from navarch.api.olm.catalog import build_bundle_blob
 
 from lab import builds
 from scripts import olm
+from scripts.bundle_reading import load_bundle
+from scripts.bundle_rules import check_folder
 from scripts.files import ROOT
 from tests.olm.conftest import RELEASE
+from tests.support.broken_bundles import BROKEN, UNREADABLE, build_broken, write_bundle
 
 ACCEPTED = {
     ("object", "create/update poddisruptionbudgets"): "istiod has a disruption budget, which Navarch makes",
@@ -42,6 +45,26 @@ def test_the_validators_find_nothing_in_the_bundle_but_what_stays_for_a_reason()
     assert {find_reason(f) for f in findings} == ACCEPTED.keys()
 
 
+def verify(bundle: Path) -> str:
+    """What operator-framework's own command says; it ends with 0 in any case. Of its switches one stands for
+    a validator that is replaced by those of `validate`."""
+    program = builds.ensure("olm", only=["operator-verify"])["operator-verify"]
+    argv = [program, "manifests", "--object_validate", bundle]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
+
+
+def test_operator_verify_says_of_the_bundle_what_stays_for_a_reason_and_of_a_broken_one_more(
+    tmp_path: Path,
+) -> None:
+    accepted = [words for validator, words in ACCEPTED if validator == "object"]
+    said = verify(ROOT / "bundle").splitlines()
+    assert [line for line in said if not any(words in line for words in accepted)] == []
+    shutil.copytree(ROOT / "bundle", tmp_path / "bundle")
+    next((tmp_path / "bundle/manifests").glob("meshgateways*")).unlink()
+    assert "owned CRD" in verify(tmp_path / "bundle")
+
+
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
@@ -60,6 +83,33 @@ def test_the_validators_see_a_bundle_that_is_broken(
     path.write_text(yaml.safe_dump(csv))
     more = [f for f in validate(tmp_path / "bundle") if find_reason(f) is None]
     assert any(expected.lower() in json.dumps(finding).lower() for finding in more)
+
+
+def refuses(bundle: Path) -> bool:
+    """Whether the validators say of a bundle more than of the committed one, or cannot read it."""
+    program = builds.ensure("olm", only=["bundle-validators"])["bundle-validators"]
+    done = subprocess.run([program, bundle], capture_output=True, text=True, check=False)
+    return done.returncode != 0 or any(
+        find_reason(json.loads(line)) is None for line in done.stdout.splitlines()
+    )
+
+
+def test_of_all_broken_bundles_lint_finds_each_and_the_validators_some(tmp_path: Path) -> None:
+    """Lint has to find those as well that the validators find: they do not run there."""
+    good = load_bundle(ROOT / "bundle")
+    write_bundle(good, tmp_path / "good")
+    assert check_folder(tmp_path / "good") == []
+    assert not refuses(tmp_path / "good")
+    broken = [tmp_path / str(number) for number in range(len(BROKEN) + len(UNREADABLE))]
+    for folder, (_, _, break_it) in zip(broken, BROKEN, strict=False):
+        write_bundle(build_broken(good, break_it), folder)
+    for folder, how in zip(broken[len(BROKEN) :], UNREADABLE.values(), strict=True):
+        shutil.copytree(ROOT / "bundle", folder)
+        how(folder / "manifests")
+    refused = sum(map(refuses, broken))
+    print(f"{len(broken)} broken bundles: lint finds all, the validators {refused}")
+    assert [folder for folder in broken if not check_folder(folder)] == []
+    assert 16 <= refused < len(broken)
 
 
 def run_opm(*arguments: str | Path) -> str:

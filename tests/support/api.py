@@ -22,6 +22,7 @@ GVK = {
     "gateway": ("mesh.navarch.io/v1beta1", "MeshGateway"),
     "member": ("mesh.navarch.io/v1beta1", "MeshMember"),
     "deployment": ("apps/v1", "Deployment"),
+    "daemonset": ("apps/v1", "DaemonSet"),
     "service": ("v1", "Service"),
     "serviceaccount": ("v1", "ServiceAccount"),
     "configmap": ("v1", "ConfigMap"),
@@ -110,6 +111,15 @@ class Api:
             self._send("GET", f"{self.path(kind, namespace)}?{query}", None, "application/json").splitlines(),
         )
         return [event["object"] for event in events if event["type"] != "BOOKMARK"]
+
+    def replay_all(self, kind: str, namespace: str, *, since: str, labels: str) -> list[tuple[str, Object]]:
+        """Every change of a namespace's objects with these labels after resourceVersion `since`, in order."""
+        from urllib.parse import quote
+
+        query = f"watch=1&resourceVersion={since}&timeoutSeconds=1&labelSelector={quote(labels)}"
+        told = self._send("GET", f"{self.path(kind, namespace)}?{query}", None, "application/json")
+        events = map(json.loads, told.splitlines())
+        return [(event["type"], event["object"]) for event in events if event["type"] != "BOOKMARK"]
 
     def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> list[Object]:
         from urllib.parse import urlencode

@@ -24,7 +24,7 @@ class Issued:
 
 
 def issue(
-    *names: str, days: float = 90, now: datetime | None = None, by: Issued | None = None, since: float = 1
+    *names: str, days: float = 90, now: datetime | None = None, by: Issued | None = None, since: float = 60
 ) -> Issued:
     """A certificate for DNS names, valid since so many days and for so many more; by itself or `by` another
     one."""

@@ -6,7 +6,7 @@ from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.support.meshes import is_current, read_condition
 
-KINDS = ("serviceaccount", "rolebinding", "deployment", "service", "hpa", "pdb", "networkpolicy")
+KINDS = ("serviceaccount", "rolebinding", "deployment", "daemonset", "service", "hpa", "pdb", "networkpolicy")
 
 
 def build_gateway(namespace: str, mesh: str, name: str = "ingress", **spec: object) -> Object:
@@ -46,3 +46,31 @@ async def wait_for_gateway(
 def count_proxies(api: Api, mesh: str) -> int:
     """The proxies that the status of a namespace's mesh counts."""
     return int((api.get("mesh", mesh, "demo") or {})["status"]["proxies"]["total"])
+
+
+class Serving:
+    """How many pods of a gateway serve at every moment from now on: ready ones that are not told to end."""
+
+    def __init__(self, api: Api, namespace: str, name: str = "ingress") -> None:
+        self._api, self._namespace = api, namespace
+        self._labels = f"mesh.navarch.io/gateway-name={name}"
+        listing = api.request("GET", f"{api.path('pod', namespace)}?labelSelector={self._labels}")
+        self._since = listing["metadata"]["resourceVersion"]
+        self._pods = {pod["metadata"]["uid"]: _serves(pod) for pod in listing["items"]}
+
+    def count(self) -> list[int]:
+        """The numbers so far: at first, and after each change of a pod."""
+        pods = dict(self._pods)
+        counts = [sum(pods.values())]
+        for event, pod in self._api.replay_all(
+            "pod", self._namespace, since=self._since, labels=self._labels
+        ):
+            pods[pod["metadata"]["uid"]] = event != "DELETED" and _serves(pod)
+            counts.append(sum(pods.values()))
+        return counts
+
+
+def _serves(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]

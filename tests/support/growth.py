@@ -54,7 +54,7 @@ class Line:
 def fit(points: Sequence[tuple[float, float]]) -> Line:
     """The line of Theil and Sen through at least ten points (x, y): the median of the slopes of all pairs.
 
-    One step, as an allocator makes it when it takes an arena, moves few of these slopes; a leak, all.
+    One step, as an allocator makes it when it takes an arena, moves few of these slopes; a leak moves all.
     """
     count = len(points)
     if count < 10:

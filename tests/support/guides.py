@@ -7,6 +7,7 @@ import re
 import subprocess
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 
 from lab.cluster import CHECKOUT, Cluster, published
 
@@ -23,7 +24,7 @@ def read_section(guide: str, heading: str) -> str:
 
 def list_commands(guide: str, heading: str) -> list[str]:
     """The indented blocks of a section, each as one text."""
-    blocks = re.findall(r"(?:^|\n\n)((?: {4,}.*(?:\n|$))+)", read_section(guide, heading))
+    blocks = re.findall(r"(?:^|\n\n)((?: {4,}.*(?:\n|$))+)", f"\n{read_section(guide, heading)}")
     return [textwrap.dedent(block).strip() for block in blocks]
 
 
@@ -35,17 +36,24 @@ def read_yaml(guide: str, heading: str) -> str:
     return found[1]
 
 
-def run_command(cluster: Cluster, command: str, *, names: Mapping[str, str] | None = None) -> str:
-    """What a block of commands prints, with the cluster's kubectl first in the PATH and the checkout as
-    working directory. `names` are words of the guide that stand for what a reader fills in. Raises
+def run_command(
+    cluster: Cluster,
+    command: str,
+    *,
+    names: Mapping[str, str] | None = None,
+    folder: Path = CHECKOUT,
+    programs: Path | None = None,
+) -> str:
+    """What a block of commands prints, in this folder, with the cluster's kubectl first in the PATH, and
+    before it `programs`. `names` are words of the guide that stand for what a reader fills in. Raises
     AssertionError where one of the commands fails."""
     for word, name in (names or {}).items():
         command = command.replace(word, name)
-    path = f"{published(cluster.name)}:{os.environ['PATH']}"
+    places = [*([programs] if programs else []), published(cluster.name), os.environ["PATH"]]
     done = subprocess.run(
         ["bash", "-e", "-c", command],
-        cwd=CHECKOUT,
-        env={**os.environ, "PATH": path},
+        cwd=folder,
+        env={**os.environ, "PATH": ":".join(map(str, places))},
         capture_output=True,
         text=True,
         timeout=400,

@@ -19,6 +19,7 @@ from navarch.controllers.controlplane import MeshController
 from navarch.controllers.kinds import KINDS
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
+from navarch.core.istio.assets import Assets
 from navarch.core.istio.roles import ROLE_LABELS, build_roles
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME
 from navarch.core.model.naming import effective_tag, revision_name
@@ -31,7 +32,7 @@ from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client, Listing
 from navarch.kube.contest import Contests
-from navarch.kube.errors import NotFound
+from navarch.kube.errors import Conflict, NotFound
 from navarch.kube.events import Recorder
 from navarch.kube.index import Read
 from navarch.kube.resources import Resource, resource_of
@@ -73,14 +74,14 @@ class CountingStore(Store):
 class Memory:
     """The objects, the requests that were made, and the controllers that make them."""
 
-    def __init__(self, *, pool: Pool | None = None) -> None:
+    def __init__(self, *, pool: Pool | None = None, data: Assets | None = None) -> None:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.requests: list[str] = []
         self.stores = {watch.name: _build_store(watch, pool or Pool()) for watch in WATCHES}
         self._versions = itertools.count(1)
         environment = Environment((1, 35), SYSTEM, PROBE)
         client = cast(Client, self)
-        self.world = World(client, self.stores, assets(), environment=environment, now=lambda: NOW)
+        self.world = World(client, self.stores, data or assets(), environment=environment, now=lambda: NOW)
         contests = Contests()
         self.applier = Applier(
             client, stores_of_owned(self.stores), inventories=self.world.inventories, contests=contests
@@ -180,6 +181,9 @@ class Memory:
     ) -> Object:
         self.requests.append(f"apply {ref_of(manifest)} {subresource}")
         old = self.objects.get(_key_of(manifest))
+        wanted = manifest["metadata"].get("resourceVersion")
+        if old is not None and wanted not in (None, old["metadata"]["resourceVersion"]):
+            raise Conflict("the object has been modified", status=409)
         if subresource:
             assert old is not None
             return self.put({**old, "status": manifest["status"]})

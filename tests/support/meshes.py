@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from tests.polling import eventually
@@ -26,6 +27,16 @@ OWNED = (
     "peerauthentication",
     "revision",
 )
+
+
+_TOLD = re.compile(r"(?P<types>[A-Za-z, ]+?) (?:is|are) now (?P<status>True|False|Unknown)(?::|$)")
+
+
+def read_told(note: str) -> dict[str, str]:
+    """What an Event's note says of conditions: the new status of each; nothing where it speaks of other
+    things."""
+    told = _TOLD.match(note)
+    return dict.fromkeys(re.split(r", | and ", told["types"]), told["status"]) if told else {}
 
 
 def build_mesh(namespace: str, name: str = "demo", *, version: str = "1.31", **spec: Any) -> Object:

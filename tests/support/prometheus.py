@@ -33,6 +33,13 @@ class Prometheus:
         with urllib.request.urlopen(f"{self.url}/api/v1/{path}", timeout=30) as answer:
             return json.load(answer)["data"]
 
+    def read_own(self, metric: str) -> float:
+        """A metric that Prometheus has of itself, without labels."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        (value,) = (line.split()[1] for line in lines if line.startswith(f"{metric} "))
+        return float(value)
+
     def list_firing(self) -> list[Mapping[str, str]]:
         """The labels of every alert that fires."""
         try:

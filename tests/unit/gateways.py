@@ -10,6 +10,7 @@ from navarch.api.gateway import MeshGatewaySpec
 from navarch.api.meta import API_VERSION
 from navarch.core.gateway.checks import run_checks
 from navarch.core.gateway.observed import ObservedGateway
+from navarch.core.gateway.pin import stamp_of
 from navarch.core.gateway.plan import build_gateway, plan_gateway
 from navarch.core.gateway.status import summarise_gateway
 from navarch.core.istio.roles import GATEWAY_ROLE, hash_rules
@@ -18,6 +19,7 @@ from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPLIED
 from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.refs import Manifest
+from navarch.core.revision.render import render
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.proxies import ProxyPod
 
@@ -64,6 +66,21 @@ def a_gateway(
     return replace(observed, **changes)
 
 
+def with_mesh(
+    observed: ObservedGateway, version: str, *, serving: str = "", stamp: str = "", **config: Any
+) -> ObservedGateway:
+    """The same gateway, of a mesh of a version and configuration whose injector follows them, unless `stamp`
+    says what it stamps instead."""
+    revision = a_revision(version, serving=serving or version)
+    revision["spec"]["config"] = config
+    revision["status"]["proxy"] = stamp or render(revision, observed.assets, observed.environment).proxy
+    return replace(observed, revision=revision)
+
+
+def pinned(version: str, *, mesh: str = "1.31.4", **more: Any) -> ObservedGateway:
+    return with_mesh(a_gateway({"version": version}), mesh, **more)
+
+
 def applied(manifest: Manifest, **status: Any) -> dict[str, Any]:
     """An object as it stands once it was applied."""
     metadata = {
@@ -76,16 +93,30 @@ def applied(manifest: Manifest, **status: Any) -> dict[str, Any]:
     return {**manifest, "metadata": metadata, "status": status}
 
 
+def on_nodes(desired: int, *, updated: int | None = None, ready: int | None = None) -> dict[str, int]:
+    """The status of a DaemonSet; unless said, all of its pods are there and ready."""
+    ready = desired if ready is None else ready
+    return {
+        "observedGeneration": 1,
+        "desiredNumberScheduled": desired,
+        "currentNumberScheduled": desired,
+        "updatedNumberScheduled": desired if updated is None else updated,
+        "numberReady": ready,
+        "numberAvailable": ready,
+    }
+
+
 def settled(observed: ObservedGateway, *, address: str = "10.0.0.1") -> ObservedGateway:
     """The same gateway once its objects are there, its pods run and it has an address."""
     counts = {"observedGeneration": 1, "updatedReplicas": 1, "replicas": 1}
     counts |= {"availableReplicas": 1, "readyReplicas": 1}
-    status = {
+    status: dict[str, dict[str, Any]] = {
         "Deployment": counts,
+        "DaemonSet": on_nodes(1),
         "Service": {"loadBalancer": {"ingress": [{"ip": address}] if address else []}},
     }
     owned = tuple(applied(o, **status.get(o["kind"], {})) for o in build_gateway(observed))
-    proxies = (ProxyPod("front", "ingress-1", "shop-mesh-inplace", observed.stamp),)
+    proxies = (ProxyPod("front", "ingress-1", "shop-mesh-inplace", stamp_of(observed)),)
     return replace(observed, owned=owned, proxies=proxies)
 
 

@@ -264,3 +264,20 @@ def test_a_release_that_is_added_again_keeps_its_place_in_the_channels() -> None
     (stable,) = [blob for blob in catalog if blob["schema"] == "olm.channel" and blob["name"] == "stable"]
     assert [entry["name"] for entry in stable["entries"]] == ["navarch.v0.1.0", "navarch.v0.2.0"]
     assert "replaces" not in stable["entries"][0]
+
+
+def test_a_later_patch_of_an_older_minor_is_never_the_head_of_a_channel_with_a_newer_release() -> None:
+    catalog: list[dict[str, Any]] = []
+    added = ("0.1.0", "0.2.0-rc.10", "0.2.0-rc.2", "0.2.0", "0.1.1", "0.10.0", "0.1.1", "0.9.0")
+    objects = [*olm.build_objects(Release()).values()]
+    for version in added:
+        catalog = extend_catalog(catalog, replace(Release(), version=version), objects)
+    channels = {blob["name"]: blob["entries"] for blob in catalog if blob["schema"] == "olm.channel"}
+    ordered = ["0.1.0", "0.1.1", "0.2.0-rc.2", "0.2.0-rc.10", "0.2.0", "0.9.0", "0.10.0"]
+    assert [entry["name"] for entry in channels["stable"]] == [f"navarch.v{each}" for each in ordered]
+    first, *later = channels["stable"]
+    assert first == {"name": "navarch.v0.1.0"}
+    for before, version, entry in zip(ordered, ordered[1:], later, strict=False):
+        assert entry["replaces"] == f"navarch.v{before}"
+        assert entry["skipRange"] == f">=0.1.0 <{version}"
+    assert [entry["name"] for entry in channels["stable-v0.1"]] == ["navarch.v0.1.0", "navarch.v0.1.1"]

@@ -5,45 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from itertools import product
 
 import pytest
-from navarch.controllers.kinds import KINDS
-from navarch.core.model.actions import Action, ObjectOutcome, Outcome
-from navarch.core.model.refs import Ref
 from navarch.telemetry import metrics
 from prometheus_client import CollectorRegistry, generate_latest
+
+from tests.support.crowd import forget, note
 
 FEW, MANY = 50, 500
 OF_A_MESH = 200
 """Samples of a mesh with its revision and one gateway, at the most: each condition has three, and of what is
 done with objects there is one for each outcome."""
-
-
-def note(number: int) -> None:
-    """All that there may be to tell of a mesh, its revision and a gateway."""
-    place = f"many-{number}"
-    outcome = Outcome(
-        tuple(
-            ObjectOutcome(Ref("v1", "Service", place, "x"), action, drift=drift)
-            for action, drift in product(Action, (False, True))
-        )
-    )
-    for name, kind in KINDS.items():
-        status = {
-            "conditions": [{"type": each.value, "status": "True"} for each in kind.conditions],
-            "proxies": {"total": 10, "current": 9, "outdated": 1},
-            "components": [{"name": "istiod", "ready": 1, "desired": 1}],
-        }
-        if name == "MeshRevision":
-            del status["proxies"], status["components"]
-        metrics.set_conditions(name, place, "x", status)
-        metrics.count_outcome(name, place, "x", outcome)
-
-
-def forget(number: int) -> None:
-    for name in KINDS:
-        metrics.forget(name, f"many-{number}", "x")
 
 
 @dataclass(frozen=True)

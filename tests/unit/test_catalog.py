@@ -36,6 +36,13 @@ def data() -> dict[str, Any]:
         "values": {"1.30": {"version": "v0.0.1", "hash": "h1:y"}},
         "minors": {"1.30": row},
         "features": {name: {"since": "1.31", "source": "x"} for name in camel.values()},
+        "gatewayAPI": {
+            "module": {"version": "v1.5.1", "hash": "h1:z"},
+            "reads": {
+                "tlsroutes": [{"since": "1.29", "maximum": "1.4.1"}, {"since": "1.30", "minimum": "1.5.0"}],
+                "tcproutes": [{"since": "1.31", "minimum": "1.6.0"}],
+            },
+        },
     }
 
 
@@ -136,3 +143,13 @@ def test_every_row_says_where_istio_says_so() -> None:
 
     rows = yaml.safe_load((files("navarch") / "core/istio/catalog/versions.yaml").read_text())["features"]
     assert all(row["source"] for row in rows.values())
+
+
+def test_what_a_minor_reads_of_gateway_api_is_its_newest_row(data: dict[str, Any]) -> None:
+    for name in ("1.29", "1.31"):
+        data["minors"][name] = copy.deepcopy(data["minors"]["1.30"]) | {"patches": [f"{name}.0"]}
+    assert {minor.name: minor.gateway_api for minor in build_catalog(data).minors} == {
+        "1.29": {"tlsroutes": ((), (1, 4, 1))},
+        "1.30": {"tlsroutes": ((1, 5, 0), ())},
+        "1.31": {"tlsroutes": ((1, 5, 0), ()), "tcproutes": ((1, 6, 0), ())},
+    }

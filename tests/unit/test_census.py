@@ -62,6 +62,7 @@ def test_what_can_be_no_revision_is_none(revision: str) -> None:
 
 def a_deployment(generation: int = 2, observed: int = 2, replicas: int = 2, **status: int) -> dict[str, Any]:
     return {
+        "kind": "Deployment",
         "metadata": {"name": "istiod", "namespace": "n", "generation": generation},
         "spec": {"replicas": replicas},
         "status": {"observedGeneration": observed, **status},

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from aiohttp import web
 from navarch.api.meta import API_VERSION
-from navarch.cli.inputs import InputError, load_settings, parse_meshes, read_file
+from navarch.cli.inputs import InputError, find_unknown, load_settings, parse_meshes, read_file
+from navarch.cli.manifests import build
 from navarch.cli.render import render_mesh
+from navarch.settings import Settings
 
 from tests.support.command import navarch
 from tests.unit.test_kube_transport import serving
@@ -135,6 +140,99 @@ def test_settings_that_are_wrong_are_all_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("NAVARCH_LOG_LEVEL", "loud")
     with pytest.raises(InputError, match=r"NAVARCH_WORKERS: .*'many'; NAVARCH_LOG_LEVEL: .*'loud'"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"LEASE_SECONDS": "5"}, "NAVARCH_LEASE_RETRY_SECONDS 2 < LEASE_RENEW_SECONDS 10 < LEASE_SECONDS 5"),
+        ({"LEASE_SECONDS": "inf"}, "NAVARCH_LEASE_SECONDS: .*finite number, not 'inf'"),
+        ({"LEASE_SECONDS": "1e12"}, "NAVARCH_LEASE_SECONDS: .*less than or equal to 86400"),
+        ({"RESYNC_SECONDS": "nan"}, "NAVARCH_RESYNC_SECONDS: .*not 'nan'"),
+        ({"CACHE_MIB": "9" * 20}, "NAVARCH_CACHE_MIB: "),
+        ({"NAMESPACE": "Navarch_System"}, "NAVARCH_NAMESPACE: .*not 'Navarch_System'"),
+        ({"PROBE_NAMESPACE": "a/../b"}, "NAVARCH_PROBE_NAMESPACE: "),
+        ({"METRICS_PORT": "8080"}, "NAVARCH_LISTEN_PORT and METRICS_PORT are both 8080"),
+    ],
+)
+def test_a_setting_that_the_operator_could_not_run_with_is_named_before_it_starts(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"NAVARCH_{name}", value)
+    with pytest.raises(InputError, match=said):
+        load_settings()
+
+
+def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NAVARCH_NAMESPACE", raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"NAVARCH_{name}".upper(), "")
+    assert load_settings() == Settings.model_construct()
+
+
+def test_a_variable_that_is_misspelt_is_told_with_the_setting_that_is_meant() -> None:
+    of_services = ("PORT", "PORT_8443_TCP_ADDR", "SERVICE_HOST", "SERVICE_PORT_METRICS")
+    known = [f"NAVARCH_{name}".upper() for name in Settings.model_fields]
+    ignored = [f"NAVARCH_METRICS_{name}" for name in of_services]
+    found = find_unknown([*known, *ignored, "NAVARCH_WORKER", "NAVARCH_LOGLEVEL", "NAVARCH_XYZ", "WORKERS"])
+    assert list(found) == [
+        "NAVARCH_LOGLEVEL is no setting; did you mean NAVARCH_LOG_LEVEL?",
+        "NAVARCH_WORKER is no setting; did you mean NAVARCH_WORKERS?",
+        "NAVARCH_XYZ is no setting",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"NAVARCH_KUBECONFIG": "/nonexistent"}, "/nonexistent: no such file"),
+        ({"NAVARCH_KUBECONFIG": "/etc/passwd"}, "/etc/passwd: not a kubeconfig"),
+        ({"NAVARCH_KUBECONFIG": "/proc"}, "/proc: not a kubeconfig: IsADirectoryError"),
+        ({"NAVARCH_LISTEN_HOST": "no.invalid"}, "probes cannot be answered at address 'no.invalid'"),
+    ],
+)
+def test_an_operator_that_cannot_start_says_why_in_one_line(
+    variables: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    cluster, user = {"server": "http://127.0.0.1:1"}, {"cluster": "c", "user": "u"}
+    lists = {"clusters": {"cluster": cluster}, "users": {"user": {}}, "contexts": {"context": user}}
+    named = {key: [{"name": key[0], **value}] for key, value in lists.items()}
+    kubeconfig.write_text(yaml.safe_dump({"kind": "Config", "current-context": "c", **named}))
+    ended = navarch("run", environment={"NAVARCH_KUBECONFIG": str(kubeconfig), **variables})
+    assert (ended.code, ended.out) == (1, "")
+    assert said in ended.err
+    assert ended.err.startswith("navarch run: ")
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"namespace": "BAD_NS"}, "--namespace 'BAD_NS': write at most 63"),
+        ({"namespace": ""}, "--namespace '': write at most 63"),
+        ({"namespace": "navarch-probe"}, "is the namespace of the probe"),
+        ({"image": ""}, "--image '': is no image"),
+        ({"image": "a b: {"}, "--image 'a b: {': is no image"),
+        ({"olm_v1_installer": True, "namespace": "a/b"}, "--namespace 'a/b'"),
+        ({"monitoring": True, "namespace": "a/b"}, "--namespace 'a/b'"),
+        ({"olm_v1_installer": True, "monitoring": True}, "give one of them"),
+    ],
+)
+def test_what_could_not_be_installed_is_not_printed(options: dict[str, Any], said: str) -> None:
+    usual = {"image": "navarch:1", "namespace": "x", "olm_v1_installer": False, "monitoring": False}
+    with pytest.raises(InputError, match=said):
+        build(**{**usual, **options})
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-P", "-m", "navarch", "images"]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=240
+        )
+    assert (done.returncode, done.stderr) == (1, "navarch: No space left on device\n")
 
 
 def test_check_and_render_refuse_the_same_files_in_the_same_words() -> None:

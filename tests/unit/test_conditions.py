@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from navarch.core.model.conditions import (
     ConditionType,
+    Transition,
     Verdict,
+    describe_alike,
     find_transitions,
     find_upgrade,
+    group_alike,
     merge_conditions,
     summarise_ready,
 )
@@ -51,6 +54,29 @@ def test_a_transition_is_a_change_of_status_or_reason_and_not_of_words() -> None
     assert find_transitions(first, reworded) == []
     (transition,) = find_transitions(first, merge(first, TRUE, "t2"))
     assert (transition.before, transition.after, transition.reason) == ("False", "True", "AsExpected")
+
+
+def test_transitions_that_say_the_same_are_told_together_and_others_apart() -> None:
+    def build(kind: str, after: str, reason: str, message: str = "") -> Transition:
+        return Transition(kind, "Unknown", after, reason, message)
+
+    told = [
+        build("Available", "True", "AsExpected"),
+        build("Progressing", "False", "Settled"),
+        build("Ready", "True", "AsExpected"),
+        build("Reconciled", "False", "ApplyFailed", "Service a/b"),
+        build("UpToDate", "True", "AsExpected"),
+        build("GatewaysReady", "False", "ApplyFailed", "Service a/c"),
+    ]
+    groups = [*group_alike(told)]
+    assert sorted(t for group in groups for t in map(str, group)) == sorted(map(str, told))
+    assert [*map(describe_alike, groups)] == [
+        "Ready, Available and UpToDate are now True",
+        "Progressing is now False",
+        "Reconciled is now False: Service a/b",
+        "GatewaysReady is now False: Service a/c",
+    ]
+    assert describe_alike(told[:1] + told[4:5]) == "Available and UpToDate are now True"
 
 
 def test_what_was_never_said_before_is_no_transition() -> None:

@@ -332,6 +332,13 @@ def test_a_look_into_the_wrong_namespace_is_told_where_navarch_is() -> None:
     assert "Navarch's rights are given to namespace other" in diagnosis.message
 
 
+def test_meshes_whose_deletion_waits_for_an_operator_are_named_where_none_runs() -> None:
+    gone = with_navarch(lease=replace(FRESH, holder=""))
+    (diagnosis,) = run_rules(replace(gone, leaving=("shop/mesh", "shop/ingress")))
+    assert diagnosis.message.endswith("; deleted, and there until it comes: shop/mesh, shop/ingress")
+    assert list(run_rules(a_cluster(leaving=("shop/mesh",)))) == [], "an operator runs, and ends it"
+
+
 def test_every_sign_of_a_rule_has_a_case() -> None:
     elsewhere = {Sign.NAMESPACE_MISSING, Sign.TOLD_BY_OPERATOR, Sign.NOT_LOOKED_AT, *OF_ROUTES}
     assert set(CASES) == set(Sign) - elsewhere

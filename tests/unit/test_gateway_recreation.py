@@ -13,7 +13,7 @@ from navarch.core.gateway.status import summarise_gateway
 from navarch.core.model.actions import Outcome
 from navarch.core.model.labels import FORCE_DELETE, RECREATED, TEMPLATE
 from navarch.core.world.workload import WorkloadPod
-from navarch.gather.watches import shrink_istiod_pod
+from navarch.gather.excerpts import shrink_istiod_pod
 from navarch.gather.workload import read_pod
 
 from tests.unit.gateways import NOW, a_gateway, find, settled, verdicts, without_proof

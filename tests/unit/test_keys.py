@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
-from navarch.triggers.keys import Dependents, keys_for_owned
-from navarch.triggers.known import REVISION, Known
+from navarch.gather.watches import WATCHES, Role, Watch
+from navarch.triggers.keys import Dependents, Mapper, but_itself, keys_for_owned
+from navarch.triggers.known import REVISION, Known, key_of
 
 PARENT = Parent(MESH, "shop", "mesh", "u")
 OURS = Key(MESH, "shop", "mesh")
 OTHER = Key(MESH, "ops", "other")
+OWN = [watch for watch in WATCHES if watch.role is Role.OWN]
 
 
 def an_object(kind: str, namespace: str, name: str, **more: Any) -> dict[str, Any]:
@@ -46,13 +49,40 @@ def test_a_revision_wakes_itself_and_its_mesh() -> None:
 
 
 def test_a_mesh_wakes_its_neighbours_only_when_they_see_a_difference() -> None:
-    old = an_object(MESH, "shop", "mesh", spec={"version": "1.30", "mtls": {}})
-    same = an_object(MESH, "shop", "mesh", spec={"version": "1.30", "mtls": {"mode": "Strict"}})
+    old = an_object(MESH, "shop", "mesh", metadata={"generation": 1}, spec={"version": "1.30", "mtls": {}})
+    mode = {"version": "1.30", "mtls": {"mode": "Strict"}}
+    same = an_object(MESH, "shop", "mesh", metadata={"generation": 2}, spec=mode)
     other = an_object(MESH, "shop", "mesh", spec={"version": "1.31"})
     assert OTHER not in list(DEPENDENTS.keys_for_mesh(old, same))
     assert OTHER in list(DEPENDENTS.keys_for_mesh(old, other))
     assert OTHER in list(DEPENDENTS.keys_for_mesh(old, None))
     assert Key(REVISION, "shop", "r") in list(DEPENDENTS.keys_for_mesh(old, same))
+
+
+def test_the_status_of_a_mesh_wakes_the_mesh_and_no_revision_of_it() -> None:
+    old = an_object(MESH, "shop", "mesh", metadata={"generation": 1}, status={"observedGeneration": 1})
+    new = an_object(MESH, "shop", "mesh", metadata={"generation": 1}, status={"observedGeneration": 2})
+    assert list(DEPENDENTS.keys_for_mesh(old, new)) == [OURS]
+
+
+@pytest.mark.parametrize("watch", OWN, ids=lambda watch: watch.name)
+def test_a_status_that_a_look_has_written_asks_for_no_other_look_of_the_same_key(watch: Watch) -> None:
+    labels = PARENT.labels(component="revision", revision="r")
+
+    def build(generation: int, status: int) -> dict[str, Any]:
+        metadata = {"generation": generation, "labels": labels}
+        return an_object(watch.kind, "shop", "r", metadata=metadata, status={"observedGeneration": status})
+
+    itself, old = key_of(build(1, 1)), build(1, 1)
+
+    def list_keys(mapper: Mapper, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Key]:
+        return [ask.key for ask in mapper(DEPENDENTS, old, new)]
+
+    told = list_keys(watch.keys, old, build(1, 2))
+    assert itself in told, "another client may have written it"
+    assert list_keys(but_itself(watch.keys), old, build(1, 2)) == [key for key in told if key != itself]
+    for before, after in ((old, build(2, 2)), (None, old), (old, None)):
+        assert list_keys(but_itself(watch.keys), before, after) == list_keys(watch.keys, before, after)
 
 
 def test_a_webhook_of_a_foreign_istio_wakes_every_mesh() -> None:

@@ -125,6 +125,23 @@ def test_changes_are_told_with_old_and_new_and_not_twice() -> None:
     assert told == [(None, "1"), ("1", "2"), ("2", None)]
 
 
+def test_what_a_look_has_read_or_written_itself_is_told_apart_and_once() -> None:
+    told: list[str] = []
+    store = Store(
+        CONFIG_MAP,
+        on_change=lambda old, new: told.append("change"),
+        on_own_change=lambda old, new: told.append("own"),
+    )
+    store.observe(obj("a", 1), own=True)
+    store.change(obj("a", 1))
+    store.observe(obj("a", 1), own=True)
+    store.observe(obj("a", 2))
+    store.change(obj("a", 3))
+    store.observe(obj("a", 4), own=True)
+    store.remove(obj("a", 4))
+    assert told == ["own", "change", "change", "own", "change"]
+
+
 def test_objects_are_found_by_namespace() -> None:
     store = Store(CONFIG_MAP)
     store.change(obj("a", 1))

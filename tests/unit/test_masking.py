@@ -57,6 +57,11 @@ TEXTS = {
     "a user with an at in a URL": f"https://me:p@{SECRET}@example.com/x",
     "a query": f"GET /callback?code=1&access_token={SECRET}&x=1",
     "a map of Go": f"map[password:{SECRET} user:me]",
+    "a sentence": f"login failed for 'me' with password '{SECRET}'",
+    "a kubeconfig in base64": encode(f"users:\n- name: a\n  user:\n    token: {SECRET}\n"),
+    "a registry's password in base64": f"config: {encode(json.dumps({'auths': {'r': {'auth': SECRET}}}))}",
+    "base64 in base64": encode(f"x: {encode(f'password={SECRET}')}"),
+    "base64 without its end": encode(f"password={SECRET}!").rstrip("="),
     "a private key": PRIVATE,
     "a private key in JSON": json.dumps({"message": PRIVATE}),
     "a private key cut off at its end": PRIVATE[:-40],
@@ -81,12 +86,16 @@ def test_a_text_loses_its_secret_wherever_it_stands(text: str) -> None:
         assert MASK in masked
         for secret in (SECRET, BODY, JWT, "a1B2a1B2", "IOSFODNN7", encode(PRIVATE)[40:80]):
             assert secret not in masked
+        if SECRET not in text:
+            assert text not in masked
 
 
 OBJECTS: dict[str, Any] = {
     "a variable": {"env": [{"name": "DB_PASSWORD", "value": SECRET}]},
     "an argument": {"args": [f"--token={SECRET}"]},
     "an argument of its own": {"args": ["--token", SECRET]},
+    "a short name": {"env": [{"name": "REDIS_PW", "value": SECRET}]},
+    "a key of a kubeconfig": {"users": [{"user": {"client-key-data": SECRET}}]},
     "a field": {"spec": {"clientSecret": SECRET}},
     "a field below": {"credentials": {"anything": {"at all": [SECRET]}}},
     "a list": {"apiKeys": [SECRET]},
@@ -130,6 +139,9 @@ KEPT: tuple[Any, ...] = (
     {"message": 'failed to list *v1.Secret: secrets is forbidden: User "x" cannot list resource "secrets"'},
     {"metadata": {"managedFields": [{"fieldsV1": {"f:spec": {"f:password": {}}}}]}},
     {"x": '{"secretName": "a",  "n": [1, 2.50]}'},
+    {"data": {"mesh": encode("rootNamespace: istio-system\ntrustDomain: cluster.local\n")}},
+    {"message": 'secret "cacerts" not found, password authentication is not used'},
+    {"message": "/apis/networking.istio.io/v1/namespaces/istio-system/virtualservices/secret-token-x"},
 )
 
 

@@ -71,3 +71,15 @@ def test_a_rendered_object_is_hashed_once_while_few_others_are() -> None:
     assert [hash_rendered(manifest) for manifest in objects] == [*map(stable_hash, objects)]
     assert hash_rendered(objects[-1]) is hash_rendered(objects[-1])
     assert hash_rendered({**objects[0], "kind": "Secret"}) != hash_rendered(objects[0])
+
+
+def test_an_object_never_gets_the_hash_of_one_that_lay_in_its_place() -> None:
+    """CPython gives the place of an object that is gone to the next one, and with it its id()."""
+    places: set[int] = set()
+    reused = 0
+    for number in range(2000):
+        manifest = {"kind": "ConfigMap", "data": {"key": str(number)}}
+        reused += id(manifest) in places
+        places.add(id(manifest))
+        assert hash_rendered(manifest) == stable_hash(manifest)
+    assert reused > 100, "places were used again"

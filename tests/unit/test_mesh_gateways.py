@@ -126,6 +126,11 @@ def test_a_gateway_of_a_mesh_has_the_defaults_below_its_own_settings() -> None:
     ("lower", "upper", "expected"),
     [
         ({"replicas": 2}, {"autoscaling": {"minReplicas": 1}}, {"autoscaling": {"minReplicas": 1}}),
+        ({"replicas": 2}, {"workload": "DaemonSet"}, {"workload": "DaemonSet"}),
+        ({"autoscaling": {"minReplicas": 1}}, {"workload": "DaemonSet"}, {"workload": "DaemonSet"}),
+        ({"workload": "DaemonSet"}, {"replicas": 2}, {"replicas": 2}),
+        ({"replicas": 2}, {"workload": "Deployment"}, {"replicas": 2, "workload": "Deployment"}),
+        ({"workload": "DaemonSet"}, {"labels": {"a": "b"}}, {"workload": "DaemonSet", "labels": {"a": "b"}}),
         ({"autoscaling": {"minReplicas": 1}}, {"replicas": 2}, {"replicas": 2}),
         ({"replicas": 2}, {"labels": {"a": "1"}}, {"replicas": 2, "labels": {"a": "1"}}),
         ({"replicas": 2}, {"replicas": None}, {}),

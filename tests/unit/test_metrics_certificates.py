@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import ssl
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
 from navarch.telemetry.certificates import LIFETIME, Certificates, Pair, build_self_signed
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -52,7 +58,10 @@ def read_served(certificates: Certificates) -> str:
                 continue
     shown = asks.getpeercert(binary_form=True)
     assert shown is not None
-    return x509.load_der_x509_certificate(shown).subject.rfc4514_string().removeprefix("CN=")
+    certificate = x509.load_der_x509_certificate(shown)
+    valid = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    assert certificates.validity == valid, "the metrics say of another certificate how long it is valid"
+    return certificate.subject.rfc4514_string().removeprefix("CN=")
 
 
 def test_without_a_mount_a_certificate_is_made_and_nothing_is_wrong(tmp_path: Path) -> None:
@@ -152,6 +161,80 @@ def test_a_certificate_that_has_expired_is_served_and_told(tmp_path: Path) -> No
     certificates = build(tmp_path)
     assert read_served(certificates) == "old"
     assert certificates.problem == f"{tmp_path}/tls.crt expired at 2026-05-31T00:00:00Z"
+
+
+def test_a_certificate_that_is_not_valid_yet_is_served_and_told(tmp_path: Path) -> None:
+    write(tmp_path, make("early", now=NOW + timedelta(days=1)))
+    certificates = build(tmp_path)
+    assert read_served(certificates) == "early"
+    assert certificates.problem == f"{tmp_path}/tls.crt is not valid before 2026-06-01T23:00:00Z"
+
+
+ORDER = make("whole")
+DER = x509.load_pem_x509_certificate(ORDER[0]).public_bytes(serialization.Encoding.DER)
+VERSION = DER.index(b"\xa0\x03\x02\x01") + 4
+"""Where a certificate says of which version of X.509 it is."""
+
+
+@given(st.dictionaries(st.integers(0, len(DER) - 1) | st.just(VERSION), st.integers(0, 255), max_size=4))
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_certificate_with_any_wrong_bytes_is_served_or_told(
+    tmp_path_factory: pytest.TempPathFactory, wrong: dict[int, int]
+) -> None:
+    folder = tmp_path_factory.mktemp("wrong")
+    spoiled = bytes(wrong.get(at, byte) for at, byte in enumerate(DER))
+    text = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(spoiled) + b"-----END CERTIFICATE-----\n"
+    write(folder, (text, ORDER[1]))
+    certificates = build(None, usual=folder)
+    certificates.look()
+    assert certificates.get_context() is not None
+    if spoiled[VERSION] not in (0, 1, 2):
+        assert "a self-made certificate is served" in certificates.problem
+
+
+def test_a_file_that_would_be_waited_for_is_told(tmp_path: Path) -> None:
+    write(tmp_path, make("x"))
+    (tmp_path / "tls.crt").unlink()
+    os.mkfifo(tmp_path / "tls.crt")
+    certificates = build(tmp_path)
+    looking = threading.Thread(target=certificates.look, daemon=True)
+    looking.start()
+    looking.join(30)
+    assert not looking.is_alive(), "it waits until the pipe is written to"
+    assert "not a regular file" in certificates.problem
+
+
+def forbid(folder: Path) -> None:
+    folder.chmod(0)
+    if os.geteuid() == 0:  # whom no mode stops
+        os.seteuid(65534)
+
+
+@pytest.mark.parametrize(
+    ("spoil_mount", "reason"),
+    [
+        (forbid, "Permission denied"),
+        (lambda folder: (folder / "tls.crt").symlink_to("tls.crt"), "Too many levels of symbolic links"),
+        (lambda folder: (folder / "tls.crt").symlink_to("..data/tls.crt"), "No such file or directory"),
+        (lambda folder: (folder / "tls.crt").mkdir(), "Is a directory"),
+    ],
+)
+def test_a_usual_mount_that_cannot_be_read_is_told_and_never_passed_over(
+    spoil_mount: Callable[[Path], object], reason: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    user = os.geteuid()
+    certificates = build(None, usual=folder)
+    try:
+        spoil_mount(folder)
+        certificates.look()
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+    told = f"{folder}/tls.crt and tls.key: {reason}; a self-made certificate is served"
+    assert certificates.problem == told
+    assert read_served(certificates) == "made.here"
 
 
 def test_no_key_is_written_to_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,15 @@ def test_objects_of_one_kind_in_a_namespace_are_one_list_in_order_and_each_is_th
     assert {each["note"] for each in listed["items"]} == {"first\nsecond"}
 
 
+def test_objects_whose_names_give_one_path_are_both_there() -> None:
+    folder = Folder(Limits())
+    role = resource_of("rbac.authorization.k8s.io/v1", "ClusterRole")
+    for name in ("navarch:a", "navarch-a"):
+        folder.add_object(role, build(name, "", "ClusterRole", role.api_version))
+    (text,) = files_of(folder).values()
+    assert [each["metadata"]["name"] for each in yaml.safe_load(text)["items"]] == ["navarch-a", "navarch:a"]
+
+
 def test_an_object_that_is_too_large_keeps_its_name() -> None:
     folder = Folder(Limits(object_bytes=1000))
     folder.add_object(MESH, build("big", kind="MeshControlPlane", spec={"x": "y" * 2000}))

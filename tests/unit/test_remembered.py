@@ -14,14 +14,16 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.hashing import stable_hash
+from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, Parent
-from navarch.core.model.refs import Manifest
+from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.render.stages import build_revision_waves
 from navarch.core.render.values import build_values
-from navarch.core.revision.render import _render, count_renderings, render
+from navarch.core.revision.render import Rendered, _render, count_renderings, render
 from navarch.core.revision.source import build_revision_input
 from navarch.core.world.cluster import Environment, Namespace
 
+from tests.support.memory import Memory
 from tests.unit.observations import (
     a_mesh,
     a_revision,
@@ -179,6 +181,31 @@ def test_a_plan_leaves_what_is_remembered_as_it_is() -> None:
         plan_mesh(observed, run_checks(observed))
         for seen in (rendered, a_rendering(a_wanted(**spec))):
             assert stable_hash([seen.waves, seen.mesh_waves]) == before
+
+
+async def test_looks_and_repairs_leave_what_is_remembered_as_it_is() -> None:
+    memory, name = Memory(), revision_name("a-demo")
+    await memory.add_mesh("a", mtls={"mode": "Strict"})
+
+    def look_at_rendering() -> Rendered:
+        revision = memory.objects["MeshRevision", "a", name]
+        return render(revision, memory.world.assets, memory.world.environment)
+
+    rendered = look_at_rendering()
+    before = stable_hash([rendered.waves, rendered.mesh_waves])
+    wanted = [o for wave in (*rendered.waves, *rendered.mesh_waves) for o in wave.objects]
+    assert len(wanted) > 10
+    for manifest in wanted:
+        ref = ref_of(manifest)
+        current = memory.objects[ref.kind, ref.namespace, ref.name]
+        memory.put({**current, "metadata": {**current["metadata"], "annotations": {}}})
+        memory.requests.clear()
+        await memory.look("a", name)
+        assert any(request.startswith(f"apply {ref}") for request in memory.requests), "it was repaired"
+    seen = look_at_rendering()
+    assert seen.mesh_waves is rendered.mesh_waves
+    for each in (seen, rendered):
+        assert stable_hash([each.waves, each.mesh_waves]) == before
 
 
 def test_what_is_kept_of_a_rendering_is_what_was_rendered() -> None:

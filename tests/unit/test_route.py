@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from navarch.core.render.components.istiod import DRAIN_SECONDS
 from navarch.core.revision.route import AWAY, IDLE, Route, determine_route
 from navarch.core.world.workload import WorkloadPod
-from navarch.gather.watches import shrink_istiod_pod
+from navarch.gather.excerpts import shrink_istiod_pod
 from navarch.gather.workload import read_pod
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.report import Subject
 from navarch.core.diagnosis.routes import (
     OF_ROUTES,
@@ -271,5 +272,5 @@ def test_no_shape_that_somebody_wrote_ends_a_look(spec: Any) -> None:
 
 def test_every_id_of_routes_has_its_rule() -> None:
     assert len(RULES_OF_ROUTES) + 5 == len(OF_ROUTES), "five are of certificates"
-    assert {*OF_ROUTES} <= {*OF_SIGNS}
+    assert {*OF_ROUTES} <= {*OF_SIGNS, *OF_REASONS}
     assert Sign.ROUTES_CONFLICT in OF_ROUTES

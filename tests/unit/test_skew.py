@@ -212,3 +212,13 @@ def test_an_installation_is_displaced_when_the_binding_names_others_only(
     assert bool(text) is displaced
     if displaced:
         assert "kubectl -n here scale deployment navarch --replicas=0" in text
+
+
+def test_where_no_version_was_accepted_it_is_not_known_which_crds_are_needed() -> None:
+    """A first mesh that was refused, or one of a minor that this release has forgotten."""
+    names = [crd["metadata"]["name"] for crd in assets().crds["1.31"]]
+    forgotten = tuple(CRD(name, CRDOwner.NAVARCH, established=True, minor="1.28", lacks="") for name in names)
+    for crds in ((), forgotten):
+        verdict = determine_dependencies(an_observed_mesh(crds=crds, crd_minors=()), None)
+        assert (verdict.status, verdict.reason) == ("Unknown", Reason.NOT_YET_DETERMINED)
+        assert "no version" in verdict.message

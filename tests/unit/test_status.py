@@ -98,7 +98,7 @@ def test_the_status_of_a_settled_mesh_does_not_change_when_it_is_written_again()
     assert summarise_mesh(again, (), plan_mesh(again, ()), FINE) == status
 
 
-def test_an_edit_makes_the_mesh_progress_before_anything_wasstamped() -> None:
+def test_an_edit_makes_the_mesh_progress_before_anything_was_stamped() -> None:
     observed = settled()
     wanted = observed.revisions[0]
     edited = {**wanted, "metadata": {**wanted["metadata"], "annotations": {APPLIED: "other"}}}
@@ -138,6 +138,33 @@ def test_of_a_mesh_that_lost_its_revision_nothing_is_said_that_is_not_known() ->
     for kind in (ConditionType.AVAILABLE, ConditionType.UP_TO_DATE):
         assert (verdicts[kind].status, verdicts[kind].reason) == ("Unknown", Reason.NOT_YET_DETERMINED)
         assert "MeshRevision is missing" in verdicts[kind].message
+
+
+def test_a_revision_that_was_just_made_is_no_news_of_its_mesh() -> None:
+    """Each change of a condition is a status write and an Event, and one to Unknown would say nothing."""
+    ready = settled()
+    silent = tuple({**revision, "status": {}} for revision in ready.revisions)
+    made = replace(ready, revisions=silent, webhooks=(), root="", probe=None)
+    before = replace(made, revisions=())
+
+    def tell(observed: ObservedMesh) -> dict[ConditionType, tuple[str, Reason]]:
+        return {kind: (v.status, v.reason) for kind, v in judge(observed, Outcome()).items()}
+
+    assert tell(made) == tell(before)
+    assert tell(made)[ConditionType.AVAILABLE] == ("False", Reason.NOT_INSTALLED)
+
+
+def test_a_restored_mesh_whose_revision_says_nothing_yet_is_not_called_uninstalled() -> None:
+    ready = settled()
+    silent = tuple({**revision, "status": {}} for revision in ready.revisions)
+    ref = Ref("apps/v1", "Deployment", "shop", "istiod")
+    recorded = Inventory("u", "", {ref: Record(ref, "1", "istiod", "shop-mesh-inplace")})
+    labels = PARENT.labels(component="istiod", revision="shop-mesh-inplace")
+    metadata = {"namespace": "shop", "name": "istiod", "uid": "1", "labels": labels}
+    istiod = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}, "status": {}}
+    for known in ({"inventory": recorded}, {"owned": (istiod,)}):
+        available = judge(replace(ready, revisions=silent, **known), Outcome())[ConditionType.AVAILABLE]
+        assert (available.status, available.reason) == ("Unknown", Reason.NOT_YET_DETERMINED)
 
 
 def test_a_failure_names_the_object_and_the_reason() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from navarch.assets import load_assets
 
 from lab.builds import ISTIO_LINES, kubernetes_modules
 from scripts.reference_support import NONE, build_support_page
+from scripts.suite.durations import renew_durations
 from scripts.suite.results import Case
 from scripts.suite.support import ROOT, merge, read_seen
 from tests.support.platforms import STAND_IN
@@ -55,6 +57,19 @@ def test_a_later_run_replaces_an_earlier_one_of_the_same_platform(checkout: Path
 
 def test_a_file_that_is_no_longer_there_is_forgotten(checkout: Path) -> None:
     assert merge({OLD: {"tests/cluster/test_gone.py": 2}}, [], root=checkout) == {}
+
+
+@pytest.mark.parametrize("outcome", ["passed", "failed", "skipped"])
+def test_a_file_takes_as_long_as_its_last_whole_run_and_those_that_did_not_run_are_kept(
+    checkout: Path, outcome: str
+) -> None:
+    (checkout / "tests/cluster/test_b.py").write_text("def test_it(): pass\n")
+    known = {"tests/cluster/test_gone.py": 9.0, FILE: 5.0, "tests/cluster/test_b.py": 3.0}
+    cases = [replace(build(name, outcome), seconds=1.0) for name in ("test_one", "test_two")]
+    renewed = renew_durations(known, cases, root=checkout)
+    assert renewed == {"tests/cluster/test_b.py": 3.0, FILE: 2.0 if outcome == "passed" else 5.0}
+    assert list(renewed) == sorted(renewed, key=lambda file: -renewed[file])
+    assert renew_durations(known, cases[:1], root=checkout)[FILE] == 5.0
 
 
 def test_the_page_says_of_every_version_whether_it_ran() -> None:

@@ -17,6 +17,7 @@ from tests.upstream.semantics import Meaning, meaning_of
 
 NAMESPACE, NAME, TAG = "north", "mesh", "blue"
 REVISION = f"{TAG}-inplace"
+REACHES = ("ClusterRole", "Role")
 Plurals: TypeAlias = Mapping[str, Collection[str]]
 
 
@@ -41,26 +42,28 @@ def role_of(manifest: Mapping[str, Any], namespace: str) -> str:
     return f"{manifest['kind']} {re.sub(rf'-{TAG}$', '-TAG', name)}"
 
 
-def join_rights(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The objects with one ClusterRole and one Role `istiod` in place of all roles and bindings of istiod's
-    account: what it may do is compared, and not by which objects. Upstream makes the roles for each
+def join_rights(
+    objects: Iterable[Mapping[str, Any]], account: str = "istiod", reaches: Collection[str] = REACHES
+) -> list[Mapping[str, Any]]:
+    """The objects with one ClusterRole and one Role in place of all roles and bindings of an account, whose
+    name begins so: what it may do is compared, and not by which objects. Upstream makes the roles for each
     installation; ours come with the operator, and a mesh binds them."""
     objects = list(objects)
     roles = {(o["kind"], o["metadata"]["name"]): o for o in objects if o["kind"] in ("ClusterRole", "Role")}
-    granted: dict[str, list[Any]] = {"ClusterRole": [], "Role": []}
+    granted: dict[str, list[Any]] = {reach: [] for reach in reaches}
     joined: set[tuple[str, str]] = set()
     for binding in objects:
-        if binding["kind"] in ("ClusterRoleBinding", "RoleBinding") and _is_of_istiod(binding):
+        if binding["kind"] in ("ClusterRoleBinding", "RoleBinding") and _is_of(binding, account):
             kind, name = binding["roleRef"]["kind"], binding["roleRef"]["name"]
             joined |= {(kind, name), (binding["kind"], binding["metadata"]["name"])}
             granted[binding["kind"].removesuffix("Binding")] += roles[kind, name]["rules"]
-    assert all(granted.values()), "istiod has rights in the cluster and in its namespace"
+    assert all(granted.values()), f"{account} has rights of each reach"
     others = [o for o in objects if (o["kind"], o["metadata"]["name"]) not in joined]
-    return others + [{"kind": k, "metadata": {"name": "istiod"}, "rules": r} for k, r in granted.items()]
+    return others + [{"kind": k, "metadata": {"name": account}, "rules": r} for k, r in granted.items()]
 
 
-def _is_of_istiod(binding: Mapping[str, Any]) -> bool:
-    return any(subject["name"].startswith("istiod") for subject in binding["subjects"])
+def _is_of(binding: Mapping[str, Any], account: str) -> bool:
+    return any(subject["name"].startswith(account) for subject in binding["subjects"])
 
 
 def _index(objects: Iterable[Mapping[str, Any]], namespace: str) -> dict[str, Meaning]:

@@ -7,7 +7,13 @@ between the two renderings has exactly one row, and every row has a gap.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.upstream.comparison import Gap
 
 ANY = "*"
 OBJECT = "(an object)"
@@ -30,6 +36,24 @@ class Difference:
     when: str = ""
     only: tuple[str, ...] = ()
     minors: tuple[str, ...] = ()
+
+    def explains(self, gap: Gap, wish: str, minor: str) -> bool:
+        """Whether the row is about this gap, which was found with this wish and minor."""
+        return (
+            (not self.minors or minor in self.minors)
+            and (not self.only or wish in self.only)
+            and _fits(self.where, gap.where)
+            and _fits(self.path, gap.path)
+            and _fits(self.upstream, gap.upstream)
+            and _fits(self.ours, gap.ours)
+        )
+
+
+def _fits(pattern: str | None, value: Any) -> bool:
+    if pattern is None or value is None or pattern == ANY:
+        return pattern == ANY or pattern is value
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.S) is not None
 
 
 _LABELS = "*metadata.labels."

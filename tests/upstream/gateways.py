@@ -198,8 +198,8 @@ def read_crds(line: IstioLine) -> list[Object]:
     return [d for d in documents if d and d["kind"] == "CustomResourceDefinition"]
 
 
-async def set_up(api: Api, line: IstioLine) -> None:
-    """Gateway API, a member namespace, and the Gateways in it."""
+async def set_up_crds(api: Api, line: IstioLine) -> None:
+    """Gateway API, as this Istio is built with it."""
     crds = read_crds(line)
     for crd in crds:
         api.apply(crd)
@@ -214,6 +214,11 @@ async def set_up(api: Api, line: IstioLine) -> None:
         }
 
     await eventually(established, seconds=60)
+
+
+async def set_up(api: Api, line: IstioLine) -> None:
+    """Gateway API, a member namespace, and the Gateways in it."""
+    await set_up_crds(api, line)
     for name, labels in ((SHOPS, {"istio.io/rev": TAG}), (ELSEWHERE, {})):
         api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     api.apply(build_parameters())

@@ -60,17 +60,21 @@ def render_theirs(setting: Setting, line: IstioLine = NEWEST_ISTIO) -> list[Obje
     return objects
 
 
-def render_ours(setting: Setting, line: IstioLine = NEWEST_ISTIO) -> list[Object]:
+def render_ours(
+    setting: Setting, line: IstioLine = NEWEST_ISTIO, *, namespace: str = NAMESPACE, tag: str = TAG
+) -> list[Object]:
     """Our objects."""
-    spec = {"version": line.versions[-1], "tag": TAG, **setting.spec}
-    return [dict(manifest) for manifest in render_mesh(spec, namespace=NAMESPACE)]
+    spec = {"version": line.versions[-1], "tag": tag, **setting.spec}
+    return [dict(manifest) for manifest in render_mesh(spec, namespace=namespace)]
 
 
-def build_configuration(objects: list[Object]) -> Configuration:
+def build_configuration(
+    objects: list[Object], *, namespace: str = NAMESPACE, revision: str = REVISION
+) -> Configuration:
     """What istiod would find in its ConfigMaps and its environment."""
     config_maps = {o["metadata"]["name"]: o["data"] for o in objects if o["kind"] == "ConfigMap"}
-    injector, mesh = config_maps[f"istio-sidecar-injector-{REVISION}"], config_maps[f"istio-{REVISION}"]
+    injector, mesh = config_maps[f"istio-sidecar-injector-{revision}"], config_maps[f"istio-{revision}"]
     (container,) = find_one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     variables = {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
     variables.pop("KUBECONFIG", None)  # the flag of the process is meant, not a path in the container
-    return Configuration(NAMESPACE, REVISION, injector["config"], injector["values"], mesh["mesh"], variables)
+    return Configuration(namespace, revision, injector["config"], injector["values"], mesh["mesh"], variables)

@@ -1,12 +1,13 @@
-"""What Istio's own installer prints for a wish, of each minor that the lab can run.
+"""What Istio's own installer, and its charts, print for a wish, of each minor that the lab can run.
 
-Owns the call. Must never change what it gives. Answers are remembered in the lab's cache, by the program's
-build and the whole of the question: the installer reads nothing else, and each call takes seconds of CPU.
+Owns the calls. Must never change what they give. Answers are remembered in the lab's cache, by the program's
+build and the whole of the question: the programs read nothing else, and each call takes seconds of CPU.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import tempfile
@@ -24,14 +25,25 @@ PATIENCE = 600
 
 def generate(line: IstioLine, wish: Mapping[str, Any]) -> str:
     """`istioctl manifest generate` for an IstioOperator."""
-    program = ensure("node", only=[line.istioctl])[line.istioctl]
-    asked = yaml.safe_dump(dict(wish))
-    digest = hashlib.sha256(f"{program.parent.name}\0{asked}".encode()).hexdigest()[:32]
+    return _ask(line.istioctl, "manifest", "generate", "--filename=-", text=yaml.safe_dump(dict(wish)))
+
+
+def render_chart(
+    line: IstioLine, chart: str, *, release: str, namespace: str, values: Mapping[str, Any]
+) -> str:
+    """What `helm template` would print for a chart of Istio's."""
+    wish = {"chart": chart, "release": release, "namespace": namespace, "values": dict(values)}
+    return _ask(line.charts, text=json.dumps(wish))
+
+
+def _ask(name: str, *arguments: str, text: str) -> str:
+    program = ensure("node", only=[name])[name]
+    digest = hashlib.sha256(f"{program.parent.name}\0{text}".encode()).hexdigest()[:32]
     place = cache() / "istioctl" / f"{digest}.yaml"
     if not place.exists():
         done = subprocess.run(
-            [program, "manifest", "generate", "--filename=-"],
-            input=asked,
+            [program, *arguments],
+            input=text,
             capture_output=True,
             text=True,
             timeout=PATIENCE,

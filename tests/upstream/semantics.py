@@ -166,14 +166,15 @@ def _read_webhooks(configuration: dict[str, Any]) -> None:
 
 
 def _read_network_policy(policy: dict[str, Any]) -> None:
-    """Rules that name no peer add up: what counts is the set of their ports."""
+    """Rules add up: what counts is the set of ports, each with the peers that it is open to."""
     spec = policy["spec"]
-    for side in ("ingress", "egress"):
-        rules = spec.get(side) or []
-        if all(rule.keys() <= {"ports"} for rule in rules):
-            ports = [f"{p['port']}/{p.get('protocol', 'TCP')}" for r in rules for p in r.get("ports") or ()]
-            everything = any(not rule.get("ports") for rule in rules)
-            spec[side] = Sentences(["everything"] if everything else ports)
+    for side, peers in (("ingress", "from"), ("egress", "to")):
+        open_to = Sentences()
+        for rule in spec.get(side) or ():
+            who = f" {peers} {json.dumps(rule[peers], sort_keys=True)}" if rule.get(peers) else ""
+            ports = [f"{p['port']}/{p.get('protocol', 'TCP')}" for p in rule.get("ports") or ()]
+            open_to += [f"{what}{who}" for what in ports or ["everything"]]
+        spec[side] = Sentences(["everything"] if "everything" in open_to else open_to)
 
 
 def _read_autoscaler(autoscaler: dict[str, Any]) -> None:

@@ -3,11 +3,8 @@ else."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import pytest
 import yaml
@@ -15,31 +12,12 @@ import yaml
 from lab.builds import ISTIO_LINES, IstioLine, ensure
 from tests.upstream.combinations import COMBINATIONS, Combination
 from tests.upstream.comparison import Gap, Plurals, find_gaps, join_rights
-from tests.upstream.differences import ANY, DIFFERENCES, Difference
+from tests.upstream.differences import DIFFERENCES, Difference
 from tests.upstream.rendering import render_ours, render_upstream
 from tests.upstream.semantics import LOADER
 
 Find = Callable[[IstioLine, Combination], list[Gap]]
 CASES = [(line, combination) for line in ISTIO_LINES for combination in COMBINATIONS]
-
-
-def _fits(pattern: str | None, value: Any) -> bool:
-    if pattern is None or value is None or pattern == ANY:
-        return pattern == ANY or pattern is value
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.S) is not None
-
-
-def explains(row: Difference, gap: Gap, combination: Combination, line: IstioLine) -> bool:
-    """Whether a row of the table is about this gap."""
-    return (
-        (not row.minors or line.minor in row.minors)
-        and _fits(row.where, gap.where)
-        and _fits(row.path, gap.path)
-        and (not row.only or combination.name in row.only)
-        and _fits(row.upstream, gap.upstream)
-        and _fits(row.ours, gap.ours)
-    )
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +60,7 @@ def test_a_mesh_differs_from_upstreams_only_in_what_the_table_says(
     unexplained = [
         str(gap)
         for gap in gaps_in(line, combination)
-        if not any(explains(row, gap, combination, line) for row in DIFFERENCES)
+        if not any(row.explains(gap, combination.name, line.minor) for row in DIFFERENCES)
     ]
     assert not unexplained, "\n".join(["", *unexplained])
 
@@ -92,7 +70,7 @@ def test_every_row_of_the_table_is_seen_and_no_gap_has_two_reasons(line: IstioLi
     seen: Counter[Difference] = Counter()
     for combination in COMBINATIONS:
         for gap in gaps_in(line, combination):
-            rows = [row for row in DIFFERENCES if explains(row, gap, combination, line)]
+            rows = [row for row in DIFFERENCES if row.explains(gap, combination.name, line.minor)]
             assert len(rows) < 2, f"{gap}: {rows}"
             seen.update(rows)
     wanted = [row for row in DIFFERENCES if not row.minors or line.minor in row.minors]

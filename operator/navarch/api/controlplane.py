@@ -11,13 +11,13 @@ from pydantic import ConfigDict, Field
 
 from navarch.api.inline import MeshSettings
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
+from navarch.api.spec import Version
 
 KIND = "MeshControlPlane"
 PLURAL = "meshcontrolplanes"
 MEMBERS = "Members"
 """The scope of a mesh whose members are the namespaces with a MeshMember."""
 
-Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?$", max_length=20)]
 Tag = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 
 REVISION_FORM = r"((-[0-9]+){3}|-inplace)$"

@@ -14,12 +14,13 @@ from pydantic import ConfigDict, Field
 from navarch.api.gatewayparts import (
     AnnotationValue,
     GatewayAutoscaling,
+    GatewayLifecycle,
     GatewayProxy,
     GatewayService,
     ServicePort,
 )
-from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
-from navarch.api.spec import EnvVar, LabelValue, Placement, Resources
+from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
+from navarch.api.spec import EnvVar, LabelValue, Overlay, Placement, Resources, Version
 
 __all__ = [
     "KIND",
@@ -66,6 +67,13 @@ _REPLICAS_RULE = build_rule(
     message="the autoscaler decides the number of pods; remove replicas, or autoscaling",
     shown="self.replicas",
 )
+_WORKLOAD_RULE = build_rule(
+    "!has(self.workload) || self.workload != 'DaemonSet' || (!has(self.replicas) && !has(self.autoscaling))",
+    field=".workload",
+    message="a DaemonSet has one pod on each node that placement allows; remove replicas and autoscaling, or "
+    "set workload: Deployment",
+    shown="self.workload",
+)
 
 
 DRAIN_SECONDS = 30
@@ -88,10 +96,59 @@ _GRACE_RULE = build_rule(
 )
 
 
+_BALANCED = (
+    "(has({0}.service) && has({0}.service.type) ? {0}.service.type == 'LoadBalancer' : {0}.type != 'Egress')"
+)
+_CLASS = "(has({0}.service) && has({0}.service.loadBalancerClass) ? {0}.service.loadBalancerClass : 'unset')"
+_FAMILIES = "(has({0}.service) && has({0}.service.ipFamilies))"
+_OTHER_GATEWAY = (
+    "Kubernetes cannot change it in place, and clients get another address with it; make another gateway "
+    "with it, move clients there, and remove this one"
+)
+
+
+def _build_in_place_rule(field: str, same: str, shown: str) -> JSONObject:
+    return build_rule(
+        same, field=f".service.{field}", message=_OTHER_GATEWAY, shown=shown, reason="FieldValueForbidden"
+    )
+
+
+_CLASS_RULE = _build_in_place_rule(
+    "loadBalancerClass",
+    f"!({_BALANCED.format('self')} && {_BALANCED.format('oldSelf')}) || "
+    f"{_CLASS.format('self')} == {_CLASS.format('oldSelf')}",
+    _CLASS.format("self"),
+)
+_FAMILY_RULE = _build_in_place_rule(
+    "ipFamilies",
+    f"!{_FAMILIES.format('self')} || !{_FAMILIES.format('oldSelf')} || "
+    "self.service.ipFamilies[0] == oldSelf.service.ipFamilies[0]",
+    "self.service.ipFamilies[0]",
+)
+_HOOK_RULE = build_rule(
+    "!has(self.lifecycle) || !has(self.lifecycle.preStop) || !has(self.deregistrationSeconds) || "
+    "self.deregistrationSeconds == 0",
+    field=".lifecycle.preStop",
+    message="deregistrationSeconds is a preStop hook as well, and a container has one; leave one of them out",
+    shown="self.deregistrationSeconds",
+)
+
+
 class GatewaySettings(Model):
     """What may be asked of a gateway, wherever it is written down."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_REPLICAS_RULE, _GRACE_RULE]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [_REPLICAS_RULE, _WORKLOAD_RULE, _GRACE_RULE, _HOOK_RULE]
+        }
+    )
+
+    version: Version | None = Field(
+        None,
+        description="Version of Istio to which its proxies are pinned: a minor, which follows its newest "
+        "patch (`1.30`), or exact (`1.30.8`). Not newer than the mesh's control plane, and at most one minor "
+        "older. Default: the mesh's, which rolls the pods with each of its upgrades.",
+    )
 
     labels: dict[str, LabelValue] | None = Field(
         None,
@@ -107,6 +164,12 @@ class GatewaySettings(Model):
         "controllers make of a pod.",
     )
     service: GatewayService | None = Field(None, description="The Service by which clients reach it.")
+    workload: Literal["Deployment", "DaemonSet"] | None = Field(
+        None,
+        description="What makes the pods: a Deployment with a number of them, or a DaemonSet with one on "
+        "each node that placement allows. After a change both run until the pods of the new one are ready. "
+        "Default: Deployment.",
+    )
     replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None,
         description="Number of pods. Default: one at first, and then what an autoscaler of this spec, one of "
@@ -157,6 +220,18 @@ class GatewaySettings(Model):
         description="Environment variables of the proxies: those that every editor of a mesh may set for all "
         "of its proxies, which docs/reference/power.md lists.",
     )
+    lifecycle: GatewayLifecycle | None = Field(
+        None,
+        description="Hooks of the proxies. Needs the verb host in the namespace. Default: the mesh's, "
+        "which are Istio's unless it says otherwise.",
+    )
+    overlays: Annotated[list[Overlay], Field(max_length=16)] | None = Field(
+        None,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="JSON Merge Patches on the gateway's objects, in order: the last resort. "
+        "docs/reference/power.md says what they may hold without the verb host, and "
+        "docs/reference/refused.md what they may never.",
+    )
 
 
 class GatewayTarget(Model):
@@ -176,8 +251,28 @@ class MeshGatewaySpec(GatewaySettings, GatewayTarget):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "x-kubernetes-validations": [_REF_RULE, _REPLICAS_RULE, _GRACE_RULE, _NETWORK_RULE]
+            "x-kubernetes-validations": [
+                _REF_RULE,
+                _REPLICAS_RULE,
+                _WORKLOAD_RULE,
+                _GRACE_RULE,
+                _HOOK_RULE,
+                _NETWORK_RULE,
+                _CLASS_RULE,
+                _FAMILY_RULE,
+            ]
         }
+    )
+
+
+class CertificateStatus(Model):
+    """A Secret that a listener names, and when what it holds ends."""
+
+    namespace: Annotated[str, Field(max_length=63)] = Field(description="Namespace of the Secret.")
+    name: Annotated[str, Field(max_length=253)] = Field(description="Name of the Secret.")
+    not_after: Annotated[str, Field(max_length=32)] = Field(
+        json_schema_extra={"format": "date-time"},
+        description="Until when every certificate of its chain is valid.",
     )
 
 
@@ -194,14 +289,34 @@ class MeshGatewayStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description="Addresses at which clients reach it: of the load balancer, else of the Service.",
     )
+    certificates: list[CertificateStatus] | None = Field(
+        None,
+        max_length=32,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["namespace", "name"],
+        },
+        description="Certificates of its listeners, as far as the operator reads them: those that end first.",
+    )
     revision: str | None = Field(
         None, max_length=253, description="Revision of the mesh whose proxies it runs."
     )
-    version: str | None = Field(None, max_length=20, description="Exact version of Istio that it runs.")
+    version: str | None = Field(
+        None, max_length=20, description="Exact version of Istio that all of its pods run."
+    )
+    proxy: str | None = Field(
+        None,
+        max_length=63,
+        description="With spec.version: what tells its pods that are current, by their annotation "
+        "mesh.navarch.io/restart.",
+    )
     ready: int | None = Field(None, ge=0, description="Pods that are ready.")
     desired: int | None = Field(None, ge=0, description="Pods that are wanted.")
     outdated: int | None = Field(
-        None, ge=0, description="Pods with a proxy of another version or configuration than the mesh has."
+        None,
+        ge=0,
+        description="Pods with a proxy of another version or configuration than spec.version, or else the "
+        "mesh, asks for.",
     )
 
 
@@ -223,6 +338,7 @@ RESOURCE = Resource(
         Column("Pods", ".status.ready", "Pods that are ready.", type="integer"),
         Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", type="date"),
         Column("Version", ".status.version", "Exact version of Istio that it runs.", wide=True),
+        Column("Pinned", ".spec.version", "Version to which it is pinned; empty for the mesh's.", wide=True),
         Column(
             "Message", '.status.conditions[?(@.type=="Ready")].message', "What is wrong, in words.", wide=True
         ),

@@ -17,6 +17,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 CIDR = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=49)]
 AnnotationValue = Annotated[str, Field(max_length=4096)]
 
+Address = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+$", max_length=45)]
+
 RESERVED_PORTS = (15000, 15001, 15004, 15006, 15008, 15020, 15053, 15090)
 """Ports on which a proxy listens for purposes of its own (Istio's "Ports used by Istio"). 15021, its health,
 may be served: load balancers ask there."""
@@ -139,6 +141,13 @@ class GatewayService(Model):
         description="Seconds after which a Service of type LoadBalancer without an address is told as one "
         "that gets none, with what is known of why. Default: 300.",
     )
+    external_ips: Annotated[list[Address], Field(max_length=16)] | None = Field(
+        None,
+        alias="externalIPs",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description="Addresses of nodes at which clients reach it too, where something outside of Kubernetes "
+        "routes these to nodes. Needs the verb host in the namespace. Default: none.",
+    )
     ip_family_policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = Field(
         None,
         alias="ipFamilyPolicy",
@@ -208,4 +217,15 @@ class GatewayProxy(Model):
     )
     concurrency: Annotated[int, Field(ge=0, le=1024)] | None = Field(
         None, description="Threads of Envoy; 0 takes one for each CPU. Default: the mesh's."
+    )
+
+
+class GatewayLifecycle(Model):
+    """Hooks of a gateway's proxies, in the words of a container's spec.lifecycle."""
+
+    post_start: JSONObject | None = Field(None, description="What is done once the container runs.")
+    pre_stop: JSONObject | None = Field(
+        None,
+        description="What is done before the container is told to end. Of the pod's grace it takes its part, "
+        "so raise terminationGracePeriodSeconds by it.",
     )

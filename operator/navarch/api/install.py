@@ -38,6 +38,8 @@ METRICS_PATH = "/metrics"
 METRICS_SERVICE = f"{NAME}-metrics"
 METRICS_READER = f"{NAME}-metrics-reader"
 """ClusterRole of who reads the metrics, such as the account of a Prometheus; bound to nobody."""
+CERTIFICATES_ROLE = f"{NAME}-certificates"
+"""ClusterRole by which the operator reads the certificates of gateways; bound to nobody."""
 METRICS_SECRET = f"{NAME}-metrics-tls"
 """Secret with the certificate of the metrics' port; none needs to be there."""
 _METRICS_MOUNT = "/tmp/k8s-metrics-server/metrics-certs"
@@ -160,6 +162,7 @@ def _build_user_roles() -> list[JSONObject]:
         role(USER_ROLE, [rule([MESHES], [*_READ, USE_VERB])]),
         role(HOST_ROLE, [rule([HOST_RESOURCE], [HOST_VERB])]),
         role(METRICS_READER, [{"nonResourceURLs": [METRICS_PATH], "verbs": ["get"]}]),
+        role(CERTIFICATES_ROLE, [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]),
     ]
 
 
@@ -197,6 +200,8 @@ def _build_container(image: str, probe_namespace: str) -> JSONObject:
         "startupProbe": probe("/livez", period=1, failures=60),
         "livenessProbe": probe("/livez", period=20),
         "readinessProbe": probe("/readyz", period=5),
+        # Then `kubectl describe pod` quotes why it ended, such as a setting that is wrong.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -65,7 +65,8 @@ OPERATOR_USES: tuple[Use, ...] = (
     Use(GROUP, ("meshmembers",), ("get",), "every reconcile reads the member afresh"),
     Use(GROUP, ("meshmembers",), ("patch",), "the finalizer is put on and taken off"),
     Use(GROUP, ("meshrevisions",), ("get", *_WRITE), f"revisions are made from meshes; {_APPLY}"),
-    Use("apps", ("deployments",), _OWN, f"istiod; {_APPLY}"),
+    Use("apps", ("deployments",), _OWN, f"istiod, and gateways; {_APPLY}"),
+    Use("apps", ("daemonsets",), _OWN, f"gateways with a pod on each node; {_APPLY}"),
     Use(
         "",
         ("configmaps", "serviceaccounts", "services"),
@@ -105,8 +106,16 @@ OPERATOR_USES: tuple[Use, ...] = (
         "apiextensions.k8s.io",
         ("customresourcedefinitions",),
         ("get", *_CACHE, "create", "patch"),
-        "Istio's CRDs are installed and brought up to date, and never removed",
+        "Istio's CRDs are installed and brought up to date, and never removed; Gateway API's where "
+        "NAVARCH_GATEWAY_API_INSTALL says so",
     ),
+    Use(
+        "networking.istio.io",
+        ("gateways",),
+        ("list",),
+        "which Secrets gateways' listeners name, where NAVARCH_CERTIFICATE_SECONDS asks for it",
+    ),
+    Use("gateway.networking.k8s.io", ("gateways",), ("list",), "the same of Gateway API"),
     Use("", ("namespaces",), _CACHE, "which namespaces belong to a mesh, and which are going away"),
     Use(
         "",

@@ -1,7 +1,7 @@
-"""The `navarch` command.
+"""The `navarch` command: which commands there are, and those that look at no cluster.
 
-Owns arguments and options; exit codes are cli/exits.py's. Must never hold logic of its own. Standard output
-holds what was asked for, standard error everything else.
+Owns their arguments and options; exit codes are cli/exits.py's. Must never hold logic of its own. Standard
+output holds what was asked for, standard error everything else.
 """
 
 from __future__ import annotations
@@ -9,39 +9,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import structlog
 import typer
 import yaml
 
 from navarch.api.meta import IMAGE
-from navarch.cli.exits import Commands, Exit, build_console, told
+from navarch.cli import cluster
+from navarch.cli.exits import Commands, Exit
+from navarch.cli.options import BorrowAccount, Context, Kubeconfig, Output
 from navarch.telemetry.logs import configure_logging
-
-if TYPE_CHECKING:
-    from navarch.survey.session import Target
-
-
-class Output(StrEnum):
-    """Form of what is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class TreeOutput(StrEnum):
-    """Form of a tree."""
-
-    TEXT = "text"
-    JSON = "json"
-    YAML = "yaml"
-
 
 app = typer.Typer(
     name="navarch",
@@ -71,23 +54,6 @@ def _options(
     pass
 
 
-Kubeconfig = Annotated[
-    Path | None,
-    typer.Option("--kubeconfig", help="Kubeconfig to use. Default: $KUBECONFIG, else ~/.kube/config."),
-]
-Context = Annotated[
-    str | None, typer.Option("--context", help="Context of the kubeconfig. Default: the current one.")
-]
-BorrowAccount = Annotated[
-    bool,
-    typer.Option(
-        "--borrow-account",
-        help="Act as the installed operator's own ServiceAccount, by tokens that the kubeconfig's user may "
-        "ask for.",
-    ),
-]
-
-
 @app.command()
 def run(
     *, kubeconfig: Kubeconfig = None, context: Context = None, borrow_account: BorrowAccount = False
@@ -95,9 +61,11 @@ def run(
     """Run the operator; settings come from the environment (NAVARCH_*), and options go before them."""
     # What is imported stays: a collection meanwhile would find nothing.
     gc.disable()
-    from navarch.app import App
+    from kubernetes.aio.config import ConfigException
+
+    from navarch.app import App, PortUnusable
     from navarch.assets import MissingAssets
-    from navarch.cli.inputs import InputError, load_settings
+    from navarch.cli.inputs import InputError, find_unknown, load_settings
 
     gc.enable()
     try:
@@ -111,9 +79,11 @@ def run(
     # reading a whole list fail for everybody.
     sys.setrecursionlimit(25_000)
     configure_logging(settings.log_level, as_json=settings.log_format == "json")
+    for sentence in find_unknown(os.environ):
+        structlog.get_logger(__name__).warning("a variable is ignored", why=sentence)
     try:
         asyncio.run(App(settings).run())
-    except MissingAssets as error:
+    except (MissingAssets, ConfigException, PortUnusable) as error:
         typer.echo(f"navarch run: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
     except Exception:
@@ -188,34 +158,18 @@ def manifests(
     ] = False,
 ) -> None:
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
-    from navarch.api.export import build_crds
-    from navarch.api.install import build_install
-    from navarch.assets import MissingAssets, load_assets
-    from navarch.core.grants import build_grants, list_roles
+    from navarch.assets import MissingAssets
+    from navarch.cli.inputs import InputError
+    from navarch.cli.manifests import build
 
-    if monitoring:
-        from navarch.api.monitoring.rules import build_monitoring
-
-        _print_all(build_monitoring(namespace))
-        return
     try:
-        assets = load_assets()
-    except MissingAssets as error:
+        objects = build(
+            image=image, namespace=namespace, olm_v1_installer=olm_v1_installer, monitoring=monitoring
+        )
+    except (InputError, MissingAssets) as error:
         typer.echo(f"navarch manifests: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
-    grants, roles = build_grants(assets), list_roles(assets)
-    if olm_v1_installer:
-        from navarch.api.olm.bundle import build_manifests
-        from navarch.api.olm.installer import build_installer
-        from navarch.api.olm.release import Release
-
-        # A bundle names no namespace: OLM does.
-        install = build_install(grants=grants, roles=roles, image=image)
-        bundle = build_manifests(Release(image=image), install, ())
-        _print_all(build_installer(bundle.values(), namespace=namespace))
-        return
-    install = build_install(grants=grants, roles=roles, image=image, namespace=namespace)
-    _print_all([*build_crds(), *install])
+    _print_all(objects)
 
 
 @app.command()
@@ -250,152 +204,9 @@ def images(
         typer.echo("\n".join(each["image"] for each in found))
 
 
-OperatorNamespace = Annotated[
-    str | None,
-    typer.Option("--operator-namespace", help="Namespace of the operator; default: NAVARCH_NAMESPACE."),
-]
-
-
-def _log_to_stderr() -> None:
-    """Log to standard error, so that log lines do not mix with the printed result."""
-    configure_logging("error", as_json=False)
-
-
-def _build_target(kubeconfig: Path | None, context: str | None, operator_namespace: str | None) -> Target:
-    from navarch.cli.inputs import load_settings
-    from navarch.survey.session import Target
-
-    settings = load_settings()
-    return Target(
-        kubeconfig or settings.kubeconfig,
-        context,
-        operator_namespace or settings.namespace,
-        settings.probe_namespace,
-    )
-
-
-@app.command()
-def check(
-    mesh: Annotated[str, typer.Argument(help="Name of the mesh to check. Default: all of them.")] = "",
-    *,
-    namespace: Annotated[
-        str, typer.Option("-n", "--namespace", help="Check this namespace only. Default: all of them.")
-    ] = "",
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "-f",
-            "--file",
-            help="File with meshes to check as if they were applied; - for standard input.",
-        ),
-    ] = None,
-    output: Annotated[Output, typer.Option("-o", "--output", help="Form of the report.")] = Output.TEXT,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    operator_namespace: OperatorNamespace = None,
-) -> None:
-    """Report what is wrong in a cluster and what to do: its meshes, Navarch itself, and other Istios.
-
-    It reads the cluster once, needs no running operator, and writes nothing.
-
-    Every finding has an id: the reason of the condition and Event about the same problem.
-    docs/reference/checks.md lists all ids.
-
-    Exit codes: 0 no warnings and no errors, 1 warnings, 2 errors, 3 not readable.
-    """
-    from navarch.cli import check as command
-    from navarch.cli.inputs import parse_meshes, read_file
-    from navarch.survey.checkup import Scope
-
-    _log_to_stderr()
-    with told("check"):
-        manifests = parse_meshes(read_file(file), namespace=namespace) if file else []
-        target = _build_target(kubeconfig, context, operator_namespace)
-        report = asyncio.run(command.check(target, Scope(namespace, mesh), manifests))
-        if output is Output.JSON:
-            command.print_json(report)
-        else:
-            command.print_text(report, build_console())
-    raise typer.Exit(command.determine_exit(report))
-
-
-@app.command()
-def describe(
-    mesh: Annotated[str, typer.Argument(help="Name of the mesh.")],
-    *,
-    namespace: Annotated[
-        str, typer.Option("-n", "--namespace", help="Namespace of the mesh. Default: all are searched.")
-    ] = "",
-    output: Annotated[TreeOutput, typer.Option("-o", "--output", help="Form of the tree.")] = TreeOutput.TEXT,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    operator_namespace: OperatorNamespace = None,
-) -> None:
-    """Show a mesh as a tree: revisions, components, proxies by workload, Events, and what is wrong where.
-
-    It writes nothing. Problems have the ids of `navarch check`.
-
-    The exit code says whether the mesh could be read, not whether it is ready.
-    """
-    from navarch.cli import describe as command
-    from navarch.survey.description import describe as look
-
-    printers = {
-        TreeOutput.TEXT: lambda node: command.print_text(node, build_console()),
-        TreeOutput.JSON: command.print_json,
-        TreeOutput.YAML: command.print_yaml,
-    }
-    _log_to_stderr()
-    with told("describe"):
-        target = _build_target(kubeconfig, context, operator_namespace)
-        tree = asyncio.run(look(target, mesh, namespace=namespace))
-        printers[output](tree)
-
-
-@app.command(name="must-gather")
-def must_gather(
-    *,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
-        "navarch-must-gather.tar.gz"
-    ),
-    directory: Annotated[
-        Path | None,
-        typer.Option("--directory", help="Write the files into this directory instead, unpacked."),
-    ] = None,
-    namespaces: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-n",
-            "--namespace",
-            help="Namespace to read where you may not read all of them; may be given more than once.",
-        ),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=1, help="Seconds after which nothing is asked any more.")
-    ] = 300,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    operator_namespace: OperatorNamespace = None,
-) -> None:
-    """Collect an archive for support: Navarch's objects, what it made, logs of the operator, of istiods and
-    of gateways, webhooks, policies, events, and the report of `navarch check`. Works without an operator, and
-    writes nothing to the cluster.
-
-    Secrets are not read, and values that look like keys, tokens or passwords are masked. What could not be
-    read is named in not-read.txt in the archive, and on standard error. The layout is that of `oc adm
-    inspect`.
-    """
-    from navarch.cli import must_gather as command
-    from navarch.survey.archive.limits import Limits
-
-    _log_to_stderr()
-    with told("must-gather"):
-        target = _build_target(kubeconfig, context, operator_namespace)
-        limits = Limits(seconds=timeout)
-        folder = asyncio.run(command.gather(target, limits, places=tuple(namespaces or ())))
-        typer.echo(command.save(folder, output=output, directory=directory))
-        if folder.missing:
-            typer.echo(f"navarch must-gather: {command.tell_missing(folder)}", err=True)
+app.command()(cluster.check)
+app.command()(cluster.describe)
+app.command(name="must-gather")(cluster.must_gather)
 
 
 @app.command()

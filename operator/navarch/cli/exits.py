@@ -6,6 +6,7 @@ meaning for all commands.
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,8 +38,8 @@ class Exit(IntEnum):
     OK = 0, "Done; `check`: no warnings and no errors."
     WARNINGS = (
         1,
-        "`check`: warnings, and no error. `render`, `images`: the input is wrong. `run`: it has failed. "
-        "`manifests`: the package's own data is missing.",
+        "`check`: warnings, and no error. `render`, `images`, `manifests`: the input is wrong, or the "
+        "package's own data is missing. `run`: it has failed. All: standard output could not be written.",
     )
     ERRORS = 2, "`check`: errors."
     BLIND = (
@@ -71,6 +72,11 @@ def _usage() -> Iterator[None]:
     except TyperException as error:
         error.exit_code = Exit.USAGE
         raise
+    except OSError as error:  # of standard output: all others are told where they arise
+        if error.errno == errno.EPIPE:
+            raise  # its reader has gone, and typer ends without a word
+        typer.echo(f"navarch: {error.strerror or error}", err=True)
+        raise typer.Exit(Exit.WARNINGS) from None
 
 
 @contextmanager

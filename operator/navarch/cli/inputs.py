@@ -22,6 +22,8 @@ from navarch.settings import Settings
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A DNS label, which names of meshes (api/controlplane.py) and of namespaces are."""
+_PREFIX = str(Settings.model_config["env_prefix"])
+_OF_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_[0-9]+_|$)")
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _OF_OTHERS = ("Istio", "IstioRevision", "IstioOperator", "ServiceMeshControlPlane")
 """Kinds by which other installers of Istio are configured: Sail, istioctl, Maistra."""
@@ -61,11 +63,23 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        prefix = str(Settings.model_config["env_prefix"])
-        wrong = (
-            f"{prefix}{e['loc'][0]}".upper() + f": {e['msg']}, not {e['input']!r}" for e in error.errors()
-        )
-        raise InputError("; ".join(wrong)) from error
+        raise InputError("; ".join(map(_tell_wrong, error.errors()))) from error
+
+
+def _tell_wrong(error: Any) -> str:
+    if not error["loc"]:  # what several settings say together
+        return f"{_PREFIX}{error['ctx']['error']}"
+    return f"{_PREFIX}{error['loc'][0]}".upper() + f": {error['msg']}, not {error['input']!r}"
+
+
+def find_unknown(variables: Iterable[str]) -> Iterator[str]:
+    """Variables with our prefix that are no setting, a sentence each: most are misspelt. Those that
+    Kubernetes makes of Services are passed over."""
+    known = [f"{_PREFIX}{name}".upper() for name in Settings.model_fields]
+    for name in sorted(variables):
+        if name.startswith(_PREFIX) and name not in known and not _OF_SERVICE.search(name):
+            nearest = next(iter(get_close_matches(name, known, n=1, cutoff=0.8)), "")
+            yield f"{name} is no setting" + (f"; did you mean {nearest}?" if nearest else "")
 
 
 def parse_documents(text: str) -> list[Any]:

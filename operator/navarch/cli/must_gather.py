@@ -18,13 +18,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from navarch.cli.check import print_text
+from navarch.cli.inputs import InputError
 from navarch.cli.terminal import escape
 from navarch.core.diagnosis.report import Report
 from navarch.kube.client import Client
+from navarch.kube.credentials import load_credentials
 from navarch.survey.archive.collector import Tell, collect
 from navarch.survey.archive.folder import NOT_READ, Folder
 from navarch.survey.archive.limits import Limits
-from navarch.survey.session import Target, find_credentials, refuse_writes
+from navarch.survey.session import Target, refuse_writes
 
 _LONGEST = 300
 """Characters of the line about what is missing."""
@@ -33,7 +35,7 @@ _LONGEST = 300
 async def gather(target: Target, limits: Limits, *, places: tuple[str, ...]) -> Folder:
     """The files of an archive. Raises what `navarch check` raises where the cluster cannot be looked at."""
     folder = Folder(limits)
-    credentials = await find_credentials(target)
+    credentials = await load_credentials(target.kubeconfig, context=target.context)
     async with Client(credentials, guard=refuse_writes, user_agent="navarch-must-gather") as client:
         with _draw() as tell:
             await collect(client, target, folder, places=places, tell=tell, write_report=_write_report)
@@ -60,20 +62,52 @@ def _draw() -> Iterator[Tell]:
         yield tell
 
 
-def save(folder: Folder, *, output: Path, directory: Path | None) -> Path:
-    """Write the archive, or its files into a directory; what was written. Raises OSError."""
+def check_place(*, output: Path, directory: Path | None) -> None:
+    """Raises InputError where nothing could be written: before minutes are spent on collecting."""
     if directory is not None:
-        folder.write(directory)
-        return directory
-    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+        if directory.exists() and not directory.is_dir():
+            raise InputError(f"--directory {directory}: is no directory")
+        return
+    parent = output.parent
+    if output.is_dir():
+        raise InputError(f"--output {output}: is a directory; name a file")
+    if not parent.is_dir():
+        raise InputError(f"--output {output}: there is no directory {parent}")
+    if not _is_special(output):
+        try:
+            tempfile.TemporaryFile(dir=parent).close()
+        except OSError as error:
+            raise InputError(f"--output {output}: no file can be made there: {error.strerror}") from error
+
+
+def save(folder: Folder, *, output: Path, directory: Path | None) -> Path:
+    """Write the archive, or its files into a directory; what was written. Raises InputError."""
+    try:
+        if directory is not None:
+            folder.write(directory)
+        elif _is_special(output):
+            output.write_bytes(folder.pack())
+        else:
+            _replace(output.resolve(), folder.pack())
+    except OSError as error:
+        raise InputError(f"{directory or output}: {error.strerror or error}") from error
+    return directory or output
+
+
+def _is_special(output: Path) -> bool:
+    """Whether it is a device or a pipe, which is written to, and must not be replaced by a file."""
+    return output.exists() and not output.is_file()
+
+
+def _replace(output: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:100]}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(folder.pack())
+            stream.write(content)
         os.replace(name, output)
     except BaseException:
         os.unlink(name)
         raise
-    return output
 
 
 def tell_missing(folder: Folder) -> str:

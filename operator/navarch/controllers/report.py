@@ -1,4 +1,4 @@
-"""report(): status when it differs, an Event for each transition, metrics.
+"""report(): status when it differs, Events for its transitions, metrics.
 
 Owns the last step of every reconcile. Must never write a status that says what the present one says.
 Invariants: reporting the same status twice writes once; what a client may be waiting for is written at once,
@@ -9,7 +9,7 @@ a report is an event, and would start the next try at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -17,7 +17,14 @@ import structlog
 from navarch.controllers.kind import Kinds
 from navarch.controllers.pace import Pace
 from navarch.core.model.actions import WRITES, Outcome, find_drift, tell_removed
-from navarch.core.model.conditions import ConditionType, Transition, find_transitions, find_upgrade
+from navarch.core.model.conditions import (
+    ConditionType,
+    Transition,
+    describe_alike,
+    find_transitions,
+    find_upgrade,
+    group_alike,
+)
 from navarch.core.model.parent import identify, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
@@ -31,7 +38,8 @@ from navarch.telemetry import metrics
 
 log = structlog.get_logger(__name__)
 
-GOOD_WHEN_FALSE = frozenset({ConditionType.PROGRESSING, ConditionType.DELETING, ConditionType.PAUSED})
+NEUTRAL = frozenset({ConditionType.PROGRESSING, ConditionType.DELETING, ConditionType.PAUSED})
+"""Conditions that say what goes on, which is neither good nor bad."""
 
 
 class Reporter:
@@ -69,10 +77,10 @@ class Reporter:
             if wait := self._pace.find_wait(metadata["uid"]):
                 return wait
             self._pace.note(metadata["uid"])
-        self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
+        written = await apply_status(self._client, body, status)
+        self._stores[body["kind"]].observe(written, own=True)
         if kind.has_events:
-            for transition in find_transitions(previous.get("conditions") or (), status["conditions"]):
-                await self._tell(body, transition)
+            await self._tell(body, find_transitions(previous.get("conditions") or (), status["conditions"]))
             if upgrade := find_upgrade(previous, status):
                 await self._recorder.record(body, reason=Reason.UPGRADED, message=upgrade)
         return None
@@ -91,7 +99,8 @@ class Reporter:
         self._crashes.note(told)
         await self._recorder.record(body, reason=Reason.INTERNAL_ERROR, message=message, type="Warning")
         if (body.get("status") or {}) != status:
-            self._stores[body["kind"]].observe(await apply_status(self._client, body, status))
+            written = await apply_status(self._client, body, status)
+            self._stores[body["kind"]].observe(written, own=True)
         metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
 
     async def tell_removals(self, mesh: Manifest, outcome: Outcome) -> None:
@@ -110,14 +119,21 @@ class Reporter:
         whose = parent_of(body) or identify(body)
         metrics.count_outcome(whose.kind, body["metadata"]["namespace"], whose.name, outcome)
 
-    async def _tell(self, body: Manifest, transition: Transition) -> None:
-        good = (transition.after == "True") is (transition.type not in GOOD_WHEN_FALSE)
-        is_neutral = transition.type in GOOD_WHEN_FALSE
-        message = f"{transition.type} is now {transition.after}"
-        await self._recorder.record(
-            body,
-            reason=Reason(transition.reason),
-            message=f"{message}: {transition.message}" if transition.message else message,
-            type="Normal" if good or is_neutral else "Warning",
-            topic=transition.type,
-        )
+    async def _tell(self, body: Manifest, transitions: Sequence[Transition]) -> None:
+        """Transitions that say the same are one Event; of each condition its last word is not repeated."""
+        news = [
+            t
+            for t in transitions
+            if self._recorder.is_news(body, topic=t.type, reason=t.reason, message=f"{t.after}: {t.message}")
+        ]
+        for group in group_alike(news):
+            await self._recorder.write(
+                body,
+                reason=Reason(group[0].reason),
+                message=describe_alike(group),
+                type="Normal" if all(map(_is_fine, group)) else "Warning",
+            )
+
+
+def _is_fine(transition: Transition) -> bool:
+    return transition.after == "True" or transition.type in NEUTRAL

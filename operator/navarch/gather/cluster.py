@@ -20,8 +20,9 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import ProxyPod
+from navarch.gather.excerpts import CLAIMED, ROOT, RULES
 from navarch.gather.neighbours import by_webhook_tag
-from navarch.gather.watches import CLAIMED, ROOT, ROOT_CONFIG_MAP, RULES, WEBHOOK_KINDS
+from navarch.gather.watches import ROOT_CONFIG_MAP, WEBHOOK_KINDS
 from navarch.kube.store import Store
 
 REMEMBERED = 10_000

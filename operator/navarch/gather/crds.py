@@ -9,18 +9,42 @@ from __future__ import annotations
 from typing import Any
 
 from navarch.core.istio.assets import Assets
+from navarch.core.istio.catalog import Catalog
 from navarch.core.istio.crds import find_missing, find_newest
-from navarch.core.model.labels import CRD_MINOR, MANAGED_BY
+from navarch.core.istio.gatewayapi import CHANNEL, VERSION, read_crd
+from navarch.core.model.labels import APPLIED, CRD_MINOR, GATEWAY_API, MANAGED_BY
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.cluster import CRD, CRDOwner
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound
 from navarch.kube.store import Store
 
+LONGEST_VERSION = 63
+"""Characters of what is kept of a version or a channel."""
+_CRD = "apiextensions.k8s.io/v1", "CustomResourceDefinition"
+
 
 def is_ours(manifest: Manifest) -> bool:
     """Whether a CRD was installed by Navarch, for whichever mesh."""
     return bool((manifest["metadata"].get("labels") or {}).get(MANAGED_BY) == "navarch")
+
+
+def shrink_crd(manifest: Manifest) -> dict[str, Any]:
+    """Of a CRD: its metadata, without most annotations of others: they hold whole schemas."""
+    metadata = manifest["metadata"]
+    annotations = metadata.get("annotations") or {}
+    kept = {k: annotations[k] for k in (APPLIED, VERSION, CHANNEL) if k in annotations}
+    few = {k: v if k == APPLIED else v[:LONGEST_VERSION] for k, v in kept.items()}
+    return {**manifest, "metadata": {**metadata, "annotations": few}}
+
+
+def read_gateway_api(store: Store, catalog: Catalog) -> dict[str, str]:
+    """What Gateway API's CRDs say of their version, by plural: of those that are in the cluster, and that a
+    minor of the catalog does not read in every version."""
+    plurals = sorted({plural for minor in catalog.minors for plural in minor.gateway_api})
+    refs = {plural: Ref(*_CRD, "", f"{plural}.{GATEWAY_API}") for plural in plurals}
+    found = {plural: stored for plural, ref in refs.items() if (stored := store.get(ref)) is not None}
+    return {plural: read_crd(stored).version for plural, stored in found.items()}
 
 
 class CRDInspector:
@@ -38,8 +62,8 @@ class CRDInspector:
         are compared with it."""
         wanted = self._wanted(minors)
         # A set of a newer minor than any mesh asks for may have been left behind, and it is what counts.
-        known = {crd["metadata"]["name"] for crds in self._assets.crds.values() for crd in crds}
-        found = [await self._inspect(name, wanted.get(name), minors) for name in sorted(known)]
+        known = sorted(self._assets.crds.names)
+        found = [await self._inspect(name, wanted.get(name), minors) for name in known]
         return tuple(crd for crd in found if crd is not None)
 
     def _wanted(self, minors: tuple[str, ...]) -> dict[str, Manifest]:
@@ -47,7 +71,7 @@ class CRDInspector:
         return {crd["metadata"]["name"]: crd for crd in self._assets.crds.get(newest or "", ())}
 
     async def _inspect(self, name: str, wanted: Manifest | None, minors: tuple[str, ...]) -> CRD | None:
-        ref = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
+        ref = Ref(*_CRD, "", name)
         stored = self._store.get(ref)
         if stored is None:
             return None

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from navarch.api.export import RESOURCES, build_crd
-from navarch.api.meta import VERSION
+from navarch.api.meta import GROUP, VERSION, Resource
 from navarch.core.istio.crds import find_missing
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.kinds import REMEDY, ServedKinds
@@ -29,14 +29,13 @@ class KindReader:
 
     def __init__(self, client: Client, store: Store) -> None:
         self._client, self._store = client, store
-        self._wanted = {resource.kind: build_crd(resource) for resource in RESOURCES}
         self._read: dict[str, tuple[str, str, Mapping[str, Any]]] = {}
         self._served = ServedKinds()
 
     async def gather(self) -> ServedKinds:
         """As the CRDs are now. Where one is not there nothing is served, and nothing is left out. Raises
         KubeError."""
-        changed = [await self._look(kind, wanted) for kind, wanted in self._wanted.items()]
+        changed = [await self._look(resource) for resource in RESOURCES]
         if any(changed):
             outdated = {kind: row for kind, row in self._read.items() if row[1]}
             before, self._served = (
@@ -52,10 +51,11 @@ class KindReader:
                 log.info("Navarch's CRDs are those of this release")
         return self._served
 
-    async def _look(self, kind: str, wanted: Manifest) -> bool:
-        """Read a CRD where it is another one than last time; whether it was."""
-        name = wanted["metadata"]["name"]
-        ref = Ref(wanted["apiVersion"], wanted["kind"], "", name)
+    async def _look(self, resource: Resource) -> bool:
+        """Read a CRD where it is another one than last time; whether it was. Its schema takes half a MiB, and
+        is kept only where it lacks something."""
+        kind, name = resource.kind, f"{resource.plural}.{GROUP}"
+        ref = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
         stored = self._store.get(ref)
         version = stored["metadata"]["resourceVersion"] if stored else ""
         if version == self._read.get(kind, ("", "", {}))[0]:
@@ -64,8 +64,9 @@ class KindReader:
             found = await self._client.get(ref) if stored else None
         except NotFound:
             found = None
-        lack = find_missing(wanted, found) if found else ""
-        self._read[kind] = (version, f"{name} lacks {lack}" if lack else "", _read_schema(found))
+        lack = find_missing(build_crd(resource), found) if found else ""
+        schema = _read_schema(found) if lack else {}
+        self._read[kind] = (version, f"{name} lacks {lack}" if lack else "", schema)
         return True
 
 

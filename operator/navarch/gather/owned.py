@@ -16,9 +16,10 @@ from navarch.core.model.ownership import Inventory, claims_parent, find_lost, is
 from navarch.core.model.parent import PARENT_KINDS, Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import PeerPolicy
+from navarch.gather.excerpts import CLASS
 from navarch.gather.neighbours import by_parent
 from navarch.gather.policies import POLICY
-from navarch.gather.watches import CLASS, GATEWAYS, OF_A_MESH, OWNED
+from navarch.gather.watches import GATEWAYS, OF_A_MESH, OWNED
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
 from navarch.kube.inventory import Inventories

@@ -1,36 +1,38 @@
-"""What the operator watches, how little of it is kept, and which keys a change leads to.
+"""What the operator watches, and which keys a change leads to.
 
 Owns the list of watch streams: their number does not depend on the number of namespaces or meshes.
-Must never keep a Secret. Invariants: all that a decision reads is either here or fetched by gather(), and its
+Must never watch Secrets. Invariants: all that a decision reads is either here or fetched by gather(), and its
 row says which keys follow; no object takes more memory than its watch's bound, with any content.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
 
 from navarch.api import controlplane, gateway, member, revision
 from navarch.api.meta import API_VERSION
-from navarch.core.istio.catalog.extension import read_extension
-from navarch.core.istio.certificates import fingerprint_bundle
-from navarch.core.istio.images import TO_BE_INJECTED
-from navarch.core.istio.roles import ROLE_LABELS, hash_rules
-from navarch.core.mesh.profiles import read_profile
-from navarch.core.model.claims import find_claimed
-from navarch.core.model.labels import APPLIED, CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
-from navarch.core.model.parent import parent_of
-from navarch.core.world.proxies import ProxyPod, read_proxy_pod
+from navarch.core.istio.roles import ROLE_LABELS
+from navarch.core.model.labels import CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
+from navarch.gather.crds import shrink_crd
+from navarch.gather.excerpts import (
+    Object,
+    shrink_catalog,
+    shrink_gateway_defaults,
+    shrink_inventory,
+    shrink_istiod_pod,
+    shrink_namespace,
+    shrink_owned,
+    shrink_profile,
+    shrink_proxy_pod,
+    shrink_role,
+    shrink_root,
+)
 from navarch.gather.policies import shrink_peer_policy
-from navarch.kube import inventory
 from navarch.kube.client import PAGE
-from navarch.kube.inventory import CONTENT
 from navarch.kube.shelf import MIB, Bound
 from navarch.kube.store import Store
-from navarch.kube.values import DIGESTS, digest_data
 from navarch.triggers.keys import (
     Dependents,
     Mapper,
@@ -41,123 +43,9 @@ from navarch.triggers.keys import (
     keys_for_owned,
 )
 
-Object = dict[str, Any]
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
-ROOT = "fingerprint"
-RULES = "hashes"
-CLASS = "class"
-UNINJECTED = "uninjected"
-CLAIMED = "claimed"
 SMALL_PAGE = 50
 """Objects of the first page of a kind that tenants can write: later pages grow where they are small."""
-LONGEST_NAME = 253
-"""Characters of the longest name that Kubernetes takes: a longer value names nothing."""
-
-
-KEPT = (
-    *("name", "namespace", "uid", "resourceVersion", "labels"),
-    *("deletionTimestamp", "deletionGracePeriodSeconds"),
-)
-"""Of the metadata of an object that is not kept whole."""
-
-
-def _shrink(manifest: Object, **more: Any) -> Object:
-    metadata = manifest["metadata"]
-    kept = {key: metadata[key] for key in KEPT if key in metadata}
-    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": kept, **more}
-
-
-def shrink_namespace(manifest: Object) -> Object:
-    """Of a Namespace: name, labels, whether it is being deleted, and which labels a MeshMember holds."""
-    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)})
-
-
-def shrink_proxy_pod(manifest: Object) -> Object:
-    """Of a pod with a proxy: who injected it and what it was stamped with; not its labels."""
-    proxy = read_proxy_pod(manifest)
-    if proxy is not None:
-        # There are thousands, and few namespaces, revisions and stamps: each is kept once.
-        few = (proxy.namespace, proxy.revision[:LONGEST_NAME], proxy.proxy[:LONGEST_NAME], proxy.gateway)
-        namespace, revision, stamp, gateway = map(sys.intern, few)
-        proxy = ProxyPod(namespace, proxy.name, revision, stamp, gateway)
-    shrunk = _shrink(manifest, proxy=proxy)
-    _without_labels(shrunk)
-    shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])
-    return shrunk
-
-
-def shrink_root(manifest: Object) -> Object:
-    """Of a root ConfigMap: the fingerprint of its certificates."""
-    pem = (manifest.get("data") or {}).get("root-cert.pem", "")
-    return _without_labels(_shrink(manifest, **{ROOT: fingerprint_bundle(pem.encode())}))
-
-
-def shrink_istiod_pod(manifest: Object) -> Object:
-    """Of a pod of ours: its labels, when it ends, what its status says of readiness, and whether it was made
-    without the proxy that it asks for. Of a pod that only has our labels in a namespace without a mesh:
-    nothing but its name."""
-    if not parent_of(manifest):
-        return _shrink(manifest, status={})
-    status = manifest.get("status") or {}
-    kept = {
-        k: status[k]
-        for k in ("phase", "conditions", "containerStatuses", "initContainerStatuses")
-        if k in status
-    }
-    containers = (manifest.get("spec") or {}).get("containers") or ()
-    bare = {UNINJECTED: True} if any(c.get("image") == TO_BE_INJECTED for c in containers) else {}
-    return _shrink(manifest, status=kept, **bare)
-
-
-def shrink_profile(manifest: Object) -> Object:
-    """Of a user profile: its content, read once for all meshes, or why it cannot be read."""
-    content, error = read_profile(manifest.get("data") or {}, manifest["metadata"]["name"])
-    return _without_labels(_shrink(manifest, content=content, error=error))
-
-
-def shrink_crd(manifest: Object) -> Object:
-    """Of a CRD: its metadata, without the annotations of others: they hold whole schemas."""
-    metadata = manifest["metadata"]
-    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k == APPLIED}
-    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
-
-
-def _without_labels(shrunk: Object) -> Object:
-    shrunk["metadata"].pop("labels", None)
-    return shrunk
-
-
-def shrink_catalog(manifest: Object) -> Object:
-    """Of an extension of the catalog: what it says, read once for all meshes."""
-    extension = read_extension(manifest.get("data") or {}, manifest["metadata"]["name"])
-    return _without_labels(_shrink(manifest, extension=extension))
-
-
-def shrink_owned(manifest: Object) -> Object:
-    """An object of ours whole, a ConfigMap with digests in place of its data, which may be a megabyte; of one
-    that only bears our labels elsewhere, nothing but its name and labels."""
-    if not parent_of(manifest):
-        return _shrink(manifest)
-    if manifest["kind"] != "ConfigMap":
-        return manifest
-    kept = {key: value for key, value in manifest.items() if key not in ("data", "binaryData")}
-    return {**kept, DIGESTS: digest_data(manifest.get("data") or {})}
-
-
-def shrink_gateway_defaults(manifest: Object) -> Object:
-    """Of a ConfigMap that istiod may deploy gateways with: its name, and the class that it is for."""
-    classes = str((manifest["metadata"].get("labels") or {}).get(GATEWAY_CLASS_DEFAULTS, ""))
-    return _without_labels(_shrink(manifest, **{CLASS: classes[:63]}))
-
-
-def shrink_inventory(manifest: Object) -> Object:
-    """Of an inventory: what it says, read once."""
-    return _shrink(manifest, **{CONTENT: inventory.shrink_inventory(manifest.get("data") or {})})
-
-
-def shrink_role(manifest: Object) -> Object:
-    """Of a role that came with the installation: its name, and its rules as hashes."""
-    return _shrink(manifest, **{RULES: hash_rules(manifest.get("rules") or ())})
 
 
 class Role(Enum):
@@ -198,6 +86,7 @@ class Watch:
 
 
 OWNED_KINDS = (
+    ("apps/v1", "DaemonSet"),
     ("apps/v1", "Deployment"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("networking.k8s.io/v1", "NetworkPolicy"),

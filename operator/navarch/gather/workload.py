@@ -16,7 +16,7 @@ from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.messages import shorten
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import PodProblem, WorkloadPod, determine_rollout
-from navarch.gather.watches import UNINJECTED
+from navarch.gather.excerpts import UNINJECTED
 
 LONGEST = 500
 """Characters of a status's message that are quoted."""
@@ -25,12 +25,12 @@ _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*": (?P<reason>\w+): (?P<me
 """What the kubelet says between two attempts: the last one's reason and message (pkg/kubelet/images)."""
 
 
-def read_problems(deployment: Manifest | None, pods: Iterable[Manifest]) -> tuple[PodProblem, ...]:
-    """The problems of a Deployment that is not rolled out: those of its pods, and of its ReplicaSet when that
-    cannot make any."""
-    if deployment is None or determine_rollout(deployment).complete:
+def read_problems(workload: Manifest | None, pods: Iterable[Manifest]) -> tuple[PodProblem, ...]:
+    """The problems of a workload that is not rolled out: those of its pods, and of a Deployment's ReplicaSet
+    when that cannot make any."""
+    if workload is None or determine_rollout(workload).complete:
         return ()
-    return (*filter(None, map(read_problem, pods)), *_read_replica_failures(deployment))
+    return (*filter(None, map(read_problem, pods)), *_read_replica_failures(workload))
 
 
 def _read_replica_failures(deployment: Manifest) -> Iterator[PodProblem]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from navarch.core.istio.assets import Assets
 from navarch.core.world.cluster import Environment
 from navarch.gather.catalog import ExtendedAssets
+from navarch.gather.certificates import CertificateReader
 from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
 from navarch.gather.kinds import KindReader
@@ -36,6 +37,7 @@ class World:
         environment: Environment,
         now: Callable[[], str],
         orphan_seconds: float = 0.0,
+        certificate_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
@@ -54,6 +56,7 @@ class World:
         self.owned = OwnedReader(client, stores, self.inventories)
         self.orphans = OrphanFinder(client, self.owned, seconds=orphan_seconds, clock=clock)
         self.prober = Prober(client)
+        self.certificates = CertificateReader(client, seconds=certificate_seconds, clock=clock)
         self.kinds = KindReader(client, stores["crds"])
         self.crds = CRDInspector(client, stores["crds"], assets)
 

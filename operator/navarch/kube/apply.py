@@ -3,9 +3,10 @@ object.
 
 Owns the decision whether an object has to be written, and whether it may be. Must never decide what is
 desired, wait for readiness, or touch an object that is not the mesh's.
-Invariants: what is as desired costs no request; a foreign object is read and never written; one bad object
-does not keep the others of its wave from being applied, and keeps later waves and the prune from starting;
-every object that was made, taken over or removed is in the mesh's inventory when apply() returns.
+Invariants: what is as desired costs no request; a foreign object is never written, nor anything that stood
+unseen where an object was to be created; one bad object does not keep the others of its wave from being
+applied, and keeps later waves and the prune from starting; every object that was made, taken over or removed
+is in the mesh's inventory when apply() returns.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ from navarch.kube.witness import find_writers, tell_contest
 
 SIDE_BY_SIDE = 8
 """Objects of one wave that are written at the same time."""
+NEVER = "1"
+"""A resourceVersion that no object has: etcd's first write has 2. An apply with it creates an object, or is a
+conflict; one without a version would change a foreign object that our watches do not see."""
 
 _SHARED = "crds"
 
@@ -181,15 +185,12 @@ class Applier:
             return await self._settle(job, manifest)
 
     async def _settle(self, job: _Job, manifest: Manifest) -> Fate:
-        ref = ref_of(manifest)
-        desired = self._hash(manifest)
-        store = self._store(ref)
-        current = store.get_whole(ref) if store is not None else None
-        if current is None:
-            current = await self._read(ref)
-        if current is None:
-            return await self._create(manifest, desired)
+        ref, desired = ref_of(manifest), self._hash(manifest)
+        current = await self._find_or_create(ref, manifest, desired)
+        if isinstance(current, Fate):
+            return current
         whose = self._find_other_owner(current, manifest, job)
+        self._evidence.note_owner(ref, is_foreign=bool(whose))
         if whose:
             return foreign(ref, whose)
         if current["metadata"].get("deletionTimestamp"):
@@ -200,6 +201,25 @@ class Applier:
         if applied_of(current) == desired and (wait := self._contests.find_wait(ref)) > 0:
             return contested(ref, await self._tell_contest(manifest, ref), after=wait)
         return await self._configure(current, manifest, desired, floor=floor)
+
+    async def _find_or_create(self, ref: Ref, manifest: Manifest, desired: str) -> Object | Fate:
+        """The object that stands under this name. Where nothing is known to stand there it is created without
+        a look: only if that is refused is there something to look at."""
+        store = self._store(ref)
+        if store is not None and (kept := store.get_whole(ref)) is not None:
+            return kept
+        refused: KubeError | None = None
+        if store is not None and self._evidence.is_free(ref, store):
+            try:
+                return await self._create(manifest, desired)
+            except (Conflict, Invalid) as error:
+                refused = error
+        found = await self._read(ref)
+        if found is not None:
+            return found
+        if refused is not None:
+            raise refused
+        return await self._create(manifest, desired)
 
     def _as_wanted(self, ref: Ref, current: Object) -> Fate:
         uid = current["metadata"]["uid"]
@@ -219,14 +239,10 @@ class Applier:
         return told
 
     async def _create(self, manifest: Manifest, desired: str) -> Fate:
+        """Raises Conflict where there is one of this name."""
         ref = ref_of(manifest)
         drift = self._evidence.stood(ref, desired)  # it was there as desired: another client removed it
-        try:
-            written = await self._write(manifest, desired, current=None)
-        except Conflict as conflict:
-            if conflict.fields:  # another client created it between our look and our write
-                return foreign(ref, "; ".join(conflict.fields))
-            raise
+        written = await self._write(manifest, desired, current=None)
         return Fate(ObjectOutcome(ref, Action.CREATED, drift=drift), uid=written["metadata"]["uid"])
 
     async def _configure(
@@ -302,7 +318,9 @@ class Applier:
     async def _write(self, manifest: Manifest, desired: str, *, current: Object | None) -> Object:
         metadata = manifest["metadata"]
         metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), APPLIED: desired}}
-        if current is not None:
+        if current is None:
+            metadata["resourceVersion"] = NEVER
+        else:
             # Force is for this very object, not for one that another client put in its place meanwhile.
             metadata["uid"] = current["metadata"]["uid"]
         body = {**manifest, "metadata": metadata}

@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import yaml
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
-from kubernetes.aio.config import load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME
 
 from navarch.kube.guard import build_trace
@@ -24,6 +25,9 @@ from navarch.kube.guard import build_trace
 TLS_BUFFER = 32 * 1024
 """Bytes that asyncio keeps for each TLS connection to read into: two records of TLS. Its own default is eight
 times as much, and an operator with thirty watches and as many requests has sixty connections."""
+
+_STUMBLES = (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
+"""What the loader raises over a file that is no kubeconfig."""
 
 
 class Credentials:
@@ -82,10 +86,19 @@ def _proxy_for(url: str) -> str | None:
     return getproxies().get(where.scheme)
 
 
+def _find_missing(kubeconfig: Path | None) -> str:
+    """The kubeconfig that would be read, where no file of it exists; empty where one does."""
+    usual = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    paths = [kubeconfig] if kubeconfig else [Path(each) for each in usual.split(os.pathsep) if each]
+    is_there = any(path.expanduser().exists() for path in paths)
+    return "" if is_there else str(kubeconfig or usual)
+
+
 async def load_credentials(kubeconfig: Path | None = None, *, context: str | None = None) -> Credentials:
     """Credentials from `kubeconfig`, else the pod's service account, else the user's usual file.
 
-    Raises kubernetes.aio.config.ConfigException when there are none.
+    Raises kubernetes.aio.config.ConfigException when there are none, also where the loader stumbles over
+    what is in a file.
     """
     configuration = Configuration()
     # Our own semaphore limits requests; the pool must not make one wait for a watch.
@@ -101,9 +114,19 @@ async def load_credentials(kubeconfig: Path | None = None, *, context: str | Non
         where: dict[str, Any] = {"config_file": str(kubeconfig)} if kubeconfig else {}
 
         async def renew() -> None:
-            await load_file(
-                **where, context=context, client_configuration=configuration, persist_config=False
-            )
+            if missing := _find_missing(kubeconfig):
+                raise ConfigException(
+                    f"{missing}: no such file; name a kubeconfig by --kubeconfig or $KUBECONFIG"
+                )
+            try:
+                await load_file(
+                    **where, context=context, client_configuration=configuration, persist_config=False
+                )
+            except _STUMBLES as error:
+                which = kubeconfig or "the usual kubeconfig"
+                raise ConfigException(
+                    f"{which}: not a kubeconfig: {type(error).__name__}: {error}"
+                ) from error
 
     await renew()
     # aiohttp would look for proxies and a netrc file before each request, which doubles a request's CPU.

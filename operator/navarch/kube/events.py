@@ -1,4 +1,4 @@
-"""Events on the users' objects: one per transition.
+"""Events on the users' objects.
 
 Owns what is sent to events.k8s.io. Must never fail, or hold up, a reconcile: an Event that cannot be written
 is logged and forgotten. Invariant: on one topic of an object the same thing is not said twice in a row within
@@ -59,8 +59,19 @@ class Recorder:
         """Say `message` about an object that was read from the API server (its uid is needed). `topic` is
         what it speaks of, such as a condition's type (default: the reason): what is said on one topic is
         silenced only where it repeats the last word on it."""
-        if self._is_said((about["metadata"]["uid"], topic or reason), reason, message):
-            return
+        if self.is_news(about, topic=topic or reason, reason=reason, message=message):
+            await self.write(about, reason=reason, message=message, type=type, action=action)
+
+    async def write(
+        self,
+        about: Manifest,
+        *,
+        reason: Reason,
+        message: str,
+        type: Literal["Normal", "Warning"] = "Normal",
+        action: str = "Reconcile",
+    ) -> None:
+        """Say what is_news() has let through."""
         try:
             await self._client.create(self._build(about, reason, message, type, action))
         except Fault as fault:
@@ -68,14 +79,15 @@ class Recorder:
             tell = log.debug if fault.cause is Cause.NAMESPACE_TERMINATING else log.warning
             tell("an Event was not written", reason=str(reason), error=str(fault))
 
-    def _is_said(self, what: tuple[str, str], reason: str, message: str) -> bool:
-        now = self._clock()
+    def is_news(self, about: Manifest, *, topic: str, reason: str, message: str) -> bool:
+        """Whether this is not the last word on a topic of an object; from now on it is."""
+        now, what = self._clock(), (about["metadata"]["uid"], topic)
         last = self._said.pop(what, None)
         repeats = last is not None and last[:2] == (reason, message) and now - last[2] < SILENCE
         self._said[what] = last if last is not None and repeats else (reason, message, now)
         while len(self._said) > _REMEMBERED:
             self._said.popitem(last=False)
-        return repeats
+        return not repeats
 
     def _build(self, about: Manifest, reason: Reason, message: str, kind: str, action: str) -> dict[str, Any]:
         metadata = about["metadata"]

@@ -18,6 +18,7 @@ from navarch.core.model.ownership import MANAGER
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.coverage import find_uncovered
 from navarch.kube.intruders import find_intruders
+from navarch.kube.store import Store
 from navarch.kube.values import Difference, find_differences
 
 REMEMBERED = 20_000
@@ -47,6 +48,7 @@ class Evidence:
         self._settled: dict[str, tuple[str, str]] = {}
         self._stood: dict[Ref, str] = {}
         self._spelled: dict[str, str] = {}
+        self._foreign: set[Ref] = set()
 
     def is_settled(self, current: Mapping[str, Any], manifest: Manifest, desired: str) -> bool:
         """Whether an object is as wanted; `desired` is the hash of `manifest`."""
@@ -67,6 +69,7 @@ class Evidence:
             self._settled.clear()
             self._stood.clear()
             self._spelled.clear()
+            self._foreign.clear()
         self._stood[ref] = desired
         self._settled[current["metadata"]["uid"]] = (current["metadata"]["resourceVersion"], desired)
 
@@ -84,6 +87,17 @@ class Evidence:
     def stood(self, ref: Ref, desired: str) -> bool:
         """Whether an object of this name was as wanted when it was last seen."""
         return self._stood.get(ref) == desired
+
+    def is_free(self, ref: Ref, store: Store) -> bool:
+        """Whether nothing is known to stand under this name."""
+        return ref not in self._foreign and store.is_whole(ref) and store.get(ref) is None
+
+    def note_owner(self, ref: Ref, *, is_foreign: bool) -> None:
+        """Whether the object of this name was foreign when it was last seen: then it is read first."""
+        if is_foreign:
+            self._foreign.add(ref)
+        else:
+            self._foreign.discard(ref)
 
     def forget(self, ref: Ref) -> None:
         """The object was removed by us."""

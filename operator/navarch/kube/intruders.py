@@ -29,6 +29,7 @@ _WHOLE: Mapping[str, tuple[str, ...]] = {
     "PodDisruptionBudget": ("spec.selector",),
     "HorizontalPodAutoscaler": ("spec.scaleTargetRef",),
     "Deployment": ("spec.paused", "spec.selector"),
+    "DaemonSet": ("spec.selector",),
 }
 """By kind, fields below which all that is not wanted is an intruder."""
 _DEFAULTED = frozenset({"scope", "apiGroup", "protocol", "port", "matchPolicy", "timeoutSeconds"})
@@ -58,7 +59,7 @@ def find_intruders(manifest: Manifest, live: Mapping[str, Any]) -> Iterator[Diff
         yield from _surplus(manifest.get("data"), there, "/data", "data")
     elif kind.endswith("WebhookConfiguration"):
         yield from _in_items(manifest, live, "webhooks", ("", ""), _of_webhook)
-    elif kind == "Deployment":
+    elif kind in ("Deployment", "DaemonSet"):
         wanted, there = _pod_of(manifest), _pod_of(live)
         yield from _of_pod(wanted, there, ("/spec/template/spec", "spec.template.spec"))
 

@@ -26,7 +26,9 @@ class OwnPod:
         self._client, self._recorder = client, recorder
         self._self: Manifest | None = None
 
-    async def warn(self, reason: Reason, message: str, *, action: Literal["Lead", "ServeMetrics"]) -> None:
+    async def warn(
+        self, reason: Reason, message: str, *, action: Literal["InstallGatewayAPI", "Lead", "ServeMetrics"]
+    ) -> None:
         """Write a Warning, unless it repeats the last one of this reason."""
         try:
             self._self = self._self or await find_self(self._client)

@@ -38,10 +38,11 @@ class Reflector:
     """Lists and watches one kind, optionally narrowed by selectors.
 
     `metadata_only` keeps PartialObjectMetadata; `transform` shrinks an object before it is stored;
-    `on_change` gets the old and the new object; `bound` and `pool` limit what is kept, `page` is how many
-    objects the first page of a listing has; `jitter` returns numbers from [0, 1). A watch that says nothing
-    for `idle` seconds is started anew. The API server is asked to end each sooner, which is a sign of life
-    as well: of a kind whose objects do not change, Kubernetes 1.32 sends no bookmarks (1.37 does).
+    `on_change` and `on_own_change` get the old and the new object, as the store says; `bound` and `pool`
+    limit what is kept, `page` is how many objects the first page of a listing has; `jitter` gives numbers
+    from [0, 1). A watch that says nothing for `idle` seconds is started anew. The API server is asked to end
+    each sooner, which is a sign of life as well: of a kind whose objects do not change, Kubernetes 1.32 sends
+    no bookmarks (1.37 does).
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Reflector:
         metadata_only: bool = False,
         transform: Callable[[Object], Object] | None = None,
         on_change: Change | None = None,
+        on_own_change: Change | None = None,
         bound: Bound | None = None,
         pool: Pool | None = None,
         page: int = PAGE,
@@ -67,6 +69,7 @@ class Reflector:
             metadata_only=metadata_only,
             transform=transform,
             on_change=on_change,
+            on_own_change=on_own_change,
             bound=bound,
             pool=pool,
         )

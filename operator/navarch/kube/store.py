@@ -67,8 +67,9 @@ class Store:
     """The objects of one kind.
 
     `metadata_only` keeps nothing but metadata, `transform` may shrink an object before it is kept, and
-    `on_change` is told of every change. An object whose `transform` raises is not kept: to readers it is not
-    there, so they ask the API server. `bound` limits what is kept, and `pool` all stores that share it.
+    `on_change` is told of every change; in its place `on_own_change` is of one that the look at the very
+    object has read or made. An object whose `transform` raises is not kept: to readers it is not there, so
+    they ask the API server. `bound` limits what is kept, and `pool` all stores that share it.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Store:
         metadata_only: bool = False,
         transform: Callable[[Object], Object] | None = None,
         on_change: Change | None = None,
+        on_own_change: Change | None = None,
         bound: Bound | None = None,
         pool: Pool | None = None,
     ) -> None:
@@ -85,6 +87,7 @@ class Store:
         self._metadata_only = metadata_only
         self._transform = transform
         self._on_change = on_change
+        self._on_own_change = on_own_change or on_change
         self._shelf = Shelf(bound or Bound(), pool or Pool(), on_evict=self._lose)
         self._written: dict[Name, int] | None = None
         self._deleted: dict[Name, str] = {}
@@ -140,15 +143,16 @@ class Store:
         """Namespaces and names of objects that are not kept, or not whole, for their size; at most 1,000."""
         return tuple(self._shelf.left_out)
 
-    def observe(self, obj: Object) -> None:
-        """Take in the answer to a write of ours, so that the next reconcile sees it before the watch does.
+    def observe(self, obj: Object, *, own: bool = False) -> None:
+        """Take in the answer to a request of ours, so that the next reconcile sees it before the watch does;
+        `own` where the look at this very object has asked.
 
         An answer that is no newer than what the watch has told comes too late: either a younger version is
         here already, or the object is gone, and no further event would ever take it out.
         """
         if version_of(obj) <= self._at:
             return
-        if self._put(obj) and self._written is not None:
+        if self._put(obj, own=own) and self._written is not None:
             self._written[name_of(obj)] = version_of(obj)
 
     def discard(self, ref: Ref, uid: str) -> None:
@@ -224,7 +228,7 @@ class Store:
         elif version_of(old) <= version_of(obj):
             self._drop(old)
 
-    def _put(self, obj: Object, *, force: bool = False) -> bool:
+    def _put(self, obj: Object, *, force: bool = False, own: bool = False) -> bool:
         if not self._is_news(obj, force=force):
             return False
         old = self._shelf.get(name_of(obj))
@@ -237,7 +241,7 @@ class Store:
         kept, weight = shrunk
         if not self._shelf.put(kept, weight):
             return False  # it gave way itself, which has been told
-        self._tell(old, kept)
+        self._tell(old, kept, self._on_own_change if own else self._on_change)
         return True
 
     def _is_news(self, obj: Object, *, force: bool = False) -> bool:
@@ -253,7 +257,7 @@ class Store:
     def _lose(self, obj: Object) -> None:
         """An object that gave way to others is, to readers, not there."""
         self._warn()
-        self._tell(obj, None)
+        self._tell(obj, None, self._on_change)
 
     def _warn(self) -> None:
         """Log once for each listing that something was left out; metrics and `navarch check` say the rest."""
@@ -269,11 +273,11 @@ class Store:
             left_out=len(self._shelf.left_out),
         )
 
-    def _tell(self, old: Object | None, new: Object | None) -> None:
-        if self._on_change is None:
+    def _tell(self, old: Object | None, new: Object | None, listener: Change | None) -> None:
+        if listener is None:
             return
         try:
-            self._on_change(old, new)
+            listener(old, new)
         except Exception as exc:
             # Raised further, it would end the watch of all objects of the kind.
             self._report(new or old or {}, "kept, but its change was not told", exc)
@@ -298,7 +302,7 @@ class Store:
 
     def _drop(self, old: Object) -> None:
         self._shelf.drop(name_of(old))
-        self._tell(old, None)
+        self._tell(old, None, self._on_change)
 
 
 Stores: TypeAlias = Mapping[tuple[str, str], Store]

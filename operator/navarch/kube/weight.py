@@ -44,6 +44,7 @@ KNOWN = frozenset(
         known.NAMESPACE_NAME,
         known.PROFILE,
         known.PROXY,
+        known.PROXY_IMAGE,
         known.REREAD,
         known.RESTART,
         known.REVISION,

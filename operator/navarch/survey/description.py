@@ -14,8 +14,9 @@ from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, bui
 from navarch.core.membership.rule import build_membership, take_census
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
+from navarch.gather.excerpts import Object, shrink_proxy_pod
 from navarch.gather.gateway import read_reference
-from navarch.gather.watches import PROXIES, WATCHES, Object, Watch, shrink_proxy_pod
+from navarch.gather.watches import PROXIES, WATCHES, Watch
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
 from navarch.survey.checkup import MeshNotFound, Scope, tell_missing

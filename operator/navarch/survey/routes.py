@@ -26,7 +26,7 @@ from navarch.core.diagnosis.routing import (
     read_virtual_service,
 )
 from navarch.core.model.parent import GATEWAY, parent_of
-from navarch.core.model.refs import Manifest, Ref
+from navarch.core.model.refs import Manifest, Ref, is_object_name
 from navarch.kube.errors import KubeError, NotFound
 from navarch.survey.snapshot import Gap, explain
 from navarch.survey.surroundings import Surveyor
@@ -61,7 +61,9 @@ class RouteSurveyor:
         read: dict[Ref, Mapping[str, Any] | None] = {}
         for entrance, listener, namespace, name in _list_secrets(seen):
             ref = Ref("v1", "Secret", namespace, name)
-            if ref not in read:
+            if ref not in read and not is_object_name(name):
+                read[ref] = None
+            elif ref not in read:
                 try:
                     read[ref] = (await self.surveyor.client.get(ref)).get("data") or {}
                 except NotFound:

@@ -5,14 +5,10 @@ Owns the connection of the command. Must never be able to write: its client refu
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
-from kubernetes.aio.config import ConfigException
 
 from navarch.api.install import NAME
 from navarch.assets import load_assets
@@ -23,7 +19,7 @@ from navarch.gather.watches import WATCHES, Watch, stores_of_owned
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
-from navarch.kube.credentials import Credentials, is_in_cluster, load_credentials
+from navarch.kube.credentials import load_credentials
 from navarch.kube.environment import read_clock, read_kubernetes
 from navarch.kube.errors import Forbidden, NotFound
 from navarch.survey.checkup import Checkup
@@ -69,26 +65,6 @@ def refuse_writes() -> None:
     raise WriteRefused("the command only looks")
 
 
-def _find_missing(kubeconfig: Path | None) -> str:
-    """The kubeconfig that would be read, where no file of it exists; empty where one does, and in a pod."""
-    usual = os.environ.get("KUBECONFIG") or "~/.kube/config"
-    paths = [kubeconfig] if kubeconfig else [Path(each) for each in usual.split(os.pathsep) if each]
-    if any(path.expanduser().exists() for path in paths) or (kubeconfig is None and is_in_cluster()):
-        return ""
-    return str(kubeconfig or usual)
-
-
-async def find_credentials(target: Target) -> Credentials:
-    """What to connect with. Raises ConfigException, also where the loader stumbles over what is in a file."""
-    if missing := _find_missing(target.kubeconfig):
-        raise ConfigException(f"{missing}: no such file; name a kubeconfig by --kubeconfig or $KUBECONFIG")
-    try:
-        return await load_credentials(target.kubeconfig, context=target.context)
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        which = target.kubeconfig or "the usual kubeconfig"
-        raise ConfigException(f"{which}: not a kubeconfig: {type(error).__name__}: {error}") from error
-
-
 async def _load_assets(client: Client, operator_namespace: str) -> Assets:
     """The package's data with the images that the operator's Deployment names; without these where it is not
     there or may not be read."""
@@ -110,7 +86,7 @@ async def open_session(
     target: Target, *, namespace: str = "", watches: Iterable[Watch] = WATCHES
 ) -> AsyncIterator[Session]:
     """Look at a cluster. Raises ConfigException without credentials and KubeError without an answer."""
-    credentials = await find_credentials(target)
+    credentials = await load_credentials(target.kubeconfig, context=target.context)
     async with Client(credentials, guard=refuse_writes, user_agent="navarch-cli") as client:
         environment = Environment(
             kubernetes=await read_kubernetes(client),

@@ -35,7 +35,7 @@ from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.neighbours import MeshSummary
-from navarch.core.world.proxies import AskingPod, BarePod, read_asking_pod, read_bare_pod
+from navarch.core.world.proxies import AskingPod, BarePod, read_asking_pod, read_bare_pod, read_pins
 from navarch.gather.watches import OF_A_MESH, SMALL_PAGE, WEBHOOK_KINDS
 from navarch.gather.world import World
 from navarch.kube.client import Client
@@ -99,11 +99,13 @@ class Surveyor:
             gateways=frozenset(identify(g).any_uid for g in stores["gateways"].list())
             if snapshot.has("gateways")
             else None,
+            pins=read_pins(stores["gateways"].list()),
             proxies=tuple(world.cluster.proxies()) if snapshot.has("proxies") else None,
             left_out={
                 name: tuple("/".join(filter(None, which)) for which in store.left_out)
                 for name, store in stores.items()
             },
+            leaving=_list_leaving([*stores["meshes"].list(), *stores["gateways"].list()]),
         )
         if whole or pods:
             bare, asking = await self._find_bare_pods(namespace), await self._find_asking_pods(namespace)
@@ -322,6 +324,12 @@ def _read_number(labels: Mapping[str, str]) -> int:
     """The number of a Helm release's record; anybody may write its labels."""
     version = labels.get("version", "")
     return int(version) if version.isdecimal() else 0
+
+
+def _list_leaving(objects: Iterable[Manifest]) -> tuple[str, ...]:
+    """Namespace and name of those that were deleted and are still there."""
+    going = (each["metadata"] for each in objects if each["metadata"].get("deletionTimestamp"))
+    return tuple(sorted(f"{metadata['namespace']}/{metadata['name']}" for metadata in going))
 
 
 def _group(objects: Iterable[Manifest]) -> dict[Parent, tuple[Ref, ...]]:

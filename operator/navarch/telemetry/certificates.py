@@ -7,8 +7,10 @@ or not at all, and then what was served before is served on.
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
+import stat
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +30,7 @@ USUAL: tuple[tuple[Path, tuple[str, str]], ...] = (
 LIFETIME = timedelta(days=90)
 """Of a certificate that was made here; it is replaced after half of it."""
 _MOST = 1024 * 1024
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 Pair = tuple[bytes, bytes]
 
@@ -50,6 +53,8 @@ class Certificates:
         self._renew_at: datetime | None = None
         self.problem = ""
         """Why a mounted certificate is not served, or should not be; empty where nothing is wrong."""
+        self.validity: tuple[datetime, datetime] | None = None
+        """From when until when the certificate that is served is valid; None before there is one."""
 
     def get_context(self) -> ssl.SSLContext:
         """The TLS context for a connection that begins now."""
@@ -63,7 +68,8 @@ class Certificates:
         self.problem = self._take_mounted()
         is_due = self._renew_at is not None and self._now() >= self._renew_at
         if self._context is None or is_due:
-            self._context = build_context(build_self_signed(self._names, now=self._now()))
+            pair = build_self_signed(self._names, now=self._now())
+            self._serve(pair, x509.load_pem_x509_certificate(pair[0]))
             self._renew_at = self._now() + LIFETIME / 2
 
     def _take_mounted(self) -> str:
@@ -72,21 +78,29 @@ class Certificates:
             return ""
         try:
             pair = _read(place[0]), _read(place[1])
-            ends = x509.load_pem_x509_certificate(pair[0]).not_valid_after_utc
+            certificate = x509.load_pem_x509_certificate(pair[0])
+            begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
             if pair != self._pair:
-                self._context, self._pair, self._renew_at = build_context(pair), pair, None
+                self._serve(pair, certificate)
+                self._pair, self._renew_at = pair, None
         except OSError as error:  # of files, or of TLS
             reason = error.strerror or error.args[-1]
             return f"{place[0]} and {place[1].name}: {reason}; {self._tell_served()} is served"
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             return f"{place[0]}: {error}; {self._tell_served()} is served"
-        return f"{place[0]} expired at {ends:%Y-%m-%dT%H:%M:%SZ}" if ends < self._now() else ""
+        if self._now() < begins:
+            return f"{place[0]} is not valid before {begins:{_TIME}}"
+        return f"{place[0]} expired at {ends:{_TIME}}" if ends < self._now() else ""
+
+    def _serve(self, pair: Pair, certificate: x509.Certificate) -> None:
+        self._context = build_context(pair)
+        self.validity = certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
     def _find_place(self) -> tuple[Path, Path] | None:
         if self._folder is not None:
             return self._folder / FILES[0], self._folder / FILES[1]
         places = ((folder / certificate, folder / key) for folder, (certificate, key) in self._usual)
-        return next((place for place in places if place[0].exists() or place[1].exists()), None)
+        return next((place for place in places if any(map(_is_there, place))), None)
 
     def _tell_served(self) -> str:
         return "the certificate that was read before" if self._pair else "a self-made certificate"
@@ -134,6 +148,21 @@ def build_self_signed(names: Sequence[str], *, now: datetime) -> Pair:
     )
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, or the system does not let us see: reading it says why."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    # Without waiting: of a pipe the writer may never come.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
         return file.read(_MOST)

@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from navarch.telemetry import metrics
 from navarch.telemetry.certificates import Certificates
 from navarch.telemetry.listening import CONNECTION_SECONDS, Listener
 
@@ -87,6 +88,7 @@ class MetricsServer:
     async def _look(self, listener: Listener, host: str, port: int) -> None:
         if self._certificates is not None:
             self._certificates.look()
+            _note_validity(self._certificates)
         if not self.port:
             await listener.start(host, port)
             self.port = listener.port
@@ -110,6 +112,14 @@ class MetricsServer:
             return await self._rendering.answer()
         challenge = {"WWW-Authenticate": "Bearer"} if verdict is Verdict.UNKNOWN else {}
         return web.Response(status=verdict.value, headers=challenge, text=_WHY[verdict])
+
+
+def _note_validity(certificates: Certificates) -> None:
+    """Put into the metrics from when until when the served certificate is valid."""
+    if certificates.validity is not None:
+        begins, ends = certificates.validity
+        metrics.metrics_certificate_not_before_timestamp_seconds.set(begins.timestamp())
+        metrics.metrics_certificate_not_after_timestamp_seconds.set(ends.timestamp())
 
 
 class Rendering:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from prometheus_client import (
@@ -66,6 +67,11 @@ installation_missing_objects = Gauge(
     "not put right.",
     registry=REGISTRY,
 )
+gateway_api_not_installed = Gauge(
+    "navarch_gateway_api_not_installed",
+    "1 while Gateway API's CRDs are not as NAVARCH_GATEWAY_API_INSTALL asks for.",
+    registry=REGISTRY,
+)
 workqueue_depth = Gauge("navarch_workqueue_depth", "Keys that wait for a worker.", registry=REGISTRY)
 workqueue_adds_total = Counter(
     "navarch_workqueue_adds_total", "Keys accepted by the queue.", ["controller"], registry=REGISTRY
@@ -112,6 +118,16 @@ rest_client_request_duration_seconds = Histogram(
 )
 leader_election_master_status = Gauge(
     "navarch_leader_election_master_status", "1 while this replica leads.", registry=REGISTRY
+)
+metrics_certificate_not_before_timestamp_seconds = Gauge(
+    "navarch_metrics_certificate_not_before_timestamp_seconds",
+    "Unix time from which the certificate of the metrics' port is valid; 0 where it serves plain HTTP.",
+    registry=REGISTRY,
+)
+metrics_certificate_not_after_timestamp_seconds = Gauge(
+    "navarch_metrics_certificate_not_after_timestamp_seconds",
+    "Unix time until which the certificate of the metrics' port is valid; 0 where it serves plain HTTP.",
+    registry=REGISTRY,
 )
 event_loop_stall_seconds = Histogram(
     "navarch_event_loop_stall_seconds",
@@ -225,6 +241,13 @@ gateway_desired = Gauge(
     ["namespace", "gateway"],
     registry=REGISTRY,
 )
+gateway_certificate = Gauge(
+    "navarch_gateway_certificate_not_after_timestamp_seconds",
+    "Until when the certificate in a Secret (namespace/name) of a MeshGateway's listeners is valid, in Unix "
+    "time. Only where the operator reads certificates.",
+    ["namespace", "name", "secret"],
+    registry=REGISTRY,
+)
 apply_total = Counter(
     "navarch_apply_total",
     "Objects applied by outcome, for a mesh (its revision included) or a gateway.",
@@ -310,6 +333,7 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
     if kind == "MeshGateway":  # one without a workload says nothing of its pods
         _own(owner, gateway_ready, namespace, name).set(status.get("ready", 0))
         _own(owner, gateway_desired, namespace, name).set(status.get("desired", 0))
+        _set_certificates(owner, status.get("certificates") or ())
     if "proxies" not in status:
         return
     for state in ("total", "current", "outdated"):
@@ -317,6 +341,18 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
     for component in status.get("components") or ():
         _own(owner, component_ready, namespace, name, component["name"]).set(component["ready"])
         _own(owner, component_desired, namespace, name, component["name"]).set(component["desired"])
+
+
+def _set_certificates(owner: _Owner, certificates: Iterable[Mapping[str, Any]]) -> None:
+    """Publish the ends of a gateway's certificates, and drop those that it has no longer."""
+    ends = {f"{each['namespace']}/{each['name']}": each["notAfter"] for each in certificates}
+    for metric, values in [*_owned[owner]]:
+        if metric is gateway_certificate and values[-1] not in ends:
+            metric.remove(*values)
+            _owned[owner].discard((metric, values))
+    for secret, end in ends.items():
+        moment = datetime.fromisoformat(end).timestamp()
+        _own(owner, gateway_certificate, *owner[1:], secret).set(moment)
 
 
 def forget(kind: str, namespace: str, name: str) -> None:

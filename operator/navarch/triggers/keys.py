@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import (
+    GATEWAY_API,
     GROUP,
     ISTIO_INJECTION,
     ISTIO_REV,
@@ -106,17 +107,19 @@ class Dependents:
         yield from self.known.find(By.KIND, MESH)
 
     def keys_for_catalog(self, _: Object) -> Iterator[Key]:
-        """Every mesh and every revision: versions of the former and images of the latter follow it."""
-        yield from self.known.find(By.KIND, MESH, REVISION)
+        """Every mesh, revision and gateway: their versions and images follow it."""
+        yield from self.known.find(By.KIND, MESH, REVISION, GATEWAY)
 
     def keys_for_mesh(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """A mesh, and its gateways; and its neighbours when it came, went, or changed what they see of it."""
+        """A mesh; its revisions after an edit, since they read no status of it; its gateways and its
+        neighbours when it came, went, or changed what they see of it."""
         manifest = new or old
         if manifest is None:
             return
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         yield key_of(manifest)
-        yield from self.known.find(By.REVISION_IN, namespace)
+        if is_edit(old, new):
+            yield from self.known.find(By.REVISION_IN, namespace)
         if _seen_by_gateways(old) != _seen_by_gateways(new):
             yield from self.known.find(By.GATEWAY_OF, f"{namespace}/{name}")
         if _seen_by_members(old) != _seen_by_members(new):
@@ -177,8 +180,8 @@ class Dependents:
             yield from self.all_meshes()
 
     def keys_for_crd(self, manifest: Object) -> Iterator[Key]:
-        """Every mesh, when the CRD is one of Istio's, or our own."""
-        if manifest["metadata"]["name"].endswith((".istio.io", f".{GROUP}")):
+        """Every mesh, when the CRD is one of Istio's, of Gateway API's, or our own."""
+        if manifest["metadata"]["name"].endswith((".istio.io", f".{GATEWAY_API}", f".{GROUP}")):
             yield from self.all_meshes()
 
     def keys_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Key]:
@@ -257,14 +260,15 @@ _NOT_FOR_GATEWAYS = ("conditions", "gateways", "proxies", "revisions")
 
 
 def _seen_by_mesh(gateway: Object | None) -> Any:
-    """What of a gateway its mesh depends on (core/mesh/gateways.py)."""
+    """What of a gateway its mesh depends on (core/mesh/gateways.py and census.py)."""
     if gateway is None:
         return None
     metadata, status = gateway["metadata"], gateway.get("status") or {}
     ready = next((c for c in status.get("conditions") or () if c["type"] == ConditionType.READY), None)
     verdict = (ready["status"], ready["reason"], ready["observedGeneration"]) if ready else None
     generation, deleted = metadata.get("generation"), "deletionTimestamp" in metadata
-    return generation, deleted, verdict, next(iter(status.get("addresses") or ()), "")
+    address = next(iter(status.get("addresses") or ()), "")
+    return generation, deleted, verdict, address, status.get("proxy")
 
 
 def _istio_labels(namespace: Object | None) -> tuple[str, ...]:
@@ -275,6 +279,17 @@ def _istio_labels(namespace: Object | None) -> tuple[str, ...]:
 
 Mapper: TypeAlias = Callable[[Dependents, Object | None, Object | None], Iterator[Ask]]
 """What a change of an object, from its old to its new state, asks for."""
+
+
+def but_itself(mapper: Mapper) -> Mapper:
+    """The mapper for what the look at an object has itself read or written of it: its status asks for no
+    other look at the same object. An edit that came along does, since no event may tell of it any more."""
+
+    def ask(dependents: Dependents, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        itself = key_of(new) if old is not None and new is not None and not is_edit(old, new) else None
+        yield from (found for found in mapper(dependents, old, new) if found.key != itself)
+
+    return ask
 
 
 def by_change(find: Callable[[Dependents, Object | None, Object | None], Iterable[Key]]) -> Mapper:

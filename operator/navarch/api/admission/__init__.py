@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from navarch.api.admission.gateways import build_gateways_policy
+from navarch.api.admission.gateways import build_gateway_power_policy, build_gateways_policy
 from navarch.api.admission.host import build_host_policy
 from navarch.api.admission.kinds import build_kinds_policy
 from navarch.api.admission.lifecycle import (
@@ -31,6 +31,7 @@ def build_policies(*, operator: str, reserved: Iterable[str], probe: str) -> lis
     return [
         *build_host_policy(),
         *build_gateways_policy(),
+        *build_gateway_power_policy(operator),
         *build_refusal_policy(),
         *build_version_policy(),
         *build_placement_policy(reserved),

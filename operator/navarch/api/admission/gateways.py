@@ -1,23 +1,104 @@
-"""The policy `gateways`: who may have a mesh make gateways, and where.
+"""The policies `gateways` and `gateway-power`: who may have a mesh make gateways, where and with what, and
+what a MeshGateway itself may be made to run.
 
 Owns what an editor of a mesh has to be allowed beside that, since the operator makes these MeshGateways
-with rights of its own. Must never ask about a write that leaves spec.gateways as it is.
+with rights of its own. Must never ask about a write that leaves the spec as it is.
 """
 
 from __future__ import annotations
 
-from navarch.api.admission.cel import SPEC_CHANGED, Validation, build_policy
+from navarch.api.admission.cel import SPEC_CHANGED, Validation, build_policy, quote_list
 from navarch.api.admission.host import HOST_RIGHT, check_host
+from navarch.api.admission.refused import list_refused_patches, refuse_all
 from navarch.api.gateway import PLURAL as GATEWAYS
 from navarch.api.inline import TYPES
-from navarch.api.meta import GROUP, JSONObject
+from navarch.api.meta import GROUP, JSONObject, quote_cel
+from navarch.api.power.overlays import GATEWAY_FREE_PATCH, GATEWAY_GUARDED, Tree
 
 _CHANGED = {"name": "gateways-changed", "expression": "object.?spec.?gateways != oldObject.?spec.?gateways"}
 _SHOWN = "' set by ' + request.userInfo.username"
 
 
+def _is_within(found: str, tree: Tree) -> str:
+    """CEL: whether a value is a map that holds nothing but what a tree has."""
+    parts = [f"type({found}) == map", f"{found}.all(key, key in {quote_list(tree)})"]
+    for key, below in tree.items():
+        if below:
+            parts.append(f"(!({quote_cel(key)} in {found}) || {_is_within(f'{found}.{key}', below)})")
+    return " && ".join(parts)
+
+
+def _list_guarded(overlays: str) -> str:
+    """CEL: those of a list of overlays that need `host`."""
+    free = " || ".join(
+        f"(overlay.target.kind == {quote_cel(kind)} && {_is_within('overlay.patch', tree)})"
+        for kind, tree in GATEWAY_FREE_PATCH.items()
+    )
+    return f"{overlays}.?overlays.orValue([]).filter(overlay, !({free}))"
+
+
+def _tell_guarded(new: str, old: str, where: str) -> str:
+    """CEL: names of the guarded fields that differ between two settings of a gateway."""
+    told = [f"({_list_guarded(new)} == {_list_guarded(old)} ? [] : [{quote_cel(f'{where}overlays')}])"]
+    for path in GATEWAY_GUARDED:
+        at = ".?".join(("", *path))
+        changed = f"{new}{at}.hasValue() && {new}{at} != {old}{at}"
+        told.append(f"({changed} ? [{quote_cel(where + '.'.join(path))}] : [])")
+    return " + ".join(told)
+
+
+def _tell_entries() -> str:
+    """CEL: names of the gateways of a mesh of which a guarded field changed."""
+    kept = [f"{_list_guarded('old')} == {_list_guarded('entry')}"]
+    kept += [f"old{at} == entry{at}" for at in (".?".join(("", *path)) for path in GATEWAY_GUARDED)]
+    bare = [f"{_list_guarded('entry')}.size() == 0"]
+    bare += [f"!entry{at}.hasValue()" for at in (".?".join(("", *path)) for path in GATEWAY_GUARDED)]
+    held = f"{_list_guarded('old')}.size() > 0"
+    same = "old.name == entry.name && old.?namespace == entry.?namespace"
+    return (
+        f"variables.entries.filter(entry, !variables.before.exists(old, {same} && {' && '.join(kept)}) && "
+        f"!({' && '.join(bare)} && !variables.before.exists(old, {same} && {held})))"
+        ".map(entry, 'spec.gateways of ' + entry.name)"
+    )
+
+
+_POWER = (
+    f"this needs {HOST_RIGHT} in the namespace of {{0}}, since it decides what pods that can read Secrets "
+    "run and mount, and whose traffic comes to them; docs/reference/power.md says what overlays may hold "
+    "without"
+)
+
+
+def build_gateway_power_policy(operator: str) -> list[JSONObject]:
+    """What a MeshGateway may be made to run and reach; those that the operator makes were judged as part of
+    their mesh."""
+    return build_policy(
+        "gateway-power",
+        operations=("CREATE", "UPDATE"),
+        resources=(GATEWAYS,),
+        conditions=[SPEC_CHANGED],
+        variables={
+            "overlays": "object.?spec.?overlays.orValue([])",
+            "patches": f"variables.overlays.size() == 0 ? [] : {' + '.join(list_refused_patches())}",
+            "guarded": _tell_guarded("object.?spec", "oldObject.?spec", "spec."),
+        },
+        validations=[
+            refuse_all("patches", where="spec.overlays"),
+            Validation(
+                f"request.userInfo.username == {quote_cel(operator)} || variables.guarded.size() == 0 || "
+                + check_host("request.namespace"),
+                where="spec",
+                shown="variables.guarded.join(', ')" + f" + {_SHOWN}",
+                why=_POWER.format("the gateway"),
+                reason="Forbidden",
+            ),
+        ],
+    )
+
+
 def build_gateways_policy() -> list[JSONObject]:
-    """Gateways of a mesh take the right to make MeshGateways there; in other namespaces, `host`."""
+    """Gateways of a mesh take the right to make MeshGateways there; in other namespaces, and with what
+    MeshGateways need it for, `host`."""
 
     def entries(root: str) -> str:
         return " + ".join(f"{root}.?spec.?gateways.?{key}.orValue([])" for key in TYPES)
@@ -36,6 +117,12 @@ def build_gateways_policy() -> list[JSONObject]:
             "entries": entries("object"),
             "before": entries("oldObject"),
             "elsewhere": elsewhere,
+            "powerful": f"{_tell_entries()} + "
+            + _tell_guarded(
+                "object.?spec.?gateways.?defaults",
+                "oldObject.?spec.?gateways.?defaults",
+                "spec.gateways.defaults.",
+            ),
         },
         validations=[
             Validation(
@@ -54,6 +141,13 @@ def build_gateways_policy() -> list[JSONObject]:
                 why=f"a gateway in another namespace than the mesh's takes {HOST_RIGHT} in the mesh's "
                 "namespace, since its pods can read Secrets there; make a MeshGateway in that namespace "
                 "instead, or have it done by a holder of that right",
+                reason="Forbidden",
+            ),
+            Validation(
+                f"variables.powerful.size() == 0 || {check_host('request.namespace')}",
+                where="spec.gateways",
+                shown="variables.powerful.join(', ')" + f" + {_SHOWN}",
+                why=_POWER.format("the mesh"),
                 reason="Forbidden",
             ),
         ],

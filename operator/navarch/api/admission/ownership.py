@@ -19,12 +19,15 @@ from navarch.api.meta import API_VERSION, FINALIZER, FORCE_DELETE, GROUP, JSONOb
 
 MESH_NAME = f"{GROUP}/mesh-name"
 MESH_NAMESPACE = f"{GROUP}/mesh-namespace"
+GATEWAY_NAME = f"{GROUP}/gateway-name"
+"""By this label a gateway's Service finds its pods."""
 CLASS_DEFAULTS = "gateway.istio.io/defaults-for-class"
+_OF_PODS = (MESH_NAME, GATEWAY_NAME)
 WRITES = ("CREATE", "UPDATE", "DELETE")
 
 OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
     "": ("configmaps", "serviceaccounts", "services"),
-    "apps": ("deployments",),
+    "apps": ("daemonsets", "deployments"),
     "autoscaling": ("horizontalpodautoscalers",),
     "networking.k8s.io": ("networkpolicies",),
     "policy": ("poddisruptionbudgets",),
@@ -167,24 +170,25 @@ def build_ownership_policy(operator: str) -> list[JSONObject]:
     )
 
 
-def build_pod_policy(operator: str) -> list[JSONObject]:
-    """A mesh's labels on pods come from istiod's ReplicaSet and stay as they are."""
+def build_pod_policy(operator: str, name: str, label: str) -> list[JSONObject]:
+    """Such a label on pods comes from a ReplicaSet of ours, and our labels stay as they are."""
     ours = f"metadata.?labels.orValue({{}}).filter(key, key.startsWith('{GROUP}/'))"
     values = "map(key, key + '=' + {0}.metadata.labels[key])"
     both = f"object.{ours}.{values.format('object')} == oldObject.{ours}.{values.format('oldObject')}"
     return _build(
-        "pods",
+        name,
         constraints={
             "resourceRules": _rules({"": ("pods",)}, ("CREATE", "UPDATE")),
-            "objectSelector": _carrying(MESH_NAME),
+            "objectSelector": _carrying(label),
         },
         conditions=_spare(operator) | {"labels-changed": f"request.operation == 'CREATE' || !({both})"},
         variables={},
         validation=Validation(
             check_host("request.namespace"),
             where="metadata.labels",
-            shown=f"'metadata.labels: {MESH_NAME} on pod ' + request.name + {_BY}",
-            why="this label is for istiod's own pods; leave it out",
+            shown=f"'metadata.labels: {label} on pod ' + request.name + {_BY}",
+            why="this label is for the pods of istiod and of gateways, whose Services would send this one "
+            "their traffic; leave it out",
             reason="Forbidden",
         ),
     )
@@ -193,15 +197,15 @@ def build_pod_policy(operator: str) -> list[JSONObject]:
 def build_template_policy(
     operator: str, name: str, makers: Mapping[str, tuple[str, ...]], *, where: str
 ) -> list[JSONObject]:
-    """What makes pods must not make some with a mesh's labels: Kubernetes' own controllers would be the ones
-    that create them, and they are not asked."""
+    """What makes pods must not make some with a mesh's or a gateway's labels: Kubernetes' own controllers
+    would be the ones that create them, and they are not asked."""
     labels = "{0}." + where.removesuffix("template") + "?template.?metadata.?labels.orValue({{}})"
     return _build(
         name,
         constraints={"resourceRules": _rules(makers, ("CREATE", "UPDATE"))},
         conditions=_spare(operator)
         | {
-            "carrying": f"'{MESH_NAME}' in {labels.format('object')}",
+            "carrying": " || ".join(f"'{label}' in {labels.format('object')}" for label in _OF_PODS),
             "labels-changed": f"request.operation == 'CREATE' || "
             f"{labels.format('object')} != {labels.format('oldObject')}",
         },
@@ -209,9 +213,10 @@ def build_template_policy(
         validation=Validation(
             check_host("request.namespace"),
             where=f"{where}.metadata.labels",
-            shown=f"'{where}.metadata.labels: {MESH_NAME} of ' + request.resource.resource + ' ' + "
-            f"request.name + {_BY}",
-            why="this label is for istiod's own pods; leave it out",
+            shown=f"'{where}.metadata.labels: {' or '.join(_OF_PODS)} of ' + "
+            f"request.resource.resource + ' ' + request.name + {_BY}",
+            why="these labels are for the pods of istiod and of gateways, whose Services would send others "
+            "their traffic; leave them out",
             reason="Forbidden",
         ),
     )
@@ -287,7 +292,8 @@ def build_ownership_policies(operator: str) -> list[JSONObject]:
     """All of them, with their bindings."""
     return [
         *build_ownership_policy(operator),
-        *build_pod_policy(operator),
+        *build_pod_policy(operator, "pods", MESH_NAME),
+        *build_pod_policy(operator, "gateway-pods", GATEWAY_NAME),
         *build_template_policy(operator, "templates", _MAKERS, where="spec.template"),
         *build_template_policy(operator, "cron-templates", _CRON, where="spec.jobTemplate.spec.template"),
         *build_class_policy(operator),

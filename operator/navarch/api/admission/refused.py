@@ -80,7 +80,8 @@ def _refuse_own_keys(field: str) -> str:
     )
 
 
-def _list_refused_patches() -> Iterator[str]:
+def list_refused_patches() -> Iterator[str]:
+    """CEL: lists of sentences about what the patches of `variables.overlays` may not hold."""
     for path, why in REFUSED_PATCH.items():
         found = f"{descend('overlay.patch', path)}.hasValue()"
         yield _refuse_patch(found, path=".".join(path), why=why)
@@ -88,7 +89,7 @@ def _list_refused_patches() -> Iterator[str]:
     yield _refuse_own_keys("annotations")
 
 
-def _refuse_all(variable: str, *, where: str) -> Validation:
+def refuse_all(variable: str, *, where: str) -> Validation:
     """Refuse where a variable, a list of sentences, has any."""
     told = f"variables.{variable}"
     why = f"a key there is one of those that are refused to everybody; leave out what {REFERENCE} names"
@@ -114,7 +115,7 @@ def build_refusal_policy() -> list[JSONObject]:
         ".filter(entry, entry.name in variables.refusedNames)"
         f".map(entry, {entry} + variables.refusedNames[entry.name])",
         "overlays": "object.?spec.?overlays.orValue([])",
-        "patches": f"variables.overlays.size() == 0 ? [] : {' + '.join(_list_refused_patches())}",
+        "patches": f"variables.overlays.size() == 0 ? [] : {' + '.join(list_refused_patches())}",
     }
     return build_policy(
         "refused",
@@ -122,8 +123,8 @@ def build_refusal_policy() -> list[JSONObject]:
         conditions=[SPEC_CHANGED],
         variables=variables,
         validations=[
-            _refuse_all("keys", where="spec.meshConfig or spec.values"),
-            _refuse_all("environment", where="spec.controlPlane.environment"),
-            _refuse_all("patches", where="spec.overlays"),
+            refuse_all("keys", where="spec.meshConfig or spec.values"),
+            refuse_all("environment", where="spec.controlPlane.environment"),
+            refuse_all("patches", where="spec.overlays"),
         ],
     )

@@ -63,10 +63,15 @@ def _count_requests(selector: str = "") -> str:
 
 _NOT_READY = 'type="Ready",status="True"'
 _UNANSWERED = '{code=~"0|5.."}'
+_ENDS, _BEGINS = (f"navarch_metrics_certificate_not_{when}_timestamp_seconds" for when in ("after", "before"))
 _IDLE = (
     "(navarch_workqueue_depth > 0 and on (instance) navarch_leader_election_master_status == 1) unless on "
     "(instance) sum by (instance) (increase(navarch_reconcile_total[10m])) > 0"
 )
+
+_ENDS = "navarch_gateway_certificate_not_after_timestamp_seconds"
+_TOLD = 'navarch_condition{kind="MeshGateway",type="CertificatesValid",status="False"} == 1'
+"""A certificate that is made for a few days is not told in its first half (core/world/certificates.py)."""
 
 ALERTS: tuple[Alert, ...] = (
     Alert(
@@ -86,6 +91,16 @@ ALERTS: tuple[Alert, ...] = (
         "Gateway {{ $labels.namespace }}/{{ $labels.name }} is not Ready.",
         "The condition Ready of MeshGateway {{ $labels.name }} in {{ $labels.namespace }} has not been True "
         "for 15 minutes; its message says why.",
+    ),
+    Alert(
+        "gateway-certificate-expires",
+        f"(min by (namespace, name, secret) ({_ENDS}) - time() < 604800) and on (namespace, name) {_TOLD}",
+        "1h",
+        Severity.WARNING,
+        "Certificate {{ $labels.secret }} of gateway {{ $labels.namespace }}/{{ $labels.name }} expires.",
+        "The certificate in Secret {{ $labels.secret }}, with which listeners of MeshGateway "
+        "{{ $labels.name }} in {{ $labels.namespace }} end TLS, is valid for less than 7 days more, or no "
+        "longer; the condition CertificatesValid says until when.",
     ),
     Alert(
         "proxies-outdated",
@@ -159,6 +174,15 @@ ALERTS: tuple[Alert, ...] = (
         "{{ $value }} objects of Navarch's installation are missing.",
         "For 10 minutes admission policies, the probe's namespace or its binding have been missing or wrong, "
         "and the operator could not put them right.",
+    ),
+    Alert(
+        "metrics-certificate-expires",
+        f"({_ENDS} > 0) - time() < 0.1 * ({_ENDS} - {_BEGINS})",
+        "1h",
+        Severity.WARNING,
+        "The metrics certificate of Navarch's replica {{ $labels.instance }} is about to expire.",
+        "Less than a tenth of its validity is left to the certificate that {{ $labels.instance }} serves its "
+        "metrics with, or it has expired, and no newer one has been mounted.",
     ),
     Alert(
         "operator-not-live",

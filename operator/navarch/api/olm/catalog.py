@@ -1,7 +1,7 @@
 """The file-based catalog: the package, its channels, and each release's bundle.
 
 Owns the upgrade graph. Must never drop a release that is in the catalog. Invariant: within a channel each
-release replaces the one before it, and a release that is added again takes its own place.
+release replaces the next older one, in whichever order they were added.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from navarch.api.export import RESOURCES
@@ -27,14 +28,14 @@ _SHOWN = (
 def extend_catalog(
     catalog: Iterable[Mapping[str, Any]], release: Release, manifests: Iterable[Mapping[str, Any]]
 ) -> list[JSONObject]:
-    """The catalog with a release at the head of its channels. `manifests` are the bundle's objects."""
+    """The catalog with a release at its place in its channels: at the head, unless they have a newer one.
+    `manifests` are the bundle's objects."""
     known = [dict(blob) for blob in catalog]
     bundles = {blob["name"]: blob for blob in known if blob["schema"] == "olm.bundle"}
     channels = {blob["name"]: blob["entries"] for blob in known if blob["schema"] == "olm.channel"}
     for channel in release.channels:
-        entries = channels.get(channel, [])
-        if all(entry["name"] != release.name for entry in entries):
-            channels[channel] = [*entries, _build_entry(release, entries)]
+        there = {entry["name"]: entry for entry in channels.get(channel, [])}
+        channels[channel] = _chain({release.name: {"name": release.name}, **there})
     bundles[release.name] = build_bundle_blob(release, manifests)
     return [
         {
@@ -52,12 +53,26 @@ def extend_catalog(
     ]
 
 
-def _build_entry(release: Release, others: list[JSONObject]) -> JSONObject:
-    entry: JSONObject = {"name": release.name}
-    if others:
-        first = others[0]["name"].removeprefix(f"{PACKAGE}.v")
-        entry |= {"replaces": others[-1]["name"], "skipRange": f">={first} <{release.version}"}
-    return entry
+def _chain(entries: Mapping[str, JSONObject]) -> list[JSONObject]:
+    """The entries of a channel from the oldest release to the newest, whatever came into it last: a later
+    patch of an older minor must not become the head."""
+    names = sorted(entries, key=_order)
+    chained = [entries[names[0]]]
+    for before, name in pairwise(names):
+        reach = f">={_version_of(names[0])} <{_version_of(name)}"
+        chained.append({**entries[name], "replaces": before, "skipRange": reach})
+    return chained
+
+
+def _version_of(name: str) -> str:
+    return name.removeprefix(f"{PACKAGE}.v")
+
+
+def _order(name: str) -> tuple[Any, ...]:
+    """Where a release stands among others, as semantic versioning says: 0.2.0-rc.2, 0.2.0-rc.10, 0.2.0."""
+    numbers, _, before = _version_of(name).partition("+")[0].partition("-")
+    parts = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in before.split(".")]
+    return (*map(int, numbers.split(".")), not before, parts)
 
 
 def build_bundle_blob(release: Release, manifests: Iterable[Mapping[str, Any]]) -> JSONObject:

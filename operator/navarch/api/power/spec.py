@@ -28,7 +28,7 @@ SPEC: Table = build_table(
     (
         free(
             "what a gateway may be is as narrow as a MeshGateway's own spec; the policy `gateways` says who "
-            "may have one made, and in which namespace"
+            "may have one made, in which namespace, and with what"
         ),
         "gateways.**",
     ),

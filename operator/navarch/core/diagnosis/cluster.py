@@ -33,6 +33,7 @@ from navarch.core.model.messages import count
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent
 from navarch.core.model.reasons import Reason
+from navarch.core.world.proxies import is_current
 
 PATIENCE = timedelta(seconds=30)
 """How far this machine's clock may be from the leader's, beyond the Lease's own duration."""
@@ -71,6 +72,8 @@ def check_operator_leads(observed: ObservedCluster) -> Iterator[Diagnosis]:
         message = f"{lease.holder} has not renewed its Lease since {lease.renewed}"
     else:
         return
+    if observed.leaving:
+        message += f"; deleted, and there until it comes: {list_names(list(observed.leaving))}"
     yield diagnose(Sign.OPERATOR_NOT_RUNNING, subject, message)
 
 
@@ -172,7 +175,7 @@ def check_proxies_are_current(observed: ObservedCluster) -> Iterator[Diagnosis]:
         census = take_census(membership, observed.namespaces, observed.proxies or (), revisions={revision})
         old: defaultdict[str, list[str]] = defaultdict(list)
         for proxy in census.counted:
-            if not proxy.proxy or proxy.proxy != observed.revisions.get(revision):
+            if not is_current(proxy, observed.revisions, observed.pins):
                 old[proxy.namespace].append(proxy.name)
         for name, pods in old.items():
             run = count(len(pods), "pod runs", "pods run")

@@ -29,6 +29,8 @@ _OF_SPEC = ConditionType.SPEC_ACCEPTED.value
 
 def _is_worth_saying(kind: ConditionType, verdict: Verdict) -> bool:
     """Whether a condition says more than that all is well: SpecAccepted is True beside warnings, too."""
+    if kind is ConditionType.CERTIFICATES_VALID and verdict.reason is Reason.CERTIFICATES_NOT_CHECKED:
+        return False  # the command looks itself
     if verdict.status != NORMAL.get(kind, "True"):
         return True
     warned = kind is ConditionType.SPEC_ACCEPTED and verdict.reason not in WELL

@@ -19,7 +19,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.core.world.cluster import Environment, Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
-from navarch.core.world.proxies import AskingPod, BarePod, ProxyPod
+from navarch.core.world.proxies import AskingPod, BarePod, Pins, ProxyPod
 
 LISTED = 5
 
@@ -65,7 +65,8 @@ class Tagged:
 class ObservedCluster:
     """Everything that the rules of cluster.py and labels.py depend on. `owned` names, for each parent by
     whose labels objects were found, those objects; `gateways` are those that there are; `revisions` are
-    MeshRevisions with the stamp of what they inject; what is None could not be looked at."""
+    MeshRevisions with the stamp of what they inject, `pins` those of gateways with a version of their own;
+    what is None could not be looked at."""
 
     environment: Environment
     assets: Assets
@@ -79,11 +80,14 @@ class ObservedCluster:
     proxies: tuple[ProxyPod, ...] | None
     bare: tuple[BarePod, ...] | None = None
     gateways: frozenset[Parent] | None = frozenset()
+    pins: Pins = field(default_factory=dict)
     asking: tuple[AskingPod, ...] | None = None
     installations: tuple[Installation, ...] = ()
     tagged: tuple[Tagged, ...] = ()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of objects that were too large to be kept whole, by watch."""
+    leaving: tuple[str, ...] = ()
+    """Meshes and gateways (namespace/name) that were deleted and are still there, for an operator to end."""
 
 
 Rule: TypeAlias = Callable[[ObservedCluster], Iterator[Diagnosis]]

@@ -16,6 +16,7 @@ from navarch.core.diagnosis.observed import diagnose, list_names
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.routing import Entrance, Match, Route
 from navarch.core.diagnosis.signs import Sign
+from navarch.core.model.reasons import Reason
 
 OF_ROUTES = frozenset(
     {
@@ -24,11 +25,11 @@ OF_ROUTES = frozenset(
         Sign.LISTENER_WITHOUT_CERTIFICATE,
         Sign.PORT_PROTOCOLS_CLASH,
         Sign.ROUTES_CONFLICT,
-        Sign.CERTIFICATE_MISSING,
-        Sign.CERTIFICATE_BROKEN,
-        Sign.CERTIFICATE_OTHER_NAMES,
-        Sign.CERTIFICATE_EXPIRES,
-        Sign.CERTIFICATE_EXPIRED,
+        Reason.CERTIFICATE_MISSING,
+        Reason.CERTIFICATE_BROKEN,
+        Reason.CERTIFICATE_OTHER_NAMES,
+        Reason.CERTIFICATE_EXPIRES,
+        Reason.CERTIFICATE_EXPIRED,
     }
 )
 """What the rules here, and those of certificates.py, say: of objects that several gateways may have."""

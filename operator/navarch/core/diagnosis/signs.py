@@ -7,23 +7,14 @@ Invariant: values are CamelCase words, none of them is a reason's, and none chan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from navarch.core.diagnosis.advice.form import Advice
+from navarch.core.model.documented import Documented
 from navarch.core.model.findings import Severity
 
 
-class Sign(StrEnum):
-    """An id; `doc` says in one sentence what it means to the user."""
-
-    doc: str
-
-    def __new__(cls, value: str, doc: str = "") -> Sign:
-        """Attach the documentation to the word."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.doc = doc
-        return member
+class Sign(Documented):
+    """An id."""
 
     NAVARCH_NOT_INSTALLED = "NavarchNotInstalled", "The cluster does not serve Navarch's own kinds."
     POLICY_MISSING = "PolicyMissing", "An admission policy of Navarch's, or its binding, does not exist."
@@ -90,23 +81,6 @@ class Sign(StrEnum):
         "RoutesConflict",
         "Routes of two namespaces take the same host, port and path at one Gateway.",
     )
-    CERTIFICATE_MISSING = (
-        "CertificateMissing",
-        "A listener names a Secret that does not exist, or that holds no certificate and key.",
-    )
-    CERTIFICATE_BROKEN = (
-        "CertificateBroken",
-        "The Secret of a listener cannot be read, its key is another certificate's, or its chain is broken.",
-    )
-    CERTIFICATE_OTHER_NAMES = (
-        "CertificateOtherNames",
-        "The certificate of a listener has no name for one of the listener's hosts.",
-    )
-    CERTIFICATE_EXPIRES = (
-        "CertificateExpires",
-        "The certificate of a listener ends within 30, 14 or 7 days, or within a day.",
-    )
-    CERTIFICATE_EXPIRED = "CertificateExpired", "The certificate of a listener is not valid now."
     ANOTHER_ISTIO = "AnotherIstio", "An Istio that Navarch did not install is in the cluster."
     ANOTHER_ISTIO_SHARES = (
         "AnotherIstioShares",
@@ -225,32 +199,6 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         "Agree on one of the two, or give them different hosts or paths.",
         "at Gateway front/web, VirtualService a/shop of another namespace is older and has the same "
         "shop.example.com prefix /cart: which of them gets a request is not this namespace's to say",
-    ),
-    Sign.CERTIFICATE_MISSING: Advice(
-        Severity.ERROR,
-        "Create the Secret, of type kubernetes.io/tls, in the namespace that the message names.",
-        "listener https: Secret front/shop-cert does not exist: the listener serves nothing",
-    ),
-    Sign.CERTIFICATE_BROKEN: Advice(
-        Severity.ERROR,
-        "Replace the Secret's content: certificate, then what signed it, each by the next, and its own key.",
-        "listener https: Secret front/shop-cert: tls.key is not the key of the certificate in tls.crt",
-    ),
-    Sign.CERTIFICATE_OTHER_NAMES: Advice(
-        Severity.WARNING,
-        "Get a certificate with these names, or take the hosts out of the listener.",
-        "listener https: Secret front/shop-cert has www.example.com, and not shop.example.com: clients "
-        "refuse it there",
-    ),
-    Sign.CERTIFICATE_EXPIRES: Advice(
-        Severity.WARNING,
-        "Renew it: the Secret can be replaced while the gateway serves.",
-        "listener https: Secret front/shop-cert is valid until 2026-12-06 10:00 UTC: it ends within 7 days",
-    ),
-    Sign.CERTIFICATE_EXPIRED: Advice(
-        Severity.ERROR,
-        "Renew it: the Secret can be replaced while the gateway serves.",
-        "listener https: Secret front/shop-cert was valid until 2026-11-01 10:00 UTC",
     ),
     Sign.ANOTHER_ISTIO: Advice(
         Severity.INFO,

@@ -22,7 +22,7 @@ from navarch.core.model.findings import Severity
 from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import ProxyPod, is_current, read_pins
 
 TREE_VERSION = 1
 """Version of the JSON schema, as REPORT_VERSION of the report."""
@@ -308,8 +308,9 @@ def count_workloads(portrait: Portrait) -> dict[Workload, Tally]:
     """The proxies of each workload, by the same rule as the census in status."""
     stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in portrait.revisions}
     counted: dict[Workload, Tally] = defaultdict(Tally)
+    pins = read_pins(portrait.gateways)
     for proxy, workload in portrait.proxies:
-        if proxy.proxy and stamps.get(proxy.revision) == proxy.proxy:
+        if is_current(proxy, stamps, pins):
             counted[workload] += Tally(current=1)
         else:
             counted[workload] += Tally(manual=1) if workload.manual else Tally(outdated=1)

@@ -12,7 +12,9 @@ from navarch.api.gateway import RESERVED_LABELS
 from navarch.api.power.annotations import FREE_DOMAINS, is_free_annotation
 from navarch.api.power.variables import GUARDED_VARIABLES, PROXY_FREE, PROXY_REFUSED
 from navarch.core.gateway.observed import ObservedGateway
-from navarch.core.membership.rule import build_membership, is_injected
+from navarch.core.gateway.overlays import check_budget, check_overlays
+from navarch.core.gateway.pin import check_version
+from navarch.core.membership.rule import is_injected, read_membership
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -45,19 +47,11 @@ def check_membership(observed: ObservedGateway) -> Iterator[Finding]:
     revision, namespace = observed.revision, observed.parent.namespace
     if observed.mesh is None or revision is None:
         return
-    spec = revision["spec"]
-    mesh = build_membership(
-        revision["metadata"]["namespace"],
-        spec["tag"],
-        default=bool(spec["members"]["default"]),
-        probe=observed.environment.probe_namespace,
-        excluded=spec["members"]["excluded"],
-        member_of=spec["members"].get("memberOf") or "",
-    )
+    mesh = read_membership(revision, probe=observed.environment.probe_namespace)
     labels = observed.namespace.labels if observed.namespace else {}
     if not is_injected(mesh, namespace, labels):
         message = f"the gateway's namespace does not belong to the mesh {_name_mesh(observed)}"
-        remedy = f"kubectl label namespace {namespace} istio.io/rev={spec['tag']}"
+        remedy = f"kubectl label namespace {namespace} istio.io/rev={revision['spec']['tag']}"
         yield Finding(Reason.NOT_A_MEMBER, "metadata.namespace", namespace, message, remedy)
 
 
@@ -152,5 +146,8 @@ CHECKS: tuple[Callable[[ObservedGateway], Iterator[Finding]], ...] = (
     check_annotations,
     check_environment,
     check_service,
+    check_version,
+    check_overlays,
+    check_budget,
 )
 """The rules, in the order in which they are told: the first one's reason is that of a refused gateway."""

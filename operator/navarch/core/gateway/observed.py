@@ -16,6 +16,9 @@ from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.model.removal import is_withheld
+from navarch.core.render.components.gateway import workload_of
+from navarch.core.render.marks import WORKLOADS
+from navarch.core.world.certificates import SeenCertificates
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.proxies import ProxyPod
@@ -30,7 +33,8 @@ class ObservedGateway:
     `mesh` is the MeshControlPlane that it names and `revision` that one's MeshRevision, None where there is
     none. `owned` are its objects, `pods` its pods, `proxies` their proxies, `problems` why pods are not
     ready. `kind_deleted` is when the deletion of the kind itself was asked for; empty where it was not.
-    `roles` are the installation's roles by name with the hashes of their rules.
+    `roles` are the installation's roles by name with the hashes of their rules. `certificates` are those of
+    its listeners, None where nothing asks for them.
     """
 
     environment: Environment
@@ -51,6 +55,7 @@ class ObservedGateway:
     inventory: Inventory = NOTHING
     kinds: ServedKinds = CURRENT
     kind_deleted: str = ""
+    certificates: SeenCertificates | None = None
 
     @property
     def generation(self) -> int:
@@ -74,9 +79,22 @@ class ObservedGateway:
         return is_withheld(self.body, self.kind_deleted)
 
     @property
-    def deployment(self) -> Manifest | None:
-        """The workload of the gateway, None where there is none yet."""
-        return next((o for o in self.owned if o["kind"] == "Deployment"), None)
+    def workload(self) -> Manifest | None:
+        """The workload of the kind that is wanted, None where there is none yet; of a spec that does not
+        parse any."""
+        return next((o for o in self.workloads if self.spec is None or _is_wanted(o, self.spec)), None)
+
+    @property
+    def former(self) -> Manifest | None:
+        """The workload of the other kind, which goes once the wanted one's pods are ready."""
+        return next(
+            (o for o in self.workloads if self.spec is not None and not _is_wanted(o, self.spec)), None
+        )
+
+    @property
+    def workloads(self) -> tuple[Manifest, ...]:
+        """Everything of the gateway that makes pods."""
+        return tuple(o for o in self.owned if o["kind"] in WORKLOADS)
 
     @property
     def service(self) -> Manifest | None:
@@ -87,6 +105,10 @@ class ObservedGateway:
     def stamp(self) -> str:
         """What the mesh's injector stamps on pods now; empty while it is not known."""
         return str(((self.revision or {}).get("status") or {}).get("proxy", ""))
+
+
+def _is_wanted(workload: Manifest, spec: MeshGatewaySpec) -> bool:
+    return bool(workload["kind"] == workload_of(spec))
 
 
 def is_held(observed: ObservedGateway) -> bool:

@@ -2,7 +2,8 @@
 
 Owns the order of things of a gateway. Must never act or look anything up. Invariants: no pod of a gateway is
 made before injection is proved for its mesh, since without it `image: auto` would be pulled; with a finding
-that refuses the spec, and without a mesh, what runs is left as it is.
+that refuses the spec, and without a mesh, what runs is left as it is; a workload of the other kind goes only
+once the wanted one serves (core/gateway/succession.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 from navarch.core.gateway.address import find_deadline
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection
+from navarch.core.gateway.pin import find_pin, stamp_of
 from navarch.core.gateway.recreation import choose_recreation, find_uninjected, read_recreation
+from navarch.core.gateway.succession import choose_replicas, find_standing, find_workload
 from navarch.core.gateway.teardown import plan_teardown
 from navarch.core.istio.roles import GATEWAY_ROLE, find_missing
 from navarch.core.model.actions import Plan, Waiting, Wave
@@ -44,10 +47,11 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     if waiting := tuple(_find_unmet(observed, objects)):
         kept = [o for o in objects if _is_kept_up(o, observed)]
         return Plan(observed.parent, _build_waves(kept), waiting=waiting, requeue_after=SAFETY_REQUEUE)
-    wanted = {ref_of(o) for o in objects}
-    prune = [ref_of(o) for o in removable if ref_of(o) not in wanted]
+    stays = {ref_of(o) for o in objects} | find_standing(observed, objects)
+    prune = [ref_of(o) for o in removable if ref_of(o) not in stays]
     waves, gone = _build_waves(objects), tuple(order_for_removal(prune))
     waits = [_find_next_recreation(observed), _find_address_deadline(observed)]
+    waits += [observed.certificates.next] if observed.certificates else []
     soonest = min((wait for wait in waits if wait is not None), default=None)
     return Plan(observed.parent, waves, gone, requeue_after=soonest)
 
@@ -74,26 +78,29 @@ def build_gateway(observed: ObservedGateway) -> list[Manifest]:
     mesh = (observed.revision or {}).get("spec") or {}
     images = (mesh.get("config") or {}).get("images") or {}
     recreation = choose_recreation(
-        observed.deployment,
-        find_uninjected(observed.deployment, observed.pods),
+        observed.workload,
+        find_uninjected(observed.workload, observed.pods),
         now=observed.now,
         proved=has_proved_injection(observed),
     )
+    pin = find_pin(observed)
     gateway = GatewayInput(
         observed.parent,
         observed.spec,
         str(mesh.get("tag", "")),
-        observed.stamp,
+        stamp_of(observed),
         _choose_pull_policy(images),
         recreated=str(recreation or ""),
+        image=pin.image if pin is not None else "",
+        replicas=choose_replicas(observed),
     )
     return list(build_objects(gateway, observed.assets))
 
 
 def _find_next_recreation(observed: ObservedGateway) -> float | None:
     """Seconds until pods that are still without a proxy may be made anew; None where there are none."""
-    last = read_recreation(observed.deployment)
-    if last is None or not find_uninjected(observed.deployment, observed.pods):
+    last = read_recreation(observed.workload)
+    if last is None or not find_uninjected(observed.workload, observed.pods):
         return None
     return max((last.next - datetime.fromisoformat(observed.now)).total_seconds(), 1.0)
 
@@ -112,8 +119,8 @@ def _choose_pull_policy(images: Mapping[str, Any]) -> str:
 
 def _find_unmet(observed: ObservedGateway, objects: Sequence[Manifest]) -> Iterator[Waiting]:
     """What a gateway's pods need and is not there: only where they would be made or changed."""
-    wanted = next(o for o in objects if o["kind"] == "Deployment")
-    settled = observed.deployment is not None and is_applied(observed.deployment, wanted)
+    wanted, there = find_workload(objects), observed.workload
+    settled = there is not None and wanted is not None and is_applied(there, wanted)
     if observed.mesh is None or settled:
         return
     ref = ref_of(observed.mesh)
@@ -121,4 +128,6 @@ def _find_unmet(observed: ObservedGateway, objects: Sequence[Manifest]) -> Itera
         yield Waiting(ref, f"{ref} has not been installed yet")
     elif not has_proved_injection(observed):
         yield Waiting(ref, f"{ref} does not inject pods yet: see its condition InjectionReady")
+    elif (pin := find_pin(observed)) is not None and pin.waiting:
+        yield Waiting(ref, f"spec.version: {pin.version}: {pin.waiting}")
     yield from find_missing([GATEWAY_ROLE], observed.roles)

@@ -12,8 +12,11 @@ from typing import Any
 
 from navarch.api.gateway import KIND
 from navarch.core.gateway.address import find_addresses, find_deadline, judge_missing
+from navarch.core.gateway.certificates import determine_certificates, summarise_certificates
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
+from navarch.core.gateway.pin import count_outdated, find_pin, tell_version
 from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
+from navarch.core.gateway.succession import find_workload
 from navarch.core.gateway.teardown import describe_left
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.actions import Outcome, Plan
@@ -30,7 +33,7 @@ from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
-from navarch.core.model.refs import ref_of
+from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.model.urgency import Awaited
 from navarch.core.world.workload import determine_rollout
 
@@ -42,19 +45,20 @@ CONDITIONS = (
     ConditionType.SPEC_ACCEPTED,
     ConditionType.RECONCILED,
     ConditionType.DELETING,
+    ConditionType.CERTIFICATES_VALID,
 )
 AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionType.DELETING), reasons=True)
 
 
 def determine_available(observed: ObservedGateway) -> Verdict:
     """Whether pods serve, and clients have an address for them."""
-    deployment, service = observed.deployment, observed.service
-    if deployment is None or service is None:
+    rollouts = {ref_of(workload): determine_rollout(workload) for workload in observed.workloads}
+    service = observed.service
+    if not rollouts or service is None:
         return Verdict("False", Reason.NOT_INSTALLED, "the gateway has no pods yet")
-    rollout = determine_rollout(deployment)
-    if not rollout.available:
+    if not any(rollout.available for rollout in rollouts.values()):
         problems = [str(problem) for problem in observed.problems]
-        message = join([*problems, f"{ref_of(deployment)}: {rollout.message}"])
+        message = join([*problems, *(f"{ref}: {rollout.message}" for ref, rollout in rollouts.items())])
         return Verdict("False", Reason.NO_REPLICA_AVAILABLE, message)
     if not find_addresses(service):
         return judge_missing(service, find_deadline(service, observed.spec), observed.now)
@@ -67,59 +71,70 @@ def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
         return Verdict("True", uninjected.reason, uninjected.message)
     if plan.waiting:
         return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
-    wanted = next((o for o in plan.objects() if o["kind"] == "Deployment"), None)
-    if wanted is None:
+    wanted = find_workload(plan.objects())
+    return Verdict("False", Reason.SETTLED) if wanted is None else _determine_rolling(observed, wanted)
+
+
+def _determine_rolling(observed: ObservedGateway, wanted: Manifest) -> Verdict:
+    """Whether the workload is being rolled, or takes over from one of the other kind."""
+    workload, former = observed.workload, observed.former
+    stays = [] if former is None else [f"{ref_of(former)} stays until then"]
+    if workload is None or not is_applied(workload, wanted):
+        return Verdict("True", Reason.PROGRESSING, join([f"{ref_of(wanted)} is being applied", *stays]))
+    rollout = determine_rollout(workload)
+    if rollout.complete and former is None:
         return Verdict("False", Reason.SETTLED)
-    deployment = observed.deployment
-    if deployment is None or not is_applied(deployment, wanted):
-        return Verdict("True", Reason.PROGRESSING, f"{ref_of(wanted)} is being applied")
-    rollout = determine_rollout(deployment)
-    if rollout.complete:
-        return Verdict("False", Reason.SETTLED)
+    if rollout.complete and former is not None:
+        message = f"{ref_of(former)} goes: the pods of {ref_of(workload)} are ready"
+        return Verdict("True", Reason.ROLLING_OUT, message)
     problems = [str(problem) for problem in observed.problems]
     reason = Reason.ROLLOUT_STUCK if problems else Reason.ROLLING_OUT
-    return Verdict("True", reason, join([*problems, f"{ref_of(deployment)}: {rollout.message}"]))
+    return Verdict("True", reason, join([*problems, f"{ref_of(workload)}: {rollout.message}", *stays]))
 
 
 def determine_uninjected(observed: ObservedGateway) -> Verdict | None:
     """What is said of pods that were made without a proxy; None where there are none."""
-    stuck = find_uninjected(observed.deployment, observed.pods)
+    stuck = find_uninjected(observed.workload, observed.pods)
     if not stuck:
         return None
-    last = read_recreation(observed.deployment)
+    last = read_recreation(observed.workload)
     message = describe(stuck, last, proved=has_proved_injection(observed))
     return Verdict("False", Reason.GATEWAY_NOT_INJECTED, message)
 
 
-def count_outdated(observed: ObservedGateway) -> int:
-    """Pods whose proxy is not what the mesh's injector makes now."""
-    return sum(proxy.proxy != observed.stamp for proxy in observed.proxies) if observed.stamp else 0
-
-
 def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding], plan: Plan) -> Verdict:
-    """Whether every pod runs the proxy that its mesh has now, and the spec in force is the wanted one."""
+    """Whether every pod runs the proxy that is asked for now, and the spec in force is the wanted one."""
     if not is_accepted(findings):
         return Verdict("False", Reason.INVALID_SPEC, "the present spec is refused: see SpecAccepted")
-    if observed.deployment is None:
+    if not observed.workloads:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the gateway has no pods yet")
     if uninjected := determine_uninjected(observed):
         return uninjected
     if outdated := count_outdated(observed):
-        return Verdict(
-            "False", Reason.PROXIES_OUTDATED, f"{outdated} pods run an older proxy than the mesh has"
-        )
-    if plan.waiting:
-        return Verdict("False", Reason.PROGRESSING, join(w.message for w in plan.waiting))
-    return Verdict("True", Reason.AS_EXPECTED)
+        asking = "spec.version asks for" if find_pin(observed) else "the mesh has"
+        told = f"{outdated} pods run another proxy than {asking}"
+        return Verdict("False", Reason.PROXIES_OUTDATED, told)
+    behind = [w.message for w in plan.waiting]
+    behind += [f"{ref_of(observed.former)} is yet to go"] if observed.former is not None else []
+    return (
+        Verdict("False", Reason.PROGRESSING, join(behind)) if behind else Verdict("True", Reason.AS_EXPECTED)
+    )
 
 
 _REMEDIES = {
     "provided port is already allocated": "choose another nodePort in spec.service.ports, or leave it out",
     "provided port is not in the valid range": "choose a nodePort of the cluster's range in "
     "spec.service.ports, or leave it out",
+    "may not change once set": "set spec.service.type: NodePort, wait until the gateway is Ready, and then "
+    "set LoadBalancer with the other class; clients have no load balancer meanwhile",
+    "as indicated by `ipFamilies[0]`": "take spec.service.ipFamilies back; make another gateway with the "
+    "other family, move clients there, and remove this one",
+    "services.loadbalancers": "raise the namespace's quota, or set spec.service.type: NodePort or ClusterIP",
     "exceeded quota": "raise the namespace's quota, or ask for less in spec",
+    "denied request": "it is a rule of the cluster: change spec to what it allows, or have the rule changed",
+    "denied the request": "it is a rule of the cluster: change spec to what it allows, or have it changed",
 }
-"""What helps where the API server refused an object, by words of its answer."""
+"""What helps where the API server refused an object or a pod, by words of its answer."""
 
 
 def add_remedy(verdict: Verdict) -> Verdict:
@@ -149,11 +164,12 @@ def summarise_gateway(
     """The status of a MeshGateway."""
     verdicts = {
         ConditionType.SPEC_ACCEPTED: determine_accepted(findings),
-        ConditionType.AVAILABLE: determine_available(observed),
-        ConditionType.PROGRESSING: determine_progressing(observed, plan),
+        ConditionType.AVAILABLE: add_remedy(determine_available(observed)),
+        ConditionType.PROGRESSING: add_remedy(determine_progressing(observed, plan)),
         ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
         ConditionType.RECONCILED: add_remedy(determine_reconciled(outcome, paused=is_held(observed))),
         ConditionType.DELETING: determine_deleting(observed, plan),
+        ConditionType.CERTIFICATES_VALID: determine_certificates(observed),
     }
     verdicts[ConditionType.READY] = summarise_ready(
         [
@@ -176,14 +192,15 @@ def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
     told: dict[str, Any] = {}
     if observed.service is not None and (addresses := find_addresses(observed.service)):
         told["addresses"] = addresses[:32]
-    if observed.deployment is not None:
-        ready = int((observed.deployment.get("status") or {}).get("readyReplicas", 0))
-        told |= {"ready": ready, "desired": determine_rollout(observed.deployment).desired}
-        told["outdated"] = count_outdated(observed)
-    version = ((observed.revision or {}).get("status") or {}).get("version")
-    if observed.deployment is not None and observed.revision is not None and version:
-        told |= {"revision": observed.revision["metadata"]["name"]}
-        told |= {} if told["outdated"] else {"version": version}
+    workload = observed.workload or observed.former
+    if workload is not None:
+        rollout = determine_rollout(workload)
+        told |= {"ready": rollout.ready, "desired": rollout.desired, "outdated": count_outdated(observed)}
+        if observed.revision is not None and (observed.revision.get("status") or {}).get("version"):
+            told["revision"] = observed.revision["metadata"]["name"]
+        told |= tell_version(observed)
+        if certificates := summarise_certificates(observed):
+            told["certificates"] = certificates
     return told
 
 

@@ -28,6 +28,16 @@ class CRDSets(Mapping[str, tuple[Manifest, ...]]):
     def __init__(self, texts: Mapping[str, bytes]) -> None:
         self._texts = texts
         self._parsed: dict[str, tuple[Manifest, ...]] = {}
+        self._names: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all CRDs of all minors. No set is kept for them, nor made: what is read of one beyond
+        its name is dropped at once."""
+        if not self._names:
+            sets = (json.loads(text, object_hook=_keep_name) for text in self._texts.values())
+            self._names = frozenset(crd["metadata"]["name"] for crds in sets for crd in crds)
+        return self._names
 
     def __getitem__(self, minor: str) -> tuple[Manifest, ...]:
         if minor not in self._parsed:
@@ -44,6 +54,10 @@ class CRDSets(Mapping[str, tuple[Manifest, ...]]):
         return len(self._texts)
 
 
+def _keep_name(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: part[key] for key in ("metadata", "name") if key in part}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Assets:
     """`templates` by path below templates/; by minor `crds` (Istio's), `mesh_descriptors` (a serialised
@@ -52,7 +66,7 @@ class Assets:
 
     templates: Mapping[str, str]
     catalog: Catalog
-    crds: Mapping[str, tuple[Manifest, ...]]
+    crds: CRDSets
     mesh_descriptors: Mapping[str, bytes]
     values_descriptors: Mapping[str, bytes]
     profiles: Mapping[str, Mapping[str, Any]]

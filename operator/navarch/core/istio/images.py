@@ -31,6 +31,12 @@ def refer_release(release: Release, name: str) -> str:
     return refer(f"{release.minor.hub}/{base}:{tag}", release.images.get(name, ""))
 
 
+def list_at_hand(catalog: Catalog) -> frozenset[str]:
+    """The references that the catalog has: all that may be run where it is closed."""
+    known = (each for minor in catalog.minors for images in minor.images.values() for each in images.values())
+    return frozenset(filter(is_reference, known))
+
+
 def is_reference(known: str) -> bool:
     """Whether what is known of an image is where it comes from, and not its digest alone."""
     return "/" in known

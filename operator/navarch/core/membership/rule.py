@@ -71,6 +71,19 @@ def read_member_of(mesh: Manifest) -> str:
     return name_members(metadata["namespace"], metadata["name"]) if scope == MEMBERS else ""
 
 
+def read_membership(revision: Manifest, *, probe: str) -> Membership:
+    """The membership of the mesh that a MeshRevision is of, as the revision says it."""
+    spec = revision["spec"]
+    return build_membership(
+        revision["metadata"]["namespace"],
+        spec["tag"],
+        default=bool(spec["members"]["default"]),
+        probe=probe,
+        excluded=spec["members"]["excluded"],
+        member_of=spec["members"].get("memberOf") or "",
+    )
+
+
 def is_reserved(name: str) -> bool:
     """Whether a namespace of this name is the cluster's: it can hold no mesh, and none of its pods is
     injected."""

@@ -13,14 +13,14 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import Verdict
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import ProxyPod, is_current, read_pins
 
 
 def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
     """The census of the mesh's proxies, from the pods' own annotations."""
     stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
-    census = observed.census
-    current = sum(bool(p.proxy) and stamps.get(p.revision) == p.proxy for p in census.counted)
+    census, pins = observed.census, read_pins(observed.gateways)
+    current = sum(is_current(proxy, stamps, pins) for proxy in census.counted)
     total = len(census.counted)
     gateways = sum(is_of_own_gateway(observed, proxy) for proxy in census.counted)
     return {

@@ -62,12 +62,12 @@ def build_wanted_gateways(observed: ObservedMesh) -> tuple[Manifest, ...]:
 
 def build_gateway_wave(observed: ObservedMesh, wanted: Iterable[Manifest]) -> Wave:
     """Those of the wanted gateways that may be made, or stand already."""
-    own, inside = {ref_of(gateway) for gateway in observed.own_gateways}, _find_inside(observed)
+    own, inside = {ref_of(gateway) for gateway in observed.own_gateways}, find_inside(observed)
     made = (o for o in wanted if ref_of(o) in own or inside(o["metadata"]["namespace"]))
     return Wave(COMPONENT, tuple(made))
 
 
-def _find_inside(observed: ObservedMesh) -> Callable[[str], bool]:
+def find_inside(observed: ObservedMesh) -> Callable[[str], bool]:
     """Whether pods of a namespace, by its name, are injected by the mesh."""
     mesh = find_effective_membership(observed)
 
@@ -103,7 +103,7 @@ class GatewayView:
 def view_gateways(observed: ObservedMesh, wanted: Sequence[Manifest]) -> tuple[GatewayView, ...]:
     """Every gateway that the mesh makes, or that names it in a namespace of the mesh, by namespace and name;
     but for those that are being removed. Elsewhere everybody could name it."""
-    inside = _find_inside(observed)
+    inside = find_inside(observed)
     own = {ref_of(o): o for o in observed.own_gateways}
     asked = {ref_of(o): o for o in wanted}
     named = {ref_of(o): o for o in observed.gateways}

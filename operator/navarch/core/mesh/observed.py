@@ -38,7 +38,8 @@ class ObservedMesh:
     `inventory` says which objects were made for the mesh, or taken over; `gateway_defaults` are ConfigMaps of
     others beside istiod that it would deploy gateways with: name and class. `peer_policies` are mesh-wide
     PeerAuthentications of others. `kinds` says what Navarch's own CRDs lack. `gateways` are the MeshGateways
-    that name the mesh; those that it has made are among `owned`.
+    that name the mesh; those that it has made are among `owned`. `gateway_api` are the versions of Gateway
+    API's CRDs, by plural, of those that istiod does not read in every version.
     """
 
     environment: Environment
@@ -67,6 +68,7 @@ class ObservedMesh:
     gateway_defaults: Mapping[str, str] = field(default_factory=dict)
     peer_policies: tuple[PeerPolicy, ...] = ()
     gateways: tuple[Manifest, ...] = ()
+    gateway_api: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

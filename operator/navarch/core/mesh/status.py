@@ -6,7 +6,7 @@ seen now. Invariant: nothing here changes while nothing in the cluster changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from navarch.api.controlplane import KIND
@@ -29,7 +29,7 @@ from navarch.core.model.conditions import (
     summarise_ready,
 )
 from navarch.core.model.findings import Finding
-from navarch.core.model.labels import FORCE_DELETE
+from navarch.core.model.labels import FORCE_DELETE, component_of
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
@@ -37,7 +37,7 @@ from navarch.core.model.refs import Manifest, find_holders, ref_of
 from navarch.core.model.urgency import Awaited
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
-from navarch.core.world.cluster import CRDOwner
+from navarch.core.world.cluster import CRD, CRDOwner
 from navarch.core.world.kinds import REMEDY
 
 CONDITIONS = (
@@ -63,6 +63,10 @@ AWAITED = Awaited(
     )
 )
 
+_NO_CRDS = (
+    "Istio's CRDs follow from the version, and no version that this release of Navarch knows was accepted"
+)
+
 
 def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) -> Verdict:
     """Whether the roles that `revision` binds are there, and Istio's CRDs: there, established, and with what
@@ -73,18 +77,9 @@ def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) ->
             return Verdict("False", Reason.ROLES_MISSING, join(roles))
     wanted = find_wanted_crds(observed, revision)
     foreign = [crd for crd in observed.crds if crd.owner is CRDOwner.FOREIGN]
-    lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]
-    if foreign:
-        missing = sorted({*wanted} - {crd.name for crd in observed.crds})
-        lacking += [f"CustomResourceDefinition {name} does not exist" for name in missing]
-    if lacking:
-        remedy = (
-            "upgrade them with the tool that installed them, or label them as Navarch's to hand them over"
-        )
-        return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
-    pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
-    if not foreign and (pending or not wanted):
-        return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {join(pending)}")
+    unmet = _find_lacking(observed, wanted, foreign) if foreign else _find_pending(observed, wanted)
+    if unmet is not None:
+        return unmet
     if observed.kinds.lacks:
         message = f"{join(observed.kinds.lacks)}: what has no field there is left out; {REMEDY}"
         return Verdict("True", Reason.NAVARCH_CRDS_OUTDATED, message)
@@ -92,6 +87,27 @@ def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) ->
         names = join(crd.name for crd in foreign)
         return Verdict("True", Reason.CRDS_FOREIGN, f"left untouched, and sufficient: {names}")
     return Verdict("True", Reason.DEPENDENCIES_MET)
+
+
+def _find_lacking(observed: ObservedMesh, wanted: Iterable[str], foreign: Iterable[CRD]) -> Verdict | None:
+    """What another client's CRDs of Istio lack; None where they suffice."""
+    lacking = [f"CustomResourceDefinition {crd.name} lacks {crd.lacks}" for crd in foreign if crd.lacks]
+    missing = sorted({*wanted} - {crd.name for crd in observed.crds})
+    lacking += [f"CustomResourceDefinition {name} does not exist" for name in missing]
+    if not lacking:
+        return None
+    remedy = "upgrade them with the tool that installed them, or label them as Navarch's to hand them over"
+    return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
+
+
+def _find_pending(observed: ObservedMesh, wanted: Collection[str]) -> Verdict | None:
+    """Which of our CRDs of Istio are not there yet; None where all are."""
+    if not wanted:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, _NO_CRDS)
+    pending = sorted({*wanted} - {crd.name for crd in observed.crds if crd.established})
+    if not pending:
+        return None
+    return Verdict("False", Reason.CRDS_PENDING, f"not established yet: {join(pending)}")
 
 
 def _part_of_revision(observed: ObservedMesh, kind: ConditionType) -> Verdict:
@@ -133,7 +149,7 @@ def determine_up_to_date(
     reconciled: Verdict,
 ) -> Verdict:
     """Whether everything, proxies included, runs the desired version and configuration."""
-    if not observed.revisions:
+    if not _is_told(observed):
         return _tell_unrevised(observed)
     if accepted.status == "False":
         message = f"the spec was refused, and what was accepted last is in force: {accepted.message}"
@@ -146,6 +162,16 @@ def determine_up_to_date(
     if progressing.is_true:
         return Verdict("False", Reason.VERSION_PENDING, progressing.message)
     return determine_proxies(observed)
+
+
+def _is_told(observed: ObservedMesh) -> bool:
+    """Whether a MeshRevision speaks of the mesh: one that was just made, of a mesh that has no istiod, is no
+    news yet."""
+    if any(find_condition(revision, ConditionType.AVAILABLE) for revision in observed.revisions):
+        return True
+    made = {record.component for record in observed.inventory.records.values()}
+    made |= {*map(component_of, observed.owned)}
+    return bool(observed.revisions) and "istiod" in made
 
 
 def _tell_unrevised(observed: ObservedMesh) -> Verdict:
@@ -197,7 +223,7 @@ def determine_mesh(
     if (reconciled.is_true and not is_leaving(observed)) or _has_more_to_say(outcome, part, paused=paused):
         reconciled = part
     available = _part_of_revision(observed, ConditionType.AVAILABLE)
-    if not observed.revisions:
+    if not _is_told(observed):
         available = _tell_unrevised(observed)
     accepted = determine_accepted(findings)
     injection = determine_injection(observed)

@@ -6,28 +6,19 @@ Invariant: `lastTransitionTime` moves only with `status`; every type is present 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal
 
+from navarch.core.model.documented import Documented
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 
 Truth = Literal["True", "False", "Unknown"]
 
 
-class ConditionType(StrEnum):
-    """A condition of one of our kinds; `doc` says in one sentence what True means."""
-
-    doc: str
-
-    def __new__(cls, value: str, doc: str = "") -> ConditionType:
-        """Attach the documentation to the word."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.doc = doc
-        return member
+class ConditionType(Documented):
+    """A condition of one of our kinds; `doc` says what True means."""
 
     READY = "Ready", "The object is as its spec asks and serves: all that `kubectl wait` has to know."
     AVAILABLE = "Available", "Pods serve, even while something is being changed: istiod's, or the gateway's."
@@ -43,6 +34,10 @@ class ConditionType(StrEnum):
         "GatewaysReady",
         "Every gateway of the mesh is ready: those of spec.gateways, without which the mesh is not Ready, "
         "and others in its namespaces.",
+    )
+    CERTIFICATES_VALID = (
+        "CertificatesValid",
+        "Each certificate of the gateway's listeners is there, whole, for their hosts, and not about to end.",
     )
     DEPENDENCIES_READY = "DependenciesReady", "Istio's CRDs are there, established and new enough."
     PAUSED = "Paused", "spec.paused is true."
@@ -137,15 +132,37 @@ def find_upgrade(previous: Mapping[str, Any], current: Mapping[str, Any]) -> str
 def find_transitions(
     previous: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]
 ) -> list[Transition]:
-    """Conditions whose status or reason changed between two statuses; those that are new count only when not
-    True of an uneventful kind, so that a first pass makes no noise beyond what it says."""
+    """Conditions whose status or reason changed between two statuses, and of certificates the message: each
+    is another certificate, or another date. Those that are new do not count, so that a first pass makes no
+    noise."""
     before = {c["type"]: c for c in previous}
     return [
         Transition(c["type"], old["status"], c["status"], c["reason"], c["message"])
         for c in current
-        if (old := before.get(c["type"])) is not None
-        and (old["status"], old["reason"]) != (c["status"], c["reason"])
+        if (old := before.get(c["type"])) is not None and _tell_apart(old) != _tell_apart(c)
     ]
+
+
+def group_alike(transitions: Iterable[Transition]) -> Iterator[tuple[Transition, ...]]:
+    """Transitions that end the same way for the same reason, with the same message: Ready sums up what
+    another condition says, and what is well is so for several at the same time."""
+    groups: dict[tuple[str, str, str], list[Transition]] = {}
+    for transition in transitions:
+        groups.setdefault((transition.after, transition.reason, transition.message), []).append(transition)
+    yield from map(tuple, groups.values())
+
+
+def describe_alike(group: Sequence[Transition]) -> str:
+    """What an Event says of such transitions. Ready comes first: it is what most wait for."""
+    names = sorted((t.type for t in group), key=lambda name: (name != ConditionType.READY, name))
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    told = f"{listed} {'is' if len(names) == 1 else 'are'} now {group[0].after}"
+    return f"{told}: {group[0].message}" if group[0].message else told
+
+
+def _tell_apart(condition: Mapping[str, Any]) -> tuple[Any, ...]:
+    told = condition["message"] if condition["type"] == ConditionType.CERTIFICATES_VALID else ""
+    return condition["status"], condition["reason"], told
 
 
 def tell_all(status: Truth, told: Sequence[tuple[Reason, str]]) -> Verdict:

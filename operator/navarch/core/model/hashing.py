@@ -14,6 +14,7 @@ from typing import Any
 _REMEMBERED = 16
 """Rendered objects whose hash is remembered: about those of one reconcile. Some hold 160 KiB."""
 _known: OrderedDict[int, tuple[Mapping[str, Any], str]] = OrderedDict()
+"""By id(), each with the object itself: one that is held here lives, so no other can get its id."""
 
 
 def stable_hash(value: Any, *, length: int = 16) -> str:
@@ -24,10 +25,10 @@ def stable_hash(value: Any, *, length: int = 16) -> str:
 
 
 def hash_rendered(manifest: Mapping[str, Any]) -> str:
-    """The hash of a rendered object, which nobody may change: plan, apply and status of one reconcile ask for
-    it one after the other."""
+    """The hash of a rendered object, which no code may change (decision 0025). Plan, apply and status of one
+    reconcile ask for it one after the other."""
     known = _known.get(id(manifest))
-    if known is None or known[0] is not manifest:
+    if known is None:
         known = _known[id(manifest)] = manifest, stable_hash(manifest)
         while len(_known) > _REMEMBERED:
             _known.popitem(last=False)

@@ -49,6 +49,10 @@ date."""
 PROXY = f"{GROUP}/proxy"
 """Annotation on every injected pod: `<version>-<hash of what needs a restart>`; what the census reads."""
 
+PROXY_IMAGE = "sidecar.istio.io/proxyImage"
+"""Istio's annotation by which a pod names its proxy's image: on pods of gateways that have a version of their
+own."""
+
 MESH_COMPONENTS = frozenset({"crds", "revision", "tags", "policies", "gateways"})
 """Components that belong to the mesh as a whole; all others belong to one revision."""
 
@@ -90,6 +94,9 @@ SIDECAR_STATUS = "sidecar.istio.io/status"
 
 GATEWAY_CLASS_DEFAULTS = "gateway.istio.io/defaults-for-class"
 """Label on ConfigMaps beside istiod: the class whose Gateways are deployed with them."""
+
+GATEWAY_API = "gateway.networking.k8s.io"
+"""The group of Gateway API's kinds."""
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 

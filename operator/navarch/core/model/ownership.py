@@ -98,7 +98,7 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
     GATEWAY: {
         "gateway": frozenset(
             {
-                *("ServiceAccount", "RoleBinding", "Service", "Deployment"),
+                *("ServiceAccount", "RoleBinding", "Service", "Deployment", "DaemonSet"),
                 *("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"),
             }
         ),

@@ -7,20 +7,11 @@ once released.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from navarch.core.model.documented import Documented
 
 
-class Reason(StrEnum):
-    """A reason; `doc` says in one sentence what it means to the user."""
-
-    doc: str
-
-    def __new__(cls, value: str, doc: str = "") -> Reason:
-        """Attach the documentation to the word."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.doc = doc
-        return member
+class Reason(Documented):
+    """A reason of a condition or an Event."""
 
     @classmethod
     def read(cls, value: str) -> Reason:
@@ -60,6 +51,19 @@ class Reason(StrEnum):
     PATCH_REVERTED = "PatchReverted", "spec.version is an older patch of the minor that runs: a way back."
     SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
     PROXIES_TOO_OLD = "ProxiesTooOld", "Proxies are more than one minor older than the control plane."
+    VERSION_OUTSIDE_SKEW = (
+        "VersionOutsideSkew",
+        "The version of a gateway is newer than its mesh's, or more than one minor older.",
+    )
+    VERSION_LEAVES_SKEW = (
+        "VersionLeavesSkew",
+        "The version to which gateways are pinned is the oldest minor that their mesh supports, and the next "
+        "one, or the one that the mesh asks for, does not support it.",
+    )
+    VERSION_WITHOUT_IMAGE = (
+        "VersionWithoutImage",
+        "A gateway names a version, and its mesh names the image of proxies itself, for one version.",
+    )
     TOO_LARGE = "TooLarge", "The specification is larger than Navarch takes; the largest part is named."
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
     NAMESPACE_REFUSED = (
@@ -113,6 +117,10 @@ class Reason(StrEnum):
         "ForeignGatewayDefaults",
         "A ConfigMap beside istiod that Navarch did not make decides what Gateways of a class run.",
     )
+    GATEWAY_API_UNREAD = (
+        "GatewayAPIUnread",
+        "The mesh's istiod ignores a CRD of Gateway API, because of its version.",
+    )
     POLICY_OVERRULED = (
         "PolicyOverruled",
         "Another mesh-wide PeerAuthentication is older than the mesh's own, and Istio takes the oldest: "
@@ -136,8 +144,8 @@ class Reason(StrEnum):
     )
     IMAGE_NOT_AT_HAND = (
         "ImageNotAtHand",
-        "The mesh would run an image that no variable RELATED_IMAGE_… of the operator names, and the "
-        "operator was told to run no other.",
+        "A mesh or gateway would run an image that no variable RELATED_IMAGE_… of the operator names, and "
+        "the operator was told to run no other.",
     )
     UNTESTED_KUBERNETES = (
         "UntestedKubernetes",
@@ -171,6 +179,31 @@ class Reason(StrEnum):
     GATEWAY_NOT_INJECTED = (
         "GatewayNotInjected",
         "Pods of a gateway were made without a proxy; they are made anew, at growing intervals.",
+    )
+    CERTIFICATE_MISSING = (
+        "CertificateMissing",
+        "A listener names a Secret that does not exist, or that holds no certificate and key.",
+    )
+    CERTIFICATE_BROKEN = (
+        "CertificateBroken",
+        "The Secret of a listener cannot be read, its key is another certificate's, or its chain is broken.",
+    )
+    CERTIFICATE_OTHER_NAMES = (
+        "CertificateOtherNames",
+        "The certificate of a listener has no name for one of the listener's hosts.",
+    )
+    CERTIFICATE_EXPIRES = (
+        "CertificateExpires",
+        "The certificate of a listener ends within 30, 14 or 7 days, or within a day.",
+    )
+    CERTIFICATE_EXPIRED = "CertificateExpired", "The certificate of a listener is not valid now."
+    CERTIFICATES_NOT_CHECKED = (
+        "CertificatesNotChecked",
+        "The operator does not look at certificates of gateways, since no setting asks for it.",
+    )
+    CERTIFICATES_UNREADABLE = (
+        "CertificatesUnreadable",
+        "The operator may not read the Secrets of a gateway's listeners; the message has the command.",
     )
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
     PROXIES_MISPLACED = (
@@ -227,6 +260,11 @@ class Reason(StrEnum):
         "MetricsCertificateInvalid",
         "The certificate that is mounted for the operator's metrics cannot be read, does not fit its key, or "
         "has expired.",
+    )
+    GATEWAY_API_NOT_INSTALLED = (
+        "GatewayAPINotInstalled",
+        "The CRDs of Gateway API are not as NAVARCH_GATEWAY_API_INSTALL asks for; the message says which "
+        "keeps Navarch from it, or who refused.",
     )
     UPGRADED = "Upgraded", "The control plane serves another version; the message names both."
     DRIFT_REPAIRED = (

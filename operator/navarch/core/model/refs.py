@@ -6,6 +6,7 @@ Invariant: two references are equal exactly when they name the same object.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -32,6 +33,15 @@ class Ref:
     def __str__(self) -> str:
         where = f"{self.namespace}/" if self.namespace else ""
         return f"{self.kind} {where}{self.name}"
+
+
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+
+def is_object_name(text: str) -> bool:
+    """Whether an object can have this name at all. What an object of others names has to be asked first: in a
+    request's path a slash or a question mark would ask for something else."""
+    return _OBJECT_NAME.fullmatch(text) is not None
 
 
 def ref_of(manifest: Manifest) -> Ref:

@@ -8,6 +8,7 @@ injection. Invariant: no key named in OWN_VALUES or OWN_MESH_CONFIG comes from t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from navarch.api.spec import RevisionConfig
@@ -72,6 +73,13 @@ POD_TEMPLATES = ("gateway", "grpc-agent", "grpc-simple", "sidecar")
 """Templates that istiod merges into pods as they are created."""
 
 _GATEWAY_TEMPLATES = ("kube-gateway", "waypoint")
+
+_STAMP = "\0"
+"""Stands for a mesh's stamp, where a template is rendered for all meshes."""
+_TEMPLATES = 32
+"""Rendered templates that are remembered: those of four minors, 70 KiB each minor."""
+PROXY_NAME = "proxyv2"
+"""Name of the image of proxies, unless the values name another."""
 
 GATEWAY_CLASSES = "gatewayClasses"
 """Key of values with changes to what istiod deploys for Gateways, by class; not for injection templates."""
@@ -152,9 +160,8 @@ def _pin_images(revision: RevisionInput, shared: dict[str, Any]) -> None:
     it stands. What the user's values name is left alone."""
     if not revision.images:
         return
-    proxies = (revision.config.mesh_config or {}).get("defaultConfig") or {}
-    variant = (proxies.get("image") or {}).get("imageType") or shared["variant"]
-    places = (("proxy", "proxyv2", variant), ("proxy_init", "proxyv2", shared["variant"]))
+    variant = _find_variant(revision, shared)
+    places = (("proxy", PROXY_NAME, variant), ("proxy_init", PROXY_NAME, shared["variant"]))
     for place, image, wanted in (*places, ("agentgateway", "agentgateway", variant)):
         reference = revision.image(image, wanted)
         is_plain = reference == f"{revision.hub}/{image}:{revision.image_tag}" + (
@@ -162,6 +169,19 @@ def _pin_images(revision: RevisionInput, shared: dict[str, Any]) -> None:
         )
         if shared[place].get("image") == image and not is_plain:
             shared[place] = {**shared[place], "image": reference}
+
+
+def _find_variant(revision: RevisionInput, shared: Mapping[str, Any]) -> str:
+    """The variant of the image of proxies."""
+    proxies = (revision.config.mesh_config or {}).get("defaultConfig") or {}
+    return str((proxies.get("image") or {}).get("imageType") or shared["variant"])
+
+
+def refer_proxy(revision: RevisionInput, values: Mapping[str, Any]) -> str:
+    """The reference of the image that the injector gives to proxies."""
+    shared = values["global"]
+    name = str(shared["proxy"].get("image") or PROXY_NAME)
+    return name if "/" in name else revision.image(name, _find_variant(revision, shared))
 
 
 def _proxy_json(config: RevisionConfig) -> dict[str, Any]:
@@ -258,10 +278,18 @@ def build_injection_templates(
     mesh.navarch.io/proxy, so that istiod rolls them when it changes; injected pods get it from the injector's
     configuration."""
     own = {
-        name: render_text(assets, f"injection/{name}.tpl", features=revision.features, stamp=stamp)
+        name: stamp.join(_render_template(assets, name, revision.features))
         for name in (*POD_TEMPLATES, *list_gateway_templates(revision.features))
     }
     return own | dict(values["sidecarInjectorWebhook"]["templates"])
+
+
+@lru_cache(maxsize=_TEMPLATES)
+def _render_template(assets: Assets, name: str, features: Features) -> tuple[str, ...]:
+    """An injection template, cut where a mesh's stamp stands: nothing else differs between meshes of a
+    minor."""
+    text = render_text(assets, f"injection/{name}.tpl", features=features, stamp=_STAMP)
+    return tuple(text.split(_STAMP))
 
 
 def build_injection_values(values: Mapping[str, Any]) -> dict[str, Any]:

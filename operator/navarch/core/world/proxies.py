@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from navarch.core.model.labels import ISTIO_REV, MESH_NAME, PROXY, SIDECAR_INJECT, SIDECAR_STATUS
+from navarch.core.model.labels import (
+    ISTIO_REV,
+    MESH_NAME,
+    PROXY,
+    PROXY_IMAGE,
+    RESTART,
+    SIDECAR_INJECT,
+    SIDECAR_STATUS,
+)
 from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.refs import Manifest
 
@@ -21,7 +31,8 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 @dataclass(frozen=True, slots=True)
 class ProxyPod:
     """A pod with a proxy. `revision` injected it; `proxy` is our annotation's value, empty on other meshes'
-    pods. `gateway` is the MeshGateway of its namespace that it belongs to, empty for none."""
+    pods: the injector's, or that of the template of a gateway whose version is pinned. `gateway` is the
+    MeshGateway of its namespace that it belongs to, empty for none."""
 
     namespace: str
     name: str
@@ -130,9 +141,30 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
         revision = ""
     for name in (revision, annotations.get(ISTIO_REV, "")):
         if isinstance(name, str) and _NAME.fullmatch(name):
-            stamp = annotations.get(PROXY, "")
-            return ProxyPod(metadata["namespace"], metadata["name"], name, stamp, _find_gateway(pod))
+            gateway = _find_gateway(pod)
+            pinned = gateway and PROXY_IMAGE in annotations
+            stamp = annotations.get(RESTART if pinned else PROXY, "")
+            return ProxyPod(metadata["namespace"], metadata["name"], name, stamp, gateway)
     return None
+
+
+Pins: TypeAlias = Mapping[tuple[str, str], str]
+"""What stands on the current pods of gateways whose version is pinned, by their namespace and name."""
+
+
+def read_pins(gateways: Iterable[Manifest]) -> dict[tuple[str, str], str]:
+    """The pins among these MeshGateways, by what their status says."""
+    return {
+        (g["metadata"]["namespace"], g["metadata"]["name"]): str((g.get("status") or {}).get("proxy", ""))
+        for g in gateways
+        if (g.get("spec") or {}).get("version")
+    }
+
+
+def is_current(proxy: ProxyPod, stamps: Mapping[str, str], pins: Pins) -> bool:
+    """Whether a proxy is what its gateway's pin asks for, or else what its revision, by name, stamps now."""
+    wanted = pins.get((proxy.namespace, proxy.gateway)) or stamps.get(proxy.revision)
+    return bool(proxy.proxy) and proxy.proxy == wanted
 
 
 def _find_gateway(pod: Manifest) -> str:

@@ -1,6 +1,7 @@
 """A workload's rollout and the problems of its pods, read from their own status.
 
-Owns what "available", "replaced" and "complete" mean for a Deployment. Must never look at what should run.
+Owns what "available", "replaced" and "complete" mean for a Deployment and for a DaemonSet. Must never look at
+what should run.
 Invariant: generation-aware; a status that speaks of an older spec is never taken for the newer one.
 """
 
@@ -32,12 +33,13 @@ class WorkloadPod:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """State of a rollout. Counts are pods. `replaced` means that only pods of the current template run and at
-    least one serves, `complete` that all of them do."""
+    """State of a rollout. Counts are pods, of a DaemonSet one for each node. `replaced` means that only pods
+    of the current template run and at least one serves, `complete` that all of them do."""
 
     desired: int
     updated: int
     available: int
+    ready: int
     replaced: bool
     complete: bool
     message: str
@@ -55,17 +57,20 @@ class PodProblem:
         return f"pod {self.pod}: {self.reason}: {self.message}"
 
 
-def determine_rollout(deployment: Manifest) -> Rollout:
-    """Read a Deployment's rollout, by the rules of `kubectl rollout status` (apps/v1, DeploymentStatus)."""
-    metadata, spec, status = (
-        deployment["metadata"],
-        deployment.get("spec") or {},
-        deployment.get("status") or {},
-    )
+def determine_rollout(workload: Manifest) -> Rollout:
+    """Read a workload's rollout, by the rules of `kubectl rollout status` (apps/v1, DeploymentStatus and
+    DaemonSetStatus)."""
+    status = workload.get("status") or {}
+    generation = int(workload["metadata"].get("generation", 0))
+    observed = int(status.get("observedGeneration", 0)) >= generation
+    read = _read_daemon_set if workload["kind"] == "DaemonSet" else _read_deployment
+    return read(workload.get("spec") or {}, status, observed=observed)
+
+
+def _read_deployment(spec: Manifest, status: Manifest, *, observed: bool) -> Rollout:
     desired = int(spec.get("replicas", 1))
     updated, available = int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0))
     total = int(status.get("replicas", 0))
-    observed = int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0))
     replaced = observed and 0 < total <= updated and available > 0
     complete = replaced and updated >= desired and available >= desired
     message = ""
@@ -77,7 +82,27 @@ def determine_rollout(deployment: Manifest) -> Rollout:
             if c["type"] == "ReplicaFailure" and c["status"] == "True"
         ]
         message = "; ".join([message, *failures])
-    return Rollout(desired, updated, available, replaced, complete, message)
+    ready = int(status.get("readyReplicas", 0))
+    return Rollout(desired, updated, available, ready, replaced, complete, message)
+
+
+def _read_daemon_set(_: Manifest, status: Manifest, *, observed: bool) -> Rollout:
+    """A node counts as updated once its oldest pod is of the current template. Status has no
+    reason why the controller cannot make a pod."""
+    desired, updated = (int(status.get(f"{k}NumberScheduled", 0)) for k in ("desired", "updated"))
+    scheduled = int(status.get("currentNumberScheduled", 0))
+    available = int(status.get("numberAvailable", 0))
+    replaced = observed and 0 < desired <= updated and available > 0
+    complete = replaced and available >= desired
+    message = ""
+    if observed and not desired:
+        message = "no node takes its pods: see spec.placement and the taints of nodes"
+    elif not complete:
+        message = f"{updated} of {desired} nodes have an updated pod, {available} available"
+        if scheduled < desired:
+            message += f", {desired - scheduled} none: kubectl describe says why"
+    ready = int(status.get("numberReady", 0))
+    return Rollout(desired, updated, available, ready, replaced, complete, message)
 
 
 def has_service(owned: Iterable[Manifest], revision: str) -> bool:

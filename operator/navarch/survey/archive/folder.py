@@ -93,7 +93,7 @@ class Folder:
         files = dict(self.texts)
         for path, named in self.objects.items():
             texts = [text for _, text in sorted(named.items())]
-            files[path] = _join(texts) if _is_list(path) else texts[0]
+            files[path] = _join(texts) if _is_list(path) or len(texts) > 1 else texts[0]
         if self.missing:
             files[NOT_READ] = "".join(f"{line}\n" for line in sorted(self.missing))
         for path, text in sorted(files.items()):

@@ -122,6 +122,44 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "1 pod has no proxy (image: auto), made while nothing injected them: ingress-5d9-x2x; pods are made "
         "anew now",
     ),
+    Reason.CERTIFICATE_MISSING: Advice(
+        Severity.ERROR,
+        "Create the Secret, of type kubernetes.io/tls, in the namespace that the message names.",
+        "listener https: Secret front/shop-cert does not exist: the listener serves nothing",
+    ),
+    Reason.CERTIFICATE_BROKEN: Advice(
+        Severity.ERROR,
+        "Replace the Secret's content: certificate, then what signed it, each by the next, and its own key.",
+        "listener https: Secret front/shop-cert: tls.key is not the key of the certificate in tls.crt",
+    ),
+    Reason.CERTIFICATE_OTHER_NAMES: Advice(
+        Severity.WARNING,
+        "Get a certificate with these names, or take the hosts out of the listener.",
+        "listener https: Secret front/shop-cert has www.example.com, and not shop.example.com: clients "
+        "refuse it there",
+    ),
+    Reason.CERTIFICATE_EXPIRES: Advice(
+        Severity.WARNING,
+        "Renew it: the Secret can be replaced while the gateway serves.",
+        "listener https: Secret front/shop-cert is valid until 2026-12-06 10:00 UTC: it ends within 7 days",
+    ),
+    Reason.CERTIFICATE_EXPIRED: Advice(
+        Severity.ERROR,
+        "Renew it: the Secret can be replaced while the gateway serves.",
+        "listener https: Secret front/shop-cert was valid until 2026-11-01 10:00 UTC",
+    ),
+    Reason.CERTIFICATES_NOT_CHECKED: Advice(
+        Severity.INFO,
+        "Nothing, or set NAVARCH_CERTIFICATE_SECONDS of the operator and let it read Secrets.",
+        "the operator does not look at certificates; NAVARCH_CERTIFICATE_SECONDS has it do so",
+    ),
+    Reason.CERTIFICATES_UNREADABLE: Advice(
+        Severity.WARNING,
+        "Bind the ClusterRole navarch-certificates in the namespace, as the message says.",
+        "the operator may not read Secrets in namespace front (shop-cert): kubectl create rolebinding "
+        "navarch-certificates -n front --clusterrole=navarch-certificates "
+        "--serviceaccount=navarch-system:navarch",
+    ),
     Reason.PROXIES_OUTDATED: Advice(
         Severity.WARNING,
         "Restart the workloads; `navarch describe` lists them.",
@@ -219,6 +257,13 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "again every 10 s. Only readers of the metrics are concerned.",
         "/tmp/k8s-metrics-server/metrics-certs/tls.crt and tls.key: No such file or directory; a self-made "
         "certificate is served",
+    ),
+    Reason.GATEWAY_API_NOT_INSTALLED: Advice(
+        Severity.WARNING,
+        "Leave these CRDs to those who installed them and set NAVARCH_GATEWAY_API_INSTALL=Never, or take "
+        "away what the message names. Meshes are not held up.",
+        "Gateway API's CRDs of v1.5.1 are not installed: httproutes.gateway.networking.k8s.io is of v1.6.0, "
+        "which is newer than v1.5.1",
     ),
     Reason.DRIFT_REPAIRED: Advice(
         Severity.INFO,

@@ -60,6 +60,26 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Restart the workloads that the message names; before the upgrade, if it is not made yet.",
         "spec.version: '1.31': 3 pods run proxies that are more than one minor older: 1.29 (shop; web)",
     ),
+    Reason.VERSION_OUTSIDE_SKEW: Advice(
+        Severity.ERROR,
+        "Set spec.version of the gateway to one that the message names, or remove it; until then its pods "
+        "stay as they are.",
+        "spec.version: '1.29': means 1.29.6, which is more than one minor older than 1.31.4, the version of "
+        "the mesh",
+    ),
+    Reason.VERSION_LEAVES_SKEW: Advice(
+        Severity.WARNING,
+        "Raise or remove spec.version of the gateways that the message names before the mesh goes to its "
+        "next minor.",
+        "spec.version: '1.30': the mesh runs 1.31.4, and its next minor does not support proxies of this one",
+    ),
+    Reason.VERSION_WITHOUT_IMAGE: Advice(
+        Severity.ERROR,
+        "Remove spec.version of the gateway, or the mesh's own tag, digest or image of proxies: the catalog "
+        "has an image for each version, and a ConfigMap adds digests to it.",
+        "spec.version: '1.30': the mesh names the image of its proxies by spec.images.tag, which is that of "
+        "one version",
+    ),
     Reason.NOT_THE_OLDEST: Advice(
         Severity.ERROR,
         "Move the mesh to a namespace of its own, or delete the older one and edit this one.",
@@ -205,6 +225,13 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "metadata.namespace: 'shop': holds ConfigMap theirs with the label "
         "gateway.istio.io/defaults-for-class=istio, which Navarch did not make: istiod may deploy every "
         "Gateway of that class with what it says",
+    ),
+    Reason.GATEWAY_API_UNREAD: Advice(
+        Severity.WARNING,
+        "Install the version of Gateway API that the message names with what installed the CRDs, or choose a "
+        "minor that reads the cluster's.",
+        "spec.version: '1.31': its istiod ignores tlsroutes.gateway.networking.k8s.io of v1.4.1 since it "
+        "reads v1.5.0 and newer",
     ),
     Reason.POLICY_OVERRULED: Advice(
         Severity.WARNING,

@@ -10,12 +10,13 @@ import re
 
 KEYWORD = (
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|cookie|bearer|authorization"
-    r"|(?:api|access|private|secret|signing|encryption|ssh|storage|account|master|session|shared|license|auth)"
-    r"[-_. ]?key|connection[-_. ]?string|\bauth\b|\bpass\b|\.key\b|\bkey\.pem\b)"
+    r"|(?:api|access|private|client|secret|signing|encryption|ssh|storage|account|master|session|shared|license"
+    r"|auth)"
+    r"[-_. ]?key|connection[-_. ]?string|\bauth\b|\bpass\b|(?:\b|_)pw\b|\.key\b|\bkey\.pem\b)"
 )
 """A pattern, without regard to case: what stands in the names of secrets."""
 _KEYWORD = re.compile(KEYWORD, re.IGNORECASE)
-_LAST = frozenset({"auth", "pass"})
+_LAST = frozenset({"auth", "pass", "pw"})
 """Words that make a name a secret's only as its last."""
 _KEY_FILE = re.compile(r"\.key$|(?:^|[.\-_])key\.pem$|^id_(?:rsa|dsa|ecdsa|ed25519)$", re.IGNORECASE)
 """Names of files that hold a private key, as keys of a ConfigMap: tls.key, ca-key.pem."""

@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from navarch.core.diagnosis.masking.names import KEYWORD, has_keyword, is_plain, is_secret_name
 
@@ -30,6 +31,8 @@ _FORMS = re.compile(
 _END_OF_KEY = re.compile(r"\A[A-Za-z0-9+/=\s\\]{0,8192}-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----")
 """The rest of a private key, where a log begins amid one."""
 _BASE64_PEM = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=_-]+")
+_BASE64 = re.compile(r"(?<![\w+/=-])[\w+/-]{24,}={0,2}(?![\w+/=-])", re.ASCII)
+"""What may be a text in base64, such as a kubeconfig in a ConfigMap; a line of one that is wrapped, too."""
 _USER_OF_URL = re.compile(r"(://[^\s/:@\"']{0,256}:)[^\s/\"']{1,1024}@")
 _SCHEME = re.compile(r"(?i)\b(bearer|negotiate)(\s+|%20)(?=\S)([^\s\"'\]}]+)")
 _BASIC = re.compile(r"(?i)\b(basic)(\s+)(?=[A-Za-z0-9+/_-]*[A-Z0-9+/=])([A-Za-z0-9+/_-]{6,}={0,2})")
@@ -41,6 +44,8 @@ _ASSIGNED = re.compile(
     rf"(?i)(?<!v1\.)(?P<name>{KEYWORD}[\w.-]{{0,40}})\\*[\"']?\]?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}}"
 )
 _FLAG = re.compile(rf"(?i)(?<![\w-])(?P<name>--?[\w-]{{0,60}}?{KEYWORD}[\w-]{{0,40}})\s+")
+_SPOKEN = re.compile(r"(?i)\b(?P<name>password|passwd|passphrase|pwd)\s{1,4}(?=\\*[\"'])")
+"""In a sentence: login failed with password 'x'. Of a Secret, its name stands so: secret "cacerts"."""
 _NAMED = re.compile(rf"(?i)\b(?:name|key|header){_COLON}\\*[\"']?{_NAME}")
 _PAIR = re.compile(rf"{_NAMED.pattern}\\*[\"']?\s{{0,4}}[,\n]\s{{0,40}}\\*[\"']?value{_COLON}")
 _VALUE = re.compile(rf"(?i)\bvalue{_COLON}")
@@ -69,6 +74,7 @@ def mask_text(text: str, *, by_name: bool = True) -> str:
         text = _END_OF_KEY.sub(MASK, text)
     text = _FORMS.sub(MASK, text)
     text = _BASE64_PEM.sub(_mask_encoded, text)
+    text = _BASE64.sub(partial(_mask_base64, by_name=by_name), text)
     text = _USER_OF_URL.sub(rf"\1{MASK}@", text)
     text = _SCHEME.sub(rf"\1\2{MASK}", text)
     text = _BASIC.sub(rf"\1\2{MASK}", text)
@@ -76,7 +82,7 @@ def mask_text(text: str, *, by_name: bool = True) -> str:
         if "\n" in text:
             text = "\n".join(_mask_lines(text))
         text = "".join(_mask_before_name(text))
-        for pattern in (_PAIR, _FLAG, _ASSIGNED):
+        for pattern in (_PAIR, _FLAG, _SPOKEN, _ASSIGNED):
             text = "".join(_mask_after(pattern, text))
     return text
 
@@ -89,6 +95,16 @@ def _mask_encoded(match: re.Match[str]) -> str:
     except binascii.Error:
         return MASK
     return MASK if b"PRIVATE KEY" in said else match[0]
+
+
+def _mask_base64(match: re.Match[str], *, by_name: bool) -> str:
+    """A text in base64 that holds a secret; other bytes stay, such as a digest."""
+    text = match[0].rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
+    try:
+        said = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
+    except ValueError:
+        return match[0]
+    return match[0] if mask_text(said, by_name=by_name) == said else MASK
 
 
 def _mask_after(pattern: re.Pattern[str], text: str) -> Iterator[str]:

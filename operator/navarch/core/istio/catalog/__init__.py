@@ -12,8 +12,11 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 Ordinal: TypeAlias = tuple[int, ...]
-API, ISTIO = "istio.io/api", "istio.io/istio"
+API, ISTIO, GATEWAY_API = "istio.io/api", "istio.io/istio", "sigs.k8s.io/gateway-api"
 """Go modules."""
+Ranges: TypeAlias = Mapping[str, tuple[Ordinal, Ordinal]]
+"""Of which bundles of Gateway API an istiod reads a CRD, by its plural: from the first to the second version,
+empty for no bound."""
 
 
 def ordinal_of(version: str) -> Ordinal:
@@ -25,6 +28,13 @@ def is_version(text: str) -> bool:
     """Whether a text is a dotted version at all: one that ordinal_of reads, and that a status has room
     for."""
     return re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){0,2}", text) is not None
+
+
+def read_bundle(text: str) -> Ordinal | None:
+    """The version of a bundle of Gateway API: `v1.5.1` -> (1, 5, 1), and a candidate is as the release, as
+    istiod has it. None for what is no version."""
+    found = re.fullmatch(r"v?([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4})(?:[-+][0-9A-Za-z.+-]*)?", text)
+    return ordinal_of(found[1]) if found else None
 
 
 def dotted(ordinal: Ordinal) -> str:
@@ -70,7 +80,8 @@ or the whole reference of the image that takes its place."""
 class Minor:
     """One minor of Istio. Kubernetes versions are (major, minor); `patches` are ascending. `preview` says
     what was seen of a minor that was neither compared with Istio's own nor run; empty for all others. `api`
-    is where its CRDs and MeshConfig come from, `values` the name of the definition of its values."""
+    is where its CRDs and MeshConfig come from, `values` the name of the definition of its values, and
+    `gateway_api` says which of Gateway API's CRDs its istiod reads."""
 
     name: str
     patches: tuple[str, ...]
@@ -83,6 +94,7 @@ class Minor:
     values: str
     images: Images
     features: Features
+    gateway_api: Ranges
 
     def is_after_newest(self, version: str) -> bool:
         """Whether an exact version is a patch of this minor newer than any that is known."""
@@ -113,10 +125,11 @@ class Release:
 class Catalog:
     """All releases, minors ascending. `values` are the modules of definitions of values, by name; `problems`
     say what in the cluster's own extensions of the catalog is left out, and why. Of a `closed` one meshes may
-    run only images whose references it has."""
+    run only images whose references it has. `gateway_api` is the module with Gateway API's CRDs."""
 
     minors: tuple[Minor, ...]
     values: Mapping[str, Pin]
+    gateway_api: Pin
     problems: tuple[str, ...] = ()
     closed: bool = False
 
@@ -145,6 +158,21 @@ def _build_features(minor: str, rows: Mapping[str, Mapping[str, Any]]) -> Featur
     return Features(**{name: ordinal_of(minor) >= since[key] for name, key in names.items()})
 
 
+def _build_ranges(minor: str, rows: Mapping[str, list[Mapping[str, str]]]) -> Ranges:
+    def bound(row: Mapping[str, str], name: str) -> Ordinal:
+        return ordinal_of(row[name]) if name in row else ()
+
+    own = {
+        plural: [r for r in found if ordinal_of(minor) >= ordinal_of(r["since"])]
+        for plural, found in rows.items()
+    }
+    return {
+        plural: (bound(found[-1], "minimum"), bound(found[-1], "maximum"))
+        for plural, found in own.items()
+        if found
+    }
+
+
 _ACRONYMS = {"ca": "CA", "cpu": "CPU"}
 
 
@@ -168,8 +196,14 @@ def build_catalog(data: Mapping[str, Any]) -> Catalog:
             values=row["values"],
             images=row.get("digests", {}),
             features=_build_features(name, data["features"]),
+            gateway_api=_build_ranges(name, data["gatewayAPI"]["reads"]),
         )
         for name, row in data["minors"].items()
     )
     values = {name: Pin(ISTIO, pin["version"], pin["hash"]) for name, pin in data["values"].items()}
-    return Catalog(tuple(sorted(minors, key=lambda minor: ordinal_of(minor.name))), values)
+    module = data["gatewayAPI"]["module"]
+    return Catalog(
+        tuple(sorted(minors, key=lambda minor: ordinal_of(minor.name))),
+        values,
+        Pin(GATEWAY_API, module["version"], module["hash"]),
+    )

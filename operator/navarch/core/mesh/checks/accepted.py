@@ -104,12 +104,18 @@ def check_mesh_config_warnings(content: MeshContent) -> Iterator[Finding]:
     yield from _find_in_mesh_config(content, warnings=True)
 
 
-def _find_in_mesh_config(content: MeshContent, *, warnings: bool) -> Iterator[Finding]:
+@Last
+def _list_violations(content: MeshContent) -> tuple[Violation, ...]:
+    """What istiod has to say of the mesh configuration, errors and warnings."""
     built, release = build_sources(content), content.release
     if built is None or release is None:
-        return
+        return ()
     descriptors = content.assets.mesh_descriptors[release.minor.name]
-    for violation in find_violations(build_mesh_config(*built), descriptors):
+    return tuple(find_violations(build_mesh_config(*built), descriptors))
+
+
+def _find_in_mesh_config(content: MeshContent, *, warnings: bool) -> Iterator[Finding]:
+    for violation in _list_violations(content):
         if violation.warning is warnings:
             yield _tell(content, violation, Severity.WARNING if warnings else Severity.ERROR)
 

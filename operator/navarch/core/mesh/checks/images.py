@@ -13,7 +13,7 @@ from typing import Any
 
 from navarch.api.related import RELATED
 from navarch.core.istio.catalog.extension import REFERENCE
-from navarch.core.istio.images import is_reference
+from navarch.core.istio.images import list_at_hand
 from navarch.core.mesh.checks.accepted import build_sources
 from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding
@@ -21,6 +21,7 @@ from navarch.core.model.messages import join, shorten
 from navarch.core.model.reasons import Reason
 from navarch.core.render.components.istiod import image_of
 from navarch.core.render.source import RevisionInput
+from navarch.core.render.values import PROXY_NAME, refer_proxy
 
 _OWN = (
     "spec.images.hub",
@@ -38,8 +39,7 @@ def check_images_are_at_hand(content: MeshContent) -> Iterator[Finding]:
     catalog, built = content.assets.catalog, build_sources(content)
     if not catalog.closed or built is None:
         return
-    known = (each for minor in catalog.minors for images in minor.images.values() for each in images.values())
-    at_hand = frozenset(filter(is_reference, known))
+    at_hand = list_at_hand(catalog)
     missing = [image for image in list_needed(*built) if image not in at_hand]
     if missing:
         field, value = _find_field(content)
@@ -74,12 +74,9 @@ def check_images_are_references(content: MeshContent) -> Iterator[Finding]:
 def list_needed(source: RevisionInput, values: Mapping[str, Any]) -> list[str]:
     """References of what a mesh runs by itself: istiod, its proxies, and their init containers."""
     shared = values["global"]
-    proxies = (source.config.mesh_config or {}).get("defaultConfig") or {}
-    variant = (proxies.get("image") or {}).get("imageType") or shared["variant"]
-    places = (("proxy", variant), ("proxy_init", shared["variant"]))
-    named = ((shared[place].get("image") or "proxyv2", wanted) for place, wanted in places)
-    images = [name if "/" in name else source.image(name, wanted) for name, wanted in named]
-    return sorted({image_of(source, values), *images})
+    name = shared["proxy_init"].get("image") or PROXY_NAME
+    init = name if "/" in name else source.image(name, shared["variant"])
+    return sorted({image_of(source, values), refer_proxy(source, values), init})
 
 
 def _find_field(content: MeshContent) -> tuple[str, str]:

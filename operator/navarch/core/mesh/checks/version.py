@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from navarch.core.istio.catalog import Catalog, Minor, Release, dotted, ordinal_of
+from navarch.core.istio.gatewayapi import find_ignored
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import ProxyPod, read_pins
 
 FIELD = "spec.version"
 _MINOR = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.")
@@ -172,7 +173,10 @@ def check_proxies_can_follow(observed: ObservedMesh) -> Iterator[Finding]:
         return
     major, minor = ordinal_of(release.minor.name)[:2]
     old: defaultdict[str, list[ProxyPod]] = defaultdict(list)
+    pins = read_pins(observed.gateways)
     for proxy in observed.census.counted:
+        if (proxy.namespace, proxy.gateway) in pins:
+            continue  # pins.py tells of those
         found = _MINOR.match(proxy.proxy)
         if found and (int(found[1]), int(found[2])) < (major, minor - 1):
             old[f"{int(found[1])}.{int(found[2])}"].append(proxy)
@@ -185,5 +189,23 @@ def check_proxies_can_follow(observed: ObservedMesh) -> Iterator[Finding]:
             observed.spec.version,
             f"{run} more than one minor older: {told}",
             "restart their workloads first; Istio supports proxies one minor older than istiod, and no older",
+            Severity.WARNING,
+        )
+
+
+def check_gateway_api_is_read(observed: ObservedMesh) -> Iterator[Finding]:
+    """The minor's istiod reads Gateway API's CRDs in the versions that the cluster has."""
+    release = find_release(observed)
+    if observed.spec is None or release is None:
+        return
+    for crd in find_ignored(release.minor.gateway_api, observed.gateway_api):
+        has = f"{crd.name} of {crd.version}" if crd.version else f"{crd.name}, which says no version,"
+        yield Finding(
+            Reason.GATEWAY_API_UNREAD,
+            FIELD,
+            observed.spec.version,
+            f"its istiod ignores {has} since it reads {crd.reads}",
+            "install such a version of Gateway API with what installed the CRDs, or choose a minor of Istio "
+            "that reads the cluster's",
             Severity.WARNING,
         )

@@ -1,9 +1,12 @@
 """A gateway: its account, its workload, the Service before it.
 
-Owns the objects of a MeshGateway. Must never name an image: the mesh's injector puts the proxy into the pod,
-as it is configured at that moment. Invariants: the selector follows from the gateway's name alone, so that it
-never changes; a Deployment names a number of replicas only where the user does, so that any autoscaler may
-have it; a pod ends no earlier than it has drained.
+Owns the objects of a MeshGateway. Must never name a container's image: the mesh's injector puts the proxy
+into the pod, as it is configured at that moment, and takes the image of a pinned version from an annotation.
+Invariants: the selector follows from the gateway's name alone, so that it never changes, and Deployment and
+DaemonSet stand behind the Service together while one takes over from the other; a budget counts pods of the
+Deployment alone, since with a DaemonSet's among them Kubernetes cannot work it out and lets none go; a
+Deployment names a number of replicas only where the user does, so that any autoscaler may have it; a pod ends
+no earlier than it has drained.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from navarch.core.model.labels import (
     GATEWAY_UID,
     ISTIO_REV,
     MESH_UID,
+    PROXY_IMAGE,
     RECREATED,
     RESTART,
     SIDECAR_INJECT,
@@ -33,8 +37,10 @@ from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import dump_yaml, render_data
 from navarch.core.render.marks import mark_template
+from navarch.core.render.overlays import OverlayProblem, apply_overlays
 
 COMPONENT = "gateway"
+DEPLOYMENT, DAEMON_SET = "Deployment", "DaemonSet"
 EXIT_ON_ZERO = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
 """Variable by which a proxy that ends waits for its last connection (pilot-agent)."""
 NETWORK_VIEW = "ISTIO_META_REQUESTED_NETWORK_VIEW"
@@ -58,6 +64,7 @@ _FIELDS = (
     "ipFamilies",
     "sessionAffinity",
     "allocateLoadBalancerNodePorts",
+    "externalIPs",
 )
 """Fields of spec.service that a Service has under the same name."""
 
@@ -71,7 +78,9 @@ class GatewayInput:
     """What a gateway is rendered from. `tag` is its mesh's, `stamp` what that one's injector puts on pods
     now: a change of it rolls the pods. `pull_policy` is that of the mesh's proxies. It has to be said: the
     API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says.
-    `recreated` says when pods without a proxy were made anew; empty for never."""
+    `recreated` says when pods without a proxy were made anew; empty for never. `image` is the proxy's where
+    the gateway's version is pinned, and `stamp` then the pin's; empty for the mesh's. `replicas` is the
+    number of pods that a Deployment begins with which takes over from a DaemonSet."""
 
     parent: Parent
     spec: MeshGatewaySpec
@@ -79,6 +88,8 @@ class GatewayInput:
     stamp: str
     pull_policy: str
     recreated: str = ""
+    image: str = ""
+    replicas: int | None = None
 
     @property
     def name(self) -> str:
@@ -117,6 +128,17 @@ class GatewayInput:
 
 def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
     """All objects of a gateway."""
+    patched, _ = apply_overlays(_build_plain(gateway, assets), gateway.spec.overlays or ())
+    yield from map(mark_template, patched)
+
+
+def find_overlay_problems(gateway: GatewayInput, assets: Assets) -> tuple[OverlayProblem, ...]:
+    """Overlays that match none of a gateway's objects, or may not be applied."""
+    return apply_overlays(_build_plain(gateway, assets), gateway.spec.overlays or ())[1]
+
+
+def _build_plain(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
+    """All objects of a gateway, before its overlays."""
 
     def render(template: str, **context: Any) -> Manifest:
         path = f"gateway/{template}.yaml"
@@ -125,14 +147,14 @@ def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
     autoscaling = gateway.spec.autoscaling
     yield render("service-account")
     yield render("role-binding", name=f"{gateway.name}-gateway", role=GATEWAY_ROLE.name)
-    yield mark_template(_build_deployment(gateway, render))
+    yield _build_workload(gateway, render)
     yield _build_service(gateway, render)
     if gateway.spec.network_policy:
         rules = _build_ingress_rules(gateway.ports)
         yield render("network-policy", selector=gateway.selector, rules=rules)
     if autoscaling is not None:
         yield render("autoscaler", autoscaling=autoscaling, metrics=_build_metrics(autoscaling))
-    if (autoscaling.min_replicas if autoscaling else gateway.spec.replicas or 1) > 1:
+    if (autoscaling.min_replicas if autoscaling else gateway.spec.replicas or 1) > 1:  # never of a DaemonSet
         yield render("disruption-budget", selector=gateway.selector)
 
 
@@ -155,18 +177,33 @@ def _build_metrics(autoscaling: GatewayAutoscaling) -> list[Mapping[str, Any]]:
     ]
 
 
-def _build_deployment(gateway: GatewayInput, render: Render) -> Manifest:
+def workload_of(spec: MeshGatewaySpec) -> str:
+    """The kind of a gateway's workload."""
+    return spec.workload or DEPLOYMENT
+
+
+def _build_rolling(gateway: GatewayInput) -> dict[str, Any]:
+    """How many pods there are, and how they are replaced: a pod ends once its successor is ready."""
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
+    if workload_of(gateway.spec) == DAEMON_SET:
+        return {"updateStrategy": rolling}
+    replicas = gateway.spec.replicas or gateway.replicas
+    return {**({"replicas": replicas} if replicas else {}), "strategy": rolling}
+
+
+def _build_workload(gateway: GatewayInput, render: Render) -> Manifest:
     spec = gateway.spec
     drain, ahead = spec.termination_drain_seconds or DRAIN_SECONDS, spec.deregistration_seconds or 0
     return render(
-        "deployment",
+        "workload",
+        kind=workload_of(spec),
+        rolling=_build_rolling(gateway),
         selector=gateway.selector,
         pull_policy=gateway.pull_policy,
-        replicas=spec.replicas,
         pod_labels=_build_pod_labels(gateway),
         pod_annotations=_build_pod_annotations(gateway, drain),
         grace_seconds=spec.termination_grace_period_seconds or ahead + drain + GRACE_BEYOND,
-        deregistration_seconds=ahead,
+        lifecycle=_build_lifecycle(spec, ahead),
         placement=_build_placement(gateway),
         ports=_build_container_ports(gateway.ports),
         environment=_build_environment(spec),
@@ -186,10 +223,17 @@ def _build_pod_annotations(gateway: GatewayInput, drain: int) -> dict[str, str]:
         **(gateway.spec.annotations or {}),
         **({"sidecar.istio.io/logLevel": proxy.log_level} if proxy and proxy.log_level else {}),
         RESTART: gateway.stamp,
+        **({PROXY_IMAGE: gateway.image} if gateway.image else {}),
         **({RECREATED: gateway.recreated} if gateway.recreated else {}),
         "inject.istio.io/templates": "gateway",
         "proxy.istio.io/config": dump_yaml(config),
     }
+
+
+def _build_lifecycle(spec: MeshGatewaySpec, ahead: int) -> dict[str, Any]:
+    """Hooks of the proxy; deregistration is one, beside which the schema has no other of its kind."""
+    own = {"preStop": {"sleep": {"seconds": ahead}}} if ahead else {}
+    return own | (spec.lifecycle.to_json() if spec.lifecycle else {})
 
 
 def _build_environment(spec: MeshGatewaySpec) -> list[dict[str, str]]:
@@ -214,6 +258,8 @@ def _build_pod_labels(gateway: GatewayInput) -> dict[str, str]:
 
 def _build_placement(gateway: GatewayInput) -> dict[str, Any]:
     placement = gateway.spec.placement.to_json() if gateway.spec.placement else {}
+    if workload_of(gateway.spec) == DAEMON_SET:
+        return placement
     spread = [
         {
             "maxSkew": 1,

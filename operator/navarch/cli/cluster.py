@@ -1,0 +1,160 @@
+"""The commands that look at a cluster: `check`, `describe` and `must-gather`.
+
+Owns their arguments and options. Must never hold logic of its own, or write to a cluster. Invariant: what
+went wrong while looking never looks like a report (`told`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from navarch.cli.exits import build_console, told
+from navarch.cli.options import Context, Kubeconfig, OperatorNamespace, Output, TreeOutput
+from navarch.telemetry.logs import configure_logging
+
+if TYPE_CHECKING:
+    from navarch.survey.session import Target
+
+
+def _log_to_stderr() -> None:
+    """Log to standard error, so that log lines do not mix with the printed result."""
+    configure_logging("error", as_json=False)
+
+
+def _build_target(kubeconfig: Path | None, context: str | None, operator_namespace: str | None) -> Target:
+    from navarch.cli.inputs import load_settings
+    from navarch.survey.session import Target
+
+    settings = load_settings()
+    return Target(
+        kubeconfig or settings.kubeconfig,
+        context,
+        operator_namespace or settings.namespace,
+        settings.probe_namespace,
+    )
+
+
+def check(
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh to check. Default: all of them.")] = "",
+    *,
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Check this namespace only. Default: all of them.")
+    ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-f",
+            "--file",
+            help="File with meshes to check as if they were applied; - for standard input.",
+        ),
+    ] = None,
+    output: Annotated[Output, typer.Option("-o", "--output", help="Form of the report.")] = Output.TEXT,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Report what is wrong in a cluster and what to do: its meshes, Navarch itself, and other Istios.
+
+    It reads the cluster once, needs no running operator, and writes nothing.
+
+    Every finding has an id: the reason of the condition and Event about the same problem.
+    docs/reference/checks.md lists all ids.
+
+    Exit codes: 0 no warnings and no errors, 1 warnings, 2 errors, 3 not readable.
+    """
+    from navarch.cli import check as command
+    from navarch.cli.inputs import parse_meshes, read_file
+    from navarch.survey.checkup import Scope
+
+    _log_to_stderr()
+    with told("check"):
+        manifests = parse_meshes(read_file(file), namespace=namespace) if file else []
+        target = _build_target(kubeconfig, context, operator_namespace)
+        report = asyncio.run(command.check(target, Scope(namespace, mesh), manifests))
+        if output is Output.JSON:
+            command.print_json(report)
+        else:
+            command.print_text(report, build_console())
+    raise typer.Exit(command.determine_exit(report))
+
+
+def describe(
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh.")],
+    *,
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Namespace of the mesh. Default: all are searched.")
+    ] = "",
+    output: Annotated[TreeOutput, typer.Option("-o", "--output", help="Form of the tree.")] = TreeOutput.TEXT,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Show a mesh as a tree: revisions, components, proxies by workload, Events, and what is wrong where.
+
+    It writes nothing. Problems have the ids of `navarch check`.
+
+    The exit code says whether the mesh could be read, not whether it is ready.
+    """
+    from navarch.cli import describe as command
+    from navarch.survey.description import describe as look
+
+    printers = {
+        TreeOutput.TEXT: lambda node: command.print_text(node, build_console()),
+        TreeOutput.JSON: command.print_json,
+        TreeOutput.YAML: command.print_yaml,
+    }
+    _log_to_stderr()
+    with told("describe"):
+        target = _build_target(kubeconfig, context, operator_namespace)
+        tree = asyncio.run(look(target, mesh, namespace=namespace))
+        printers[output](tree)
+
+
+def must_gather(
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
+        "navarch-must-gather.tar.gz"
+    ),
+    directory: Annotated[
+        Path | None,
+        typer.Option("--directory", help="Write the files into this directory instead, unpacked."),
+    ] = None,
+    namespaces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-n",
+            "--namespace",
+            help="Namespace to read where you may not read all of them; may be given more than once.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds after which nothing is asked any more.")
+    ] = 300,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Collect an archive for support: Navarch's objects, what it made, logs of the operator, of istiods and
+    of gateways, webhooks, policies, events, and the report of `navarch check`. Works without an operator, and
+    writes nothing to the cluster.
+
+    Secrets are not read, and values that look like keys, tokens or passwords are masked. What could not be
+    read is named in not-read.txt in the archive, and on standard error. The layout is that of `oc adm
+    inspect`.
+    """
+    from navarch.cli import must_gather as command
+    from navarch.survey.archive.limits import Limits
+
+    _log_to_stderr()
+    with told("must-gather"):
+        command.check_place(output=output, directory=directory)
+        target = _build_target(kubeconfig, context, operator_namespace)
+        limits = Limits(seconds=timeout)
+        folder = asyncio.run(command.gather(target, limits, places=tuple(namespaces or ())))
+        typer.echo(command.save(folder, output=output, directory=directory))
+        if folder.missing:
+            typer.echo(f"navarch must-gather: {command.tell_missing(folder)}", err=True)

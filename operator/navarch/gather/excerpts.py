@@ -1,0 +1,131 @@
+"""What is kept of the objects that are watched: how little of each, and under which names.
+
+Owns these excerpts. Must never keep a Secret, or what another client may make as large as it likes.
+Invariant: an excerpt depends on its object alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from navarch.core.istio.catalog.extension import read_extension
+from navarch.core.istio.certificates import fingerprint_bundle
+from navarch.core.istio.images import TO_BE_INJECTED
+from navarch.core.istio.roles import hash_rules
+from navarch.core.mesh.profiles import read_profile
+from navarch.core.model.claims import find_claimed
+from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS
+from navarch.core.model.parent import parent_of
+from navarch.core.world.proxies import ProxyPod, read_proxy_pod
+from navarch.kube import inventory
+from navarch.kube.inventory import CONTENT
+from navarch.kube.values import DIGESTS, digest_data
+
+Object = dict[str, Any]
+ROOT = "fingerprint"
+RULES = "hashes"
+CLASS = "class"
+UNINJECTED = "uninjected"
+CLAIMED = "claimed"
+LONGEST_NAME = 253
+"""Characters of the longest name that Kubernetes takes: a longer value names nothing."""
+
+
+KEPT = (
+    *("name", "namespace", "uid", "resourceVersion", "labels"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds"),
+)
+"""Of the metadata of an object that is not kept whole."""
+
+
+def _shrink(manifest: Object, **more: Any) -> Object:
+    metadata = manifest["metadata"]
+    kept = {key: metadata[key] for key in KEPT if key in metadata}
+    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": kept, **more}
+
+
+def shrink_namespace(manifest: Object) -> Object:
+    """Of a Namespace: name, labels, whether it is being deleted, and which labels a MeshMember holds."""
+    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)})
+
+
+def shrink_proxy_pod(manifest: Object) -> Object:
+    """Of a pod with a proxy: who injected it and what it was stamped with; not its labels."""
+    proxy = read_proxy_pod(manifest)
+    if proxy is not None:
+        # There are thousands, and few namespaces, revisions and stamps: each is kept once.
+        few = (proxy.namespace, proxy.revision[:LONGEST_NAME], proxy.proxy[:LONGEST_NAME], proxy.gateway)
+        namespace, revision, stamp, gateway = map(sys.intern, few)
+        proxy = ProxyPod(namespace, proxy.name, revision, stamp, gateway)
+    shrunk = _shrink(manifest, proxy=proxy)
+    _without_labels(shrunk)
+    shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])
+    return shrunk
+
+
+def shrink_root(manifest: Object) -> Object:
+    """Of a root ConfigMap: the fingerprint of its certificates."""
+    pem = (manifest.get("data") or {}).get("root-cert.pem", "")
+    return _without_labels(_shrink(manifest, **{ROOT: fingerprint_bundle(pem.encode())}))
+
+
+def shrink_istiod_pod(manifest: Object) -> Object:
+    """Of a pod of ours: its labels, when it ends, what its status says of readiness, and whether it was made
+    without the proxy that it asks for. Of a pod that only has our labels in a namespace without a mesh:
+    nothing but its name."""
+    if not parent_of(manifest):
+        return _shrink(manifest, status={})
+    status = manifest.get("status") or {}
+    kept = {
+        k: status[k]
+        for k in ("phase", "conditions", "containerStatuses", "initContainerStatuses")
+        if k in status
+    }
+    containers = (manifest.get("spec") or {}).get("containers") or ()
+    bare = {UNINJECTED: True} if any(c.get("image") == TO_BE_INJECTED for c in containers) else {}
+    return _shrink(manifest, status=kept, **bare)
+
+
+def shrink_profile(manifest: Object) -> Object:
+    """Of a user profile: its content, read once for all meshes, or why it cannot be read."""
+    content, error = read_profile(manifest.get("data") or {}, manifest["metadata"]["name"])
+    return _without_labels(_shrink(manifest, content=content, error=error))
+
+
+def _without_labels(shrunk: Object) -> Object:
+    shrunk["metadata"].pop("labels", None)
+    return shrunk
+
+
+def shrink_catalog(manifest: Object) -> Object:
+    """Of an extension of the catalog: what it says, read once for all meshes."""
+    extension = read_extension(manifest.get("data") or {}, manifest["metadata"]["name"])
+    return _without_labels(_shrink(manifest, extension=extension))
+
+
+def shrink_owned(manifest: Object) -> Object:
+    """An object of ours whole, a ConfigMap with digests in place of its data, which may be a megabyte; of one
+    that only bears our labels elsewhere, nothing but its name and labels."""
+    if not parent_of(manifest):
+        return _shrink(manifest)
+    if manifest["kind"] != "ConfigMap":
+        return manifest
+    kept = {key: value for key, value in manifest.items() if key not in ("data", "binaryData")}
+    return {**kept, DIGESTS: digest_data(manifest.get("data") or {})}
+
+
+def shrink_gateway_defaults(manifest: Object) -> Object:
+    """Of a ConfigMap that istiod may deploy gateways with: its name, and the class that it is for."""
+    classes = str((manifest["metadata"].get("labels") or {}).get(GATEWAY_CLASS_DEFAULTS, ""))
+    return _without_labels(_shrink(manifest, **{CLASS: classes[:63]}))
+
+
+def shrink_inventory(manifest: Object) -> Object:
+    """Of an inventory: what it says, read once."""
+    return _shrink(manifest, **{CONTENT: inventory.shrink_inventory(manifest.get("data") or {})})
+
+
+def shrink_role(manifest: Object) -> Object:
+    """Of a role that came with the installation: its name, and its rules as hashes."""
+    return _shrink(manifest, **{RULES: hash_rules(manifest.get("rules") or ())})
