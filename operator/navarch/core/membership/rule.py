@@ -84,6 +84,14 @@ def read_membership(revision: Manifest, *, probe: str) -> Membership:
     )
 
 
+def tell_joining(mesh: Membership, name: str) -> str:
+    """What brings the namespace `name` into the mesh."""
+    if mesh.member_of:
+        of = mesh.member_of.replace(".", "/", 1)
+        return f"make a MeshMember `default` in namespace {name} with controlPlaneRef {of}"
+    return f"kubectl label namespace {name} {ISTIO_REV}={mesh.values[0]}"
+
+
 def is_reserved(name: str) -> bool:
     """Whether a namespace of this name is the cluster's: it can hold no mesh, and none of its pods is
     injected."""
