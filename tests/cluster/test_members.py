@@ -234,7 +234,6 @@ def test_no_label_of_membership_is_forged_moved_or_taken_off(
     [
         ({"labels": {MEMBER_OF: "mesh.demo", ISTIO_REV: "mesh-demo"}}, False),
         ({"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}, True),
-        ({"labels": {"kubernetes.io/metadata.name": None}}, True),
         ({"annotations": {"example.com/a": "b"}}, True),
         ({"finalizers": ["example.com/hold"]}, True),
     ],
