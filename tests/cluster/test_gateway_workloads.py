@@ -309,18 +309,18 @@ def list_node_ports(service: Object) -> list[int]:
         (
             {"type": "LoadBalancer", "loadBalancerClass": "example.com/a"},
             {"loadBalancerClass": "example.com/b"},
-            "spec.service.loadBalancerClass: example.com/b: .*make another gateway",
+            r"spec\.service\.loadBalancerClass: .*example\.com/b: .*make another gateway",
         ),
-        ({"type": None}, {"loadBalancerClass": "example.com/b"}, "loadBalancerClass: example.com/b"),
+        ({"type": None}, {"loadBalancerClass": "example.com/b"}, r"loadBalancerClass: .*example\.com/b: "),
         (
             {"type": "LoadBalancer", "loadBalancerClass": "example.com/a"},
             {"loadBalancerClass": None},
-            "spec.service.loadBalancerClass: unset: ",
+            r"spec\.service\.loadBalancerClass: .*unset: ",
         ),
         (
             {"ipFamilies": ["IPv4"]},
             {"ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": "PreferDualStack"},
-            "spec.service.ipFamilies: IPv6: .*make another gateway",
+            r"spec\.service\.ipFamilies: .*IPv6: .*make another gateway",
         ),
     ],
 )

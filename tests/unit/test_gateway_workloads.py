@@ -254,3 +254,14 @@ def test_a_gateway_that_is_deleted_amid_a_change_loses_both_workloads_first() ->
     going = replace(begun, body={**begun.body, "metadata": metadata})
     plan = plan_gateway(going, ())
     assert {ref.kind for ref in plan.prune} == {"Deployment", "DaemonSet", "PodDisruptionBudget"}
+
+
+# --- the Service -------------------------------------------------------------------------------------------
+
+
+def test_a_gateway_is_not_ready_by_the_address_of_a_service_that_is_yet_to_change() -> None:
+    before = settled(a_gateway({"service": {"type": "LoadBalancer"}}))
+    after = replace(a_gateway({"service": {"type": "NodePort"}}), owned=before.owned)
+    assert verdicts(before)["Ready"] == ("True", "AsExpected")
+    assert verdicts(after)["Ready"] == ("False", "Progressing")
+    assert "Service front/ingress is being applied" in told(after, "Ready")

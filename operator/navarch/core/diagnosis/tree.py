@@ -174,7 +174,8 @@ def _place(portrait: Portrait) -> dict[tuple[str, str], list[Trouble]]:
         if diagnosis.id == Reason.PROXIES_OUTDATED and portrait.proxies and not portrait.narrowed:
             continue  # told at each workload that is concerned
         where = f"{diagnosis.field}: {diagnosis.value!r}: " if diagnosis.field else ""
-        where = f"{diagnosis.subject}: " if diagnosis.id in OF_ROUTES else where
+        shared = diagnosis.id in OF_ROUTES and diagnosis.subject.kind != GATEWAY
+        where = f"{diagnosis.subject}: " if shared else where
         trouble = Trouble(diagnosis.id, diagnosis.severity, f"{where}{diagnosis.message}", diagnosis.remedy)
         placed[_find_place(portrait, diagnosis)].append(trouble)
     return placed

@@ -33,8 +33,9 @@ from navarch.core.model.labels import FORCE_DELETE
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import ref_of
 from navarch.core.model.urgency import Awaited
+from navarch.core.render.marks import WORKLOADS
 from navarch.core.world.workload import determine_rollout
 
 CONDITIONS = (
@@ -71,19 +72,32 @@ def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
         return Verdict("True", uninjected.reason, uninjected.message)
     if plan.waiting:
         return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
-    wanted = find_workload(plan.objects())
-    return Verdict("False", Reason.SETTLED) if wanted is None else _determine_rolling(observed, wanted)
+    return _determine_rolling(observed, plan) if find_workload(plan.objects()) else _SETTLED
 
 
-def _determine_rolling(observed: ObservedGateway, wanted: Manifest) -> Verdict:
+_SETTLED = Verdict("False", Reason.SETTLED)
+
+
+def _find_unapplied(observed: ObservedGateway, plan: Plan) -> list[str]:
+    """The workload and the Service, as far as what was seen of them is not what is wanted now: what their
+    status says is about something else."""
+    there = {ref_of(o): o for o in observed.owned}
+    wanted = {ref_of(o): o for o in plan.objects() if o["kind"] in (*WORKLOADS, "Service")}
+    return [str(ref) for ref, o in wanted.items() if ref not in there or not is_applied(there[ref], o)]
+
+
+def _determine_rolling(observed: ObservedGateway, plan: Plan) -> Verdict:
     """Whether the workload is being rolled, or takes over from one of the other kind."""
     workload, former = observed.workload, observed.former
     stays = [] if former is None else [f"{ref_of(former)} stays until then"]
-    if workload is None or not is_applied(workload, wanted):
-        return Verdict("True", Reason.PROGRESSING, join([f"{ref_of(wanted)} is being applied", *stays]))
+    unapplied = _find_unapplied(observed, plan)
+    if workload is None or unapplied:
+        return Verdict(
+            "True", Reason.PROGRESSING, join([f"{ref} is being applied" for ref in unapplied] + stays)
+        )
     rollout = determine_rollout(workload)
     if rollout.complete and former is None:
-        return Verdict("False", Reason.SETTLED)
+        return _SETTLED
     if rollout.complete and former is not None:
         message = f"{ref_of(former)} goes: the pods of {ref_of(workload)} are ready"
         return Verdict("True", Reason.ROLLING_OUT, message)

@@ -172,9 +172,11 @@ def _pin_images(revision: RevisionInput, shared: dict[str, Any]) -> None:
 
 
 def _find_variant(revision: RevisionInput, shared: Mapping[str, Any]) -> str:
-    """The variant of the image of proxies."""
-    proxies = (revision.config.mesh_config or {}).get("defaultConfig") or {}
-    return str((proxies.get("image") or {}).get("imageType") or shared["variant"])
+    """The variant of the image of proxies. What has another shape than Istio's is refused elsewhere."""
+    proxies = (revision.config.mesh_config or {}).get("defaultConfig")
+    image = proxies.get("image") if isinstance(proxies, Mapping) else None
+    wanted = image.get("imageType") if isinstance(image, Mapping) else None
+    return str(wanted or shared["variant"])
 
 
 def refer_proxy(revision: RevisionInput, values: Mapping[str, Any]) -> str:
