@@ -28,6 +28,7 @@ from tests.node.test_gateways import build_route
 from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.support.hub import Hub
+from tests.support.members import wait_for_member
 from tests.support.meshes import is_current, read_condition, wait_for
 from tests.support.operator import SYSTEM
 from tests.support.workloads import ask, is_ready, load_profile, start_apps
@@ -102,13 +103,17 @@ def read_examples(installed: Installed) -> list[Object]:
 
 async def test_the_examples_are_accepted_as_they_are_and_the_mesh_becomes_ready(installed: Installed) -> None:
     api, examples = installed.api, read_examples(installed)
-    assert {each["kind"] for each in examples} == {"MeshControlPlane", "MeshGateway", "MeshRevision"}
-    installed.hub.cluster.run("create", "namespace", MESH)
+    kinds = {"MeshControlPlane", "MeshGateway", "MeshMember", "MeshRevision"}
+    assert {each["kind"] for each in examples} == kinds
+    for namespace in sorted({each["metadata"]["namespace"] for each in examples}):
+        installed.hub.cluster.run("create", "namespace", namespace)
     # A MeshRevision is what Navarch makes of the mesh: the example shows one, and is not applied.
     for example in examples:
         if example["kind"] != "MeshRevision":
             api.create(example)
     await wait_for(api, MESH, NAME, seconds=240)
+    member = next(each for each in examples if each["kind"] == "MeshMember")
+    await wait_for_member(api, member["metadata"]["namespace"])
     (made,) = api.list("revision", MESH)
     shown = next(each for each in examples if each["kind"] == "MeshRevision")
     assert made["metadata"]["name"] == shown["metadata"]["name"]

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from navarch.core.membership.rule import NEVER_MEMBERS, Membership, is_injected, is_member, is_reserved
+from navarch.core.membership.rule import (
+    NEVER_MEMBERS,
+    Membership,
+    is_injected,
+    is_member,
+    is_reserved,
+    name_members,
+)
 from navarch.core.membership.selectors import (
     NameCondition,
     build_discovery_selectors,
@@ -27,6 +34,7 @@ from navarch.core.revision.source import build_revision_input
 from tests.golden.rendering import ASSETS, ENVIRONMENT, find_one, render_mesh
 
 OWN, TAG, REVISION, PROBE = "mesh-a", "mesh-a-basic", "mesh-a-basic-inplace", ENVIRONMENT.probe_namespace
+MEMBER_OF = name_members(OWN, "basic")
 VALUES = (TAG, REVISION, "default", "another", "")
 EXCLUDED = (*NEVER_MEMBERS, "another-control-plane", ENVIRONMENT.operator_namespace)
 
@@ -42,6 +50,7 @@ namespace_labels = st.fixed_dictionaries(
     optional={
         "istio.io/rev": st.sampled_from(VALUES),
         "istio-injection": st.sampled_from(("enabled", "disabled", "yes")),
+        "mesh.navarch.io/member-of": st.sampled_from((MEMBER_OF, "mesh-b.basic", "")),
         "team": st.just("x"),
     },
 )
@@ -70,10 +79,13 @@ class Place:
 places = st.builds(Place, names, namespace_labels)
 
 
-def membership_of(*, default: bool, own: str = OWN, probe: str = PROBE) -> Membership:
+def membership_of(*, default: bool, own: str = OWN, probe: str = PROBE, member_of: str = "") -> Membership:
     """A mesh's membership."""
     values = (TAG, REVISION, *(["default"] if default else []))
-    return Membership(own, values, default=default, excluded=EXCLUDED, probe=probe)
+    return Membership(own, values, default, EXCLUDED, probe, member_of)
+
+
+scopes = st.sampled_from(("", MEMBER_OF))
 
 
 def find_injectors(mesh: Membership, place: Place, pod: Mapping[str, str]) -> list[str]:
@@ -87,23 +99,24 @@ def find_injectors(mesh: Membership, place: Place, pod: Mapping[str, str]) -> li
     ]
 
 
-@given(places, st.booleans())
-def test_istiod_looks_exactly_at_the_members(place: Place, default: bool) -> None:
-    mesh = membership_of(default=default)
+@given(places, st.booleans(), scopes)
+def test_istiod_looks_exactly_at_the_members(place: Place, default: bool, member_of: str) -> None:
+    mesh = membership_of(default=default, member_of=member_of)
     seen = any(matches(selector, place.labels) for selector in build_discovery_selectors(mesh))
     assert seen == is_member(mesh, place.name, place.own)
 
 
-@given(places, pod_labels, st.booleans())
-@example(Place("apps", {}), {"istio.io/rev": TAG}, True)
-@example(Place("apps", {}), {"sidecar.istio.io/inject": "true"}, True)
-@example(Place("kube-system", {"istio.io/rev": TAG}), {}, False)
-@example(Place("kube-tools", {"istio.io/rev": TAG}), {}, False)
-@example(Place("openshift-x", {"istio-injection": "enabled"}), {}, True)
+@given(places, pod_labels, st.booleans(), scopes)
+@example(Place("apps", {}), {"istio.io/rev": TAG}, True, "")
+@example(Place("apps", {"istio.io/rev": TAG}), {}, True, MEMBER_OF)
+@example(Place("apps", {}), {"sidecar.istio.io/inject": "true"}, True, "")
+@example(Place("kube-system", {"istio.io/rev": TAG}), {}, False, "")
+@example(Place("kube-tools", {"istio.io/rev": TAG}), {}, False, "")
+@example(Place("openshift-x", {"istio-injection": "enabled"}), {}, True, "")
 def test_a_pod_is_injected_in_the_meshs_namespaces_and_the_probes_only(
-    place: Place, pod: Mapping[str, str], default: bool
+    place: Place, pod: Mapping[str, str], default: bool, member_of: str
 ) -> None:
-    mesh = membership_of(default=default)
+    mesh = membership_of(default=default, member_of=member_of)
     if find_injectors(mesh, place, pod):
         assert is_injected(mesh, place.name, place.own) or place.name == PROBE
 
@@ -119,11 +132,11 @@ def test_nothing_is_injected_in_a_reserved_namespace_but_the_meshs_own(
                 assert not find_injectors(mesh, Place(place.name, labels), pod)
 
 
-@given(places, own_names, st.booleans())
+@given(places, own_names, st.booleans(), scopes)
 def test_a_members_pod_that_says_nothing_is_injected_exactly_where_the_rule_says_so(
-    place: Place, own: str, default: bool
+    place: Place, own: str, default: bool, member_of: str
 ) -> None:
-    mesh = membership_of(default=default, own=own)
+    mesh = membership_of(default=default, own=own, member_of=member_of)
     labelled = bool({"istio.io/rev", "istio-injection"} & {*place.own})
     if labelled and is_member(mesh, place.name, place.own) and place.name != own:
         expected = is_injected(mesh, place.name, place.own)

@@ -20,6 +20,7 @@ GVK = {
     "mesh": ("mesh.navarch.io/v1beta1", "MeshControlPlane"),
     "revision": ("mesh.navarch.io/v1beta1", "MeshRevision"),
     "gateway": ("mesh.navarch.io/v1beta1", "MeshGateway"),
+    "member": ("mesh.navarch.io/v1beta1", "MeshMember"),
     "deployment": ("apps/v1", "Deployment"),
     "daemonset": ("apps/v1", "DaemonSet"),
     "service": ("v1", "Service"),

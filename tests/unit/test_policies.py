@@ -21,7 +21,9 @@ from navarch.api.refused import (
 from navarch.gather.watches import GATEWAYS, OWNED_KINDS, WEBHOOK_KINDS
 from navarch.kube.resources import resource_of
 
-BUILT = build_policies(operator="system:serviceaccount:here:navarch", reserved=("here", "there"))
+BUILT = build_policies(
+    operator="system:serviceaccount:here:navarch", reserved=("here", "there"), probe="there"
+)
 POLICIES = {m["metadata"]["name"]: m for m in BUILT if m["kind"] == "ValidatingAdmissionPolicy"}
 BINDINGS = {m["metadata"]["name"]: m for m in BUILT if m["kind"] == "ValidatingAdmissionPolicyBinding"}
 TABLES: list[Mapping[Path, str]] = [REFUSED_MESH_CONFIG, REFUSED_VALUES, REFUSED_PATCH]

@@ -15,6 +15,8 @@ from navarch.api.spec import Version
 
 KIND = "MeshControlPlane"
 PLURAL = "meshcontrolplanes"
+MEMBERS = "Members"
+"""The scope of a mesh whose members are the namespaces with a MeshMember."""
 
 Tag = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 
@@ -88,6 +90,11 @@ class MeshControlPlaneSpec(MeshSettings):
         None,
         description="Whether the mesh also takes namespaces labelled istio-injection=enabled, and validates "
         "Istio configuration that names no revision. At most one mesh of the cluster. Default: false.",
+    )
+    scope: Literal["Members"] | None = Field(
+        None,
+        description="Which namespaces belong to the mesh. Members: those with a MeshMember that names it; a "
+        "label written by hand takes in none. Default: those that carry its tag.",
     )
     upgrade: Upgrade | None = Field(None, description="How the mesh goes from one version to the next.")
     paused: bool | None = Field(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.api import controlplane, gateway, revision
+from navarch.api import controlplane, gateway, member, revision
 from navarch.api.meta import (
     API_VERSION,
     GROUP,
@@ -23,7 +23,12 @@ from navarch.api.meta import (
     Resource,
 )
 
-RESOURCES: tuple[Resource, ...] = (controlplane.RESOURCE, revision.RESOURCE, gateway.RESOURCE)
+RESOURCES: tuple[Resource, ...] = (
+    controlplane.RESOURCE,
+    revision.RESOURCE,
+    gateway.RESOURCE,
+    member.RESOURCE,
+)
 
 _KEPT = (
     "type",

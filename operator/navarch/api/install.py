@@ -12,9 +12,11 @@ from typing import Any
 
 from navarch.api.admission import build_policies
 from navarch.api.admission.host import HOST_RESOURCE, HOST_ROLE, HOST_VERB
+from navarch.api.admission.membership import USE_VERB
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.export import RESOURCES
 from navarch.api.gateway import PLURAL as GATEWAYS
+from navarch.api.member import PLURAL as MEMBERS
 from navarch.api.meta import GROUP, IMAGE, NAVARCH, RELEASE, JSONObject
 from navarch.api.rbac import (
     OPERATOR_USES,
@@ -41,6 +43,8 @@ CERTIFICATES_ROLE = f"{NAME}-certificates"
 METRICS_SECRET = f"{NAME}-metrics-tls"
 """Secret with the certificate of the metrics' port; none needs to be there."""
 _METRICS_MOUNT = "/tmp/k8s-metrics-server/metrics-certs"
+USER_ROLE = f"{NAME}-mesh-user"
+"""ClusterRole of who may join a mesh; bound in the mesh's namespace."""
 PROBE_ROLE = f"{NAME}-dry-run"
 """ClusterRole of the probe, bound in its namespace only; and the name of that binding."""
 GRACE_SECONDS = 30
@@ -115,7 +119,7 @@ def build_kept(namespace: str = NAMESPACE, probe_namespace: str = PROBE_NAMESPAC
     kept = [
         _build("v1", "Namespace", probe_namespace, labels=enforce),
         binding,
-        *build_policies(operator=operator, reserved=(namespace, probe_namespace)),
+        *build_policies(operator=operator, reserved=(namespace, probe_namespace), probe=probe_namespace),
     ]
     stamp = {RELEASE: NAVARCH}
     return [{**each, "metadata": {**each["metadata"], "annotations": stamp}} for each in kept]
@@ -145,12 +149,17 @@ def _build_user_roles() -> list[JSONObject]:
         return {"apiGroups": [GROUP], "resources": resources, "verbs": verbs}
 
     every = [resource.plural for resource in RESOURCES]
-    written = [MESHES, GATEWAYS]
+    written = [MESHES, GATEWAYS, MEMBERS]
     derived = [plural for plural in every if plural not in written]
     write = ["create", "update", "patch", "delete", "deletecollection"]
     return [
         role(f"{NAME}-mesh-view", [rule(every, _READ)], into="view"),
-        role(f"{NAME}-mesh-admin", [rule(written, [*_READ, *write]), rule(derived, _READ)], into="admin"),
+        role(
+            f"{NAME}-mesh-admin",
+            [rule(written, [*_READ, *write]), rule(derived, _READ), rule([MESHES], [USE_VERB])],
+            into="admin",
+        ),
+        role(USER_ROLE, [rule([MESHES], [*_READ, USE_VERB])]),
         role(HOST_ROLE, [rule([HOST_RESOURCE], [HOST_VERB])]),
         role(METRICS_READER, [{"nonResourceURLs": [METRICS_PATH], "verbs": ["get"]}]),
         role(CERTIFICATES_ROLE, [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]),

@@ -26,7 +26,10 @@ LEASE = "navarch"
 FORCE_DELETE = f"{GROUP}/force-delete"
 """Annotation: `"true"` lets a MeshControlPlane be deleted although pods still carry its proxies."""
 FINALIZER = f"{GROUP}/cleanup"
-"""Finalizer on a MeshControlPlane: it goes when everything of the mesh is removed."""
+"""Finalizer on an object of ours: it goes when everything that was made for it is removed."""
+MEMBER_OF = f"{GROUP}/member-of"
+"""Label on a namespace that a MeshMember has brought into a mesh: `<namespace>.<name>` of the mesh. Only the
+operator writes it."""
 
 JSONObject: TypeAlias = dict[str, Any]
 """A free-form object, kept as the user wrote it (x-kubernetes-preserve-unknown-fields)."""

@@ -40,6 +40,11 @@ class Members(Model):
         json_schema_extra={"x-kubernetes-list-type": "set"},
         description="Namespaces that are never members, with any labels.",
     )
+    member_of: Annotated[str, Field(max_length=63)] | None = Field(
+        None,
+        description="Value of the label mesh.navarch.io/member-of by which alone a namespace is a member. "
+        "Default: namespaces are members by the tag.",
+    )
 
 
 class MeshRevisionSpec(Model):

@@ -12,6 +12,7 @@ from typing import Any
 
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
+from navarch.core.membership.rule import read_member_of
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.crds import find_crd_minor
 from navarch.core.mesh.gateways import build_wanted_gateways
@@ -61,7 +62,16 @@ def observe_offline(
         spec=spec,
         spec_error="",
         meshes=(
-            MeshSummary(True, "", parent.uid, parent.namespace, parent.name, tag, bool(spec.default_tag)),
+            MeshSummary(
+                True,
+                "",
+                parent.uid,
+                parent.namespace,
+                parent.name,
+                tag,
+                default_tag=bool(spec.default_tag),
+                member_of=read_member_of({**mesh, "metadata": metadata}),
+            ),
         ),
         namespaces={parent.namespace: Namespace(parent.namespace, {NAMESPACE_NAME: parent.namespace})},
         profiles=profiles,

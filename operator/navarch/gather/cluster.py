@@ -13,14 +13,14 @@ from typing import Any
 
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.membership.rule import Membership
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG, MEMBER_OF
 from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
 from navarch.core.model.parent import MESH, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import ProxyPod
-from navarch.gather.excerpts import ROOT, RULES
+from navarch.gather.excerpts import CLAIMED, ROOT, RULES
 from navarch.gather.neighbours import by_webhook_tag
 from navarch.gather.watches import ROOT_CONFIG_MAP, WEBHOOK_KINDS
 from navarch.kube.store import Store
@@ -57,12 +57,18 @@ class ClusterReader:
         found = store.find(by_revision_label, *mesh.values)
         if mesh.default:
             found += store.find(by_injection_label, INJECTED)
+        if mesh.member_of:
+            found += store.find(by_member_label, mesh.member_of)
         names = {manifest["metadata"]["name"]: manifest for manifest in found}
         yield from (_read_namespace(m) for name, m in names.items() if name != mesh.namespace)
 
     def proxies(self) -> Iterator[ProxyPod]:
         """All pods with a proxy, of every mesh and of other Istios."""
         yield from _read_proxies(self._stores["proxies"].list())
+
+    def proxies_in(self, namespace: str) -> Iterator[ProxyPod]:
+        """The pods with a proxy in a namespace."""
+        yield from _read_proxies(self._stores["proxies"].list(namespace))
 
     def proxies_of(self, revisions: Collection[str], namespaces: Iterable[str]) -> Iterator[ProxyPod]:
         """The pods with a proxy in these namespaces, and those elsewhere that say that one of these revisions
@@ -142,6 +148,12 @@ def by_injection_label(manifest: Manifest) -> Iterator[str]:
         yield value
 
 
+def by_member_label(manifest: Manifest) -> Iterator[str]:
+    """Which mesh a namespace was brought into."""
+    if value := (manifest["metadata"].get("labels") or {}).get(MEMBER_OF):
+        yield value
+
+
 def by_proxy_revision(pod: Manifest) -> Iterator[str]:
     """The revision that injected a pod."""
     if pod["proxy"] is not None:
@@ -157,7 +169,11 @@ def by_parent_or_none(manifest: Manifest) -> Iterator[Parent | None]:
 def _read_namespace(manifest: Manifest) -> Namespace:
     metadata = manifest["metadata"]
     return Namespace(
-        metadata["name"], metadata.get("labels") or {}, terminating="deletionTimestamp" in metadata
+        metadata["name"],
+        metadata.get("labels") or {},
+        terminating="deletionTimestamp" in metadata,
+        claimed=manifest.get(CLAIMED, ()),
+        uid=metadata.get("uid", ""),
     )
 
 

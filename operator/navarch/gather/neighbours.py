@@ -15,6 +15,7 @@ from typing import Any
 from navarch.api import controlplane
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.assets import Assets
+from navarch.core.membership.rule import read_member_of
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, revision_name
@@ -98,7 +99,8 @@ class NeighbourReader:
     def summarise_own(self, body: Manifest) -> MeshSummary:
         """For itself a mesh counts by its present spec, not by what it holds or was refused."""
         (summary,) = self.summarise([body])
-        return replace(summary, default_tag=asks_for_default(body), refused=False)
+        asked = read_member_of(body)
+        return replace(summary, default_tag=asks_for_default(body), refused=False, member_of=asked)
 
     def find_rivals(self, body: Manifest, own: MeshSummary, places: Collection[str]) -> Iterator[MeshSummary]:
         """The other meshes that a mesh's decisions depend on: in its namespace, or one of these `places`;
@@ -147,6 +149,7 @@ class NeighbourReader:
             tag=tag,
             default_tag=_holds_default(revision) or (asks_for_default(mesh) and not _was_refused(mesh)),
             refused=self._is_refused(mesh),
+            member_of=read_member_of(mesh) if revision is None else _holds_member_of(revision),
         )
 
     def minors(self) -> tuple[str, ...]:
@@ -182,6 +185,11 @@ class NeighbourReader:
         webhooks = self._injectors.find(by_parent, parent.any_uid)
         tags = (webhook["metadata"]["labels"].get(ISTIO_TAG, "") for webhook in webhooks)
         return next((tag for tag in tags if tag not in ("", DEFAULT_TAG)), "")
+
+
+def _holds_member_of(revision: Manifest) -> str:
+    """The same of what a mesh was accepted for."""
+    return str(((revision.get("spec") or {}).get("members") or {}).get("memberOf") or "")
 
 
 def _written_tag(mesh: Manifest) -> str:

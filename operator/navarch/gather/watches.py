@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from navarch.api import controlplane, gateway, revision
+from navarch.api import controlplane, gateway, member, revision
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.roles import ROLE_LABELS
 from navarch.core.model.labels import CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
@@ -134,6 +134,16 @@ GATEWAYS = Watch(
     bound=Bound(object=MIB),
     page=SMALL_PAGE,
 )
+MEMBERS = Watch(
+    "members",
+    API_VERSION,
+    member.KIND,
+    Role.OWN,
+    by_change(Dependents.keys_for_member),
+    is_edit=is_edit,
+    bound=Bound(object=64 * 1024),
+    page=SMALL_PAGE,
+)
 CRDS = Watch(
     "crds",
     "apiextensions.k8s.io/v1",
@@ -173,6 +183,7 @@ WATCHES = (
     MESHES,
     REVISIONS,
     GATEWAYS,
+    MEMBERS,
     *(
         Watch(
             kind,

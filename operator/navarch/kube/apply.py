@@ -18,11 +18,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome, Plan
+from navarch.core.model.claims import Claim
 from navarch.core.model.hashing import hash_rendered, stable_hash
 from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID
 from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_named
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.kube.claims import carry_out
 from navarch.kube.client import Client, Object
 from navarch.kube.collisions import find_collisions
 from navarch.kube.contest import Contests
@@ -103,6 +105,8 @@ class Applier:
             if any(fate.bad for fate in wave_fates):
                 break
         else:
+            for claim in plan.claims:
+                fates.append(await self._claim(claim))
             fates += await self._remover.prune(job.parent, job.inventory, plan.prune, gone)
         fates += await self._record(job.parent, made, gone)
         return sum_up(fates)
@@ -127,11 +131,18 @@ class Applier:
                 in_the_way.append(foreign(ref, whose).outcome)
             elif current is None or not self._evidence.is_settled(current, manifest, desired):
                 pending.append(ref)
+        pending += [claim.ref for claim in plan.claims]
         return Comparison(tuple(in_the_way), (*pending, *plan.prune))
 
     async def withhold(self, plan: Plan) -> Outcome:
         """What of `plan` would be written, and is not. Raises KubeError as compare() does."""
         return Outcome(withheld=(await self.compare(plan)).pending)
+
+    async def _claim(self, claim: Claim) -> Fate:
+        fate, written = await carry_out(self._client, claim)
+        if written is not None:
+            self._observe(claim.ref, written)
+        return fate
 
     def _begin(self, plan: Plan) -> _Job:
         parent = plan.parent

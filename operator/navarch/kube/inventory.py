@@ -17,7 +17,7 @@ from typing import Any
 
 from navarch.core.model.labels import INVENTORY, MANAGED_BY, MESH_NAME, component_of, revision_of
 from navarch.core.model.ownership import MANAGER, Inventory, Record, inventory_name
-from navarch.core.model.parent import MESH, Parent, crd_of
+from navarch.core.model.parent import MESH, PARENT_KINDS, Parent, crd_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.client import Client
 from navarch.kube.errors import NotFound
@@ -110,7 +110,10 @@ class Inventories:
         return any(other.any_uid != parent.any_uid for other in recorded)
 
     async def update(self, parent: Parent, *, made: Iterable[Record], gone: Iterable[Ref]) -> None:
-        """Take in what a plan came to. Raises KubeError where it could not be written."""
+        """Take in what a plan came to; a kind that has no objects has no inventory. Raises KubeError where it
+        could not be written."""
+        if parent.kind not in PARENT_KINDS:
+            return
         before = self.read(parent)
         records = {ref: record for ref, record in before.records.items() if ref not in {*gone}}
         records |= {record.ref: record for record in made}

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
+from navarch.core.model.claims import CLAIMER
 from navarch.core.model.compact import compact
 from navarch.core.model.ownership import is_own_entry
 from navarch.core.model.refs import Ref
@@ -44,11 +45,11 @@ def version_of(obj: Mapping[str, Any]) -> int:
 
 
 def without_foreign_fields(obj: Object) -> Object:
-    """Drop all of managedFields but our own Apply entry, and of the others' what they share with it: half of
-    an object's memory, and nothing else of it is read."""
+    """Drop all of managedFields but our own Apply entries, and of the others' what they share with them: half
+    of an object's memory, and nothing else of it is read."""
     entries = obj["metadata"].get("managedFields")
     if entries:
-        ours = [entry for entry in entries if is_own_entry(entry)]
+        ours = [entry for entry in entries if is_own_entry(entry) or is_own_entry(entry, CLAIMER)]
         obj["metadata"]["managedFields"] = [*map(_as_text, (*ours, *find_shared(obj)))]
     return obj
 

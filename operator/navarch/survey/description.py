@@ -91,6 +91,7 @@ def _list_proxies(
         summary.namespace,
         summary.tag,
         default=summary.default_tag,
+        member_of=summary.member_of,
         probe=world.environment.probe_namespace,
     )
     injected: dict[ProxyPod, Workload] = {

@@ -185,7 +185,7 @@ class Surveyor:
         return crds
 
     async def _find_missing_policies(self) -> tuple[str, ...] | None:
-        wanted = [ref_of(m) for m in build_policies(operator="", reserved=())]
+        wanted = [ref_of(m) for m in build_policies(operator="", reserved=(), probe="")]
         there: set[Ref] = set()
         for api_version, kind in sorted({(ref.api_version, ref.kind) for ref in wanted}):
             found = await self._list(resource_of(api_version, kind))

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
 
-from navarch.core.model.conditions import ConditionType
+from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import (
     GATEWAY_API,
     GROUP,
     ISTIO_INJECTION,
     ISTIO_REV,
     ISTIO_TAG,
+    MEMBER_OF,
     MESH_COMPONENTS,
     component_of,
     revision_of,
@@ -26,7 +27,16 @@ from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.model.ownership import parent_of_inventory
 from navarch.core.model.parent import GATEWAY, MESH, parent_of
 from navarch.engine.key import Key
-from navarch.triggers.known import REVISION, By, Known, Object, key_of, key_of_parent, key_of_revision
+from navarch.triggers.known import (
+    REVISION,
+    By,
+    Known,
+    Object,
+    key_of,
+    key_of_member,
+    key_of_parent,
+    key_of_revision,
+)
 
 CENSUS_DELAY = 1.0
 """Seconds by which a pod's change is gathered with others before its mesh counts proxies again."""
@@ -112,6 +122,10 @@ class Dependents:
             yield from self.known.find(By.REVISION_IN, namespace)
         if _seen_by_gateways(old) != _seen_by_gateways(new):
             yield from self.known.find(By.GATEWAY_OF, f"{namespace}/{name}")
+        if _seen_by_members(old) != _seen_by_members(new):
+            yield from self.known.find(By.MEMBER_OF, f"{namespace}/{name}")
+        if (old is None) != (new is None):
+            yield from self.known.find(By.MEMBER_IN, namespace)
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
             yield from self.all_meshes()
 
@@ -122,6 +136,7 @@ class Dependents:
         if parent is not None:
             yield key_of_parent(parent)
             yield from self.known.find(By.GATEWAY_OF, f"{parent.namespace}/{parent.name}")
+            yield from self.known.find(By.MEMBER_OF, f"{parent.namespace}/{parent.name}")
 
     def asks_for_gateway(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
         """A gateway; and its mesh: at once after an edit of one that the mesh has made, a little later after
@@ -139,6 +154,12 @@ class Dependents:
         if _seen_by_mesh(old) != _seen_by_mesh(new):
             keys = makers | {Key(MESH, namespace, str(mesh.get("name", "")))}
             yield from (Ask(key, GATEWAY_DELAY) for key in sorted(keys))
+
+    def keys_for_member(self, old: Object | None, new: Object | None) -> Iterator[Key]:
+        """A member."""
+        manifest = new or old
+        if manifest is not None:
+            yield key_of(manifest)
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
         """Every mesh, revision and gateway: which of them bind a role of the installation, or want to, is not
@@ -173,9 +194,12 @@ class Dependents:
         name = manifest["metadata"]["name"]
         inside = [*self.known.find(By.MESH_IN, name)]
         yield from inside
+        yield from self.known.find(By.MEMBER_IN, name)
         before, after = _istio_labels(old), _istio_labels(new)
         if before == after:
             return
+        if any(MEMBER_OF in (state["metadata"].get("labels") or {}) for state in (old, new) if state):
+            yield key_of_member(name)
         yield from self.known.find(By.GATEWAY_IN, name)
         if inside:
             yield from self.all_meshes()
@@ -193,7 +217,11 @@ class Dependents:
         if proxy is None:
             return
         named = _istio_labels(self._find_namespace(proxy.namespace))
-        concerned = chain(self.known.find(By.LABEL, *named), self.known.find(By.INJECTOR, proxy.revision))
+        concerned = chain(
+            self.known.find(By.LABEL, *named),
+            self.known.find(By.INJECTOR, proxy.revision),
+            self.known.find(By.MEMBER_IN, proxy.namespace),
+        )
         yield from (Ask(key, CENSUS_DELAY) for key in dict.fromkeys(concerned))
 
 
@@ -202,6 +230,16 @@ def _seen_by_neighbours(mesh: Object | None) -> tuple[Any, ...] | None:
         return None
     spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
     return (spec.get("version"), spec.get("tag"), status.get("tag"), spec.get("defaultTag"))
+
+
+def _seen_by_members(mesh: Object | None) -> Any:
+    """What of a mesh its members depend on."""
+    if mesh is None:
+        return None
+    spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
+    injects = find_condition(mesh, ConditionType.INJECTION_READY) or {}
+    told = injects.get("status"), injects.get("reason"), injects.get("message")
+    return status.get("tag"), spec.get("paused"), "deletionTimestamp" in mesh["metadata"], told
 
 
 def _seen_by_gateways(mesh: Object | None) -> Any:
@@ -236,7 +274,7 @@ def _seen_by_mesh(gateway: Object | None) -> Any:
 def _istio_labels(namespace: Object | None) -> tuple[str, ...]:
     """The values by which a namespace names meshes."""
     labels = (namespace["metadata"].get("labels") or {}) if namespace is not None else {}
-    return tuple(labels.get(key, "") for key in (ISTIO_REV, ISTIO_INJECTION))
+    return tuple(labels.get(key, "") for key in (ISTIO_REV, ISTIO_INJECTION, MEMBER_OF))
 
 
 Mapper: TypeAlias = Callable[[Dependents, Object | None, Object | None], Iterator[Ask]]

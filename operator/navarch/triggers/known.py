@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
-from navarch.api import revision
+from navarch.api import member, revision
+from navarch.core.membership.rule import name_members
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
 from navarch.engine.key import Key
@@ -31,11 +32,16 @@ class By(Enum):
     REVISION_IN = auto()
     """Revisions in a namespace."""
     LABEL = auto()
-    """Meshes that a value of a namespace's label `istio.io/rev` or `istio-injection` may mean."""
+    """Meshes that a value of a namespace's labels `istio.io/rev`, `istio-injection` or
+    `mesh.navarch.io/member-of` may mean."""
     GATEWAY_IN = auto()
     """Gateways in a namespace."""
     GATEWAY_OF = auto()
     """Gateways of a mesh, `<namespace>/<name>`."""
+    MEMBER_IN = auto()
+    """The MeshMember of a namespace."""
+    MEMBER_OF = auto()
+    """Members of a mesh, `<namespace>/<name>`."""
     INJECTOR = auto()
     """Meshes that have a revision of a name."""
 
@@ -67,6 +73,11 @@ def key_of_parent(parent: Parent) -> Key:
 def key_of_revision(parent: Parent, name: str) -> Key:
     """The key of a mesh's revision of that name."""
     return Key(REVISION, parent.namespace, name, find_lane(parent))
+
+
+def key_of_member(namespace: str) -> Key:
+    """The key of a namespace's MeshMember, whether or not there is one."""
+    return Key(member.KIND, namespace, member.NAME)
 
 
 def version_of(manifest: Object) -> int:
@@ -143,6 +154,10 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
         yield (By.GATEWAY_IN, key.namespace), key
         mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
         yield (By.GATEWAY_OF, f"{mesh.get('namespace') or key.namespace}/{mesh.get('name')}"), key
+    if key.kind == member.KIND:
+        mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
+        yield (By.MEMBER_IN, key.namespace), key
+        yield (By.MEMBER_OF, f"{mesh.get('namespace')}/{mesh.get('name')}"), key
     if key.kind == REVISION:
         yield (By.REVISION_IN, key.namespace), key
         parent = parent_of(manifest)
@@ -151,8 +166,9 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
 
 
 def _list_label_values(mesh: Object) -> Iterator[str]:
-    """Its tag, its revision, and what means its default tag."""
-    spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
+    """Its tag, its revision, what means its default tag, and the label of its members."""
+    metadata, spec, status = mesh["metadata"], mesh.get("spec") or {}, mesh.get("status") or {}
+    yield name_members(metadata["namespace"], metadata["name"])
     if tag := status.get("tag") or spec.get("tag"):
         yield from (str(tag), revision_name(str(tag)))
     if spec.get("defaultTag") is True:

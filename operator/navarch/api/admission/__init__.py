@@ -17,6 +17,7 @@ from navarch.api.admission.lifecycle import (
     build_placement_policy,
     build_version_policy,
 )
+from navarch.api.admission.membership import build_membership_policies
 from navarch.api.admission.ownership import build_ownership_policies
 from navarch.api.admission.refused import build_refusal_policy
 from navarch.api.admission.revisions import build_revision_policy
@@ -24,8 +25,9 @@ from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP, JSONObject
 
 
-def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject]:
-    """All policies with their bindings: for the operator's user name and its own namespaces."""
+def build_policies(*, operator: str, reserved: Iterable[str], probe: str) -> list[JSONObject]:
+    """All policies with their bindings: for the operator's user name and its own namespaces, of which `probe`
+    is that of the dry-run pods."""
     return [
         *build_host_policy(),
         *build_gateways_policy(),
@@ -36,5 +38,6 @@ def build_policies(*, operator: str, reserved: Iterable[str]) -> list[JSONObject
         *build_deletion_policy(),
         *build_revision_policy(operator),
         *build_ownership_policies(operator),
+        *build_membership_policies(operator, probe=probe),
         *build_kinds_policy(f"{resource.plural}.{GROUP}" for resource in RESOURCES),
     ]

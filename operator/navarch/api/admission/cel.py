@@ -60,19 +60,24 @@ def build_policy(
     operations: Iterable[str],
     validations: Iterable[Validation],
     resources: Iterable[str] = (MESHES,),
+    groups: Mapping[str, Iterable[str]] | None = None,
     conditions: Iterable[JSONObject] = (),
     variables: Mapping[str, str] | None = None,
 ) -> list[JSONObject]:
-    """A policy and its binding, as installed; `variables` are evaluated when a rule asks for them."""
+    """A policy and its binding, as installed; `variables` are evaluated when a rule asks for them. `groups`
+    are cluster-scoped kinds of others, by API group, in place of our own `resources`."""
     metadata = {"name": f"{name}.{GROUP}", "labels": {"app.kubernetes.io/name": "navarch"}}
-    rule = {
-        "apiGroups": [GROUP],
-        "apiVersions": ["*"],
-        "operations": list(operations),
-        "resources": list(resources),
-        "scope": "Namespaced",
-    }
-    spec: JSONObject = {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]}}
+    rules = [
+        {
+            "apiGroups": [group],
+            "apiVersions": ["*"],
+            "operations": list(operations),
+            "resources": list(kinds),
+            "scope": "Cluster" if groups else "Namespaced",
+        }
+        for group, kinds in (groups or {GROUP: resources}).items()
+    ]
+    spec: JSONObject = {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": rules}}
     if conditions:
         spec["matchConditions"] = list(conditions)
     if variables:

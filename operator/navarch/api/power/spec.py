@@ -16,7 +16,7 @@ _CAPTURE = "traffic that passes by the proxy passes by authentication and author
 
 SPEC: Table = build_table(
     (guard(_RUNS), "version profiles images.** overlays.** controlPlane.**"),
-    (guard("it decides which pods the mesh reaches"), "tag defaultTag"),
+    (guard("it decides which pods the mesh reaches"), "tag defaultTag scope"),
     (guard("it decides whose identities the mesh believes"), "trust.**"),
     (
         free(

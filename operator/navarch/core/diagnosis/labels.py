@@ -14,7 +14,7 @@ from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.membership.rule import RESERVED_PREFIXES, is_reserved
 from navarch.core.membership.selectors import matches
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF, NAMESPACE_NAME
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
 from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
@@ -99,6 +99,13 @@ def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, D
         why = explain_lost(observed, name)
         if not why and name in holders:
             why = f"it holds mesh {name}/{holders[name].name}"
+        if not why and mesh.member_of and namespace.labels.get(MEMBER_OF) != mesh.member_of:
+            remedy = f"make a MeshMember `default` in it with controlPlaneRef {mesh.namespace}/{mesh.name}"
+            message = (
+                f"{ISTIO_REV}={asked} names mesh {mesh.namespace}/{mesh.name}, which takes in no namespace "
+                f"by a label: {remedy}, or remove the label"
+            )
+            yield mesh, diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
         if not why:
             continue
         key = ISTIO_INJECTION if ISTIO_INJECTION in namespace.labels else ISTIO_REV

@@ -34,7 +34,11 @@ def list_memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, M
     environment, meshes = observed.environment, observed.meshes or ()
     for mesh in meshes:
         own = build_membership(
-            mesh.namespace, mesh.tag, default=mesh.default_tag, probe=environment.probe_namespace
+            mesh.namespace,
+            mesh.tag,
+            default=mesh.default_tag,
+            probe=environment.probe_namespace,
+            member_of=mesh.member_of,
         )
         yield (
             mesh,

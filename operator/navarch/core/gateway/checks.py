@@ -14,7 +14,7 @@ from navarch.api.power.variables import GUARDED_VARIABLES, PROXY_FREE, PROXY_REF
 from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.gateway.overlays import check_budget, check_overlays
 from navarch.core.gateway.pin import check_version
-from navarch.core.membership.rule import is_injected, read_membership
+from navarch.core.membership.rule import is_injected, read_membership, tell_joining
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -51,7 +51,7 @@ def check_membership(observed: ObservedGateway) -> Iterator[Finding]:
     labels = observed.namespace.labels if observed.namespace else {}
     if not is_injected(mesh, namespace, labels):
         message = f"the gateway's namespace does not belong to the mesh {_name_mesh(observed)}"
-        remedy = f"kubectl label namespace {namespace} istio.io/rev={revision['spec']['tag']}"
+        remedy = tell_joining(mesh, namespace)
         yield Finding(Reason.NOT_A_MEMBER, "metadata.namespace", namespace, message, remedy)
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
+from navarch.api.controlplane import MEMBERS
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Namespace
@@ -32,22 +33,42 @@ class Membership:
     """What decides membership. `values` are the values of istio.io/rev that mean this mesh (its tag, its
     revisions), `default` says whether it also owns istio-injection=enabled, `excluded` are namespaces that
     are never members, with any labels, and `probe` is the operator's own namespace for dry-run pods
-    (injected, never a member)."""
+    (injected, never a member). With `member_of` a namespace is a member by that value of the label
+    mesh.navarch.io/member-of alone, and the others only say whether its pods are injected."""
 
     namespace: str
     values: tuple[str, ...]
     default: bool = False
     excluded: tuple[str, ...] = NEVER_MEMBERS
     probe: str = ""
+    member_of: str = ""
 
 
 def build_membership(
-    namespace: str, tag: str, *, default: bool, probe: str, excluded: Iterable[str] = NEVER_MEMBERS
+    namespace: str,
+    tag: str,
+    *,
+    default: bool,
+    probe: str,
+    excluded: Iterable[str] = NEVER_MEMBERS,
+    member_of: str = "",
 ) -> Membership:
     """What makes a namespace a member of the mesh in `namespace` with this effective tag; `default` says
-    whether it owns tag `default`."""
+    whether it owns tag `default`. `member_of` is empty for a mesh that takes namespaces by its tag."""
     values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
-    return Membership(namespace, values, default, excluded=tuple(excluded), probe=probe)
+    return Membership(namespace, values, default, tuple(excluded), probe, member_of)
+
+
+def name_members(namespace: str, name: str) -> str:
+    """The value of the label mesh.navarch.io/member-of on the members of a mesh."""
+    return f"{namespace}.{name}"
+
+
+def read_member_of(mesh: Manifest) -> str:
+    """The value of the label by which alone namespaces are members of a mesh, by its spec; empty where they
+    are by its tag."""
+    metadata, scope = mesh["metadata"], (mesh.get("spec") or {}).get("scope")
+    return name_members(metadata["namespace"], metadata["name"]) if scope == MEMBERS else ""
 
 
 def read_membership(revision: Manifest, *, probe: str) -> Membership:
@@ -59,7 +80,16 @@ def read_membership(revision: Manifest, *, probe: str) -> Membership:
         default=bool(spec["members"]["default"]),
         probe=probe,
         excluded=spec["members"]["excluded"],
+        member_of=spec["members"].get("memberOf") or "",
     )
+
+
+def tell_joining(mesh: Membership, name: str) -> str:
+    """What brings the namespace `name` into the mesh."""
+    if mesh.member_of:
+        of = mesh.member_of.replace(".", "/", 1)
+        return f"make a MeshMember `default` in namespace {name} with controlPlaneRef {of}"
+    return f"kubectl label namespace {name} {ISTIO_REV}={mesh.values[0]}"
 
 
 def is_reserved(name: str) -> bool:
@@ -74,6 +104,11 @@ def is_member(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
         return True
     if name in mesh.excluded or name == mesh.probe:
         return False
+    return labels.get(MEMBER_OF) == mesh.member_of if mesh.member_of else _asks_for(mesh, labels)
+
+
+def _asks_for(mesh: Membership, labels: Mapping[str, str]) -> bool:
+    """Whether a namespace's labels ask for injection by the mesh."""
     if ISTIO_INJECTION in labels:
         return mesh.default and labels[ISTIO_INJECTION] == "enabled"
     return labels.get(ISTIO_REV) in mesh.values
@@ -81,7 +116,9 @@ def is_member(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
 
 def is_injected(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
     """Whether pods of the namespace `name` with these labels are injected, if they do not refuse."""
-    return is_member(mesh, name, labels) and (name == mesh.namespace or not is_reserved(name))
+    if name == mesh.namespace:
+        return True
+    return is_member(mesh, name, labels) and _asks_for(mesh, labels) and not is_reserved(name)
 
 
 def take_census(

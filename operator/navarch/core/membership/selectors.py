@@ -16,7 +16,13 @@ from typing import Any
 
 from navarch.api.meta import quote_cel
 from navarch.core.membership.rule import RESERVED_PREFIXES, Membership
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME, SIDECAR_INJECT
+from navarch.core.model.labels import (
+    ISTIO_INJECTION,
+    ISTIO_REV,
+    MEMBER_OF,
+    NAMESPACE_NAME,
+    SIDECAR_INJECT,
+)
 
 
 def _expression(key: str, operator: str, *values: str) -> dict[str, Any]:
@@ -25,13 +31,16 @@ def _expression(key: str, operator: str, *values: str) -> dict[str, Any]:
 
 def _labelled(mesh: Membership, *expressions: dict[str, Any]) -> dict[str, Any]:
     outside = sorted({*mesh.excluded, *([mesh.probe] if mesh.probe else [])} - {mesh.namespace})
-    return {"matchExpressions": [*expressions, _expression(NAMESPACE_NAME, "NotIn", *outside)]}
+    joined = [_expression(MEMBER_OF, "In", mesh.member_of)] if mesh.member_of else []
+    return {"matchExpressions": [*joined, *expressions, _expression(NAMESPACE_NAME, "NotIn", *outside)]}
 
 
 def build_discovery_selectors(mesh: Membership) -> list[dict[str, Any]]:
     """MeshConfig.discoverySelectors: the namespaces istiod looks at. A list is a disjunction; a webhook,
     whose entries have one selector each, needs an entry for each of them."""
     selectors: list[dict[str, Any]] = [{"matchLabels": {NAMESPACE_NAME: mesh.namespace}}]
+    if mesh.member_of:
+        return [*selectors, _labelled(mesh)]
     revs = [_expression(ISTIO_REV, "In", *mesh.values), _expression(ISTIO_INJECTION, "DoesNotExist")]
     selectors.append(_labelled(mesh, *revs))
     if mesh.default:

@@ -15,7 +15,7 @@ from navarch.api.controlplane import MOST_GATEWAYS
 from navarch.api.gateway import KIND
 from navarch.api.inline import TYPES, Gateways
 from navarch.api.meta import API_VERSION
-from navarch.core.membership.rule import is_injected
+from navarch.core.membership.rule import is_injected, tell_joining
 from navarch.core.mesh.layering import merge_settings
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
@@ -139,7 +139,7 @@ def _tell_unmade(observed: ObservedMesh, ref: Ref, *, exists: bool, inside: bool
         message = "exists and is not the mesh's; it was left untouched: rename the entry, or remove that one"
         return Verdict("False", Reason.FOREIGN_OBJECT, message)
     if not inside:
-        remedy = f"kubectl label namespace {ref.namespace} istio.io/rev={observed.tag}"
+        remedy = tell_joining(find_effective_membership(observed), ref.namespace)
         message = f"is not made: namespace {ref.namespace} does not belong to the mesh: {remedy}"
         return Verdict("False", Reason.NOT_A_MEMBER, message)
     return Verdict("False", Reason.NOT_INSTALLED, "has not been made yet")

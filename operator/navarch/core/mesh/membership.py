@@ -16,7 +16,13 @@ def find_effective_membership(observed: ObservedMesh) -> Membership:
     default = bool((observed.body.get("spec") or {}).get("defaultTag"))
     probe = observed.environment.probe_namespace
     return exclude(
-        build_membership(observed.parent.namespace, observed.tag, default=default, probe=probe),
+        build_membership(
+            observed.parent.namespace,
+            observed.tag,
+            default=default,
+            probe=probe,
+            member_of=observed.own.member_of,
+        ),
         operator_namespace=observed.environment.operator_namespace,
         meshes=observed.meshes,
         namespaces=observed.namespaces,

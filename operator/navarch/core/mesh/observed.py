@@ -84,7 +84,12 @@ class ObservedMesh:
     @property
     def tag(self) -> str:
         """The mesh's effective tag."""
-        return next(mesh.tag for mesh in self.meshes if mesh.uid == self.parent.uid)
+        return self.own.tag
+
+    @property
+    def own(self) -> MeshSummary:
+        """The mesh as its neighbours see it."""
+        return next(mesh for mesh in self.meshes if mesh.uid == self.parent.uid)
 
     @property
     def own_gateways(self) -> tuple[Manifest, ...]:

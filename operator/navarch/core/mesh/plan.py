@@ -98,6 +98,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
         config=config,
         default=bool(spec.default_tag),
         excluded=find_effective_membership(observed).excluded,
+        member_of=observed.own.member_of,
     )
     return {**wanted, "spec": observed.kinds.fit(REVISION_KIND, "spec", wanted["spec"])}
 

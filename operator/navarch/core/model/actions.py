@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from navarch.core.model.claims import Claim
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest, Ref
 
@@ -35,8 +36,9 @@ class Plan:
     """Everything one reconcile does.
 
     `waves` are applied in order; what `waiting` names was not ready when the plan was made, so later waves
-    are absent and come with a later plan. `prune` is removed in the order given, after all waves were applied
-    without a failure. `requeue_after` is in seconds; None waits for the next event.
+    are absent and come with a later plan. `claims`, labels on objects of others, come after all waves, and
+    then `prune` is removed in the order given; neither where an object could not be applied. `requeue_after`
+    is in seconds; None waits for the next event.
     """
 
     parent: Parent
@@ -44,6 +46,7 @@ class Plan:
     prune: tuple[Ref, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     requeue_after: float | None = None
+    claims: tuple[Claim, ...] = ()
 
     def objects(self) -> Iterator[Manifest]:
         """All objects of all waves in order."""

@@ -80,6 +80,8 @@ FORCE_DELETE = meta.FORCE_DELETE
 
 FINALIZER = meta.FINALIZER
 
+MEMBER_OF = meta.MEMBER_OF
+
 ISTIO_REV = "istio.io/rev"
 
 ISTIO_TAG = "istio.io/tag"

@@ -68,9 +68,14 @@ class Reason(Documented):
     NOT_THE_OLDEST = "NotTheOldest", "A namespace holds one mesh, and another one in it is older."
     NAMESPACE_REFUSED = (
         "NamespaceRefused",
-        "The namespace is the operator's or the cluster's own and can hold no mesh.",
+        "The namespace is the operator's or the cluster's own and can neither hold a mesh nor belong to one, "
+        "or it holds a mesh itself.",
     )
     MESH_NOT_FOUND = "MeshNotFound", "The MeshControlPlane that is named does not exist."
+    LABEL_CONFLICT = (
+        "LabelConflict",
+        "Another client holds a label by which a namespace joins a mesh; it was left as it is.",
+    )
     NOT_A_MEMBER = "NotAMember", "The namespace does not belong to the mesh."
     TAG_CONFLICT = "TagConflict", "The tag equals a revision, or is another mesh's tag."
     DEFAULT_TAG_CONFLICT = "DefaultTagConflict", "Another mesh owns the tag `default`."

@@ -25,10 +25,13 @@ def build_revision_manifest(
     config: RevisionConfig,
     default: bool = False,
     excluded: Iterable[str] = (),
+    member_of: str = "",
 ) -> dict[str, Any]:
     """The MeshRevision of a mesh: `tag` is its effective tag, `default` whether it owns tag `default`,
-    `excluded` the namespaces that are never members, with any labels."""
+    `excluded` the namespaces that are never members, with any labels; with `member_of` only namespaces with
+    that value of the label mesh.navarch.io/member-of are."""
     name = revision_name(tag)
+    members = {"default": default, "excluded": sorted(set(excluded))}
     return {
         "apiVersion": API_VERSION,
         "kind": revision_api.KIND,
@@ -42,7 +45,7 @@ def build_revision_manifest(
             "tag": tag,
             "version": release.version,
             "strategy": "InPlace",
-            "members": {"default": default, "excluded": sorted(set(excluded))},
+            "members": members | ({"memberOf": member_of} if member_of else {}),
             "config": config.to_json(),
         },
     }

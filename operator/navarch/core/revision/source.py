@@ -69,6 +69,7 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
             default=spec.members.default,
             probe=environment.probe_namespace,
             excluded=spec.members.excluded,
+            member_of=spec.members.member_of or "",
         ),
         hub=(images and images.hub) or release.minor.hub,
         image_tag=(images and images.tag) or release.version,

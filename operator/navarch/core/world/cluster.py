@@ -26,11 +26,14 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A namespace's name, labels and whether it is being deleted."""
+    """A namespace's name, labels and whether it is being deleted. `claimed` are the keys of the labels that
+    are there for its MeshMember's sake."""
 
     name: str
     labels: Mapping[str, str]
     terminating: bool = False
+    claimed: tuple[str, ...] = ()
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

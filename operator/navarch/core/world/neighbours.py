@@ -14,10 +14,11 @@ class MeshSummary:
     """A mesh as its neighbours see it: by what it was accepted for and still holds, not by what it asks for.
 
     `waiting` is False for a mesh that has a MeshRevision, which sorts first: it holds its namespace and tags
-    against every other mesh. `created` is metadata.creationTimestamp. `tag` is the
-    effective one; `default_tag` says whether the mesh holds the tag `default`, or asks for it and was not
-    refused. `refused` is True for a mesh that holds nothing and whose present spec was refused: it claims
-    nothing.
+    against every other mesh. `created` is metadata.creationTimestamp. `tag` is the effective one;
+    `default_tag` says whether the mesh holds the tag `default`, or asks for it and was not refused;
+    `member_of` is the value of the label mesh.navarch.io/member-of by which alone namespaces are its members,
+    empty for a mesh that takes them by its tag. `refused` is True for a mesh that holds nothing and whose
+    present spec was refused: it claims nothing.
     """
 
     waiting: bool
@@ -28,3 +29,4 @@ class MeshSummary:
     tag: str
     default_tag: bool = False
     refused: bool = False
+    member_of: str = ""

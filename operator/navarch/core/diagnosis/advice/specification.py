@@ -92,9 +92,15 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
     ),
     Reason.MESH_NOT_FOUND: Advice(
         Severity.ERROR,
-        "Create the mesh, or make a gateway for another one and remove this one.",
+        "Create the mesh, or make the gateway or MeshMember for another one and remove this one.",
         "spec.controlPlaneRef: 'shop/mesh': there is no such MeshControlPlane; what the gateway runs keeps "
         "serving",
+    ),
+    Reason.LABEL_CONFLICT: Advice(
+        Severity.ERROR,
+        "Remove the label that the message names from the namespace, or have what wrote it do so.",
+        "Namespace shop: .metadata.labels.istio.io/rev: conflict with 'kubectl-label'; it was left as it is: "
+        "remove that label, or have what wrote it do so",
     ),
     Reason.NOT_A_MEMBER: Advice(
         Severity.ERROR,

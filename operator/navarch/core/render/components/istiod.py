@@ -168,6 +168,7 @@ def _build_restart(revision: RevisionInput) -> str:
     the isolation within about 90 s. Excluded namespaces may come that late: they are never injected."""
     membership = revision.membership
     members = [membership.namespace, membership.values, membership.default, membership.probe]
+    members += [membership.member_of] if membership.member_of else []
     return stable_hash({"trustDomain": trust_domain_of(revision.config), "members": members})
 
 

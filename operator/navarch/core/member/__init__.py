@@ -1,0 +1,1 @@
+"""MeshMember: a namespace that belongs to a mesh."""

@@ -1,0 +1,61 @@
+"""Everything that a MeshMember's reconcile depends on, as one frozen value.
+
+Owns the input of checks, plan and status of a member. Must never be read from anywhere but gather. Invariant:
+equal observations give equal findings, plans and statuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from navarch.api.member import MeshMemberSpec
+from navarch.core.model.refs import Manifest
+from navarch.core.world.cluster import Environment, Namespace
+from navarch.core.world.kinds import CURRENT, ServedKinds
+from navarch.core.world.proxies import ProxyPod
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedMember:
+    """Everything a MeshMember's reconcile depends on.
+
+    `body` is the object itself, None when it is gone and its namespace may still be labelled; `spec` its
+    parsed form (None with `spec_error` when it does not parse). `place` is the namespace that it speaks of,
+    None when that is gone, `holds` the name of a mesh in it, empty for none. `mesh` is the MeshControlPlane
+    that it names, `stamp` what that one's injector stamps on pods now, `proxies` the mesh's in the namespace.
+    """
+
+    environment: Environment
+    namespace: str
+    body: Manifest | None
+    spec: MeshMemberSpec | None
+    spec_error: str
+    place: Namespace | None
+    holds: str
+    mesh: Manifest | None
+    stamp: str = ""
+    proxies: tuple[ProxyPod, ...] = ()
+    now: str = ""
+    kinds: ServedKinds = CURRENT
+
+    @property
+    def generation(self) -> int:
+        """metadata.generation of the member."""
+        return int((self.body or {"metadata": {}})["metadata"].get("generation", 0))
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the namespace is to leave the mesh: the member is gone or being deleted, or the namespace
+        is."""
+        gone = self.body is None or "deletionTimestamp" in self.body["metadata"]
+        return gone or (self.place is not None and self.place.terminating)
+
+    @property
+    def tag(self) -> str:
+        """The tag by which the mesh's webhooks take pods; empty while the mesh has none."""
+        return str(((self.mesh or {}).get("status") or {}).get("tag") or "")
+
+
+def is_held(observed: ObservedMember) -> bool:
+    """Whether nothing may be written but status and Events: the mesh is paused."""
+    return bool(((observed.mesh or {}).get("spec") or {}).get("paused"))

@@ -1,0 +1,132 @@
+"""The status of a MeshMember, as a pure function of observation, findings, plan and outcome.
+
+Owns the verdict of every condition of a member. Must never remember: what is reported follows from what was
+seen now. Invariant: nothing here changes while nothing in the cluster changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from navarch.api.member import KIND
+from navarch.core.member.observed import ObservedMember, is_held
+from navarch.core.member.plan import is_settled
+from navarch.core.model.accepted import determine_accepted
+from navarch.core.model.actions import Outcome, Plan
+from navarch.core.model.conditions import (
+    ConditionType,
+    Verdict,
+    find_condition,
+    invert,
+    merge_conditions,
+    summarise_ready,
+)
+from navarch.core.model.findings import Finding
+from navarch.core.model.labels import ISTIO_INJECTION
+from navarch.core.model.messages import count, join
+from navarch.core.model.reasons import Reason
+from navarch.core.model.reconciled import determine_reconciled
+from navarch.core.model.urgency import Awaited
+
+CONDITIONS = (
+    ConditionType.READY,
+    ConditionType.SPEC_ACCEPTED,
+    ConditionType.PROGRESSING,
+    ConditionType.RECONCILED,
+    ConditionType.INJECTION_READY,
+    ConditionType.UP_TO_DATE,
+    ConditionType.DELETING,
+)
+AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionType.DELETING), reasons=True)
+
+
+def determine_progressing(plan: Plan) -> Verdict:
+    """Whether the namespace is joining, or waits for its mesh."""
+    if plan.waiting:
+        return Verdict("True", Reason.PROGRESSING, join(w.message for w in plan.waiting))
+    return Verdict("False", Reason.SETTLED)
+
+
+def determine_injection(observed: ObservedMember) -> Verdict:
+    """Whether pods of the namespace get a sidecar, where the member asks for it."""
+    if observed.spec is not None and observed.spec.injection == "Disabled":
+        return Verdict("True", Reason.AS_EXPECTED, "spec.injection is Disabled: pods get no sidecar")
+    labels = observed.place.labels if observed.place is not None else {}
+    if ISTIO_INJECTION in labels:
+        label = f"{ISTIO_INJECTION}={labels[ISTIO_INJECTION]}"
+        remedy = f"kubectl label namespace {observed.namespace} {ISTIO_INJECTION}-"
+        message = f"label {label} of the namespace comes before istio.io/rev, which injects members: {remedy}"
+        return Verdict("False", Reason.LABEL_CONFLICT, message)
+    injects = find_condition(observed.mesh or {}, ConditionType.INJECTION_READY)
+    if injects is None:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the mesh does not say whether it injects pods")
+    message = "" if injects["status"] == "True" else f"the mesh says: {injects['message']}"
+    return Verdict(injects["status"], Reason.read(injects["reason"]), message)
+
+
+def determine_up_to_date(observed: ObservedMember) -> Verdict:
+    """Whether every proxy in the namespace is the one that the mesh injects now."""
+    if not observed.stamp:
+        return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the mesh injects no proxies yet")
+    if outdated := count_outdated(observed):
+        have = count(outdated, "pod runs", "pods run")
+        remedy = f"kubectl -n {observed.namespace} rollout restart deployment"
+        message = f"{have} an older proxy than the mesh has, until they are restarted: {remedy}"
+        return Verdict("False", Reason.PROXIES_OUTDATED, message)
+    return Verdict("True", Reason.AS_EXPECTED)
+
+
+def count_outdated(observed: ObservedMember) -> int:
+    """Pods whose proxy is not what the mesh's injector makes now."""
+    return sum(proxy.proxy != observed.stamp for proxy in observed.proxies) if observed.stamp else 0
+
+
+def determine_deleting(observed: ObservedMember) -> Verdict:
+    """Whether the namespace leaves the mesh."""
+    if not observed.deleting:
+        return Verdict("False", Reason.NOT_DELETING)
+    if is_held(observed):
+        return Verdict("True", Reason.PAUSED, "the namespace leaves once the mesh is no longer paused")
+    return Verdict("True", Reason.REMOVING, "the namespace leaves the mesh")
+
+
+def summarise_member(
+    observed: ObservedMember, findings: Sequence[Finding], plan: Plan, outcome: Outcome | None
+) -> dict[str, Any]:
+    """The status of a MeshMember."""
+    assert observed.body is not None
+    verdicts = {
+        ConditionType.SPEC_ACCEPTED: determine_accepted(findings),
+        ConditionType.PROGRESSING: determine_progressing(plan),
+        ConditionType.RECONCILED: determine_reconciled(outcome, paused=is_held(observed)),
+        ConditionType.INJECTION_READY: determine_injection(observed),
+        ConditionType.UP_TO_DATE: determine_up_to_date(observed),
+        ConditionType.DELETING: determine_deleting(observed),
+    }
+    verdicts[ConditionType.READY] = summarise_ready(
+        [
+            invert(verdicts[ConditionType.DELETING]),
+            verdicts[ConditionType.SPEC_ACCEPTED],
+            verdicts[ConditionType.RECONCILED],
+            invert(verdicts[ConditionType.PROGRESSING]),
+            verdicts[ConditionType.INJECTION_READY],
+        ]
+    )
+    previous = (observed.body.get("status") or {}).get("conditions") or ()
+    conditions = merge_conditions(previous, verdicts, generation=observed.generation, now=observed.now)
+    status: dict[str, Any] = {"observedGeneration": observed.generation, "conditions": conditions}
+    if observed.tag and observed.mesh is not None:
+        status["tag"] = observed.tag
+    total, outdated = len(observed.proxies), count_outdated(observed)
+    current = total - outdated
+    summary = f"{current}/{total}"
+    status["proxies"] = {"total": total, "current": current, "outdated": outdated, "summary": summary}
+    return observed.kinds.fit(KIND, "status", status)
+
+
+def is_released(observed: ObservedMember) -> bool:
+    """Whether the finalizer may go: the member is being deleted, and its namespace carries none of its
+    labels, or is gone."""
+    going = observed.body is not None and "deletionTimestamp" in observed.body["metadata"]
+    return going and not is_held(observed) and is_settled(observed, {})
