@@ -20,7 +20,6 @@ from navarch.core.membership.rule import (
     is_injected,
     is_member,
     is_reserved,
-    name_members,
 )
 from navarch.core.membership.selectors import (
     NameCondition,
@@ -28,6 +27,7 @@ from navarch.core.membership.selectors import (
     build_injection_selectors,
     matches,
 )
+from navarch.core.model.naming import name_members
 from navarch.core.render.components.webhooks import build_validation_selectors
 from navarch.core.revision.source import build_revision_input
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from navarch.core.model.actions import Action, ObjectOutcome
 from navarch.core.model.claims import CLAIMER, Claim
-from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.kube.client import Client, Object
 from navarch.kube.errors import Conflict, KubeError, NotFound
@@ -31,8 +30,9 @@ async def carry_out(client: Client, claim: Claim) -> tuple[Fate, Object | None]:
     except Conflict as conflict:
         if not conflict.fields:
             return failed(ref, conflict), None
+        told = "; ".join(conflict.fields)
         remedy = "it was left as it is: remove that label, or have what wrote it do so"
-        message = f"{ref}: {join(conflict.fields)}; {remedy}"
+        message = f"{ref}: {told}; {remedy}"
         return Fate(ObjectOutcome(ref, Action.FOREIGN, Reason.LABEL_CONFLICT, message), FOREIGN_RETRY), None
     except NotFound:
         return Fate(ObjectOutcome(ref, Action.UNCHANGED)), None

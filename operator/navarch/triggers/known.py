@@ -13,8 +13,7 @@ from enum import Enum, auto
 from typing import Any, TypeAlias
 
 from navarch.api import member, revision
-from navarch.core.membership.rule import name_members
-from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.naming import DEFAULT_TAG, name_members, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
 from navarch.engine.key import Key
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from navarch.api.member import KIND, NAME
 from navarch.core.member.observed import ObservedMember
-from navarch.core.membership.rule import name_members
 from navarch.core.model.actions import Plan, Waiting
 from navarch.core.model.claims import Claim
 from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.labels import ISTIO_REV, MEMBER_OF
+from navarch.core.model.naming import name_members
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE

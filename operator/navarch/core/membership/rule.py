@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from navarch.api.controlplane import MEMBERS
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
-from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.naming import DEFAULT_TAG, name_members, revision_name
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import Census, ProxyPod
@@ -57,11 +57,6 @@ def build_membership(
     whether it owns tag `default`. `member_of` is empty for a mesh that takes namespaces by its tag."""
     values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
     return Membership(namespace, values, default, tuple(excluded), probe, member_of)
-
-
-def name_members(namespace: str, name: str) -> str:
-    """The value of the label mesh.navarch.io/member-of on the members of a mesh."""
-    return f"{namespace}.{name}"
 
 
 def read_member_of(mesh: Manifest) -> str:

@@ -49,6 +49,11 @@ def effective_tag(namespace: str, name: str, *, wanted: str | None = None, taken
     return f"{tag[: TAG_LENGTH - 6].rstrip('-')}-{suffix}"
 
 
+def name_members(namespace: str, name: str) -> str:
+    """The value of the label mesh.navarch.io/member-of on the members of a mesh."""
+    return f"{namespace}.{name}"
+
+
 def revision_name(tag: str) -> str:
     """The revision of a mesh that is updated in place."""
     return tag + IN_PLACE
