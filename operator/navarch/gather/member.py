@@ -6,8 +6,6 @@ settled member, gathering costs one request: the member itself, read fresh.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from navarch.api import member, revision
 from navarch.api.member import MeshMemberSpec
 from navarch.api.meta import API_VERSION
@@ -58,11 +56,6 @@ def read_reference(body: Manifest) -> tuple[str, str]:
     """Namespace and name of the mesh that a member names."""
     reference = (body.get("spec") or {}).get("controlPlaneRef") or {}
     return str(reference.get("namespace", "")), str(reference.get("name", ""))
-
-
-def by_mesh(body: Manifest) -> Iterator[tuple[str, str]]:
-    """The mesh that a member names."""
-    yield read_reference(body)
 
 
 def _find_mesh(world: World, body: Manifest) -> Manifest | None:
