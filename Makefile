@@ -62,7 +62,7 @@ node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, roo
 soak: assets ## the tests that have a longer form, in that form (about 120 minutes)
 	@$(BIN)/python -m scripts.suite --serial --soak cluster node -- --full -m long
 	@rm -rf .suite/oldest && mkdir -p .suite/oldest
-	@NAVARCH_RUN=.suite/oldest NAVARCH_LAB_KUBERNETES=1.32 $(BIN)/python -m pytest $(foreach module,admission apply drift injection status bad_input,tests/cluster/test_$(module).py)
+	@SUITE_RUN=.suite/oldest NAVARCH_LAB_KUBERNETES=1.32 $(BIN)/python -m pytest $(foreach module,admission apply drift injection status bad_input,tests/cluster/test_$(module).py)
 	@$(BIN)/python -m scripts.suite.support .suite/oldest && $(MAKE) --no-print-directory generate
 
 support: assets ## say in docs/reference/support.md what the last run of the suites has shown

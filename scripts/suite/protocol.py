@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-FOLDER = "NAVARCH_RUN"
+FOLDER = "SUITE_RUN"
 """The folder in which the processes of one run write down what the others must know."""
-STEP = "NAVARCH_RUN_STEP"
+STEP = "SUITE_RUN_STEP"
 """The name of the step of the run that a process is."""
-LAST = "NAVARCH_RUN_LAST"
+LAST = "SUITE_RUN_LAST"
 """What becomes of the tests marked `last`: `defer` leaves them out, `only` runs nothing else."""

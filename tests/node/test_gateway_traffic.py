@@ -165,7 +165,8 @@ async def test_streams_go_on_while_a_rolled_gateway_drains_and_those_that_are_le
         cut = {kind: one.end().ended for kind, one in left.items()}
     print(f"ended: {told}; cut: {cut}")
     assert told == {"socket": "closed: 1000", "stream": "OK", "bytes": "closed"}
-    assert cut["socket"].startswith("cut: close code 1006")
+    # Without a close frame: the client notes it when it reads, or finds its connection gone when it writes.
+    assert cut["socket"].startswith(("cut: close code 1006", "cut: ClientConnectionResetError"))
     assert cut["stream"] == "UNAVAILABLE"
     assert cut["bytes"].startswith("cut: ")
 

@@ -61,7 +61,8 @@ def list_refused(log: Path, user: str) -> set[str]:
     return {
         f"{event['verb']} {(event.get('objectRef') or {}).get('resource', event['requestURI'])}"
         for event in events
-        if event["user"]["username"] == user and (event.get("annotations") or {}).get(DECISION) == "forbid"
+        if event["user"].get("username") == user
+        and (event.get("annotations") or {}).get(DECISION) == "forbid"
     }
 
 
@@ -95,7 +96,7 @@ class Audit:
                 continue
             about = event.get("objectRef") or {}
             yield Request(
-                user=event["user"]["username"],
+                user=event["user"].get("username", ""),  # none where no authenticator knew the request
                 verb=event["verb"],
                 group=about.get("apiGroup", ""),
                 resource=about.get("resource", ""),

@@ -1,6 +1,6 @@
 """What the processes of one run tell each other: `make test` runs several, each with labs of its own.
 
-Owns the folder that `$NAVARCH_RUN` names: `results-*.jsonl` (how each test ended), and lines by kind (what
+Owns the folder that `$SUITE_RUN` names: `results-*.jsonl` (how each test ended), and lines by kind (what
 tests that judge all others must know of other processes). Without a run there is only this process.
 Must never rewrite what another process wrote: each appends to files of its own.
 """
