@@ -186,7 +186,7 @@ class Applier:
 
     async def _settle(self, job: _Job, manifest: Manifest) -> Fate:
         ref, desired = ref_of(manifest), self._hash(manifest)
-        current = await self._find_or_create(ref, manifest, desired)
+        current = await self._find_or_create(job, ref, manifest, desired)
         if isinstance(current, Fate):
             return current
         whose = self._find_other_owner(current, manifest, job)
@@ -202,14 +202,16 @@ class Applier:
             return contested(ref, await self._tell_contest(manifest, ref), after=wait)
         return await self._configure(current, manifest, desired, floor=floor)
 
-    async def _find_or_create(self, ref: Ref, manifest: Manifest, desired: str) -> Object | Fate:
-        """The object that stands under this name. Where nothing is known to stand there it is created without
-        a look: only if that is refused is there something to look at."""
+    async def _find_or_create(self, job: _Job, ref: Ref, manifest: Manifest, desired: str) -> Object | Fate:
+        """The object that stands under this name. Where nothing was ever known to stand there it is created
+        without a look: only if that is refused is there something to look at. One that is recorded and out of
+        sight was removed, or lost the labels by which the watches see it, and is asked for."""
         store = self._store(ref)
         if store is not None and (kept := store.get_whole(ref)) is not None:
             return kept
         refused: KubeError | None = None
-        if store is not None and self._evidence.is_free(ref, store):
+        recorded = ref in job.inventory.records
+        if store is not None and not recorded and self._evidence.is_free(ref, store):
             try:
                 return await self._create(manifest, desired)
             except (Conflict, Invalid) as error:
