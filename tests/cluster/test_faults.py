@@ -611,7 +611,8 @@ async def test_workers_that_stand_still_are_a_death(impatient: World) -> None:
     @contextmanager
     def trouble() -> Iterator[None]:
         again = {"metadata": {"annotations": {"look": "again"}}}
-        with impatient.proxy.inflict(Late(STUCK + 8), is_of_a_worker) as stuck:
+        # Late by more than a busy machine takes to bring the next event: the other key waits for STUCK then.
+        with impatient.proxy.inflict(Late(4 * STUCK), is_of_a_worker) as stuck:
             impatient.api.patch("mesh", KEPT, "demo", again)
             wait_until(lambda: stuck.struck[OURS] > 0, what="a worker waits", seconds=HANGS)
             # The revision shares its lane with the mesh, and has to wait for it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -27,10 +27,12 @@ async def mesh(api: Api, operator: Operator, fresh: str) -> str:
 
 
 @pytest.fixture
-def apps(api: Api, fresh: str) -> Iterator[str]:
-    """A namespace of applications."""
+async def apps(api: Api, fresh: str) -> AsyncIterator[str]:
+    """A namespace of applications; its member leaves before it goes, so that nothing of it is written later."""
     with a_mesh_namespace(api, f"{fresh}-apps") as name:
         yield name
+        if api.get("member", name, "default") is not None:
+            await leave(api, name)
 
 
 def joined(mesh: str) -> dict[str, str]:
