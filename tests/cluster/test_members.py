@@ -28,7 +28,7 @@ async def mesh(api: Api, operator: Operator, fresh: str) -> str:
 
 @pytest.fixture
 async def apps(api: Api, fresh: str) -> AsyncIterator[str]:
-    """A namespace of applications; its member leaves before it goes, so that nothing of it is written later."""
+    """A namespace of applications. Its member leaves first, so that nothing of it is written later."""
     with a_mesh_namespace(api, f"{fresh}-apps") as name:
         yield name
         if api.get("member", name, "default") is not None:

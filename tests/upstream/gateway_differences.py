@@ -203,6 +203,14 @@ GATEWAY_DIFFERENCES: tuple[Difference, ...] = (
         "AlwaysAllow",
         "a pod that is not ready keeps no node from being drained",
     ),
+    Difference(
+        "PodDisruptionBudget public",
+        "spec.selector[pod-template-hash Exists]",
+        None,
+        True,
+        "pods of a Deployment only: with those of a DaemonSet among them, while one workload takes over from "
+        "the other, Kubernetes could not work the budget out and would let none go",
+    ),
     # The Service
     *(
         Difference(
