@@ -207,7 +207,7 @@ GATEWAY_DIFFERENCES: tuple[Difference, ...] = (
         "PodDisruptionBudget public",
         "spec.selector[pod-template-hash Exists]",
         None,
-        True,
+        ANY,
         "pods of a Deployment only: with those of a DaemonSet among them, while one workload takes over from "
         "the other, Kubernetes could not work the budget out and would let none go",
     ),
