@@ -81,6 +81,7 @@ TYPED: Mapping[str, Object] = {
     "overlays": {"overlays": [{"target": {"kind": "Service", "name": "x"}, "patch": {}}]},
     "controlPlane": {"controlPlane": {"replicas": 2}},
     "defaultTag": {"defaultTag": True},
+    "scope": {"scope": "Members"},
     "trust": {"trust": {"domain": "example.org"}},
     "paused": {"paused": True},
     "mtls.mode": {"mtls": {"mode": "Permissive"}},

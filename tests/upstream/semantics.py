@@ -169,8 +169,10 @@ def _read_network_policy(policy: dict[str, Any]) -> None:
     """Rules add up: what counts is the set of ports, each with the peers that it is open to."""
     spec = policy["spec"]
     for side, peers in (("ingress", "from"), ("egress", "to")):
-        open_to = Sentences()
-        for rule in spec.get(side) or ():
+        open_to, rules = Sentences(), spec.get(side) or ()
+        if any(rule.keys() - {"ports", peers} for rule in rules):
+            continue  # what this does not know stays as it is
+        for rule in rules:
             who = f" {peers} {json.dumps(rule[peers], sort_keys=True)}" if rule.get(peers) else ""
             ports = [f"{p['port']}/{p.get('protocol', 'TCP')}" for p in rule.get("ports") or ()]
             open_to += [f"{what}{who}" for what in ports or ["everything"]]

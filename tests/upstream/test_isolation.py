@@ -130,7 +130,7 @@ async def test_an_istiod_that_starts_without_its_mesh_configuration_ends_and_rea
         )
     assert process.returncode not in (0, -9)
     assert not any(was_ready)
-    assert "/no/mesh/configuration" in istiod.log.read_text().splitlines()[-1]
+    assert "/no/mesh/configuration" in istiod.log.read_text()
     assert find_reached(api) == set()
 
 

@@ -156,5 +156,5 @@ def test_rights_are_compared_by_account_and_reach_and_not_by_role() -> None:
     (gap,) = find_gaps(sides[0], fewer, namespace="n", plurals={})
     assert gap.where == "ClusterRole istiod"
     swapped = [*apart[:-4], bind("Role", "first"), bind("Role", "second"), *apart[-2:-1]]
-    with pytest.raises(AssertionError, match="rights in the cluster"):
+    with pytest.raises(AssertionError, match="rights of each reach"):
         join_rights(swapped)
