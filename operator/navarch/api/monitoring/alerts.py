@@ -69,7 +69,7 @@ _IDLE = (
     "(instance) sum by (instance) (increase(navarch_reconcile_total[10m])) > 0"
 )
 
-_ENDS = "navarch_gateway_certificate_not_after_timestamp_seconds"
+_GATEWAY_ENDS = "navarch_gateway_certificate_not_after_timestamp_seconds"
 _TOLD = 'navarch_condition{kind="MeshGateway",type="CertificatesValid",status="False"} == 1'
 """A certificate that is made for a few days is not told in its first half (core/world/certificates.py)."""
 
@@ -94,7 +94,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "gateway-certificate-expires",
-        f"(min by (namespace, name, secret) ({_ENDS}) - time() < 604800) and on (namespace, name) {_TOLD}",
+        f"(min by (namespace, name, secret) ({_GATEWAY_ENDS}) - time() < 604800) and on (namespace, name) {_TOLD}",
         "1h",
         Severity.WARNING,
         "Certificate {{ $labels.secret }} of gateway {{ $labels.namespace }}/{{ $labels.name }} expires.",
