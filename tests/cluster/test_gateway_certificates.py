@@ -53,19 +53,31 @@ async def tell(api: Api, namespace: str, status: str, reason: str) -> str:
     return str(found["message"])
 
 
-def put_secret(api: Api, namespace: str, *, days: float) -> None:
+def put_secret(api: Api, namespace: str, *, days: float, host: str = HOST) -> None:
     """A certificate for so many days, in place of what was there."""
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
         "metadata": {"namespace": namespace, "name": "cert"},
-        "data": build_data(issue(HOST, days=days)),
+        "data": build_data(issue(host, days=days)),
     }
     if api.get("secret", namespace, "cert") is None:
         api.create(secret)
     else:
         api.patch("secret", namespace, "cert", {"data": secret["data"]})
+
+
+def build_listener(namespace: str) -> Object:
+    """A Gateway whose listener wants that certificate."""
+    port = {"number": 8443, "name": "https", "protocol": "HTTPS"}
+    server = {"port": port, "hosts": [HOST], "tls": {"mode": "SIMPLE", "credentialName": "cert"}}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"namespace": namespace, "name": "web"},
+        "spec": {"selector": {"istio": "ingress"}, "servers": [server]},
+    }
 
 
 def bind(api: Api, namespace: str) -> None:
@@ -90,16 +102,7 @@ def list_ends(operator: Operator, namespace: str) -> list[str]:
 async def test_a_certificate_is_told_in_status_events_and_metrics_once_its_secret_may_be_read(
     api: Api, audit: Audit, operator: Operator, looking: str
 ) -> None:
-    port = {"number": 8443, "name": "https", "protocol": "HTTPS"}
-    server = {"port": port, "hosts": [HOST], "tls": {"mode": "SIMPLE", "credentialName": "cert"}}
-    api.create(
-        {
-            "apiVersion": "networking.istio.io/v1",
-            "kind": "Gateway",
-            "metadata": {"namespace": looking, "name": "web"},
-            "spec": {"selector": {"istio": "ingress"}, "servers": [server]},
-        }
-    )
+    api.create(build_listener(looking))
     await tell(api, looking, "Unknown", "CertificatesNotChecked")
     mark = audit.mark()
     await restart(operator, "2")
@@ -123,6 +126,12 @@ async def test_a_certificate_is_told_in_status_events_and_metrics_once_its_secre
     await eventually(
         lambda: any("it ends within 7 days" in note for note in list_notes()), seconds=30, what="an Event"
     )
+    put_secret(api, looking, days=-1)
+    await tell(api, looking, "False", "CertificateExpired")
+    put_secret(api, looking, days=90, host="other.example.com")
+    await tell(api, looking, "False", "CertificateOtherNames")
+    api.patch("secret", looking, "cert", {"data": {"tls.crt": "bm9uZQ=="}})
+    await tell(api, looking, "False", "CertificateBroken")
     put_secret(api, looking, days=90)
     await tell(api, looking, "True", "AsExpected")
     asked = {r.verb for r in audit.since(mark) if r.resource == "secrets"}

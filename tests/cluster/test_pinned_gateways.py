@@ -94,6 +94,11 @@ async def test_a_pin_outside_the_skew_is_told_with_a_remedy_and_what_runs_stays(
         assert f"spec.version: '{version}'" in message
         assert "1.30 to 1.31.4" in message
         assert list_images(api, fresh, "ingress") == {"proxyv2:1.31.4"}
+    api.patch("gateway", fresh, "ingress", {"spec": {"version": "1.30"}})
+    edit(api, fresh, images={"tag": "1.31.4"})
+    refused = await wait_for_gateway(api, fresh, status="False", reason="VersionWithoutImage")
+    assert "spec.images.tag" in read_condition(refused, "Ready")["message"]
+    edit(api, fresh, images=None)
     edit(api, fresh, gateways=own_of("1.29"))
     mesh = await wait_for(api, fresh, status="False", reason="VersionOutsideSkew")
     assert "spec.gateways.ingress[own].version" in read_condition(mesh, "SpecAccepted")["message"]

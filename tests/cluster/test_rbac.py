@@ -14,13 +14,14 @@ from navarch.api.rbac import OPERATOR_USES, PROBE_USES, SYSTEM_USES, Use
 from navarch.core.model.labels import APPLIED, MANAGED_BY
 
 from lab.cluster import Cluster
-from tests.cluster.conftest import build_operator
+from tests.cluster.conftest import a_mesh_namespace, build_operator
 from tests.polling import eventually
 from tests.support import run
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit, Request, list_refused
 from tests.support.gateways import count_proxies
+from tests.support.members import build_member, wait_for_member
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.rights import build_older_rights
@@ -56,10 +57,13 @@ async def test_one_life_of_a_mesh_that_has_everything(
     }
     for manifest in build_older_rights(fresh):
         api.apply(manifest, manager="navarch")
-    gateways = {"ingress": [{"name": "ingress", "service": {"type": "NodePort"}}]}
+    port = {"service": {"type": "NodePort"}}
+    gateways = {"ingress": [{"name": "ingress", **port}, {"name": "each", "workload": "DaemonSet", **port}]}
     api.create(build_mesh(fresh, mtls={"mode": "Strict"}, controlPlane=full, gateways=gateways))
     await wait_for(api, fresh)
     await eventually(lambda: api.list("role", fresh) == [], seconds=30, what="the older Role is gone")
+    await unlabel(api, "daemonset", fresh, "each")
+    await join_and_leave(api, fresh)
     api.patch("mesh", fresh, "demo", {"spec": {"gateways": None}})
     await eventually(lambda: api.get("gateway", fresh, "ingress") is None, seconds=60, what="it is gone")
     await eventually(lambda: count_proxies(api, fresh) == 0, seconds=60, what="no proxy is counted any more")
@@ -84,6 +88,25 @@ async def test_one_life_of_a_mesh_that_has_everything(
         await eventually(lambda: scrape(replica, request_token(light, "default"))[0] == 403, seconds=60)
     finally:
         replica.stop()
+
+
+async def unlabel(api: Api, kind: str, namespace: str, name: str) -> None:
+    """An object loses its labels, by which the operator sees it, and gets them back."""
+    api.patch(kind, namespace, name, {"metadata": {"labels": None}})
+    await eventually(
+        lambda: (api.get(kind, namespace, name) or {})["metadata"].get("labels"),
+        seconds=60,
+        what="it has its labels again",
+    )
+
+
+async def join_and_leave(api: Api, mesh: str) -> None:
+    """A namespace is a member for a while."""
+    with a_mesh_namespace(api, f"{mesh}-apps") as apps:
+        api.create(build_member(apps, mesh))
+        await wait_for_member(api, apps)
+        api.delete("member", apps, "default")
+        await eventually(lambda: api.get("member", apps, "default") is None, seconds=60, what="it has left")
 
 
 async def share_each(api: Api, operator: Operator, namespace: str) -> None:

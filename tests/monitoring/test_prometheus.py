@@ -20,6 +20,7 @@ from navarch.telemetry.certificates import build_self_signed
 from lab.cluster import Cluster
 from scripts.files import ROOT
 from tests.cluster.conftest import a_lab, build_operator, install
+from tests.cluster.test_gateway_certificates import bind, build_listener, put_secret
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
 from tests.support.faults import Late, Proxy, Reset, Seen
@@ -81,7 +82,12 @@ async def world(tools: Mapping[str, Path], tmp_path_factory: pytest.TempPathFact
         await eventually(lambda: api.get("serviceaccount", READERS, "default"), what="it has an account")
         bind_reader(api, READERS)
         (folder / "token").write_text(request_token(cluster, READERS))
-        settings = {"metrics_plain": "false", "metrics_certificate": str(folder), "resync_seconds": "10"}
+        settings = {
+            "metrics_plain": "false",
+            "metrics_certificate": str(folder),
+            "resync_seconds": "10",
+            "certificate_seconds": "2",
+        }
         operator = build_operator(cluster, **settings)
         scraped = {
             "scheme": "https",
@@ -233,6 +239,20 @@ async def test_a_certificate_that_nobody_renews_is_told_until_it_is_renewed(worl
     await world.fires("metrics-certificate-expires")
     mount(world.folder, days=0)
     await world.ends("metrics-certificate-expires")
+
+
+async def test_a_gateways_certificate_that_ends_soon_is_told_until_it_is_renewed(world: World) -> None:
+    api, place = world.api, "edge"
+    await create_namespace(api, place)
+    ingress = {"name": "ingress", "service": {"type": "NodePort"}}
+    api.create(build_mesh(place, gateways={"ingress": [ingress]}))
+    await wait_for(api, place)
+    bind(api, place)
+    put_secret(api, place, days=5)
+    api.create(build_listener(place))
+    await world.fires("gateway-certificate-expires", namespace=place, name="ingress")
+    put_secret(api, place, days=90)
+    await world.ends("gateway-certificate-expires", namespace=place)
 
 
 async def test_a_queue_that_stands_still_is_told_until_it_moves(world: World) -> None:
