@@ -94,7 +94,8 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "gateway-certificate-expires",
-        f"(min by (namespace, name, secret) ({_GATEWAY_ENDS}) - time() < 604800) and on (namespace, name) {_TOLD}",
+        f"(min by (namespace, name, secret) ({_GATEWAY_ENDS}) - time() < 604800) "
+        f"and on (namespace, name) {_TOLD}",
         "1h",
         Severity.WARNING,
         "Certificate {{ $labels.secret }} of gateway {{ $labels.namespace }}/{{ $labels.name }} expires.",
