@@ -13,6 +13,7 @@ from navarch.core.model.claims import Claim, find_claimed
 from navarch.core.model.reasons import Reason
 
 from tests.unit.members import JOINED, a_member, a_proxy, joined, verdicts
+from tests.unit.observations import NOW
 
 GONE = replace(a_member(), body=None, spec=None)
 """A namespace without a member."""
@@ -54,7 +55,7 @@ def test_a_namespace_leaves_by_losing_both(how: str) -> None:
     settled = joined(a_member())
     assert settled.body is not None
     assert settled.place is not None
-    body = {**settled.body, "metadata": {**settled.body["metadata"], "deletionTimestamp": "x"}}
+    body = {**settled.body, "metadata": {**settled.body["metadata"], "deletionTimestamp": NOW}}
     left = {
         "deleted": replace(settled, body=body),
         "gone": replace(settled, body=None, spec=None),
@@ -67,6 +68,26 @@ def test_a_namespace_leaves_by_losing_both(how: str) -> None:
     off = joined(left)
     assert claims_of(off) == ()
     assert is_released(off) is (how == "deleted")
+
+
+def test_a_namespace_stays_while_its_mesh_is_only_being_deleted_or_its_own_kind_is() -> None:
+    settled = joined(a_member())
+    assert settled.body is not None
+    assert settled.mesh is not None
+    going = {"deletionTimestamp": NOW}
+    mesh = {**settled.mesh, "metadata": {**settled.mesh["metadata"], **going}}
+    assert claims_of(replace(settled, mesh=mesh)) == (), "the deletion may wait, or be of the kind alone"
+    body = {**settled.body, "metadata": {**settled.body["metadata"], **going}}
+    with_its_kind = replace(settled, body=body, kind_deleted=NOW)
+    assert claims_of(with_its_kind) == ()
+    assert not is_released(with_its_kind)
+    assert verdicts(with_its_kind)["Deleting"] == ("True", "KindDeleted")
+
+
+def test_pods_of_a_pinned_gateway_are_current_by_their_pin() -> None:
+    pinned = replace(a_proxy("gateway-1", "1.30.8-pin"), gateway="edge")
+    settled = replace(joined(a_member()), proxies=(pinned,), pins={("front", "edge"): "1.30.8-pin"})
+    assert verdicts(settled)["UpToDate"] == ("True", "AsExpected")
 
 
 def test_a_label_that_anybody_put_there_goes_with_the_member() -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from navarch.api import gateway, revision
+from navarch.api import gateway
 from navarch.api.gateway import MeshGatewaySpec
 from navarch.api.meta import API_VERSION
 from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.membership.rule import is_member, read_membership
-from navarch.core.model.naming import revision_name
-from navarch.core.model.parent import MESH, identify, parent_of
-from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.model.parent import identify
+from navarch.core.model.refs import Manifest, Ref
 from navarch.gather.certificates import Place, read_labels
 from navarch.gather.neighbours import by_parent
+from navarch.gather.reference import find_mesh, find_revision
 from navarch.gather.specs import parse_spec
 from navarch.gather.workload import read_pod, read_problems
 from navarch.gather.world import World
@@ -38,13 +38,13 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
     world.stores["gateways"].observe(body, own=True)
     world.orphans.remember(identify(body).any_uid)
     spec, error = parse_spec(MeshGatewaySpec, body)
-    mesh = _find_mesh(world, body)
+    mesh = find_mesh(world, read_reference(body))
     parent = replace(identify(body), mesh=read_reference(body))
     inventory = world.owned.inventory(parent)
     owned = tuple(world.owned.objects(parent, inventory))
     pods = world.stores["istiods"].find(by_parent, parent.any_uid)
     names = sorted(pod["metadata"]["name"] for pod in pods)
-    revision = _find_revision(world, mesh)
+    revision = find_revision(world, mesh)
     observed = ObservedGateway(
         environment=world.environment,
         assets=world.assets,
@@ -72,10 +72,6 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
     )
 
 
-def _find_mesh(world: World, body: Manifest) -> Manifest | None:
-    return world.stores["meshes"].get(Ref(API_VERSION, MESH, *read_reference(body)))
-
-
 def read_reference(body: Manifest) -> tuple[str, str]:
     """Namespace and name of the mesh that a gateway names."""
     reference = (body.get("spec") or {}).get("controlPlaneRef") or {}
@@ -98,14 +94,3 @@ def _find_inside(world: World, revision: Manifest | None) -> Callable[[str], boo
 def by_mesh(body: Manifest) -> Iterator[tuple[str, str]]:
     """The mesh that a gateway names."""
     yield read_reference(body)
-
-
-def _find_revision(world: World, mesh: Manifest | None) -> Manifest | None:
-    """The MeshRevision to which a mesh's tag points."""
-    tag = ((mesh or {}).get("status") or {}).get("tag")
-    if mesh is None or not tag:
-        return None
-    ref = Ref(API_VERSION, revision.KIND, mesh["metadata"]["namespace"], revision_name(str(tag)))
-    found = world.stores["revisions"].get(ref)
-    named = parent_of(found) if found is not None else None
-    return found if named is not None and named.name == ref_of(mesh).name else None

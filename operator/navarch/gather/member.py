@@ -6,13 +6,13 @@ settled member, gathering costs one request: the member itself, read fresh.
 
 from __future__ import annotations
 
-from navarch.api import member, revision
+from navarch.api import member
 from navarch.api.member import MeshMemberSpec
 from navarch.api.meta import API_VERSION
 from navarch.core.member.observed import ObservedMember
-from navarch.core.model.naming import revision_name
-from navarch.core.model.parent import MESH
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.world.proxies import read_pins
+from navarch.gather.reference import find_mesh, find_revision
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
@@ -31,10 +31,10 @@ async def gather_member(world: World, namespace: str, name: str) -> ObservedMemb
     else:
         world.stores["members"].observe(body)
     spec, error = parse_spec(MeshMemberSpec, body) if body is not None else (None, "")
-    mesh = _find_mesh(world, body) if body is not None else None
+    mesh = find_mesh(world, read_reference(body)) if body is not None else None
     held = next((each["metadata"]["name"] for each in world.stores["meshes"].list(namespace)), "")
-    revision_there = _find_revision(world, mesh)
-    name_there = revision_there["metadata"]["name"] if revision_there else ""
+    revision = find_revision(world, mesh)
+    name_there = revision["metadata"]["name"] if revision else ""
     proxies = world.cluster.proxies_in(namespace) if name_there else ()
     return ObservedMember(
         environment=world.environment,
@@ -45,10 +45,12 @@ async def gather_member(world: World, namespace: str, name: str) -> ObservedMemb
         place=world.cluster.namespace(namespace),
         holds=held,
         mesh=mesh,
-        stamp=str(((revision_there or {}).get("status") or {}).get("proxy") or ""),
+        stamp=str(((revision or {}).get("status") or {}).get("proxy") or ""),
         proxies=tuple(proxy for proxy in proxies if proxy.revision == name_there),
+        pins=read_pins(world.stores["gateways"].list(namespace)),
         now=world.now(),
         kinds=await world.kinds.gather(),
+        kind_deleted=await world.orphans.find_kind_deletion(body) if body is not None else "",
     )
 
 
@@ -56,18 +58,3 @@ def read_reference(body: Manifest) -> tuple[str, str]:
     """Namespace and name of the mesh that a member names."""
     reference = (body.get("spec") or {}).get("controlPlaneRef") or {}
     return str(reference.get("namespace", "")), str(reference.get("name", ""))
-
-
-def _find_mesh(world: World, body: Manifest) -> Manifest | None:
-    """The mesh that a member names, unless it is going away."""
-    found = world.stores["meshes"].get(Ref(API_VERSION, MESH, *read_reference(body)))
-    return None if found is None or "deletionTimestamp" in found["metadata"] else found
-
-
-def _find_revision(world: World, mesh: Manifest | None) -> Manifest | None:
-    """The MeshRevision to which a mesh's tag points."""
-    tag = ((mesh or {}).get("status") or {}).get("tag")
-    if mesh is None or not tag:
-        return None
-    ref = Ref(API_VERSION, revision.KIND, mesh["metadata"]["namespace"], revision_name(str(tag)))
-    return world.stores["revisions"].get(ref)

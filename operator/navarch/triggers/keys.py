@@ -239,7 +239,7 @@ def _seen_by_members(mesh: Object | None) -> Any:
     spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
     injects = find_condition(mesh, ConditionType.INJECTION_READY) or {}
     told = injects.get("status"), injects.get("reason"), injects.get("message")
-    return status.get("tag"), spec.get("paused"), "deletionTimestamp" in mesh["metadata"], told
+    return status.get("tag"), spec.get("paused"), told
 
 
 def _seen_by_gateways(mesh: Object | None) -> Any:

@@ -6,13 +6,14 @@ equal observations give equal findings, plans and statuses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from navarch.api.member import MeshMemberSpec
 from navarch.core.model.refs import Manifest
+from navarch.core.model.removal import is_withheld
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.kinds import CURRENT, ServedKinds
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import Pins, ProxyPod
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,9 @@ class ObservedMember:
     `body` is the object itself, None when it is gone and its namespace may still be labelled; `spec` its
     parsed form (None with `spec_error` when it does not parse). `place` is the namespace that it speaks of,
     None when that is gone, `holds` the name of a mesh in it, empty for none. `mesh` is the MeshControlPlane
-    that it names, `stamp` what that one's injector stamps on pods now, `proxies` the mesh's in the namespace.
+    that it names, `stamp` what that one's injector stamps on pods now, `proxies` the mesh's in the namespace,
+    and `pins` what those of its gateways there are pinned to. `kind_deleted` is when the deletion of the kind
+    itself was asked for; empty where it was not.
     """
 
     environment: Environment
@@ -35,8 +38,10 @@ class ObservedMember:
     mesh: Manifest | None
     stamp: str = ""
     proxies: tuple[ProxyPod, ...] = ()
+    pins: Pins = field(default_factory=dict)
     now: str = ""
     kinds: ServedKinds = CURRENT
+    kind_deleted: str = ""
 
     @property
     def generation(self) -> int:
@@ -47,8 +52,18 @@ class ObservedMember:
     def deleting(self) -> bool:
         """Whether the namespace is to leave the mesh: the member is gone or being deleted, or the namespace
         is."""
-        gone = self.body is None or "deletionTimestamp" in self.body["metadata"]
-        return gone or (self.place is not None and self.place.terminating)
+        leaving = self.place is not None and self.place.terminating
+        return leaving or self.body is None or (self.is_being_deleted and not self.withheld)
+
+    @property
+    def is_being_deleted(self) -> bool:
+        """Whether the object itself is being deleted."""
+        return self.body is not None and "deletionTimestamp" in self.body["metadata"]
+
+    @property
+    def withheld(self) -> bool:
+        """Whether it is being deleted only because its kind is: then its namespace stays in the mesh."""
+        return self.body is not None and is_withheld(self.body, self.kind_deleted)
 
     @property
     def tag(self) -> str:

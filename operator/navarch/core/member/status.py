@@ -23,11 +23,12 @@ from navarch.core.model.conditions import (
     summarise_ready,
 )
 from navarch.core.model.findings import Finding
-from navarch.core.model.labels import ISTIO_INJECTION
+from navarch.core.model.labels import FORCE_DELETE, ISTIO_INJECTION
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.urgency import Awaited
+from navarch.core.world.proxies import is_current
 
 CONDITIONS = (
     ConditionType.READY,
@@ -78,12 +79,21 @@ def determine_up_to_date(observed: ObservedMember) -> Verdict:
 
 
 def count_outdated(observed: ObservedMember) -> int:
-    """Pods whose proxy is not what the mesh's injector makes now."""
-    return sum(proxy.proxy != observed.stamp for proxy in observed.proxies) if observed.stamp else 0
+    """Pods whose proxy is not what the mesh's injector makes now, or their gateway is pinned to."""
+    if not observed.stamp:
+        return 0
+    stamps = {proxy.revision: observed.stamp for proxy in observed.proxies}
+    return sum(not is_current(proxy, stamps, observed.pins) for proxy in observed.proxies)
 
 
 def determine_deleting(observed: ObservedMember) -> Verdict:
     """Whether the namespace leaves the mesh."""
+    if observed.withheld and not observed.deleting:
+        message = (
+            "the kind itself is being deleted, and this member only with it: its namespace stays in the "
+            f"mesh; save this object. To leave all the same, annotate it with {FORCE_DELETE}=true"
+        )
+        return Verdict("True", Reason.KIND_DELETED, message)
     if not observed.deleting:
         return Verdict("False", Reason.NOT_DELETING)
     if is_held(observed):
@@ -128,5 +138,5 @@ def summarise_member(
 def is_released(observed: ObservedMember) -> bool:
     """Whether the finalizer may go: the member is being deleted, and its namespace carries none of its
     labels, or is gone."""
-    going = observed.body is not None and "deletionTimestamp" in observed.body["metadata"]
+    going = observed.is_being_deleted and not observed.withheld
     return going and not is_held(observed) and is_settled(observed, {})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from navarch.api import controlplane, gateway
+from navarch.api.export import RESOURCES
 from navarch.core.model.labels import (
     COMPONENT,
     GATEWAY_NAME,
@@ -67,9 +68,13 @@ PARENT_KINDS: Mapping[str, ParentKind] = {
 their own. An object with the labels of several is the first row's."""
 
 
+_PLURALS = {resource.kind: resource.plural for resource in RESOURCES}
+
+
 def crd_of(kind: str) -> Ref:
-    """The CustomResourceDefinition of a kind that has objects."""
-    name = f"{PARENT_KINDS[kind].plural}.{GROUP}"
+    """The CustomResourceDefinition of a kind of ours."""
+    plural = PARENT_KINDS[kind].plural if kind in PARENT_KINDS else _PLURALS[kind]
+    name = f"{plural}.{GROUP}"
     return Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
 
 

@@ -1,0 +1,30 @@
+"""The mesh that an object of ours names, and the revision that serves it, from the stores.
+
+Owns these two looks for every kind that names a mesh. Must never ask the API server. Invariant: a revision is
+the mesh's own, and not another mesh's of that tag.
+"""
+
+from __future__ import annotations
+
+from navarch.api import revision
+from navarch.api.meta import API_VERSION
+from navarch.core.model.naming import revision_name
+from navarch.core.model.parent import MESH, parent_of
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.gather.world import World
+
+
+def find_mesh(world: World, reference: tuple[str, str]) -> Manifest | None:
+    """The MeshControlPlane of this namespace and name."""
+    return world.stores["meshes"].get(Ref(API_VERSION, MESH, *reference))
+
+
+def find_revision(world: World, mesh: Manifest | None) -> Manifest | None:
+    """The MeshRevision to which a mesh's tag points."""
+    tag = ((mesh or {}).get("status") or {}).get("tag")
+    if mesh is None or not tag:
+        return None
+    ref = Ref(API_VERSION, revision.KIND, mesh["metadata"]["namespace"], revision_name(str(tag)))
+    found = world.stores["revisions"].get(ref)
+    named = parent_of(found) if found is not None else None
+    return found if named is not None and named.name == ref_of(mesh).name else None
