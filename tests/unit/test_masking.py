@@ -71,6 +71,18 @@ TEXTS = {
     "a token of GitHub": "remote: ghp_" + "a1B2" * 9,
     "a key of AWS": "using AKIAIOSFODNN7EXAMPLE",
     "a token of OpenShift": "sha256~" + "a1B2-_" * 7,
+    "a key that says project": "using sk-proj-" + "a1B2a1B2" * 5,
+    "a hook of Slack": f"POST https://hooks.slack.com/services/T0/B0/{SECRET}",
+    "a signed URL": f"GET https://s.example.com/x?sv=1&sig={SECRET}&se=2",
+    "a signed URL of AWS": f"https://b.example.com/x?X-Amz-Date=1&X-Amz-Signature={SECRET}",
+    "curl": f"+ curl -s -u me:{SECRET} https://example.com",
+    "curl in a sentence": f"ran \"curl --user 'me:{SECRET}' https://example.com\"",
+    "mysql": f"exec mysqldump -h db -u root -p{SECRET} shop",
+    "a data source of Go": f"dsn me:{SECRET}@tcp(db:3306)/shop?parseTime=true",
+    "a line of .pgpass": f"db.example.com:5432:shop:me:{SECRET}",
+    "a line of .netrc": f"machine example.com login me password {SECRET}",
+    "a JSON web key": json.dumps({"keys": [{"kty": "EC", "crv": "P-256", "x": "abc", "d": SECRET}]}),
+    "a symmetric JSON web key in a log": f'loaded {{"kty":"oct","k":"{SECRET}"}} for x',
 }
 
 
@@ -94,6 +106,8 @@ OBJECTS: dict[str, Any] = {
     "a variable": {"env": [{"name": "DB_PASSWORD", "value": SECRET}]},
     "an argument": {"args": [f"--token={SECRET}"]},
     "an argument of its own": {"args": ["--token", SECRET]},
+    "a user of curl": {"command": ["curl", "-u", f"me:{SECRET}", "https://example.com"]},
+    "a JSON web key": {"keys": [{"kty": "RSA", "n": "abc", "d": SECRET, "qi": SECRET}]},
     "a short name": {"env": [{"name": "REDIS_PW", "value": SECRET}]},
     "a key of a kubeconfig": {"users": [{"user": {"client-key-data": SECRET}}]},
     "a field": {"spec": {"clientSecret": SECRET}},
@@ -141,6 +155,8 @@ KEPT: tuple[Any, ...] = (
     {"x": '{"secretName": "a",  "n": [1, 2.50]}'},
     {"data": {"mesh": encode("rootNamespace: istio-system\ntrustDomain: cluster.local\n")}},
     {"message": 'secret "cacerts" not found, password authentication is not used'},
+    {"args": ["-u", "1337", "-p", "15001", "--user", "root"], "d": "a-directory-of-sixteen"},
+    {"message": "0a:12:3b:4c:5d:6e\noutbound|80||a.b.svc task-queue-A1B2C3D4E5F6G7H8 mysql -h db"},
     {"message": "/apis/networking.istio.io/v1/namespaces/istio-system/virtualservices/secret-token-x"},
 )
 
@@ -259,6 +275,14 @@ HEAVY = (
     "tokenName='",
     '\\"',
     "://a:",
+    "mysql ",
+    "a:",
+    "a.",
+    "-u a",
+    "login ",
+    "sk-",
+    "&sig=",
+    'kty "d":"',
 )
 
 

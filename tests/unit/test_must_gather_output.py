@@ -42,6 +42,16 @@ def test_a_pipe_or_a_device_is_written_to_and_never_replaced(tmp_path: Path) -> 
     assert read == [fill().pack()]
 
 
+def test_standard_output_gets_the_archive_and_not_a_file_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_place(output=Path("-"), directory=None)
+    assert save(fill(), output=Path("-"), directory=None) is None
+    assert capfdbinary.readouterr().out == fill().pack()
+    assert not list(tmp_path.iterdir())
+
+
 def test_behind_a_link_the_file_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
     target, link = tmp_path / "below" / "real.tar.gz", tmp_path / "link"
     target.parent.mkdir()

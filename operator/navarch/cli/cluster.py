@@ -116,9 +116,9 @@ def describe(
 
 def must_gather(
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
-        "navarch-must-gather.tar.gz"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File to write; `-` is standard output.")
+    ] = Path("navarch-must-gather.tar.gz"),
     directory: Annotated[
         Path | None,
         typer.Option("--directory", help="Write the files into this directory instead, unpacked."),
@@ -155,6 +155,7 @@ def must_gather(
         target = _build_target(kubeconfig, context, operator_namespace)
         limits = Limits(seconds=timeout)
         folder = asyncio.run(command.gather(target, limits, places=tuple(namespaces or ())))
-        typer.echo(command.save(folder, output=output, directory=directory))
+        if (written := command.save(folder, output=output, directory=directory)) is not None:
+            typer.echo(written)
         if folder.missing:
             typer.echo(f"navarch must-gather: {command.tell_missing(folder)}", err=True)

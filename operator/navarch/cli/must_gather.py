@@ -1,14 +1,15 @@
 """`navarch must-gather`: has an archive collected, writes it, and shows how far it is.
 
-Owns the progress bar and the file. Must never decide what is collected. Invariants: standard output holds the
-path alone; without a terminal nothing is drawn; an archive is there whole or not at all, and only its owner
-may read it.
+Owns the progress bar and the file. Must never decide what is collected. Invariants: standard output holds
+the path alone, or with `-o -` the archive alone; without a terminal nothing is drawn; an archive is there
+whole or not at all, and only its owner may read it.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from navarch.survey.archive.folder import NOT_READ, Folder
 from navarch.survey.archive.limits import Limits
 from navarch.survey.session import Target, refuse_writes
 
+STANDARD_OUTPUT = Path("-")
 _LONGEST = 300
 """Characters of the line about what is missing."""
 
@@ -68,6 +70,10 @@ def check_place(*, output: Path, directory: Path | None) -> None:
         if directory.exists() and not directory.is_dir():
             raise InputError(f"--directory {directory}: is no directory")
         return
+    if output == STANDARD_OUTPUT:
+        if sys.stdout.isatty():
+            raise InputError("--output -: an archive is not for a terminal; redirect it, or name a file")
+        return
     parent = output.parent
     if output.is_dir():
         raise InputError(f"--output {output}: is a directory; name a file")
@@ -80,11 +86,16 @@ def check_place(*, output: Path, directory: Path | None) -> None:
             raise InputError(f"--output {output}: no file can be made there: {error.strerror}") from error
 
 
-def save(folder: Folder, *, output: Path, directory: Path | None) -> Path:
-    """Write the archive, or its files into a directory; what was written. Raises InputError."""
+def save(folder: Folder, *, output: Path, directory: Path | None) -> Path | None:
+    """Write the archive, or its files into a directory; what was written, None where that is standard output.
+    Raises InputError."""
     try:
         if directory is not None:
             folder.write(directory)
+        elif output == STANDARD_OUTPUT:
+            sys.stdout.buffer.write(folder.pack())
+            sys.stdout.buffer.flush()
+            return None
         elif _is_special(output):
             output.write_bytes(folder.pack())
         else:

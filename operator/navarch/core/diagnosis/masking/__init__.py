@@ -33,6 +33,10 @@ _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _RULES = ("CustomResourceDefinition", "ValidatingAdmissionPolicy")
 """Kinds whose spec speaks of fields with the names of secrets, and holds no value of one."""
 _OF_SECRETS = ("data", "stringData", "binaryData")
+_OF_WEB_KEY = ("d", "p", "q", "dp", "dq", "qi", "k")
+"""The private parts of a JSON web key (RFC 7518 §6), which says its type as `kty`."""
+_CREDENTIALS = re.compile(r"-u|--(?:proxy-)?user")
+"""Flags of curl, after which `name:password` is an argument of its own."""
 
 
 def mask_object(manifest: Manifest) -> dict[str, Any]:
@@ -58,6 +62,7 @@ def _mask_mapping(value: Mapping[str, Any], *, secret: bool, by_name: bool) -> d
     for key, below in value.items():
         by = by_name and not (kind in _RULES and key == "spec")
         held = secret or key == "binaryData" or (kind == "Secret" and key in _OF_SECRETS)
+        held = held or ("kty" in value and key in _OF_WEB_KEY)
         if by:
             held = held or is_secret_name(key) or (named and key == "value")
         if isinstance(below, Mapping) and below.keys() <= _REFERENCE:
@@ -68,10 +73,12 @@ def _mask_mapping(value: Mapping[str, Any], *, secret: bool, by_name: bool) -> d
 
 def _mask_list(values: Sequence[Any], *, secret: bool, by_name: bool) -> Iterator[Any]:
     """The items; of a command line also what follows a flag such as `--token`."""
-    follows = False
+    follows = user = False
     for value in values:
-        yield _mask(value, secret=secret or follows, by_name=by_name)
+        held = follows or (user and isinstance(value, str) and ":" in value)
+        yield _mask(value, secret=secret or held, by_name=by_name)
         follows = by_name and isinstance(value, str) and is_flag(value)
+        user = isinstance(value, str) and bool(_CREDENTIALS.fullmatch(value))
 
 
 def _mask_string(text: str, *, secret: bool, by_name: bool) -> str:

@@ -23,8 +23,10 @@ _FORMS = re.compile(
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\Z)"
     r"|\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
-    r"|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|hv[sb]\.|npm_|sk_live_|sha256~)[A-Za-z0-9_.-]{16,}"
-    r"|\bAIza[0-9A-Za-z_-]{35}",
+    r"|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|hv[sb]\.|npm_|sk_live_|sha256~|pypi-|dop_v1_|ya29\.)"
+    r"[A-Za-z0-9_.-]{16,}"
+    r"|\bsk-(?=[\w-]{0,200}[0-9])(?=[\w-]{0,200}[A-Z])[\w-]{20,}"
+    r"|\bAIza[0-9A-Za-z_-]{35}|\bAGE-SECRET-KEY-1[0-9A-Z]{20,}",
     re.DOTALL,
 )
 """Private keys as PEM, JSON web tokens, and tokens that say by their beginning what they are."""
@@ -36,6 +38,22 @@ _BASE64 = re.compile(r"(?<![\w+/=-])[\w+/-]{24,}={0,2}(?![\w+/=-])", re.ASCII)
 _USER_OF_URL = re.compile(r"(://[^\s/:@\"']{0,256}:)[^\s/\"']{1,1024}@")
 _SCHEME = re.compile(r"(?i)\b(bearer|negotiate)(\s+|%20)(?=\S)([^\s\"'\]}]+)")
 _BASIC = re.compile(r"(?i)\b(basic)(\s+)(?=[A-Za-z0-9+/_-]*[A-Z0-9+/=])([A-Za-z0-9+/_-]{6,}={0,2})")
+
+_PLACES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?i)([?&](?:sig|signature|x-(?:amz|goog)-signature)=)[^\s&\"']{1,4096}",  # a signed URL
+        r"(hooks\.slack\.com/[a-z]{1,20}/)[\w/-]{10,256}",
+        r"((?<![\w-])(?:-u|--user|--proxy-user)[ =,\"'\s-]{1,40}[^\s:\"']{1,256}:)[^\s\"']{1,1024}",  # curl
+        r"(\bmysql\w{0,20}\b[^\n]{0,256}?\s-p)[^\s\"']{1,256}",
+        r"(\b[\w.-]{1,64}:)[^\s/@:]{1,256}(?=@(?:tcp|unix)\()",  # a data source name of Go's drivers
+        r"(?m)(^[^\s:]{1,256}:(?:\*|\d{3,5}):[^\s:]{1,64}:[^\s:]{1,64}:)\S{1,1024}$",  # a line of .pgpass
+        r"(\blogin\s{1,4}\S{1,256}\s{1,8}password\s{1,4})\S{1,1024}",  # .netrc
+    )
+)
+"""Where a secret stands without a name of its own; the group is what stands before it."""
+_JSON_WEB_KEY = re.compile(r"(?<![\w-])((?:d|p|q|dp|dq|qi|k)\\*[\"']?\s{0,4}:\s{0,4}\\*[\"']?)[\w-]{16,4096}")
+"""The private part of a JSON web key, which says `kty` of itself."""
 
 _NAME = rf"(?P<name>[\w.-]{{0,60}}?{KEYWORD}[\w.-]{{0,40}})"
 _COLON = r"\\*[\"']?\s{0,4}:\s{0,4}"
@@ -78,6 +96,10 @@ def mask_text(text: str, *, by_name: bool = True) -> str:
     text = _USER_OF_URL.sub(rf"\1{MASK}@", text)
     text = _SCHEME.sub(rf"\1\2{MASK}", text)
     text = _BASIC.sub(rf"\1\2{MASK}", text)
+    for pattern in _PLACES:
+        text = pattern.sub(rf"\1{MASK}", text)
+    if "kty" in text:
+        text = _JSON_WEB_KEY.sub(rf"\1{MASK}", text)
     if by_name and has_keyword(text):
         if "\n" in text:
             text = "\n".join(_mask_lines(text))
