@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 
 def run(program: str) -> str:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -12,12 +14,26 @@ def run(program: str) -> str:
     return ended.stdout
 
 
-def test_the_operator_imports_of_kubernetes_what_it_uses() -> None:
+def list_imported(*command: str) -> set[str]:
+    """The modules of `navarch` with these arguments, as it ends for want of a kubeconfig: which they are may
+    depend on the order in which the command imports them."""
+    program = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules)); "
+        f"sys.argv = ['navarch', *{command!r}, '--kubeconfig', '/nowhere']; "
+        "from navarch.__main__ import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "/nowhere: no such file" in ended.stderr, ended.stderr
+    return {*ended.stdout.split()}
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_navarch_imports_of_kubernetes_what_it_uses(command: str) -> None:
     """All of it takes 9 MiB more."""
-    modules = run("import navarch.app, sys; print(*sys.modules)").split()
+    modules = list_imported(command)
     assert "kubernetes.aio.client.rest" in modules
     heavy = {"kubernetes.stream", "kubernetes.dynamic", "kubernetes.aio.dynamic", "kubernetes.config"}
-    assert not heavy & {*modules}
+    assert not heavy & modules
 
 
 def test_what_the_operator_does_not_import_of_kubernetes_can_be_imported_all_the_same() -> None:
@@ -29,8 +45,7 @@ def test_what_the_operator_does_not_import_of_kubernetes_can_be_imported_all_the
 
 def test_the_operator_imports_nothing_that_only_the_command_or_its_tests_need() -> None:
     """rich takes 6 MiB."""
-    modules = run("import navarch.cli.commands, navarch.app, sys; print(*sys.modules)").split()
-    assert {"rich", "pygments"} & {*modules} == set()
+    assert {"rich", "pygments"} & list_imported("run") == set()
 
 
 def test_the_command_draws_with_rich_all_the_same() -> None:

@@ -61,11 +61,10 @@ def run(
     """Run the operator; settings come from the environment (NAVARCH_*), and options go before them."""
     # What is imported stays: a collection meanwhile would find nothing.
     gc.disable()
-    from kubernetes.aio.config import ConfigException
-
     from navarch.app import App, PortUnusable
     from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError, find_unknown, load_settings
+    from navarch.kube.credentials import NoCredentials
 
     gc.enable()
     try:
@@ -83,7 +82,7 @@ def run(
         structlog.get_logger(__name__).warning("a variable is ignored", why=sentence)
     try:
         asyncio.run(App(settings).run())
-    except (MissingAssets, ConfigException, PortUnusable) as error:
+    except (MissingAssets, NoCredentials, PortUnusable) as error:
         typer.echo(f"navarch run: {error}", err=True)
         raise typer.Exit(Exit.WARNINGS) from None
     except Exception:

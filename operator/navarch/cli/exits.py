@@ -84,10 +84,9 @@ def told(command: str) -> Iterator[None]:
     """Ends the command with BLIND and a line on standard error where it could not look; a traceback comes
     before it where the error was not foreseen. No failure may look like a report: 1 and 2 stand for what was
     found."""
-    from kubernetes.aio.config import ConfigException
-
     from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError
+    from navarch.kube.credentials import NoCredentials
     from navarch.kube.errors import KubeError
     from navarch.survey.checkup import MeshNotFound
 
@@ -96,7 +95,7 @@ def told(command: str) -> Iterator[None]:
         yield
     except typer.Exit:
         raise
-    except (InputError, MissingAssets, MeshNotFound, ConfigException, KubeError, OSError) as error:
+    except (InputError, MissingAssets, MeshNotFound, NoCredentials, KubeError, OSError) as error:
         typer.echo(f"navarch {command}: {escape(str(error))}", err=True)
         raise typer.Exit(Exit.BLIND) from None
     except Exception as error:

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 RETRY = 5.0
 """Seconds between two looks while something is missing, and the least between two looks for a change."""
+AT_ONCE = 4
+"""Objects that are read at the same time."""
 LABEL = "app.kubernetes.io/name=navarch"
 _DEFAULTS: Mapping[str, Any] = {"matchPolicy": "Equivalent", "scope": "*"}
 _EMPTY: tuple[Any, ...] = ({}, [], "", None)
@@ -102,9 +104,15 @@ class Installation:
         """Put right what is not as wanted; which of these objects are not, afterwards."""
         # In order, since a binding needs its namespace; reading takes no order.
         refs = [ref for ref in self._wanted if ref in due]
+        missing: set[Ref] = set()
         try:
-            found = await asyncio.gather(*map(self._read, refs))
-            missing = {ref for ref, live in zip(refs, found, strict=True) if not await self._keep(ref, live)}
+            # A few at a time: each request that is under way beside others takes a TLS connection, 100 KiB.
+            for first in range(0, len(refs), AT_ONCE):
+                few = refs[first : first + AT_ONCE]
+                found = await asyncio.gather(*map(self._read, few))
+                missing |= {
+                    ref for ref, live in zip(few, found, strict=True) if not await self._keep(ref, live)
+                }
         except (NotLeading, Unavailable) as error:
             log.warning("the installation was not looked at", error=str(error))
             return due

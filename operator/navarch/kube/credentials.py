@@ -26,6 +26,12 @@ TLS_BUFFER = 32 * 1024
 """Bytes that asyncio keeps for each TLS connection to read into: two records of TLS. Its own default is eight
 times as much, and an operator with thirty watches and as many requests has sixty connections."""
 
+
+class NoCredentials(Exception):
+    """There is nothing to connect with; the message says what is missing. The library's own exception would
+    have to be imported by whoever catches it, and with it, before this package, all of the library."""
+
+
 _STUMBLES = (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What the loader raises over a file that is no kubeconfig."""
 
@@ -97,8 +103,7 @@ def _find_missing(kubeconfig: Path | None) -> str:
 async def load_credentials(kubeconfig: Path | None = None, *, context: str | None = None) -> Credentials:
     """Credentials from `kubeconfig`, else the pod's service account, else the user's usual file.
 
-    Raises kubernetes.aio.config.ConfigException when there are none, also where the loader stumbles over
-    what is in a file.
+    Raises NoCredentials when there are none, also where the loader stumbles over what is in a file.
     """
     configuration = Configuration()
     # Our own semaphore limits requests; the pool must not make one wait for a watch.
@@ -109,24 +114,28 @@ async def load_credentials(kubeconfig: Path | None = None, *, context: str | Non
     if kubeconfig is None and is_in_cluster():
 
         async def renew() -> None:
-            load_pod(client_configuration=configuration)
+            try:
+                load_pod(client_configuration=configuration)
+            except ConfigException as error:
+                raise NoCredentials(str(error)) from error
     else:
         where: dict[str, Any] = {"config_file": str(kubeconfig)} if kubeconfig else {}
 
         async def renew() -> None:
             if missing := _find_missing(kubeconfig):
-                raise ConfigException(
+                raise NoCredentials(
                     f"{missing}: no such file; name a kubeconfig by --kubeconfig or $KUBECONFIG"
                 )
             try:
                 await load_file(
                     **where, context=context, client_configuration=configuration, persist_config=False
                 )
+            except ConfigException as error:
+                raise NoCredentials(str(error)) from error
             except _STUMBLES as error:
                 which = kubeconfig or "the usual kubeconfig"
-                raise ConfigException(
-                    f"{which}: not a kubeconfig: {type(error).__name__}: {error}"
-                ) from error
+                text = f"{which}: not a kubeconfig: {type(error).__name__}: {error}"
+                raise NoCredentials(text) from error
 
     await renew()
     # aiohttp would look for proxies and a netrc file before each request, which doubles a request's CPU.

@@ -85,7 +85,7 @@ async def _load_assets(client: Client, operator_namespace: str) -> Assets:
 async def open_session(
     target: Target, *, namespace: str = "", watches: Iterable[Watch] = WATCHES
 ) -> AsyncIterator[Session]:
-    """Look at a cluster. Raises ConfigException without credentials and KubeError without an answer."""
+    """Look at a cluster. Raises NoCredentials without credentials and KubeError without an answer."""
     credentials = await load_credentials(target.kubeconfig, context=target.context)
     async with Client(credentials, guard=refuse_writes, user_agent="navarch-cli") as client:
         environment = Environment(
