@@ -45,6 +45,11 @@ GATEWAY_DELAY = 1.0
 """Seconds by which a change of a gateway's status is gathered with others before its mesh looks at it."""
 
 
+ROLL_DELAY = 1.0
+"""Seconds by which a change of a member or namespace is gathered with others before its roll looks at
+it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A key to enqueue, after so many seconds."""
@@ -124,8 +129,10 @@ class Dependents:
             yield from self.known.find(By.GATEWAY_OF, f"{namespace}/{name}")
         if _seen_by_members(old) != _seen_by_members(new):
             yield from self.known.find(By.MEMBER_OF, f"{namespace}/{name}")
+            yield from self.known.find(By.ROLL_IN, namespace)
         if (old is None) != (new is None):
             yield from self.known.find(By.MEMBER_IN, namespace)
+            yield from self.rolls_about(namespace)
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
             yield from self.all_meshes()
 
@@ -155,11 +162,38 @@ class Dependents:
             keys = makers | {Key(MESH, namespace, str(mesh.get("name", "")))}
             yield from (Ask(key, GATEWAY_DELAY) for key in sorted(keys))
 
-    def keys_for_member(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """A member."""
+    def asks_for_member(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        """A member; and the rolls that ask for its namespace, a little later, after a change of what they see
+        of it, which many members have at the same time."""
+        manifest = new or old
+        if manifest is None:
+            return
+        yield Ask(key_of(manifest))
+        if _seen_by_rolls(old) != _seen_by_rolls(new):
+            parents = {parent.any_uid for state in (old, new) if state and (parent := parent_of(state))}
+            keys = {key_of_parent(parent) for parent in parents}
+            keys |= {*self.rolls_about(manifest["metadata"]["namespace"])}
+            yield from (Ask(key, ROLL_DELAY) for key in sorted(keys))
+
+    def keys_for_roll(self, old: Object | None, new: Object | None) -> Iterator[Key]:
+        """A roll."""
         manifest = new or old
         if manifest is not None:
             yield key_of(manifest)
+
+    def rolls_about(self, namespace: str) -> Iterator[Key]:
+        """The rolls that name a namespace, or may choose it."""
+        yield from self.known.find(By.ROLL_LISTS, namespace)
+        yield from self.known.find(By.ROLL_SELECTS, "")
+
+    def asks_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        """What follows from its labels; and the rolls that ask for it, a little later, when it came, went, is
+        being deleted, or has other labels than those of its membership."""
+        yield from map(Ask, self.keys_for_namespace(old, new))
+        manifest = new or old
+        if manifest is not None and _chosen_by(old) != _chosen_by(new):
+            rolls = self.rolls_about(manifest["metadata"]["name"])
+            yield from (Ask(key, ROLL_DELAY) for key in rolls)
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
         """Every mesh, revision and gateway: which of them bind a role of the installation, or want to, is not
@@ -240,6 +274,24 @@ def _seen_by_members(mesh: Object | None) -> Any:
     injects = find_condition(mesh, ConditionType.INJECTION_READY) or {}
     told = injects.get("status"), injects.get("reason"), injects.get("message")
     return status.get("tag"), spec.get("paused"), told
+
+
+def _seen_by_rolls(member: Object | None) -> Any:
+    """What of a member rolls depend on (core/roll/places.py)."""
+    if member is None:
+        return None
+    ready = find_condition(member, ConditionType.READY) or {}
+    told = tuple(ready.get(key) for key in ("status", "reason", "message", "observedGeneration"))
+    return _read_edited(member), told
+
+
+def _chosen_by(namespace: Object | None) -> Any:
+    """What of a namespace rolls depend on."""
+    if namespace is None:
+        return None
+    metadata = namespace["metadata"]
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != MEMBER_OF}
+    return "deletionTimestamp" in metadata, metadata.get("uid"), labels
 
 
 def _seen_by_gateways(mesh: Object | None) -> Any:
