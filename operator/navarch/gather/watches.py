@@ -33,12 +33,12 @@ from navarch.gather.policies import shrink_peer_policy
 from navarch.kube.client import PAGE
 from navarch.kube.shelf import MIB, Bound
 from navarch.kube.store import Store
+from navarch.triggers.edits import is_edit
 from navarch.triggers.keys import (
     Dependents,
     Mapper,
     by_change,
     by_state,
-    is_edit,
     keys_for_inventory,
     keys_for_owned,
 )

@@ -27,6 +27,7 @@ from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.model.ownership import parent_of_inventory
 from navarch.core.model.parent import GATEWAY, MESH, parent_of
 from navarch.engine.key import Key
+from navarch.triggers.edits import is_edit, read_edited
 from navarch.triggers.known import (
     REVISION,
     By,
@@ -37,6 +38,7 @@ from navarch.triggers.known import (
     key_of_parent,
     key_of_revision,
 )
+from navarch.triggers.rolls import find_rolls, keys_for_rolls_of_member, keys_for_rolls_of_namespace
 
 CENSUS_DELAY = 1.0
 """Seconds by which a pod's change is gathered with others before its mesh counts proxies again."""
@@ -65,18 +67,6 @@ def is_near(key: Key, manifest: Object) -> bool:
     metadata = manifest["metadata"]
     place = metadata.get("namespace") or (parent.namespace if parent else metadata["name"])
     return bool(place == key.namespace)
-
-
-def is_edit(old: Object | None, new: Object | None) -> bool:
-    """Whether anything but the status of one of our own objects differs."""
-    if old is None or new is None:
-        return True
-    return _read_edited(old) != _read_edited(new)
-
-
-def _read_edited(manifest: Object) -> tuple[Any, ...]:
-    watched = ("generation", "labels", "annotations", "finalizers", "deletionTimestamp")
-    return tuple(manifest["metadata"].get(key) for key in watched)
 
 
 def keys_for_owned(manifest: Object) -> Iterator[Key]:
@@ -132,7 +122,7 @@ class Dependents:
             yield from self.known.find(By.ROLL_IN, namespace)
         if (old is None) != (new is None):
             yield from self.known.find(By.MEMBER_IN, namespace)
-            yield from self.rolls_about(namespace)
+            yield from find_rolls(self.known, namespace)
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
             yield from self.all_meshes()
 
@@ -163,17 +153,13 @@ class Dependents:
             yield from (Ask(key, GATEWAY_DELAY) for key in sorted(keys))
 
     def asks_for_member(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
-        """A member; and the rolls that ask for its namespace, a little later, after a change of what they see
-        of it, which many members have at the same time."""
+        """A member; and the rolls that are concerned, a little later, since many members change at the same
+        time."""
         manifest = new or old
         if manifest is None:
             return
         yield Ask(key_of(manifest))
-        if _seen_by_rolls(old) != _seen_by_rolls(new):
-            parents = {parent.any_uid for state in (old, new) if state and (parent := parent_of(state))}
-            keys = {key_of_parent(parent) for parent in parents}
-            keys |= {*self.rolls_about(manifest["metadata"]["namespace"])}
-            yield from (Ask(key, ROLL_DELAY) for key in sorted(keys))
+        yield from (Ask(key, ROLL_DELAY) for key in keys_for_rolls_of_member(self.known, old, new))
 
     def keys_for_roll(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """A roll."""
@@ -181,19 +167,10 @@ class Dependents:
         if manifest is not None:
             yield key_of(manifest)
 
-    def rolls_about(self, namespace: str) -> Iterator[Key]:
-        """The rolls that name a namespace, or may choose it."""
-        yield from self.known.find(By.ROLL_LISTS, namespace)
-        yield from self.known.find(By.ROLL_SELECTS, "")
-
     def asks_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
-        """What follows from its labels; and the rolls that ask for it, a little later, when it came, went, is
-        being deleted, or has other labels than those of its membership."""
+        """What follows from its labels; and the rolls that ask for it, a little later."""
         yield from map(Ask, self.keys_for_namespace(old, new))
-        manifest = new or old
-        if manifest is not None and _chosen_by(old) != _chosen_by(new):
-            rolls = self.rolls_about(manifest["metadata"]["name"])
-            yield from (Ask(key, ROLL_DELAY) for key in rolls)
+        yield from (Ask(key, ROLL_DELAY) for key in keys_for_rolls_of_namespace(self.known, old, new))
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
         """Every mesh, revision and gateway: which of them bind a role of the installation, or want to, is not
@@ -276,24 +253,6 @@ def _seen_by_members(mesh: Object | None) -> Any:
     return status.get("tag"), spec.get("paused"), told
 
 
-def _seen_by_rolls(member: Object | None) -> Any:
-    """What of a member rolls depend on (core/roll/places.py)."""
-    if member is None:
-        return None
-    ready = find_condition(member, ConditionType.READY) or {}
-    told = tuple(ready.get(key) for key in ("status", "reason", "message", "observedGeneration"))
-    return _read_edited(member), told
-
-
-def _chosen_by(namespace: Object | None) -> Any:
-    """What of a namespace rolls depend on."""
-    if namespace is None:
-        return None
-    metadata = namespace["metadata"]
-    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != MEMBER_OF}
-    return "deletionTimestamp" in metadata, metadata.get("uid"), labels
-
-
 def _seen_by_gateways(mesh: Object | None) -> Any:
     """What of a mesh its gateways depend on: everything but what it says of them, which would go round in a
     circle, and when something changed."""
@@ -303,7 +262,7 @@ def _seen_by_gateways(mesh: Object | None) -> Any:
     conditions = status.get("conditions") or ()
     told = [(c["type"], c["status"], c["reason"]) for c in conditions if c["type"] not in _OF_GATEWAYS]
     kept = {key: value for key, value in status.items() if key not in _NOT_FOR_GATEWAYS}
-    return _read_edited(mesh), kept, told
+    return read_edited(mesh), kept, told
 
 
 _OF_GATEWAYS = (ConditionType.READY, ConditionType.GATEWAYS_READY, ConditionType.UP_TO_DATE)
