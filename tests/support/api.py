@@ -21,6 +21,7 @@ GVK = {
     "revision": ("mesh.navarch.io/v1beta1", "MeshRevision"),
     "gateway": ("mesh.navarch.io/v1beta1", "MeshGateway"),
     "member": ("mesh.navarch.io/v1beta1", "MeshMember"),
+    "roll": ("mesh.navarch.io/v1beta1", "MeshMemberRoll"),
     "deployment": ("apps/v1", "Deployment"),
     "daemonset": ("apps/v1", "DaemonSet"),
     "service": ("v1", "Service"),

@@ -24,7 +24,8 @@ from navarch.core.render.engine import dump_yaml
 from navarch.engine.key import Key
 from navarch.kube.collisions import find_collisions
 from navarch.kube.handover import build_handover
-from navarch.triggers.keys import is_edit, is_near
+from navarch.triggers.edits import is_edit
+from navarch.triggers.keys import is_near
 
 from tests.unit.observations import NOW, PARENT, a_revision, a_spec, an_observed_mesh, only
 

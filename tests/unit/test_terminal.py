@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from navarch.cli.check import _build_lines
 from navarch.cli.describe import _build_label, print_json, print_yaml
 from navarch.cli.terminal import LONGEST, escape
+from navarch.core.diagnosis.node import Node
 from navarch.core.diagnosis.report import Diagnosis, Subject
-from navarch.core.diagnosis.tree import Node
 from navarch.core.model.findings import Severity
 
 EVIL = "a\x1b[2J\x9b31m\ud800\u202egpj.exe\r\nb\x00"

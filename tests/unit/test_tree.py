@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from navarch.core.diagnosis.node import Node
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
-from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree, count_workloads
+from navarch.core.diagnosis.tree import EventNote, Portrait, Workload, build_tree, count_workloads
 from navarch.core.model.findings import Severity
 from navarch.core.world.proxies import ProxyPod
 from navarch.survey.description import read_workload, take_last
@@ -82,6 +83,16 @@ def test_what_is_wrong_with_a_gateway_stands_at_the_gateway(reason: str) -> None
     assert troubles(tree) == [("MeshGateway", reason)]
     (node,) = [n for n in walk(tree) if n.kind == "MeshGateway"]
     assert (node.name, node.summary) == ("front/ingress", "Ingress, 1 of 2 pods ready, at 203.0.113.7")
+
+
+def test_what_is_wrong_with_a_roll_stands_at_the_roll() -> None:
+    status = {"members": {"total": 3, "ready": 2, "pending": 1}}
+    roll = {"kind": "MeshMemberRoll", "metadata": {"namespace": "shop", "name": "default"}, "status": status}
+    subject = Subject("MeshMemberRoll", "shop", "default")
+    tree = build_tree(a_portrait(a_diagnosis("NamespacesPending", "Ready", subject=subject), rolls=(roll,)))
+    assert troubles(tree) == [("MeshMemberRoll", "NamespacesPending")]
+    (node,) = [n for n in walk(tree) if n.kind == "MeshMemberRoll"]
+    assert (node.name, node.summary) == ("shop/default", "2 of 3 namespaces are members")
 
 
 def test_what_has_no_node_stands_at_the_root() -> None:

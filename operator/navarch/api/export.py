@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.api import controlplane, gateway, member, revision
+from navarch.api import controlplane, gateway, member, revision, roll
 from navarch.api.meta import (
     API_VERSION,
     GROUP,
@@ -28,6 +28,7 @@ RESOURCES: tuple[Resource, ...] = (
     revision.RESOURCE,
     gateway.RESOURCE,
     member.RESOURCE,
+    roll.RESOURCE,
 )
 
 _KEPT = (

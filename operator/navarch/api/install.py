@@ -27,6 +27,7 @@ from navarch.api.rbac import (
     build_cluster_role,
     merge_rules,
 )
+from navarch.api.roll import PLURAL as ROLLS
 
 NAME = "navarch"
 NAMESPACE = "navarch-system"
@@ -149,7 +150,7 @@ def _build_user_roles() -> list[JSONObject]:
         return {"apiGroups": [GROUP], "resources": resources, "verbs": verbs}
 
     every = [resource.plural for resource in RESOURCES]
-    written = [MESHES, GATEWAYS, MEMBERS]
+    written = [MESHES, GATEWAYS, MEMBERS, ROLLS]
     derived = [plural for plural in every if plural not in written]
     write = ["create", "update", "patch", "delete", "deletecollection"]
     return [

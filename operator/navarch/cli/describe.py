@@ -14,7 +14,8 @@ from rich.tree import Tree
 
 from navarch.cli.check import STYLES
 from navarch.cli.terminal import escape, escape_tree
-from navarch.core.diagnosis.tree import TREE_VERSION, Node
+from navarch.core.diagnosis.node import Node
+from navarch.core.diagnosis.tree import TREE_VERSION
 
 
 def print_json(node: Node) -> None:

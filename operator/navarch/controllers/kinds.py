@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from navarch.api import controlplane, gateway, member, revision
+from navarch.api import controlplane, gateway, member, revision, roll
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.gateway import GatewayController
 from navarch.controllers.kind import Kind
 from navarch.controllers.member import MemberController
 from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
+from navarch.controllers.roll import RollController
 from navarch.core.gateway import status as of_a_gateway
 from navarch.core.member import status as of_a_member
 from navarch.core.mesh import status as of_a_mesh
 from navarch.core.revision import status as of_a_revision
-from navarch.gather.watches import GATEWAYS, MEMBERS, MESHES, REVISIONS
+from navarch.core.roll import status as of_a_roll
+from navarch.gather.watches import GATEWAYS, MEMBERS, MESHES, REVISIONS, ROLLS
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
@@ -70,6 +72,14 @@ _ROWS: tuple[Kind[Tools], ...] = (
         awaited=of_a_member.AWAITED,
         has_events=True,
         build=lambda tools: MemberController(tools.world, tools.applier, tools.client, tools.reporter),
+    ),
+    Kind(
+        resource=roll.RESOURCE,
+        watch=ROLLS,
+        conditions=of_a_roll.CONDITIONS,
+        awaited=of_a_roll.AWAITED,
+        has_events=True,
+        build=lambda tools: RollController(tools.world, tools.applier, tools.client, tools.reporter),
     ),
 )
 KINDS: Mapping[str, Kind[Tools]] = {row.resource.kind: row for row in _ROWS}

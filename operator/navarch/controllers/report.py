@@ -116,7 +116,9 @@ class Reporter:
         for drift in find_drift(outcome):
             message = f"{drift} was put back"
             await self._recorder.record(body, reason=Reason.DRIFT_REPAIRED, message=message, topic=message)
-        whose = parent_of(body) or identify(body)
+        parent = parent_of(body)
+        beside = parent is not None and parent.namespace == body["metadata"]["namespace"]
+        whose = parent if parent is not None and beside else identify(body)
         metrics.count_outcome(whose.kind, body["metadata"]["namespace"], whose.name, outcome)
 
     async def _tell(self, body: Manifest, transitions: Sequence[Transition]) -> None:

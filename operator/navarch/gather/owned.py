@@ -19,7 +19,7 @@ from navarch.core.world.cluster import PeerPolicy
 from navarch.gather.excerpts import CLASS
 from navarch.gather.neighbours import by_parent
 from navarch.gather.policies import POLICY
-from navarch.gather.watches import GATEWAYS, OF_A_MESH, OWNED
+from navarch.gather.watches import GATEWAYS, MEMBERS, OF_A_MESH, OWNED, Watch
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
 from navarch.kube.inventory import Inventories
@@ -27,7 +27,7 @@ from navarch.kube.resources import Resource, resource_for, resource_of
 from navarch.kube.store import Store
 from navarch.kube.weight import build_frame
 
-WATCH_OF = {watch.kind: watch.name for watch in (*OWNED, GATEWAYS)}
+WATCH_OF = {watch.kind: watch.name for watch in (*OWNED, GATEWAYS, MEMBERS)}
 """The watches of the kinds that parents have objects of, but for MeshRevisions."""
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
 
@@ -98,14 +98,14 @@ class OwnedReader:
         """The mesh's MeshRevisions."""
         return tuple(r for r in self._stores["revisions"].list(parent.namespace) if parent.owns(r))
 
-    async def find_unseen(self, parent: Parent) -> tuple[Manifest, ...]:
-        """What the API server has of a mesh beyond what the stores know; written through, so that the next
+    async def find_unseen(self, parent: Parent, watches: Iterable[Watch] = OF_A_MESH) -> tuple[Manifest, ...]:
+        """What the API server has of a parent beyond what the stores know; written through, so that the next
         look sees it. Of each object the frame is returned, which says whose it is. One request for each
-        kind: for the end of a mesh only."""
+        kind: for the end of a parent only."""
         selector = ",".join(f"{key}={value}" for key, value in parent.identity().items())
         inventory = self.inventory(parent)
         found: list[Manifest] = []
-        for watch in OF_A_MESH:
+        for watch in watches:
             resource = resource_of(watch.api_version, watch.kind)
             beside = PARENT_KINDS[parent.kind].keeps_beside(watch.kind)
             namespace = parent.namespace if resource.namespaced and beside else ""

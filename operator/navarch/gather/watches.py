@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from navarch.api import controlplane, gateway, member, revision
+from navarch.api import controlplane, gateway, member, revision, roll
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.roles import ROLE_LABELS
 from navarch.core.model.labels import CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
@@ -33,12 +33,12 @@ from navarch.gather.policies import shrink_peer_policy
 from navarch.kube.client import PAGE
 from navarch.kube.shelf import MIB, Bound
 from navarch.kube.store import Store
+from navarch.triggers.edits import is_edit
 from navarch.triggers.keys import (
     Dependents,
     Mapper,
     by_change,
     by_state,
-    is_edit,
     keys_for_inventory,
     keys_for_owned,
 )
@@ -139,9 +139,20 @@ MEMBERS = Watch(
     API_VERSION,
     member.KIND,
     Role.OWN,
-    by_change(Dependents.keys_for_member),
+    Dependents.asks_for_member,
     is_edit=is_edit,
     bound=Bound(object=64 * 1024),
+    page=SMALL_PAGE,
+)
+# The largest spec that the schema takes has about 200 KiB, its status 40.
+ROLLS = Watch(
+    "rolls",
+    API_VERSION,
+    roll.KIND,
+    Role.OWN,
+    by_change(Dependents.keys_for_roll),
+    is_edit=is_edit,
+    bound=Bound(object=512 * 1024),
     page=SMALL_PAGE,
 )
 CRDS = Watch(
@@ -158,7 +169,7 @@ NAMESPACES = Watch(
     "v1",
     "Namespace",
     Role.LOOKED_AT,
-    by_change(Dependents.keys_for_namespace),
+    Dependents.asks_for_namespace,
     metadata_only=True,
     transform=shrink_namespace,
     bound=Bound(object=16 * 1024),
@@ -184,6 +195,7 @@ WATCHES = (
     REVISIONS,
     GATEWAYS,
     MEMBERS,
+    ROLLS,
     *(
         Watch(
             kind,

@@ -42,10 +42,9 @@ from navarch.kube.inventory import Inventories, build_record
 from navarch.kube.removal import Remover
 from navarch.kube.shared_fields import build_release, find_shared
 from navarch.kube.store import Store, Stores
+from navarch.kube.together import do_together
 from navarch.kube.witness import find_writers, tell_contest
 
-SIDE_BY_SIDE = 8
-"""Objects of one wave that are written at the same time."""
 NEVER = "1"
 """A resourceVersion that no object has: etcd's first write has 2. An apply with it creates an object, or is a
 conflict; one without a version would change a foreign object that our watches do not see."""
@@ -102,7 +101,7 @@ class Applier:
             wave_fates = await self._apply_wave(job, wave.objects)
             fates += wave_fates
             made += _find_made(wave.objects, wave_fates)
-            if any(fate.bad for fate in wave_fates):
+            if not plan.is_loose and any(fate.bad for fate in wave_fates):
                 break
         else:
             for claim in plan.claims:
@@ -160,21 +159,13 @@ class Applier:
         return []
 
     async def _apply_wave(self, job: _Job, manifests: Sequence[Manifest]) -> list[Fate]:
-        slots = asyncio.Semaphore(SIDE_BY_SIDE)
-
         async def apply_one(manifest: Manifest) -> Fate:
-            async with slots:
-                try:
-                    return await self._settle_shared(job, manifest)
-                except KubeError as error:
-                    return failed(ref_of(manifest), error)
+            try:
+                return await self._settle_shared(job, manifest)
+            except KubeError as error:
+                return failed(ref_of(manifest), error)
 
-        ended = await asyncio.gather(*map(apply_one, manifests), return_exceptions=True)
-        fates = [fate for fate in ended if isinstance(fate, Fate)]
-        for fate in ended:
-            if isinstance(fate, BaseException):
-                raise fate  # NotLeading or a bug; the others of the wave have been awaited
-        return fates
+        return await do_together(apply_one, manifests)
 
     async def _settle_shared(self, job: _Job, manifest: Manifest) -> Fate:
         """What all meshes want is looked at by one of them at a time: the first one's write settles it for

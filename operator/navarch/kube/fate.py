@@ -16,7 +16,7 @@ from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref, find_holders
 from navarch.engine.result import Cause, Retry, classify
-from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError, Unserved
+from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError, NotFound, Unserved
 
 DEFAULT_RETRY = 10.0
 """Seconds until a failure is worth another look where nothing says otherwise."""
@@ -99,16 +99,21 @@ def contested(ref: Ref, told: str, *, after: float, drift: bool = False, uid: st
     return Fate(outcome, after, uid)
 
 
+_DENIED = {
+    Denial.NAMESPACE_TERMINATING: Reason.NAMESPACE_TERMINATING,
+    Denial.PERMISSION: Reason.MISSING_PERMISSION,
+    Denial.ADMISSION: Reason.ADMISSION_DENIED,
+}
+
+
 def _reason_of(error: KubeError) -> Reason:
     match error:
-        case Forbidden(denial=Denial.NAMESPACE_TERMINATING):
-            return Reason.NAMESPACE_TERMINATING
-        case Forbidden(denial=Denial.PERMISSION):
-            return Reason.MISSING_PERMISSION
         case Forbidden():
-            return Reason.ADMISSION_DENIED
+            return _DENIED[error.denial]
         case Invalid(immutable=True):
             return Reason.IMMUTABLE_FIELD
+        case NotFound() if error.message.startswith('namespaces "'):
+            return Reason.NAMESPACE_NOT_FOUND
         case _ if error.cause in (Cause.UNREACHABLE, Cause.THROTTLED):
             return Reason.API_UNAVAILABLE
         case _:

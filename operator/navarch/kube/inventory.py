@@ -110,9 +110,11 @@ class Inventories:
         return any(other.any_uid != parent.any_uid for other in recorded)
 
     async def update(self, parent: Parent, *, made: Iterable[Record], gone: Iterable[Ref]) -> None:
-        """Take in what a plan came to; a kind that has no objects has no inventory. Raises KubeError where it
+        """Take in what a plan came to; a kind that has no objects, or whose objects are not recorded, has
+        no inventory. Raises KubeError where it
         could not be written."""
-        if parent.kind not in PARENT_KINDS:
+        kind_of_parent = PARENT_KINDS.get(parent.kind)
+        if kind_of_parent is None or not kind_of_parent.recorded:
             return
         before = self.read(parent)
         records = {ref: record for ref, record in before.records.items() if ref not in {*gone}}

@@ -2,7 +2,7 @@
 
 Owns the decision whether an object may be removed. Must never decide what is to go. Invariants: what is not
 proved to be the parent's is left alone, and what is removed is removed by its uid; kinds go one after the
-other, and none goes while one before it could not be removed.
+other, objects of one kind side by side, and no kind goes while one before it could not be removed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from navarch.kube.errors import KubeError, NotFound
 from navarch.kube.evidence import Evidence
 from navarch.kube.fate import Fate, describe_owner, failed, foreign
 from navarch.kube.store import Stores
+from navarch.kube.together import do_together
 
 
 class Remover:
@@ -31,13 +32,17 @@ class Remover:
         self, parent: Parent, inventory: Inventory, refs: Iterable[Ref], gone: list[Ref]
     ) -> list[Fate]:
         """Remove `refs`; `gone` gets those that are no longer there."""
+
+        async def remove_one(ref: Ref) -> list[Fate]:
+            try:
+                return await self._remove(parent, inventory, ref, gone)
+            except KubeError as error:
+                return [failed(ref, error)]
+
         fates: list[Fate] = []
         for _, group in groupby(refs, key=lambda ref: ref.kind):
-            for ref in group:
-                try:
-                    fates += await self._remove(parent, inventory, ref, gone)
-                except KubeError as error:
-                    fates.append(failed(ref, error))
+            removed = await do_together(remove_one, group)
+            fates += [fate for of_one in removed for fate in of_one]
             if any(fate.bad for fate in fates):
                 # The order is a promise: what a webhook needs must not go before the webhook.
                 break

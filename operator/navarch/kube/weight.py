@@ -48,6 +48,9 @@ KNOWN = frozenset(
         known.REREAD,
         known.RESTART,
         known.REVISION,
+        known.ROLL_NAME,
+        known.ROLL_NAMESPACE,
+        known.ROLL_UID,
         known.SIDECAR_INJECT,
     }
 )

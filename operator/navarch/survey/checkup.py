@@ -119,6 +119,7 @@ class Checkup:
             told = (*find_lost_labels(cluster), *find_bare_namespaces(cluster), *find_asking_pods(cluster))
             found += [d for m, d in told if m and (m.namespace, m.name) in asked and d not in found]
         found += await self._judge_manifests(manifests)
+        found += self._judge_rolls(scope, meshes) if not manifests else ()
         for mesh in meshes if not manifests else ():
             found += heed_pause(mesh, without_consequences(await self._judge_mesh(mesh)))
         found += self._judge_gateways(scope, meshes) if not manifests else ()
@@ -172,6 +173,15 @@ class Checkup:
             inside = not scope.mesh and scope.namespace in ("", gateway["metadata"]["namespace"])
             if inside or read_reference(gateway) in asked:
                 yield from without_consequences(judge_verdicts(subject_of(gateway), read_verdicts(gateway)))
+
+    def _judge_rolls(self, scope: Scope, meshes: Sequence[Manifest]) -> Iterator[Diagnosis]:
+        """What the operator wrote about the rolls beside these meshes, or in the namespace that is asked
+        about."""
+        asked = {mesh["metadata"]["namespace"] for mesh in meshes}
+        for roll in self.snapshot.stores["rolls"].list():
+            namespace = roll["metadata"]["namespace"]
+            if namespace in asked or (not scope.mesh and scope.namespace in ("", namespace)):
+                yield from without_consequences(judge_verdicts(subject_of(roll), read_verdicts(roll)))
 
     # --- a mesh of the cluster ------------------------------------------------------------------------------
 

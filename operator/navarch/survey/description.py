@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from navarch.core.diagnosis.tree import EventNote, Node, Portrait, Workload, build_tree
+from navarch.core.diagnosis.node import Node
+from navarch.core.diagnosis.tree import EventNote, Portrait, Workload, build_tree
 from navarch.core.membership.rule import build_membership, take_census
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
@@ -70,6 +71,7 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
         portrait = Portrait(
             mesh=examined.body if examined else mesh,
             revisions=revisions,
+            rolls=session.snapshot.stores["rolls"].list(place[0]),
             proxies=tuple(_list_proxies(session, mesh, {r["metadata"]["name"] for r in revisions})),
             diagnoses=report.diagnoses,
             events=await _list_events(session, checkup.gaps, [mesh, *revisions, *gateways]),

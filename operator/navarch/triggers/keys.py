@@ -27,6 +27,7 @@ from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.model.ownership import parent_of_inventory
 from navarch.core.model.parent import GATEWAY, MESH, parent_of
 from navarch.engine.key import Key
+from navarch.triggers.edits import is_edit, read_edited
 from navarch.triggers.known import (
     REVISION,
     By,
@@ -37,12 +38,18 @@ from navarch.triggers.known import (
     key_of_parent,
     key_of_revision,
 )
+from navarch.triggers.rolls import find_rolls, keys_for_rolls_of_member, keys_for_rolls_of_namespace
 
 CENSUS_DELAY = 1.0
 """Seconds by which a pod's change is gathered with others before its mesh counts proxies again."""
 
 GATEWAY_DELAY = 1.0
 """Seconds by which a change of a gateway's status is gathered with others before its mesh looks at it."""
+
+
+ROLL_DELAY = 1.0
+"""Seconds by which a change of a member or namespace is gathered with others before its roll looks at
+it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +67,6 @@ def is_near(key: Key, manifest: Object) -> bool:
     metadata = manifest["metadata"]
     place = metadata.get("namespace") or (parent.namespace if parent else metadata["name"])
     return bool(place == key.namespace)
-
-
-def is_edit(old: Object | None, new: Object | None) -> bool:
-    """Whether anything but the status of one of our own objects differs."""
-    if old is None or new is None:
-        return True
-    return _read_edited(old) != _read_edited(new)
-
-
-def _read_edited(manifest: Object) -> tuple[Any, ...]:
-    watched = ("generation", "labels", "annotations", "finalizers", "deletionTimestamp")
-    return tuple(manifest["metadata"].get(key) for key in watched)
 
 
 def keys_for_owned(manifest: Object) -> Iterator[Key]:
@@ -124,8 +119,10 @@ class Dependents:
             yield from self.known.find(By.GATEWAY_OF, f"{namespace}/{name}")
         if _seen_by_members(old) != _seen_by_members(new):
             yield from self.known.find(By.MEMBER_OF, f"{namespace}/{name}")
+            yield from self.known.find(By.ROLL_IN, namespace)
         if (old is None) != (new is None):
             yield from self.known.find(By.MEMBER_IN, namespace)
+            yield from find_rolls(self.known, namespace)
         if _seen_by_neighbours(old) != _seen_by_neighbours(new):
             yield from self.all_meshes()
 
@@ -155,11 +152,25 @@ class Dependents:
             keys = makers | {Key(MESH, namespace, str(mesh.get("name", "")))}
             yield from (Ask(key, GATEWAY_DELAY) for key in sorted(keys))
 
-    def keys_for_member(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """A member."""
+    def asks_for_member(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        """A member; and the rolls that are concerned, a little later, since many members change at the same
+        time."""
+        manifest = new or old
+        if manifest is None:
+            return
+        yield Ask(key_of(manifest))
+        yield from (Ask(key, ROLL_DELAY) for key in keys_for_rolls_of_member(self.known, old, new))
+
+    def keys_for_roll(self, old: Object | None, new: Object | None) -> Iterator[Key]:
+        """A roll."""
         manifest = new or old
         if manifest is not None:
             yield key_of(manifest)
+
+    def asks_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        """What follows from its labels; and the rolls that ask for it, a little later."""
+        yield from map(Ask, self.keys_for_namespace(old, new))
+        yield from (Ask(key, ROLL_DELAY) for key in keys_for_rolls_of_namespace(self.known, old, new))
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
         """Every mesh, revision and gateway: which of them bind a role of the installation, or want to, is not
@@ -251,7 +262,7 @@ def _seen_by_gateways(mesh: Object | None) -> Any:
     conditions = status.get("conditions") or ()
     told = [(c["type"], c["status"], c["reason"]) for c in conditions if c["type"] not in _OF_GATEWAYS]
     kept = {key: value for key, value in status.items() if key not in _NOT_FOR_GATEWAYS}
-    return _read_edited(mesh), kept, told
+    return read_edited(mesh), kept, told
 
 
 _OF_GATEWAYS = (ConditionType.READY, ConditionType.GATEWAYS_READY, ConditionType.UP_TO_DATE)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
-from navarch.api import member, revision
+from navarch.api import member, revision, roll
 from navarch.core.model.naming import DEFAULT_TAG, name_members, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
 from navarch.engine.key import Key
@@ -41,6 +41,12 @@ class By(Enum):
     """The MeshMember of a namespace."""
     MEMBER_OF = auto()
     """Members of a mesh, `<namespace>/<name>`."""
+    ROLL_IN = auto()
+    """The MeshMemberRoll of a namespace."""
+    ROLL_LISTS = auto()
+    """Rolls that name a namespace."""
+    ROLL_SELECTS = auto()
+    """Rolls that choose namespaces by labels, or all; the value is empty."""
     INJECTOR = auto()
     """Meshes that have a revision of a name."""
 
@@ -58,8 +64,8 @@ def find_lane(parent: Parent) -> str:
 def key_of(manifest: Object) -> Key:
     """The key of one of our own objects."""
     metadata = manifest["metadata"]
-    # A gateway is worked on where it lies, also one that a mesh has made.
-    parent = parent_of(manifest) if manifest["kind"] != GATEWAY else None
+    # A gateway or member is worked on where it lies, also one that a mesh or roll has made.
+    parent = parent_of(manifest) if manifest["kind"] not in (GATEWAY, member.KIND) else None
     lane = find_lane(parent) if parent is not None else ""
     return Key(manifest["kind"], metadata["namespace"], metadata["name"], lane)
 
@@ -157,6 +163,13 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
         mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
         yield (By.MEMBER_IN, key.namespace), key
         yield (By.MEMBER_OF, f"{mesh.get('namespace')}/{mesh.get('name')}"), key
+    if key.kind == roll.KIND:
+        yield (By.ROLL_IN, key.namespace), key
+        spec = manifest.get("spec") or {}
+        names = spec.get("members") or ()
+        yield from (((By.ROLL_LISTS, name), key) for name in names if name != roll.ALL)
+        if spec.get("memberSelectors") or roll.ALL in names:
+            yield (By.ROLL_SELECTS, ""), key
     if key.kind == REVISION:
         yield (By.REVISION_IN, key.namespace), key
         parent = parent_of(manifest)

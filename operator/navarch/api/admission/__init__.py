@@ -21,6 +21,7 @@ from navarch.api.admission.membership import build_membership_policies
 from navarch.api.admission.ownership import build_ownership_policies
 from navarch.api.admission.refused import build_refusal_policy
 from navarch.api.admission.revisions import build_revision_policy
+from navarch.api.admission.rolls import build_roll_policies
 from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP, JSONObject
 
@@ -39,5 +40,6 @@ def build_policies(*, operator: str, reserved: Iterable[str], probe: str) -> lis
         *build_revision_policy(operator),
         *build_ownership_policies(operator),
         *build_membership_policies(operator, probe=probe),
+        *build_roll_policies(operator),
         *build_kinds_policy(f"{resource.plural}.{GROUP}" for resource in RESOURCES),
     ]

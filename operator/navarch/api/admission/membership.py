@@ -10,7 +10,7 @@ from __future__ import annotations
 from navarch.api.admission.cel import Validation, build_policy
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.member import PLURAL as MEMBERS
-from navarch.api.meta import GROUP, MEMBER_OF, JSONObject, quote_cel
+from navarch.api.meta import GROUP, MEMBER_OF, ROLL_NAMESPACE, JSONObject, quote_cel
 
 USE_VERB = "use"
 """The verb on a MeshControlPlane that it takes to join it."""
@@ -28,15 +28,20 @@ def build_membership_policies(operator: str, *, probe: str) -> list[JSONObject]:
 
 
 def _build_use(operator: str) -> list[JSONObject]:
-    """To join a mesh takes the verb use on it."""
+    """To join a mesh takes the verb use on it. The operator makes members for the roll beside a mesh, whose
+    writer was asked for the right in each namespace (rolls.py), and no others."""
     ref = "object.spec.controlPlaneRef"
+    of_its_roll = f"object.metadata.?labels[?'{ROLL_NAMESPACE}'].orValue('') == {ref}.namespace"
     asked = f"authorizer.group('{GROUP}').resource('{MESHES}').namespace({ref}.namespace).name({ref}.name)"
     return build_policy(
         "members",
         operations=("CREATE",),
         resources=(MEMBERS,),
         conditions=[
-            {"name": "not-the-operator", "expression": f"request.userInfo.username != {quote_cel(operator)}"}
+            {
+                "name": "not-for-a-roll",
+                "expression": f"request.userInfo.username != {quote_cel(operator)} || !({of_its_roll})",
+            }
         ],
         validations=[
             Validation(

@@ -10,65 +10,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.node import Node, Trouble
 from navarch.core.diagnosis.observed import list_names
 from navarch.core.diagnosis.report import Diagnosis, subject_of
+from navarch.core.diagnosis.rolls import build_roll
 from navarch.core.diagnosis.routes import OF_ROUTES, ObservedRoutes
 from navarch.core.diagnosis.routing import Entrance, Route
 from navarch.core.model.conditions import ConditionType, find_condition
-from navarch.core.model.findings import Severity
-from navarch.core.model.parent import GATEWAY, parent_of
+from navarch.core.model.parent import GATEWAY, ROLL, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod, is_current, read_pins
 
 TREE_VERSION = 1
 """Version of the JSON schema, as REPORT_VERSION of the report."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something that is not well, at the node where it is."""
-
-    id: str
-    severity: Severity
-    message: str
-    remedy: str
-
-    def to_json(self) -> dict[str, str]:
-        """As a part of the tree."""
-        return {
-            "id": self.id,
-            "severity": self.severity.value,
-            "message": self.message,
-            "remedy": self.remedy,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One thing and what it consists of. `summary` says how it is in a few words, `facts` the same for
-    programs."""
-
-    kind: str
-    name: str
-    summary: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    troubles: tuple[Trouble, ...] = ()
-    children: tuple[Node, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "summary": self.summary,
-            "facts": dict(self.facts),
-            "troubles": [trouble.to_json() for trouble in self.troubles],
-            "children": [child.to_json() for child in self.children],
-        }
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,8 +58,8 @@ class EventNote:
 @dataclass(frozen=True, slots=True)
 class Portrait:
     """Everything that the tree is made of. `proxies` are the mesh's with the workload of each; `narrowed`
-    names the one namespace whose pods could be seen, empty where all could; `gateways` are the MeshGateways
-    that name the mesh, `routes` what was seen of Gateways and routes in its namespaces."""
+    names the one namespace whose pods could be seen, empty where all could; `rolls` are beside the mesh, `gateways`
+    are the MeshGateways that name it, `routes` what was seen of Gateways and routes in its namespaces."""
 
     mesh: Manifest
     revisions: tuple[Manifest, ...]
@@ -110,6 +67,7 @@ class Portrait:
     diagnoses: tuple[Diagnosis, ...]
     events: tuple[EventNote, ...] = ()
     narrowed: str = ""
+    rolls: tuple[Manifest, ...] = ()
     gateways: tuple[Manifest, ...] = ()
     routes: ObservedRoutes = field(default_factory=ObservedRoutes)
 
@@ -132,6 +90,7 @@ def build_tree(portrait: Portrait) -> Node:
         _build_crds(told),
         *revisions,
         *(_build_gateway(gateway, portrait.routes, told) for gateway in portrait.gateways),
+        *(build_roll(roll, told) for roll in portrait.rolls),
         _build_proxies(portrait, told),
         *_build_events(portrait.events),
     )
@@ -182,8 +141,8 @@ def _place(portrait: Portrait) -> dict[tuple[str, str], list[Trouble]]:
 
 
 def _find_place(portrait: Portrait, diagnosis: Diagnosis) -> tuple[str, str]:
-    if diagnosis.subject.kind == GATEWAY:
-        return GATEWAY, _name_gateway(diagnosis.subject.namespace, diagnosis.subject.name)
+    if diagnosis.subject.kind in (GATEWAY, ROLL):
+        return diagnosis.subject.kind, _name_gateway(diagnosis.subject.namespace, diagnosis.subject.name)
     components = [c for r in portrait.revisions for c in (r.get("status") or {}).get("components") or ()]
     if diagnosis.id in _OF_COMPONENTS and components:
         named = [c for c in components if c["name"] in diagnosis.message] or components

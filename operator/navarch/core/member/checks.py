@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from navarch.core.member.observed import ObservedMember
-from navarch.core.membership.rule import NEVER_MEMBERS, is_reserved
+from navarch.core.membership.places import tell_refusal
 from navarch.core.model.findings import Finding
 from navarch.core.model.reasons import Reason
 
@@ -26,17 +26,10 @@ def run_checks(observed: ObservedMember) -> tuple[Finding, ...]:
 def check_place(observed: ObservedMember) -> Iterator[Finding]:
     """The namespace is not the platform's, nor Navarch's own, and holds no mesh."""
     name = observed.namespace
-    environment = observed.environment
-    own = (environment.operator_namespace, environment.probe_namespace)
-    if name in NEVER_MEMBERS or is_reserved(name) or name in own:
-        message = "this namespace is the platform's or Navarch's own, and belongs to no mesh"
-        remedy = "delete the MeshMember, and run what needs a sidecar in a namespace of its own"
-    elif observed.holds:
-        message = f"this namespace holds mesh {name}/{observed.holds}, and belongs to that one"
-        remedy = "delete the MeshMember"
-    else:
-        return
-    yield Finding(Reason.NAMESPACE_REFUSED, "metadata.namespace", name, message, remedy)
+    message = tell_refusal(name, environment=observed.environment, holds=observed.holds)
+    remedy = "delete the MeshMember, and run what needs a sidecar in a namespace of its own"
+    if message:
+        yield Finding(Reason.NAMESPACE_REFUSED, "metadata.namespace", name, message, remedy)
 
 
 def check_mesh(observed: ObservedMember) -> Iterator[Finding]:

@@ -26,6 +26,12 @@ GATEWAY_NAME = f"{GROUP}/gateway-name"
 
 GATEWAY_UID = f"{GROUP}/gateway-uid"
 
+ROLL_NAMESPACE = meta.ROLL_NAMESPACE
+
+ROLL_NAME = meta.ROLL_NAME
+
+ROLL_UID = f"{GROUP}/roll-uid"
+
 COMPONENT = f"{GROUP}/component"
 
 REVISION = f"{GROUP}/revision"

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from navarch.api.member import KIND as MEMBER
 from navarch.core.model.labels import (
     COMPONENT,
     REVISION,
@@ -21,7 +22,7 @@ from navarch.core.model.labels import (
     revision_of,
 )
 from navarch.core.model.naming import DEFAULT_VALIDATOR
-from navarch.core.model.parent import GATEWAY, MESH, PARENT_KINDS, Parent, parent_of
+from navarch.core.model.parent import GATEWAY, MESH, PARENT_KINDS, ROLL, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 
 MANAGER = "navarch"
@@ -103,6 +104,7 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
             }
         ),
     },
+    ROLL: {"members": frozenset({MEMBER})},
 }
 """Kinds of objects that a component of a kind of parent may have. Istio's CRDs belong to no mesh and are
 never removed."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from navarch.api import controlplane, gateway
+from navarch.api import controlplane, gateway, member, roll
 from navarch.api.export import RESOURCES
 from navarch.core.model.labels import (
     COMPONENT,
@@ -24,11 +24,15 @@ from navarch.core.model.labels import (
     MESH_NAMESPACE,
     MESH_UID,
     REVISION,
+    ROLL_NAME,
+    ROLL_NAMESPACE,
+    ROLL_UID,
 )
 from navarch.core.model.refs import Manifest, Ref
 
 MESH = controlplane.KIND
 GATEWAY = gateway.KIND
+ROLL = roll.KIND
 
 
 class Place(Enum):
@@ -44,7 +48,8 @@ class Place(Enum):
 @dataclass(frozen=True, slots=True)
 class ParentKind:
     """A kind that has objects: the keys of the labels by which they name it, their place, and its plural;
-    objects of the kinds `elsewhere` may lie in any namespace."""
+    objects of the kinds `elsewhere` may lie in any namespace. Those of a kind that is not `recorded` have no
+    inventory: a policy lets only the operator write their labels, and there may be thousands."""
 
     namespace: str
     name: str
@@ -52,6 +57,7 @@ class ParentKind:
     place: Place = Place.ITS_NAMESPACE
     plural: str = ""
     elsewhere: frozenset[str] = frozenset()
+    recorded: bool = True
 
     def keeps_beside(self, kind: str) -> bool:
         """Whether objects of a kind lie in the parent's own namespace only."""
@@ -62,6 +68,14 @@ PARENT_KINDS: Mapping[str, ParentKind] = {
     GATEWAY: ParentKind(GATEWAY_NAMESPACE, GATEWAY_NAME, GATEWAY_UID, plural=gateway.PLURAL),
     MESH: ParentKind(
         MESH_NAMESPACE, MESH_NAME, MESH_UID, plural=controlplane.PLURAL, elsewhere=frozenset({GATEWAY})
+    ),
+    ROLL: ParentKind(
+        ROLL_NAMESPACE,
+        ROLL_NAME,
+        ROLL_UID,
+        plural=roll.PLURAL,
+        elsewhere=frozenset({member.KIND}),
+        recorded=False,
     ),
 }
 """Rows by the name of the kind. A MeshRevision is none: its objects are its mesh's, and name it by a label of

@@ -72,6 +72,19 @@ class Reason(Documented):
         "or it holds a mesh itself.",
     )
     MESH_NOT_FOUND = "MeshNotFound", "The MeshControlPlane that is named does not exist."
+    NAMESPACE_NOT_FOUND = "NamespaceNotFound", "A namespace that a MeshMemberRoll names does not exist."
+    MEMBER_OF_ANOTHER = (
+        "MemberOfAnother",
+        "A namespace of a MeshMemberRoll has a MeshMember for another mesh; what came first stays.",
+    )
+    NO_NAMESPACE_SELECTED = (
+        "NoNamespaceSelected",
+        "A selector of a MeshMemberRoll chooses no namespace.",
+    )
+    NAMESPACES_PENDING = (
+        "NamespacesPending",
+        "Namespaces of a MeshMemberRoll are no members yet; status.pending says why of each.",
+    )
     LABEL_CONFLICT = (
         "LabelConflict",
         "Another client holds a label by which a namespace joins a mesh; it was left as it is.",
@@ -164,7 +177,7 @@ class Reason(Documented):
     MISSING_PERMISSION = "MissingPermission", "The operator lacks a permission; the message names the verb."
     IMMUTABLE_FIELD = "ImmutableField", "An object would have to be recreated for the change."
     API_UNAVAILABLE = "APIUnavailable", "The API server did not answer; retried."
-    NAMESPACE_TERMINATING = "NamespaceTerminating", "The mesh's namespace is being deleted."
+    NAMESPACE_TERMINATING = "NamespaceTerminating", "The namespace is being deleted."
 
     # --- control plane --------------------------------------------------------------------------------------
     NO_REPLICA_AVAILABLE = "NoReplicaAvailable", "No pod of the workload is available."

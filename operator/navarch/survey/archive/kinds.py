@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from navarch.api.export import RESOURCES
 from navarch.api.meta import API_VERSION, GROUP
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MESH_NAME
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF, MESH_NAME
 from navarch.core.model.refs import Manifest
 from navarch.gather.watches import OWNED_KINDS, WEBHOOK_KINDS
 from navarch.kube.resources import Resource, resource_of
@@ -40,8 +40,9 @@ class Wanted:
 
 
 def is_near_meshes(namespace: Manifest) -> bool:
-    """Whether a namespace's labels ask for a proxy: of these it is told who is a member of what."""
-    return bool({ISTIO_REV, ISTIO_INJECTION} & {*(namespace["metadata"].get("labels") or {})})
+    """Whether a namespace's labels ask for a proxy, or say that it is in a mesh: of these it is told who is a
+    member of what."""
+    return bool({ISTIO_REV, ISTIO_INJECTION, MEMBER_OF} & {*(namespace["metadata"].get("labels") or {})})
 
 
 def _is_named_navarch(manifest: Manifest) -> bool:

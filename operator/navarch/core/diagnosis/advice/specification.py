@@ -96,6 +96,27 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "spec.controlPlaneRef: 'shop/mesh': there is no such MeshControlPlane; what the gateway runs keeps "
         "serving",
     ),
+    Reason.NAMESPACE_NOT_FOUND: Advice(
+        Severity.WARNING,
+        "Correct the name in spec.members, or create the namespace: it joins then.",
+        "1 of 3 namespaces are no members yet: shpo (NamespaceNotFound); status.pending says why",
+    ),
+    Reason.MEMBER_OF_ANOTHER: Advice(
+        Severity.ERROR,
+        "Take the namespace out of one of the two rolls, or delete the MeshMember that is there.",
+        "MeshMemberRoll old/default has made a MeshMember for mesh old/demo; what came first stays, and the "
+        "namespace joins once that one is deleted",
+    ),
+    Reason.NO_NAMESPACE_SELECTED: Advice(
+        Severity.WARNING,
+        "Correct the selector, or label the namespaces.",
+        "spec.memberSelectors[0]: '': no namespace has these labels; one joins as soon as it has them",
+    ),
+    Reason.NAMESPACES_PENDING: Advice(
+        Severity.WARNING,
+        "See why of each: `kubectl get meshmr default -n NAMESPACE -o yaml`, status.pending.",
+        "1 of 3 namespaces are no members yet: shpo (NamespaceNotFound); status.pending says why",
+    ),
     Reason.LABEL_CONFLICT: Advice(
         Severity.ERROR,
         "Remove the label that the message names from the namespace, or have what wrote it do so.",

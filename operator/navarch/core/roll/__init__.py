@@ -1,0 +1,1 @@
+"""MeshMemberRoll: the namespaces that a mesh's administrator brings into it."""
