@@ -139,7 +139,7 @@ MEMBERS = Watch(
     API_VERSION,
     member.KIND,
     Role.OWN,
-    by_change(Dependents.keys_for_member),
+    Dependents.asks_for_member,
     is_edit=is_edit,
     bound=Bound(object=64 * 1024),
     page=SMALL_PAGE,

@@ -44,6 +44,9 @@ CENSUS_DELAY = 1.0
 GATEWAY_DELAY = 1.0
 """Seconds by which a change of a gateway's status is gathered with others before its mesh looks at it."""
 
+MEMBER_DELAY = 1.0
+"""Seconds by which a change of a member's status is gathered with others before its mesh counts them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -155,11 +158,19 @@ class Dependents:
             keys = makers | {Key(MESH, namespace, str(mesh.get("name", "")))}
             yield from (Ask(key, GATEWAY_DELAY) for key in sorted(keys))
 
-    def keys_for_member(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """A member."""
+    def asks_for_member(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
+        """A member; and its mesh, a little later, after a change of what the mesh says of it, which many
+        members have at the same time."""
         manifest = new or old
-        if manifest is not None:
-            yield key_of(manifest)
+        if manifest is None:
+            return
+        yield Ask(key_of(manifest))
+        if _seen_by_mesh_of_member(old) == _seen_by_mesh_of_member(new):
+            return
+        mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
+        for key in self.known.find(By.MESH_IN, str(mesh.get("namespace", ""))):
+            if key.name == mesh.get("name"):
+                yield Ask(key, MEMBER_DELAY)
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
         """Every mesh, revision and gateway: which of them bind a role of the installation, or want to, is not
@@ -254,9 +265,14 @@ def _seen_by_gateways(mesh: Object | None) -> Any:
     return _read_edited(mesh), kept, told
 
 
-_OF_GATEWAYS = (ConditionType.READY, ConditionType.GATEWAYS_READY, ConditionType.UP_TO_DATE)
-_NOT_FOR_GATEWAYS = ("conditions", "gateways", "proxies", "revisions")
-"""Of a mesh's status, what follows from its gateways and their pods."""
+_OF_GATEWAYS = (
+    ConditionType.READY,
+    ConditionType.GATEWAYS_READY,
+    ConditionType.MEMBERS_READY,
+    ConditionType.UP_TO_DATE,
+)
+_NOT_FOR_GATEWAYS = ("conditions", "gateways", "members", "proxies", "revisions")
+"""Of a mesh's status, what follows from its gateways, its members and their pods."""
 
 
 def _seen_by_mesh(gateway: Object | None) -> Any:
@@ -269,6 +285,15 @@ def _seen_by_mesh(gateway: Object | None) -> Any:
     generation, deleted = metadata.get("generation"), "deletionTimestamp" in metadata
     address = next(iter(status.get("addresses") or ()), "")
     return generation, deleted, verdict, address, status.get("proxy")
+
+
+def _seen_by_mesh_of_member(member: Object | None) -> Any:
+    """What of a member its mesh depends on (core/mesh/members.py)."""
+    if member is None:
+        return None
+    ready = find_condition(member, ConditionType.READY)
+    verdict = (ready["status"], ready["reason"], ready["observedGeneration"]) if ready else None
+    return member["metadata"].get("generation"), verdict
 
 
 def _istio_labels(namespace: Object | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from navarch.api.member import KIND as MEMBER
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.observed import list_names
 from navarch.core.diagnosis.report import Diagnosis, subject_of
@@ -102,7 +103,8 @@ class EventNote:
 class Portrait:
     """Everything that the tree is made of. `proxies` are the mesh's with the workload of each; `narrowed`
     names the one namespace whose pods could be seen, empty where all could; `gateways` are the MeshGateways
-    that name the mesh, `routes` what was seen of Gateways and routes in its namespaces."""
+    and `members` the MeshMembers that name the mesh, `routes` what was seen of Gateways and routes in its
+    namespaces."""
 
     mesh: Manifest
     revisions: tuple[Manifest, ...]
@@ -112,6 +114,7 @@ class Portrait:
     narrowed: str = ""
     gateways: tuple[Manifest, ...] = ()
     routes: ObservedRoutes = field(default_factory=ObservedRoutes)
+    members: tuple[Manifest, ...] = ()
 
 
 _OF_COMPONENTS = frozenset(
@@ -132,6 +135,7 @@ def build_tree(portrait: Portrait) -> Node:
         _build_crds(told),
         *revisions,
         *(_build_gateway(gateway, portrait.routes, told) for gateway in portrait.gateways),
+        *(_build_member(member, told) for member in portrait.members),
         _build_proxies(portrait, told),
         *_build_events(portrait.events),
     )
@@ -182,8 +186,10 @@ def _place(portrait: Portrait) -> dict[tuple[str, str], list[Trouble]]:
 
 
 def _find_place(portrait: Portrait, diagnosis: Diagnosis) -> tuple[str, str]:
-    if diagnosis.subject.kind == GATEWAY:
-        return GATEWAY, _name_gateway(diagnosis.subject.namespace, diagnosis.subject.name)
+    subject = diagnosis.subject
+    if subject.kind in (GATEWAY, MEMBER):  # a namespace has one member
+        of_gateway = _name_gateway(subject.namespace, subject.name)
+        return subject.kind, of_gateway if subject.kind == GATEWAY else subject.namespace
     components = [c for r in portrait.revisions for c in (r.get("status") or {}).get("components") or ()]
     if diagnosis.id in _OF_COMPONENTS and components:
         named = [c for c in components if c["name"] in diagnosis.message] or components
@@ -259,6 +265,14 @@ def _build_gateway(
     entrances = routes.served_by(subject_of(gateway))
     children = tuple(_build_entrance(each, routes.attached(each)) for each in entrances)
     return Node(GATEWAY, name, summary, facts, tuple(told.get((GATEWAY, name), ())), children)
+
+
+def _build_member(member: Manifest, told: Mapping[tuple[str, str], list[Trouble]]) -> Node:
+    name = member["metadata"]["namespace"]
+    ready = find_condition(member, ConditionType.READY) or {"status": "Unknown", "reason": "not looked at"}
+    facts = {"ready": ready["status"], "reason": ready["reason"]}
+    summary = "belongs to the mesh" if ready["status"] == "True" else f"not ready: {ready['reason']}"
+    return Node(MEMBER, name, summary, facts, tuple(told.get((MEMBER, name), ())))
 
 
 def _build_entrance(entrance: Entrance, routes: Sequence[Route]) -> Node:

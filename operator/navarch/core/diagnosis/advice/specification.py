@@ -96,6 +96,11 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "spec.controlPlaneRef: 'shop/mesh': there is no such MeshControlPlane; what the gateway runs keeps "
         "serving",
     ),
+    Reason.NAMESPACE_SHARED: Advice(
+        Severity.ERROR,
+        "Remove the label that the message names, or delete the MeshMember.",
+        "metadata.namespace: 'front': belongs to mesh shop/mesh as well, by its label istio.io/rev=shop-mesh",
+    ),
     Reason.LABEL_CONFLICT: Advice(
         Severity.ERROR,
         "Remove the label that the message names from the namespace, or have what wrote it do so.",
