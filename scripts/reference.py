@@ -261,6 +261,8 @@ UNITS: Mapping[str, str] = {
     "navarch_process_max_fds": "file descriptors",
     "navarch_process_open_fds": "file descriptors",
     "navarch_proxies": "proxies",
+    "navarch_members": "namespaces",
+    "navarch_member_proxies": "proxies",
     "navarch_watch_left_out_objects": "objects",
     "navarch_workqueue_depth": "keys",
     "navarch_workqueue_unfinished_work_seconds": "seconds",

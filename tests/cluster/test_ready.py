@@ -16,6 +16,7 @@ CONDITIONS = {
     "Reconciled",
     "InjectionReady",
     "GatewaysReady",
+    "MembersReady",
     "DependenciesReady",
     "Paused",
     "Deleting",

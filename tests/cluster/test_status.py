@@ -54,6 +54,7 @@ async def test_the_first_status_has_every_condition(api: Api, settled: str) -> N
         "DependenciesReady": "DependenciesMet",
         "GatewaysReady": "AsExpected",
         "InjectionReady": "InjectionProved",
+        "MembersReady": "AsExpected",
         "Paused": "NotPaused",
         "Progressing": "Settled",
         "Ready": "AsExpected",

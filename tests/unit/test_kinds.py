@@ -68,6 +68,7 @@ def test_nothing_is_measured_of_objects_that_are_gone() -> None:
         "conditions": [{"type": "Ready", "status": "True"}],
         "proxies": {"total": 3, "current": 2, "outdated": 1},
         "components": [{"name": "istiod", "ready": 1, "desired": 1}],
+        "members": {"total": 2, "ready": 1},
         "certificates": [{"namespace": place, "name": "cert", "notAfter": "2026-12-06T10:00:00Z"}],
     }
     drifted = ObjectOutcome(Ref("v1", "Service", place, "x"), Action.CONFIGURED, drift=True)

@@ -20,7 +20,8 @@ GONE = replace(a_member(), body=None, spec=None)
 
 
 def claims_of(observed: ObservedMember) -> tuple[Claim, ...]:
-    return plan_member(observed, run_checks(observed)).claims
+    """The claims for which something is to be written."""
+    return tuple(c for c in plan_member(observed, run_checks(observed)).claims if not c.stands)
 
 
 def with_labels(observed: ObservedMember, **labels: str) -> ObservedMember:

@@ -171,6 +171,35 @@ class GatewaySummary(Model):
     address: str | None = Field(None, max_length=253, description="First address at which clients reach it.")
 
 
+MOST_PENDING = 64
+"""Members that are not ready which status lists."""
+
+
+class PendingMember(Model):
+    """A namespace that is to belong to the mesh, or to leave it, and is not ready."""
+
+    namespace: str = Field(max_length=63, description="The namespace, and its MeshMember's.")
+    reason: str = Field(max_length=1024, description="Why, by the MeshMember's condition Ready.")
+
+
+class MemberCounts(Model):
+    """The namespaces of the mesh, its own excepted."""
+
+    total: int = Field(
+        ge=0, description="Namespaces that carry its label, and those whose MeshMember names it."
+    )
+    ready: int = Field(
+        ge=0, description="Of these, those whose MeshMember is Ready, or that belong to the mesh without one."
+    )
+    pending: list[PendingMember] | None = Field(
+        None,
+        max_length=MOST_PENDING,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["namespace"]},
+        description="The others, the first by namespace.",
+    )
+    summary: str = Field(max_length=32, description="ready/total, for kubectl get.")
+
+
 class MeshControlPlaneStatus(Model):
     """What was seen."""
 
@@ -198,6 +227,7 @@ class MeshControlPlaneStatus(Model):
         description="Workloads of the control plane.",
     )
     proxies: ProxyCounts | None = Field(None, description="The mesh's proxies.")
+    members: MemberCounts | None = Field(None, description="The mesh's namespaces.")
     gateways: list[GatewaySummary] | None = Field(
         None,
         max_length=MOST_GATEWAYS,
@@ -224,6 +254,7 @@ RESOURCE = Resource(
             "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the mesh is as its spec asks."
         ),
         Column("Status", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not."),
+        Column("Members", ".status.members.summary", "Namespaces that are ready, of all beside its own."),
         Column("Proxies", ".status.proxies.summary", "Proxies that are current, of all that run."),
         Column("Tag", ".status.tag", "Value of istio.io/rev that joins a namespace to the mesh."),
         Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", type="date"),

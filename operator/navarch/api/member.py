@@ -50,12 +50,45 @@ class MeshMemberSpec(Model):
     )
 
 
+MOST_WORKLOADS = 32
+"""Workloads to be replaced by hand that status lists."""
+
+
+class ManualWorkload(Model):
+    """What nothing makes anew with a newer proxy."""
+
+    kind: Literal["Pod", "Job"] = Field(description="Pod for one that has no controller, or Job.")
+    name: str = Field(max_length=253, description="Its name.")
+    pods: int = Field(ge=1, description="Its pods that are outdated or misplaced.")
+
+
 class MemberProxies(Model):
     """The proxies in the namespace."""
 
     total: int = Field(ge=0, description="Pods with a proxy of the mesh.")
     current: int = Field(ge=0, description="Of these, pods that run the proxy which the mesh injects now.")
     outdated: int = Field(ge=0, description="Of these, pods with an older one, until they are restarted.")
+    misplaced: int | None = Field(
+        None,
+        ge=0,
+        description="Pods with the proxy of another control plane, until they are restarted. They are not in "
+        "total.",
+    )
+    manual: int | None = Field(
+        None,
+        ge=0,
+        description="Of outdated and misplaced, pods that no rollout replaces: those without a controller, "
+        "and those of Jobs.",
+    )
+    manual_workloads: list[ManualWorkload] | None = Field(
+        None,
+        max_length=MOST_WORKLOADS,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["kind", "name"],
+        },
+        description="What these belong to, the first by kind and name.",
+    )
     summary: str = Field(max_length=24, description="current/total.")
 
 
@@ -84,6 +117,7 @@ RESOURCE = Resource(
         ),
         Column("Status", '.status.conditions[?(@.type=="Ready")].reason', "Why it is or not."),
         Column("Proxies", ".status.proxies.summary", "Pods with the mesh's present proxy, of all with one."),
+        Column("Manual", ".status.proxies.manual", "Pods with another proxy that no rollout replaces."),
         Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", type="date"),
         Column("Mesh-Namespace", ".spec.controlPlaneRef.namespace", "The mesh's namespace.", wide=True),
         Column(

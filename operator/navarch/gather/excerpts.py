@@ -55,9 +55,9 @@ def shrink_proxy_pod(manifest: Object) -> Object:
     proxy = read_proxy_pod(manifest)
     if proxy is not None:
         # There are thousands, and few namespaces, revisions and stamps: each is kept once.
-        few = (proxy.namespace, proxy.revision[:LONGEST_NAME], proxy.proxy[:LONGEST_NAME], proxy.gateway)
-        namespace, revision, stamp, gateway = map(sys.intern, few)
-        proxy = ProxyPod(namespace, proxy.name, revision, stamp, gateway)
+        texts = (proxy.namespace, proxy.revision, proxy.proxy, proxy.gateway, proxy.job)
+        namespace, revision, stamp, gateway, job = (sys.intern(text[:LONGEST_NAME]) for text in texts)
+        proxy = ProxyPod(namespace, proxy.name, revision, stamp, gateway, job, proxy.bare)
     shrunk = _shrink(manifest, proxy=proxy)
     _without_labels(shrunk)
     shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])

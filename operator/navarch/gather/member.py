@@ -6,12 +6,20 @@ settled member, gathering costs one request: the member itself, read fresh.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from navarch.api import member
 from navarch.api.member import MeshMemberSpec
 from navarch.api.meta import API_VERSION
 from navarch.core.member.observed import ObservedMember
+from navarch.core.membership.rule import is_member, read_membership
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
+from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE
+from navarch.core.model.parent import identify, parent_of
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import read_pins
+from navarch.gather.neighbours import by_members_default, by_revision_tag
 from navarch.gather.reference import find_mesh, find_revision
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
@@ -22,36 +30,65 @@ async def gather_member(world: World, namespace: str, name: str) -> ObservedMemb
     """A member, or what is left of one, and everything its reconcile depends on. Raises Unserved where the
     cluster does not have the kind: then nothing is known of any member."""
     ref = Ref(API_VERSION, member.KIND, namespace, name)
-    body: Manifest | None = None
     try:
         body = await world.client.get(ref)
     except NotFound:
         if (known := world.stores["members"].get(ref)) is not None:
             world.stores["members"].discard(ref, known["metadata"]["uid"])
-    else:
-        world.stores["members"].observe(body)
+        return await observe_member(world, namespace, None)
+    world.stores["members"].observe(body)
+    return await observe_member(world, namespace, body)
+
+
+async def observe_member(world: World, namespace: str, body: Manifest | None) -> ObservedMember:
+    """Everything that a reconcile of the member `body` of a namespace depends on."""
     spec, error = parse_spec(MeshMemberSpec, body) if body is not None else (None, "")
     mesh = find_mesh(world, read_reference(body)) if body is not None else None
     held = next((each["metadata"]["name"] for each in world.stores["meshes"].list(namespace)), "")
-    revision = find_revision(world, mesh)
+    revision, place = find_revision(world, mesh), world.cluster.namespace(namespace)
     name_there = revision["metadata"]["name"] if revision else ""
-    proxies = world.cluster.proxies_in(namespace) if name_there else ()
+    proxies = tuple(world.cluster.proxies_in(namespace)) if name_there else ()
     return ObservedMember(
         environment=world.environment,
         namespace=namespace,
         body=body,
         spec=spec,
         spec_error=error,
-        place=world.cluster.namespace(namespace),
+        place=place,
         holds=held,
         mesh=mesh,
+        taker=_find_taker(world, place, mesh) if place is not None else "",
         stamp=str(((revision or {}).get("status") or {}).get("proxy") or ""),
         proxies=tuple(proxy for proxy in proxies if proxy.revision == name_there),
+        of_others=tuple(proxy for proxy in proxies if proxy.revision != name_there),
         pins=read_pins(world.stores["gateways"].list(namespace)),
         now=world.now(),
         kinds=await world.kinds.gather(),
         kind_deleted=await world.orphans.find_kind_deletion(body) if body is not None else "",
     )
+
+
+def _find_taker(world: World, place: Namespace, mesh: Manifest | None) -> str:
+    """A mesh, other than the one that its member names, to which a namespace belongs by its labels."""
+    value, store = place.labels.get(ISTIO_REV, ""), world.stores["revisions"]
+    found = [*store.find(by_revision_tag, value, value.removesuffix(IN_PLACE))] if value else []
+    if value == DEFAULT_TAG or ISTIO_INJECTION in place.labels:
+        found += store.find(by_members_default, True)
+    for revision in found:
+        membership, parent = (
+            read_membership(revision, probe=world.environment.probe_namespace),
+            parent_of(revision),
+        )
+        if parent is None or (mesh is not None and identify(mesh).any_uid == parent.any_uid):
+            continue
+        if not membership.member_of and is_member(membership, place.name, place.labels):
+            return f"{parent.namespace}/{parent.name}"
+    return ""
+
+
+def by_mesh(body: Manifest) -> Iterator[tuple[str, str]]:
+    """The mesh that a member names."""
+    yield read_reference(body)
 
 
 def read_reference(body: Manifest) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.proxies import Census
 from navarch.gather.crds import read_gateway_api
 from navarch.gather.gateway import by_mesh
+from navarch.gather.member import by_mesh as by_mesh_of_member
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
@@ -91,6 +92,7 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         roles=world.cluster.roles(),
         kinds=await world.kinds.gather(),
         gateways=world.stores["gateways"].find(by_mesh, (namespace, parent.name)),
+        members=world.stores["members"].find(by_mesh_of_member, (namespace, parent.name)),
         gateway_api=read_gateway_api(world.stores["crds"], world.assets.catalog),
     )
     observed = replace(observed, census=_take_census(world, observed))

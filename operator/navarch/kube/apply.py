@@ -24,7 +24,7 @@ from navarch.core.model.labels import APPLIED, COMPONENT, MANAGED_BY, MESH_UID
 from navarch.core.model.ownership import MANAGER, Inventory, Record, is_foreign_label, is_named
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.kube.claims import carry_out
+from navarch.kube.claims import Claims
 from navarch.kube.client import Client, Object
 from navarch.kube.collisions import find_collisions
 from navarch.kube.contest import Contests
@@ -86,6 +86,7 @@ class Applier:
         self._stores = stores
         self._inventories = inventories
         self._contests = contests or Contests(at_once=None)
+        self._claims = Claims(client, self._contests)
         self._evidence = Evidence()
         self._remover = Remover(client, stores, self._evidence)
         self._hashes: dict[int, tuple[Manifest, str]] = {}
@@ -130,7 +131,7 @@ class Applier:
                 in_the_way.append(foreign(ref, whose).outcome)
             elif current is None or not self._evidence.is_settled(current, manifest, desired):
                 pending.append(ref)
-        pending += [claim.ref for claim in plan.claims]
+        pending += [claim.ref for claim in plan.claims if not claim.stands]
         return Comparison(tuple(in_the_way), (*pending, *plan.prune))
 
     async def withhold(self, plan: Plan) -> Outcome:
@@ -138,7 +139,7 @@ class Applier:
         return Outcome(withheld=(await self.compare(plan)).pending)
 
     async def _claim(self, claim: Claim) -> Fate:
-        fate, written = await carry_out(self._client, claim)
+        fate, written = await self._claims.settle(claim)
         if written is not None:
             self._observe(claim.ref, written)
         return fate
@@ -154,8 +155,7 @@ class Applier:
         try:
             await self._inventories.update(parent, made=made, gone=gone)
         except KubeError as error:
-            ref = self._inventories.ref(parent)
-            return [failed(ref, error)]
+            return [failed(self._inventories.ref(parent), error)]
         return []
 
     async def _apply_wave(self, job: _Job, manifests: Sequence[Manifest]) -> list[Fate]:

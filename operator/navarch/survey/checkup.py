@@ -49,6 +49,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
 from navarch.engine.result import Cause
 from navarch.gather.gateway import read_reference
+from navarch.gather.member import read_reference as read_mesh_of_member
 from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound, Unserved
@@ -124,6 +125,7 @@ class Checkup:
             found += heed_pause(mesh, without_consequences(await self._judge_mesh(mesh)))
         found += self._judge_gateways(scope, meshes) if not manifests else ()
         if not manifests:
+            found += await self._judge_members(scope, meshes)
             routes = await self._look_at_routes(surveyor, cluster, meshes)
             found += run_rules_of_routes(routes)
             found += run_rules_of_certificates(routes.credentials, self.world.now())
@@ -182,6 +184,19 @@ class Checkup:
             namespace = roll["metadata"]["namespace"]
             if namespace in asked or (not scope.mesh and scope.namespace in ("", namespace)):
                 yield from without_consequences(judge_verdicts(subject_of(roll), read_verdicts(roll)))
+
+    async def _judge_members(self, scope: Scope, meshes: Sequence[Manifest]) -> list[Diagnosis]:
+        """The members of these meshes, and that of the namespace that is asked about. Where not everything
+        may be read, what the operator wrote of them."""
+        asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
+        found: list[Diagnosis] = []
+        for member in self.snapshot.stores["members"].list():
+            inside = not scope.mesh and scope.namespace in ("", member["metadata"]["namespace"])
+            if not inside and read_mesh_of_member(member) not in asked:
+                continue
+            judged = member if self.snapshot.gaps else await self.examiner.examine_member(member)
+            found += without_consequences(judge_verdicts(subject_of(member), read_verdicts(judged)))
+        return found
 
     # --- a mesh of the cluster ------------------------------------------------------------------------------
 

@@ -13,10 +13,12 @@ from dataclasses import replace
 from navarch.core.diagnosis.node import Node
 from navarch.core.diagnosis.tree import EventNote, Portrait, Workload, build_tree
 from navarch.core.membership.rule import build_membership, take_census
+from navarch.core.model.conditions import ConditionType, is_true
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
 from navarch.gather.excerpts import Object, shrink_proxy_pod
 from navarch.gather.gateway import read_reference
+from navarch.gather.member import by_mesh as by_mesh_of_member
 from navarch.gather.watches import PROXIES, WATCHES, Watch
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
@@ -25,7 +27,7 @@ from navarch.survey.session import Session, Target, open_session
 from navarch.survey.snapshot import Gap, explain
 
 EVENTS = 10
-"""How many Events are shown: the last ones."""
+"""How many Events are shown, the last ones; and of how many members that are not ready they are asked for."""
 WORKLOAD = "workload"
 
 
@@ -68,18 +70,25 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
         revisions = examined.revisions if examined else tuple(checkup.list_revisions(mesh))
         place = (mesh["metadata"]["namespace"], mesh["metadata"]["name"])
         gateways = tuple(g for g in session.snapshot.stores["gateways"].list() if read_reference(g) == place)
+        members = session.snapshot.stores["members"].find(by_mesh_of_member, place)
+        pending = [m for m in members if not _is_ready(m)][:EVENTS]
         portrait = Portrait(
             mesh=examined.body if examined else mesh,
             revisions=revisions,
             rolls=session.snapshot.stores["rolls"].list(place[0]),
             proxies=tuple(_list_proxies(session, mesh, {r["metadata"]["name"] for r in revisions})),
             diagnoses=report.diagnoses,
-            events=await _list_events(session, checkup.gaps, [mesh, *revisions, *gateways]),
+            events=await _list_events(session, checkup.gaps, [mesh, *revisions, *gateways, *pending]),
             gateways=gateways,
+            members=members,
             routes=checkup.routes,
             narrowed=next((g.narrowed for g in session.snapshot.gaps if g.what == "pods"), ""),
         )
         return build_tree(portrait)
+
+
+def _is_ready(member: Manifest) -> bool:
+    return is_true((member.get("status") or {}).get("conditions") or (), ConditionType.READY)
 
 
 def _list_proxies(

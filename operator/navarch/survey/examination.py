@@ -10,6 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from navarch.core.diagnosis.conditions import read_verdicts
+from navarch.core.member.checks import run_checks as run_member_checks
+from navarch.core.member.observed import is_held as is_member_held
+from navarch.core.member.plan import plan_member
+from navarch.core.member.status import summarise_member
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
@@ -27,6 +31,7 @@ from navarch.core.revision.observed import is_revision_held
 from navarch.core.revision.plan import plan_revision
 from navarch.core.revision.status import summarise_revision
 from navarch.core.world.probe import ProbeVerdict
+from navarch.gather.member import observe_member
 from navarch.gather.mesh import gather_mesh, observe_mesh
 from navarch.gather.revision import gather_revision
 from navarch.gather.world import World
@@ -69,6 +74,14 @@ class Examiner:
         if unproved:
             verdicts |= _recall(observed.body, ConditionType.INJECTION_READY)
         return Examination(observed.body, findings, verdicts, revisions, unproved)
+
+    async def examine_member(self, body: Manifest) -> Manifest:
+        """A member with the status that it should have, by what was read of it."""
+        observed = await observe_member(self.world, body["metadata"]["namespace"], body)
+        findings = run_member_checks(observed)
+        plan = plan_member(observed, findings)
+        outcome = await self._compare(plan, body, held=is_member_held(observed))
+        return {**body, "status": summarise_member(observed, findings, plan, outcome)}
 
     async def examine_manifest(self, body: Manifest) -> Examination:
         """A mesh that is not in the cluster as it is written here: what its conditions would say of the

@@ -180,7 +180,7 @@ class Conditions(Collector):
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """The metric without its samples."""
-        text = "1 for the present status of a condition of a mesh, revision or gateway."
+        text = "1 for the present status of a condition of a mesh, revision, gateway or member."
         yield GaugeMetricFamily("navarch_condition", text, labels=self._labelnames)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -228,6 +228,18 @@ component_desired = Gauge(
 )
 proxies = Gauge(
     "navarch_proxies", "Proxies of a mesh by state.", ["namespace", "mesh", "state"], registry=REGISTRY
+)
+members = Gauge(
+    "navarch_members",
+    "Namespaces of a mesh, its own excepted, that are ready or pending.",
+    ["namespace", "mesh", "state"],
+    registry=REGISTRY,
+)
+member_proxies = Gauge(
+    "navarch_member_proxies",
+    "Pods with a proxy of the mesh in a namespace with a MeshMember, by state.",
+    ["namespace", "member", "state"],
+    registry=REGISTRY,
 )
 gateway_ready = Gauge(
     "navarch_gateway_ready_pods",
@@ -327,13 +339,23 @@ def count_outcome(kind: str, namespace: str, name: str, outcome: _Outcome) -> No
 
 
 def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, Any]) -> None:
-    """Publish a status: its conditions, a mesh's components and proxies, and a gateway's pods."""
+    """Publish a status: its conditions, a mesh's components, proxies and members, a gateway's pods, and a
+    member's proxies."""
     conditions.set(kind, namespace, name, status["conditions"])
     owner = (kind, namespace, name)
     if kind == "MeshGateway":  # one without a workload says nothing of its pods
         _own(owner, gateway_ready, namespace, name).set(status.get("ready", 0))
         _own(owner, gateway_desired, namespace, name).set(status.get("desired", 0))
         _set_certificates(owner, status.get("certificates") or ())
+    if kind == "MeshMember":
+        for state in ("current", "outdated"):
+            _own(owner, member_proxies, namespace, name, state).set(
+                (status.get("proxies") or {}).get(state, 0)
+            )
+        return
+    if kind == "MeshControlPlane" and (counted := status.get("members")):
+        _own(owner, members, namespace, name, "ready").set(counted["ready"])
+        _own(owner, members, namespace, name, "pending").set(counted["total"] - counted["ready"])
     if "proxies" not in status:
         return
     for state in ("total", "current", "outdated"):

@@ -46,6 +46,9 @@ CENSUS_DELAY = 1.0
 GATEWAY_DELAY = 1.0
 """Seconds by which a change of a gateway's status is gathered with others before its mesh looks at it."""
 
+MEMBER_DELAY = 1.0
+"""Seconds by which a change of a member's status is gathered with others before its mesh counts them."""
+
 
 ROLL_DELAY = 1.0
 """Seconds by which a change of a member or namespace is gathered with others before its roll looks at
@@ -153,13 +156,19 @@ class Dependents:
             yield from (Ask(key, GATEWAY_DELAY) for key in sorted(keys))
 
     def asks_for_member(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
-        """A member; and the rolls that are concerned, a little later, since many members change at the same
-        time."""
+        """A member; its mesh, after a change of what the mesh says of it; and the rolls that are concerned.
+        Both a little later, since many members change at the same time."""
         manifest = new or old
         if manifest is None:
             return
         yield Ask(key_of(manifest))
         yield from (Ask(key, ROLL_DELAY) for key in keys_for_rolls_of_member(self.known, old, new))
+        if _seen_by_mesh_of_member(old) == _seen_by_mesh_of_member(new):
+            return
+        mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
+        for key in self.known.find(By.MESH_IN, str(mesh.get("namespace", ""))):
+            if key.name == mesh.get("name"):
+                yield Ask(key, MEMBER_DELAY)
 
     def keys_for_roll(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """A roll."""
@@ -265,9 +274,14 @@ def _seen_by_gateways(mesh: Object | None) -> Any:
     return read_edited(mesh), kept, told
 
 
-_OF_GATEWAYS = (ConditionType.READY, ConditionType.GATEWAYS_READY, ConditionType.UP_TO_DATE)
-_NOT_FOR_GATEWAYS = ("conditions", "gateways", "proxies", "revisions")
-"""Of a mesh's status, what follows from its gateways and their pods."""
+_OF_GATEWAYS = (
+    ConditionType.READY,
+    ConditionType.GATEWAYS_READY,
+    ConditionType.MEMBERS_READY,
+    ConditionType.UP_TO_DATE,
+)
+_NOT_FOR_GATEWAYS = ("conditions", "gateways", "members", "proxies", "revisions")
+"""Of a mesh's status, what follows from its gateways, its members and their pods."""
 
 
 def _seen_by_mesh(gateway: Object | None) -> Any:
@@ -280,6 +294,15 @@ def _seen_by_mesh(gateway: Object | None) -> Any:
     generation, deleted = metadata.get("generation"), "deletionTimestamp" in metadata
     address = next(iter(status.get("addresses") or ()), "")
     return generation, deleted, verdict, address, status.get("proxy")
+
+
+def _seen_by_mesh_of_member(member: Object | None) -> Any:
+    """What of a member its mesh depends on (core/mesh/members.py)."""
+    if member is None:
+        return None
+    ready = find_condition(member, ConditionType.READY)
+    verdict = (ready["status"], ready["reason"], ready["observedGeneration"]) if ready else None
+    return member["metadata"].get("generation"), verdict
 
 
 def _istio_labels(namespace: Object | None) -> tuple[str, ...]:

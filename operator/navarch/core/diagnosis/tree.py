@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from navarch.api.member import KIND as MEMBER
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.node import Node, Trouble
 from navarch.core.diagnosis.observed import list_names
@@ -58,8 +59,9 @@ class EventNote:
 @dataclass(frozen=True, slots=True)
 class Portrait:
     """Everything that the tree is made of. `proxies` are the mesh's with the workload of each; `narrowed`
-    names the one namespace whose pods could be seen, empty where all could; `rolls` are beside the mesh, `gateways`
-    are the MeshGateways that name it, `routes` what was seen of Gateways and routes in its namespaces."""
+    names the one namespace whose pods could be seen, empty where all could; `rolls` are beside the mesh,
+    `gateways` and `members` the MeshGateways and MeshMembers that name it, `routes` what was seen of Gateways
+    and routes in its namespaces."""
 
     mesh: Manifest
     revisions: tuple[Manifest, ...]
@@ -70,6 +72,7 @@ class Portrait:
     rolls: tuple[Manifest, ...] = ()
     gateways: tuple[Manifest, ...] = ()
     routes: ObservedRoutes = field(default_factory=ObservedRoutes)
+    members: tuple[Manifest, ...] = ()
 
 
 _OF_COMPONENTS = frozenset(
@@ -91,6 +94,7 @@ def build_tree(portrait: Portrait) -> Node:
         *revisions,
         *(_build_gateway(gateway, portrait.routes, told) for gateway in portrait.gateways),
         *(build_roll(roll, told) for roll in portrait.rolls),
+        *(_build_member(member, told) for member in portrait.members),
         _build_proxies(portrait, told),
         *_build_events(portrait.events),
     )
@@ -141,8 +145,10 @@ def _place(portrait: Portrait) -> dict[tuple[str, str], list[Trouble]]:
 
 
 def _find_place(portrait: Portrait, diagnosis: Diagnosis) -> tuple[str, str]:
-    if diagnosis.subject.kind in (GATEWAY, ROLL):
-        return diagnosis.subject.kind, _name_gateway(diagnosis.subject.namespace, diagnosis.subject.name)
+    subject = diagnosis.subject
+    if subject.kind in (GATEWAY, ROLL, MEMBER):  # a namespace has one member
+        place = _name_gateway(subject.namespace, subject.name)
+        return subject.kind, subject.namespace if subject.kind == MEMBER else place
     components = [c for r in portrait.revisions for c in (r.get("status") or {}).get("components") or ()]
     if diagnosis.id in _OF_COMPONENTS and components:
         named = [c for c in components if c["name"] in diagnosis.message] or components
@@ -218,6 +224,14 @@ def _build_gateway(
     entrances = routes.served_by(subject_of(gateway))
     children = tuple(_build_entrance(each, routes.attached(each)) for each in entrances)
     return Node(GATEWAY, name, summary, facts, tuple(told.get((GATEWAY, name), ())), children)
+
+
+def _build_member(member: Manifest, told: Mapping[tuple[str, str], list[Trouble]]) -> Node:
+    name = member["metadata"]["namespace"]
+    ready = find_condition(member, ConditionType.READY) or {"status": "Unknown", "reason": "not looked at"}
+    facts = {"ready": ready["status"], "reason": ready["reason"]}
+    summary = "belongs to the mesh" if ready["status"] == "True" else f"not ready: {ready['reason']}"
+    return Node(MEMBER, name, summary, facts, tuple(told.get((MEMBER, name), ())))
 
 
 def _build_entrance(entrance: Entrance, routes: Sequence[Route]) -> Node:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from navarch.core.member.observed import ObservedMember
 from navarch.core.membership.places import tell_refusal
 from navarch.core.model.findings import Finding
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.reasons import Reason
 
 
@@ -42,8 +43,21 @@ def check_mesh(observed: ObservedMember) -> Iterator[Finding]:
         yield Finding(Reason.MESH_NOT_FOUND, "spec.controlPlaneRef", shown, message, remedy)
 
 
+def check_alone(observed: ObservedMember) -> Iterator[Finding]:
+    """No other mesh takes the namespace by a tag: each istiod would write its own root certificate into
+    ConfigMap istio-ca-root-cert of the namespace."""
+    if not observed.taker or observed.place is None or observed.deleting:
+        return
+    key = next(key for key in (ISTIO_INJECTION, ISTIO_REV) if key in observed.place.labels)
+    label = f"{key}={observed.place.labels[key]}"
+    message = f"belongs to mesh {observed.taker} as well, by its label {label}, and to two meshes none can"
+    remedy = f"kubectl label namespace {observed.namespace} {key}-, or delete the MeshMember"
+    yield Finding(Reason.NAMESPACE_SHARED, "metadata.namespace", observed.namespace, message, remedy)
+
+
 CHECKS: tuple[Callable[[ObservedMember], Iterator[Finding]], ...] = (
     check_place,
     check_mesh,
+    check_alone,
 )
 """The rules, in the order in which they are told."""

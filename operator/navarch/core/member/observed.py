@@ -24,8 +24,9 @@ class ObservedMember:
     parsed form (None with `spec_error` when it does not parse). `place` is the namespace that it speaks of,
     None when that is gone, `holds` the name of a mesh in it, empty for none. `mesh` is the MeshControlPlane
     that it names, `stamp` what that one's injector stamps on pods now, `proxies` the mesh's in the namespace,
-    and `pins` what those of its gateways there are pinned to. `kind_deleted` is when the deletion of the kind
-    itself was asked for; empty where it was not.
+    `of_others` those of other control planes there, and `pins` what those of its gateways there are pinned
+    to. `taker` is another mesh (`<namespace>/<name>`) to which the namespace belongs by its labels, empty for
+    none. `kind_deleted` is when the deletion of the kind itself was asked for; empty where it was not.
     """
 
     environment: Environment
@@ -36,8 +37,10 @@ class ObservedMember:
     place: Namespace | None
     holds: str
     mesh: Manifest | None
+    taker: str = ""
     stamp: str = ""
     proxies: tuple[ProxyPod, ...] = ()
+    of_others: tuple[ProxyPod, ...] = ()
     pins: Pins = field(default_factory=dict)
     now: str = ""
     kinds: ServedKinds = CURRENT

@@ -13,11 +13,11 @@ from navarch.core.member.observed import ObservedMember
 from navarch.core.model.actions import Plan, Waiting
 from navarch.core.model.claims import Claim
 from navarch.core.model.findings import Finding, is_accepted
-from navarch.core.model.labels import ISTIO_REV, MEMBER_OF
+from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.naming import name_members
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Ref, ref_of
-from navarch.core.model.requeue import SAFETY_REQUEUE
+from navarch.core.model.requeue import LABELS_REQUEUE, SAFETY_REQUEUE
 
 
 def plan_member(observed: ObservedMember, findings: Sequence[Finding]) -> Plan:
@@ -30,8 +30,19 @@ def plan_member(observed: ObservedMember, findings: Sequence[Finding]) -> Plan:
     if not wanted and observed.mesh is not None and not observed.deleting and is_accepted(findings):
         ref = ref_of(observed.mesh)
         waiting = (Waiting(ref, f"{ref} has not been installed yet"),)
-    claims = () if is_settled(observed, wanted) else (build_claim(observed, wanted),)
-    return Plan(parent, claims=claims, waiting=waiting, requeue_after=SAFETY_REQUEUE if waiting else None)
+    claim = build_claim(observed, wanted)
+    claims = (claim,) if wanted or not claim.stands else ()
+    requeue = SAFETY_REQUEUE if waiting else LABELS_REQUEUE if has_others_labels(observed) else None
+    return Plan(parent, claims=claims, waiting=waiting, requeue_after=requeue)
+
+
+def has_others_labels(observed: ObservedMember) -> bool:
+    """Whether the namespace of a member carries a label of another client's by which meshes take
+    namespaces."""
+    place = observed.place
+    if place is None or observed.body is None:
+        return False
+    return any(key in place.labels and key not in place.claimed for key in (ISTIO_INJECTION, ISTIO_REV))
 
 
 def build_labels(observed: ObservedMember) -> dict[str, str]:
@@ -47,7 +58,8 @@ def build_claim(observed: ObservedMember, labels: Mapping[str, str]) -> Claim:
     """The labels as they are put on the namespace that was seen."""
     assert observed.place is not None
     ref = Ref("v1", "Namespace", "", observed.namespace)
-    return Claim(ref, observed.place.uid, labels, exclusive=frozenset({MEMBER_OF}))
+    stands = is_settled(observed, labels)
+    return Claim(ref, observed.place.uid, labels, exclusive=frozenset({MEMBER_OF}), stands=stands)
 
 
 def is_settled(observed: ObservedMember, wanted: Mapping[str, str]) -> bool:

@@ -6,10 +6,11 @@ seen now. Invariant: nothing here changes while nothing in the cluster changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from navarch.api.member import KIND
+from navarch.core.member.census import MemberCensus, count_proxies
 from navarch.core.member.observed import ObservedMember, is_held
 from navarch.core.member.plan import is_settled
 from navarch.core.model.accepted import determine_accepted
@@ -23,12 +24,11 @@ from navarch.core.model.conditions import (
     summarise_ready,
 )
 from navarch.core.model.findings import Finding
-from navarch.core.model.labels import FORCE_DELETE, ISTIO_INJECTION
+from navarch.core.model.labels import FORCE_DELETE, ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.urgency import Awaited
-from navarch.core.world.proxies import is_current
 
 CONDITIONS = (
     ConditionType.READY,
@@ -53,11 +53,20 @@ def determine_injection(observed: ObservedMember) -> Verdict:
     """Whether pods of the namespace get a sidecar, where the member asks for it."""
     if observed.spec is not None and observed.spec.injection == "Disabled":
         return Verdict("True", Reason.AS_EXPECTED, "spec.injection is Disabled: pods get no sidecar")
-    labels = observed.place.labels if observed.place is not None else {}
+    place = observed.place
+    labels = place.labels if place is not None else {}
     if ISTIO_INJECTION in labels:
         label = f"{ISTIO_INJECTION}={labels[ISTIO_INJECTION]}"
         remedy = f"kubectl label namespace {observed.namespace} {ISTIO_INJECTION}-"
         message = f"label {label} of the namespace comes before istio.io/rev, which injects members: {remedy}"
+        return Verdict("False", Reason.LABEL_CONFLICT, message)
+    if (
+        place is not None
+        and ISTIO_REV not in place.claimed
+        and labels.get(ISTIO_REV, observed.tag) != observed.tag
+    ):
+        remedy = f"kubectl label namespace {observed.namespace} {ISTIO_REV}-"
+        message = f"label {ISTIO_REV}={labels[ISTIO_REV]} of the namespace is another client's: {remedy}"
         return Verdict("False", Reason.LABEL_CONFLICT, message)
     injects = find_condition(observed.mesh or {}, ConditionType.INJECTION_READY)
     if injects is None:
@@ -70,20 +79,40 @@ def determine_up_to_date(observed: ObservedMember) -> Verdict:
     """Whether every proxy in the namespace is the one that the mesh injects now."""
     if not observed.stamp:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the mesh injects no proxies yet")
-    if outdated := count_outdated(observed):
-        have = count(outdated, "pod runs", "pods run")
-        remedy = f"kubectl -n {observed.namespace} rollout restart deployment"
-        message = f"{have} an older proxy than the mesh has, until they are restarted: {remedy}"
-        return Verdict("False", Reason.PROXIES_OUTDATED, message)
-    return Verdict("True", Reason.AS_EXPECTED)
+    census = count_proxies(observed)
+    told = [*_tell_outdated(census), *_tell_misplaced(census)]
+    if not told:
+        return Verdict("True", Reason.AS_EXPECTED)
+    remedies = [*_tell_restart(census, observed.namespace), *_tell_manual(census)]
+    return Verdict("False", told[0][0], f"{'; '.join(text for _, text in told)}: {'; '.join(remedies)}")
 
 
-def count_outdated(observed: ObservedMember) -> int:
-    """Pods whose proxy is not what the mesh's injector makes now, or their gateway is pinned to."""
-    if not observed.stamp:
-        return 0
-    stamps = {proxy.revision: observed.stamp for proxy in observed.proxies}
-    return sum(not is_current(proxy, stamps, observed.pins) for proxy in observed.proxies)
+def _tell_outdated(census: MemberCensus) -> Iterator[tuple[Reason, str]]:
+    if census.outdated:
+        have = count(census.outdated, "pod runs", "pods run")
+        yield Reason.PROXIES_OUTDATED, f"{have} an older proxy than the mesh has, until they are replaced"
+
+
+def _tell_misplaced(census: MemberCensus) -> Iterator[tuple[Reason, str]]:
+    if census.misplaced:
+        have = count(census.misplaced, "pod runs", "pods run")
+        until = "and cannot call the mesh until they are replaced"
+        yield Reason.PROXIES_MISPLACED, f"{have} the proxy of another control plane, {until}"
+
+
+def _tell_restart(census: MemberCensus, namespace: str) -> Iterator[str]:
+    if census.replaceable:
+        yield f"kubectl -n {namespace} rollout restart deployment"
+
+
+def _tell_manual(census: MemberCensus) -> Iterator[str]:
+    """What becomes of pods that no rollout replaces, by the names of what they belong to."""
+    pods = [name for (kind, name), _ in census.manual if kind == "Pod"]
+    jobs = [name for (kind, name), _ in census.manual if kind == "Job"]
+    if pods:
+        yield f"delete these pods and create them again, which nothing else does: {join(pods)}"
+    if jobs:
+        yield f"wait for these Jobs to end, or run them again: {join(jobs)}"
 
 
 def determine_deleting(observed: ObservedMember) -> Verdict:
@@ -128,10 +157,7 @@ def summarise_member(
     status: dict[str, Any] = {"observedGeneration": observed.generation, "conditions": conditions}
     if observed.tag and observed.mesh is not None:
         status["tag"] = observed.tag
-    total, outdated = len(observed.proxies), count_outdated(observed)
-    current = total - outdated
-    summary = f"{current}/{total}"
-    status["proxies"] = {"total": total, "current": current, "outdated": outdated, "summary": summary}
+    status["proxies"] = count_proxies(observed).to_json()
     return observed.kinds.fit(KIND, "status", status)
 
 

@@ -14,6 +14,7 @@ from navarch.core.mesh.census import count_proxies, determine_proxies, is_of_own
 from navarch.core.mesh.crds import find_wanted_crds
 from navarch.core.mesh.gateways import determine_gateways, summarise_gateways, view_gateways
 from navarch.core.mesh.injection import determine_injection
+from navarch.core.mesh.members import determine_members, summarise_members, view_members
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import MeshDecision
 from navarch.core.mesh.teardown import is_leaving
@@ -50,6 +51,7 @@ CONDITIONS = (
     ConditionType.INJECTION_READY,
     ConditionType.DEPENDENCIES_READY,
     ConditionType.GATEWAYS_READY,
+    ConditionType.MEMBERS_READY,
     ConditionType.PAUSED,
     ConditionType.DELETING,
 )
@@ -241,6 +243,7 @@ def determine_mesh(
         ConditionType.INJECTION_READY: injection,
         ConditionType.DEPENDENCIES_READY: dependencies,
         ConditionType.GATEWAYS_READY: determine_gateways(gateways),
+        ConditionType.MEMBERS_READY: determine_members(view_members(observed)),
         ConditionType.PAUSED: Verdict("True", Reason.PAUSED, "nothing but status and Events is written")
         if paused
         else Verdict("False", Reason.NOT_PAUSED),
@@ -282,6 +285,7 @@ def summarise_mesh(
             previous.get("conditions") or (), verdicts, generation=observed.generation, now=observed.now
         ),
         "proxies": count_proxies(observed),
+        "members": summarise_members(view_members(observed)),
         "revisions": [
             _summarise_revision_of_mesh(observed, r)
             for r in sorted(observed.revisions, key=lambda r: str(r["metadata"]["name"]))

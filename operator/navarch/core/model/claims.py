@@ -19,12 +19,14 @@ CLAIMER = "navarch-members"
 @dataclass(frozen=True, slots=True)
 class Claim:
     """That an object has these labels, and none that an earlier claim put on it. `uid` says which object;
-    labels in `exclusive` are written by nobody else, and go whoever wrote them."""
+    labels in `exclusive` are written by nobody else, and go whoever wrote them. `stands` says that the object
+    was seen with them: then nothing is to be written."""
 
     ref: Ref
     uid: str
     labels: Mapping[str, str]
     exclusive: frozenset[str] = frozenset()
+    stands: bool = False
 
 
 def find_claimed(manifest: Manifest) -> tuple[str, ...]:

@@ -85,6 +85,11 @@ class Reason(Documented):
         "NamespacesPending",
         "Namespaces of a MeshMemberRoll are no members yet; status.pending says why of each.",
     )
+    NAMESPACE_SHARED = (
+        "NamespaceShared",
+        "A namespace belongs to two meshes by its labels: one by a MeshMember, one by a tag. It leaves the "
+        "former, since two control planes would overwrite each other's root certificate in it.",
+    )
     LABEL_CONFLICT = (
         "LabelConflict",
         "Another client holds a label by which a namespace joins a mesh; it was left as it is.",
@@ -226,6 +231,10 @@ class Reason(Documented):
     GATEWAYS_NOT_READY = (
         "GatewaysNotReady",
         "Gateways of the mesh are not ready; the message names them, and each says why in its own status.",
+    )
+    MEMBERS_NOT_READY = (
+        "MembersNotReady",
+        "Members of the mesh are not ready; the message names them, and each says why in its own status.",
     )
     VERSION_PENDING = "VersionPending", "The control plane does not yet run the desired version."
 

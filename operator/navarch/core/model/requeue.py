@@ -1,6 +1,6 @@
 """When a key is looked at again although no event came.
 
-Owns the two intervals and their choice. Must never look at a clock. Invariant: the shortest wins.
+Owns the intervals and their choice. Must never look at a clock. Invariant: the shortest wins.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from navarch.core.model.conditions import ConditionType
 
 SAFETY_REQUEUE = 30.0
 """Seconds after which a plan that waits is looked at again even if no event came."""
+
+LABELS_REQUEUE = 60.0
+"""Seconds after which labels of another client are looked at again: a mesh that comes may take a namespace by
+them, and no event about the namespace tells."""
 
 PROBE_REQUEUE = 5.0
 """Seconds after which an injection that could not be proved is tried again."""

@@ -32,13 +32,16 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 class ProxyPod:
     """A pod with a proxy. `revision` injected it; `proxy` is our annotation's value, empty on other meshes'
     pods: the injector's, or that of the template of a gateway whose version is pinned. `gateway` is the
-    MeshGateway of its namespace that it belongs to, empty for none."""
+    MeshGateway of its namespace that it belongs to, empty for none. `job` is the Job that it belongs to, and
+    `bare` says that it has no controller: no rollout replaces these pods."""
 
     namespace: str
     name: str
     revision: str
     proxy: str
     gateway: str = ""
+    job: str = ""
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,11 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
             gateway = _find_gateway(pod)
             pinned = gateway and PROXY_IMAGE in annotations
             stamp = annotations.get(RESTART if pinned else PROXY, "")
-            return ProxyPod(metadata["namespace"], metadata["name"], name, stamp, gateway)
+            owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
+            job = str(owner["name"]) if owner is not None and owner["kind"] == "Job" else ""
+            return ProxyPod(
+                metadata["namespace"], metadata["name"], name, stamp, gateway, job, bare=owner is None
+            )
     return None
 
 

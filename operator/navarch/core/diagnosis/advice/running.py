@@ -171,6 +171,11 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "namespace belongs to now.",
         "3 pods in the mesh's namespaces run the proxy of another control plane (a-mesh-inplace): apps/web-1",
     ),
+    Reason.MEMBERS_NOT_READY: Advice(
+        Severity.WARNING,
+        "Look at the MeshMembers that are named: `kubectl get meshm -A`, and their messages.",
+        "1 of 3 members are not ready: front (LabelConflict)",
+    ),
     Reason.GATEWAYS_NOT_READY: Advice(
         Severity.WARNING,
         "Look at the gateway that the message names: `kubectl describe meshgw NAME -n NAMESPACE`.",

@@ -117,6 +117,11 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "See why of each: `kubectl get meshmr default -n NAMESPACE -o yaml`, status.pending.",
         "1 of 3 namespaces are no members yet: shpo (NamespaceNotFound); status.pending says why",
     ),
+    Reason.NAMESPACE_SHARED: Advice(
+        Severity.ERROR,
+        "Remove the label that the message names, or delete the MeshMember.",
+        "metadata.namespace: 'front': belongs to mesh shop/mesh as well, by its label istio.io/rev=shop-mesh",
+    ),
     Reason.LABEL_CONFLICT: Advice(
         Severity.ERROR,
         "Remove the label that the message names from the namespace, or have what wrote it do so.",

@@ -110,6 +110,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_gateway_api_is_read,
     foreign.check_gateway_defaults,
     foreign.check_policy_is_in_force,
+    neighbours.check_namespaces_are_its_own,
 )
 """Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words
 first."""

@@ -61,11 +61,20 @@ def check_foreign_istio(observed: ObservedMesh) -> Iterator[Finding]:
             message = f"is the revision of a foreign Istio: {webhook.ref} carries it in {ISTIO_REV}"
         elif webhook.tag and webhook.tag in (tag, revision):
             message = f"is taken by a foreign Istio: {webhook.ref} carries {ISTIO_TAG}={webhook.tag}"
+        elif webhook.ref.kind == "MutatingWebhookConfiguration" and _takes_tag(webhook, tag):
+            message = f"is selected by a foreign Istio: {webhook.ref} takes namespaces with {ISTIO_REV}={tag}"
         elif webhook.ref.name in names:
             message = f"makes a webhook configuration that a foreign Istio has: {webhook.ref}"
         else:
             continue
         yield Finding(Reason.FOREIGN_ISTIO, "spec.tag", tag, message, NEW_TAG)
+
+
+def _takes_tag(webhook: Webhook, tag: str) -> bool:
+    """Whether a webhook asks for namespaces with the tag; one that selects unlabelled ones too does not
+    ask."""
+    selectors = [entry.namespace_selector for entry in webhook.entries]
+    return any(matches(selector, {ISTIO_REV: tag}) and not matches(selector, {}) for selector in selectors)
 
 
 def _takes_default(entry: WebhookEntry) -> bool:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from navarch.core.membership.rule import is_reserved
+from navarch.core.membership.rule import is_member, is_reserved
+from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import ConditionType, find_condition
-from navarch.core.model.findings import Finding
+from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.labels import MEMBER_OF
+from navarch.core.model.messages import join
+from navarch.core.model.naming import name_members
 from navarch.core.model.reasons import Reason
 from navarch.core.world.neighbours import MeshSummary
 
@@ -68,6 +72,25 @@ def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]
         f"cannot hold a mesh: {why}",
         "create the mesh in a namespace of its own",
     )
+
+
+def check_namespaces_are_its_own(observed: ObservedMesh) -> Iterator[Finding]:
+    """No namespace that the mesh takes by a tag is another mesh's by a MeshMember."""
+    mesh = find_effective_membership(observed)
+    if mesh.member_of:
+        return
+    own = name_members(observed.parent.namespace, observed.parent.name)
+    shared = [
+        f"{name} (a member of {namespace.labels[MEMBER_OF].replace('.', '/', 1)})"
+        for name, namespace in sorted(observed.namespaces.items())
+        if namespace.labels.get(MEMBER_OF, own) != own and is_member(mesh, name, namespace.labels)
+    ]
+    if shared:
+        message = (
+            f"takes namespaces that are another mesh's by a MeshMember, which leave that one: {join(shared)}"
+        )
+        remedy = "remove the label istio.io/rev or istio-injection from them, or delete their MeshMembers"
+        yield Finding(Reason.NAMESPACE_SHARED, "spec.tag", observed.tag, message, remedy, Severity.WARNING)
 
 
 def check_oldest_in_namespace(observed: ObservedMesh) -> Iterator[Finding]:
