@@ -35,6 +35,10 @@ class ConditionType(Documented):
         "Every gateway of the mesh is ready: those of spec.gateways, without which the mesh is not Ready, "
         "and others in its namespaces.",
     )
+    ROUTES_ADMITTED = (
+        "RoutesAdmitted",
+        "Each Route of OpenShift that the gateway asks for is admitted by a router; True without Routes.",
+    )
     CERTIFICATES_VALID = (
         "CertificatesValid",
         "Each certificate of the gateway's listeners is there, whole, for their hosts, and not about to end.",
