@@ -40,7 +40,16 @@ from navarch.engine.observer import Observer
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.engine.result import Done, Result
 from navarch.engine.worker import Workers
-from navarch.gather.watches import CRDS, NAMESPACES, REVISIONS, WATCHES, Role, Watch, stores_of_owned
+from navarch.gather.watches import (
+    CRDS,
+    GATEWAYS,
+    NAMESPACES,
+    REVISIONS,
+    WATCHES,
+    Role,
+    Watch,
+    stores_of_owned,
+)
 from navarch.gather.world import World
 from navarch.kube.account import borrow_account
 from navarch.kube.apply import Applier
@@ -53,7 +62,7 @@ from navarch.kube.errors import KubeError
 from navarch.kube.events import Recorder
 from navarch.kube.installations import Installations
 from navarch.kube.lease import Elector
-from navarch.kube.reflector import Reflector
+from navarch.kube.reflector import RELIST_SECONDS, UNSERVED_DELAY, Reflector
 from navarch.kube.resources import resource_of
 from navarch.kube.shelf import MIB, Pool
 from navarch.kube.store import Object, Store
@@ -62,7 +71,7 @@ from navarch.telemetry import metrics
 from navarch.telemetry.health import HealthServer
 from navarch.telemetry.observer import MetricsObserver
 from navarch.telemetry.stalls import watch_stalls
-from navarch.triggers.keys import Ask, Dependents, but_itself, is_near
+from navarch.triggers.keys import Ask, Dependents, but_itself, is_near, starts_asking_for_routes
 from navarch.triggers.known import Known, key_of
 from navarch.triggers.shell import Shell
 
@@ -325,6 +334,8 @@ class App:
                 pool=pool,
                 page=watch.page,
                 idle=self._settings.silence_seconds / 2,
+                on_served=partial(self._note_served, queue, watch, dependents),
+                find_unserved_delay=partial(self._find_unserved_delay, watch),
             )
             store = reflector.store
             metrics.watch_age_seconds.labels(watch.name).set_function(partial(getattr, reflector, "age"))
@@ -341,10 +352,10 @@ class App:
             return
         if watch.role is Role.OWN:
             self._known.change(old, new)
-        if watch is CRDS:
+        if watch is CRDS or (watch is GATEWAYS and starts_asking_for_routes(old, new)):
             self._nudge_unserved()
-            if self._gateway_api is not None:
-                self._gateway_api.note(old, new)
+        if watch is CRDS and self._gateway_api is not None:
+            self._gateway_api.note(old, new)
         if watch is REVISIONS and self._upgradeable is not None:
             self._upgradeable.note()
         is_urgent = self._reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
@@ -353,6 +364,17 @@ class App:
             queue.add(ask.key, priority=priority, after=ask.after)
         if watch.role is Role.OWN:
             self._known.note_told(old, new)
+
+    def _note_served(self, queue: Queue, watch: Watch, dependents: Dependents) -> None:
+        """An API that gateways ask for has come, or gone."""
+        for key in dependents.all_gateways() if watch.wanted_by is not None else ():
+            queue.add(key, priority=BACKGROUND)
+
+    def _find_unserved_delay(self, watch: Watch) -> float:
+        """Seconds until the API server is asked again for a kind that it does not serve."""
+        gateways = self._reflectors[GATEWAYS.name].store.list()
+        wanted = watch.wanted_by is None or any(map(watch.wanted_by, gateways))
+        return UNSERVED_DELAY if wanted else RELIST_SECONDS
 
     def _nudge_unserved(self) -> None:
         for reflector in self._reflectors.values():

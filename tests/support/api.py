@@ -45,6 +45,7 @@ GVK = {
     "lease": ("coordination.k8s.io/v1", "Lease"),
     "quota": ("v1", "ResourceQuota"),
     "node": ("v1", "Node"),
+    "route": ("route.openshift.io/v1", "Route"),
 }
 
 

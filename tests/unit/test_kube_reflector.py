@@ -20,7 +20,11 @@ OBJECT = {"metadata": {"name": "x", "namespace": "n", "uid": "u", "resourceVersi
 def test_kinds_that_need_a_crd_are_told_from_those_that_every_server_has() -> None:
     custom = {resource.group for resource in RESOURCES if not resource.builtin}
     assert {"mesh.navarch.io", "security.istio.io"} <= custom
-    assert not {group for group in custom if not group.endswith((".istio.io", ".navarch.io", ".coreos.com"))}
+    assert not {
+        group
+        for group in custom
+        if not group.endswith((".istio.io", ".navarch.io", ".coreos.com", ".openshift.io"))
+    }
 
 
 @pytest.mark.parametrize(
@@ -53,6 +57,48 @@ async def test_a_404_empties_the_store_only_of_a_kind_that_may_be_missing(
                 await eventually(lambda: asked[2:], what="it lists again")
                 assert len(reflector.store.list()) == 1
             assert reflector.served is not believed
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_kind_that_comes_and_goes_while_it_is_watched_is_told_and_asked_for_as_seldom_as_said(
+    tmp_path: Path,
+) -> None:
+    """As an aggregated API does, of which no CRD tells."""
+    served, told, delays = False, [], []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if not served:
+            return web.Response(status=404, text="404 page not found\n")
+        if "watch" not in request.query:
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [OBJECT]})
+        await asyncio.sleep(0.01)
+        return web.Response(text="")
+
+    def find_delay() -> float:
+        delays.append(served)
+        return 3600.0
+
+    async with serving(tmp_path, handler) as credentials, Client(credentials) as client:
+        reflector = Reflector(
+            client,
+            resource_of("route.openshift.io/v1", "Route"),
+            jitter=lambda: 0.0,
+            on_served=lambda: told.append(reflector.store.served),
+            find_unserved_delay=find_delay,
+        )
+        task = asyncio.create_task(reflector.run())
+        try:
+            await eventually(reflector.synced.is_set)
+            assert (reflector.served, told, len(delays)) == (False, [], 1), "what is so at first is no news"
+            served = True
+            reflector.nudge()
+            await eventually(lambda: told == [True])
+            assert reflector.store.list() != ()
+            served = False
+            await eventually(lambda: told == [True, False])
+            assert (reflector.store.list(), len(delays)) == ((), 2)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -18,7 +18,7 @@ from navarch.api.refused import (
     find_refused,
     list_spellings,
 )
-from navarch.gather.watches import GATEWAYS, OWNED_KINDS, WEBHOOK_KINDS
+from navarch.gather.watches import GATEWAYS, OWNED_KINDS, ROUTES, WEBHOOK_KINDS
 from navarch.kube.resources import resource_of
 
 BUILT = build_policies(
@@ -141,7 +141,11 @@ def test_the_policy_on_kinds_is_asked_about_our_own_and_no_other() -> None:
 def test_every_kind_of_a_mesh_s_objects_is_under_the_policy_on_ownership() -> None:
     rules = POLICIES["ownership.mesh.navarch.io"]["spec"]["matchConstraints"]["resourceRules"]
     guarded = {(rule["apiGroups"][0], resource) for rule in rules for resource in rule["resources"]}
-    kinds = [*OWNED_KINDS, *(("admissionregistration.k8s.io/v1", kind) for kind in WEBHOOK_KINDS)]
+    kinds = [
+        *OWNED_KINDS,
+        (ROUTES.api_version, ROUTES.kind),
+        *(("admissionregistration.k8s.io/v1", kind) for kind in WEBHOOK_KINDS),
+    ]
     owned = [resource_of(*row) for row in (*kinds, (GATEWAYS.api_version, GATEWAYS.kind))]
     assert guarded == {(resource.group, resource.plural) for resource in owned}
     assert all({*rule["operations"]} == {"CREATE", "UPDATE", "DELETE"} for rule in rules)

@@ -19,6 +19,7 @@ from navarch.api.gatewayparts import (
     GatewayService,
     ServicePort,
 )
+from navarch.api.gatewayroutes import MOST_ROUTES, GatewayOpenShift, RouteStatus
 from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
 from navarch.api.spec import EnvVar, LabelValue, Overlay, Placement, Resources, Version
 
@@ -225,6 +226,9 @@ class GatewaySettings(Model):
         description="Hooks of the proxies. Needs the verb host in the namespace. Default: the mesh's, "
         "which are Istio's unless it says otherwise.",
     )
+    openshift: GatewayOpenShift | None = Field(
+        None, description="What it has on OpenShift beside the rest. Default: nothing."
+    )
     overlays: Annotated[list[Overlay], Field(max_length=16)] | None = Field(
         None,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
@@ -287,7 +291,14 @@ class MeshGatewayStatus(Model):
         None,
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
-        description="Addresses at which clients reach it: of the load balancer, else of the Service.",
+        description="Addresses at which clients reach it: hosts of its Routes that a router has admitted, "
+        "then those of the load balancer, else of the Service.",
+    )
+    routes: list[RouteStatus] | None = Field(
+        None,
+        max_length=MOST_ROUTES,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        description="Its Routes, where it asks for some.",
     )
     certificates: list[CertificateStatus] | None = Field(
         None,

@@ -53,7 +53,7 @@ def _build_names_rule(one: str, other: str) -> JSONObject:
     )
 
 
-_NETWORK_RULES = [
+_OWN_RULES = [
     build_rule(
         f"!has(self.{key}) || self.{key}.all(gateway, !has(gateway.networkGateway))",
         field=f".{key}",
@@ -68,7 +68,13 @@ _NETWORK_RULES = [
         field=".defaults.networkGateway",
         message="each gateway of eastWest serves a network of its own, and others none; set it there",
         shown="self.defaults.networkGateway",
-    )
+    ),
+    build_rule(
+        "!has(self.defaults) || !has(self.defaults.openshift)",
+        field=".defaults.openshift",
+        message="no two gateways have one host; set it for each gateway that has Routes",
+        shown="has(self.defaults) ? 'set' : 'unset'",
+    ),
 ]
 
 
@@ -79,7 +85,7 @@ class Gateways(Model):
         json_schema_extra={
             "x-kubernetes-validations": [
                 *(_build_names_rule(*pair) for pair in combinations(TYPES, 2)),
-                *_NETWORK_RULES,
+                *_OWN_RULES,
             ]
         }
     )

@@ -123,6 +123,13 @@ OPERATOR_USES: tuple[Use, ...] = (
         "which Secrets gateways' listeners name, where NAVARCH_CERTIFICATE_SECONDS asks for it",
     ),
     Use("gateway.networking.k8s.io", ("gateways",), ("list",), "the same of Gateway API"),
+    Use("route.openshift.io", ("routes",), _OWN, f"spec.openshift.routes of gateways; {_APPLY}"),
+    Use(
+        "route.openshift.io",
+        ("routes/custom-host",),
+        ("create", "update"),
+        "OpenShift asks for it where a Route names its host or certificate, and where they change",
+    ),
     Use("", ("namespaces",), _CACHE, "which namespaces belong to a mesh, and which are going away"),
     Use(
         "",

@@ -21,6 +21,7 @@ from navarch.gather.certificates import Place, read_labels
 from navarch.gather.neighbours import by_parent
 from navarch.gather.reference import find_mesh, find_revision
 from navarch.gather.specs import parse_spec
+from navarch.gather.watches import ROUTES
 from navarch.gather.workload import read_pod, read_problems
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
@@ -63,6 +64,7 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
         inventory=inventory,
         kinds=await world.kinds.gather(),
         kind_deleted=await world.orphans.find_kind_deletion(body),
+        serves_routes=world.stores[ROUTES.name].served,
     )
     place = Place(namespace, name, read_labels(observed.workload), _find_inside(world, revision))
     return replace(

@@ -19,7 +19,7 @@ from navarch.core.world.cluster import PeerPolicy
 from navarch.gather.excerpts import CLASS
 from navarch.gather.neighbours import by_parent
 from navarch.gather.policies import POLICY
-from navarch.gather.watches import GATEWAYS, MEMBERS, OF_A_MESH, OWNED, Watch
+from navarch.gather.watches import GATEWAYS, MEMBERS, OF_A_MESH, OWNED, ROUTES, Watch
 from navarch.kube.client import Client
 from navarch.kube.errors import Unserved
 from navarch.kube.inventory import Inventories
@@ -130,6 +130,8 @@ class OwnedReader:
 
     def is_installed(self, resource: Resource) -> bool:
         """Whether the cluster has a kind, built in or by a CRD: then a 404 does not mean that there are no
-        objects."""
+        objects. Of a kind that OpenShift serves without a CRD its watch was told last."""
+        if resource.kind == ROUTES.kind:
+            return self._stores[ROUTES.name].served
         name = f"{resource.plural}.{resource.group}"
         return resource.builtin or self._stores["crds"].get(Ref(*_CRD, name)) is not None

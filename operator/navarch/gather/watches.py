@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from navarch.api import controlplane, gateway, member, revision, roll
+from navarch.api import controlplane, gateway, gatewayroutes, member, revision, roll
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.roles import ROLE_LABELS
 from navarch.core.model.labels import CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
@@ -37,6 +37,7 @@ from navarch.triggers.edits import is_edit
 from navarch.triggers.keys import (
     Dependents,
     Mapper,
+    asks_for_routes,
     by_change,
     by_state,
     keys_for_inventory,
@@ -83,6 +84,9 @@ class Watch:
     transform: Callable[[Object], Object] = lambda manifest: manifest
     bound: Bound = field(default_factory=Bound)
     page: int = PAGE
+    wanted_by: Callable[[Object], bool] | None = None
+    """Whether one of our gateways asks for a kind that a cluster may lack, and whose coming no CRD tells of:
+    while none does, the API server is hardly ever asked for it."""
 
 
 OWNED_KINDS = (
@@ -189,6 +193,17 @@ PROXIES = Watch(
     bound=Bound(object=4 * 1024),
     page=SMALL_PAGE,
 )
+ROUTES = Watch(
+    gatewayroutes.KIND,
+    gatewayroutes.API_VERSION,
+    gatewayroutes.KIND,
+    Role.OWNED,
+    _BY_LABELS,
+    label_selector=MESH_NAME,
+    transform=shrink_owned,
+    page=SMALL_PAGE,
+    wanted_by=asks_for_routes,
+)
 
 WATCHES = (
     MESHES,
@@ -209,6 +224,7 @@ WATCHES = (
         )
         for api_version, kind in OWNED_KINDS
     ),
+    ROUTES,
     *(
         Watch(
             kind,

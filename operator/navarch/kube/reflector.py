@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
 UNSERVED_DELAY = 5.0
-"""Seconds between two looks for a kind whose CRD is not installed; `nudge` cuts one short."""
+"""Seconds between two looks for a kind that is not served, unless said; `nudge` cuts one short."""
 SHORTEST_WATCH = 1.0
 """Seconds; a watch that ends sooner without having said anything counts as a failure, as in client-go."""
 RELIST_SECONDS = 3600.0
@@ -42,7 +42,8 @@ class Reflector:
     limit what is kept, `page` is how many objects the first page of a listing has; `jitter` gives numbers
     from [0, 1). A watch that says nothing for `idle` seconds is started anew. The API server is asked to end
     each sooner, which is a sign of life as well: of a kind whose objects do not change, Kubernetes 1.32 sends
-    no bookmarks (1.37 does).
+    no bookmarks (1.37 does). `on_served` is told when a kind that was not served is, or the other way round;
+    `find_unserved_delay` gives the seconds between two looks for one that is not.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class Reflector:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         idle: float = IDLE_SECONDS,
+        on_served: Callable[[], None] = lambda: None,
+        find_unserved_delay: Callable[[], float] = lambda: UNSERVED_DELAY,
     ) -> None:
         self.store = Store(
             resource,
@@ -75,7 +78,7 @@ class Reflector:
         )
         self._page = page
         self.synced = asyncio.Event()
-        self.served = False
+        self._on_served, self._find_unserved_delay = on_served, find_unserved_delay
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -88,6 +91,11 @@ class Reflector:
         self._failures = 0
         self.version = ""
         """The resourceVersion up to which the store is right; empty asks for a listing."""
+
+    @property
+    def served(self) -> bool:
+        """Whether the API server had the kind when it was last asked."""
+        return self.store.served
 
     @property
     def age(self) -> float:
@@ -116,7 +124,7 @@ class Reflector:
                     await self._recover(missing)
                 else:
                     self._unserved()
-                    await self._pause(UNSERVED_DELAY)
+                    await self._pause(self._find_unserved_delay())
             except Exception as exc:
                 # Go on after any exception, also a bug in a callback: a kind that is not watched is worse.
                 await self._recover(exc)
@@ -147,9 +155,8 @@ class Reflector:
         self.store.commit(listing.resource_version)
         self._hear()
         self._relist_at = self._clock() + RELIST_SECONDS * (0.75 + self._jitter() / 2)
-        self.served = True
-        self.synced.set()
         self.version = listing.resource_version
+        self._note_served(True)
 
     def _take(self, obj: Object) -> None:
         """An object of a listing. A listing of many pages may take minutes: each is a sign of life."""
@@ -192,8 +199,15 @@ class Reflector:
     def _unserved(self) -> None:
         self.store.begin()
         self.store.replace((), "")
-        self.served, self.version = False, ""
+        self.version = ""
         self._hear()
+        self._note_served(False)
+
+    def _note_served(self, served: bool) -> None:
+        """The store is complete, since the kind is served, or not."""
+        changed, self.store.served = self.store.served != served, served
+        if changed and self.synced.is_set():
+            self._on_served()
         self.synced.set()
 
     def _hear(self) -> None:

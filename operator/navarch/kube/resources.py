@@ -111,6 +111,7 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     *_table("networking.istio.io/v1alpha3", ("EnvoyFilter", "envoyfilters")),
     *_table("operators.coreos.com/v2", ("OperatorCondition", "operatorconditions")),
+    *_table("route.openshift.io/v1", ("Route", "routes")),
     *_table("telemetry.istio.io/v1", ("Telemetry", "telemetries")),
     *_table("extensions.istio.io/v1alpha1", ("WasmPlugin", "wasmplugins")),
 )

@@ -84,6 +84,8 @@ class Store:
         pool: Pool | None = None,
     ) -> None:
         self.resource = resource
+        self.served = False
+        """Whether the API server had the kind when it was last asked: False before the first listing."""
         self._metadata_only = metadata_only
         self._transform = transform
         self._on_change = on_change

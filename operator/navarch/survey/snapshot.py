@@ -98,6 +98,7 @@ async def _fill(
     gap: Gap | None = None
     try:
         listing = await _list(client, watch, store, where)
+        store.served = True
     except Forbidden as error:
         gap = Gap("list", name_of(resource), explain(error))
         listing = Listing((), "")

@@ -84,6 +84,16 @@ def keys_for_owned(manifest: Object) -> Iterator[Key]:
         yield key_of_parent(parent)
 
 
+def asks_for_routes(gateway: Object) -> bool:
+    """Whether a gateway asks for Routes of OpenShift."""
+    return bool(((gateway.get("spec") or {}).get("openshift") or {}).get("routes"))
+
+
+def starts_asking_for_routes(old: Object | None, new: Object | None) -> bool:
+    """Whether a gateway asks for Routes that did not before."""
+    return new is not None and asks_for_routes(new) and not (old is not None and asks_for_routes(old))
+
+
 def keys_for_inventory(manifest: Object) -> Iterator[Key]:
     """The parent whose objects an inventory names: it may be gone without having been cleaned up after."""
     if parent := parent_of_inventory(manifest["metadata"]["name"]):
@@ -103,6 +113,10 @@ class Dependents:
     def all_meshes(self, _: Object | None = None) -> Iterator[Key]:
         """Every mesh: for what all of them read."""
         yield from self.known.find(By.KIND, MESH)
+
+    def all_gateways(self) -> Iterator[Key]:
+        """Every gateway: when the API of a kind that some ask for has come, or gone."""
+        yield from self.known.find(By.KIND, GATEWAY)
 
     def keys_for_catalog(self, _: Object) -> Iterator[Key]:
         """Every mesh, revision and gateway: their versions and images follow it."""

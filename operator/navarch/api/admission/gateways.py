@@ -11,6 +11,9 @@ from navarch.api.admission.cel import SPEC_CHANGED, Validation, build_policy, qu
 from navarch.api.admission.host import HOST_RIGHT, check_host
 from navarch.api.admission.refused import list_refused_patches, refuse_all
 from navarch.api.gateway import PLURAL as GATEWAYS
+from navarch.api.gatewayroutes import CUSTOM_HOST
+from navarch.api.gatewayroutes import GROUP as GROUP_OF_ROUTES
+from navarch.api.gatewayroutes import PLURAL as PLURAL_OF_ROUTES
 from navarch.api.inline import TYPES
 from navarch.api.meta import GROUP, JSONObject, quote_cel
 from navarch.api.power.overlays import GATEWAY_FREE_PATCH, GATEWAY_GUARDED, Tree
@@ -69,6 +72,18 @@ _POWER = (
 )
 
 
+_ROUTED = (
+    f"this needs the verb create on {PLURAL_OF_ROUTES}/{CUSTOM_HOST}.{GROUP_OF_ROUTES} in the namespace of "
+    "{0}, as a Route with a host of its own does on OpenShift; have it done by those who may"
+)
+
+
+def _check_routes(namespace: str) -> str:
+    """CEL: whether the requester may make Routes with hosts of their own in a namespace."""
+    asked = f"authorizer.group('{GROUP_OF_ROUTES}').resource('{PLURAL_OF_ROUTES}')"
+    return f"{asked}.subresource('{CUSTOM_HOST}').namespace({namespace}).check('create').allowed()"
+
+
 def build_gateway_power_policy(operator: str) -> list[JSONObject]:
     """What a MeshGateway may be made to run and reach; those that the operator makes were judged as part of
     their mesh."""
@@ -90,6 +105,16 @@ def build_gateway_power_policy(operator: str) -> list[JSONObject]:
                 where="spec",
                 shown="variables.guarded.join(', ')" + f" + {_SHOWN}",
                 why=_POWER.format("the gateway"),
+                reason="Forbidden",
+            ),
+            Validation(
+                f"request.userInfo.username == {quote_cel(operator)} || "
+                "!has(object.spec.openshift) || "
+                "object.?spec.?openshift == oldObject.?spec.?openshift || "
+                + _check_routes("request.namespace"),
+                where="spec.openshift",
+                shown=f"'spec.openshift.routes' + {_SHOWN}",
+                why=_ROUTED.format("the gateway"),
                 reason="Forbidden",
             ),
         ],
@@ -123,6 +148,9 @@ def build_gateways_policy() -> list[JSONObject]:
                 "oldObject.?spec.?gateways.?defaults",
                 "spec.gateways.defaults.",
             ),
+            "routed": "variables.entries.filter(entry, has(entry.openshift) && "
+            "!variables.before.exists(old, old.name == entry.name && old.?namespace == entry.?namespace && "
+            "old.?openshift == entry.?openshift))",
         },
         validations=[
             Validation(
@@ -148,6 +176,14 @@ def build_gateways_policy() -> list[JSONObject]:
                 where="spec.gateways",
                 shown="variables.powerful.join(', ')" + f" + {_SHOWN}",
                 why=_POWER.format("the mesh"),
+                reason="Forbidden",
+            ),
+            Validation(
+                f"variables.routed.size() == 0 || {_check_routes('request.namespace')}",
+                where="spec.gateways",
+                shown="variables.routed.map(entry, 'spec.gateways: openshift of ' + entry.name).join(', ') + "
+                f"{_SHOWN}",
+                why=_ROUTED.format("the mesh"),
                 reason="Forbidden",
             ),
         ],

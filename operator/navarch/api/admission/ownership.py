@@ -31,6 +31,7 @@ OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
     "autoscaling": ("horizontalpodautoscalers",),
     "networking.k8s.io": ("networkpolicies",),
     "policy": ("poddisruptionbudgets",),
+    "route.openshift.io": ("routes",),
     "rbac.authorization.k8s.io": ("clusterrolebindings", "clusterroles", "rolebindings", "roles"),
     "admissionregistration.k8s.io": ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
     "security.istio.io": ("peerauthentications",),

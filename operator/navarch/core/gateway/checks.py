@@ -14,11 +14,13 @@ from navarch.api.power.variables import GUARDED_VARIABLES, PROXY_FREE, PROXY_REF
 from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.gateway.overlays import check_budget, check_overlays
 from navarch.core.gateway.pin import check_version
+from navarch.core.gateway.routes import check_routes
 from navarch.core.membership.rule import is_injected, read_membership, tell_joining
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
 from navarch.core.render.components.gateway import EXIT_ON_ZERO, type_of
+from navarch.core.render.routes import list_routes
 
 
 def run_checks(observed: ObservedGateway) -> tuple[Finding, ...]:
@@ -61,6 +63,8 @@ def check_labels(observed: ObservedGateway) -> Iterator[Finding]:
     service = spec.service if spec else None
     yield from _check_labels("spec.labels", (spec and spec.labels) or {})
     yield from _check_labels("spec.service.labels", (service and service.labels) or {})
+    for route in list_routes(spec):
+        yield from _check_labels(f"spec.openshift.routes[{route.name}].labels", route.labels or {})
 
 
 def _check_labels(field: str, labels: Mapping[str, str]) -> Iterator[Finding]:
@@ -146,6 +150,7 @@ CHECKS: tuple[Callable[[ObservedGateway], Iterator[Finding]], ...] = (
     check_annotations,
     check_environment,
     check_service,
+    check_routes,
     check_version,
     check_overlays,
     check_budget,

@@ -28,6 +28,7 @@ from navarch.core.model.removal import find_removable
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.render.components.gateway import GatewayInput, build_objects
 from navarch.core.render.marks import WORKLOADS
+from navarch.core.render.routes import ROUTE
 
 _WAVES = {"ServiceAccount": "account", "RoleBinding": "binding"}
 """Waves of kinds; all others are the workload. Rights are given after the account was found to be the
@@ -94,7 +95,8 @@ def build_gateway(observed: ObservedGateway) -> list[Manifest]:
         image=pin.image if pin is not None else "",
         replicas=choose_replicas(observed),
     )
-    return list(build_objects(gateway, observed.assets))
+    objects = build_objects(gateway, observed.assets)
+    return [o for o in objects if o["kind"] != ROUTE or observed.serves_routes]
 
 
 def _find_next_recreation(observed: ObservedGateway) -> float | None:

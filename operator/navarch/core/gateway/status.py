@@ -16,6 +16,7 @@ from navarch.core.gateway.certificates import determine_certificates, summarise_
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
 from navarch.core.gateway.pin import count_outdated, find_pin, tell_version
 from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
+from navarch.core.gateway.routes import determine_routes, find_hosts, summarise_routes
 from navarch.core.gateway.succession import find_workload
 from navarch.core.gateway.teardown import describe_left
 from navarch.core.model.accepted import determine_accepted
@@ -46,6 +47,7 @@ CONDITIONS = (
     ConditionType.SPEC_ACCEPTED,
     ConditionType.RECONCILED,
     ConditionType.DELETING,
+    ConditionType.ROUTES_ADMITTED,
     ConditionType.CERTIFICATES_VALID,
 )
 AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionType.DELETING), reasons=True)
@@ -183,6 +185,7 @@ def summarise_gateway(
         ConditionType.UP_TO_DATE: determine_up_to_date(observed, findings, plan),
         ConditionType.RECONCILED: add_remedy(determine_reconciled(outcome, paused=is_held(observed))),
         ConditionType.DELETING: determine_deleting(observed, plan),
+        ConditionType.ROUTES_ADMITTED: determine_routes(observed),
         ConditionType.CERTIFICATES_VALID: determine_certificates(observed),
     }
     verdicts[ConditionType.READY] = summarise_ready(
@@ -192,6 +195,7 @@ def summarise_gateway(
             verdicts[ConditionType.RECONCILED],
             invert(verdicts[ConditionType.PROGRESSING]),
             verdicts[ConditionType.AVAILABLE],
+            verdicts[ConditionType.ROUTES_ADMITTED],
             verdicts[ConditionType.UP_TO_DATE],
         ]
     )
@@ -204,8 +208,11 @@ def summarise_gateway(
 def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
     """Addresses, pods and version, as far as there is a workload."""
     told: dict[str, Any] = {}
-    if observed.service is not None and (addresses := find_addresses(observed.service)):
+    reached = find_addresses(observed.service) if observed.service is not None else []
+    if addresses := [*find_hosts(observed), *reached]:
         told["addresses"] = addresses[:32]
+    if routes := summarise_routes(observed):
+        told["routes"] = routes
     workload = observed.workload or observed.former
     if workload is not None:
         rollout = determine_rollout(workload)

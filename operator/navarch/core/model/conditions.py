@@ -39,6 +39,10 @@ class ConditionType(Documented):
         "MembersReady",
         "Every MeshMember that names the mesh is Ready; the mesh is Ready without that.",
     )
+    ROUTES_ADMITTED = (
+        "RoutesAdmitted",
+        "Each Route of OpenShift that the gateway asks for is admitted by a router; True without Routes.",
+    )
     CERTIFICATES_VALID = (
         "CertificatesValid",
         "Each certificate of the gateway's listeners is there, whole, for their hosts, and not about to end.",

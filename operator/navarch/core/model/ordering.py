@@ -33,6 +33,7 @@ APPLY_ORDER = (
     "DaemonSet",
     "PodDisruptionBudget",
     "HorizontalPodAutoscaler",
+    "Route",
     "MeshRevision",
     "MeshGateway",
     "PeerAuthentication",

@@ -100,7 +100,7 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
         "gateway": frozenset(
             {
                 *("ServiceAccount", "RoleBinding", "Service", "Deployment", "DaemonSet"),
-                *("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"),
+                *("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "Route"),
             }
         ),
     },

@@ -194,6 +194,12 @@ class Reason(Documented):
     )
     ADDRESS_PENDING = "AddressPending", "A Service of type LoadBalancer has no address yet."
     ADDRESS_MISSING = "AddressMissing", "A Service of type LoadBalancer got no address in time."
+    ROUTES_NOT_SERVED = (
+        "RoutesNotServed",
+        "A gateway asks for Routes of OpenShift, and the cluster does not have their API.",
+    )
+    ROUTE_PENDING = "RoutePending", "No router has said yet whether it takes a Route of the gateway."
+    ROUTE_REFUSED = "RouteRefused", "A router has refused a Route of the gateway; the message quotes why."
     GATEWAY_NOT_INJECTED = (
         "GatewayNotInjected",
         "Pods of a gateway were made without a proxy; they are made anew, at growing intervals.",

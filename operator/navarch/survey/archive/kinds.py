@@ -13,7 +13,7 @@ from navarch.api.export import RESOURCES
 from navarch.api.meta import API_VERSION, GROUP
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF, MESH_NAME
 from navarch.core.model.refs import Manifest
-from navarch.gather.watches import OWNED_KINDS, WEBHOOK_KINDS
+from navarch.gather.watches import OWNED_KINDS, ROUTES, WEBHOOK_KINDS
 from navarch.kube.resources import Resource, resource_of
 from navarch.survey.surroundings import CONFIGURATION, FOREIGN_CRDS, MEMBER_ROLLS, OPERATOR
 
@@ -57,6 +57,7 @@ def _is_no_copy(csv: Manifest) -> bool:
 OF_THE_CLUSTER = (
     *(Wanted(resource_of(API_VERSION, own.kind)) for own in RESOURCES),
     *(Wanted(resource_of(*kind), labels=MESH_NAME) for kind in OWNED_KINDS),
+    Wanted(resource_of(ROUTES.api_version, ROUTES.kind), labels=MESH_NAME),
     *(Wanted(resource_of(_ADMISSION, kind)) for kind in WEBHOOK_KINDS),
     Wanted(resource_of(_ADMISSION, "ValidatingAdmissionPolicy")),
     Wanted(resource_of(_ADMISSION, "ValidatingAdmissionPolicyBinding")),

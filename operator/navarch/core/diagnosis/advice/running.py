@@ -110,6 +110,23 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "Service front/ingress of type LoadBalancer got no address in time, until 2026-10-01T12:05:00+00:00: "
         "no cloud's controller has taken it",
     ),
+    Reason.ROUTES_NOT_SERVED: Advice(
+        Severity.ERROR,
+        "Remove spec.openshift.routes and let clients in by spec.service, or install the API of Routes.",
+        "spec.openshift.routes: 'web': the cluster does not have the API route.openshift.io/v1, which "
+        "OpenShift serves; …",
+    ),
+    Reason.ROUTE_PENDING: Advice(
+        Severity.WARNING,
+        "Look whether a router of the cluster takes Routes of this namespace with these labels: oc get "
+        "ingresscontroller -n openshift-ingress-operator -o yaml.",
+        "Route front/ingress-web (shop.example.com): no router has said whether it takes it",
+    ),
+    Reason.ROUTE_REFUSED: Advice(
+        Severity.ERROR,
+        "Correct what the router names: most often another Route has the host already.",
+        "Route front/ingress-web (shop.example.com): router default refused it (HostAlreadyClaimed): …",
+    ),
     Reason.ROLLOUT_STUCK: Advice(
         Severity.ERROR,
         "Fix the problem that the message quotes from the pod's status.",

@@ -38,6 +38,7 @@ from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import dump_yaml, render_data
 from navarch.core.render.marks import mark_template
 from navarch.core.render.overlays import OverlayProblem, apply_overlays
+from navarch.core.render.routes import describe_route, list_routes
 
 COMPONENT = "gateway"
 DEPLOYMENT, DAEMON_SET = "Deployment", "DaemonSet"
@@ -120,10 +121,15 @@ class GatewayInput:
     @property
     def ports(self) -> tuple[ServicePort, ...]:
         """Ports of its Service."""
-        if self.spec.service and self.spec.service.ports:
-            return tuple(self.spec.service.ports)
-        default = _EAST_WEST_PORTS if self.spec.type == "EastWest" else _DEFAULT_PORTS
-        return tuple(ServicePort(name=name, port=port) for name, port in default.items())
+        return list_ports(self.spec)
+
+
+def list_ports(spec: MeshGatewaySpec) -> tuple[ServicePort, ...]:
+    """Ports of a gateway's Service."""
+    if spec.service and spec.service.ports:
+        return tuple(spec.service.ports)
+    default = _EAST_WEST_PORTS if spec.type == "EastWest" else _DEFAULT_PORTS
+    return tuple(ServicePort(name=name, port=port) for name, port in default.items())
 
 
 def build_objects(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
@@ -156,6 +162,8 @@ def _build_plain(gateway: GatewayInput, assets: Assets) -> Iterator[Manifest]:
         yield render("autoscaler", autoscaling=autoscaling, metrics=_build_metrics(autoscaling))
     if (autoscaling.min_replicas if autoscaling else gateway.spec.replicas or 1) > 1:  # never of a DaemonSet
         yield render("disruption-budget", selector=gateway.selector)
+    for route in list_routes(gateway.spec):
+        yield render("route", **describe_route(route, gateway=gateway.name, labels=gateway.labels))
 
 
 def _build_metrics(autoscaling: GatewayAutoscaling) -> list[Mapping[str, Any]]:
