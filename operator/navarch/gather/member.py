@@ -6,10 +6,13 @@ settled member, gathering costs one request: the member itself, read fresh.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from navarch.api import member
 from navarch.api.member import MeshMemberSpec
 from navarch.api.meta import API_VERSION
 from navarch.core.member.observed import ObservedMember
+from navarch.core.model.parent import Parent, identify
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.proxies import read_pins
 from navarch.gather.reference import find_mesh, find_revision
@@ -34,10 +37,14 @@ async def gather_member(world: World, namespace: str, name: str) -> ObservedMemb
     mesh = find_mesh(world, read_reference(body)) if body is not None else None
     held = next((each["metadata"]["name"] for each in world.stores["meshes"].list(namespace)), "")
     revision = find_revision(world, mesh)
+    parent = identify_member(namespace, name, body)
+    inventory = world.owned.inventory(parent)
     name_there = revision["metadata"]["name"] if revision else ""
     proxies = world.cluster.proxies_in(namespace) if name_there else ()
     return ObservedMember(
         environment=world.environment,
+        assets=world.assets,
+        parent=parent,
         namespace=namespace,
         body=body,
         spec=spec,
@@ -45,6 +52,9 @@ async def gather_member(world: World, namespace: str, name: str) -> ObservedMemb
         place=world.cluster.namespace(namespace),
         holds=held,
         mesh=mesh,
+        revision=revision,
+        owned=tuple(world.owned.objects(parent, inventory)),
+        inventory=inventory,
         stamp=str(((revision or {}).get("status") or {}).get("proxy") or ""),
         proxies=tuple(proxy for proxy in proxies if proxy.revision == name_there),
         pins=read_pins(world.stores["gateways"].list(namespace)),
@@ -52,6 +62,13 @@ async def gather_member(world: World, namespace: str, name: str) -> ObservedMemb
         kinds=await world.kinds.gather(),
         kind_deleted=await world.orphans.find_kind_deletion(body) if body is not None else "",
     )
+
+
+def identify_member(namespace: str, name: str, body: Manifest | None) -> Parent:
+    """A member as the parent of its objects, also one that is gone."""
+    if body is None:
+        return Parent(member.KIND, namespace, name)
+    return replace(identify(body), mesh=read_reference(body))
 
 
 def read_reference(body: Manifest) -> tuple[str, str]:

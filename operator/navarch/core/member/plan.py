@@ -8,30 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from navarch.api.member import KIND, NAME
+from navarch.core.member.isolation import build_waves, find_surplus
 from navarch.core.member.observed import ObservedMember
 from navarch.core.model.actions import Plan, Waiting
 from navarch.core.model.claims import Claim
 from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.labels import ISTIO_REV, MEMBER_OF
 from navarch.core.model.naming import name_members
-from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Ref, ref_of
+from navarch.core.model.removal import REMOVAL_REQUEUE
 from navarch.core.model.requeue import SAFETY_REQUEUE
 
 
 def plan_member(observed: ObservedMember, findings: Sequence[Finding]) -> Plan:
     """What is to be done for a member now."""
-    parent = Parent(KIND, observed.namespace, NAME)
     if observed.place is None:
-        return Plan(parent)
+        return Plan(observed.parent)
     wanted = build_labels(observed) if is_accepted(findings) and not observed.deleting else {}
     waiting: tuple[Waiting, ...] = ()
     if not wanted and observed.mesh is not None and not observed.deleting and is_accepted(findings):
         ref = ref_of(observed.mesh)
         waiting = (Waiting(ref, f"{ref} has not been installed yet"),)
     claims = () if is_settled(observed, wanted) else (build_claim(observed, wanted),)
-    return Plan(parent, claims=claims, waiting=waiting, requeue_after=SAFETY_REQUEUE if waiting else None)
+    # A member that waits for its mesh may have been one before: what it has stays meanwhile.
+    waves = build_waves(observed, joined=bool(wanted))
+    gone = () if waiting else find_surplus(observed, joined=bool(wanted))
+    requeue = SAFETY_REQUEUE if waiting else REMOVAL_REQUEUE if gone else None
+    return Plan(observed.parent, waves, gone, waiting, requeue, claims=claims)
 
 
 def build_labels(observed: ObservedMember) -> dict[str, str]:

@@ -26,6 +26,12 @@ GATEWAY_NAME = f"{GROUP}/gateway-name"
 
 GATEWAY_UID = f"{GROUP}/gateway-uid"
 
+MEMBER_NAMESPACE = f"{GROUP}/member-namespace"
+
+MEMBER_NAME = f"{GROUP}/member-name"
+
+MEMBER_UID = f"{GROUP}/member-uid"
+
 COMPONENT = f"{GROUP}/component"
 
 REVISION = f"{GROUP}/revision"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from navarch.api import controlplane, gateway
+from navarch.api import controlplane, gateway, member
 from navarch.api.export import RESOURCES
 from navarch.core.model.labels import (
     COMPONENT,
@@ -20,6 +20,9 @@ from navarch.core.model.labels import (
     GATEWAY_UID,
     GROUP,
     MANAGED_BY,
+    MEMBER_NAME,
+    MEMBER_NAMESPACE,
+    MEMBER_UID,
     MESH_NAME,
     MESH_NAMESPACE,
     MESH_UID,
@@ -29,6 +32,7 @@ from navarch.core.model.refs import Manifest, Ref
 
 MESH = controlplane.KIND
 GATEWAY = gateway.KIND
+MEMBER = member.KIND
 
 
 class Place(Enum):
@@ -44,7 +48,8 @@ class Place(Enum):
 @dataclass(frozen=True, slots=True)
 class ParentKind:
     """A kind that has objects: the keys of the labels by which they name it, their place, and its plural;
-    objects of the kinds `elsewhere` may lie in any namespace."""
+    objects of the kinds `elsewhere` may lie in any namespace. `only` is the one name that such parents have,
+    empty where they have any."""
 
     namespace: str
     name: str
@@ -52,6 +57,7 @@ class ParentKind:
     place: Place = Place.ITS_NAMESPACE
     plural: str = ""
     elsewhere: frozenset[str] = frozenset()
+    only: str = ""
 
     def keeps_beside(self, kind: str) -> bool:
         """Whether objects of a kind lie in the parent's own namespace only."""
@@ -60,6 +66,7 @@ class ParentKind:
 
 PARENT_KINDS: Mapping[str, ParentKind] = {
     GATEWAY: ParentKind(GATEWAY_NAMESPACE, GATEWAY_NAME, GATEWAY_UID, plural=gateway.PLURAL),
+    MEMBER: ParentKind(MEMBER_NAMESPACE, MEMBER_NAME, MEMBER_UID, plural=member.PLURAL, only=member.NAME),
     MESH: ParentKind(
         MESH_NAMESPACE, MESH_NAME, MESH_UID, plural=controlplane.PLURAL, elsewhere=frozenset({GATEWAY})
     ),
@@ -137,6 +144,8 @@ def parent_of(manifest: Manifest) -> Parent | None:
         if keys.namespace not in labels or keys.name not in labels:
             continue
         namespace = labels[keys.namespace]
+        if keys.only not in ("", labels[keys.name]):
+            return None
         beside = (metadata.get("namespace") or namespace) == namespace
         if beside or not keys.keeps_beside(str(manifest.get("kind", ""))):
             return Parent(kind, namespace, labels[keys.name], labels.get(keys.uid, ""))
