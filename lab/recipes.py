@@ -1,4 +1,5 @@
-"""Forms of what the lab builds, and the recipes of what runs beside a cluster: OLM, Prometheus.
+"""Forms of what the lab builds, and the recipes of what runs beside a cluster: OLM, Prometheus, what
+enforces NetworkPolicies.
 
 Owns these tables. Must never build. Invariant: a recipe's text decides, with the pins, what is made of it.
 """
@@ -111,5 +112,14 @@ PROMETHEUS_RECIPES: tuple[Recipe, ...] = (
             for kind in ("servicemonitors", "prometheusrules")
         ),
         "crds.yaml",
+    ),
+)
+
+FIREWALL_RECIPES: tuple[Recipe, ...] = (
+    Binary(
+        "kube-router",
+        "firewall",
+        "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+        "kube-router",
     ),
 )

@@ -72,12 +72,14 @@ def prepare(part: str) -> None:
         from lab.cluster import CHECKOUT
         from lab.images.base import ensure_base_archive
         from lab.images.operator import ensure_operator_archive
+        from lab.node import firewall
         from lab.node.layout import PACKAGES
         from lab.node.store import ensure_store
 
         ensure("node")
+        ensure("firewall")
         ensure("olm", only=["olm", "catalog", "opm", "cpb", "olm-crds"])
-        ensure_packages(PACKAGES)
+        ensure_packages([*PACKAGES, *firewall.PACKAGES])
         ensure_store(ensure_base_archive())
         ensure_operator_archive(CHECKOUT)
 

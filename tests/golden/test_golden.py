@@ -16,10 +16,24 @@ from typing import Any
 
 import pytest
 import yaml
+from navarch.api.networkpolicies import NetworkPolicies
+from navarch.core.membership.rule import read_membership
+from navarch.core.model.parent import MEMBER, Parent
 from navarch.core.model.refs import Manifest
+from navarch.core.render.components.networkpolicies import build_member_policy
 from navarch.core.render.engine import dump_yaml
 
-from tests.golden.rendering import ASSETS, LOADER, injector_of, render_gateway, render_mesh
+from tests.golden.rendering import (
+    ASSETS,
+    ENVIRONMENT,
+    LOADER,
+    NAME,
+    NAMESPACE,
+    find_one,
+    injector_of,
+    render_gateway,
+    render_mesh,
+)
 
 FILES = Path(__file__).parent / "files"
 FULL = "1.31"
@@ -85,6 +99,16 @@ GATEWAYS: dict[str, dict[str, Any]] = {
     },
 }
 """What gateways are rendered from. The minor of their mesh is not among it: the injector brings the proxy."""
+POLICIES: dict[str, dict[str, Any]] = {
+    "narrow": {},
+    "wide": {
+        "monitoringNamespaces": ["monitoring"],
+        "monitoringLabels": {"purpose": "monitoring"},
+        "webhookSources": ["10.0.0.0/28"],
+        "plaintextDiscovery": True,
+    },
+}
+"""NetworkPolicies of a mesh that isolates its members, istiod's and that of a member: alike in all minors."""
 PREVIEWS = {minor.name for minor in ASSETS.catalog.minors if minor.preview}
 CASES = [(m, option) for m in MINORS for option in OPTIONS if m not in PREVIEWS or option == "default"]
 """A preview is its predecessor but for its features, which tests/unit/test_render_features.py shows one by
@@ -158,9 +182,26 @@ def test_a_gateway_renders_to_what_was_reviewed(option: str) -> None:
     compare(f"gateway-{option}.yaml", "---\n".join(dump_yaml(manifest) for manifest in objects))
 
 
+@pytest.mark.parametrize("option", POLICIES)
+def test_network_policies_are_what_was_reviewed(option: str) -> None:
+    policies = {"manage": True, "isolateMembers": True, **POLICIES[option]}
+    objects = render_mesh({"scope": "Members", "networkPolicies": policies})
+    revision = find_one(objects, "MeshRevision")
+    member = Parent(MEMBER, "front", "default", "uid-member", mesh=(NAMESPACE, NAME))
+    of_member = build_member_policy(
+        member,
+        read_membership(revision, probe=ENVIRONMENT.probe_namespace),
+        NetworkPolicies.model_validate(policies),
+        ASSETS,
+    )
+    both = (find_one(objects, "NetworkPolicy"), of_member)
+    compare(f"policies-{option}.yaml", "---\n".join(map(dump_yaml, both)))
+
+
 def test_no_golden_file_is_left_over() -> None:
     names = {f"{minor}-{option}.yaml" for minor, option in CASES}
     names |= {f"{minor}-{name}" for minor in MINORS for name in render_templates(minor)}
     wanted = {name if name.startswith(FULL) else f"{name}.diff" for name in names}
     wanted |= {f"gateway-{option}.yaml" for option in GATEWAYS}
+    wanted |= {f"policies-{option}.yaml" for option in POLICIES}
     assert {path.name for path in FILES.iterdir()} <= wanted

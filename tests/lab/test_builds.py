@@ -14,7 +14,7 @@ from lab.progress import LabError
 from lab.recipes import Binary, Extract
 
 KINDS = builds.NEWEST_ISTIO.kinds
-GROUPS: tuple[builds.Group, ...] = ("node", "olm", "prometheus")
+GROUPS: tuple[builds.Group, ...] = ("node", "olm", "prometheus", "firewall")
 """All groups: the light one is within the node's."""
 
 

@@ -13,10 +13,11 @@ from navarch.core.member.observed import ObservedMember
 from navarch.core.member.plan import plan_member
 from navarch.core.member.status import summarise_member
 from navarch.core.model.actions import Outcome
+from navarch.core.model.parent import Parent
 from navarch.core.world.cluster import Environment, Namespace
 from navarch.core.world.proxies import ProxyPod
 
-from tests.unit.observations import NOW
+from tests.unit.observations import NOW, assets
 
 STAMP = "1.31.1-abc"
 INJECTS = {"type": "InjectionReady", "status": "True", "reason": "InjectionProved", "message": ""}
@@ -28,6 +29,8 @@ def a_member(spec: Mapping[str, Any] | None = None, **changes: Any) -> ObservedM
     said = {"controlPlaneRef": {"name": "mesh", "namespace": "shop"}, **(spec or {})}
     observed = ObservedMember(
         environment=Environment((1, 34), "navarch-system", "navarch-probe"),
+        assets=assets(),
+        parent=Parent(KIND, "front", "default", "uid-member", mesh=("shop", "mesh")),
         namespace="front",
         body={
             "apiVersion": API_VERSION,

@@ -68,6 +68,18 @@ def istiod(*path: str | int) -> Callable[[Objects], Any]:
     return read
 
 
+def policy(*path: str | int) -> Callable[[Objects], Any]:
+    """A path in the spec of istiod's NetworkPolicy."""
+
+    def read(objects: Objects) -> Any:
+        node: Any = find_one(objects, "NetworkPolicy")["spec"]
+        for step in path:
+            node = node[step]
+        return node
+
+    return read
+
+
 def scaler(objects: Objects) -> Any:
     """The autoscaler's spec."""
     return find_one(objects, "HorizontalPodAutoscaler")["spec"]
@@ -220,6 +232,44 @@ FIELDS: list[tuple[str, Any, Callable[[Objects], Any], Any, dict[str, Any]]] = [
         {},
     ),
     ("controlPlane.networkPolicy", True, has("NetworkPolicy"), True, {}),
+    ("networkPolicies.manage", True, has("NetworkPolicy"), True, {}),
+    (
+        "networkPolicies.isolateMembers",
+        True,
+        lambda objects: find_one(objects, "MeshRevision")["spec"]["config"]["networkPolicies"].get(
+            "isolateMembers"
+        ),
+        True,
+        {"networkPolicies.manage": True},
+    ),
+    (
+        "networkPolicies.monitoringNamespaces",
+        ["watch"],
+        policy("ingress", 2, "from", 0, "namespaceSelector", "matchExpressions", 0, "values"),
+        ["watch"],
+        {"networkPolicies.manage": True},
+    ),
+    (
+        "networkPolicies.monitoringLabels",
+        {"team": "watch"},
+        policy("ingress", 2, "from", 0, "namespaceSelector", "matchLabels"),
+        {"team": "watch"},
+        {"networkPolicies.manage": True},
+    ),
+    (
+        "networkPolicies.webhookSources",
+        ["10.0.0.0/28"],
+        policy("ingress", 1, "from"),
+        [{"ipBlock": {"cidr": "10.0.0.0/28"}}],
+        {"networkPolicies.manage": True},
+    ),
+    (
+        "networkPolicies.plaintextDiscovery",
+        True,
+        policy("ingress", 0, "ports", 1, "port"),
+        15010,
+        {"networkPolicies.manage": True},
+    ),
     ("images.hub", "mirror/istio", istiod("image"), f"mirror/istio/pilot:{NEWEST}", {}),
     ("images.tag", "custom", istiod("image"), "registry.istio.io/release/pilot:custom", {}),
     (
@@ -291,6 +341,8 @@ LIVE = {
     "controlPlane.environment",
     "controlPlane.resources.limits.cpu",
     "controlPlane.replicas",
+    "networkPolicies.manage",
+    "networkPolicies.isolateMembers",
     "meshConfig",
     "overlays",
 }

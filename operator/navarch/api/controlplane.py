@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from navarch.api.inline import MeshSettings
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
+from navarch.api.networkpolicies import MANAGE_RULE
 from navarch.api.spec import Version
 
 KIND = "MeshControlPlane"
@@ -70,7 +71,9 @@ class Upgrade(Model):
 class MeshControlPlaneSpec(MeshSettings):
     """The mesh that is wanted."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [*_TAG_RULES, _REPLICAS_RULE]})
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [*_TAG_RULES, _REPLICAS_RULE, MANAGE_RULE]}
+    )
 
     version: Version = Field(
         description="Istio's version: a minor, which follows its newest patch (`1.31`), or exact (`1.31.1`). "

@@ -20,8 +20,8 @@ from navarch.api.gatewayparts import (
     ServicePort,
 )
 from navarch.api.gatewayroutes import MOST_ROUTES, GatewayOpenShift, RouteStatus
-from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
-from navarch.api.spec import EnvVar, LabelValue, Overlay, Placement, Resources, Version
+from navarch.api.meta import Column, Conditions, JSONObject, LabelValue, Model, Name, Resource, build_rule
+from navarch.api.spec import EnvVar, Overlay, Placement, Resources, Version
 
 __all__ = [
     "KIND",

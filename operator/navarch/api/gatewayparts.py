@@ -10,11 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from navarch.api.meta import JSONObject, Model, Name, build_rule
-from navarch.api.spec import LabelValue
+from navarch.api.meta import CIDR, JSONObject, LabelValue, Model, Name, build_rule
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-CIDR = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", max_length=49)]
 AnnotationValue = Annotated[str, Field(max_length=4096)]
 
 Address = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+$", max_length=45)]

@@ -82,7 +82,12 @@ OPERATOR_USES: tuple[Use, ...] = (
     ),
     Use("autoscaling", ("horizontalpodautoscalers",), _OWN, f"istiod's autoscaler; {_APPLY}"),
     Use("policy", ("poddisruptionbudgets",), _OWN, f"istiod's disruption budget; {_APPLY}"),
-    Use("networking.k8s.io", ("networkpolicies",), _OWN, f"istiod's network policy; {_APPLY}"),
+    Use(
+        "networking.k8s.io",
+        ("networkpolicies",),
+        _OWN,
+        f"network policies of istiod, gateways and members; {_APPLY}",
+    ),
     Use(
         "rbac.authorization.k8s.io",
         ("clusterrolebindings", "rolebindings"),

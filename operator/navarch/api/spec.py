@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from navarch.api.meta import JSONObject, Model, Name, Quantity, build_rule
+from navarch.api.meta import JSONObject, LabelValue, Model, Name, Quantity, build_rule
+from navarch.api.networkpolicies import NetworkPolicies
 from navarch.api.refused import OVERLAY_KINDS
 
 LogLevel = Literal["trace", "debug", "info", "warning", "error", "critical", "off"]
@@ -18,7 +19,6 @@ Domain = Annotated[
     str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
 ]
 Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+(\.[0-9]+)?$", max_length=20)]
-LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=253)]
 
 
@@ -347,6 +347,9 @@ class RevisionConfig(Model):
         "outdated until they are restarted; Gateways that istiod deployed roll by themselves, all at once.",
     )
     control_plane: ControlPlane | None = Field(None, description="istiod itself.")
+    network_policies: NetworkPolicies | None = Field(
+        None, description="Who reaches the control plane, and the mesh's members, over the network."
+    )
     images: Images | None = Field(None, description="Where images come from.")
     mesh_config: JSONObject | None = Field(
         None,

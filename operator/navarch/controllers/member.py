@@ -40,6 +40,7 @@ class MemberController:
         plan = plan_member(observed, findings)
         if is_released(observed) and observed.body is not None:
             await remove_finalizer(self.client, observed.body)
+            await self.world.inventories.drop(observed.parent)
             return Done()
         if is_held(observed):
             outcome = await self.applier.withhold(plan)
@@ -49,7 +50,10 @@ class MemberController:
             outcome = await self.applier.apply(plan)
         if observed.body is None:
             self.reporter.forget(key)
-            return After(outcome.retry_after) if outcome.retry_after is not None else Done()
+            if not plan.prune:
+                await self.world.inventories.drop(observed.parent)
+            seconds = outcome.retry_after if outcome.retry_after is not None else plan.requeue_after
+            return After(seconds) if seconds is not None else Done()
         status = summarise_member(observed, findings, plan, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome)
         seconds = determine_requeue(plan, outcome, status["conditions"], held=held)

@@ -7,6 +7,7 @@ settled member, gathering costs one request: the member itself, read fresh.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from navarch.api import member
 from navarch.api.member import MeshMemberSpec
@@ -15,7 +16,7 @@ from navarch.core.member.observed import ObservedMember
 from navarch.core.membership.rule import is_member, read_membership
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE
-from navarch.core.model.parent import identify, parent_of
+from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import read_pins
@@ -46,10 +47,14 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
     mesh = find_mesh(world, read_reference(body)) if body is not None else None
     held = next((each["metadata"]["name"] for each in world.stores["meshes"].list(namespace)), "")
     revision, place = find_revision(world, mesh), world.cluster.namespace(namespace)
+    parent = identify_member(namespace, name, body)
+    inventory = world.owned.inventory(parent)
     name_there = revision["metadata"]["name"] if revision else ""
     proxies = tuple(world.cluster.proxies_in(namespace)) if name_there else ()
     return ObservedMember(
         environment=world.environment,
+        assets=world.assets,
+        parent=parent,
         namespace=namespace,
         body=body,
         spec=spec,
@@ -58,6 +63,9 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
         holds=held,
         mesh=mesh,
         taker=_find_taker(world, place, mesh) if place is not None else "",
+        revision=revision,
+        owned=tuple(world.owned.objects(parent, inventory)),
+        inventory=inventory,
         stamp=str(((revision or {}).get("status") or {}).get("proxy") or ""),
         proxies=tuple(proxy for proxy in proxies if proxy.revision == name_there),
         of_others=tuple(proxy for proxy in proxies if proxy.revision != name_there),
@@ -89,6 +97,13 @@ def _find_taker(world: World, place: Namespace, mesh: Manifest | None) -> str:
 def by_mesh(body: Manifest) -> Iterator[tuple[str, str]]:
     """The mesh that a member names."""
     yield read_reference(body)
+
+
+def identify_member(namespace: str, name: str, body: Manifest | None) -> Parent:
+    """A member as the parent of its objects, also one that is gone."""
+    if body is None:
+        return Parent(member.KIND, namespace, name)
+    return replace(identify(body), mesh=read_reference(body))
 
 
 def read_reference(body: Manifest) -> tuple[str, str]:

@@ -32,6 +32,10 @@ SPEC: Table = build_table(
         ),
         "gateways.**",
     ),
+    (
+        guard("policies add up: what one lets in reaches a member also where its owner's own refuse it"),
+        "networkPolicies.**",
+    ),
     (free("one revision, updated where it stands"), "upgrade.strategy"),
     (free("it refuses plaintext; anything else weakens authentication", allowed=("Strict",)), "mtls.mode"),
     (free("either is safe between proxies"), "mtls.minimumProtocolVersion"),

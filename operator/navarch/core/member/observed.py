@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from navarch.api.member import MeshMemberSpec
+from navarch.core.istio.assets import Assets
+from navarch.core.model.ownership import NOTHING, Inventory
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.model.removal import is_withheld
 from navarch.core.world.cluster import Environment, Namespace
@@ -23,13 +26,16 @@ class ObservedMember:
     `body` is the object itself, None when it is gone and its namespace may still be labelled; `spec` its
     parsed form (None with `spec_error` when it does not parse). `place` is the namespace that it speaks of,
     None when that is gone, `holds` the name of a mesh in it, empty for none. `mesh` is the MeshControlPlane
-    that it names, `stamp` what that one's injector stamps on pods now, `proxies` the mesh's in the namespace,
-    `of_others` those of other control planes there, and `pins` what those of its gateways there are pinned
-    to. `taker` is another mesh (`<namespace>/<name>`) to which the namespace belongs by its labels, empty for
-    none. `kind_deleted` is when the deletion of the kind itself was asked for; empty where it was not.
+    that it names, `revision` that one's MeshRevision, `owned` what was made for the member. `stamp` is what
+    the mesh's injector stamps on pods now, `proxies` the mesh's in the namespace, `of_others` those of other
+    control planes there, and `pins` what those of its gateways there are pinned to. `taker` is another mesh
+    (`<namespace>/<name>`) to which the namespace belongs by its labels, empty for none. `kind_deleted` is
+    when the deletion of the kind itself was asked for; empty where it was not.
     """
 
     environment: Environment
+    assets: Assets
+    parent: Parent
     namespace: str
     body: Manifest | None
     spec: MeshMemberSpec | None
@@ -38,6 +44,9 @@ class ObservedMember:
     holds: str
     mesh: Manifest | None
     taker: str = ""
+    revision: Manifest | None = None
+    owned: tuple[Manifest, ...] = ()
+    inventory: Inventory = NOTHING
     stamp: str = ""
     proxies: tuple[ProxyPod, ...] = ()
     of_others: tuple[ProxyPod, ...] = ()

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from navarch.api.member import KIND, NAME
+from navarch.core.member.isolation import build_waves, find_surplus
 from navarch.core.member.observed import ObservedMember
 from navarch.core.model.actions import Plan, Waiting
 from navarch.core.model.claims import Claim
 from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.naming import name_members
-from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Ref, ref_of
+from navarch.core.model.removal import REMOVAL_REQUEUE
 from navarch.core.model.requeue import LABELS_REQUEUE, SAFETY_REQUEUE
 
 
 def plan_member(observed: ObservedMember, findings: Sequence[Finding]) -> Plan:
     """What is to be done for a member now."""
-    parent = Parent(KIND, observed.namespace, NAME)
     if observed.place is None:
-        return Plan(parent)
+        return Plan(observed.parent)
     wanted = build_labels(observed) if is_accepted(findings) and not observed.deleting else {}
     waiting: tuple[Waiting, ...] = ()
     if not wanted and observed.mesh is not None and not observed.deleting and is_accepted(findings):
@@ -32,8 +31,13 @@ def plan_member(observed: ObservedMember, findings: Sequence[Finding]) -> Plan:
         waiting = (Waiting(ref, f"{ref} has not been installed yet"),)
     claim = build_claim(observed, wanted)
     claims = (claim,) if wanted or not claim.stands else ()
-    requeue = SAFETY_REQUEUE if waiting else LABELS_REQUEUE if has_others_labels(observed) else None
-    return Plan(parent, claims=claims, waiting=waiting, requeue_after=requeue)
+    # A member that waits for its mesh may have been one before: what it has stays meanwhile.
+    waves = build_waves(observed, joined=bool(wanted))
+    gone = () if waiting else find_surplus(observed, joined=bool(wanted))
+    requeue = SAFETY_REQUEUE if waiting else REMOVAL_REQUEUE if gone else None
+    if requeue is None and has_others_labels(observed):
+        requeue = LABELS_REQUEUE
+    return Plan(observed.parent, waves, gone, waiting, requeue, claims=claims)
 
 
 def has_others_labels(observed: ObservedMember) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from navarch.api.member import KIND
 from navarch.core.member.census import MemberCensus, count_proxies
+from navarch.core.member.isolation import find_surplus
 from navarch.core.member.observed import ObservedMember, is_held
 from navarch.core.member.plan import is_settled
 from navarch.core.model.accepted import determine_accepted
@@ -163,6 +164,7 @@ def summarise_member(
 
 def is_released(observed: ObservedMember) -> bool:
     """Whether the finalizer may go: the member is being deleted, and its namespace carries none of its
-    labels, or is gone."""
+    labels and none of its objects, or is gone."""
     going = observed.is_being_deleted and not observed.withheld
-    return going and not is_held(observed) and is_settled(observed, {})
+    clean = is_settled(observed, {}) and not find_surplus(observed, joined=False)
+    return going and not is_held(observed) and clean

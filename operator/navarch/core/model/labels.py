@@ -32,6 +32,12 @@ ROLL_NAME = meta.ROLL_NAME
 
 ROLL_UID = f"{GROUP}/roll-uid"
 
+MEMBER_NAMESPACE = f"{GROUP}/member-namespace"
+
+MEMBER_NAME = f"{GROUP}/member-name"
+
+MEMBER_UID = f"{GROUP}/member-uid"
+
 COMPONENT = f"{GROUP}/component"
 
 REVISION = f"{GROUP}/revision"

@@ -22,7 +22,7 @@ from navarch.core.model.labels import (
     revision_of,
 )
 from navarch.core.model.naming import DEFAULT_VALIDATOR
-from navarch.core.model.parent import GATEWAY, MESH, PARENT_KINDS, ROLL, Parent, parent_of
+from navarch.core.model.parent import GATEWAY, MEMBER, MESH, PARENT_KINDS, ROLL, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 
 MANAGER = "navarch"
@@ -104,6 +104,7 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
             }
         ),
     },
+    MEMBER: {"members": frozenset({"NetworkPolicy"})},
     ROLL: {"members": frozenset({MEMBER})},
 }
 """Kinds of objects that a component of a kind of parent may have. Istio's CRDs belong to no mesh and are

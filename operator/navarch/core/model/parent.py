@@ -20,6 +20,9 @@ from navarch.core.model.labels import (
     GATEWAY_UID,
     GROUP,
     MANAGED_BY,
+    MEMBER_NAME,
+    MEMBER_NAMESPACE,
+    MEMBER_UID,
     MESH_NAME,
     MESH_NAMESPACE,
     MESH_UID,
@@ -33,6 +36,7 @@ from navarch.core.model.refs import Manifest, Ref
 MESH = controlplane.KIND
 GATEWAY = gateway.KIND
 ROLL = roll.KIND
+MEMBER = member.KIND
 
 
 class Place(Enum):
@@ -49,7 +53,8 @@ class Place(Enum):
 class ParentKind:
     """A kind that has objects: the keys of the labels by which they name it, their place, and its plural;
     objects of the kinds `elsewhere` may lie in any namespace. Those of a kind that is not `recorded` have no
-    inventory: a policy lets only the operator write their labels, and there may be thousands."""
+    inventory: a policy lets only the operator write their labels, and there may be thousands. `only` is the
+    one name that such parents have, empty where they have any."""
 
     namespace: str
     name: str
@@ -58,6 +63,7 @@ class ParentKind:
     plural: str = ""
     elsewhere: frozenset[str] = frozenset()
     recorded: bool = True
+    only: str = ""
 
     def keeps_beside(self, kind: str) -> bool:
         """Whether objects of a kind lie in the parent's own namespace only."""
@@ -66,6 +72,7 @@ class ParentKind:
 
 PARENT_KINDS: Mapping[str, ParentKind] = {
     GATEWAY: ParentKind(GATEWAY_NAMESPACE, GATEWAY_NAME, GATEWAY_UID, plural=gateway.PLURAL),
+    MEMBER: ParentKind(MEMBER_NAMESPACE, MEMBER_NAME, MEMBER_UID, plural=member.PLURAL, only=member.NAME),
     MESH: ParentKind(
         MESH_NAMESPACE, MESH_NAME, MESH_UID, plural=controlplane.PLURAL, elsewhere=frozenset({GATEWAY})
     ),
@@ -151,6 +158,8 @@ def parent_of(manifest: Manifest) -> Parent | None:
         if keys.namespace not in labels or keys.name not in labels:
             continue
         namespace = labels[keys.namespace]
+        if keys.only not in ("", labels[keys.name]):
+            return None
         beside = (metadata.get("namespace") or namespace) == namespace
         if beside or not keys.keeps_beside(str(manifest.get("kind", ""))):
             return Parent(kind, namespace, labels[keys.name], labels.get(keys.uid, ""))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from navarch.core.istio.assets import Assets
 from navarch.core.model.actions import Wave
 from navarch.core.model.refs import Manifest
-from navarch.core.render.components import injection, istiod, policies, tags, webhooks
+from navarch.core.render.components import injection, istiod, networkpolicies, policies, tags, webhooks
 from navarch.core.render.marks import mark_template
 from navarch.core.render.overlays import OverlayProblem, apply_overlays
 from navarch.core.render.source import RevisionInput
@@ -29,7 +29,7 @@ _WAVE_OF_KIND = {
 
 
 def _build_revision_objects(revision: RevisionInput, assets: Assets) -> list[Manifest]:
-    modules = (istiod, injection, webhooks)
+    modules = (istiod, networkpolicies, injection, webhooks)
     return [built for module in modules for built in module.build_objects(revision, assets)]
 
 

@@ -126,7 +126,8 @@ def _build_workload(revision: RevisionInput, assets: Assets, values: Mapping[str
     replicas = autoscaling.min_replicas if autoscaling else control_plane.replicas
     if budget is not None and budget.enabled and (replicas or 1) > 1:
         yield _render(revision, assets, "disruption-budget", min_available=budget.min_available)
-    if control_plane.network_policy:
+    managed = revision.config.network_policies and revision.config.network_policies.manage
+    if control_plane.network_policy and not managed:
         yield _render(revision, assets, "network-policy")
 
 
