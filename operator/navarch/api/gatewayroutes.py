@@ -12,8 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from navarch.api.gatewayparts import AnnotationValue
-from navarch.api.meta import JSONObject, Model, Name, build_rule
-from navarch.api.spec import LabelValue
+from navarch.api.meta import JSONObject, LabelValue, Model, Name, build_rule
 
 API_VERSION, KIND, PLURAL = "route.openshift.io/v1", "Route", "routes"
 GROUP = API_VERSION.partition("/")[0]

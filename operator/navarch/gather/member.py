@@ -47,7 +47,7 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
     mesh = find_mesh(world, read_reference(body)) if body is not None else None
     held = next((each["metadata"]["name"] for each in world.stores["meshes"].list(namespace)), "")
     revision, place = find_revision(world, mesh), world.cluster.namespace(namespace)
-    parent = identify_member(namespace, name, body)
+    parent = identify_member(namespace, body)
     inventory = world.owned.inventory(parent)
     name_there = revision["metadata"]["name"] if revision else ""
     proxies = tuple(world.cluster.proxies_in(namespace)) if name_there else ()
@@ -99,10 +99,10 @@ def by_mesh(body: Manifest) -> Iterator[tuple[str, str]]:
     yield read_reference(body)
 
 
-def identify_member(namespace: str, name: str, body: Manifest | None) -> Parent:
+def identify_member(namespace: str, body: Manifest | None) -> Parent:
     """A member as the parent of its objects, also one that is gone."""
     if body is None:
-        return Parent(member.KIND, namespace, name)
+        return Parent(member.KIND, namespace, member.NAME)
     return replace(identify(body), mesh=read_reference(body))
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from navarch.api.member import KIND as MEMBER
 from navarch.core.model.labels import (
     COMPONENT,
     REVISION,
