@@ -208,6 +208,40 @@ app.command()(cluster.describe)
 app.command(name="must-gather")(cluster.must_gather)
 
 
+@app.command(name="convert-maistra")
+def convert_maistra(
+    file: Annotated[
+        Path,
+        typer.Option(
+            "-f", "--file", help="File with objects of OpenShift Service Mesh 2; - for standard input."
+        ),
+    ],
+    version_: Annotated[
+        str,
+        typer.Option(
+            "--version", help="Version of Istio of the new mesh. Default: the newest supported minor."
+        ),
+    ] = "",
+) -> None:
+    """Print what ServiceMeshControlPlane, ServiceMeshMemberRoll and ServiceMeshMember become, as YAML.
+
+    Standard error says of each field what became of it: `by hand` asks for something to be done, `changed`
+    means something else than before, `dropped` loses nothing. No cluster is asked.
+    """
+    from navarch.assets import load_catalog
+    from navarch.cli.convert import convert_text, tell_notes
+    from navarch.cli.inputs import InputError, read_file
+
+    try:
+        conversion = convert_text(read_file(file), load_catalog(), version=version_)
+    except InputError as error:
+        typer.echo(f"navarch convert-maistra: {error}", err=True)
+        raise typer.Exit(Exit.WARNINGS) from None
+    for line in tell_notes(conversion):
+        typer.echo(line, err=True)
+    _print_all(conversion.objects)
+
+
 @app.command()
 def version() -> None:
     """Print the version of Navarch."""

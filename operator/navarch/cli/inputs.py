@@ -25,7 +25,8 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PREFIX = str(Settings.model_config["env_prefix"])
 _OF_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_[0-9]+_|$)")
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
-_OF_OTHERS = ("Istio", "IstioRevision", "IstioOperator", "ServiceMeshControlPlane")
+_OF_MAISTRA = "ServiceMeshControlPlane"
+_OF_OTHERS = ("Istio", "IstioRevision", "IstioOperator", _OF_MAISTRA)
 """Kinds by which other installers of Istio are configured: Sail, istioctl, Maistra."""
 
 
@@ -99,7 +100,7 @@ def parse_documents(text: str) -> list[Any]:
 def parse_meshes(text: str, *, namespace: str = "") -> list[dict[str, Any]]:
     """The MeshControlPlanes in a YAML stream, in their order, those of a List included; other documents are
     passed over. `namespace` is for those that name none. Raises InputError, also where there is no mesh."""
-    documents = [d for d in _unpack(parse_documents(text)) if isinstance(d, dict)]
+    documents = [d for d in unpack(parse_documents(text)) if isinstance(d, dict)]
     meshes = [d for d in documents if d.get("kind") == KIND]
     if not meshes:
         kinds = list(dict.fromkeys(str(d.get("kind")) for d in documents))
@@ -107,7 +108,7 @@ def parse_meshes(text: str, *, namespace: str = "") -> list[dict[str, Any]]:
     return [_complete(mesh, namespace or "default") for mesh in meshes]
 
 
-def _unpack(documents: Iterable[Any]) -> Iterator[Any]:
+def unpack(documents: Iterable[Any]) -> Iterator[Any]:
     """The documents, and the items of Lists, as `kubectl get -o yaml` prints them."""
     for document in documents:
         items = document.get("items") if isinstance(document, dict) and "items" in document else None
@@ -120,7 +121,10 @@ def _tell_kinds(kinds: Sequence[str]) -> str:
         return ""
     found = f", only {', '.join(kinds)}"
     if others := [kind for kind in kinds if kind in _OF_OTHERS]:
-        return f"{found}; {others[0]} configures another installer: write a {KIND} for Navarch"
+        convert = (
+            "`navarch convert-maistra` makes one of it" if others[0] == _OF_MAISTRA else f"write a {KIND}"
+        )
+        return f"{found}; {others[0]} configures another installer: {convert}"
     return found + (f"; did you mean {KIND}?" if get_close_matches(KIND, kinds, cutoff=0.8) else "")
 
 
