@@ -11,6 +11,7 @@ from typing import Any
 
 from navarch.core.conversion.controlplane import IMAGES, take_amounts
 from navarch.core.conversion.rules import (
+    UNKNOWN,
     Note,
     Outcome,
     Rules,
@@ -19,6 +20,8 @@ from navarch.core.conversion.rules import (
     by_hand,
     convert_fields,
     dropped,
+    find,
+    list_fields,
     one_of,
     same,
     take_flag,
@@ -31,6 +34,8 @@ from navarch.core.conversion.rules import (
 _ROUTES = "make an OpenShift Route of your own that points to the gateway's Service"
 _USUAL: Mapping[str, str] = {"ingress": "istio-ingressgateway", "egress": "istio-egressgateway"}
 """Names of the gateways that every mesh of Service Mesh has, by their list."""
+_MORE: Mapping[str, str] = {"ingress": "additionalIngress", "egress": "additionalEgress"}
+"""Where Service Mesh keeps further gateways."""
 _FIELDS_OF_PORTS = ("name", "port", "targetPort", "protocol", "nodePort")
 _FIELDS_OF_AUTOSCALING = {
     "minReplicas": "minReplicas",
@@ -116,14 +121,14 @@ RULES: Rules = {
 def convert_gateways(spec: Value, *, root: str) -> tuple[dict[str, list[dict[str, Any]]], list[Note]]:
     """The gateways of `spec.gateways`, by our lists, and what became of each field. Without a word there are
     both of the usual ones."""
-    fields = take_map(spec) if isinstance(spec, Mapping) else {}
+    fields = list_fields(spec)
     made: dict[str, list[dict[str, Any]]] = {}
-    notes: list[Note] = []
+    notes = [Note(Outcome.BY_HAND, field, text=UNKNOWN) for field in _find_odd(spec, root)]
     if fields.get("enabled") is False:
         return {}, [Note(Outcome.DROPPED, f"{root}.enabled", text="without a list there are no gateways")]
     for key, to, name, gateway in _list_gateways(fields):
         field = f"{root}.{key}"
-        if isinstance(gateway, Mapping) and gateway.get("enabled") is False:
+        if find(gateway, "enabled") is False:
             notes.append(Note(Outcome.DROPPED, field, text="it is off, and therefore not in the list"))
             continue
         converted, told = convert_fields(gateway, RULES, root=field, to=f"spec.gateways.{to}[{name}]")
@@ -133,21 +138,25 @@ def convert_gateways(spec: Value, *, root: str) -> tuple[dict[str, list[dict[str
         notes += told
         if not told:
             notes.append(Note(Outcome.CONVERTED, field, f"spec.gateways.{to}[{name}]"))
-    for key in sorted(
-        fields.keys() - {"enabled", "ingress", "egress", "additionalIngress", "additionalEgress"}
-    ):
+    for key in sorted(fields.keys() - {"enabled", *_USUAL, *_MORE.values()}):
         notes.append(
             Note(Outcome.BY_HAND, f"{root}.{key}", text="Routes are never made of Gateways; " + _ROUTES)
         )
     return made, notes
 
 
+def _find_odd(spec: Value, root: str) -> Iterator[str]:
+    """Paths at which no map of fields stands, where gateways would be in one."""
+    places = {root: spec} | {f"{root}.{key}": find(spec, key) for key in _MORE.values()}
+    yield from (path for path, value in places.items() if not isinstance(value, Mapping | None))
+
+
 def _list_gateways(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Value]]:
     """The path of each gateway, our list, its name, and its fields."""
     for to, name in _USUAL.items():
         yield to, to, name, fields.get(to) or {}
-        more = f"additional{to.capitalize()}"
-        for other, gateway in sorted((fields.get(more) or {}).items()):
+        more = _MORE[to]
+        for other, gateway in sorted(list_fields(fields.get(more)).items()):
             yield f"{more}.{other}", to, other, gateway or {}
 
 

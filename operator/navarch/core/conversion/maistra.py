@@ -15,12 +15,12 @@ from pydantic import BaseModel, ValidationError
 from navarch.api.controlplane import MEMBERS, MeshControlPlaneSpec
 from navarch.api.member import NAME as MEMBER
 from navarch.api.member import MeshMemberSpec
-from navarch.api.roll import MeshMemberRollSpec
 from navarch.api.meta import API_VERSION
 from navarch.api.problems import list_problems
+from navarch.api.roll import MeshMemberRollSpec
 from navarch.core.conversion import controlplane
 from navarch.core.conversion.gateways import convert_gateways
-from navarch.core.conversion.rules import UNKNOWN, Note, Outcome, convert_fields
+from navarch.core.conversion.rules import UNKNOWN, Note, Outcome, convert_fields, find, list_fields
 from navarch.core.model.refs import Manifest
 
 CONTROL_PLANE, ROLL, JOINED = "ServiceMeshControlPlane", "ServiceMeshMemberRoll", "ServiceMeshMember"
@@ -68,8 +68,7 @@ def _find_order(document: Manifest) -> int:
 
 
 def _tell_name(document: Manifest) -> str:
-    metadata = document.get("metadata")
-    metadata = metadata if isinstance(metadata, Mapping) else {}
+    metadata = list_fields(document.get("metadata"))
     return f"{document.get('kind')} {metadata.get('namespace', 'default')}/{metadata.get('name', '')}"
 
 
@@ -116,7 +115,8 @@ def _tell_version(version: str) -> Iterator[Note]:
 
 
 def _tell_profiles(spec: Mapping[str, Any]) -> Iterator[Note]:
-    for name in spec.get("profiles") or ():
+    named = spec.get("profiles") or []
+    for name in named if isinstance(named, list) else [named]:
         if name in _PROFILES:
             yield Note(
                 Outcome.DROPPED,
@@ -147,7 +147,7 @@ def _tell_mode(spec: Mapping[str, Any]) -> Iterator[Note]:
         yield Note(Outcome.CHANGED, "spec.mode", "spec.scope", text)
     else:
         yield Note(Outcome.BY_HAND, "spec.mode", text=f"{mode!r} is neither MultiTenant nor ClusterWide")
-    if "security" not in spec or "manageNetworkPolicy" not in (spec["security"] or {}):
+    if find(spec, "security", "manageNetworkPolicy") is None:
         text = (
             "without a word Service Mesh made NetworkPolicies that let in members only; set networkPolicies"
         )
@@ -170,8 +170,7 @@ def _convert_roll(document: Manifest, spec: Mapping[str, Any]) -> tuple[Manifest
 
 
 def _convert_member(document: Manifest, spec: Mapping[str, Any]) -> tuple[Manifest | None, list[Note]]:
-    annotations = (document.get("metadata") or {}).get("annotations") or {}
-    if annotations.get(_BY_ROLL, "").startswith("servicemeshmemberroll"):
+    if str(find(document, "metadata", "annotations", _BY_ROLL)).startswith("servicemeshmemberroll"):
         text = "the roll made it, and Navarch's roll makes its own"
         return None, [Note(Outcome.DROPPED, "spec", text=text)]
     notes = [Note(Outcome.CONVERTED, "spec.controlPlaneRef", "spec.controlPlaneRef")]
@@ -190,8 +189,7 @@ def _build(
     name: str = "",
 ) -> tuple[Manifest, list[Note]]:
     """An object of ours, and a note for each of its fields that our own model refuses."""
-    metadata = document.get("metadata")
-    metadata = metadata if isinstance(metadata, Mapping) else {}
+    metadata = list_fields(document.get("metadata"))
     kept = {"name": name or metadata.get("name"), "namespace": metadata.get("namespace", "default")}
     try:
         model.model_validate(spec, extra="forbid", strict=True)

@@ -211,3 +211,15 @@ def choose(**values: Value) -> Convert:
 def one_of(*values: str) -> Convert:
     """The value itself, where it is one of these. Raises Unexpected for others."""
     return choose(**{value: value for value in values})
+
+
+def find(value: Value, *keys: str) -> Value:
+    """What stands at a path, None where nothing does or no map of fields is on the way."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def list_fields(value: Value) -> dict[str, Value]:
+    """The fields of a map, none of anything else."""
+    return {str(key): below for key, below in value.items()} if isinstance(value, Mapping) else {}
