@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import datetime
-from functools import cache
-from typing import Any, cast
+from functools import cache, partial
+from typing import Any, TypeAlias, cast
 
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.kinds import KINDS
@@ -50,6 +50,9 @@ _GENERATION_KINDS = frozenset({MESH, REVISION, "Deployment"})
 _ROUNDS = 12
 
 
+Heed: TypeAlias = Callable[[Watch, Object | None, Object | None], None]
+
+
 class CountingStore(Store):
     """A store that counts the objects that are taken out of it."""
 
@@ -72,12 +75,15 @@ class CountingStore(Store):
 
 
 class Memory:
-    """The objects, the requests that were made, and the controllers that make them."""
+    """The objects, the requests that were made, and the controllers that make them; `heed` is told of each
+    change that a watch would tell of."""
 
-    def __init__(self, *, pool: Pool | None = None, data: Assets | None = None) -> None:
+    def __init__(
+        self, *, pool: Pool | None = None, data: Assets | None = None, heed: Heed | None = None
+    ) -> None:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.requests: list[str] = []
-        self.stores = {watch.name: _build_store(watch, pool or Pool()) for watch in WATCHES}
+        self.stores = {watch.name: _build_store(watch, pool or Pool(), heed) for watch in WATCHES}
         self._versions = itertools.count(1)
         environment = Environment((1, 35), SYSTEM, PROBE)
         client = cast(Client, self)
@@ -268,13 +274,14 @@ def _inject(pod: Manifest) -> Object:
     return {**pod, "metadata": {**pod["metadata"], "annotations": annotations}, "spec": spec}
 
 
-def _build_store(watch: Watch, pool: Pool) -> CountingStore:
+def _build_store(watch: Watch, pool: Pool, heed: Heed | None) -> CountingStore:
     return CountingStore(
         resource_of(watch.api_version, watch.kind),
         metadata_only=watch.metadata_only,
         transform=watch.transform,
         bound=watch.bound,
         pool=pool,
+        on_change=partial(heed, watch) if heed else None,
     )
 
 

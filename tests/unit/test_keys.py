@@ -45,18 +45,20 @@ def test_an_object_of_a_revision_wakes_the_revision_and_one_of_the_mesh_wakes_th
 
 
 def test_a_revision_wakes_itself_and_its_mesh() -> None:
-    assert list(DEPENDENTS.keys_for_revision(REVISIONS[0])) == [Key(REVISION, "shop", "r"), OURS]
+    changed = {**REVISIONS[0], "status": {"ready": True}}
+    found = set(DEPENDENTS.keys_for_revision(REVISIONS[0], changed))
+    assert found == {Key(REVISION, "shop", "r"), OURS}
 
 
-def test_a_mesh_wakes_its_neighbours_only_when_they_see_a_difference() -> None:
+def test_a_mesh_wakes_its_revision_and_no_neighbour_when_they_see_no_difference() -> None:
     old = an_object(MESH, "shop", "mesh", metadata={"generation": 1}, spec={"version": "1.30", "mtls": {}})
-    mode = {"version": "1.30", "mtls": {"mode": "Strict"}}
+    mode = {"version": "1.31", "mtls": {"mode": "Strict"}}
     same = an_object(MESH, "shop", "mesh", metadata={"generation": 2}, spec=mode)
-    other = an_object(MESH, "shop", "mesh", spec={"version": "1.31"})
-    assert OTHER not in list(DEPENDENTS.keys_for_mesh(old, same))
-    assert OTHER in list(DEPENDENTS.keys_for_mesh(old, other))
-    assert OTHER in list(DEPENDENTS.keys_for_mesh(old, None))
-    assert Key(REVISION, "shop", "r") in list(DEPENDENTS.keys_for_mesh(old, same))
+    assert set(DEPENDENTS.keys_for_mesh(old, same)) == {OURS, Key(REVISION, "shop", "r")}
+    assert OTHER not in set(DEPENDENTS.keys_for_mesh(None, same))
+    tagged = an_object(MESH, "shop", "mesh", metadata={"generation": 2}, spec={**mode, "tag": "ops-tag"})
+    assert OTHER in set(DEPENDENTS.keys_for_mesh(old, tagged))
+    assert OTHER in set(DEPENDENTS.keys_for_mesh(tagged, None))
 
 
 def test_the_status_of_a_mesh_wakes_the_mesh_and_no_revision_of_it() -> None:
@@ -95,11 +97,13 @@ def test_a_webhook_of_a_foreign_istio_wakes_every_mesh() -> None:
     assert list(DEPENDENTS.keys_for_webhook(ours)) == [Key(REVISION, "shop", "r"), OURS]
 
 
-def test_a_namespace_wakes_the_mesh_inside_and_the_others_when_it_must_stay_outside() -> None:
+def test_a_namespace_wakes_the_mesh_inside_and_the_one_of_which_it_must_stay_outside() -> None:
     plain = an_object("Namespace", "", "shop", metadata={"labels": {}})
     labelled = an_object("Namespace", "", "shop", metadata={"labels": {"istio.io/rev": "x"}})
+    named = an_object("Namespace", "", "shop", metadata={"labels": {"istio.io/rev": "ops-tag"}})
     assert list(DEPENDENTS.keys_for_namespace(plain, plain)) == [OURS]
-    assert list(DEPENDENTS.keys_for_namespace(plain, labelled)) == [OURS, OURS, OTHER]
+    assert list(DEPENDENTS.keys_for_namespace(plain, labelled)) == [OURS]
+    assert list(DEPENDENTS.keys_for_namespace(plain, named)) == [OURS, OTHER]
     reserved = an_object("Namespace", "", "kube-tools", metadata={"labels": {"istio.io/rev": "x"}})
     assert list(DEPENDENTS.keys_for_namespace(None, reserved)) == []
     assert list(DEPENDENTS.keys_for_namespace(None, an_object("Namespace", "", "app"))) == []

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from navarch.core.model.labels import MESH_NAME, MESH_NAMESPACE
+from navarch.core.model.naming import effective_tag
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
@@ -18,7 +19,12 @@ from navarch.triggers.keys import Ask, Dependents, keys_for_owned
 from navarch.triggers.known import REVISION, By, Known, find_lane, key_of
 
 NAMES = st.sampled_from(("a", "b", "c"))
-LABEL_VALUES = ("a", "a-inplace", "b", "b-inplace", "enabled", "default", "")
+VALUES = {
+    By.KIND: (MESH, REVISION),
+    By.LABEL: ("a", "a-inplace", "b", "b-inplace", "a-b", "a-b-inplace", "enabled", "default", ""),
+    By.TAG: ("a", "b", "a-b", "d"),
+    By.DEFAULT: ("", "a"),
+}
 
 
 @st.composite
@@ -37,10 +43,17 @@ def revisions(draw: st.DrawFn) -> dict[str, Any]:
     namespace = draw(NAMES)
     parent = draw(st.none() | NAMES)
     labels = {MESH_NAMESPACE: namespace, MESH_NAME: parent} if parent else {}
-    return {"kind": REVISION, "metadata": {"namespace": namespace, "name": draw(NAMES), "labels": labels}}
+    metadata = {"namespace": namespace, "name": draw(NAMES), "labels": labels}
+    return {"kind": REVISION, "metadata": metadata, "spec": {"tag": draw(NAMES), "version": draw(NAMES)}}
 
 
 CHANGES = st.lists(st.tuples(meshes() | revisions(), st.booleans()), max_size=25)
+
+
+def name_tags(key: Key) -> set[str]:
+    """The tags of which a mesh gets one where it says none."""
+    first = effective_tag(key.namespace, key.name)
+    return {first, effective_tag(key.namespace, key.name, taken={first})}
 
 
 def find_by_looking(objects: list[dict[str, Any]], by: By, value: str) -> set[Key]:
@@ -49,8 +62,9 @@ def find_by_looking(objects: list[dict[str, Any]], by: By, value: str) -> set[Ke
     def answer(manifest: dict[str, Any]) -> Iterator[Key]:
         key, labels = key_of(manifest), manifest["metadata"].get("labels") or {}
         spec = manifest.get("spec") or {}
-        tag = (manifest.get("status") or {}).get("tag") or spec.get("tag")
-        means = {tag, f"{tag}-inplace"} if tag else set()
+        said = {spec.get("tag"), (manifest.get("status") or {}).get("tag")} - {None}
+        tags = said | (set() if said else name_tags(key))
+        means = {value for tag in tags for value in (tag, f"{tag}-inplace")}
         means |= {"enabled", "default"} if spec.get("defaultTag") else set()
         mesh = key.kind == MESH
         if (
@@ -58,8 +72,13 @@ def find_by_looking(objects: list[dict[str, Any]], by: By, value: str) -> set[Ke
             or (by is By.MESH_IN and mesh and key.namespace == value)
             or (by is By.REVISION_IN and not mesh and key.namespace == value)
             or (by is By.LABEL and mesh and value in means)
+            or (by is By.TAG and mesh and value in tags)
+            or (by is By.DEFAULT and mesh and spec.get("defaultTag") and not value)
+            or (by is By.VERSION and not mesh and spec["version"] == value)
         ):
             yield key
+        if by is By.TAG and not mesh and spec["tag"] == value and labels:
+            yield Key(MESH, labels[MESH_NAMESPACE], labels[MESH_NAME])
         if by is By.INJECTOR and not mesh and key.name == value and labels:
             yield Key(MESH, labels[MESH_NAMESPACE], labels[MESH_NAME])
 
@@ -82,7 +101,7 @@ def test_what_is_known_is_what_a_look_at_all_objects_finds(
             known.change(manifest, None)
     objects = [*there.values()]
     for by in By:
-        values = {By.KIND: (MESH, REVISION), By.LABEL: LABEL_VALUES}.get(by, ("a", "b", "c", "d"))
+        values = VALUES.get(by, ("a", "b", "c", "d"))
         for value in values:
             found = [*known.find(by, value)]
             assert len(found) == len(set(found))
@@ -100,7 +119,7 @@ def test_all_that_is_done_for_a_mesh_is_in_one_lane() -> None:
     found = {
         *keys_for_owned(service),
         *keys_for_owned(webhook),
-        *dependents.keys_for_revision(revision),
+        *dependents.keys_for_revision(None, revision),
         *dependents.keys_for_mesh(mesh, mesh),
         *dependents.keys_for_webhook(webhook),
         *dependents.keys_for_catalog({}),

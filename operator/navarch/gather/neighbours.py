@@ -21,6 +21,7 @@ from navarch.core.model.labels import ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, revision_name
 from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.model.tags import list_tags, read_tag
 from navarch.core.world.neighbours import MeshSummary
 from navarch.kube.store import Store
 
@@ -35,12 +36,7 @@ def by_parent(manifest: Manifest) -> Iterator[Parent]:
 
 def by_tag(manifest: Manifest) -> Iterator[str]:
     """The tags that a mesh has or may get: where none is recorded with it, one of two is computed."""
-    if recorded := _written_tag(manifest):
-        yield recorded
-        return
-    metadata = manifest["metadata"]
-    first = effective_tag(metadata["namespace"], metadata["name"])
-    yield from (first, effective_tag(metadata["namespace"], metadata["name"], taken={first}))
+    yield from list_tags(manifest)
 
 
 def by_revision_tag(manifest: Manifest) -> Iterator[str]:
@@ -176,7 +172,7 @@ class NeighbourReader:
 
     def _recorded_tag(self, mesh: Manifest) -> str:
         """The tag that a mesh has already; empty for one that has none yet."""
-        if written := _written_tag(mesh):
+        if written := read_tag(mesh):
             return written
         if (revision := self._find_revision(mesh)) is not None:
             return str(revision["spec"]["tag"])
@@ -190,11 +186,6 @@ class NeighbourReader:
 def _holds_member_of(revision: Manifest) -> str:
     """The same of what a mesh was accepted for."""
     return str(((revision.get("spec") or {}).get("members") or {}).get("memberOf") or "")
-
-
-def _written_tag(mesh: Manifest) -> str:
-    """The tag that a mesh's spec or status says; empty where neither does."""
-    return str((mesh.get("spec") or {}).get("tag") or (mesh.get("status") or {}).get("tag") or "")
 
 
 def asks_for_default(mesh: Manifest) -> bool:

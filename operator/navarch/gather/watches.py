@@ -125,7 +125,7 @@ REVISIONS = Watch(
     API_VERSION,
     revision.KIND,
     Role.OWN,
-    by_state(Dependents.keys_for_revision),
+    by_change(Dependents.keys_for_revision),
     bound=Bound(object=2 * MIB),
 )
 GATEWAYS = Watch(

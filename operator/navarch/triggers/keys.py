@@ -15,7 +15,6 @@ from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import (
     GATEWAY_API,
     GROUP,
-    ISTIO_INJECTION,
     ISTIO_REV,
     ISTIO_TAG,
     MEMBER_OF,
@@ -38,6 +37,7 @@ from navarch.triggers.known import (
     key_of_parent,
     key_of_revision,
 )
+from navarch.triggers.neighbours import Neighbours, read_istio_labels
 from navarch.triggers.rolls import find_rolls, keys_for_rolls_of_member, keys_for_rolls_of_namespace
 
 CENSUS_DELAY = 1.0
@@ -109,6 +109,7 @@ class Dependents:
     def __init__(self, known: Known, *, find_namespace: Callable[[str], Object | None]) -> None:
         self.known = known
         self._find_namespace = find_namespace
+        self._neighbours = Neighbours(known, find_namespace)
 
     def all_meshes(self, _: Object | None = None) -> Iterator[Key]:
         """Every mesh: for what all of them read."""
@@ -140,17 +141,21 @@ class Dependents:
         if (old is None) != (new is None):
             yield from self.known.find(By.MEMBER_IN, namespace)
             yield from find_rolls(self.known, namespace)
-        if _seen_by_neighbours(old) != _seen_by_neighbours(new):
-            yield from self.all_meshes()
+        yield from self._neighbours.of_mesh(old, new)
 
-    def keys_for_revision(self, manifest: Object) -> Iterator[Key]:
-        """A revision, the mesh whose status it is part of, and the gateways whose pods follow it."""
-        yield key_of(manifest)
-        parent = parent_of(manifest)
-        if parent is not None:
-            yield key_of_parent(parent)
-            yield from self.known.find(By.GATEWAY_OF, f"{parent.namespace}/{parent.name}")
-            yield from self.known.find(By.MEMBER_OF, f"{parent.namespace}/{parent.name}")
+    def keys_for_revision(self, old: Object | None, new: Object | None) -> Iterator[Key]:
+        """A revision, the mesh whose status it is part of, the gateways and members that follow it, and its
+        mesh's neighbours when they see a difference."""
+        for state in (old, new):
+            if state is None:
+                continue
+            yield key_of(state)
+            parent = parent_of(state)
+            if parent is not None:
+                yield key_of_parent(parent)
+                yield from self.known.find(By.GATEWAY_OF, f"{parent.namespace}/{parent.name}")
+                yield from self.known.find(By.MEMBER_OF, f"{parent.namespace}/{parent.name}")
+        yield from self._neighbours.of_revision(old, new)
 
     def asks_for_gateway(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
         """A gateway; and its mesh: at once after an edit of one that the mesh has made, a little later after
@@ -220,25 +225,20 @@ class Dependents:
 
     def keys_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """The mesh inside; after a change of its labels the meshes that they name or named, and the gateways
-        inside; and every mesh when a namespace that holds one, and so stays outside of the others, changes
-        its labels."""
+        inside."""
         manifest = new or old
         if manifest is None:
             return
         name = manifest["metadata"]["name"]
-        inside = [*self.known.find(By.MESH_IN, name)]
-        yield from inside
+        yield from self.known.find(By.MESH_IN, name)
         yield from self.known.find(By.MEMBER_IN, name)
-        before, after = _istio_labels(old), _istio_labels(new)
+        before, after = read_istio_labels(old), read_istio_labels(new)
         if before == after:
             return
         if any(MEMBER_OF in (state["metadata"].get("labels") or {}) for state in (old, new) if state):
             yield key_of_member(name)
         yield from self.known.find(By.GATEWAY_IN, name)
-        if inside:
-            yield from self.all_meshes()
-        else:
-            yield from self.known.find(By.LABEL, *before, *after)
+        yield from self.known.find(By.LABEL, *before, *after)
 
     def keys_for_namespaced(self, manifest: Object) -> Iterator[Key]:
         """The mesh in the object's namespace (root ConfigMaps)."""
@@ -250,20 +250,13 @@ class Dependents:
         proxy = manifest.get("proxy")
         if proxy is None:
             return
-        named = _istio_labels(self._find_namespace(proxy.namespace))
+        named = read_istio_labels(self._find_namespace(proxy.namespace))
         concerned = chain(
             self.known.find(By.LABEL, *named),
             self.known.find(By.INJECTOR, proxy.revision),
             self.known.find(By.MEMBER_IN, proxy.namespace),
         )
         yield from (Ask(key, CENSUS_DELAY) for key in dict.fromkeys(concerned))
-
-
-def _seen_by_neighbours(mesh: Object | None) -> tuple[Any, ...] | None:
-    if mesh is None:
-        return None
-    spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
-    return (spec.get("version"), spec.get("tag"), status.get("tag"), spec.get("defaultTag"))
 
 
 def _seen_by_members(mesh: Object | None) -> Any:
@@ -317,12 +310,6 @@ def _seen_by_mesh_of_member(member: Object | None) -> Any:
     ready = find_condition(member, ConditionType.READY)
     verdict = (ready["status"], ready["reason"], ready["observedGeneration"]) if ready else None
     return member["metadata"].get("generation"), verdict
-
-
-def _istio_labels(namespace: Object | None) -> tuple[str, ...]:
-    """The values by which a namespace names meshes."""
-    labels = (namespace["metadata"].get("labels") or {}) if namespace is not None else {}
-    return tuple(labels.get(key, "") for key in (ISTIO_REV, ISTIO_INJECTION, MEMBER_OF))
 
 
 Mapper: TypeAlias = Callable[[Dependents, Object | None, Object | None], Iterator[Ask]]

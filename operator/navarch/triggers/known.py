@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from navarch.api import member, revision, roll
 from navarch.core.model.naming import DEFAULT_TAG, name_members, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
+from navarch.core.model.tags import list_tags, stem_of
 from navarch.engine.key import Key
 
 Object: TypeAlias = Mapping[str, Any]
@@ -37,6 +38,12 @@ class By(Enum):
     """Gateways in a namespace."""
     GATEWAY_OF = auto()
     """Gateways of a mesh, `<namespace>/<name>`."""
+    TAG = auto()
+    """Meshes that have or may get a tag of this stem (core/model/tags.py), or a revision made for one."""
+    DEFAULT = auto()
+    """Meshes that ask for the tag `default`; the value is empty."""
+    VERSION = auto()
+    """Revisions of an Istio version."""
     MEMBER_IN = auto()
     """The MeshMember of a namespace."""
     MEMBER_OF = auto()
@@ -106,7 +113,8 @@ class Known:
     """An index that is told of every change; `objects` are there from the beginning."""
 
     def __init__(self, objects: Iterable[Object] = ()) -> None:
-        self._answers: dict[Question, dict[Key, None]] = {}
+        self._answers: dict[Question, dict[Key, int]] = {}
+        """The keys that answer a question, with the number of objects that say so."""
         self._versions: dict[Key, int] = {}
         self._entries: dict[Key, tuple[tuple[Question, Key], ...]] = {}
         for manifest in objects:
@@ -122,10 +130,13 @@ class Known:
         if new is not None:
             self._entries[key_of(new)] = after
         for question, key in after:
-            self._answers.setdefault(question, {})[key] = None
-        for question, key in set(before) - set(after):
+            answers = self._answers.setdefault(question, {})
+            answers[key] = answers.get(key, 0) + 1
+        for question, key in before:
             answers = self._answers[question]
-            del answers[key]
+            answers[key] -= 1
+            if not answers[key]:
+                del answers[key]
             if not answers:
                 del self._answers[question]
 
@@ -155,6 +166,10 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
         yield (By.MESH_IN, key.namespace), key
         for value in _list_label_values(manifest):
             yield (By.LABEL, value), key
+        for tag in list_told_tags(manifest):
+            yield (By.TAG, stem_of(tag)), key
+        if asks_for_default(manifest):
+            yield (By.DEFAULT, ""), key
     if key.kind == GATEWAY:
         yield (By.GATEWAY_IN, key.namespace), key
         mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
@@ -172,16 +187,31 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
             yield (By.ROLL_SELECTS, ""), key
     if key.kind == REVISION:
         yield (By.REVISION_IN, key.namespace), key
+        spec = manifest.get("spec") or {}
+        yield (By.VERSION, str(spec.get("version", ""))), key
         parent = parent_of(manifest)
         if parent is not None:
             yield (By.INJECTOR, key.name), key_of_parent(parent)
+            yield (By.TAG, stem_of(str(spec.get("tag", "")))), key_of_parent(parent)
+
+
+def list_told_tags(mesh: Object) -> Iterator[str]:
+    """The tags by which a mesh may be meant: what its spec and its status say, else what it may get."""
+    told = str((mesh.get("status") or {}).get("tag") or "")
+    yield from dict.fromkeys(filter(None, (*list_tags(mesh), told)))
+
+
+def asks_for_default(mesh: Object) -> bool:
+    """Whether a mesh's spec asks for the tag `default`."""
+    return (mesh.get("spec") or {}).get("defaultTag") is True
 
 
 def _list_label_values(mesh: Object) -> Iterator[str]:
-    """Its tag, its revision, what means its default tag, and the label of its members."""
-    metadata, spec, status = mesh["metadata"], mesh.get("spec") or {}, mesh.get("status") or {}
+    """Its tag or those it may get, their revisions, what means its default tag, and the label of its
+    members."""
+    metadata = mesh["metadata"]
     yield name_members(metadata["namespace"], metadata["name"])
-    if tag := status.get("tag") or spec.get("tag"):
-        yield from (str(tag), revision_name(str(tag)))
-    if spec.get("defaultTag") is True:
+    for tag in list_told_tags(mesh):
+        yield from (tag, revision_name(tag))
+    if asks_for_default(mesh):
         yield from ("enabled", DEFAULT_TAG)

@@ -1,7 +1,8 @@
-"""Templates to plain data: the jinja2 environment, and how a value becomes text.
+"""Templates to plain data: the jinja2 environment, and how a value gets into an object.
 
-Owns quoting. Must never decide what is rendered: templates hold shape, Python holds decisions. Every value
-that a template of an object prints is written as JSON, which is YAML, so no value can change an object's
+Must never decide what is rendered: templates hold shape, Python holds decisions. A template of an object is
+rendered with a mark in the place of each value and read as YAML; the values replace the marks afterwards. So
+no value can change an object's shape, and a text is read as YAML once for all meshes with an object of that
 shape; a template therefore never puts a value into the middle of a word. Injection templates are texts for
 istiod, written in Go's template language; there jinja2's marks are `[[ ]]` and `[% %]`. Invariant: equal
 templates and equal context give equal data, and a name that the context lacks is an error.
@@ -15,29 +16,54 @@ from functools import lru_cache
 from typing import Any
 
 import yaml
-from jinja2 import DictLoader, Environment, StrictUndefined, Undefined
+from jinja2 import DictLoader, Environment, StrictUndefined, Undefined, pass_context
+from jinja2.runtime import Context
 
 from navarch.core.istio.assets import Assets
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_NOT_PLAIN_ASCII = re.compile(r"[^ -~]")
-
 _PLAIN_WORD = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]+")
 
+_MARK = "\0"
+"""What a mark begins with; no template holds it, since no YAML does."""
+_VALUES = "values of this rendering"
+"""The name under which a template's context has the values that were printed so far."""
+_SHAPES = 256
+"""Texts with marks that are remembered as they were read: some for each template."""
 
-def quote(value: Any) -> str:
-    """A value as JSON that YAML reads back unchanged: everything outside printable ASCII is escaped YAML's
-    way."""
+
+@pass_context
+def _mark(context: Context, value: Any) -> str:
+    """A mark for a printed value, as YAML."""
     if isinstance(value, Undefined):
         str(value)  # raises with the name that is missing
-    text = json.dumps(value, separators=(", ", ": "), sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return _NOT_PLAIN_ASCII.sub(_escape, text)
+    values: list[Any] = context[_VALUES]
+    values.append(_copy(value))
+    return f'"\\0{len(values) - 1}"'
 
 
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+def _copy(value: Any) -> Any:
+    """A value as JSON has it, apart from the original."""
+    if value is None or type(value) in (str, int, bool):
+        return value
+    return json.loads(json.dumps(value, sort_keys=True, allow_nan=False))
+
+
+@lru_cache(maxsize=_SHAPES)
+def _read_shape(text: str) -> Any:
+    return yaml.load(text, _LOADER)
+
+
+def _fill(shape: Any, values: list[Any]) -> Any:
+    """A copy of a shape with values for its marks."""
+    if isinstance(shape, str):
+        return values[int(shape[1:])] if shape.startswith(_MARK) else shape
+    if isinstance(shape, dict):
+        return {_fill(key, values): _fill(item, values) for key, item in shape.items()}
+    if isinstance(shape, list):
+        return [_fill(item, values) for item in shape]
+    return shape
 
 
 @lru_cache(maxsize=4)
@@ -45,7 +71,7 @@ def _objects(assets: Assets) -> Environment:
     return Environment(
         loader=DictLoader(assets.templates),
         undefined=StrictUndefined,
-        finalize=quote,
+        finalize=_mark,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
@@ -72,8 +98,9 @@ def _texts(assets: Assets) -> Environment:
 
 def render_data(assets: Assets, path: str, **context: Any) -> dict[str, Any]:
     """The object that the template at `path` describes. Raises jinja2.TemplateError for a broken template."""
-    text = _objects(assets).get_template(path).render(context)
-    data: dict[str, Any] = yaml.load(text, _LOADER)
+    values: list[Any] = []
+    text = _objects(assets).get_template(path).render({**context, _VALUES: values})
+    data: dict[str, Any] = _fill(_read_shape(text), values)
     return data
 
 
