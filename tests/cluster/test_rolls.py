@@ -10,8 +10,10 @@ import pytest
 from lab.cluster import Cluster
 from tests.cluster.conftest import a_mesh_namespace
 from tests.polling import eventually
+from tests.support.activity import wait_for_rest
 from tests.support.api import Api
 from tests.support.audit import Audit
+from tests.support.command import navarch
 from tests.support.members import ISTIO_REV, MEMBER_OF, build_member, read_labels, wait_for_member
 from tests.support.meshes import build_mesh, read_condition, wait_for
 from tests.support.operator import Operator
@@ -67,7 +69,12 @@ async def until_labels(api: Api, namespace: str, labels: dict[str, str]) -> None
 
 
 async def test_namespaces_join_by_a_roll_are_quiet_and_leave_without_a_trace(
-    api: Api, light: Cluster, audit: Audit, mesh: str, places: Callable[..., list[str]]
+    api: Api,
+    light: Cluster,
+    audit: Audit,
+    operator: Operator,
+    mesh: str,
+    places: Callable[..., list[str]],
 ) -> None:
     a, b, own = places("a", "b", "own")
     before = {name: (api.get("namespace", "", name) or {})["metadata"]["labels"] for name in (a, b)}
@@ -93,6 +100,14 @@ async def test_namespaces_join_by_a_roll_are_quiet_and_leave_without_a_trace(
     )
     assert [str(write) for write in audit.writes(mark)] == []
     assert len(audit.since(mark)) == 1
+
+    mark = audit.mark()
+    operator.stop()
+    operator.start()
+    await wait_for_rest(operator)
+    kinds = ("meshmembers", "meshmemberrolls", "namespaces")
+    written = [str(write) for write in audit.writes(mark) if write.resource in kinds]
+    assert written == [], "nor does the next process"
 
     set_members(api, mesh, a)
     await until_labels(api, b, {})
@@ -294,6 +309,22 @@ async def test_a_member_that_is_removed_by_hand_comes_back_and_what_its_team_set
     )
     await wait_for_roll(api, mesh)
     assert read_labels(api, a) == joined(mesh)
+
+
+async def test_check_and_describe_say_what_a_roll_waits_for(
+    api: Api, light: Cluster, mesh: str, places: Callable[..., list[str]]
+) -> None:
+    (a,) = places("a")
+    api.create(build_roll(mesh, a, f"{mesh}-late"))
+    await wait_for_roll(api, mesh, status="False", until=lambda r: r["status"]["members"]["summary"] == "1/2")
+    ended = navarch("check", "demo", "-n", mesh, "-o", "json", kubeconfig=light.kubeconfig)
+    (finding,) = ended.find("NamespacesPending")
+    subject = {"kind": "MeshMemberRoll", "namespace": mesh, "name": "default"}
+    assert finding["subject"] == subject
+    assert f"{mesh}-late (NamespaceNotFound)" in finding["message"]
+    told = navarch("describe", "demo", "-n", mesh, kubeconfig=light.kubeconfig).out
+    assert f"MeshMemberRoll {mesh}/default" in told
+    assert "1 of 2 namespaces are members" in told
 
 
 async def test_a_member_that_only_carries_a_rolls_labels_is_never_removed(

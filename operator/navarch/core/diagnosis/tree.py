@@ -58,8 +58,9 @@ class EventNote:
 @dataclass(frozen=True, slots=True)
 class Portrait:
     """Everything that the tree is made of. `proxies` are the mesh's with the workload of each; `narrowed`
-    names the one namespace whose pods could be seen, empty where all could; `rolls` are beside the mesh, `gateways`
-    are the MeshGateways that name it, `routes` what was seen of Gateways and routes in its namespaces."""
+    names the one namespace whose pods could be seen, empty where all could; `rolls` are beside the mesh,
+    `gateways` are the MeshGateways that name it, `routes` what was seen of Gateways and routes in its
+    namespaces."""
 
     mesh: Manifest
     revisions: tuple[Manifest, ...]

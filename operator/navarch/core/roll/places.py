@@ -2,7 +2,7 @@
 
 Owns that list, from which plan and status follow. Must never look at labels that Navarch puts on members: a
 selector of those would choose a namespace because it was chosen. Invariants: each namespace is listed once,
-by name; of what nobody named, only namespaces that may be members are listed.
+by name; of namespaces that the spec does not name, only those that may be members are listed.
 """
 
 from __future__ import annotations
