@@ -35,6 +35,10 @@ class ConditionType(Documented):
         "Every gateway of the mesh is ready: those of spec.gateways, without which the mesh is not Ready, "
         "and others in its namespaces.",
     )
+    MEMBERS_READY = (
+        "MembersReady",
+        "Every MeshMember that names the mesh is Ready; the mesh is Ready without that.",
+    )
     CERTIFICATES_VALID = (
         "CertificatesValid",
         "Each certificate of the gateway's listeners is there, whole, for their hosts, and not about to end.",
