@@ -36,21 +36,22 @@ def plan_roll(observed: ObservedRoll, findings: Sequence[Finding]) -> Plan:
     there = {member["metadata"]["namespace"] for member in observed.own}
     new = [each for each in candidates if each.is_made and each.namespace not in there]
     later = {each.namespace for each in new[AT_ONCE:]}
-    wanted = tuple(build_member(observed, s) for s in candidates if s.is_made and s.namespace not in later)
+    names = [each.namespace for each in candidates if each.is_made and each.namespace not in later]
+    wanted = tuple(build_member(observed, name) for name in names)
     waves = (Wave(COMPONENT, wanted),) if wanted else ()
     rest = NEXT_LOOK if later else rest
     waiting = tuple(_find_waiting(observed, later))
     return Plan(parent, waves, prune, waiting, requeue_after=rest, independent=True)
 
 
-def build_member(observed: ObservedRoll, each: Candidate) -> Manifest:
+def build_member(observed: ObservedRoll, namespace: str) -> Manifest:
     """The MeshMember of a namespace. What its team adds, such as spec.injection, is the team's."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {
             "name": NAME,
-            "namespace": each.namespace,
+            "namespace": namespace,
             "labels": observed.parent.labels(component=COMPONENT),
         },
         "spec": {"controlPlaneRef": build_reference(observed)},

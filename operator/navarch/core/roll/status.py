@@ -57,13 +57,13 @@ def _has_vanished(result: ObjectOutcome) -> bool:
 def determine_progressing(candidates: Sequence[Candidate], plan: Plan) -> Verdict:
     """Whether namespaces are joining or leaving right now."""
     joining = [each.namespace for each in candidates if each.reason is Reason.PROGRESSING]
-    parts = (
-        [f"{count(len(joining), 'namespace joins', 'namespaces join')}: {join(joining)}"] if joining else []
-    )
+    parts = []
+    if joining:
+        parts.append(f"{count(len(joining), 'namespace joins', 'namespaces join')}: {join(joining)}")
     if plan.prune:
-        parts.append(f"{count(len(plan.prune), 'namespace leaves', 'namespaces leave')}")
-    return (
-        Verdict("True", Reason.PROGRESSING, "; ".join(parts)) if parts else Verdict("False", Reason.SETTLED)
+        parts.append(count(len(plan.prune), "namespace leaves", "namespaces leave"))
+    return Verdict(
+        "True" if parts else "False", Reason.PROGRESSING if parts else Reason.SETTLED, "; ".join(parts)
     )
 
 
