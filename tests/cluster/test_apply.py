@@ -782,6 +782,12 @@ async def removed_afterwards(client: Client, *manifests: Manifest) -> AsyncItera
             await client.delete(ref_of(manifest))
 
 
+async def test_a_namespace_that_is_not_there_has_a_reason_of_its_own(edge: Edge) -> None:
+    parent = Parent(MESH, "vanished", "mesh", "u")
+    outcome = await edge.apply(parent, build_sample("ConfigMap", parent))
+    assert [result.reason for result in outcome.results] == [Reason.NAMESPACE_NOT_FOUND]
+
+
 async def test_a_terminating_namespace_has_a_reason_of_its_own(
     edge: Edge, client: Client, stranger: Client
 ) -> None:

@@ -25,6 +25,7 @@ from tests.support.members import build_member, wait_for_member
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.rights import build_older_rights
+from tests.support.rolls import build_roll, wait_for_roll
 from tests.support.scraping import request_token, scrape
 
 pytestmark = pytest.mark.last
@@ -101,11 +102,15 @@ async def unlabel(api: Api, kind: str, namespace: str, name: str) -> None:
 
 
 async def join_and_leave(api: Api, mesh: str) -> None:
-    """A namespace is a member for a while."""
+    """A namespace is a member for a while, by its own MeshMember and then by a roll."""
     with a_mesh_namespace(api, f"{mesh}-apps") as apps:
         api.create(build_member(apps, mesh))
         await wait_for_member(api, apps)
         api.delete("member", apps, "default")
+        await eventually(lambda: api.get("member", apps, "default") is None, seconds=60, what="it has left")
+        api.create(build_roll(mesh, apps))
+        await wait_for_roll(api, mesh)
+        api.delete("roll", mesh, "default")
         await eventually(lambda: api.get("member", apps, "default") is None, seconds=60, what="it has left")
 
 

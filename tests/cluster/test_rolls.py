@@ -10,12 +10,15 @@ import pytest
 from lab.cluster import Cluster
 from tests.cluster.conftest import a_mesh_namespace
 from tests.polling import eventually
+from tests.support.activity import wait_for_rest
 from tests.support.api import Api
 from tests.support.audit import Audit
+from tests.support.command import navarch
 from tests.support.members import ISTIO_REV, MEMBER_OF, build_member, read_labels, wait_for_member
 from tests.support.meshes import build_mesh, read_condition, wait_for
 from tests.support.operator import Operator
 from tests.support.rolls import build_roll, read_pending, wait_for_roll
+from tests.support.workloads import build_pod, is_injected
 
 
 @pytest.fixture
@@ -67,7 +70,12 @@ async def until_labels(api: Api, namespace: str, labels: dict[str, str]) -> None
 
 
 async def test_namespaces_join_by_a_roll_are_quiet_and_leave_without_a_trace(
-    api: Api, light: Cluster, audit: Audit, mesh: str, places: Callable[..., list[str]]
+    api: Api,
+    light: Cluster,
+    audit: Audit,
+    operator: Operator,
+    mesh: str,
+    places: Callable[..., list[str]],
 ) -> None:
     a, b, own = places("a", "b", "own")
     before = {name: (api.get("namespace", "", name) or {})["metadata"]["labels"] for name in (a, b)}
@@ -94,6 +102,14 @@ async def test_namespaces_join_by_a_roll_are_quiet_and_leave_without_a_trace(
     assert [str(write) for write in audit.writes(mark)] == []
     assert len(audit.since(mark)) == 1
 
+    mark = audit.mark()
+    operator.stop()
+    operator.start()
+    await wait_for_rest(operator)
+    kinds = ("meshmembers", "meshmemberrolls", "namespaces")
+    written = [str(write) for write in audit.writes(mark) if write.resource in kinds]
+    assert written == [], "nor does the next process"
+
     set_members(api, mesh, a)
     await until_labels(api, b, {})
     await eventually(lambda: api.get("member", b, "default") is None, what="its member is gone")
@@ -106,8 +122,13 @@ async def test_namespaces_join_by_a_roll_are_quiet_and_leave_without_a_trace(
         ),
         what="the removal is an Event",
     )
+    await eventually(
+        lambda: is_injected(api.create(build_pod(a, "app"), dry_run=True)), what="pods are injected"
+    )
+    api.create(build_pod(a, "app"))
     await remove_roll(api, mesh)
     await until_labels(api, a, {})
+    assert is_injected(api.get("pod", a, "app") or {}), "no restart was waited for"
     assert read_labels(api, own) == joined(mesh)
     assert {name: (api.get("namespace", "", name) or {})["metadata"]["labels"] for name in (a, b)} == before
     api.delete("member", own, "default")
@@ -276,6 +297,30 @@ async def test_one_namespace_that_cannot_join_keeps_no_other_from_joining_or_lea
     assert read_labels(api, full) == joined(mesh)
 
 
+async def test_namespaces_that_vanish_while_they_join_fail_nothing(
+    api: Api, mesh: str, places: Callable[..., list[str]]
+) -> None:
+    stay, go = places("s1", "s2", "s3", "s4"), places("g1", "g2", "g3", "g4")
+    made = api.create(build_roll(mesh, *stay, *go))
+    for name in go:
+        api.delete("namespace", "", name)
+    told = await wait_for_roll(
+        api,
+        mesh,
+        status="False",
+        until=lambda r: (
+            read_pending(r) == dict.fromkeys(go, "NamespaceNotFound")
+            and r["status"]["members"]["ready"] == len(stay)
+        ),
+    )
+    assert read_condition(told, "Reconciled")["status"] == "True"
+    states = api.replay("roll", mesh, "default", since=made["metadata"]["resourceVersion"])
+    said = {read_condition(state, "Reconciled").get("status") for state in states if state.get("status")}
+    assert said == {"True"}, "at no time"
+    for name in stay:
+        assert read_labels(api, name) == joined(mesh)
+
+
 async def test_a_member_that_is_removed_by_hand_comes_back_and_what_its_team_sets_stays(
     api: Api, mesh: str, places: Callable[..., list[str]]
 ) -> None:
@@ -292,29 +337,62 @@ async def test_a_member_that_is_removed_by_hand_comes_back_and_what_its_team_set
         seconds=60,
         what="another is made",
     )
-    await wait_for_roll(api, mesh)
-    assert read_labels(api, a) == joined(mesh)
+    await until_labels(api, a, joined(mesh))
 
 
-async def test_a_member_that_only_carries_a_rolls_labels_is_never_removed(
+async def test_check_and_describe_say_what_a_roll_waits_for(
+    api: Api, light: Cluster, mesh: str, places: Callable[..., list[str]]
+) -> None:
+    (a,) = places("a")
+    api.create(build_roll(mesh, a, f"{mesh}-late"))
+    await wait_for_roll(api, mesh, status="False", until=lambda r: r["status"]["members"]["summary"] == "1/2")
+    ended = navarch("check", "demo", "-n", mesh, "-o", "json", kubeconfig=light.kubeconfig)
+    (finding,) = ended.find("NamespacesPending")
+    subject = {"kind": "MeshMemberRoll", "namespace": mesh, "name": "default"}
+    assert finding["subject"] == subject
+    assert f"{mesh}-late (NamespaceNotFound)" in finding["message"]
+    told = navarch("describe", "demo", "-n", mesh, kubeconfig=light.kubeconfig).out
+    assert f"MeshMemberRoll {mesh}/default" in told
+    assert "1 of 2 namespaces are members" in told
+
+
+async def test_a_member_that_only_carries_a_rolls_labels_is_never_removed_unless_the_roll_asked_for_it(
     api: Api, mesh: str, places: Callable[..., list[str]]
 ) -> None:
-    a, forged = places("a", "forged")
-    member = build_member(forged, mesh)
-    uid = {"mesh.navarch.io/roll-uid": "x", "mesh.navarch.io/component": "members"}
-    place = {"mesh.navarch.io/roll-namespace": mesh, "mesh.navarch.io/roll-name": "default"}
-    member["metadata"]["labels"] = place | uid
-    api.create(member)
+    """As a backup brings it, without our entry in managedFields."""
+    restored, forged = places("restored", "forged")
+    labels = {"mesh.navarch.io/roll-namespace": mesh, "mesh.navarch.io/roll-name": "default"}
+    labels |= {"mesh.navarch.io/roll-uid": "x", "mesh.navarch.io/component": "members"}
+    for name in (restored, forged):
+        member = build_member(name, mesh)
+        member["metadata"]["labels"] = labels
+        api.create(member)
     await wait_for_member(api, forged)
-    api.create(build_roll(mesh, a))
-    await wait_for_roll(api, mesh)
+    api.create(build_roll(mesh, restored))
+    told = await wait_for_roll(api, mesh)
+    assert told["status"]["members"]["selfJoined"] == 0
     await remove_roll(api, mesh)
-    await eventually(lambda: api.get("member", a, "default") is None, what="what the roll made is gone")
+    await eventually(lambda: api.get("member", restored, "default") is None, what="what the roll had is gone")
     left = api.get("member", forged, "default")
     assert left is not None
     assert "deletionTimestamp" not in left["metadata"]
     api.delete("member", forged, "default")
     await until_labels(api, forged, {})
+
+
+async def test_what_a_roll_left_whose_finalizer_was_taken_off_is_removed(
+    api: Api, mesh: str, places: Callable[..., list[str]]
+) -> None:
+    a, own = places("a", "own")
+    api.create(build_member(own, mesh))
+    api.create(build_roll(mesh, a, own))
+    await wait_for_roll(api, mesh)
+    api.patch("roll", mesh, "default", {"metadata": {"finalizers": None}})
+    api.delete("roll", mesh, "default")
+    await until_labels(api, a, {})
+    assert api.get("member", own, "default") is not None
+    api.delete("member", own, "default")
+    await until_labels(api, own, {})
 
 
 async def test_what_a_roll_made_names_the_mesh_that_is_beside_it_now(

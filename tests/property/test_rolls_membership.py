@@ -1,7 +1,7 @@
 """Rolls over random clusters: plans are carried out until nothing is left to do, then the cluster is judged.
 
 Judged by the one rule of membership: what the rolls brought in belongs to their mesh and to no other, what
-nobody asked for belongs to none, and no MeshMember of a team's was touched.
+no roll asks for belongs to none, and no MeshMember of a team's was touched.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.polling import eventually
+from tests.support import reasons
 from tests.support.api import Api, Object
 from tests.support.meshes import is_current, read_condition
 
@@ -20,8 +21,11 @@ def build_roll(namespace: str, *members: str, **spec: object) -> Object:
 
 
 def read_pending(roll: Object) -> dict[str, str]:
-    """Why each namespace is no member yet."""
-    return {entry["namespace"]: entry["reason"] for entry in roll["status"].get("pending") or ()}
+    """Why each namespace is no member yet. The reasons count as read by a test."""
+    told = {entry["namespace"]: entry["reason"] for entry in roll["status"].get("pending") or ()}
+    for reason in told.values():
+        reasons.record(reason)
+    return told
 
 
 async def wait_for_roll(

@@ -9,6 +9,7 @@ from typing import Any
 from navarch.api.meta import API_VERSION
 from navarch.api.roll import KIND, MeshMemberRollSpec
 from navarch.core.model.actions import Outcome, Plan
+from navarch.core.model.ownership import NOTHING, is_proved
 from navarch.core.model.parent import Parent
 from navarch.core.roll.checks import run_checks
 from navarch.core.roll.observed import ObservedRoll
@@ -80,7 +81,7 @@ def a_roll(
         namespaces={place.name: place for place in namespaces},
         holds={namespace: "mesh"},
         members={member["metadata"]["namespace"]: member for member in members},
-        own=tuple(member for member in members if parent.owns(member)),
+        own=tuple(member for member in members if is_proved(member, parent, NOTHING)),
         now=NOW,
     )
     return replace(observed, **changes)

@@ -106,6 +106,14 @@ def test_a_member_that_its_team_made_counts_and_is_neither_written_nor_removed()
     assert "1 namespace has a MeshMember that the roll did not make" in reconciled["message"]
 
 
+def test_a_member_that_a_backup_brought_is_taken_over_and_not_removed_before() -> None:
+    restored = a_member("a", roll="shop")
+    restored["metadata"]["managedFields"] = []
+    observed = a_roll("a", namespaces=[A], members=[restored])
+    assert (made(observed), status_of(observed)["members"]["selfJoined"]) == (["a"], 0)
+    assert removed(replace(observed, spec=a_roll("b").spec)) == []
+
+
 def test_an_asterisk_means_what_may_belong_to_the_mesh_and_tells_of_nothing_else() -> None:
     places = [A, B, GOING, Namespace("kube-system", {}), Namespace("shop", {}), Namespace("taken", {})]
     observed = a_roll("*", namespaces=places, members=[a_member("taken", "ops")])

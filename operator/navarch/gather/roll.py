@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from navarch.api import member, roll
 from navarch.api.meta import API_VERSION
 from navarch.api.roll import ALL, MeshMemberRollSpec
-from navarch.core.model.ownership import NOTHING
+from navarch.core.model.ownership import NOTHING, is_proved
 from navarch.core.model.parent import identify
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.roll.observed import ObservedRoll
@@ -48,7 +48,7 @@ async def gather_roll(world: World, namespace: str, name: str) -> ObservedRoll |
         namespaces=places,
         holds={n: held for n in (*places, *_list_names(spec)) if (held := _find_held(world, n))},
         members={n: body for n, body in found.items() if body is not None},
-        own=tuple(world.owned.objects(parent, NOTHING)),
+        own=tuple(o for o in world.owned.objects(parent, NOTHING) if is_proved(o, parent, NOTHING)),
         now=world.now(),
         kinds=await world.kinds.gather(),
         kind_deleted=await world.orphans.find_kind_deletion(body),

@@ -102,7 +102,7 @@ class Applier:
             wave_fates = await self._apply_wave(job, wave.objects)
             fates += wave_fates
             made += _find_made(wave.objects, wave_fates)
-            if not plan.is_loose and any(fate.bad for fate in wave_fates):
+            if not plan.independent and any(fate.bad for fate in wave_fates):
                 break
         else:
             for claim in plan.claims:

@@ -105,7 +105,7 @@ class Surveyor:
                 name: tuple("/".join(filter(None, which)) for which in store.left_out)
                 for name, store in stores.items()
             },
-            leaving=_list_leaving([*stores["meshes"].list(), *stores["gateways"].list()]),
+            leaving=_list_leaving(o for kind in ("meshes", "gateways", "rolls") for o in stores[kind].list()),
         )
         if whole or pods:
             bare, asking = await self._find_bare_pods(namespace), await self._find_asking_pods(namespace)

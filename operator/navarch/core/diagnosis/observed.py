@@ -87,7 +87,8 @@ class ObservedCluster:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of objects that were too large to be kept whole, by watch."""
     leaving: tuple[str, ...] = ()
-    """Meshes and gateways (namespace/name) that were deleted and are still there, for an operator to end."""
+    """Meshes, gateways and rolls (namespace/name) that were deleted and are still there, for an operator to
+    end."""
 
 
 Rule: TypeAlias = Callable[[ObservedCluster], Iterator[Diagnosis]]

@@ -37,8 +37,8 @@ class Plan:
 
     `waves` are applied in order; what `waiting` names was not ready when the plan was made, so later waves
     are absent and come with a later plan. `claims`, labels on objects of others, come after all waves, and
-    then `prune` is removed in the order given; neither where an object could not be applied, unless the plan
-    `is_loose`: its objects do not depend on each other. `requeue_after` is in seconds; None waits for the
+    then `prune` is removed in the order given; neither where an object could not be applied, unless its
+    objects are `independent` of each other. `requeue_after` is in seconds; None waits for the
     next event.
     """
 
@@ -48,7 +48,7 @@ class Plan:
     waiting: tuple[Waiting, ...] = ()
     requeue_after: float | None = None
     claims: tuple[Claim, ...] = ()
-    is_loose: bool = False
+    independent: bool = False
 
     def objects(self) -> Iterator[Manifest]:
         """All objects of all waves in order."""

@@ -166,9 +166,10 @@ def claims_parent(manifest: Manifest, parent: Parent) -> bool:
 
 def is_named(manifest: Manifest, parent: Parent) -> bool:
     """Whether an object names the parent, and not by labels alone where it lies in another namespace than the
-    parent's."""
+    parent's, unless a policy guards these labels."""
     beside = manifest["metadata"].get("namespace", parent.namespace) == parent.namespace
-    return parent.owns(manifest) and (beside or own_fields(manifest) is not None)
+    guarded = not PARENT_KINDS[parent.kind].recorded
+    return parent.owns(manifest) and (beside or guarded or own_fields(manifest) is not None)
 
 
 def is_proved(manifest: Manifest, parent: Parent, inventory: Inventory) -> bool:

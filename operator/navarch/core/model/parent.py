@@ -53,7 +53,7 @@ class Place(Enum):
 class ParentKind:
     """A kind that has objects: the keys of the labels by which they name it, their place, and its plural;
     objects of the kinds `elsewhere` may lie in any namespace. Those of a kind that is not `recorded` have no
-    inventory: a policy lets only the operator write their labels, and there may be thousands. `only` is the
+    inventory, since there may be thousands: a policy lets only the operator write their labels. `only` is the
     one name that such parents have, empty where they have any."""
 
     namespace: str

@@ -2,7 +2,7 @@
 
 Owns that list, from which plan and status follow. Must never look at labels that Navarch puts on members: a
 selector of those would choose a namespace because it was chosen. Invariants: each namespace is listed once,
-by name; of what nobody named, only namespaces that may be members are listed.
+by name; of namespaces that the spec does not name, only those that may be members are listed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
-from navarch.api.roll import ALL, NamespaceSelector
+from navarch.api.roll import ALL
 from navarch.core.membership.places import tell_refusal
 from navarch.core.membership.selectors import matches
 from navarch.core.model.conditions import ConditionType, find_condition
@@ -32,7 +33,7 @@ class How(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Candidate:
     """A namespace that the roll asks for. `reason` is None for one that is a member. `is_made` says that the
     roll makes a MeshMember there, or keeps its own as it is; `is_self_joined` that there is one for the same
     mesh which the roll did not make."""
@@ -44,12 +45,12 @@ class Seat:
     is_self_joined: bool = False
 
 
-def list_seats(observed: ObservedRoll) -> tuple[Seat, ...]:
+def list_candidates(observed: ObservedRoll) -> tuple[Candidate, ...]:
     """All namespaces that the roll asks for, by name."""
     asked = find_asked(observed)
     own = {member["metadata"]["namespace"] for member in observed.own}
-    seats = (_seat(observed, name, asked[name], is_own=name in own) for name in sorted(asked))
-    return tuple(seat for seat in seats if seat is not None)
+    candidates = (_judge(observed, name, asked[name], is_own=name in own) for name in sorted(asked))
+    return tuple(each for each in candidates if each is not None)
 
 
 def is_left(observed: ObservedRoll, member: Manifest, asked: Mapping[str, How]) -> bool:
@@ -66,7 +67,7 @@ def find_asked(observed: ObservedRoll) -> dict[str, How]:
     spec = observed.spec
     if spec is None:
         return {}
-    members, selectors = spec.members or [], spec.member_selectors or []
+    members, selectors = spec.members or [], _read_selectors(observed)
     everything = observed.namespaces if ALL in members else ()
     asked = dict.fromkeys(everything, How.BY_ASTERISK)
     for name, namespace in observed.namespaces.items() if selectors else ():
@@ -75,28 +76,34 @@ def find_asked(observed: ObservedRoll) -> dict[str, How]:
     return asked | dict.fromkeys((name for name in members if name != ALL), How.NAMED)
 
 
-def is_selected(selector: NamespaceSelector, namespace: Namespace) -> bool:
+def _read_selectors(observed: ObservedRoll) -> list[Mapping[str, Any]]:
+    found = (observed.spec.member_selectors if observed.spec is not None else None) or ()
+    return [selector.to_json() for selector in found]
+
+
+def is_selected(selector: Mapping[str, Any], namespace: Namespace) -> bool:
     """Whether a selector chooses a namespace by labels that are not there because it is a member."""
     ours = {MEMBER_OF, *namespace.claimed}
     labels = {key: value for key, value in namespace.labels.items() if key not in ours}
-    return matches(selector.to_json(), labels)
+    return matches(selector, labels)
 
 
-def _seat(observed: ObservedRoll, name: str, how: How, *, is_own: bool) -> Seat | None:
+def _judge(observed: ObservedRoll, name: str, how: How, *, is_own: bool) -> Candidate | None:
     if told := _tell_ineligible(observed, name):
-        return Seat(name, *told) if how is How.NAMED else None
+        return Candidate(name, *told) if how is How.NAMED else None
     if observed.mesh is None:
-        return Seat(name, Reason.MESH_NOT_FOUND, "there is no mesh beside the roll yet")
+        return Candidate(name, Reason.MESH_NOT_FOUND, "there is no mesh beside the roll yet")
     member = observed.members.get(name)
     if member is None:
-        return Seat(name, Reason.PROGRESSING, "its MeshMember is being made", is_made=True)
+        return Candidate(name, Reason.PROGRESSING, "its MeshMember is being made", is_made=True)
     if names_mesh(observed, member):
         reason, message = _follow(member)
         going = "deletionTimestamp" in member["metadata"]
-        return Seat(name, reason, message, is_made=is_own and not going, is_self_joined=not is_own)
+        named = is_own or observed.parent.owns(member)  # without our entry: restored from a backup
+        return Candidate(name, reason, message, is_made=named and not going, is_self_joined=not named)
     if is_own:
-        return Seat(name, Reason.PROGRESSING, "its MeshMember names another mesh and is made anew")
-    return None if how is How.BY_ASTERISK else Seat(name, Reason.MEMBER_OF_ANOTHER, _tell_owner(member))
+        return Candidate(name, Reason.PROGRESSING, "its MeshMember names another mesh and is made anew")
+    return None if how is How.BY_ASTERISK else Candidate(name, Reason.MEMBER_OF_ANOTHER, _tell_owner(member))
 
 
 def _tell_refusal(observed: ObservedRoll, name: str) -> str:
@@ -150,7 +157,6 @@ def _tell_owner(member: Manifest) -> str:
 
 def find_unmatched(observed: ObservedRoll) -> Iterator[int]:
     """The places in spec.memberSelectors of selectors that choose no namespace."""
-    selectors = (observed.spec.member_selectors if observed.spec is not None else None) or []
-    for at, selector in enumerate(selectors):
+    for at, selector in enumerate(_read_selectors(observed)):
         if not any(is_selected(selector, namespace) for namespace in observed.namespaces.values()):
             yield at

@@ -15,7 +15,7 @@ from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.roll.observed import ObservedRoll
-from navarch.core.roll.places import Seat, build_reference, find_asked, is_left, list_seats
+from navarch.core.roll.places import build_reference, find_asked, is_left, list_candidates
 
 COMPONENT = "members"
 AT_ONCE = 200
@@ -31,26 +31,27 @@ def plan_roll(observed: ObservedRoll, findings: Sequence[Finding]) -> Plan:
     prune = tuple(sorted(ref_of(member) for member in leaving[:AT_ONCE]))
     rest = NEXT_LOOK if len(leaving) > AT_ONCE else None
     if observed.is_being_deleted or not is_accepted(findings):
-        return Plan(parent, prune=prune, requeue_after=rest, is_loose=True)
-    seats = list_seats(observed)
+        return Plan(parent, prune=prune, requeue_after=rest, independent=True)
+    candidates = list_candidates(observed)
     there = {member["metadata"]["namespace"] for member in observed.own}
-    new = [seat for seat in seats if seat.is_made and seat.namespace not in there]
-    later = {seat.namespace for seat in new[AT_ONCE:]}
-    wanted = tuple(build_member(observed, s) for s in seats if s.is_made and s.namespace not in later)
+    new = [each for each in candidates if each.is_made and each.namespace not in there]
+    later = {each.namespace for each in new[AT_ONCE:]}
+    names = [each.namespace for each in candidates if each.is_made and each.namespace not in later]
+    wanted = tuple(build_member(observed, name) for name in names)
     waves = (Wave(COMPONENT, wanted),) if wanted else ()
     rest = NEXT_LOOK if later else rest
     waiting = tuple(_find_waiting(observed, later))
-    return Plan(parent, waves, prune, waiting, requeue_after=rest, is_loose=True)
+    return Plan(parent, waves, prune, waiting, requeue_after=rest, independent=True)
 
 
-def build_member(observed: ObservedRoll, seat: Seat) -> Manifest:
+def build_member(observed: ObservedRoll, namespace: str) -> Manifest:
     """The MeshMember of a namespace. What its team adds, such as spec.injection, is the team's."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {
             "name": NAME,
-            "namespace": seat.namespace,
+            "namespace": namespace,
             "labels": observed.parent.labels(component=COMPONENT),
         },
         "spec": {"controlPlaneRef": build_reference(observed)},

@@ -28,13 +28,14 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.urgency import Awaited
 from navarch.core.roll.observed import ObservedRoll, is_held
-from navarch.core.roll.places import Seat, list_seats
+from navarch.core.roll.places import Candidate, list_candidates
 
 CONDITIONS = (
     ConditionType.READY,
     ConditionType.SPEC_ACCEPTED,
     ConditionType.PROGRESSING,
     ConditionType.RECONCILED,
+    ConditionType.MEMBERS_READY,
     ConditionType.DELETING,
 )
 AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionType.DELETING), reasons=True)
@@ -53,26 +54,28 @@ def _has_vanished(result: ObjectOutcome) -> bool:
     return result.action is Action.FAILED and result.reason in _OF_NAMESPACES
 
 
-def determine_progressing(seats: Sequence[Seat], plan: Plan) -> Verdict:
+def determine_progressing(candidates: Sequence[Candidate], plan: Plan) -> Verdict:
     """Whether namespaces are joining or leaving right now."""
-    joining = [seat.namespace for seat in seats if seat.reason is Reason.PROGRESSING]
-    parts = (
-        [f"{count(len(joining), 'namespace joins', 'namespaces join')}: {join(joining)}"] if joining else []
-    )
+    joining = [each.namespace for each in candidates if each.reason is Reason.PROGRESSING]
+    parts = []
+    if joining:
+        parts.append(f"{count(len(joining), 'namespace joins', 'namespaces join')}: {join(joining)}")
     if plan.prune:
-        parts.append(f"{count(len(plan.prune), 'namespace leaves', 'namespaces leave')}")
-    return (
-        Verdict("True", Reason.PROGRESSING, "; ".join(parts)) if parts else Verdict("False", Reason.SETTLED)
+        parts.append(count(len(plan.prune), "namespace leaves", "namespaces leave"))
+    return Verdict(
+        "True" if parts else "False", Reason.PROGRESSING if parts else Reason.SETTLED, "; ".join(parts)
     )
 
 
-def determine_members(seats: Sequence[Seat]) -> Verdict:
+def determine_members(candidates: Sequence[Candidate]) -> Verdict:
     """Whether all namespaces of the roll are members of the mesh."""
-    pending = [seat for seat in seats if seat.reason is not None]
+    pending = [each for each in candidates if each.reason is not None]
     if not pending:
         return Verdict("True", Reason.AS_EXPECTED)
-    told = join(f"{seat.namespace} ({seat.reason})" for seat in pending)
-    message = f"{len(pending)} of {len(seats)} namespaces are no members yet: {told}; status.pending says why"
+    told = join(f"{each.namespace} ({each.reason})" for each in pending)
+    message = (
+        f"{len(pending)} of {len(candidates)} namespaces are no members yet: {told}; status.pending says why"
+    )
     return Verdict("False", Reason.NAMESPACES_PENDING, message)
 
 
@@ -95,17 +98,18 @@ def summarise_roll(
     observed: ObservedRoll, findings: Sequence[Finding], plan: Plan, outcome: Outcome | None
 ) -> dict[str, Any]:
     """The status of a MeshMemberRoll."""
-    seats = list_seats(observed)
+    candidates = list_candidates(observed)
     reconciled = determine_reconciled(outcome, paused=is_held(observed))
-    theirs = [seat.namespace for seat in seats if seat.is_self_joined]
+    theirs = [each.namespace for each in candidates if each.is_self_joined]
     if theirs and reconciled.is_true:
         have = count(len(theirs), "namespace has a MeshMember", "namespaces have MeshMembers")
         told = f"{have} that the roll did not make, which stay when it goes: {join(theirs)}"
         reconciled = replace(reconciled, message=told)
     verdicts = {
         ConditionType.SPEC_ACCEPTED: determine_accepted(findings),
-        ConditionType.PROGRESSING: determine_progressing(seats, plan),
+        ConditionType.PROGRESSING: determine_progressing(candidates, plan),
         ConditionType.RECONCILED: reconciled,
+        ConditionType.MEMBERS_READY: determine_members(candidates),
         ConditionType.DELETING: determine_deleting(observed),
     }
     verdicts[ConditionType.READY] = summarise_ready(
@@ -113,7 +117,7 @@ def summarise_roll(
             invert(verdicts[ConditionType.DELETING]),
             verdicts[ConditionType.SPEC_ACCEPTED],
             verdicts[ConditionType.RECONCILED],
-            determine_members(seats),
+            verdicts[ConditionType.MEMBERS_READY],
         ]
     )
     previous = (observed.body.get("status") or {}).get("conditions") or ()
@@ -121,27 +125,27 @@ def summarise_roll(
     status: dict[str, Any] = {"observedGeneration": observed.generation, "conditions": conditions}
     if observed.mesh is not None:
         status["mesh"] = observed.mesh["metadata"]["name"]
-    status |= _count(seats)
+    status |= _count(candidates)
     return observed.kinds.fit(KIND, "status", status)
 
 
-def _count(seats: Sequence[Seat]) -> dict[str, Any]:
-    pending = [(seat, seat.reason) for seat in seats if seat.reason is not None]
-    ready = len(seats) - len(pending)
+def _count(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    pending = [(each, each.reason) for each in candidates if each.reason is not None]
+    ready = len(candidates) - len(pending)
     members = {
-        "total": len(seats),
+        "total": len(candidates),
         "ready": ready,
         "pending": len(pending),
-        "selfJoined": sum(seat.is_self_joined for seat in seats),
-        "summary": f"{ready}/{len(seats)}",
+        "selfJoined": sum(each.is_self_joined for each in candidates),
+        "summary": f"{ready}/{len(candidates)}",
     }
     told = [
         {
-            "namespace": seat.namespace,
+            "namespace": each.namespace,
             "reason": reason.value,
-            "message": shorten(seat.message, LONGEST_MESSAGE),
+            "message": shorten(each.message, LONGEST_MESSAGE),
         }
-        for seat, reason in pending[:MOST_PENDING]
+        for each, reason in pending[:MOST_PENDING]
     ]
     return {"members": members, "pending": told} if told else {"members": members}
 
