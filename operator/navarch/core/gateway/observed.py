@@ -34,7 +34,8 @@ class ObservedGateway:
     none. `owned` are its objects, `pods` its pods, `proxies` their proxies, `problems` why pods are not
     ready. `kind_deleted` is when the deletion of the kind itself was asked for; empty where it was not.
     `roles` are the installation's roles by name with the hashes of their rules. `certificates` are those of
-    its listeners, None where nothing asks for them.
+    its listeners, None where nothing asks for them. `autoscalers` are other clients' of its Deployment, by
+    name, as far as it was asked for them.
     """
 
     environment: Environment
@@ -56,6 +57,7 @@ class ObservedGateway:
     kinds: ServedKinds = CURRENT
     kind_deleted: str = ""
     certificates: SeenCertificates | None = None
+    autoscalers: tuple[str, ...] = ()
 
     @property
     def generation(self) -> int:

@@ -176,6 +176,10 @@ class Reason(Documented):
     )
     ADDRESS_PENDING = "AddressPending", "A Service of type LoadBalancer has no address yet."
     ADDRESS_MISSING = "AddressMissing", "A Service of type LoadBalancer got no address in time."
+    OTHER_AUTOSCALER = (
+        "OtherAutoscaler",
+        "An autoscaler that is not the gateway's own scales the gateway's pods as well.",
+    )
     GATEWAY_NOT_INJECTED = (
         "GatewayNotInjected",
         "Pods of a gateway were made without a proxy; they are made anew, at growing intervals.",
