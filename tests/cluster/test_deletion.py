@@ -276,6 +276,12 @@ async def test_a_mesh_that_a_foreign_finalizer_holds_costs_one_request_for_each_
         return [r.uri for r in audit.since(since) if r.verb == "list" and fresh in r.uri]
 
     await eventually(is_let_go, seconds=60, every=0.1, what="Navarch lets it go")
+    held = "everything is removed; this object is held by finalizers that others take off: test.example/hold"
+    await eventually(
+        lambda: read_condition(api.get("mesh", fresh, "demo"), "Deleting").get("message") == held,
+        seconds=30,
+        what="what holds it is told",
+    )
     assert list_asked(mark), "the API server itself was asked before"
     assert list_owned(api, fresh) == []
     await wait_for_rest(operator)

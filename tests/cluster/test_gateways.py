@@ -277,6 +277,26 @@ async def test_a_gateway_drains_before_its_service_goes_and_what_holds_the_servi
     await eventually(lambda: api.get("gateway", member, "ingress") is None, seconds=60, what="it is gone")
 
 
+async def test_a_gateway_that_a_foreign_finalizer_holds_says_so_once_all_of_it_is_gone(
+    api: Api, mesh: str, member: str
+) -> None:
+    gateway = build_gateway(member, mesh)
+    api.create({**gateway, "metadata": {**gateway["metadata"], "finalizers": ["test.example/hold"]}})
+    await wait_for_gateway(api, member)
+    api.delete("gateway", member, "ingress")
+    held = "everything is removed; this object is held by finalizers that others take off: test.example/hold"
+    try:
+        await eventually(
+            lambda: read_condition(api.get("gateway", member, "ingress"), "Deleting").get("message") == held,
+            seconds=60,
+            what="what holds it is told",
+        )
+        assert list_objects(api, member) == []
+    finally:
+        api.patch("gateway", member, "ingress", {"metadata": {"finalizers": None}})
+    await eventually(lambda: api.get("gateway", member, "ingress") is None, seconds=30, what="it is gone")
+
+
 async def test_drift_of_a_gateway_is_put_back_with_one_write(
     api: Api, audit: Audit, mesh: str, member: str
 ) -> None:

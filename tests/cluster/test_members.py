@@ -137,6 +137,26 @@ async def test_what_a_member_left_whose_finalizer_was_taken_off_is_removed_by_th
     await eventually(lambda: read_labels(api, apps) == {}, seconds=90, what="the namespace has left")
 
 
+async def test_a_member_that_a_foreign_finalizer_holds_says_so_once_its_namespace_has_left(
+    api: Api, mesh: str, apps: str
+) -> None:
+    member = build_member(apps, mesh)
+    api.create({**member, "metadata": {**member["metadata"], "finalizers": ["test.example/hold"]}})
+    await wait_for_member(api, apps)
+    api.delete("member", apps, "default")
+    held = "the namespace has left the mesh; this object is held by finalizers that others take off: "
+    await eventually(
+        lambda: (
+            read_condition(api.get("member", apps, "default"), "Deleting").get("message")
+            == f"{held}test.example/hold"
+        ),
+        seconds=60,
+        what="what holds it is told",
+    )
+    assert read_labels(api, apps) == {}
+    api.patch("member", apps, "default", {"metadata": {"finalizers": None}})
+
+
 async def test_a_namespace_with_a_member_is_deleted_all_the_same(api: Api, mesh: str, apps: str) -> None:
     api.create(build_member(apps, mesh))
     await wait_for_member(api, apps)

@@ -43,7 +43,7 @@ class MeshController:
             return await remove_orphans(key, world=self.world, applier=self.applier, reporter=self.reporter)
         findings = run_checks(observed)
         decision = plan_mesh(observed, findings)
-        if is_released(observed, decision.plan):
+        if is_released(observed, decision.plan) and has_finalizer(observed.body):
             return await self._release(observed)
         if is_held(observed):
             outcome = await self.applier.withhold(decision.plan)
@@ -62,8 +62,6 @@ class MeshController:
     async def _release(self, observed: ObservedMesh) -> Result:
         """Let a mesh go once the API server itself says that nothing of it is left."""
         self.world.prober.forget(observed.parent.uid)
-        if not has_finalizer(observed.body):
-            return Done()  # it was let go, and others hold it: what they do to it costs one look each
         if await self.world.owned.find_unseen(observed.parent):
             return After(1)
         await remove_finalizer(self.client, observed.body)

@@ -42,7 +42,7 @@ class GatewayController:
             return await remove_orphans(key, world=self.world, applier=self.applier, reporter=self.reporter)
         findings = run_checks(observed)
         plan = plan_gateway(observed, findings)
-        if is_released(observed, plan):
+        if is_released(observed, plan) and has_finalizer(observed.body):
             return await self._release(observed)
         if is_held(observed):
             outcome = await self.applier.withhold(plan)
@@ -60,8 +60,6 @@ class GatewayController:
 
     async def _release(self, observed: ObservedGateway) -> Result:
         """Let a gateway go once the API server itself says that nothing of it is left."""
-        if not has_finalizer(observed.body):
-            return Done()
         if await self.world.owned.find_unseen(observed.parent):
             return After(1)
         await remove_finalizer(self.client, observed.body)

@@ -21,7 +21,7 @@ from navarch.gather.member import gather_member
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
-from navarch.kube.parents import add_finalizer, remove_finalizer
+from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class MemberController:
         observed = await gather_member(self.world, key.namespace, key.name)
         findings = run_checks(observed)
         plan = plan_member(observed, findings)
-        if is_released(observed) and observed.body is not None:
+        if observed.body is not None and is_released(observed) and has_finalizer(observed.body):
             await remove_finalizer(self.client, observed.body)
             await self.world.inventories.drop(observed.parent)
             return Done()

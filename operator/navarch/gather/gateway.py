@@ -17,6 +17,7 @@ from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.membership.rule import is_member, read_membership
 from navarch.core.model.parent import identify
 from navarch.core.model.refs import Manifest, Ref
+from navarch.gather.autoscalers import gather_autoscalers
 from navarch.gather.certificates import Place, read_labels
 from navarch.gather.neighbours import by_parent
 from navarch.gather.reference import find_mesh, find_revision
@@ -71,6 +72,7 @@ async def gather_gateway(world: World, namespace: str, name: str) -> ObservedGat
         observed,
         problems=read_problems(observed.workload, pods),
         certificates=await world.certificates.gather(place),
+        autoscalers=await gather_autoscalers(world.client, spec, observed.workload, owned),
     )
 
 

@@ -162,37 +162,58 @@ class Known:
 def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
     key = key_of(manifest)
     yield (By.KIND, key.kind), key
-    if key.kind == MESH:
-        yield (By.MESH_IN, key.namespace), key
-        for value in _list_label_values(manifest):
-            yield (By.LABEL, value), key
-        for tag in list_told_tags(manifest):
-            yield (By.TAG, stem_of(tag)), key
-        if asks_for_default(manifest):
-            yield (By.DEFAULT, ""), key
-    if key.kind == GATEWAY:
-        yield (By.GATEWAY_IN, key.namespace), key
-        mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
-        yield (By.GATEWAY_OF, f"{mesh.get('namespace') or key.namespace}/{mesh.get('name')}"), key
-    if key.kind == member.KIND:
-        mesh = (manifest.get("spec") or {}).get("controlPlaneRef") or {}
-        yield (By.MEMBER_IN, key.namespace), key
-        yield (By.MEMBER_OF, f"{mesh.get('namespace')}/{mesh.get('name')}"), key
-    if key.kind == roll.KIND:
-        yield (By.ROLL_IN, key.namespace), key
-        spec = manifest.get("spec") or {}
-        names = spec.get("members") or ()
-        yield from (((By.ROLL_LISTS, name), key) for name in names if name != roll.ALL)
-        if spec.get("memberSelectors") or roll.ALL in names:
-            yield (By.ROLL_SELECTS, ""), key
-    if key.kind == REVISION:
-        yield (By.REVISION_IN, key.namespace), key
-        spec = manifest.get("spec") or {}
-        yield (By.VERSION, str(spec.get("version", ""))), key
-        parent = parent_of(manifest)
-        if parent is not None:
-            yield (By.INJECTOR, key.name), key_of_parent(parent)
-            yield (By.TAG, stem_of(str(spec.get("tag", "")))), key_of_parent(parent)
+    yield from _ENTRIES[key.kind](manifest, key) if key.kind in _ENTRIES else ()
+
+
+def _list_mesh(mesh: Object, key: Key) -> Iterator[tuple[Question, Key]]:
+    yield (By.MESH_IN, key.namespace), key
+    for value in _list_label_values(mesh):
+        yield (By.LABEL, value), key
+    for tag in list_told_tags(mesh):
+        yield (By.TAG, stem_of(tag)), key
+    if asks_for_default(mesh):
+        yield (By.DEFAULT, ""), key
+
+
+def _list_gateway(gateway: Object, key: Key) -> Iterator[tuple[Question, Key]]:
+    yield (By.GATEWAY_IN, key.namespace), key
+    mesh = (gateway.get("spec") or {}).get("controlPlaneRef") or {}
+    yield (By.GATEWAY_OF, f"{mesh.get('namespace') or key.namespace}/{mesh.get('name')}"), key
+
+
+def _list_member(member: Object, key: Key) -> Iterator[tuple[Question, Key]]:
+    yield (By.MEMBER_IN, key.namespace), key
+    mesh = (member.get("spec") or {}).get("controlPlaneRef") or {}
+    yield (By.MEMBER_OF, f"{mesh.get('namespace')}/{mesh.get('name')}"), key
+
+
+def _list_roll(manifest: Object, key: Key) -> Iterator[tuple[Question, Key]]:
+    yield (By.ROLL_IN, key.namespace), key
+    spec = manifest.get("spec") or {}
+    names = spec.get("members") or ()
+    yield from (((By.ROLL_LISTS, name), key) for name in names if name != roll.ALL)
+    if spec.get("memberSelectors") or roll.ALL in names:
+        yield (By.ROLL_SELECTS, ""), key
+
+
+def _list_revision(revision: Object, key: Key) -> Iterator[tuple[Question, Key]]:
+    yield (By.REVISION_IN, key.namespace), key
+    spec = revision.get("spec") or {}
+    yield (By.VERSION, str(spec.get("version", ""))), key
+    parent = parent_of(revision)
+    if parent is not None:
+        yield (By.INJECTOR, key.name), key_of_parent(parent)
+        yield (By.TAG, stem_of(str(spec.get("tag", "")))), key_of_parent(parent)
+
+
+_ENTRIES: Mapping[str, Callable[[Object, Key], Iterator[tuple[Question, Key]]]] = {
+    MESH: _list_mesh,
+    GATEWAY: _list_gateway,
+    member.KIND: _list_member,
+    roll.KIND: _list_roll,
+    REVISION: _list_revision,
+}
+"""Under what an object of ours is found, by its kind."""
 
 
 def list_told_tags(mesh: Object) -> Iterator[str]:

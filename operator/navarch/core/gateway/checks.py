@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from navarch.api.gateway import RESERVED_LABELS
 from navarch.api.power.annotations import FREE_DOMAINS, is_free_annotation
 from navarch.api.power.variables import GUARDED_VARIABLES, PROXY_FREE, PROXY_REFUSED
+from navarch.core.gateway.autoscalers import check_autoscalers, check_measured
 from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.gateway.overlays import check_budget, check_overlays
 from navarch.core.gateway.pin import check_version
@@ -154,5 +155,7 @@ CHECKS: tuple[Callable[[ObservedGateway], Iterator[Finding]], ...] = (
     check_version,
     check_overlays,
     check_budget,
+    check_autoscalers,
+    check_measured,
 )
 """The rules, in the order in which they are told: the first one's reason is that of a refused gateway."""

@@ -35,7 +35,7 @@ class ObservedGateway:
     ready. `kind_deleted` is when the deletion of the kind itself was asked for; empty where it was not.
     `roles` are the installation's roles by name with the hashes of their rules. `certificates` are those of
     its listeners, None where nothing asks for them. `serves_routes` says whether the cluster has OpenShift's
-    Routes.
+    Routes. `autoscalers` are other clients' of its Deployment, by name, as far as it was asked for them.
     """
 
     environment: Environment
@@ -58,6 +58,7 @@ class ObservedGateway:
     kind_deleted: str = ""
     certificates: SeenCertificates | None = None
     serves_routes: bool = False
+    autoscalers: tuple[str, ...] = ()
 
     @property
     def generation(self) -> int:

@@ -12,7 +12,7 @@ from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.model.actions import Plan, Waiting
 from navarch.core.model.messages import join
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.core.model.removal import plan_removal
+from navarch.core.model.removal import plan_removal, tell_holders
 from navarch.core.world.workload import find_running
 
 OF_PODS = frozenset({"Deployment", "DaemonSet", "HorizontalPodAutoscaler", "PodDisruptionBudget"})
@@ -45,4 +45,5 @@ def describe_left(observed: ObservedGateway, plan: Plan) -> str:
         for o in observed.owned
         if "deletionTimestamp" in o["metadata"] and (finalizers := o["metadata"].get("finalizers"))
     ]
-    return "; ".join([*waiting, *held, f"left: {join(ref_of(o) for o in observed.owned)}"])
+    left = f"left: {join(ref_of(o) for o in observed.owned)}" if observed.owned else "everything is removed"
+    return "; ".join(filter(None, [*waiting, *held, left, tell_holders(observed.body)]))

@@ -29,6 +29,7 @@ from navarch.core.model.labels import FORCE_DELETE, ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
+from navarch.core.model.removal import tell_holders
 from navarch.core.model.urgency import Awaited
 
 CONDITIONS = (
@@ -128,7 +129,9 @@ def determine_deleting(observed: ObservedMember) -> Verdict:
         return Verdict("False", Reason.NOT_DELETING)
     if is_held(observed):
         return Verdict("True", Reason.PAUSED, "the namespace leaves once the mesh is no longer paused")
-    return Verdict("True", Reason.REMOVING, "the namespace leaves the mesh")
+    assert observed.body is not None
+    told = "the namespace has left the mesh" if is_settled(observed, {}) else "the namespace leaves the mesh"
+    return Verdict("True", Reason.REMOVING, "; ".join(filter(None, (told, tell_holders(observed.body)))))
 
 
 def summarise_member(

@@ -35,6 +35,7 @@ from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, find_holders, ref_of
+from navarch.core.model.removal import tell_holders
 from navarch.core.model.urgency import Awaited
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
@@ -206,6 +207,7 @@ def determine_deleting(observed: ObservedMesh) -> Verdict:
         return Verdict("True", Reason.PAUSED, "remove spec.paused to let the removal go on")
     left = [_tell_left(o) for o in (*observed.owned, *observed.revisions)]
     message = f"{len(left)} objects left: {join(left)}" if left else "everything is removed"
+    message = "; ".join(filter(None, (message, tell_holders(observed.body))))
     if behind := [proxy for proxy in observed.census.counted if not is_of_own_gateway(observed, proxy)]:
         pods = join(f"{p.namespace}/{p.name}" for p in behind)
         return Verdict("True", Reason.PODS_LEFT_BEHIND, f"{message}; pods that keep their proxy: {pods}")

@@ -200,6 +200,10 @@ class Reason(Documented):
     )
     ROUTE_PENDING = "RoutePending", "No router has said yet whether it takes a Route of the gateway."
     ROUTE_REFUSED = "RouteRefused", "A router has refused a Route of the gateway; the message quotes why."
+    OTHER_AUTOSCALER = (
+        "OtherAutoscaler",
+        "An autoscaler that is not the gateway's own scales the gateway's pods as well.",
+    )
     GATEWAY_NOT_INJECTED = (
         "GatewayNotInjected",
         "Pods of a gateway were made without a proxy; they are made anew, at growing intervals.",

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from navarch.core.model.actions import Plan
-from navarch.core.model.labels import FORCE_DELETE
+from navarch.core.model.labels import FINALIZER, FORCE_DELETE
+from navarch.core.model.messages import join
 from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.ownership import Inventory, find_lost, is_proved
 from navarch.core.model.parent import Parent
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import Manifest, find_holders, ref_of
 
 REMOVAL_REQUEUE = 2.0
 """Seconds after which a removal that is under way is looked at again."""
@@ -37,6 +38,12 @@ def _is_caused_by_kind(deleted: str, kind_deleted: str) -> bool:
     if not deleted or not kind_deleted:
         return False
     return datetime.fromisoformat(deleted) >= datetime.fromisoformat(kind_deleted) - CLOCK_SLACK
+
+
+def tell_holders(body: Manifest) -> str:
+    """What is said of the finalizers by which other clients hold an object; empty where there are none."""
+    others = [name for name in find_holders(body) if name != FINALIZER]
+    return f"this object is held by finalizers that others take off: {join(others)}" if others else ""
 
 
 def find_removable(parent: Parent, inventory: Inventory, seen: Sequence[Manifest]) -> list[Manifest]:

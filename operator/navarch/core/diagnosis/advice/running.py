@@ -132,6 +132,12 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "Fix the problem that the message quotes from the pod's status.",
         "pod istiod-…-x2x: ErrImagePull: not found",
     ),
+    Reason.OTHER_AUTOSCALER: Advice(
+        Severity.WARNING,
+        "Decide which of the two scales the gateway, and remove the other.",
+        "spec.replicas: '2': HorizontalPodAutoscaler shop/keda-hpa-ingress scales the gateway's pods, so "
+        "that their number is left to it; remove spec.replicas, or that autoscaler",
+    ),
     Reason.GATEWAY_NOT_INJECTED: Advice(
         Severity.ERROR,
         "Wait; if pods come without a proxy again, look for labels and webhooks that keep pods of the "

@@ -81,7 +81,8 @@ class GatewayInput:
     API server takes `image: auto` for one that is always pulled, and the injector keeps what a pod says.
     `recreated` says when pods without a proxy were made anew; empty for never. `image` is the proxy's where
     the gateway's version is pinned, and `stamp` then the pin's; empty for the mesh's. `replicas` is the
-    number of pods that a Deployment begins with which takes over from a DaemonSet."""
+    number of pods that a Deployment begins with which takes over from a DaemonSet. `scaled` says that another
+    client's autoscaler decides that number, whatever the spec says."""
 
     parent: Parent
     spec: MeshGatewaySpec
@@ -91,6 +92,7 @@ class GatewayInput:
     recreated: str = ""
     image: str = ""
     replicas: int | None = None
+    scaled: bool = False
 
     @property
     def name(self) -> str:
@@ -195,7 +197,7 @@ def _build_rolling(gateway: GatewayInput) -> dict[str, Any]:
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
     if workload_of(gateway.spec) == DAEMON_SET:
         return {"updateStrategy": rolling}
-    replicas = gateway.spec.replicas or gateway.replicas
+    replicas = None if gateway.scaled else gateway.spec.replicas or gateway.replicas
     return {**({"replicas": replicas} if replicas else {}), "strategy": rolling}
 
 
