@@ -39,7 +39,8 @@ class ObservedMesh:
     others beside istiod that it would deploy gateways with: name and class. `peer_policies` are mesh-wide
     PeerAuthentications of others. `kinds` says what Navarch's own CRDs lack. `gateways` are the MeshGateways
     that name the mesh; those that it has made are among `owned`. `gateway_api` are the versions of Gateway
-    API's CRDs, by plural, of those that istiod does not read in every version.
+    API's CRDs, by plural, of those that istiod does not read in every version; `standard_gateway_api` the
+    same of the standard channel, of those that it may wait for.
     """
 
     environment: Environment
@@ -69,6 +70,7 @@ class ObservedMesh:
     peer_policies: tuple[PeerPolicy, ...] = ()
     gateways: tuple[Manifest, ...] = ()
     gateway_api: Mapping[str, str] = field(default_factory=dict)
+    standard_gateway_api: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:
