@@ -22,12 +22,13 @@ from tests.support.activity import bring_up, read_metric
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
 from tests.support.faults import Proxy
-from tests.support.meshes import build_mesh, read_condition, wait_for
+from tests.support.meshes import build_mesh, edit, read_condition, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
 
 BUNDLE, EXPERIMENTAL = load_gateway_api("standard"), load_gateway_api("experimental")
 ROUTES = "httproutes.gateway.networking.k8s.io"
 TLS = "tlsroutes.gateway.networking.k8s.io"
+UDP = "udproutes.gateway.networking.k8s.io"
 PATIENCE = 180
 """Seconds after which something hangs: an API server compiles every rule of a CRD before it takes it."""
 LEASE = {"lease_seconds": "4", "lease_renew_seconds": "3", "lease_retry_seconds": "0.3", "identity": "one"}
@@ -383,4 +384,14 @@ async def test_a_mesh_says_which_crds_its_istiod_ignores_until_they_are_brought_
         return read_condition(mesh, "SpecAccepted")["reason"] != "GatewayAPIUnread"
 
     await eventually(is_content, seconds=PATIENCE, what="the warning is gone")
+
+    udp = build_crd(UDP, version="v1.6.0", bundle=EXPERIMENTAL, **{CHANNEL: "standard"})
+    place.api.create(udp)
+    switch = {"name": "PILOT_ENABLE_ALPHA_GATEWAY_API", "value": "true"}
+    edit(place.api, "unread", controlPlane={"environment": [switch]})
+    mesh = await wait_for(place.api, "unread", condition="SpecAccepted", reason="GatewayAPIAwaited")
+    assert f"waits for v1alpha2 of {UDP}" in read_condition(mesh, "SpecAccepted")["message"]
+    udp["metadata"]["annotations"][CHANNEL] = "experimental"
+    place.api.apply(udp)
+    mesh = await wait_for(place.api, "unread", condition="SpecAccepted", reason="AsExpected")
     await remove_mesh(place, "unread")

@@ -16,11 +16,11 @@ from navarch.core.model.labels import APPLIED, MANAGED_BY
 from lab.cluster import Cluster
 from tests.cluster.conftest import a_mesh_namespace, build_operator
 from tests.polling import eventually
-from tests.support import run
+from tests.support import openshift, run
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit, Request, list_refused
-from tests.support.gateways import count_proxies
+from tests.support.gateways import build_gateway, count_proxies, wait_for_gateway
 from tests.support.members import build_member, wait_for_member
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
@@ -64,6 +64,7 @@ async def test_one_life_of_a_mesh_that_has_everything(
     await wait_for(api, fresh)
     await eventually(lambda: api.list("role", fresh) == [], seconds=30, what="the older Role is gone")
     await unlabel(api, "daemonset", fresh, "each")
+    await have_routes(api, fresh)
     await join_and_leave(api, fresh)
     api.patch("mesh", fresh, "demo", {"spec": {"gateways": None}})
     await eventually(lambda: api.get("gateway", fresh, "ingress") is None, seconds=60, what="it is gone")
@@ -99,6 +100,17 @@ async def unlabel(api: Api, kind: str, namespace: str, name: str) -> None:
         seconds=60,
         what="it has its labels again",
     )
+
+
+async def have_routes(api: Api, namespace: str) -> None:
+    """A gateway has a Route for a while, where there are some."""
+    route = {"name": "web", "host": "web.example.com", "port": "https", "termination": "Passthrough"}
+    async with openshift.routes_served(api):
+        api.create(build_gateway(namespace, namespace, "routed", openshift={"routes": [route]}))
+        await wait_for_gateway(api, namespace, "routed", status="False", reason="RoutePending")
+        await unlabel(api, "route", namespace, "routed-web")
+        api.delete("gateway", namespace, "routed")
+        await eventually(lambda: api.get("gateway", namespace, "routed") is None, seconds=60, what="it goes")
 
 
 async def join_and_leave(api: Api, mesh: str) -> None:

@@ -42,6 +42,7 @@ def data() -> dict[str, Any]:
                 "tlsroutes": [{"since": "1.29", "maximum": "1.4.1"}, {"since": "1.30", "minimum": "1.5.0"}],
                 "tcproutes": [{"since": "1.31", "minimum": "1.6.0"}],
             },
+            "alpha": {"udproutes": [{"since": "1.30", "maximum": "1.5.1"}]},
         },
     }
 

@@ -241,3 +241,40 @@ def test_what_a_minor_reads_is_what_its_istiod_s_source_says(
     minor: str, plural: str, read: list[str], unread: list[str]
 ) -> None:
     assert [v for v in (*read, *unread) if ignored(minor, **{plural: v})] == unread
+
+
+def awaited(minor: str, switch: str = "true", **versions: str) -> list[str]:
+    environment = [{"name": "PILOT_ENABLE_ALPHA_GATEWAY_API", "value": switch}] if switch else []
+    spec = a_spec(version=minor, controlPlane={"environment": environment})
+    observed = an_observed_mesh(spec=spec, standard_gateway_api=versions)
+    return [f.message for f in run_checks(observed) if f.reason is Reason.GATEWAY_API_AWAITED]
+
+
+@pytest.mark.parametrize(
+    ("minor", "plural", "well", "in_vain"),
+    [
+        ("1.29", "udproutes", ["v1.5.1", "v1.6.0"], []),
+        ("1.30", "udproutes", ["v1.5.1", "v1.3.0", ""], ["v1.5.2", "v1.6.0", "v1.6.0-rc.1"]),
+        ("1.30", "tcproutes", ["v1.5.1"], ["v1.6.0"]),
+        ("1.31", "udproutes", ["v1.5.1"], ["v1.6.0"]),
+        ("1.31", "tcproutes", ["v1.5.1", "v1.6.0", "main"], []),
+    ],
+)
+def test_an_istiod_that_would_wait_for_alpha_versions_in_vain_is_a_warning(
+    minor: str, plural: str, well: list[str], in_vain: list[str]
+) -> None:
+    assert [v for v in (*well, *in_vain) if awaited(minor, **{plural: v})] == in_vain
+    for switch in ("", "false", "0"):
+        assert [v for v in in_vain if awaited(minor, switch, **{plural: v})] == []
+
+
+def test_the_warning_names_the_switch_and_what_is_not_served() -> None:
+    environment = [{"name": "PILOT_ENABLE_ALPHA_GATEWAY_API", "value": "true"}]
+    spec = a_spec(version="1.31", controlPlane={"environment": environment})
+    observed = an_observed_mesh(spec=spec, standard_gateway_api={"udproutes": "v1.6.0"})
+    (finding,) = (f for f in run_checks(observed) if f.reason is Reason.GATEWAY_API_AWAITED)
+    assert finding.severity is Severity.WARNING
+    assert str(finding).startswith(
+        "spec.controlPlane.environment: 'PILOT_ENABLE_ALPHA_GATEWAY_API=true': its istiod waits for v1alpha2 "
+        "of udproutes.gateway.networking.k8s.io, which v1.6.0 of the standard channel does not serve"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.catalog import Catalog
 from navarch.core.istio.crds import find_missing, find_newest
-from navarch.core.istio.gatewayapi import CHANNEL, VERSION, read_crd
+from navarch.core.istio.gatewayapi import CHANNEL, STANDARD, VERSION, read_crd
 from navarch.core.model.labels import APPLIED, CRD_MINOR, GATEWAY_API, MANAGED_BY
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.cluster import CRD, CRDOwner
@@ -45,6 +45,14 @@ def read_gateway_api(store: Store, catalog: Catalog) -> dict[str, str]:
     refs = {plural: Ref(*_CRD, "", f"{plural}.{GATEWAY_API}") for plural in plurals}
     found = {plural: stored for plural, ref in refs.items() if (stored := store.get(ref)) is not None}
     return {plural: read_crd(stored).version for plural, stored in found.items()}
+
+
+def read_standard_gateway_api(store: Store, catalog: Catalog) -> dict[str, str]:
+    """The same of those CRDs of the standard channel that an istiod may wait for."""
+    plurals = sorted({plural for minor in catalog.minors for plural in minor.gateway_api_alpha})
+    refs = {plural: Ref(*_CRD, "", f"{plural}.{GATEWAY_API}") for plural in plurals}
+    found = {plural: read_crd(stored) for plural, ref in refs.items() if (stored := store.get(ref))}
+    return {plural: crd.version for plural, crd in found.items() if crd.channel == STANDARD}
 
 
 class CRDInspector:

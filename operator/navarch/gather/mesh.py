@@ -17,7 +17,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.proxies import Census
-from navarch.gather.crds import read_gateway_api
+from navarch.gather.crds import read_gateway_api, read_standard_gateway_api
 from navarch.gather.gateway import by_mesh
 from navarch.gather.member import by_mesh as by_mesh_of_member
 from navarch.gather.specs import parse_spec
@@ -94,6 +94,7 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         gateways=world.stores["gateways"].find(by_mesh, (namespace, parent.name)),
         members=world.stores["members"].find(by_mesh_of_member, (namespace, parent.name)),
         gateway_api=read_gateway_api(world.stores["crds"], world.assets.catalog),
+        standard_gateway_api=read_standard_gateway_api(world.stores["crds"], world.assets.catalog),
     )
     observed = replace(observed, census=_take_census(world, observed))
     return replace(observed, probe=await world.prober.probe(observed))

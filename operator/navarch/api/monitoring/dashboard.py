@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from navarch.api.meta import JSONObject
 
 _WIDTH, _HEIGHT = 8, 7
+_GATEWAY_ENDS = "navarch_gateway_certificate_not_after_timestamp_seconds"
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -120,6 +121,34 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                         "{{kind}} {{namespace}}/{{name}}",
                     ),
                 ),
+            ),
+        ),
+    ),
+    (
+        "Certificates of gateways",
+        (
+            Panel("Next end", ((f"min({_GATEWAY_ENDS}) - time()", ""),), "s", kind="stat"),
+            Panel(
+                "Ends within 30 days",
+                (
+                    (
+                        f"min by (namespace, name, secret) ({_GATEWAY_ENDS}) - time() < 30 * 86400",
+                        "{{namespace}}/{{name}} {{secret}}",
+                    ),
+                ),
+                "s",
+                kind="table",
+            ),
+            Panel(
+                "Missing, broken, for other names, or about to end",
+                (
+                    (
+                        'max by (namespace, name) (navarch_condition{kind="MeshGateway",'
+                        'type="CertificatesValid",status="False"}) == 1',
+                        "{{namespace}}/{{name}}",
+                    ),
+                ),
+                kind="table",
             ),
         ),
     ),

@@ -156,6 +156,16 @@ class Ignored:
     reads: str
 
 
+def find_awaited(ranges: Ranges, versions: Mapping[str, str]) -> Iterator[Ignored]:
+    """For which CRDs an istiod waits in vain that reads alpha versions. `versions` are the bundles of those
+    of the standard channel that the cluster has, by plural."""
+    for plural, (_, maximum) in ranges.items():
+        said = versions.get(plural, "")
+        version = read_bundle(said)
+        if maximum and version and version > maximum:
+            yield Ignored(f"{plural}.{GATEWAY_API}", said, f"v{dotted(maximum)} and older")
+
+
 def find_ignored(ranges: Ranges, versions: Mapping[str, str]) -> Iterator[Ignored]:
     """Which CRDs an istiod ignores that reads these ranges. `versions` are the bundles of those that the
     cluster has, by plural."""

@@ -39,8 +39,9 @@ class ObservedMesh:
     others beside istiod that it would deploy gateways with: name and class. `peer_policies` are mesh-wide
     PeerAuthentications of others. `kinds` says what Navarch's own CRDs lack. `gateways` are the MeshGateways
     that name the mesh; those that it has made are among `owned`. `gateway_api` are the versions of Gateway
-    API's CRDs, by plural, of those that istiod does not read in every version. `members` are the MeshMembers
-    that name the mesh.
+    API's CRDs, by plural, of those that istiod does not read in every version; `standard_gateway_api` the
+    same of the standard channel, of those that it may wait for. `members` are the MeshMembers that name the
+    mesh.
     """
 
     environment: Environment
@@ -71,6 +72,7 @@ class ObservedMesh:
     gateways: tuple[Manifest, ...] = ()
     gateway_api: Mapping[str, str] = field(default_factory=dict)
     members: tuple[Manifest, ...] = ()
+    standard_gateway_api: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

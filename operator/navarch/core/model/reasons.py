@@ -139,6 +139,11 @@ class Reason(Documented):
         "GatewayAPIUnread",
         "The mesh's istiod ignores a CRD of Gateway API, because of its version.",
     )
+    GATEWAY_API_AWAITED = (
+        "GatewayAPIAwaited",
+        "Under PILOT_ENABLE_ALPHA_GATEWAY_API the mesh's istiod waits for a version of a CRD of Gateway API "
+        "that the cluster does not serve, and does not become ready.",
+    )
     POLICY_OVERRULED = (
         "PolicyOverruled",
         "Another mesh-wide PeerAuthentication is older than the mesh's own, and Istio takes the oldest: "

@@ -259,6 +259,13 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "spec.version: '1.31': its istiod ignores tlsroutes.gateway.networking.k8s.io of v1.4.1 since it "
         "reads v1.5.0 and newer",
     ),
+    Reason.GATEWAY_API_AWAITED: Advice(
+        Severity.WARNING,
+        "Remove PILOT_ENABLE_ALPHA_GATEWAY_API from spec.controlPlane.environment, or from the profile that "
+        "sets it.",
+        "spec.controlPlane.environment: 'PILOT_ENABLE_ALPHA_GATEWAY_API=true': its istiod waits for v1alpha2 "
+        "of udproutes.gateway.networking.k8s.io, which v1.6.0 of the standard channel does not serve",
+    ),
     Reason.POLICY_OVERRULED: Advice(
         Severity.WARNING,
         "Delete the PeerAuthentication that the message names, give it a selector, or remove spec.mtls.mode.",

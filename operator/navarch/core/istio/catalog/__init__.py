@@ -81,7 +81,8 @@ class Minor:
     """One minor of Istio. Kubernetes versions are (major, minor); `patches` are ascending. `preview` says
     what was seen of a minor that was neither compared with Istio's own nor run; empty for all others. `api`
     is where its CRDs and MeshConfig come from, `values` the name of the definition of its values, and
-    `gateway_api` says which of Gateway API's CRDs its istiod reads."""
+    `gateway_api` says which of Gateway API's CRDs its istiod reads, `gateway_api_alpha` beside which it
+    becomes ready with the switch for alpha versions."""
 
     name: str
     patches: tuple[str, ...]
@@ -95,6 +96,7 @@ class Minor:
     images: Images
     features: Features
     gateway_api: Ranges
+    gateway_api_alpha: Ranges
 
     def is_after_newest(self, version: str) -> bool:
         """Whether an exact version is a patch of this minor newer than any that is known."""
@@ -197,6 +199,7 @@ def build_catalog(data: Mapping[str, Any]) -> Catalog:
             images=row.get("digests", {}),
             features=_build_features(name, data["features"]),
             gateway_api=_build_ranges(name, data["gatewayAPI"]["reads"]),
+            gateway_api_alpha=_build_ranges(name, data["gatewayAPI"]["alpha"]),
         )
         for name, row in data["minors"].items()
     )

@@ -108,6 +108,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_proxies_can_follow,
     pins.check_gateways_can_follow,
     version.check_gateway_api_is_read,
+    version.check_gateway_api_is_served,
     foreign.check_gateway_defaults,
     foreign.check_policy_is_in_force,
     neighbours.check_namespaces_are_its_own,

@@ -11,14 +11,20 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from navarch.core.istio.catalog import Catalog, Minor, Release, dotted, ordinal_of
-from navarch.core.istio.gatewayapi import find_ignored
+from navarch.core.istio.gatewayapi import find_awaited, find_ignored
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
+from navarch.core.render.values import environment_of
 from navarch.core.world.proxies import ProxyPod, read_pins
 
 FIELD = "spec.version"
+ALPHA = "PILOT_ENABLE_ALPHA_GATEWAY_API"
+"""The variable by which istiod reads alpha versions of Gateway API (pilot/pkg/features)."""
+_TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
+"""What istiod reads as true (Go's strconv.ParseBool)."""
 _MINOR = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.")
 """How a proxy's stamp begins (core/render/values.py, proxy_stamp)."""
 
@@ -207,5 +213,29 @@ def check_gateway_api_is_read(observed: ObservedMesh) -> Iterator[Finding]:
             f"its istiod ignores {has} since it reads {crd.reads}",
             "install such a version of Gateway API with what installed the CRDs, or choose a minor of Istio "
             "that reads the cluster's",
+            Severity.WARNING,
+        )
+
+
+def check_gateway_api_is_served(observed: ObservedMesh) -> Iterator[Finding]:
+    """The minor's istiod waits for no alpha version of Gateway API's CRDs that the cluster does not serve."""
+    release = find_release(observed)
+    if observed.spec is None or release is None:
+        return
+    awaited = [*find_awaited(release.minor.gateway_api_alpha, observed.standard_gateway_api)]
+    if not awaited:
+        return
+    config = resolve_mesh(observed.parent, observed.spec, observed.assets, profiles=observed.profiles)
+    value = environment_of(config).get(ALPHA, "") if config else ""
+    if value not in _TRUE:
+        return
+    for crd in awaited:
+        yield Finding(
+            Reason.GATEWAY_API_AWAITED,
+            "spec.controlPlane.environment",
+            f"{ALPHA}={value}",
+            f"its istiod waits for v1alpha2 of {crd.name}, which {crd.version} of the standard channel does "
+            "not serve, and does not become ready once it is started anew",
+            f"remove {ALPHA}, there or in the profile that sets it: without it istiod reads what is served",
             Severity.WARNING,
         )
