@@ -142,6 +142,11 @@ async def test_pods_that_no_rollout_replaces_are_counted_with_the_names_of_what_
     assert "bare" in message
     assert "report" in message
     assert "rollout restart" not in message, "a rollout replaces neither"
+    whole = navarch("check", "-o", "json", kubeconfig=light.kubeconfig).find("ProxiesOutdated")
+    about = [name_subject(found) for found in whole]
+    assert (f"Namespace /{apps}" in about, f"MeshMember {apps}/default" in about) == (True, False), (
+        "said once"
+    )
 
 
 async def test_the_command_judges_a_member_that_no_operator_has_seen(
