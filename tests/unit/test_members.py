@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from navarch.api.member import MOST_WORKLOADS
 from navarch.core.member.checks import run_checks
 from navarch.core.member.observed import ObservedMember
 from navarch.core.member.plan import plan_member
-from navarch.core.member.status import is_released
+from navarch.core.member.status import is_released, summarise_member
 from navarch.core.model.claims import Claim, find_claimed
 from navarch.core.model.reasons import Reason
+from navarch.gather.excerpts import shrink_proxy_pod
 
 from tests.unit.members import JOINED, a_member, a_proxy, joined, verdicts
 from tests.unit.observations import NOW
@@ -168,3 +171,96 @@ def test_which_labels_a_claim_holds_is_read_from_managed_fields() -> None:
     namespace = {"metadata": {"name": "front", "managedFields": [others, ours]}}
     assert find_claimed(namespace) == ("istio.io/rev", "mesh.navarch.io/member-of")
     assert find_claimed({"metadata": {"name": "front"}}) == ()
+
+
+# --- what is counted ----------------------------------------------------------------------------------------
+
+
+def census_of(observed: ObservedMember) -> dict[str, Any]:
+    findings = run_checks(observed)
+    return dict(summarise_member(observed, findings, plan_member(observed, findings), None)["proxies"])
+
+
+def test_pods_that_no_rollout_replaces_are_counted_by_what_they_belong_to() -> None:
+    old = "1.30.1-old"
+    job = replace(a_proxy("report-1", old), job="report")
+    pods = (
+        job,
+        replace(job, name="report-2"),
+        replace(a_proxy("shell", old), bare=True),
+        a_proxy("web", old),
+    )
+    current = replace(a_proxy("fine"), bare=True)
+    settled = replace(joined(a_member()), proxies=(*pods, current))
+    counted = census_of(settled)
+    assert counted | {"total": 5, "current": 1, "outdated": 4, "manual": 3, "summary": "1/5"} == counted
+    assert counted["manualWorkloads"] == [
+        {"kind": "Job", "name": "report", "pods": 2},
+        {"kind": "Pod", "name": "shell", "pods": 1},
+    ]
+    message = tell(settled, "UpToDate")
+    assert "rollout restart" in message
+    assert "shell" in message
+    assert "report" in message
+
+
+def test_proxies_of_another_control_plane_are_misplaced_and_told_with_what_replaces_them() -> None:
+    moved = replace(a_proxy("web"), revision="other-mesh-inplace", bare=True)
+    settled = replace(joined(a_member()), of_others=(moved,))
+    assert verdicts(settled)["UpToDate"] == ("False", "ProxiesMisplaced")
+    counted = census_of(settled)
+    assert counted | {"total": 0, "misplaced": 1, "manual": 1} == counted
+    assert "rollout restart" not in tell(settled, "UpToDate")
+
+
+def test_the_list_of_what_is_replaced_by_hand_has_a_bound() -> None:
+    pods = tuple(replace(a_proxy(f"p{i:03}", "old"), bare=True) for i in range(100))
+    counted = census_of(replace(joined(a_member()), proxies=pods))
+    assert (counted["manual"], len(counted["manualWorkloads"])) == (100, MOST_WORKLOADS)
+
+
+@pytest.mark.parametrize(
+    ("owner", "job", "bare"),
+    [
+        (None, "", True),
+        ({"kind": "Job", "name": "report", "controller": True}, "report", False),
+        ({"kind": "ReplicaSet", "name": "web-1", "controller": True}, "", False),
+        ({"kind": "Job", "name": "report"}, "", True),
+    ],
+)
+def test_what_makes_a_pod_anew_is_its_controller(owner: dict[str, Any] | None, job: str, bare: bool) -> None:
+    metadata = {"namespace": "front", "name": "web", "annotations": {"istio.io/rev": "shop-mesh-inplace"}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "ownerReferences": [owner or {}]}}
+    if owner is None:
+        pod = {**pod, "metadata": metadata}
+    proxy = shrink_proxy_pod(pod)["proxy"]
+    assert (proxy.job, proxy.bare) == (job, bare)
+
+
+def tell(observed: ObservedMember, kind: str) -> str:
+    findings = run_checks(observed)
+    status = summarise_member(observed, findings, plan_member(observed, findings), None)
+    return str(next(c["message"] for c in status["conditions"] if c["type"] == kind))
+
+
+# --- whose labels count -------------------------------------------------------------------------------------
+
+
+def test_a_namespace_that_another_mesh_takes_by_a_tag_leaves_and_is_told_by_which_label() -> None:
+    shared = replace(
+        with_labels(joined(a_member({"injection": "Disabled"})), **{"istio.io/rev": "b-mesh"}), taker="b/mesh"
+    )
+    (finding,) = run_checks(shared)
+    assert finding.reason is Reason.NAMESPACE_SHARED
+    assert "b/mesh" in finding.message
+    assert "istio.io/rev=b-mesh" in finding.message
+    assert "kubectl label namespace front istio.io/rev-" in finding.remedy
+    (claim,) = claims_of(shared)
+    assert dict(claim.labels) == {}, "two control planes never write their roots into it"
+    assert plan_member(shared, (finding,)).requeue_after, "no event tells when that mesh is gone"
+
+
+def test_another_clients_tag_is_told_before_any_write_is_tried() -> None:
+    observed = with_labels(a_member(), **{"istio.io/rev": "elsewhere"})
+    assert verdicts(observed)["InjectionReady"] == ("False", "LabelConflict")
+    assert "istio.io/rev=elsewhere" in tell(observed, "InjectionReady")

@@ -40,6 +40,7 @@ from navarch.core.diagnosis.pods import find_asking_pods, find_bare_namespaces, 
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
 from navarch.core.diagnosis.routes import ObservedRoutes, run_rules_of_routes
 from navarch.core.diagnosis.signs import Sign
+from navarch.core.member.status import MESH_SAYS
 from navarch.core.membership.rule import is_member
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Severity
@@ -195,7 +196,8 @@ class Checkup:
             if not inside and read_mesh_of_member(member) not in asked:
                 continue
             judged = member if self.snapshot.gaps else await self.examiner.examine_member(member)
-            found += without_consequences(judge_verdicts(subject_of(member), read_verdicts(judged)))
+            said = without_consequences(judge_verdicts(subject_of(member), read_verdicts(judged)))
+            found += (d for d in said if not _is_told_elsewhere(d, whole=scope.whole))
         return found
 
     # --- a mesh of the cluster ------------------------------------------------------------------------------
@@ -316,6 +318,13 @@ class Checkup:
                 )
             ]
         return []
+
+
+def _is_told_elsewhere(diagnosis: Diagnosis, *, whole: bool) -> bool:
+    """Whether what is said of a member only repeats what is said once: of its mesh, or, where the `whole`
+    cluster is looked at, of the namespace."""
+    of_mesh = diagnosis.id == Reason.PAUSED or diagnosis.message.startswith(MESH_SAYS)
+    return of_mesh or (whole and diagnosis.id == Reason.PROXIES_OUTDATED)
 
 
 def _check_form(manifest: Manifest) -> list[Diagnosis]:

@@ -112,6 +112,10 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Outdated proxies",
                 (('navarch_proxies{state="outdated"} > 0', "{{namespace}}/{{mesh}}"),),
             ),
+            Panel(
+                "Members that are not ready",
+                (('navarch_members{state="pending"} > 0', "{{namespace}}/{{mesh}}"),),
+            ),
             Panel("Objects applied", _rate("navarch_apply_total", "outcome"), "ops"),
             Panel(
                 "Drift put back",

@@ -41,6 +41,8 @@ CONDITIONS = (
     ConditionType.UP_TO_DATE,
     ConditionType.DELETING,
 )
+MESH_SAYS = "the mesh says: "
+"""How a message begins that repeats what a condition of the mesh says."""
 AWAITED = Awaited((ConditionType.READY, ConditionType.SPEC_ACCEPTED, ConditionType.DELETING), reasons=True)
 
 
@@ -73,7 +75,7 @@ def determine_injection(observed: ObservedMember) -> Verdict:
     injects = find_condition(observed.mesh or {}, ConditionType.INJECTION_READY)
     if injects is None:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "the mesh does not say whether it injects pods")
-    message = "" if injects["status"] == "True" else f"the mesh says: {injects['message']}"
+    message = "" if injects["status"] == "True" else f"{MESH_SAYS}{injects['message']}"
     return Verdict(injects["status"], Reason.read(injects["reason"]), message)
 
 
