@@ -8,7 +8,6 @@ neither the process nor a rule of it is left.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,18 +15,21 @@ from lab import processes
 from lab.builds import ensure
 from lab.cluster import Cluster
 from lab.node import host
+from lab.node.cluster import enter
 from lab.node.layout import MARK, NODE_NAME, SERVICE_NETWORK
 from lab.packages import ensure_packages
 from lab.progress import LabError
 
 PACKAGES = ("ipset",)
 _NAME = "firewall"
+_MARKS = ("KUBE-ROUTER", "KUBE-POD-FW", "KUBE-NWPLCY", "kube-router")
+"""What its rules contain: names of its chains, or its comment."""
 
 
 @contextmanager
 def enforced_policies(cluster: Cluster) -> Iterator[None]:
     """NetworkPolicies of the lab are enforced while the block runs. LabError where the firewall cannot be
-    built, its package is missing, or it leaves rules."""
+    built, its package is missing, or its rules cannot be removed."""
     ensure_packages(PACKAGES)
     command = _build_command(cluster)
     log = cluster.state / "log" / f"{_NAME}.log"
@@ -37,7 +39,7 @@ def enforced_policies(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         processes.stop(running)
-        _clean_up([*command, "--cleanup-config"])
+        _clean_up(cluster)
 
 
 def _build_command(cluster: Cluster) -> list[str]:
@@ -58,7 +60,20 @@ def _build_command(cluster: Cluster) -> list[str]:
     ]
 
 
-def _clean_up(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode != 0:
-        raise LabError(f"kube-router left its rules: {done.stderr.strip()[-500:]}")
+def _clean_up(cluster: Cluster) -> None:
+    """Removes its rules, and the sets that they name. Its own command for that ends on a kernel without
+    IPVS."""
+    for family in ("iptables", "ip6tables"):
+        kept = [rule for rule in _list_rules(cluster, family, "-t", "filter") if not _is_its_own(rule)]
+        enter(cluster, f"{family}-restore", stdin="\n".join([*kept, ""]).encode())
+        if left := [rule for rule in _list_rules(cluster, family) if _is_its_own(rule)]:
+            raise LabError(f"rules of kube-router are left: {left[:3]}")
+    enter(cluster, "ipset", "destroy")  # of all sets: nothing else in a lab makes any
+
+
+def _list_rules(cluster: Cluster, family: str, *table: str) -> list[str]:
+    return enter(cluster, f"{family}-save", *table).splitlines()
+
+
+def _is_its_own(rule: str) -> bool:
+    return any(mark in rule for mark in _MARKS)
