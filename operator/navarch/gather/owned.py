@@ -63,28 +63,28 @@ class OwnedReader:
                     yield manifest
 
     def gateway_defaults(
-        self, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
+        self, parent: Parent, home: str, owned: Iterable[Manifest], inventory: Inventory
     ) -> dict[str, str]:
         """ConfigMaps beside the mesh's istiod that it would deploy gateways with, and that are not the
-        mesh's: neither recorded nor among the `owned`."""
-        foreign = self._list_foreign("gateway-defaults", parent, owned, inventory)
+        mesh's: neither recorded nor among the `owned`; `home` is the namespace of the control plane."""
+        foreign = self._list_foreign("gateway-defaults", home, owned, inventory)
         return {found["metadata"]["name"]: found[CLASS] for found in foreign}
 
     def peer_policies(
         self, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
     ) -> tuple[PeerPolicy, ...]:
-        """PeerAuthentications beside the mesh's istiod that hold for the whole mesh, and are not the
+        """PeerAuthentications in the mesh's namespace that hold for the whole mesh, and are not the
         mesh's."""
-        foreign = self._list_foreign("peer-policies", parent, owned, inventory)
+        foreign = self._list_foreign("peer-policies", parent.namespace, owned, inventory)
         return tuple(found[POLICY] for found in foreign if found[POLICY] is not None)
 
     def _list_foreign(
-        self, watch: str, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
+        self, watch: str, place: str, owned: Iterable[Manifest], inventory: Inventory
     ) -> Iterator[Manifest]:
-        """Of the mesh's namespace, what is neither recorded nor among the `owned`."""
+        """Of the namespace `place`, what is neither recorded nor among the `owned`."""
         uids = {record.uid for record in inventory.records.values()}
         ours = uids | {o["metadata"]["uid"] for o in owned}
-        found = self._stores[watch].list(parent.namespace)
+        found = self._stores[watch].list(place)
         return (manifest for manifest in found if manifest["metadata"]["uid"] not in ours)
 
     def removable(self, parent: Parent) -> tuple[Manifest, ...]:
@@ -107,7 +107,8 @@ class OwnedReader:
         found: list[Manifest] = []
         for watch in OF_A_MESH:
             resource = resource_of(watch.api_version, watch.kind)
-            beside = PARENT_KINDS[parent.kind].keeps_beside(watch.kind)
+            hosted = any(ref.kind == "Namespace" for ref in inventory.records)
+            beside = PARENT_KINDS[parent.kind].keeps_beside(watch.kind) and not hosted
             namespace = parent.namespace if resource.namespaced and beside else ""
             store = self._stores[watch.name]
 
