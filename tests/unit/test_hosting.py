@@ -123,7 +123,8 @@ def test_a_control_plane_comes_to_no_tenant_because_a_crd_is_older() -> None:
 def test_a_home_that_is_there_is_no_obstacle() -> None:
     assert Home(HOME, exists=True).obstacle is None
     assert Home(HOME, exists=False).obstacle is not None
-    assert read_home(Parent(PARENT.kind, "shop", "x"), [a_namespace(managedFields=OURS)], NOTHING).exists is False
+    another = Parent(PARENT.kind, "shop", "x")
+    assert not read_home(another, [a_namespace(managedFields=OURS)], NOTHING).exists
     assert Ref("v1", "Namespace", "", HOME) == ref_of(a_namespace())
 
 

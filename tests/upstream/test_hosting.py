@@ -36,6 +36,12 @@ WIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("ProxyConfig", "networking.istio.io/v1beta1"): {"environmentVariables": {"FROM_ROOT": "yes"}},
 }
 """Configuration for a whole mesh, which holds where it lies in its root namespace."""
+PLURALS = {
+    "PeerAuthentication": "peerauthentications",
+    "Telemetry": "telemetries",
+    "Sidecar": "sidecars",
+    "ProxyConfig": "proxyconfigs",
+}
 
 
 def ask(istiod: Istiod, path: str) -> Any:
@@ -43,14 +49,38 @@ def ask(istiod: Istiod, path: str) -> Any:
         return json.loads(answer.read())
 
 
+def place(kind: str, version: str) -> str:
+    return f"/apis/{version}/namespaces/{NAMESPACE}/{PLURALS[kind]}/default"
+
+
 def try_apply(api: Api, manifest: dict[str, Any]) -> bool:
+    """Whether a kind whose CRD was made just now is served."""
+    path = f"{place(manifest['kind'], manifest['apiVersion'])}?fieldManager=test&force=true"
     try:
-        api.apply(manifest)
+        api.request("PATCH", path, manifest, media="application/apply-patch+yaml")
     except Refused as refused:
-        if refused.code != 404:  # its CRD was made just now
+        if refused.code != 404:
             raise
         return False
     return True
+
+
+def validate(istiod: Istiod, manifest: dict[str, Any]) -> str:
+    """What istiod's validation says against an object; empty where it takes it."""
+    group, version = manifest["apiVersion"].split("/")
+    request = {
+        "uid": "1",
+        "kind": {"group": group, "version": version, "kind": manifest["kind"]},
+        "namespace": NAMESPACE,
+        "operation": "CREATE",
+        "object": manifest,
+    }
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    headers = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(f"{istiod.url}/validate", json.dumps(review).encode(), headers)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        response = json.loads(answer.read())["response"]
+    return "" if response["allowed"] else str(response["status"]["message"])
 
 
 def build_pod(namespace: str) -> dict[str, Any]:
@@ -91,16 +121,7 @@ async def test_istiod_runs_in_the_hosted_namespace_and_takes_its_mesh_from_the_t
     finally:
         api.delete("mwc", "", injector["metadata"]["name"])
         for kind, version in WIDE:
-            path = f"/apis/{version}/namespaces/{NAMESPACE}/{PLURALS[kind]}/default"
-            api.request("DELETE", path)
-
-
-PLURALS = {
-    "PeerAuthentication": "peerauthentications",
-    "Telemetry": "telemetries",
-    "Sidecar": "sidecars",
-    "ProxyConfig": "proxyconfigs",
-}
+            api.request("DELETE", place(kind, version))
 
 
 async def judge(cluster: Cluster, api: Api, configuration: Any, line: IstioLine, folder: Path) -> None:
@@ -113,6 +134,10 @@ async def judge(cluster: Cluster, api: Api, configuration: Any, line: IstioLine,
         assert api.get("secret", NAMESPACE, CA) is None
         assert f"istiod-{REVISION}.{HOME}.svc" in istiod.log.read_text()
         assert ask(istiod, "mesh")["rootNamespace"] == NAMESPACE
+
+        wrong = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService"}
+        wrong |= {"metadata": {"name": "wrong", "namespace": NAMESPACE}, "spec": {"hosts": ["a"]}}
+        assert "http, tcp or tls must be provided" in validate(istiod, wrong)
 
         def read_wide() -> set[str]:
             found = (c for c in ask(istiod, "configz") if c["metadata"]["namespace"] == NAMESPACE)
