@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from navarch.core.model.naming import hosted_namespace
 
-from lab.cluster import Cluster
+from lab.cluster import Cluster, service_account_kubeconfig
 from tests.polling import eventually
 from tests.support.admission import TENANT, bind, change, nest, say, submit
 from tests.support.api import Api, Object, Refused
+from tests.support.command import navarch
 from tests.support.meshes import OWNED, build_mesh, edit, list_owned, read_condition, wait_for
 from tests.support.operator import USER, Operator
 from tests.support.workloads import build_pod, is_injected
@@ -47,6 +50,15 @@ async def owned(api: Api, operator: Operator, fresh: str) -> str:
 
     await eventually(is_in_force, seconds=60, what="the tenant's role and the policies are in force")
     return fresh
+
+
+def admit_viewer(api: Api, cluster: Cluster, namespace: str) -> Path:
+    """A kubeconfig with the right to see one namespace, and nothing else."""
+    account = {"name": "viewer", "namespace": namespace}
+    api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+    binding = bind(namespace, "view", user="viewer")
+    api.apply({**binding, "subjects": [{"kind": "ServiceAccount", **account}]})
+    return service_account_kubeconfig(cluster, namespace, "viewer")
 
 
 async def wait_for_removal(api: Api, namespace: str) -> None:
@@ -142,7 +154,7 @@ async def test_the_hosting_of_a_mesh_never_changes_and_its_gateways_are_beside_i
 
 
 async def test_what_another_does_to_a_hosted_namespace_is_put_back_and_its_pods_problems_are_told(
-    api: Api, owned: str
+    api: Api, installed: Cluster, owned: str
 ) -> None:
     tenant, home = api.impersonating(TENANT), name_home(owned)
     tenant.create(build_hosted(owned))
@@ -174,6 +186,11 @@ async def test_what_another_does_to_a_hosted_namespace_is_put_back_and_its_pods_
         return "exceeded quota: none" in told
 
     await eventually(is_told, seconds=60, what="the mesh quotes why istiod's pods cannot be made")
+    for command in ("check", "describe"):
+        ended = await asyncio.to_thread(
+            navarch, command, "demo", "-n", owned, kubeconfig=admit_viewer(api, installed, owned)
+        )
+        assert "exceeded quota: none" in ended.out, ended
     api.request("DELETE", api.path("quota", home, "none"))
     await wait_for(api, owned, seconds=90)
     tenant.delete("mesh", owned, "demo")
@@ -187,13 +204,17 @@ async def test_a_namespace_of_that_name_that_another_made_is_never_taken(
     home = name_home(owned)
     own = {"mesh.navarch.io/mesh-namespace": owned, "mesh.navarch.io/mesh-name": "demo"}
     labels = {**own, "mesh.navarch.io/component": "hosting"} if labelled else {}
-    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home, "labels": labels}})
+    foreign = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home, "labels": labels}}
+    api.create(foreign)
     api.create(build_hosted(owned))
     mesh = await wait_for(api, owned, condition="Reconciled", status="False", reason="ForeignObject")
     assert home in read_condition(mesh, "Reconciled")["message"]
     objects = (o for kind in OWNED if kind not in CLUSTER_SCOPED for o in api.list(kind, home))
     assert [o for o in objects if "navarch" in str(o["metadata"].get("labels"))] == []
-    api.delete("namespace", "", home)
+    if labelled:  # an administrator hands it over, as after a restore
+        api.apply(foreign, manager="navarch")
+    else:
+        api.delete("namespace", "", home)
     await wait_for(api, owned, seconds=90)
     api.delete("mesh", owned, "demo")
     await wait_for_removal(api, owned)

@@ -20,7 +20,7 @@ from tests.support.kills import BOUND, SETTINGS, Stage, a_stage
 from tests.support.meshes import build_mesh, list_owned
 from tests.support.operator import Operator
 
-EARLY = (2, 3, 5)
+EARLY = (2, 4)
 """Writes after which the short form kills: the first is the finalizer, then come namespace, MeshRevision and
 inventory."""
 MOST = 60

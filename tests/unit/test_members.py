@@ -10,6 +10,7 @@ from navarch.core.member.observed import ObservedMember
 from navarch.core.member.plan import plan_member
 from navarch.core.member.status import is_released
 from navarch.core.model.claims import Claim, find_claimed
+from navarch.core.model.naming import hosted_namespace
 from navarch.core.model.reasons import Reason
 
 from tests.unit.members import JOINED, a_member, a_proxy, joined, verdicts
@@ -121,6 +122,7 @@ def test_a_mesh_that_has_no_tag_yet_is_waited_for() -> None:
         (a_member(namespace="openshift-x"), Reason.NAMESPACE_REFUSED),
         (a_member(namespace="navarch-system"), Reason.NAMESPACE_REFUSED),
         (a_member(namespace="navarch-probe"), Reason.NAMESPACE_REFUSED),
+        (a_member(namespace=hosted_namespace("shop", "mesh")), Reason.NAMESPACE_REFUSED),
         (replace(a_member(), spec=None, spec_error="spec.injection: no"), Reason.INVALID_SPEC),
     ],
 )

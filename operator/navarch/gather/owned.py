@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from navarch.core.model.naming import hosted_namespace
 from navarch.core.model.ownership import Inventory, claims_parent, find_lost, is_proved, restate
 from navarch.core.model.parent import PARENT_KINDS, Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -104,10 +105,11 @@ class OwnedReader:
         kind: for the end of a mesh only."""
         selector = ",".join(f"{key}={value}" for key, value in parent.identity().items())
         inventory = self.inventory(parent)
+        home = Ref("v1", "Namespace", "", hosted_namespace(parent.namespace, parent.name))
+        hosted = home in inventory.records or self._stores["homes"].get(home) is not None
         found: list[Manifest] = []
         for watch in OF_A_MESH:
             resource = resource_of(watch.api_version, watch.kind)
-            hosted = any(ref.kind == "Namespace" for ref in inventory.records)
             beside = PARENT_KINDS[parent.kind].keeps_beside(watch.kind) and not hosted
             namespace = parent.namespace if resource.namespaced and beside else ""
             store = self._stores[watch.name]

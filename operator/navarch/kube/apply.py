@@ -362,13 +362,11 @@ class Applier:
             return ""
         if self._evidence.knows(current) and not is_foreign_label(current, job.parent):
             return ""
-        if current["kind"] == "Namespace" and not is_named(current, job.parent):
-            return describe_owner(current)  # what is in it would be ours by place
         labels = current["metadata"].get("labels") or {}
         shared = _is_shared(manifest)
         if is_named(current, job.parent) or (shared and labels.get(MANAGED_BY) == "navarch"):
             return ""
-        if job.parent.uid and labels.get(MESH_UID) == job.parent.uid:
+        if job.parent.uid and labels.get(MESH_UID) == job.parent.uid and current["kind"] != "Namespace":
             return ""
         return describe_owner(current)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from navarch.core.member.observed import ObservedMember
 from navarch.core.membership.rule import NEVER_MEMBERS, is_reserved
 from navarch.core.model.findings import Finding
+from navarch.core.model.naming import is_hosting
 from navarch.core.model.reasons import Reason
 
 
@@ -28,7 +29,7 @@ def check_place(observed: ObservedMember) -> Iterator[Finding]:
     name = observed.namespace
     environment = observed.environment
     own = (environment.operator_namespace, environment.probe_namespace)
-    if name in NEVER_MEMBERS or is_reserved(name) or name in own:
+    if name in NEVER_MEMBERS or is_reserved(name) or is_hosting(name) or name in own:
         message = "this namespace is the platform's or Navarch's own, and belongs to no mesh"
         remedy = "delete the MeshMember, and run what needs a sidecar in a namespace of its own"
     elif observed.holds:

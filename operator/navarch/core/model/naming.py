@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from navarch.api.controlplane import REVISION_FORM
+from navarch.api.controlplane import HOSTED_FORM, REVISION_FORM
 from navarch.core.model.hashing import stable_hash
 
 TAG_LENGTH = 40
@@ -60,6 +60,11 @@ def hosted_namespace(namespace: str, name: str) -> str:
     """The namespace of the control plane of a hosted mesh. Names of meshes are tenants' to choose: so the
     hash is long enough that none is found by trying whose mesh would have the namespace of another's."""
     return f"navarch-{stable_hash([namespace, name], length=20)}"
+
+
+def is_hosting(namespace: str) -> bool:
+    """Whether a namespace's name is one that Navarch gives those of hosted control planes."""
+    return re.match(HOSTED_FORM, namespace) is not None
 
 
 def revision_name(tag: str) -> str:

@@ -12,6 +12,7 @@ from navarch.core.membership.rule import is_reserved
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Finding
+from navarch.core.model.naming import is_hosting
 from navarch.core.model.reasons import Reason
 from navarch.core.world.neighbours import MeshSummary
 
@@ -57,6 +58,8 @@ def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]
         why = "the operator itself runs in it"
     elif namespace == environment.probe_namespace:
         why = "it is kept for the operator's dry-run pods"
+    elif is_hosting(namespace):
+        why = "its name is one of those in which Navarch hosts control planes"
     elif is_reserved(namespace):
         why = "namespaces of that prefix belong to the cluster and can be in no mesh"
     else:
