@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from navarch.api.power.hosting import FREE_WHEN_HOSTED
 from navarch.api.power.meshconfig import MESH_CONFIG
 from navarch.api.power.overlays import GATEWAY_FREE_PATCH, GATEWAY_GUARDED, Tree
 from navarch.api.power.rules import WHOLE, Path, Power, Rule, Table
@@ -31,7 +32,8 @@ authentication, and sends nothing of what workloads say elsewhere.
 - `.**` is a field with everything below it.
 - Both spellings of a field are known (`connectTimeout`, `connect_timeout`); a map in which only some fields
   are free is looked into in the first, and guarded as a whole in the second.
-- To create a mesh needs `host` in any case, since it makes an istiod.
+- To create a mesh needs `host`, since it makes an istiod; but for one with `hosting: Hosted`, which needs it
+  for the fields that stand under [Hosted meshes](#hosted-meshes) neither free nor there.
 - What is refused to everybody is on [a page of its own](refused.md).
 - Pods' own annotations are not in question: they are their owner's power.
 """
@@ -49,11 +51,22 @@ def build_power_page() -> str:
             _build_section(title, table)
             for title, table in {"spec": SPEC, "spec.meshConfig": MESH_CONFIG, "spec.values": VALUES}.items()
         )
+        + _build_hosted_section()
         + _build_gateway_section()
         + "\n## Environment variables\n\nAll variables in `spec.controlPlane.environment` and in "
         "`spec.meshConfig.defaultConfig.proxyMetadata` are guarded, but for those that are free (above) or "
         "refused. Of those that Istio, its runtime and the dynamic loader read:\n\n"
         + build_table(["Variables", "Why"], rows)
+    )
+
+
+def _build_hosted_section() -> str:
+    """What an editor of a hosted mesh may write besides."""
+    return (
+        "\n## Hosted meshes\n\nWith `hosting: Hosted` the control plane runs in a namespace that the mesh's "
+        "editors cannot enter. To create\nsuch a mesh and to edit it, these need no `host` either; "
+        "everything else that is guarded does:\n\n"
+        + build_table(["Fields", "Limited to", "Why"], _build_rows(FREE_WHEN_HOSTED, Power.FREE))
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from navarch.api.rbac import OPERATOR_USES, PROBE_USES, SYSTEM_USES, Use
 from navarch.core.model.labels import APPLIED, MANAGED_BY
+from navarch.core.model.naming import hosted_namespace
 
 from lab.cluster import Cluster
 from tests.cluster.conftest import a_mesh_namespace, build_operator
@@ -66,6 +67,7 @@ async def test_one_life_of_a_mesh_that_has_everything(
     await unlabel(api, "daemonset", fresh, "each")
     await have_routes(api, fresh)
     await join_and_leave(api, fresh)
+    await host(api, fresh)
     api.patch("mesh", fresh, "demo", {"spec": {"gateways": None}})
     await eventually(lambda: api.get("gateway", fresh, "ingress") is None, seconds=60, what="it is gone")
     await eventually(lambda: count_proxies(api, fresh) == 0, seconds=60, what="no proxy is counted any more")
@@ -124,6 +126,25 @@ async def join_and_leave(api: Api, mesh: str) -> None:
         await wait_for_roll(api, mesh)
         api.delete("roll", mesh, "default")
         await eventually(lambda: api.get("member", apps, "default") is None, seconds=60, what="it has left")
+
+
+async def host(api: Api, mesh: str) -> None:
+    """A hosted mesh comes, loses the namespace of its control plane, and goes."""
+    with a_mesh_namespace(api, f"{mesh}-hosted") as namespace:
+        api.create(build_mesh(namespace, hosting="Hosted", scope="Members"))
+        await wait_for(api, namespace)
+        home = hosted_namespace(namespace, "demo")
+        uid = (api.get("namespace", "", home) or {})["metadata"]["uid"]
+        api.delete("namespace", "", home)
+
+        def is_another() -> bool:
+            found = api.get("namespace", "", home)
+            return found is not None and found["metadata"]["uid"] != uid
+
+        await eventually(is_another, seconds=60, what="the namespace is made anew")
+        await wait_for(api, namespace, seconds=90)
+        api.delete("mesh", namespace, "demo")
+        await eventually(lambda: api.get("mesh", namespace, "demo") is None, seconds=60, what="it is gone")
 
 
 async def share_each(api: Api, operator: Operator, namespace: str) -> None:

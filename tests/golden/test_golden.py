@@ -46,6 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "minimal": {"profiles": ["minimal"]},
     "production": {"profiles": ["production"], "mtls": {"mode": "Strict"}},
     "default-tag": {"defaultTag": True},
+    "hosted": {"hosting": "Hosted", "scope": "Members"},
     "everything": {
         "tag": "blue",
         "trust": {"domain": "example.org", "additionalDomains": ["old.example.org"]},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from navarch.core.mesh.checks import foreign, neighbours, tags
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.model.naming import revision_name
+from navarch.core.model.naming import hosted_namespace, revision_name
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.world.cluster import PeerPolicy
@@ -30,7 +30,11 @@ ENABLED = {"matchLabels": {"istio-injection": "enabled"}}
 
 
 @pytest.mark.parametrize(
-    "namespace", ["navarch-system", "navarch-probe", "kube-system", "kube-flannel", "openshift-operators"]
+    "namespace",
+    [
+        *("navarch-system", "navarch-probe", "kube-system", "kube-flannel", "openshift-operators"),
+        hosted_namespace("shop", "mesh"),
+    ],
 )
 def test_a_namespace_of_the_operator_or_the_cluster_holds_no_mesh(namespace: str) -> None:
     observed = an_observed_mesh(parent=replace(PARENT, namespace=namespace))

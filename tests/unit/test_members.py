@@ -12,6 +12,7 @@ from navarch.core.member.observed import ObservedMember
 from navarch.core.member.plan import plan_member
 from navarch.core.member.status import is_released, summarise_member
 from navarch.core.model.claims import Claim, find_claimed
+from navarch.core.model.naming import hosted_namespace
 from navarch.core.model.reasons import Reason
 from navarch.gather.excerpts import shrink_proxy_pod
 
@@ -125,6 +126,7 @@ def test_a_mesh_that_has_no_tag_yet_is_waited_for() -> None:
         (a_member(namespace="openshift-x"), Reason.NAMESPACE_REFUSED),
         (a_member(namespace="navarch-system"), Reason.NAMESPACE_REFUSED),
         (a_member(namespace="navarch-probe"), Reason.NAMESPACE_REFUSED),
+        (a_member(namespace=hosted_namespace("shop", "mesh")), Reason.NAMESPACE_REFUSED),
         (replace(a_member(), spec=None, spec_error="spec.injection: no"), Reason.INVALID_SPEC),
     ],
 )

@@ -166,8 +166,8 @@ def test_the_operator_writes_neither_specs_nor_pods_nor_secrets_for_its_own_use(
     }
     writing = {(resource, verb) for _, resource, verb in own if verb not in ("get", "list", "watch")}
     assert not {row for row in writing if row[0] in ("pods", "secrets")}
-    # Their labels of membership: the policy `namespaces` keeps it to these.
-    assert {verb for resource, verb in writing if resource == "namespaces"} == {"patch"}
+    # Labels of membership, and homes of hosted control planes: two policies keep it to these.
+    assert {verb for resource, verb in writing if resource == "namespaces"} == {"create", "delete", "patch"}
     assert ("customresourcedefinitions", "delete") not in writing
     # Which no request has: OpenShift asks for it where a Route's host changes.
     assert {row for row in writing if row[1] in ("update", "deletecollection")} == {

@@ -36,6 +36,15 @@ def a_portrait(*diagnoses: Diagnosis, **changes: Any) -> Portrait:
     return replace(portrait, **changes)
 
 
+def test_a_hosted_mesh_is_told_with_the_namespace_of_its_control_plane() -> None:
+    plain = a_portrait()
+    assert "hosted" not in build_tree(plain).summary
+    status = {**plain.mesh["status"], "controlPlaneNamespace": "navarch-0"}
+    node = build_tree(replace(plain, mesh={**plain.mesh, "status": status}))
+    assert "hosted in navarch-0" in node.summary
+    assert node.facts["controlPlaneNamespace"] == "navarch-0"
+
+
 def a_diagnosis(id: str, *conditions: str, subject: Subject = MESH, message: str = "words") -> Diagnosis:
     return Diagnosis(id, Severity.ERROR, subject, message, "remedy", conditions)
 

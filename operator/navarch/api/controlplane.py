@@ -18,6 +18,10 @@ KIND = "MeshControlPlane"
 PLURAL = "meshcontrolplanes"
 MEMBERS = "Members"
 """The scope of a mesh whose members are the namespaces with a MeshMember."""
+HOSTED = "Hosted"
+"""The hosting of a mesh whose control plane runs in a namespace that Navarch makes."""
+HOSTED_FORM = "^navarch-[0-9a-f]{20}$"
+"""Names of such namespaces, as a regular expression."""
 
 Tag = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 
@@ -48,6 +52,23 @@ _TAG_RULES = [
         shown="self.tag",
     ),
 ]
+_HOSTED = "(has({0}.hosting) && {0}.hosting == 'Hosted')"
+_HOSTING_RULES = [
+    build_rule(
+        f"{_HOSTED.format('self')} == {_HOSTED.format('oldSelf')}",
+        field=".hosting",
+        message="the hosting of a mesh never changes, since its certificate authority cannot move with it; "
+        "put it back as it was, or make another mesh in another namespace and move the members there",
+        shown="(has(self.hosting) ? self.hosting : 'unset')",
+        reason="FieldValueForbidden",
+    ),
+    build_rule(
+        f"!{_HOSTED.format('self')} || (has(self.scope) && self.scope == 'Members')",
+        field=".hosting",
+        message="a hosted mesh takes in only namespaces that joined by themselves; set scope: Members",
+        shown="self.hosting",
+    ),
+]
 _REPLICAS_RULE = build_rule(
     "!has(self.controlPlane) || !has(self.controlPlane.replicas) || !has(self.controlPlane.autoscaling) || "
     "!has(self.controlPlane.autoscaling.enabled) || !self.controlPlane.autoscaling.enabled",
@@ -72,7 +93,9 @@ class MeshControlPlaneSpec(MeshSettings):
     """The mesh that is wanted."""
 
     model_config = ConfigDict(
-        json_schema_extra={"x-kubernetes-validations": [*_TAG_RULES, _REPLICAS_RULE, MANAGE_RULE]}
+        json_schema_extra={
+            "x-kubernetes-validations": [*_TAG_RULES, *_HOSTING_RULES, _REPLICAS_RULE, MANAGE_RULE]
+        }
     )
 
     version: Version = Field(
@@ -98,6 +121,13 @@ class MeshControlPlaneSpec(MeshSettings):
         None,
         description="Which namespaces belong to the mesh. Members: those with a MeshMember that names it; a "
         "label written by hand takes in none. Default: those that carry its tag.",
+    )
+    hosting: Literal["InNamespace", "Hosted"] | None = Field(
+        None,
+        description="Where the control plane runs. InNamespace: beside the mesh, which needs the verb host. "
+        "Hosted: in a namespace that Navarch makes, and removes with the mesh and its certificate authority; "
+        "needs scope: Members, and the verb host only for the fields that docs/reference/power.md names. "
+        "Never changes. Default: InNamespace.",
     )
     upgrade: Upgrade | None = Field(None, description="How the mesh goes from one version to the next.")
     paused: bool | None = Field(
@@ -216,6 +246,11 @@ class MeshControlPlaneStatus(Model):
     )
     tag: str | None = Field(
         None, max_length=63, description="Value of istio.io/rev that joins a namespace to the mesh."
+    )
+    control_plane_namespace: str | None = Field(
+        None,
+        max_length=63,
+        description="Namespace of the control plane, where that is not the mesh's own (`istioctl -i`).",
     )
     revisions: list[RevisionSummary] | None = Field(
         None,

@@ -142,6 +142,12 @@ OPERATOR_USES: tuple[Use, ...] = (
         ("patch",),
         "the labels by which a namespace with a MeshMember joins its mesh; a policy keeps it to these",
     ),
+    Use(
+        "",
+        ("namespaces",),
+        ("get", "create", "delete"),
+        "the control plane of a hosted mesh has a namespace of its own; a policy keeps it to these",
+    ),
     Use("", ("pods",), _CACHE, "istiod's pods, and the metadata of pods with a proxy"),
     Use("authentication.k8s.io", ("tokenreviews",), ("create",), "who reads the metrics"),
     Use("authorization.k8s.io", ("subjectaccessreviews",), ("create",), "whether they may"),

@@ -31,6 +31,15 @@ def _never_changes(field: str) -> JSONObject:
     )
 
 
+_HOSTING_RULE = build_rule(
+    "has(self.hosting) == has(oldSelf.hosting)",
+    field=".hosting",
+    message="the hosting of a revision never changes; Navarch makes another revision instead",
+    shown="(has(self.hosting) ? self.hosting : 'unset')",
+    reason="FieldValueForbidden",
+)
+
+
 class Members(Model):
     """Which namespaces the revision serves, beside its own."""
 
@@ -51,7 +60,9 @@ class MeshRevisionSpec(Model):
     """The installation that is wanted."""
 
     model_config = ConfigDict(
-        json_schema_extra={"x-kubernetes-validations": [_never_changes("mesh"), _never_changes("tag")]}
+        json_schema_extra={
+            "x-kubernetes-validations": [_never_changes("mesh"), _never_changes("tag"), _HOSTING_RULE]
+        }
     )
 
     mesh: Name = Field(description="Name of the MeshControlPlane, in the same namespace.")
@@ -60,6 +71,11 @@ class MeshRevisionSpec(Model):
         description="Exact version of Istio."
     )
     strategy: Literal["InPlace"] = Field(description="Upgrade strategy that the revision was made under.")
+    hosting: Literal["Hosted"] | None = Field(
+        None,
+        description="Hosted: the control plane runs in a namespace that Navarch makes. Default: in the "
+        "mesh's own.",
+    )
     members: Members = Field(description="Which namespaces the revision serves.")
     config: RevisionConfig = Field(description="The sum of profiles and spec, with nothing left to default.")
 

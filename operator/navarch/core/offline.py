@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.controlplane import HOSTED, MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.membership.rule import read_member_of
 from navarch.core.mesh.checks import run_checks
@@ -71,6 +71,7 @@ def observe_offline(
                 tag,
                 default_tag=bool(spec.default_tag),
                 member_of=read_member_of({**mesh, "metadata": metadata}),
+                hosted=spec.hosting == HOSTED,
             ),
         ),
         namespaces={parent.namespace: Namespace(parent.namespace, {NAMESPACE_NAME: parent.namespace})},
@@ -112,9 +113,10 @@ def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Ma
     if revision is None:
         return ()
     minor = find_crd_minor(observed, revision) if with_crds else None
-    crds, record, *last = build_mesh_waves(revision, observed.assets, observed.environment, crd_minor=minor)
+    around = build_mesh_waves(revision, observed.assets, observed.environment, crd_minor=minor)
     own = render(revision, observed.assets, observed.environment).waves
-    waves = (crds, record, *own, *last)
+    after = 1 + next(index for index, wave in enumerate(around) if wave.name == "revision")
+    waves = (*around[:after], *own, *around[after:])
     objects = (manifest for wave in waves for manifest in wave.objects)
     return (*objects, *build_wanted_gateways(observed))
 

@@ -92,7 +92,7 @@ class ClusterReader:
     def webhooks_about(self, mesh: MeshSummary) -> Iterator[Webhook]:
         """The webhook configurations that a mesh's decisions depend on: its own, those that no mesh owns,
         those that have a name that the mesh wants, and whosever stands for the tag `default`."""
-        names = Names(mesh.namespace, revision_name(mesh.tag))
+        names = Names(mesh.home, revision_name(mesh.tag))
         wanted = {names.injector, names.validator, DEFAULT_VALIDATOR}
         for suffixed in (False, True):
             wanted |= {names.tag_webhook(t, default_suffixed=suffixed) for t in (mesh.tag, DEFAULT_TAG)}

@@ -78,7 +78,7 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         profile_errors=profile_errors,
         owned=owned,
         inventory=inventory,
-        gateway_defaults=world.owned.gateway_defaults(parent, owned, inventory),
+        gateway_defaults=world.owned.gateway_defaults(parent, own.home, owned, inventory),
         peer_policies=world.owned.peer_policies(parent, owned, inventory),
         revisions=revisions,
         webhooks=tuple(world.cluster.webhooks_about(own)),

@@ -146,6 +146,7 @@ class NeighbourReader:
             default_tag=_holds_default(revision) or (asks_for_default(mesh) and not _was_refused(mesh)),
             refused=self._is_refused(mesh),
             member_of=read_member_of(mesh) if revision is None else _holds_member_of(revision),
+            hosted=(mesh.get("spec") or {}).get("hosting") == controlplane.HOSTED,
         )
 
     def minors(self) -> tuple[str, ...]:

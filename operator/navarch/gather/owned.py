@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from navarch.core.model.naming import hosted_namespace
 from navarch.core.model.ownership import Inventory, claims_parent, find_lost, is_proved, restate
 from navarch.core.model.parent import PARENT_KINDS, Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -63,28 +64,28 @@ class OwnedReader:
                     yield manifest
 
     def gateway_defaults(
-        self, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
+        self, parent: Parent, home: str, owned: Iterable[Manifest], inventory: Inventory
     ) -> dict[str, str]:
         """ConfigMaps beside the mesh's istiod that it would deploy gateways with, and that are not the
-        mesh's: neither recorded nor among the `owned`."""
-        foreign = self._list_foreign("gateway-defaults", parent, owned, inventory)
+        mesh's: neither recorded nor among the `owned`; `home` is the namespace of the control plane."""
+        foreign = self._list_foreign("gateway-defaults", home, owned, inventory)
         return {found["metadata"]["name"]: found[CLASS] for found in foreign}
 
     def peer_policies(
         self, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
     ) -> tuple[PeerPolicy, ...]:
-        """PeerAuthentications beside the mesh's istiod that hold for the whole mesh, and are not the
+        """PeerAuthentications in the mesh's namespace that hold for the whole mesh, and are not the
         mesh's."""
-        foreign = self._list_foreign("peer-policies", parent, owned, inventory)
+        foreign = self._list_foreign("peer-policies", parent.namespace, owned, inventory)
         return tuple(found[POLICY] for found in foreign if found[POLICY] is not None)
 
     def _list_foreign(
-        self, watch: str, parent: Parent, owned: Iterable[Manifest], inventory: Inventory
+        self, watch: str, place: str, owned: Iterable[Manifest], inventory: Inventory
     ) -> Iterator[Manifest]:
-        """Of the mesh's namespace, what is neither recorded nor among the `owned`."""
+        """Of the namespace `place`, what is neither recorded nor among the `owned`."""
         uids = {record.uid for record in inventory.records.values()}
         ours = uids | {o["metadata"]["uid"] for o in owned}
-        found = self._stores[watch].list(parent.namespace)
+        found = self._stores[watch].list(place)
         return (manifest for manifest in found if manifest["metadata"]["uid"] not in ours)
 
     def removable(self, parent: Parent) -> tuple[Manifest, ...]:
@@ -104,10 +105,12 @@ class OwnedReader:
         kind: for the end of a parent only."""
         selector = ",".join(f"{key}={value}" for key, value in parent.identity().items())
         inventory = self.inventory(parent)
+        home = Ref("v1", "Namespace", "", hosted_namespace(parent.namespace, parent.name))
+        hosted = home in inventory.records or self._stores["homes"].get(home) is not None
         found: list[Manifest] = []
         for watch in watches:
             resource = resource_of(watch.api_version, watch.kind)
-            beside = PARENT_KINDS[parent.kind].keeps_beside(watch.kind)
+            beside = PARENT_KINDS[parent.kind].keeps_beside(watch.kind) and not hosted
             namespace = parent.namespace if resource.namespaced and beside else ""
             store = self._stores[watch.name]
 

@@ -11,7 +11,9 @@ from navarch.api.meta import API_VERSION
 from navarch.core.model.labels import revision_of
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.revision.manifest import is_hosted
 from navarch.core.revision.observed import ObservedRevision
+from navarch.core.world.hosting import read_home
 from navarch.core.world.workload import find_deployment
 from navarch.gather.workload import read_pod, read_problems
 from navarch.gather.world import World
@@ -26,9 +28,13 @@ async def gather_revision(world: World, namespace: str, name: str) -> ObservedRe
         return None
     mesh = world.stores["meshes"].get(Ref(API_VERSION, controlplane.KIND, namespace, parent.name))
     inventory = world.owned.inventory(parent)
-    owned = tuple(o for o in world.owned.objects(parent, inventory) if revision_of(o) == name)
+    every = tuple(world.owned.objects(parent, inventory))
+    owned = tuple(o for o in every if revision_of(o) == name)
+    home = read_home(parent, every, inventory) if is_hosted(body) else None
     deployment = find_deployment(owned, name)
-    pods = [p for p in world.stores["istiods"].list(namespace) if revision_of(p) == name]
+    pods = [
+        p for p in world.stores["istiods"].list(home.name if home else namespace) if revision_of(p) == name
+    ]
     return ObservedRevision(
         environment=world.environment,
         assets=world.assets,
@@ -43,6 +49,7 @@ async def gather_revision(world: World, namespace: str, name: str) -> ObservedRe
         now=world.now(),
         roles=world.cluster.roles(),
         kinds=await world.kinds.gather(),
+        home=home,
     )
 
 

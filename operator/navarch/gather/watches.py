@@ -179,6 +179,17 @@ NAMESPACES = Watch(
     bound=Bound(object=16 * 1024),
     page=SMALL_PAGE,
 )
+HOMES = Watch(
+    "homes",
+    "v1",
+    "Namespace",
+    Role.OWNED,
+    by_state(Dependents.keys_for_home),
+    label_selector=MESH_NAME,
+    transform=shrink_owned,
+    bound=Bound(object=16 * 1024),
+    page=SMALL_PAGE,
+)
 PROXIES = Watch(
     "proxies",
     "v1",
@@ -237,6 +248,7 @@ WATCHES = (
     ),
     CRDS,
     NAMESPACES,
+    HOMES,
     Watch(
         "istiods",
         "v1",

@@ -357,7 +357,7 @@ class Applier:
         shared = _is_shared(manifest)
         if is_named(current, job.parent) or (shared and labels.get(MANAGED_BY) == "navarch"):
             return ""
-        if job.parent.uid and labels.get(MESH_UID) == job.parent.uid:
+        if job.parent.uid and labels.get(MESH_UID) == job.parent.uid and current["kind"] != "Namespace":
             return ""
         return describe_owner(current)
 

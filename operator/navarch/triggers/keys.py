@@ -240,6 +240,13 @@ class Dependents:
         yield from self.known.find(By.GATEWAY_IN, name)
         yield from self.known.find(By.LABEL, *before, *after)
 
+    def keys_for_home(self, manifest: Object) -> Iterator[Key]:
+        """The mesh whose control plane a namespace is for, and its revisions."""
+        parent = parent_of(manifest)
+        if parent is not None:
+            yield key_of_parent(parent)
+            yield from self.known.find(By.REVISION_IN, parent.namespace)
+
     def keys_for_namespaced(self, manifest: Object) -> Iterator[Key]:
         """The mesh in the object's namespace (root ConfigMaps)."""
         yield from self.known.find(By.MESH_IN, manifest["metadata"]["namespace"])

@@ -13,7 +13,8 @@ from enum import Enum, auto
 from typing import Any, TypeAlias
 
 from navarch.api import member, revision, roll
-from navarch.core.model.naming import DEFAULT_TAG, name_members, revision_name
+from navarch.api.controlplane import HOSTED
+from navarch.core.model.naming import DEFAULT_TAG, hosted_namespace, name_members, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
 from navarch.core.model.tags import list_tags, stem_of
 from navarch.engine.key import Key
@@ -28,7 +29,7 @@ class By(Enum):
     KIND = auto()
     """Objects of a kind."""
     MESH_IN = auto()
-    """Meshes in a namespace."""
+    """Meshes in a namespace, or with their control plane in it."""
     REVISION_IN = auto()
     """Revisions in a namespace."""
     LABEL = auto()
@@ -167,6 +168,8 @@ def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
 
 def _list_mesh(mesh: Object, key: Key) -> Iterator[tuple[Question, Key]]:
     yield (By.MESH_IN, key.namespace), key
+    if (mesh.get("spec") or {}).get("hosting") == HOSTED:
+        yield (By.MESH_IN, hosted_namespace(key.namespace, key.name)), key
     for value in _list_label_values(mesh):
         yield (By.LABEL, value), key
     for tag in list_told_tags(mesh):

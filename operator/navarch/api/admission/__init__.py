@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from navarch.api.admission.gateways import build_gateway_power_policy, build_gateways_policy
 from navarch.api.admission.host import build_host_policy
+from navarch.api.admission.hosting import build_hosting_policies
 from navarch.api.admission.kinds import build_kinds_policy
 from navarch.api.admission.lifecycle import (
     build_deletion_policy,
@@ -41,5 +42,6 @@ def build_policies(*, operator: str, reserved: Iterable[str], probe: str) -> lis
         *build_ownership_policies(operator),
         *build_membership_policies(operator, probe=probe),
         *build_roll_policies(operator),
+        *build_hosting_policies(operator, probe=probe),
         *build_kinds_policy(f"{resource.plural}.{GROUP}" for resource in RESOURCES),
     ]

@@ -18,9 +18,11 @@ from navarch.api.admission.cel import (
     name_variable,
     quote_list,
 )
+from navarch.api.controlplane import HOSTED
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.meta import GROUP, JSONObject, quote_cel
 from navarch.api.power.guarded import FREE_FORMS, MOST_KEYS, Container, is_removable, list_containers
+from navarch.api.power.hosting import FREE_WHEN_HOSTED
 from navarch.api.power.rules import Path, Power, Rule
 from navarch.api.power.spec import SPEC
 
@@ -43,7 +45,8 @@ def check_host(namespace: str) -> str:
 
 def build_host_policy() -> list[JSONObject]:
     """What decides what an istiod runs, or what members' pods run, gains rights: that needs `host`."""
-    variables = {"typed": " + ".join(_list_typed_changes())}
+    hosted = f"object.?spec.?hosting.orValue('') == {quote_cel(HOSTED)}"
+    variables = {"hosted": hosted, "typed": " + ".join(_list_typed_changes())}
     changed = ["variables.typed"]
     for field, table in FREE_FORMS.items():
         containers = list_containers(table)
@@ -61,14 +64,15 @@ def build_host_policy() -> list[JSONObject]:
         variables=variables,
         validations=[
             Validation(
-                "(request.operation == 'UPDATE' && variables.changed.size() == 0) || "
+                "((variables.hosted || request.operation == 'UPDATE') && variables.changed.size() == 0) || "
                 + check_host("request.namespace"),
                 where="spec",
                 shown="variables.changed.join(', ') + ' set by ' + request.userInfo.username",
                 why=f"this needs {HOST_RIGHT} in the mesh's namespace, since it "
                 "decides what istiod or the proxies in members' pods run and believe, and istiod can read "
                 "every Secret of the cluster; have a cluster administrator make the change, or bind the "
-                f"ClusterRole {HOST_ROLE} in that namespace",
+                f"ClusterRole {HOST_ROLE} in that namespace; a mesh with hosting: Hosted and scope: Members "
+                "needs it for fewer fields (docs/reference/power.md)",
                 reason="Forbidden",
             )
         ],
@@ -81,13 +85,10 @@ def _list_typed_changes() -> Iterator[str]:
     for path, rule in SPEC.items():
         if rule.power is not Power.FREE or rule.allowed is not None:
             at = ".?".join(("", "spec", *path))
-            same = [f"object{at} == oldObject{at}"]
-            for value in rule.allowed or ():
-                same.append(
-                    f"!object{at}.hasValue()"
-                    if value is None
-                    else f"object{at} == optional.of({_quote(value)})"
-                )
+            same = [f"object{at} == oldObject{at}", *_list_allowed(rule, at)]
+            if freed := FREE_WHEN_HOSTED.get(path):
+                among = " || ".join(_list_allowed(freed, at))
+                same.append(f"(variables.hosted && ({among}))" if among else "variables.hosted")
             where = quote_cel(".".join(("spec", *path)))
             groups.setdefault(path[0], []).append(f"({' || '.join(same)} ? [] : [{where}])")
     for field, changes in groups.items():
@@ -96,6 +97,12 @@ def _list_typed_changes() -> Iterator[str]:
         else:
             at = f".?spec.?{field}"
             yield f"(object{at} == oldObject{at} ? [] : {' + '.join(changes)})"
+
+
+def _list_allowed(rule: Rule, at: str) -> Iterator[str]:
+    """For each value that a free field is limited to, whether it stands there; None means that none does."""
+    for value in rule.allowed or ():
+        yield f"!object{at}.hasValue()" if value is None else f"object{at} == optional.of({_quote(value)})"
 
 
 def _find_map(root: str, field: str, path: Path, prefix: str) -> str:

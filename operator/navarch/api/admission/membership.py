@@ -8,6 +8,7 @@ Members unless a user of the mesh has said so.
 from __future__ import annotations
 
 from navarch.api.admission.cel import Validation, build_policy
+from navarch.api.admission.hosting import is_hosting
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.member import PLURAL as MEMBERS
 from navarch.api.meta import GROUP, MEMBER_OF, ROLL_NAMESPACE, JSONObject, quote_cel
@@ -82,7 +83,7 @@ def _build_label(operator: str) -> list[JSONObject]:
 
 
 def _build_operator(operator: str, probe: str) -> list[JSONObject]:
-    """Of namespaces the operator writes two labels and nothing else."""
+    """Of namespaces that others made the operator writes two labels and nothing else."""
     own = f"key in {[MEMBER_OF, _ISTIO_REV]}"
     labels = "{0}.metadata.?labels.orValue({{}})"
     new, old = labels.format("object"), labels.format("oldObject")
@@ -97,6 +98,7 @@ def _build_operator(operator: str, probe: str) -> list[JSONObject]:
         conditions=[
             {"name": "the-operator", "expression": f"request.userInfo.username == {quote_cel(operator)}"},
             {"name": "not-the-probes", "expression": f"object.metadata.name != {quote_cel(probe)}"},
+            {"name": "not-a-hosting-one", "expression": f"!{is_hosting('oldObject')}"},
         ],
         variables={"new": new, "old": old},
         validations=[

@@ -135,11 +135,14 @@ def _is_istiods() -> str:
     """Of webhooks, istiod writes caBundle and failurePolicy and nothing else. That it may write them at all
     is a matter of its roles."""
     same = " && ".join(f"new.?{field} == old.?{field}" for field in _WEBHOOK_FIELDS)
+    # A hosted mesh's istiod is where its webhooks lead to.
+    home = "oldObject.webhooks.size() > 0 ? oldObject.webhooks[0].clientConfig.?service.?namespace.orValue("
+    account = f"({home}variables.place) : variables.place)"
     kept = " && ".join(f"object.metadata.?{field} == oldObject.metadata.?{field}" for field in _METADATA)
     return (
         "request.operation == 'UPDATE' && "
         "request.resource.group == 'admissionregistration.k8s.io' && "
-        "request.userInfo.username.startsWith('system:serviceaccount:' + variables.place + ':istiod-') && "
+        f"request.userInfo.username.startsWith('system:serviceaccount:' + {account} + ':istiod-') && "
         f"{kept} && "
         "object.webhooks.size() == oldObject.webhooks.size() && "
         f"object.webhooks.all(new, oldObject.webhooks.exists(old, {same} && "

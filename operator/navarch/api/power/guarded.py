@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from navarch.api.controlplane import HOSTED
+from navarch.api.power.hosting import FREE_WHEN_HOSTED
 from navarch.api.power.meshconfig import MESH_CONFIG
 from navarch.api.power.rules import Path, Power, Rule, Table, to_snake
 from navarch.api.power.spec import SPEC
@@ -57,9 +59,10 @@ def _spell(name: str) -> tuple[str, ...]:
 
 def find_guarded(new: Tree, old: Tree) -> Iterator[Path]:
     """Paths below spec whose change needs `host`, from one spec to another."""
+    freed = FREE_WHEN_HOSTED if new.get("hosting") == HOSTED else {}
     for path, rule in SPEC.items():
         after, before = _get(new, path), _get(old, path)
-        if not is_same(after, before) and not _is_free(rule, after):
+        if not is_same(after, before) and not _is_free(freed.get(path, rule), after):
             yield path
     for name, table in FREE_FORMS.items():
         for container in list_containers(table):

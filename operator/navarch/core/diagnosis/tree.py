@@ -100,12 +100,13 @@ def build_tree(portrait: Portrait) -> Node:
     )
     known = {place for node in _walk(children) for place in [(node.kind, node.name)]}
     homeless = [t for place, ts in told.items() if place not in known for t in ts]
-    version = status.get("version") or {}
+    version, home = status.get("version") or {}, status.get("controlPlaneNamespace", "")
     facts = {
         "namespace": subject.namespace,
         "version": version.get("active", ""),
         "desired": version.get("desired", ""),
         "tag": status.get("tag", ""),
+        **({"controlPlaneNamespace": home} if home else {}),
         "ready": (find_condition(portrait.mesh, ConditionType.READY) or {}).get("status", "Unknown"),
     }
     return Node(
@@ -123,6 +124,7 @@ def _tell_mesh(facts: Mapping[str, str]) -> str:
     version = f"Istio {active}" if active else "nothing installed"
     version += f", to be {desired}" if desired and desired != active else ""
     tag = f", tag {facts['tag']}" if facts["tag"] else ""
+    tag += f", hosted in {home}" if (home := facts.get("controlPlaneNamespace")) else ""
     words = {"True": "ready", "False": "not ready"}
     return f"{version}{tag}, {words.get(facts['ready'], 'readiness unknown')}"
 

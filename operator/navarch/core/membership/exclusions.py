@@ -27,7 +27,7 @@ def exclude(
     control planes that carry labels by which they would belong to it. Of the latter as many as there is room
     for, installed and old meshes first, so that no later mesh changes what an earlier one had."""
     fixed = {*NEVER_MEMBERS, operator_namespace}
-    others = dict.fromkeys(other.namespace for other in sorted(meshes))
+    others = dict.fromkeys(place for other in sorted(meshes) for place in (other.namespace, other.home))
     claimed = [
         name
         for name in others

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from navarch.api.controlplane import HOSTED
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
@@ -30,11 +31,12 @@ from navarch.core.model.naming import revision_name
 from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
-from navarch.core.revision.manifest import build_revision_manifest
+from navarch.core.revision.manifest import build_revision_manifest, is_hosted
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.route import read_route, redirect, restate_tags
 from navarch.core.revision.source import is_renderable
+from navarch.core.world.hosting import read_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,11 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
         default=bool(spec.default_tag),
         excluded=find_effective_membership(observed).excluded,
         member_of=observed.own.member_of,
+        hosted=spec.hosting == HOSTED,
     )
-    return {**wanted, "spec": observed.kinds.fit(REVISION_KIND, "spec", wanted["spec"])}
+    fitted = {**wanted, "spec": observed.kinds.fit(REVISION_KIND, "spec", wanted["spec"])}
+    # Without its field a CRD of an older release would bring the control plane to the tenant.
+    return fitted if is_hosted(fitted) == is_hosted(wanted) else None
 
 
 def _restate_revision(observed: ObservedMesh) -> Manifest | None:
@@ -164,6 +169,9 @@ def _split_mesh_waves(
 def _find_unmet(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
     """What the wanted revision needs of the cluster and has not; roles only where it would change."""
     yield from _find_pending_crds(observed, wanted)
+    if is_hosted(wanted):
+        obstacle = read_home(observed.parent, observed.owned, observed.inventory).obstacle
+        yield from filter(None, (obstacle,))
     if observed.revision is None or not is_applied(observed.revision, wanted):
         yield from find_missing(wanted, observed.assets, observed.roles)
 

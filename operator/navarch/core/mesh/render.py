@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from navarch.core.istio.assets import Assets
 from navarch.core.model.actions import Wave
+from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest
-from navarch.core.render.components import crds
+from navarch.core.render.components import crds, hosting
+from navarch.core.revision.manifest import is_hosted
 from navarch.core.revision.render import render
 from navarch.core.world.cluster import Environment
 
@@ -17,10 +19,12 @@ from navarch.core.world.cluster import Environment
 def build_mesh_waves(
     revision: Manifest, assets: Assets, environment: Environment, *, crd_minor: str | None
 ) -> tuple[Wave, ...]:
-    """crds (of `crd_minor`; none when it is None), revision (the MeshRevision itself), tags, and policies.
-    The last two may be applied only once the revision is ready."""
+    """crds (of `crd_minor`; none when it is None), the namespace of a hosted control plane, revision (the
+    MeshRevision itself), tags, and policies. The last two may be applied only once the revision is ready."""
+    parent = parent_of(revision) if is_hosted(revision) else None
     return (
         Wave("crds", crds.build_objects(crd_minor, assets) if crd_minor else ()),
+        *([Wave("hosting", hosting.build_objects(parent))] if parent else []),
         Wave("revision", (revision,)),
         *render(revision, assets, environment).mesh_waves,
     )

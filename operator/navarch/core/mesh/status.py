@@ -32,11 +32,13 @@ from navarch.core.model.conditions import (
 from navarch.core.model.findings import Finding
 from navarch.core.model.labels import FORCE_DELETE, component_of
 from navarch.core.model.messages import join
+from navarch.core.model.parent import find_home
 from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, find_holders, ref_of
 from navarch.core.model.removal import tell_holders
 from navarch.core.model.urgency import Awaited
+from navarch.core.revision.manifest import is_hosted
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.source import is_renderable
 from navarch.core.world.cluster import CRD, CRDOwner
@@ -302,6 +304,8 @@ def summarise_mesh(
     if decision.revision is not None:
         version["desired"] = decision.revision["spec"]["version"]
         status["tag"] = decision.revision["spec"]["tag"]
+        if is_hosted(decision.revision):
+            status["controlPlaneNamespace"] = find_home(observed.parent, hosted=True)
     active = observed.revision
     if active is not None and (active.get("status") or {}).get("version"):
         version["active"] = active["status"]["version"]

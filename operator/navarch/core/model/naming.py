@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from navarch.api.controlplane import REVISION_FORM
+from navarch.api.controlplane import HOSTED_FORM, REVISION_FORM
 from navarch.core.model.hashing import stable_hash
 
 TAG_LENGTH = 40
@@ -54,6 +55,18 @@ def name_members(namespace: str, name: str) -> str:
     return f"{namespace}.{name}"
 
 
+@lru_cache(maxsize=1024)
+def hosted_namespace(namespace: str, name: str) -> str:
+    """The namespace of the control plane of a hosted mesh. Names of meshes are tenants' to choose: so the
+    hash is long enough that none is found by trying whose mesh would have the namespace of another's."""
+    return f"navarch-{stable_hash([namespace, name], length=20)}"
+
+
+def is_hosting(namespace: str) -> bool:
+    """Whether a namespace's name is one that Navarch gives those of hosted control planes."""
+    return re.match(HOSTED_FORM, namespace) is not None
+
+
 def revision_name(tag: str) -> str:
     """The revision of a mesh that is updated in place."""
     return tag + IN_PLACE
@@ -68,7 +81,8 @@ def _scoped(base: str, revision: str, namespace: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of one revision's objects, and of the tags that point to it."""
+    """The names of one revision's objects, and of the tags that point to it. `namespace` is that of the
+    control plane, which Istio puts into names in the cluster's scope."""
 
     namespace: str
     revision: str

@@ -20,7 +20,7 @@ from navarch.core.model.labels import (
     component_of,
     revision_of,
 )
-from navarch.core.model.naming import DEFAULT_VALIDATOR
+from navarch.core.model.naming import DEFAULT_VALIDATOR, hosted_namespace
 from navarch.core.model.parent import GATEWAY, MEMBER, MESH, PARENT_KINDS, ROLL, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 
@@ -92,6 +92,7 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
         "validation": frozenset({"ValidatingWebhookConfiguration"}),
         "tags": frozenset({"Service", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}),
         "policies": frozenset({"PeerAuthentication"}),
+        "hosting": frozenset({"Namespace"}),
         "revision": frozenset({"MeshRevision"}),
         "gateways": frozenset({GATEWAY}),
     },
@@ -119,12 +120,14 @@ def is_conceivable(manifest: Manifest) -> bool:
     parent, component = parent_of(manifest), component_of(manifest)
     if parent is None or manifest["kind"] not in CLOSED_WORLD[parent.kind].get(component, ()):
         return False
-    return parent.kind != MESH or _is_named_by_mesh(manifest, component)
+    return parent.kind != MESH or _is_named_by_mesh(manifest, parent, component)
 
 
-def _is_named_by_mesh(manifest: Manifest, component: str) -> bool:
+def _is_named_by_mesh(manifest: Manifest, parent: Parent, component: str) -> bool:
     """Whether a mesh could have an object of this name in a component."""
     name = str(manifest["metadata"]["name"])
+    if component == "hosting":
+        return name == hosted_namespace(parent.namespace, parent.name)
     if component in ("revision", "gateways"):
         return True
     if component == "policies":
@@ -166,8 +169,9 @@ def claims_parent(manifest: Manifest, parent: Parent) -> bool:
 
 def is_named(manifest: Manifest, parent: Parent) -> bool:
     """Whether an object names the parent, and not by labels alone where it lies in another namespace than the
-    parent's, unless a policy guards these labels."""
+    parent's, or is one itself, unless a policy guards these labels."""
     beside = manifest["metadata"].get("namespace", parent.namespace) == parent.namespace
+    beside = beside and manifest["kind"] != "Namespace"
     guarded = not PARENT_KINDS[parent.kind].recorded
     return parent.owns(manifest) and (beside or guarded or own_fields(manifest) is not None)
 

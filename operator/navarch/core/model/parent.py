@@ -31,6 +31,7 @@ from navarch.core.model.labels import (
     ROLL_NAMESPACE,
     ROLL_UID,
 )
+from navarch.core.model.naming import hosted_namespace
 from navarch.core.model.refs import Manifest, Ref
 
 MESH = controlplane.KIND
@@ -43,8 +44,9 @@ class Place(Enum):
     """Where the namespaced objects of a parent may lie."""
 
     ITS_NAMESPACE = auto()
-    """In the parent's own namespace. The same labels elsewhere are forged: otherwise a right to write in one
-    namespace would be enough to have objects counted, or removed, as those of a parent in another."""
+    """In the parent's own namespace, a mesh's also in the one where it is hosted. The same labels elsewhere
+    are forged: otherwise a right to write in one namespace would be enough to have objects counted, or
+    removed, as those of a parent in another."""
     ANY_NAMESPACE = auto()
     """In any: only the operator's Apply entry, or the inventory, tells them from forged ones."""
 
@@ -140,6 +142,11 @@ class Parent:
         return named is not None and (named.kind, named.namespace, named.name) == own
 
 
+def find_home(mesh: Parent, *, hosted: bool) -> str:
+    """The namespace of a mesh's control plane."""
+    return hosted_namespace(mesh.namespace, mesh.name) if hosted else mesh.namespace
+
+
 def _name_mesh(mesh: tuple[str, str] | None) -> dict[str, str]:
     return {} if mesh is None else {MESH_NAMESPACE: mesh[0], MESH_NAME: mesh[1]}
 
@@ -157,11 +164,13 @@ def parent_of(manifest: Manifest) -> Parent | None:
     for kind, keys in PARENT_KINDS.items():
         if keys.namespace not in labels or keys.name not in labels:
             continue
-        namespace = labels[keys.namespace]
-        if keys.only not in ("", labels[keys.name]):
+        namespace, name = labels[keys.namespace], labels[keys.name]
+        if keys.only not in ("", name):
             return None
-        beside = (metadata.get("namespace") or namespace) == namespace
+        place = metadata.get("namespace") or namespace
+        # Only the operator, and who may enter every namespace, can write where a mesh is hosted.
+        beside = place == namespace or (kind == MESH and place == hosted_namespace(namespace, name))
         if beside or not keys.keeps_beside(str(manifest.get("kind", ""))):
-            return Parent(kind, namespace, labels[keys.name], labels.get(keys.uid, ""))
+            return Parent(kind, namespace, name, labels.get(keys.uid, ""))
         return None
     return None

@@ -15,7 +15,7 @@ from navarch.core.istio.images import refer
 from navarch.core.membership.rule import Membership
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.naming import Names
-from navarch.core.model.parent import Parent
+from navarch.core.model.parent import Parent, find_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class RevisionInput:
     `name` is the revision (value of istio.io/rev on its pods), `tag` what users' namespaces carry, `version`
     the exact Istio version of `minor`; `hub`, `image_tag` and `images` (digests or whole references by image,
     with its variant) say where images come from; `config` is the resolved configuration in which every field
-    that rendering reads is set, except those whose absence has a meaning.
+    that rendering reads is set, except those whose absence has a meaning. `hosted` says that the control
+    plane is in a namespace of Navarch's.
     """
 
     parent: Parent
@@ -39,16 +40,22 @@ class RevisionInput:
     image_tag: str
     images: Mapping[str, str]
     config: RevisionConfig
+    hosted: bool = False
 
     @property
     def namespace(self) -> str:
-        """The namespace of the mesh, of its control plane, and of its root configuration."""
+        """The namespace of the control plane."""
+        return find_home(self.parent, hosted=self.hosted)
+
+    @property
+    def root(self) -> str:
+        """The namespace of the mesh, and of its mesh-wide configuration."""
         return self.parent.namespace
 
     @property
     def names(self) -> Names:
         """Names of the revision's objects."""
-        return Names(self.parent.namespace, self.name)
+        return Names(self.namespace, self.name)
 
     def image(self, name: str, variant: str = "") -> str:
         """The reference of one image, of a variant (distroless, debug) if one is asked for."""

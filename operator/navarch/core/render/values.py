@@ -246,7 +246,7 @@ def build_mesh_config(revision: RevisionInput, values: Mapping[str, Any]) -> dic
     }
     if shared["variant"]:
         lower["defaultConfig"]["image"] = {"imageType": shared["variant"]}
-    if tracing := _build_tracing(shared, revision.namespace):
+    if tracing := _build_tracing(shared, revision.root):
         lower["defaultConfig"]["tracing"] = tracing
     user = without_paths(config.mesh_config or {}, OWN_MESH_CONFIG)
     if user.get("defaultProviders", {}) != {}:
@@ -261,7 +261,7 @@ def build_isolation(revision: RevisionInput) -> dict[str, Any]:
     time, over everything else, from a file that stays when the ConfigMap goes."""
     return {
         "trustDomain": trust_domain_of(revision.config),
-        "rootNamespace": revision.namespace,
+        "rootNamespace": revision.root,
         "discoverySelectors": build_discovery_selectors(revision.membership),
         "defaultConfig": {"discoveryAddress": f"{revision.names.istiod}.{revision.namespace}.svc:15012"},
     }

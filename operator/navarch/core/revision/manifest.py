@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from navarch.api import revision as revision_api
+from navarch.api.controlplane import HOSTED
 from navarch.api.meta import API_VERSION
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.catalog import Release
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import Parent
+from navarch.core.model.refs import Manifest
 
 
 def build_revision_manifest(
@@ -26,10 +28,11 @@ def build_revision_manifest(
     default: bool = False,
     excluded: Iterable[str] = (),
     member_of: str = "",
+    hosted: bool = False,
 ) -> dict[str, Any]:
     """The MeshRevision of a mesh: `tag` is its effective tag, `default` whether it owns tag `default`,
     `excluded` the namespaces that are never members, with any labels; with `member_of` only namespaces with
-    that value of the label mesh.navarch.io/member-of are."""
+    that value of the label mesh.navarch.io/member-of are; `hosted` says where the control plane is."""
     name = revision_name(tag)
     members = {"default": default, "excluded": sorted(set(excluded))}
     return {
@@ -45,7 +48,13 @@ def build_revision_manifest(
             "tag": tag,
             "version": release.version,
             "strategy": "InPlace",
+            **({"hosting": HOSTED} if hosted else {}),
             "members": members | ({"memberOf": member_of} if member_of else {}),
             "config": config.to_json(),
         },
     }
+
+
+def is_hosted(revision: Manifest) -> bool:
+    """Whether the control plane of a MeshRevision is in a namespace of Navarch's."""
+    return (revision.get("spec") or {}).get("hosting") == HOSTED

@@ -14,6 +14,7 @@ from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Environment, Namespace
+from navarch.core.world.hosting import Home
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.workload import PodProblem, WorkloadPod
 
@@ -23,7 +24,8 @@ class ObservedRevision:
     """Everything a MeshRevision's reconcile depends on. `mesh` is its MeshControlPlane, None when that is
     gone; `roles` are the installation's roles for istiods, by name with the hashes of their rules;
     `inventory` says which objects were made for it, those of the mesh among them; `kinds` what Navarch's own
-    CRDs lack."""
+    CRDs lack; `home` is the namespace of Navarch's in which the control plane is hosted, None where it is
+    beside the mesh."""
 
     environment: Environment
     assets: Assets
@@ -38,6 +40,7 @@ class ObservedRevision:
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
     inventory: Inventory = NOTHING
     kinds: ServedKinds = CURRENT
+    home: Home | None = None
 
     @property
     def generation(self) -> int:

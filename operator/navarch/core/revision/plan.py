@@ -45,6 +45,8 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     """The plan of a revision: everything but webhooks at once, those when an istiod serves."""
     if is_abandoned(observed) or not is_renderable(observed.body, observed.assets):
         return RevisionDecision(Plan(observed.parent), "")
+    if observed.home is not None and (obstacle := observed.home.obstacle):
+        return RevisionDecision(Plan(observed.parent, waiting=(obstacle,), requeue_after=SAFETY_REQUEUE), "")
     name = observed.body["metadata"]["name"]
     rendered = render(observed.body, observed.assets, observed.environment)
     waves = rendered.waves

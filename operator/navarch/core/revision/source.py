@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from navarch.api.controlplane import HOSTED
 from navarch.api.problems import list_problems
 from navarch.api.revision import MeshRevisionSpec
 from navarch.api.spec import Images
@@ -75,6 +76,7 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
         image_tag=(images and images.tag) or release.version,
         images=_choose_images(release, images),
         config=spec.config,
+        hosted=spec.hosting == HOSTED,
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.core.model.naming import hosted_namespace
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class MeshSummary:
@@ -18,7 +20,8 @@ class MeshSummary:
     `default_tag` says whether the mesh holds the tag `default`, or asks for it and was not refused;
     `member_of` is the value of the label mesh.navarch.io/member-of by which alone namespaces are its members,
     empty for a mesh that takes them by its tag. `refused` is True for a mesh that holds nothing and whose
-    present spec was refused: it claims nothing.
+    present spec was refused: it claims nothing. `hosted` says that its control plane is in a namespace of
+    Navarch's.
     """
 
     waiting: bool
@@ -30,3 +33,9 @@ class MeshSummary:
     default_tag: bool = False
     refused: bool = False
     member_of: str = ""
+    hosted: bool = False
+
+    @property
+    def home(self) -> str:
+        """The namespace of its control plane."""
+        return hosted_namespace(self.namespace, self.name) if self.hosted else self.namespace

@@ -41,7 +41,7 @@ def _own_webhook_names(observed: ObservedMesh) -> tuple[str, ...]:
     release, tag = find_release(observed), summary_of(observed).tag
     if release is None:
         return ()
-    names = Names(observed.parent.namespace, revision_name(tag))
+    names = Names(summary_of(observed).home, revision_name(tag))
     return (
         names.injector,
         names.validator,

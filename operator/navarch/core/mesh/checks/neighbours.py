@@ -15,7 +15,7 @@ from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.labels import MEMBER_OF
 from navarch.core.model.messages import join
-from navarch.core.model.naming import name_members
+from navarch.core.model.naming import is_hosting, name_members
 from navarch.core.model.reasons import Reason
 from navarch.core.world.neighbours import MeshSummary
 
@@ -61,6 +61,8 @@ def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]
         why = "the operator itself runs in it"
     elif namespace == environment.probe_namespace:
         why = "it is kept for the operator's dry-run pods"
+    elif is_hosting(namespace):
+        why = "its name is one of those in which Navarch hosts control planes"
     elif is_reserved(namespace):
         why = "namespaces of that prefix belong to the cluster and can be in no mesh"
     else:
