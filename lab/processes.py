@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def stop(process: Process, *, grace: float = GRACE_SECONDS) -> None:
         if time.monotonic() > deadline:
             _send(process, signal.SIGKILL)
         time.sleep(0.02)
-    _reap(process.pid)
+    _reap(process)
 
 
 def _send(process: Process, number: signal.Signals) -> None:
@@ -137,12 +138,12 @@ def _send(process: Process, number: signal.Signals) -> None:
             return
 
 
-def _reap(pid: int) -> None:
-    """Takes the exit code of a child of ours; of a process that another command started, init takes it."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+def _reap(process: Process) -> None:
+    """Takes the exit code of a child of ours, and with it what it cost; of a process that another command
+    started, init takes it. Waits, since one with many threads looks dead before its last thread is."""
+    if _stat(process.pid)[1] == process.started:
+        with suppress(ChildProcessError):
+            os.waitpid(process.pid, 0)
 
 
 def _stat(pid: int) -> tuple[str, int]:

@@ -70,13 +70,15 @@ def load_bundle(folder: Path) -> Bundle:
     objects = tuple(_read(path) for path in paths)
     if (count := sum(each["kind"] == "ClusterServiceVersion" for each in objects)) != 1:
         raise ValueError(f"manifests/ holds {count} objects ClusterServiceVersion, not one")
-    annotations = yaml.safe_load((folder / "metadata" / "annotations.yaml").read_text())["annotations"]
+    annotations = yaml.load((folder / "metadata" / "annotations.yaml").read_text(), yaml.CSafeLoader)[
+        "annotations"
+    ]
     return Bundle(tuple(path.name for path in paths), objects, annotations)
 
 
 def _read(path: Path) -> Object:
     try:
-        found = yaml.safe_load(path.read_text())
+        found = yaml.load(path.read_text(), yaml.CSafeLoader)
     except yaml.YAMLError as error:
         problem = str(error).replace("\n", " ")
         raise ValueError(f"manifests/{path.name} is not one YAML document: {problem}") from None

@@ -55,7 +55,9 @@ def build_release() -> Release:
 def read_examples(folder: Path = ROOT / "examples") -> list[Manifest]:
     """Objects of our kinds among the examples, and for each kind that no user writes what Navarch
     makes of the first mesh."""
-    documents = (d for path in sorted(folder.glob("*.yaml")) for d in yaml.safe_load_all(path.read_text()))
+    documents = (
+        d for path in sorted(folder.glob("*.yaml")) for d in yaml.load_all(path.read_text(), yaml.CSafeLoader)
+    )
     examples = [d for d in documents if d and d["apiVersion"] == API_VERSION]
     written = {each["kind"] for each in examples}
     environment = Environment(kubernetes=(1, 32), operator_namespace="navarch-system", probe_namespace="")
@@ -93,7 +95,7 @@ def build_catalog_files(release: Release, *, before: Iterable[Manifest] = ()) ->
 def read_catalog(root: Path = ROOT) -> list[Manifest]:
     """The catalog as it is on disk; empty where there is none."""
     path = root / CATALOG
-    return list(yaml.safe_load_all(path.read_text())) if path.is_file() else []
+    return list(yaml.load_all(path.read_text(), yaml.CSafeLoader)) if path.is_file() else []
 
 
 def find_unlisted(folder: Path, files: Mapping[str, str]) -> list[str]:

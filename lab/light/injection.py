@@ -87,7 +87,7 @@ def build_injector(
 ) -> Injector:
     """Reads `config` and `values` of the injector ConfigMap. InjectionError when they are unreadable."""
     try:
-        config = yaml.safe_load(config_map["config"]) or {}
+        config = yaml.load(config_map["config"], yaml.CSafeLoader) or {}
         values = json.loads(config_map["values"])
         values["global"]["hub"], values["global"]["tag"]
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:

@@ -126,7 +126,10 @@ class Istiod:
 
     def _mesh(self) -> Mapping[str, Any]:
         try:
-            return yaml.safe_load((self._config(f"istio{self._suffix}") or {}).get("mesh", "")) or {}
+            return (
+                yaml.load((self._config(f"istio{self._suffix}") or {}).get("mesh", ""), yaml.CSafeLoader)
+                or {}
+            )
         except yaml.YAMLError:
             return {}
 

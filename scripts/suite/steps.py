@@ -76,7 +76,7 @@ def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
     except LabError as error:
         return Ended(step, 1, problem=f"{step.name}: {error}")
     started = time.monotonic()
-    env = {**os.environ, **step.env, FOLDER: str(folder), STEP: step.name}
+    env = {**os.environ, **step.env, **build_bytecode(folder), FOLDER: str(folder), STEP: step.name}
     if alone:
         child = subprocess.Popen(step.argv, env=env)
         _children[child.pid] = False
@@ -94,6 +94,12 @@ def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
     print(f"{bar} {step.name} {bar}\n{log.read_text(errors='replace')}", flush=True)
     say(f"{step.name}: ended after {ended.seconds:.0f} s, {ended.cpu:.0f} s of CPU, exit code {ended.code}")
     return ended
+
+
+def build_bytecode(folder: Path) -> dict[str, str]:
+    """The environment in which Python compiles each module once in a run, also where it is told to keep no
+    bytecode: operators, commands and workers start by the hundred."""
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str((folder / "bytecode").absolute())}
 
 
 def _see_end(

@@ -34,6 +34,23 @@ while True:
     assert not process.is_alive()
 
 
+def test_a_process_is_waited_for_until_its_last_thread_is_gone_so_that_its_cpu_is_counted(
+    tmp_path: Path,
+) -> None:
+    script = """
+import ctypes, os, threading, time
+def end():
+    time.sleep(1)
+    os._exit(0)
+threading.Thread(target=end).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    process = processes.start(tmp_path, "threads", [sys.executable, "-c", script], log=tmp_path / "log")
+    wait_until(lambda: not process.is_alive(), what="the end of its first thread", seconds=60)
+    processes.stop(process)
+    assert not Path(f"/proc/{process.pid}").exists(), "a zombie: what it cost is not counted"
+
+
 def test_a_process_with_a_reused_pid_is_left_alone(tmp_path: Path) -> None:
     process = processes.start(tmp_path, "stranger", ["sleep", "600"], log=tmp_path / "log")
     processes.stop(replace(process, started=process.started - 1))

@@ -221,7 +221,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     (folder / "manifests").mkdir(parents=True)
     (folder / "metadata").mkdir()
     for number, each in enumerate(bundle.objects):
-        (folder / "manifests" / f"{number}.yaml").write_text(yaml.safe_dump(each))
+        (folder / "manifests" / f"{number}.yaml").write_text(yaml.dump(each, Dumper=yaml.CSafeDumper))
     for name in bundle.files:
         if not name.endswith(".yaml"):
             (folder / "manifests" / name).write_text("")

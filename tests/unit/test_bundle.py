@@ -32,7 +32,7 @@ Objects = dict[tuple[str, str, str], dict[str, Any]]
 
 
 def read(text: str) -> Objects:
-    documents = [each for each in yaml.safe_load_all(text) if each]
+    documents = [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
     return {(e["kind"], e["metadata"].get("namespace", ""), e["metadata"]["name"]): e for e in documents}
 
 
@@ -228,7 +228,7 @@ def test_a_catalog_keeps_the_releases_before_and_each_replaces_the_last(tmp_path
     for version, image in (("0.1.0", DIGEST), ("0.2.0", OTHER), ("0.2.0", OTHER)):
         asked = ["--version", version, "--image", image, "--bundle-image", BUNDLE_IMAGE]
         make(tmp_path, "catalog", *asked)
-    blobs = list(yaml.safe_load_all((tmp_path / olm.CATALOG).read_text()))
+    blobs = list(yaml.load_all((tmp_path / olm.CATALOG).read_text(), yaml.CSafeLoader))
     channels = {blob["name"]: blob["entries"] for blob in blobs if blob["schema"] == "olm.channel"}
     assert [entry["name"] for entry in channels["stable"]] == ["navarch.v0.1.0", "navarch.v0.2.0"]
     assert channels["stable"][1]["replaces"] == "navarch.v0.1.0"

@@ -20,7 +20,10 @@ MAKE, REPLACE = {"create", "list", "watch"}, {"get", "update", "patch", "delete"
 
 
 def read_bundle() -> list[Object]:
-    return [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "bundle/manifests").glob("*.yaml"))]
+    return [
+        yaml.load(path.read_text(), yaml.CSafeLoader)
+        for path in sorted((ROOT / "bundle/manifests").glob("*.yaml"))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,6 @@ def test_a_kind_of_which_nothing_is_known_is_an_error() -> None:
 def test_the_command_prints_the_installer_of_the_committed_bundle(bundle: list[Object]) -> None:
     done = navarch("manifests", "--olm-v1-installer", "--namespace", "elsewhere")
     assert done.code == 0, done.err
-    printed = list(yaml.safe_load_all(done.out))
+    printed = list(yaml.load_all(done.out, yaml.CSafeLoader))
     assert printed == json.loads(json.dumps(build_installer(bundle, namespace="elsewhere")))
     assert {each["metadata"]["name"] for each in printed} == {"elsewhere", INSTALLER}

@@ -16,7 +16,7 @@ from scripts.suite import results
 from scripts.suite.__main__ import HOME, MOST_AGAIN, MOST_WORKERS, ROOT, Run, build_lanes, count_workers
 from scripts.suite.parts import PARTS
 from scripts.suite.results import Case
-from scripts.suite.steps import Ended, Step, build_pytest
+from scripts.suite.steps import Ended, Step, build_pytest, run_lanes
 from tests.support.operator import Operator
 
 PASSES_AT_SECOND_TRY = """
@@ -152,6 +152,18 @@ def test_every_part_is_run_once_and_what_judges_or_measures_comes_after_all_othe
     assert sorted(parts) == sorted(PARTS.keys() - {"bench"})
     assert node.parts == (*light.parts, "node"), "what the longest lane waits for is built first"
     assert [step.name for steps in after for step in steps] == ["judge", "bench"]
+
+
+def test_a_module_is_compiled_once_in_a_run_also_where_python_is_told_to_keep_no_bytecode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (tmp_path / "a_module.py").write_text("")
+    step = Step("import", (sys.executable, "-c", "import a_module"), env={"PYTHONPATH": str(tmp_path)})
+    (ended,) = run_lanes([[step]], folder=tmp_path / "run")
+    assert ended.code == 0
+    assert len([*(tmp_path / "run" / "bytecode").rglob("a_module.*.pyc")]) == 1
+    assert not (tmp_path / "__pycache__").exists()
 
 
 def test_a_second_run_in_the_same_checkout_is_refused_in_a_sentence(tmp_path: Path) -> None:
