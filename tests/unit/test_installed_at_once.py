@@ -46,12 +46,12 @@ class Cluster:
 
     async def settle(self) -> None:
         """Look at what is due until nothing is; all meshes are ready then."""
-        controllers = {MESH: self._memory.meshes, REVISION: self._memory.revisions}
+        look = {MESH: self._memory.meshes.reconcile, REVISION: self._memory.revisions.reconcile}
         while self._due:
             key = next(iter(self._due))
             del self._due[key]
             self.looks[key.namespace] += 1
-            await controllers[key.kind].reconcile(key)
+            await look[key.kind](key)
         for (kind, namespace, _), found in self._memory.objects.items():
             if kind == MESH:
                 assert (find_condition(found, "Ready") or {}).get("status") == "True", namespace

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
-from navarch.app import find_dead
+from navarch.controllers.watching import find_dead
 from navarch.engine.key import Key
 from navarch.engine.queue import EDIT, Queue, Timer
 from navarch.kube.client import Client
