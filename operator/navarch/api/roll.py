@@ -34,7 +34,7 @@ _Value = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9]
 _VALUES_RULE = build_rule(
     "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
     field=".values",
-    message="In and NotIn compare with values, the others with none; add values, or take them out",
+    message="In and NotIn need values, Exists and DoesNotExist take none; add them, or leave them out",
     shown="self.operator",
 )
 _EMPTY_RULE = build_rule(

@@ -60,7 +60,7 @@ def build_member(observed: ObservedRoll, namespace: str) -> Manifest:
 
 def _find_leaving(observed: ObservedRoll) -> Iterator[Manifest]:
     """The roll's own MeshMembers that are to go and have not been asked to."""
-    if observed.withheld or (observed.spec is None and not observed.deleting):
+    if observed.spec is None and not observed.deleting:
         return
     asked = find_asked(observed)
     for member in observed.own:
