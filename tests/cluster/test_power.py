@@ -82,6 +82,7 @@ TYPED: Mapping[str, Object] = {
     "controlPlane": {"controlPlane": {"replicas": 2}},
     "defaultTag": {"defaultTag": True},
     "scope": {"scope": "Members"},
+    "hosting": {"hosting": "InNamespace"},
     "trust": {"trust": {"domain": "example.org"}},
     "paused": {"paused": True},
     "mtls.mode": {"mtls": {"mode": "Permissive"}},
