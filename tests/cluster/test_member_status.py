@@ -104,12 +104,20 @@ async def test_a_mesh_counts_its_members_names_those_that_are_not_ready_and_is_r
         await wait_for_member(api, other)
         await wait_for(api, mesh, condition="MembersReady")
         assert read_members(api, mesh) == {"total": 2, "ready": 2, "summary": "2/2"}
-        notes = [e["note"] for e in api.list("event", mesh) if e["regarding"].get("name") == "demo"]
-        assert [note for note in notes if note.startswith("MembersReady is now False")]
+        await eventually(lambda: has_note(api, other, "MeshMember", "Ready", "now True"), what="it is told")
+        assert has_note(
+            api, mesh, "MeshControlPlane", "MembersReady is now False", f"{other} (LabelConflict)"
+        )
         await leave(api, other)
         await eventually(lambda: read_members(api, mesh).get("total") == 1, what="who left is not counted")
     own = (api.get("namespace", "", mesh) or {})["metadata"]["labels"]
     assert MEMBER_OF not in own, "the mesh's own namespace carries no label of a member"
+
+
+def has_note(api: Api, namespace: str, kind: str, *parts: str) -> bool:
+    """Whether an Event about an object of the kind says all of this."""
+    notes = [e["note"] for e in api.list("event", namespace) if e["regarding"]["kind"] == kind]
+    return any(all(part in note for part in parts) for note in notes)
 
 
 def name_subject(finding: Object) -> str:
