@@ -180,7 +180,9 @@ class GatewaySettings(Model):
         None, description="Bounds of an autoscaler. Default: there is none."
     )
     resources: Resources | None = Field(
-        None, description="Compute resources of a pod's proxy. Default: 100m CPU and 128Mi memory requested."
+        None,
+        description="Compute resources of a pod's proxy; empty requests or limits of a gateway of a mesh "
+        "take away those of spec.gateways.defaults. Default: 100m CPU and 128Mi memory requested.",
     )
     placement: Placement | None = Field(
         None, description="Where pods may run. Default: spread over nodes and zones."

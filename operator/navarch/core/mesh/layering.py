@@ -19,6 +19,7 @@ _ALTERNATIVES = (("replicas", "autoscaling"),)
 _OF_DEPLOYMENTS = frozenset({"replicas", "autoscaling"})
 """Settings that a gateway has not whose workload is a DaemonSet."""
 DAEMON_SET = "DaemonSet"
+_AMOUNTS = ("requests", "limits")
 
 
 def merge_layers(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,13 +67,16 @@ def _merge_by_name(
 
 def merge_settings(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a gateway over others: like merge, but of two that exclude each other the upper one's
-    counts, and overlays add up."""
+    counts, empty requests or limits take the lower one's away, and overlays add up."""
     lost = {a for pair in _ALTERNATIVES for a, b in (pair, pair[::-1]) if upper.get(b) is not None}
     if upper.get("workload") == DAEMON_SET:
         lost |= _OF_DEPLOYMENTS
     elif lower.get("workload") == DAEMON_SET and any(upper.get(key) is not None for key in _OF_DEPLOYMENTS):
         lost |= {"workload"}
     merged: dict[str, Any] = merge({key: value for key, value in lower.items() if key not in lost}, upper)
+    amounts = upper.get("resources") or {}
+    if emptied := [key for key in _AMOUNTS if amounts.get(key) == {}]:
+        merged["resources"] = {**merged["resources"], **{key: {} for key in emptied}}
     if overlays := [overlay for layer in (lower, upper) for overlay in layer.get("overlays") or ()]:
         merged["overlays"] = overlays
     return merged

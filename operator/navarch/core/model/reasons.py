@@ -139,6 +139,10 @@ class Reason(Documented):
         "GatewayAPIUnread",
         "The mesh's istiod ignores a CRD of Gateway API, because of its version.",
     )
+    GATEWAY_NAMES_CLASH = (
+        "GatewayNamesClash",
+        "Gateways of a mesh have one name in two namespaces: what selects one of them is served by both.",
+    )
     GATEWAY_API_AWAITED = (
         "GatewayAPIAwaited",
         "Under PILOT_ENABLE_ALPHA_GATEWAY_API the mesh's istiod waits for a version of a CRD of Gateway API "

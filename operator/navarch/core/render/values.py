@@ -136,6 +136,10 @@ _FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
 """What istiod reads as false (Go's strconv.ParseBool)."""
 
 
+TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
+"""What istiod reads as true."""
+
+
 def runs_gateway_controller(config: RevisionConfig) -> bool:
     """Whether istiod deploys what Gateway API's Gateways ask for; the field counts before the variable."""
     wanted = config.control_plane and config.control_plane.gateway_controller

@@ -259,6 +259,13 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "spec.version: '1.31': its istiod ignores tlsroutes.gateway.networking.k8s.io of v1.4.1 since it "
         "reads v1.5.0 and newer",
     ),
+    Reason.GATEWAY_NAMES_CLASH: Advice(
+        Severity.WARNING,
+        "Give one of the gateways that the message names another name, or have istiod keep to a Gateway's "
+        "own namespace: PILOT_SCOPE_GATEWAY_TO_NAMESPACE=true in spec.controlPlane.environment.",
+        "MeshGateways have one name in several namespaces: ingress in back; front: their pods have one label "
+        "(istio=ingress), so that what selects it in any namespace of the mesh is served by all of them",
+    ),
     Reason.GATEWAY_API_AWAITED: Advice(
         Severity.WARNING,
         "Remove PILOT_ENABLE_ALPHA_GATEWAY_API from spec.controlPlane.environment, or from the profile that "

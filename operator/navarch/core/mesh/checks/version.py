@@ -17,14 +17,12 @@ from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
-from navarch.core.render.values import environment_of
+from navarch.core.render.values import TRUE, environment_of
 from navarch.core.world.proxies import ProxyPod, read_pins
 
 FIELD = "spec.version"
 ALPHA = "PILOT_ENABLE_ALPHA_GATEWAY_API"
 """The variable by which istiod reads alpha versions of Gateway API (pilot/pkg/features)."""
-_TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
-"""What istiod reads as true (Go's strconv.ParseBool)."""
 _MINOR = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.")
 """How a proxy's stamp begins (core/render/values.py, proxy_stamp)."""
 
@@ -227,7 +225,7 @@ def check_gateway_api_is_served(observed: ObservedMesh) -> Iterator[Finding]:
         return
     config = resolve_mesh(observed.parent, observed.spec, observed.assets, profiles=observed.profiles)
     value = environment_of(config).get(ALPHA, "") if config else ""
-    if value not in _TRUE:
+    if value not in TRUE:
         return
     for crd in awaited:
         yield Finding(

@@ -217,8 +217,14 @@ def _build_workload(gateway: GatewayInput, render: Render) -> Manifest:
         placement=_build_placement(gateway),
         ports=_build_container_ports(gateway.ports),
         environment=_build_environment(spec),
-        resources=spec.resources.to_json() if spec.resources else _REQUESTS,
+        resources=_build_resources(spec),
     )
+
+
+def _build_resources(spec: MeshGatewaySpec) -> dict[str, Any]:
+    """Resources of the proxy; what is said to be empty is not there."""
+    said = spec.resources.to_json() if spec.resources else _REQUESTS
+    return {key: amounts for key, amounts in said.items() if amounts}
 
 
 def _build_pod_annotations(gateway: GatewayInput, drain: int) -> dict[str, str]:
