@@ -76,6 +76,8 @@ def _read_deployment(spec: Manifest, status: Manifest, *, observed: bool) -> Rol
     message = "" if desired else "scaled to 0 pods"
     if desired and not complete:
         message = f"{updated} of {desired} pods updated, {available} available"
+        message += f", {total - updated} old ones still there" if observed and total > updated else ""
+        message += "" if observed else ", before the last change"
         failures = [
             c.get("message", "")
             for c in status.get("conditions") or ()

@@ -130,7 +130,8 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.CERTIFICATE_MISSING: Advice(
         Severity.ERROR,
-        "Create the Secret, of type kubernetes.io/tls, in the namespace that the message names.",
+        "Create the Secret, of type kubernetes.io/tls, in the namespace that the message names; one that is "
+        "there needs the keys tls.crt and tls.key.",
         "listener https: Secret front/shop-cert does not exist: the listener serves nothing",
     ),
     Reason.CERTIFICATE_BROKEN: Advice(
