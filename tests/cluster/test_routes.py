@@ -86,7 +86,8 @@ async def gateway_api(api: Api, light: Cluster) -> AsyncIterator[None]:
 @pytest.fixture
 async def mesh(api: Api, operator: Operator, fresh: str) -> AsyncIterator[str]:
     """A mesh with an ingress gateway; its namespace."""
-    ports = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "https", "port": 443}]
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    ports += [{"name": f"tls-{port}", "port": port} for port in (8443, 9443)]
     ingress = {"name": "ingress", "service": {"type": "NodePort", "ports": ports}}
     api.create(build_mesh(fresh, gateways={"ingress": [ingress]}))
     await wait_for(api, fresh)
@@ -141,7 +142,7 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
     listener = {"name": "https", "port": 443, "protocol": "HTTPS"}
     own = build(API, "Gateway", member, "own", {"gatewayClassName": "istio", "listeners": [listener]})
     gone = build(API, "HTTPRoute", member, "gone", {"parentRefs": [{"name": "gone"}], "rules": []})
-    far = {"port": {"number": 8443, "name": "far", "protocol": "HTTP"}, "hosts": ["*"]}
+    far = {"port": {"number": 7443, "name": "far", "protocol": "HTTP"}, "hosts": ["*"]}
     api.create(build(ISTIO, "Gateway", member, "far", {"selector": {"istio": "ingress"}, "servers": [far]}))
     for manifest in (own, gone):
         light.run("create", "-f", "-", stdin=json.dumps(manifest))
