@@ -233,6 +233,17 @@ def test_a_name_of_which_derived_names_would_be_too_long_is_refused_with_the_bou
         api.create(build_gateway("default", "default", "g" * length), dry_run=True)
 
 
+@pytest.mark.parametrize("name", ["1edge", "9"])
+def test_a_name_that_no_service_can_have_on_older_clusters_is_refused(
+    api: Api, installed: object, fresh: str, name: str
+) -> None:
+    with pytest.raises(Refused, match=f"metadata.name: {name}.*begins with a letter"):
+        api.create(build_gateway(fresh, fresh, name), dry_run=True)
+    inline = build_mesh(fresh, gateways={"ingress": [{"name": name}]})
+    with pytest.raises(Refused, match=rf"spec.gateways.ingress\[0\].name.*{name}"):
+        api.create(inline, dry_run=True)
+
+
 async def test_two_gateways_of_one_name_in_two_namespaces_have_pods_of_their_own_and_go_one_by_one(
     api: Api, home: str
 ) -> None:

@@ -353,6 +353,14 @@ async def test_another_tenants_gateway_is_untouched_by_a_bad_one(api: Api, mesh:
         ({"service": {"ports": [{"name": "a", "port": 15001}]}}, "15001"),
         ({"service": {"type": "ClusterIP", "externalTrafficPolicy": "Local"}}, "externalTrafficPolicy"),
         ({"service": {"type": "NodePort", "loadBalancerClass": "x"}}, "loadBalancerClass"),
+        (
+            {"service": {"type": "NodePort", "loadBalancerSourceRanges": ["10.0.0.0/8"]}},
+            "loadBalancerSourceRanges: .*NodePort: only a Service of type LoadBalancer has it",
+        ),
+        (
+            {"service": {"type": "ClusterIP", "allocateLoadBalancerNodePorts": False}},
+            "allocateLoadBalancerNodePorts: .*ClusterIP: only a Service of type LoadBalancer has it",
+        ),
         ({"terminationDrainSeconds": 0}, "terminationDrainSeconds"),
         ({"terminationGracePeriodSeconds": 29}, "terminationGracePeriodSeconds: .*29: .*raise it"),
         (

@@ -91,6 +91,7 @@ def test_admission_and_the_table_agree_on_which_overlays_take_the_verb_host(
     [
         ({"lifecycle": {"preStop": HOOK}}, "spec.lifecycle"),
         ({"service": {"type": "ClusterIP", "externalIPs": ["192.0.2.1"]}}, "spec.service.externalIPs"),
+        ({"type": "EastWest", "networkGateway": "network-1"}, "spec.networkGateway"),
     ],
 )
 def test_hooks_and_external_addresses_take_the_verb_host_and_may_be_taken_away_without(
@@ -101,7 +102,8 @@ def test_hooks_and_external_addresses_take_the_verb_host_and_may_be_taken_away_w
     api.create(build_gateway(shop, shop, **spec))
     try:
         assert tell(tenant, shop, {"replicas": 3}) == "", "what stands there is no change"
-        assert tell(tenant, shop, {"lifecycle": None, "service": None}) == ""
+        away = {"lifecycle": None, "service": None, "networkGateway": None, "type": "Ingress"}
+        assert tell(tenant, shop, away) == ""
     finally:
         api.delete("gateway", shop, "ingress")
 
@@ -196,6 +198,7 @@ def test_a_mesh_brings_its_gateways_no_more_than_its_editor_may(
         said = edit({"defaults": bad})
         assert f"spec.gateways.defaults.{next(iter(bad))} set by" in said
         assert "meshcontrolplanes/host" in said
+    assert "of front" in edit({"eastWest": [{"name": "front", "networkGateway": "network-1"}]})
     kept = {"name": "front", "overlays": [held], "service": {"externalIPs": ["192.0.2.1"]}}
     api.patch("mesh", tenancy, "demo", {"spec": {"gateways": {"ingress": [kept]}}})
     assert edit({"ingress": [{**kept, "replicas": 3}, {"name": "other"}]}) == "", "what stands is no change"

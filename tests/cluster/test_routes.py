@@ -27,6 +27,7 @@ OF_ROUTES = (
     "RouteWithoutGateway",
     "GatewayWithoutPods",
     "ListenerWithoutCertificate",
+    "ListenerBehindNoPort",
     "PortProtocolsClash",
     "RoutesConflict",
     "CertificateMissing",
@@ -85,7 +86,9 @@ async def gateway_api(api: Api, light: Cluster) -> AsyncIterator[None]:
 @pytest.fixture
 async def mesh(api: Api, operator: Operator, fresh: str) -> AsyncIterator[str]:
     """A mesh with an ingress gateway; its namespace."""
-    ingress = {"name": "ingress", "service": {"type": "NodePort"}}
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    ports += [{"name": f"tls-{port}", "port": port} for port in (8443, 9443)]
+    ingress = {"name": "ingress", "service": {"type": "NodePort", "ports": ports}}
     api.create(build_mesh(fresh, gateways={"ingress": [ingress]}))
     await wait_for(api, fresh)
     yield fresh
@@ -139,12 +142,15 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
     listener = {"name": "https", "port": 443, "protocol": "HTTPS"}
     own = build(API, "Gateway", member, "own", {"gatewayClassName": "istio", "listeners": [listener]})
     gone = build(API, "HTTPRoute", member, "gone", {"parentRefs": [{"name": "gone"}], "rules": []})
+    far = {"port": {"number": 7443, "name": "far", "protocol": "HTTP"}, "hosts": ["*"]}
+    api.create(build(ISTIO, "Gateway", member, "far", {"selector": {"istio": "ingress"}, "servers": [far]}))
     for manifest in (own, gone):
         light.run("create", "-f", "-", stdin=json.dumps(manifest))
     expected = {
         ("RoutesConflict", f"VirtualService {member}/cart"),
         ("RouteWithoutGateway", f"VirtualService {member}/lost"),
         ("GatewayWithoutPods", f"Gateway {member}/dead"),
+        ("ListenerBehindNoPort", f"Gateway {member}/far"),
         ("PortProtocolsClash", f"Gateway {mesh}/web"),
         ("PortProtocolsClash", f"Gateway {member}/db"),
         ("ListenerWithoutCertificate", f"Gateway.gateway.networking.k8s.io {member}/own"),

@@ -128,6 +128,26 @@ def test_a_rollout_has_replaced_the_old_pods_before_it_is_complete() -> None:
     assert not determine_rollout({**a_deployment(), "status": surge}).replaced
 
 
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        (
+            {"observedGeneration": 2, "replicas": 3},
+            "2 of 2 pods updated, 2 available, 1 old ones still there",
+        ),
+        (
+            {"observedGeneration": 1, "replicas": 2},
+            "2 of 2 pods updated, 2 available, before the last change",
+        ),
+        ({"observedGeneration": 2, "replicas": 2}, ""),
+    ],
+)
+def test_a_rollout_that_is_under_way_says_what_is_missing(counts: dict[str, int], words: str) -> None:
+    done = {"updatedReplicas": 2, "availableReplicas": 2}
+    deployment = {**a_deployment(), "spec": {"replicas": 2}, "status": {**done, **counts}}
+    assert determine_rollout(deployment).message == words
+
+
 def _certificate() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])

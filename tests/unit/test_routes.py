@@ -17,8 +17,10 @@ from navarch.core.diagnosis.routes import (
 )
 from navarch.core.diagnosis.routing import (
     API,
+    OpenPorts,
     read_gateway,
     read_istio_gateway,
+    read_open_ports,
     read_route,
     read_virtual_service,
 )
@@ -274,3 +276,45 @@ def test_every_id_of_routes_has_its_rule() -> None:
     assert len(RULES_OF_ROUTES) + 5 == len(OF_ROUTES), "five are of certificates"
     assert {*OF_ROUTES} <= {*OF_SIGNS, *OF_REASONS}
     assert Sign.ROUTES_CONFLICT in OF_ROUTES
+
+
+SERVICE = {"spec": {"ports": [{"port": 80, "targetPort": 8080}, {"port": 443}]}}
+
+
+@pytest.mark.parametrize(
+    ("port", "gateway_api", "told"),
+    [(8080, False, False), (80, False, True), (443, False, False), (80, True, False), (8080, True, True)],
+)
+def test_a_listener_to_which_no_port_of_the_service_leads_is_told(
+    port: int, gateway_api: bool, told: bool
+) -> None:
+    server = {"port": {"number": port, "name": "x", "protocol": "HTTP"}, "hosts": ["*"]}
+    listener = {"name": "x", "port": port, "protocol": "HTTP"}
+    entrance = apis("web", listener) if gateway_api else istios("web", "front", server)
+    other = Subject("MeshGateway", "front", "other")
+    ports = read_open_ports(SERVICE)
+    expected = [("ListenerBehindNoPort", str(entrance.subject))] if told else []
+    served = {entrance.subject: (OURS,)}
+    assert tell(entrance, served=served, open={OURS: ports}) == expected
+    assert tell(entrance, served=served) == [], "a Service that is not there says nothing"
+    both = {entrance.subject: (OURS, other)}
+    leads = OpenPorts(frozenset({port}), frozenset({port}))
+    assert tell(entrance, served=both, open={OURS: ports, other: leads}) == [], "one way is enough"
+
+
+def test_what_is_said_of_a_listener_without_a_port_names_those_that_are_there() -> None:
+    server = {"port": {"number": 9, "name": "x", "protocol": "HTTP"}, "hosts": ["*"]}
+    entrance = istios("web", "front", server)
+    observed = ObservedRoutes(
+        (entrance,), served={entrance.subject: (OURS,)}, open={OURS: read_open_ports(SERVICE)}
+    )
+    (diagnosis,) = run_rules_of_routes(observed)
+    assert "port 9" in diagnosis.message
+    assert "MeshGateway front/ingress leads there: it has 443, 8080" in diagnosis.message
+
+
+@given(
+    st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
+)
+def test_a_service_of_any_shape_is_read(ports: Any) -> None:
+    assert read_open_ports({"spec": {"ports": ports}}).ports is not None

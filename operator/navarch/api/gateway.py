@@ -358,9 +358,10 @@ RESOURCE = Resource(
     ),
     rules=(
         build_rule(
-            f"self.metadata.name.size() <= {LONGEST_NAME} && !self.metadata.name.contains('.')",
+            f"self.metadata.name.size() <= {LONGEST_NAME} && !self.metadata.name.contains('.') && "
+            "self.metadata.name.matches('^[a-z]')",
             message="pods and a Service are named after the gateway; choose a name of at most "
-            f"{LONGEST_NAME} characters and no dots",
+            f"{LONGEST_NAME} characters that begins with a letter and has no dots",
             shown="'metadata.name: ' + self.metadata.name",
         ),
     ),

@@ -57,6 +57,18 @@ _DISTINCT = "all(keys, keys.all(key, keys.indexOf(key) == keys.lastIndexOf(key))
 of all pairs in CEL took the API server seconds."""
 
 
+_OF_BALANCERS = ("loadBalancerSourceRanges", "allocateLoadBalancerNodePorts")
+
+
+def _build_balancer_rule(field: str) -> JSONObject:
+    return build_rule(
+        f"!has(self.{field}) || !has(self.type) || self.type == 'LoadBalancer'",
+        field=f".{field}",
+        message="only a Service of type LoadBalancer has it; set type: LoadBalancer, or leave it out",
+        shown="self.type",
+    )
+
+
 class GatewayService(Model):
     """The Service by which clients reach a gateway."""
 
@@ -98,6 +110,7 @@ class GatewayService(Model):
                     message="only a Service of type LoadBalancer has a class; set type: LoadBalancer",
                     shown="self.loadBalancerClass",
                 ),
+                *(_build_balancer_rule(field) for field in _OF_BALANCERS),
                 build_rule(
                     "!has(self.externalTrafficPolicy) || !has(self.type) || self.type != 'ClusterIP'",
                     field=".externalTrafficPolicy",

@@ -21,7 +21,7 @@ from navarch.api.spec import RevisionConfig
 MOST_INLINE = 16
 """Gateways of one type that a mesh can make."""
 
-GatewayName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=LONGEST_NAME)]
+GatewayName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=LONGEST_NAME)]
 
 
 class InlineGateway(GatewaySettings):

@@ -20,13 +20,16 @@ from navarch.core.diagnosis.routing import (
     VIRTUAL_SERVICES,
     Entrance,
     Listener,
+    OpenPorts,
     read_gateway,
     read_istio_gateway,
+    read_open_ports,
     read_route,
     read_virtual_service,
 )
 from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.refs import Manifest, Ref, is_object_name
+from navarch.gather.owned import WATCH_OF
 from navarch.kube.errors import KubeError, NotFound
 from navarch.survey.snapshot import Gap, explain
 from navarch.survey.surroundings import Surveyor
@@ -52,7 +55,8 @@ class RouteSurveyor:
         served = {entrance.subject: self._find_serving(entrance) for entrance in entrances}
         unserved = [e.subject for e in entrances if not served[e.subject] and not await self._has_pods(e)]
         named = tuple(route for route in routes if route.entrances)
-        seen = ObservedRoutes(tuple(entrances), named, served, frozenset(unserved), whole)
+        opened = self._read_ports({subject for found in served.values() for subject in found})
+        seen = ObservedRoutes(tuple(entrances), named, served, frozenset(unserved), whole, open=opened)
         return replace(seen, credentials=tuple([each async for each in self._read_credentials(seen)]))
 
     async def _read_credentials(self, seen: ObservedRoutes) -> AsyncIterator[Credential]:
@@ -93,6 +97,12 @@ class RouteSurveyor:
             if parent is not None and parent.kind == GATEWAY and _has(pod, entrance.selector):
                 found.add(Subject(GATEWAY, parent.namespace, parent.name))
         return tuple(sorted(found))
+
+    def _read_ports(self, gateways: Iterable[Subject]) -> Mapping[Subject, OpenPorts]:
+        """The ports of the Services of MeshGateways."""
+        store = self.surveyor.snapshot.stores[WATCH_OF["Service"]]
+        services = ((g, store.get(Ref("v1", "Service", g.namespace, g.name))) for g in gateways)
+        return {gateway: read_open_ports(service) for gateway, service in services if service is not None}
 
     async def _has_pods(self, entrance: Entrance) -> bool:
         """Whether any pod serves a Gateway that none of ours serves; also where that cannot be seen. Without

@@ -107,6 +107,7 @@ spread over them. It decides nothing of what they run, mount or reach. A leaf is
 
 GATEWAY_GUARDED: Mapping[Path, str] = {
     ("lifecycle",): "it runs commands in pods that hold the gateway's account, which can read Secrets",
+    ("networkGateway",): "every proxy of the mesh would send what is for that network to the gateway",
     ("service", "externalIPs"): "traffic for these addresses, whose ever they are, would come to the gateway",
 }
 """Fields of a MeshGateway that need `host` with any value. So do overlays beyond GATEWAY_FREE_PATCH."""

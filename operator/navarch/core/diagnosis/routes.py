@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from navarch.core.diagnosis.certificates import Credential
 from navarch.core.diagnosis.observed import diagnose, list_names
 from navarch.core.diagnosis.report import Diagnosis, Subject
-from navarch.core.diagnosis.routing import Entrance, Match, Route
+from navarch.core.diagnosis.routing import Entrance, Match, OpenPorts, Route
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.model.reasons import Reason
 
@@ -23,6 +23,7 @@ OF_ROUTES = frozenset(
         Sign.ROUTE_WITHOUT_GATEWAY,
         Sign.GATEWAY_WITHOUT_PODS,
         Sign.LISTENER_WITHOUT_CERTIFICATE,
+        Sign.LISTENER_BEHIND_NO_PORT,
         Sign.PORT_PROTOCOLS_CLASH,
         Sign.ROUTES_CONFLICT,
         Reason.CERTIFICATE_MISSING,
@@ -41,7 +42,8 @@ _TLS = ("HTTPS", "TLS")
 class ObservedRoutes:
     """The Gateways and routes in the namespaces of meshes. `served` names the MeshGateways whose pods serve a
     Gateway; `unserved` are Gateways that no pod of the cluster serves. `whole` says whether Gateways of all
-    namespaces could be seen. `credentials` are the Secrets of their listeners, as far as they may be read."""
+    namespaces could be seen. `credentials` are the Secrets of their listeners, as far as they may be read;
+    `open` are the ports of the Services of MeshGateways that are there."""
 
     entrances: tuple[Entrance, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -49,6 +51,7 @@ class ObservedRoutes:
     unserved: frozenset[Subject] = frozenset()
     whole: bool = True
     credentials: tuple[Credential, ...] = ()
+    open: Mapping[Subject, OpenPorts] = field(default_factory=dict)
 
     def attached(self, entrance: Entrance) -> tuple[Route, ...]:
         """The routes that name a Gateway and that one of its listeners takes."""
@@ -102,6 +105,23 @@ def check_listeners_have_certificates(observed: ObservedRoutes) -> Iterator[Diag
                     f"listener {listener.name} ends TLS on port {listener.port} and names no certificate"
                 )
                 yield diagnose(Sign.LISTENER_WITHOUT_CERTIFICATE, entrance.subject, message)
+
+
+def check_listeners_are_behind_a_port(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """To every listener that pods of ours serve leads a port of one of their Services."""
+    for entrance in observed.entrances:
+        gateways = observed.served.get(entrance.subject, ())
+        reached = {g: observed.open[g].reach(entrance) for g in gateways if g in observed.open}
+        if not reached or len(reached) < len(gateways):
+            continue
+        for listener in entrance.listeners:
+            if listener.port and not any(listener.port in ports for ports in reached.values()):
+                there = ", ".join(map(str, sorted({port for ports in reached.values() for port in ports})))
+                message = (
+                    f"listener {listener.name} is on port {listener.port}, and no port of the Service of "
+                    f"{list_names(sorted(map(str, reached)))} leads there: it has {there}"
+                )
+                yield diagnose(Sign.LISTENER_BEHIND_NO_PORT, entrance.subject, message)
 
 
 def check_ports_have_one_protocol(observed: ObservedRoutes) -> Iterator[Diagnosis]:
@@ -167,6 +187,7 @@ RULES_OF_ROUTES: tuple[Callable[[ObservedRoutes], Iterator[Diagnosis]], ...] = (
     check_routes_name_a_gateway,
     check_gateways_have_pods,
     check_listeners_have_certificates,
+    check_listeners_are_behind_a_port,
     check_ports_have_one_protocol,
     check_routes_do_not_conflict,
 )

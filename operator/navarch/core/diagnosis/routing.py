@@ -99,6 +99,27 @@ class Route:
     matches: tuple[Match, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPorts:
+    """The ports of a MeshGateway's Service, and those of its pods to which they lead."""
+
+    ports: frozenset[int]
+    targets: frozenset[int]
+
+    def reach(self, entrance: Entrance) -> frozenset[int]:
+        """The ports that listeners of a Gateway may have: Istio's own have the pods', those of Gateway API
+        the Service's."""
+        return self.targets if entrance.is_istios else self.ports
+
+
+def read_open_ports(service: Manifest) -> OpenPorts:
+    """The ports of a Service."""
+    found = [*_maps(_map(service.get("spec")).get("ports"))]
+    ports = (_number(port.get("port")) for port in found)
+    targets = (_number(port.get("targetPort") or port.get("port")) for port in found)
+    return OpenPorts(frozenset(ports), frozenset(targets))
+
+
 def _overlap(one: str, other: str) -> bool:
     """Whether two hosts, which may begin with `*`, have a name in common."""
     short, long = sorted((one, other), key=lambda host: (not host.startswith("*"), len(host)))

@@ -77,6 +77,10 @@ class Sign(Documented):
         "PortProtocolsClash",
         "Gateways that the same pods serve ask for one port with different protocols: one of them has none.",
     )
+    LISTENER_BEHIND_NO_PORT = (
+        "ListenerBehindNoPort",
+        "No port of the Service of a MeshGateway leads to a listener that its pods serve.",
+    )
     ROUTES_CONFLICT = (
         "RoutesConflict",
         "Routes of two namespaces take the same host, port and path at one Gateway.",
@@ -193,6 +197,12 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         Severity.WARNING,
         "Give one of them another port.",
         "port 8080 of the same pods is asked for as HTTP by Gateway a/web and as TCP by Gateway b/db",
+    ),
+    Sign.LISTENER_BEHIND_NO_PORT: Advice(
+        Severity.WARNING,
+        "Add the port to spec.service.ports of the MeshGateway, or give the listener a port that is there.",
+        "listener https is on port 8443, and no port of the Service of MeshGateway front/ingress leads "
+        "there: it has 80, 443",
     ),
     Sign.ROUTES_CONFLICT: Advice(
         Severity.WARNING,

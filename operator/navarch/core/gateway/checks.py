@@ -12,6 +12,7 @@ from navarch.api.gateway import RESERVED_LABELS
 from navarch.api.power.annotations import FREE_DOMAINS, is_free_annotation
 from navarch.api.power.variables import GUARDED_VARIABLES, PROXY_FREE, PROXY_REFUSED
 from navarch.core.gateway.autoscalers import check_autoscalers, check_measured
+from navarch.core.gateway.keys import check_keys
 from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.gateway.overlays import check_budget, check_overlays
 from navarch.core.gateway.pin import check_version
@@ -147,6 +148,7 @@ def _refuse(field: str, key: str, value: str, message: str, remedy: str) -> Find
 CHECKS: tuple[Callable[[ObservedGateway], Iterator[Finding]], ...] = (
     check_mesh,
     check_membership,
+    check_keys,
     check_labels,
     check_annotations,
     check_environment,

@@ -37,7 +37,7 @@ from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import ref_of
 from navarch.core.model.urgency import Awaited
 from navarch.core.render.marks import WORKLOADS
-from navarch.core.world.workload import determine_rollout
+from navarch.core.world.workload import Rollout, determine_rollout, wants_no_pod
 
 CONDITIONS = (
     ConditionType.READY,
@@ -60,12 +60,20 @@ def determine_available(observed: ObservedGateway) -> Verdict:
     if not rollouts or service is None:
         return Verdict("False", Reason.NOT_INSTALLED, "the gateway has no pods yet")
     if not any(rollout.available for rollout in rollouts.values()):
-        problems = [str(problem) for problem in observed.problems]
+        problems = _list_problems(observed, *rollouts.values())
         message = join([*problems, *(f"{ref}: {rollout.message}" for ref, rollout in rollouts.items())])
         return Verdict("False", Reason.NO_REPLICA_AVAILABLE, message)
     if not find_addresses(service):
         return judge_missing(service, find_deadline(service, observed.spec), observed.now)
     return Verdict("True", Reason.AS_EXPECTED)
+
+
+def _list_problems(observed: ObservedGateway, *rollouts: Rollout) -> list[str]:
+    """Why pods are not ready, but for what the rollouts' own messages quote."""
+    told = "; ".join(rollout.message for rollout in rollouts)
+    return [
+        str(problem) for problem in observed.problems if not problem.message or problem.message not in told
+    ]
 
 
 def determine_progressing(observed: ObservedGateway, plan: Plan) -> Verdict:
@@ -103,8 +111,9 @@ def _determine_rolling(observed: ObservedGateway, plan: Plan) -> Verdict:
     if rollout.complete and former is not None:
         message = f"{ref_of(former)} goes: the pods of {ref_of(workload)} are ready"
         return Verdict("True", Reason.ROLLING_OUT, message)
-    problems = [str(problem) for problem in observed.problems]
-    reason = Reason.ROLLOUT_STUCK if problems else Reason.ROLLING_OUT
+    problems = _list_problems(observed, rollout)
+    stuck = observed.problems or wants_no_pod(workload)
+    reason = Reason.ROLLOUT_STUCK if stuck else Reason.ROLLING_OUT
     return Verdict("True", reason, join([*problems, f"{ref_of(workload)}: {rollout.message}", *stays]))
 
 
@@ -146,6 +155,14 @@ _REMEDIES = {
     "as indicated by `ipFamilies[0]`": "take spec.service.ipFamilies back; make another gateway with the "
     "other family, move clients there, and remove this one",
     "services.loadbalancers": "raise the namespace's quota, or set spec.service.type: NodePort or ClusterIP",
+    "scaled to 0 pods": "scale it up with kubectl scale, or set spec.replicas or spec.autoscaling",
+    "must be less than or equal to": "the namespace has a LimitRange: set spec.resources within it",
+    "usage per Container": "the namespace has a LimitRange: set spec.resources within it",
+    "no PriorityClass": "create it, or name another one in spec.placement.priorityClassName",
+    "failed calling webhook": "have its owner bring that webhook back, or leave this namespace out of it",
+    "field not declared in schema": "correct the name of the field in spec, where this part was written",
+    "not configured for dual-stack": "set spec.service.ipFamilyPolicy: SingleStack or PreferDualStack",
+    "not configured on this cluster": "take the family out of spec.service.ipFamilies",
     "exceeded quota": "raise the namespace's quota, or ask for less in spec",
     "denied request": "it is a rule of the cluster: change spec to what it allows, or have the rule changed",
     "denied the request": "it is a rule of the cluster: change spec to what it allows, or have it changed",

@@ -73,9 +73,11 @@ def _read_deployment(spec: Manifest, status: Manifest, *, observed: bool) -> Rol
     total = int(status.get("replicas", 0))
     replaced = observed and 0 < total <= updated and available > 0
     complete = replaced and updated >= desired and available >= desired
-    message = ""
-    if not complete:
+    message = "" if desired else "scaled to 0 pods"
+    if desired and not complete:
         message = f"{updated} of {desired} pods updated, {available} available"
+        message += f", {total - updated} old ones still there" if observed and total > updated else ""
+        message += "" if observed else ", before the last change"
         failures = [
             c.get("message", "")
             for c in status.get("conditions") or ()
@@ -103,6 +105,13 @@ def _read_daemon_set(_: Manifest, status: Manifest, *, observed: bool) -> Rollou
             message += f", {desired - scheduled} none: kubectl describe says why"
     ready = int(status.get("numberReady", 0))
     return Rollout(desired, updated, available, ready, replaced, complete, message)
+
+
+def wants_no_pod(workload: Manifest) -> bool:
+    """Whether no pod is to run now: the Deployment is scaled to none, or no node takes the DaemonSet's."""
+    observed = int((workload.get("status") or {}).get("observedGeneration", 0))
+    current = observed >= int(workload["metadata"].get("generation", 0))
+    return current and determine_rollout(workload).desired == 0
 
 
 def has_service(owned: Iterable[Manifest], revision: str) -> bool:

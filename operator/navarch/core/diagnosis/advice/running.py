@@ -84,7 +84,7 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     # control plane
     Reason.NO_REPLICA_AVAILABLE: Advice(
         Severity.ERROR,
-        "Look at istiod's pods; new pods of the mesh are refused until one serves.",
+        "Look at the pods of the workload; while no istiod serves, new pods of its mesh are refused.",
         "Deployment shop/istiod-shop-mesh-inplace: 1 of 1 pods updated, 0 available",
     ),
     Reason.NOT_INSTALLED: Advice(
@@ -147,7 +147,8 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.CERTIFICATE_MISSING: Advice(
         Severity.ERROR,
-        "Create the Secret, of type kubernetes.io/tls, in the namespace that the message names.",
+        "Create the Secret, of type kubernetes.io/tls, in the namespace that the message names; one that is "
+        "there needs the keys tls.crt and tls.key.",
         "listener https: Secret front/shop-cert does not exist: the listener serves nothing",
     ),
     Reason.CERTIFICATE_BROKEN: Advice(
