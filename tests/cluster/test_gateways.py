@@ -105,6 +105,7 @@ async def test_a_gateway_outside_of_its_mesh_is_refused_until_its_namespace_join
     assert list_objects(api, member) == []
     api.patch("namespace", "", member, {"metadata": {"labels": {"istio.io/rev": f"{mesh}-demo"}}})
     await wait_for_gateway(api, member)
+    await eventually(lambda: count_proxies(api, mesh) == 1, seconds=60, what="the mesh counts its proxy")
 
 
 async def test_a_gateways_pods_follow_the_proxy_of_their_mesh(api: Api, mesh: str, member: str) -> None:
