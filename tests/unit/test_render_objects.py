@@ -52,6 +52,7 @@ def test_no_two_objects_have_one_name(objects: list[Manifest]) -> None:
 def test_every_object_carries_the_labels_of_its_mesh(objects: list[Manifest]) -> None:
     assert {parent_of(o) for o in objects} == {Parent(MESH, NAMESPACE, NAME, "0000-1111")}
     assert {o["metadata"]["labels"]["mesh.navarch.io/component"] for o in objects} <= {
+        "hosting",
         "revision",
         "istiod",
         "injection",
@@ -62,7 +63,7 @@ def test_every_object_carries_the_labels_of_its_mesh(objects: list[Manifest]) ->
 
 
 def test_the_objects_of_a_revision_name_it_and_those_of_the_mesh_do_not(objects: list[Manifest]) -> None:
-    shared = {"revision", "tags", "policies"}
+    shared = {"hosting", "revision", "tags", "policies"}
     for manifest in objects:
         labels = manifest["metadata"]["labels"]
         assert ("mesh.navarch.io/revision" in labels) != (labels["mesh.navarch.io/component"] in shared)
