@@ -38,9 +38,9 @@ NS, TAG, REVISION = "one", "one-demo", "one-demo-inplace"
 WAVES = 8
 """Waves of objects in an installation."""
 STATUS_WRITES = 4
-MEMORY = 116
+MEMORY = 104
 """MiB after everything that the other tests do."""
-MEMORY_AT_START = 112
+MEMORY_AT_START = 100
 PODS_PER_SECOND = 5
 CENSUS_SECONDS = 5
 CORE_SHARE = 0.06

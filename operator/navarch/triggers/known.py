@@ -159,6 +159,12 @@ class Known:
         found = (self._answers.get((by, value), {}) for value in values)
         yield from dict.fromkeys(key for keys in found for key in keys)
 
+    def list_stems(self, mesh: Key) -> set[str]:
+        """The stems of the tags for which a mesh's revisions were made."""
+        revisions = self.find(By.REVISION_IN, mesh.namespace)
+        entries = (entry for revision in revisions for entry in self._entries[revision])
+        return {stem for (by, stem), key in entries if by is By.TAG and key == mesh}
+
 
 def _list_entries(manifest: Object) -> Iterator[tuple[Question, Key]]:
     key = key_of(manifest)

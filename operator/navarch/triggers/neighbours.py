@@ -8,7 +8,6 @@ Invariant (tests/property): where a change of one mesh changes what is decided a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 from navarch.core.model.conditions import ConditionType, find_condition
@@ -30,9 +29,11 @@ class Neighbours:
         if _read_claims(old) == _read_claims(new):
             return
         states = [state for state in (old, new) if state is not None]
-        tags = chain.from_iterable(map(list_told_tags, states))
-        default = any(map(asks_for_default, states))
-        yield from self._find(states[0]["metadata"]["namespace"], tags, default=default)
+        # A mesh that was restored or is taken away also counts by what its revisions hold.
+        held = self._known.list_stems(key_of(states[0]))
+        stems = held.union(*({stem_of(tag) for tag in list_told_tags(state)} for state in states))
+        default = bool(held) or any(map(asks_for_default, states))
+        yield from self._find(states[0]["metadata"]["namespace"], stems, default=default)
 
     def of_revision(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """The meshes that see a difference between two states of a MeshRevision: all of them where no other
@@ -41,19 +42,19 @@ class Neighbours:
             return
         states = [state for state in (old, new) if state is not None]
         specs = [state.get("spec") or {} for state in states]
-        tags = (str(spec.get("tag", "")) for spec in specs)
+        stems = {stem_of(str(spec.get("tag", ""))) for spec in specs}
         default = any(bool((spec.get("members") or {}).get("default")) for spec in specs)
-        yield from self._find(states[0]["metadata"]["namespace"], tags, default=default)
+        yield from self._find(states[0]["metadata"]["namespace"], stems, default=default)
         versions = {str(spec.get("version", "")) for spec in specs}
         others = (set(self._known.find(By.VERSION, version)) - {key_of(states[0])} for version in versions)
         if (len(states) == 1 or len(versions) == 2) and not all(others):
             yield from self._known.find(By.KIND, MESH)
 
-    def _find(self, namespace: str, tags: Iterable[str], *, default: bool) -> Iterator[Key]:
+    def _find(self, namespace: str, stems: Iterable[str], *, default: bool) -> Iterator[Key]:
         """The meshes in a namespace, those whose members its labels say it is of, those with a tag of the
         same stem, and with `default` those that ask for that tag."""
         yield from self._known.find(By.MESH_IN, namespace)
-        yield from self._known.find(By.TAG, *map(stem_of, tags))
+        yield from self._known.find(By.TAG, *stems)
         labels = read_istio_labels(self._find_namespace(namespace))
         yield from self._known.find(By.LABEL, *filter(None, labels))
         if default:
