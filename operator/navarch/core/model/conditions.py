@@ -37,7 +37,7 @@ class ConditionType(Documented):
     )
     MEMBERS_READY = (
         "MembersReady",
-        "Every MeshMember that names the mesh is Ready; the mesh is Ready without that.",
+        "No MeshMember that names the mesh says that it is not Ready; the mesh is Ready without that.",
     )
     CERTIFICATES_VALID = (
         "CertificatesValid",
