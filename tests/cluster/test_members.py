@@ -54,7 +54,11 @@ async def test_a_namespace_joins_by_a_member_is_quiet_and_leaves_without_a_trace
     await eventually(
         lambda: is_injected(api.create(build_pod(apps, "app"), dry_run=True)), what="pods are injected"
     )
-    await wait_for(api, mesh)
+    await eventually(
+        lambda: (api.get("mesh", mesh, "demo") or {})["status"]["members"]["summary"] == "1/1",
+        seconds=30,
+        what="the mesh has counted it",
+    )
     await assert_quiet(api, audit, operator, mesh, "demo")
     mark = audit.mark()
     api.patch("member", apps, "default", {"metadata": {"annotations": {"example.com/touched": "1"}}})

@@ -69,12 +69,13 @@ def test_a_namespace_counts_once_by_its_member_or_else_by_its_label() -> None:
         ([], ("True", "AsExpected")),
         ([said("a", "True")], ("True", "AsExpected")),
         ([said("a", "True"), said("b", "False", "LabelConflict")], ("False", "MembersNotReady")),
-        ([said("a", "True"), said("b")], ("Unknown", "MembersNotReady")),
-        ([said("a", "True", seen=0)], ("Unknown", "MembersNotReady")),
+        ([said("a", "True"), said("b")], ("True", "AsExpected")),
+        ([said("a", "False", "LabelConflict", seen=0)], ("True", "AsExpected")),
+        ([said("a", "True"), said("b", "Unknown", "Paused")], ("Unknown", "MembersNotReady")),
         ([said("a", "False", "OfALaterRelease"), said("b")], ("False", "MembersNotReady")),
     ],
 )
-def test_members_are_ready_when_none_is_pending(
+def test_members_are_ready_when_none_says_otherwise(
     members: list[dict[str, Any]], verdict: tuple[str, str]
 ) -> None:
     told = determine_members(view_members(with_members(*members)))

@@ -197,7 +197,7 @@ class Checkup:
                 continue
             judged = member if self.snapshot.gaps else await self.examiner.examine_member(member)
             said = without_consequences(judge_verdicts(subject_of(member), read_verdicts(judged)))
-            found += (d for d in said if not _is_told_elsewhere(d, whole=scope.whole))
+            found += (d for d in said if not _is_told_elsewhere(d))
         return found
 
     # --- a mesh of the cluster ------------------------------------------------------------------------------
@@ -320,11 +320,10 @@ class Checkup:
         return []
 
 
-def _is_told_elsewhere(diagnosis: Diagnosis, *, whole: bool) -> bool:
-    """Whether what is said of a member only repeats what is said once: of its mesh, or, where the `whole`
-    cluster is looked at, of the namespace."""
-    of_mesh = diagnosis.id == Reason.PAUSED or diagnosis.message.startswith(MESH_SAYS)
-    return of_mesh or (whole and diagnosis.id == Reason.PROXIES_OUTDATED)
+def _is_told_elsewhere(diagnosis: Diagnosis) -> bool:
+    """Whether what is said of a member only repeats what is said once of its mesh, or of the namespace that
+    is asked about."""
+    return diagnosis.id in (Reason.PAUSED, Reason.PROXIES_OUTDATED) or diagnosis.message.startswith(MESH_SAYS)
 
 
 def _check_form(manifest: Manifest) -> list[Diagnosis]:

@@ -23,11 +23,12 @@ from navarch.core.model.refs import Manifest
 
 @dataclass(frozen=True, slots=True, order=True)
 class MemberView:
-    """A member as its mesh sees it."""
+    """A member as its mesh sees it; `seen` says whether its status speaks of its present spec."""
 
     namespace: str
     ready: Truth
     reason: Reason
+    seen: bool = True
 
     def __str__(self) -> str:
         return f"{self.namespace} ({self.reason})"
@@ -46,14 +47,15 @@ def view_members(observed: ObservedMesh) -> tuple[MemberView, ...]:
 def _view(member: Manifest) -> MemberView:
     namespace, ready = member["metadata"]["namespace"], find_condition(member, ConditionType.READY)
     if ready is None or ready["observedGeneration"] < member["metadata"].get("generation", 0):
-        return MemberView(namespace, "Unknown", Reason.NOT_YET_DETERMINED)
+        return MemberView(namespace, "Unknown", Reason.NOT_YET_DETERMINED, seen=False)
     return MemberView(namespace, ready["status"], Reason.read(ready["reason"]))
 
 
 def determine_members(views: Sequence[MemberView]) -> Verdict:
-    """Whether every member is ready; the others are named."""
+    """Whether every member is ready; the others are named. One that was made a moment ago, and is about to be
+    looked at, changes nothing: each join would turn the condition twice."""
     for status, words in (("False", "not ready"), ("Unknown", "to be determined")):
-        pending = [view for view in views if view.ready == status]
+        pending = [view for view in views if view.seen and view.ready == status]
         if pending:
             message = f"{len(pending)} of {len(views)} members are {words}: {join(pending)}"
             return Verdict("False" if status == "False" else "Unknown", Reason.MEMBERS_NOT_READY, message)

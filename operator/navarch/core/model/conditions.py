@@ -37,8 +37,8 @@ class ConditionType(Documented):
     )
     MEMBERS_READY = (
         "MembersReady",
-        "Every MeshMember that names the mesh is Ready; the mesh is Ready without that. Of a roll: each of "
-        "its namespaces is a member.",
+        "No MeshMember that names the mesh says that it is not Ready; the mesh is Ready without that. Of a "
+        "roll: each of its namespaces is a member.",
     )
     ROUTES_ADMITTED = (
         "RoutesAdmitted",
