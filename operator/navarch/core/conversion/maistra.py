@@ -98,8 +98,7 @@ def _convert_control_plane(
     rest = {key: spec[key] for key in spec if key not in ("version", "profiles", "mode", "gateways")}
     made, notes = convert_fields(rest, controlplane.RULES, root="spec")
     gateways, told = convert_gateways(spec.get("gateways"), root="spec.gateways")
-    wide = spec.get("mode") == "ClusterWide"
-    converted = {"version": version, "scope": "Cluster" if wide else MEMBERS, **made}
+    converted = {"version": version, "scope": MEMBERS, **made}
     if gateways:
         converted["gateways"] = gateways
     notes = [*_tell_version(version), *_tell_profiles(spec), *_tell_mode(spec), *notes, *told]
@@ -138,8 +137,8 @@ def _tell_mode(spec: Mapping[str, Any]) -> Iterator[Note]:
     mode = spec.get("mode")
     if mode == "ClusterWide":
         text = (
-            "every namespace but the excluded ones belongs to the mesh; there they need no object of "
-            "their own"
+            "namespaces are members by a MeshMemberRoll beside the mesh: of the roll that Service Mesh has "
+            "made, which selects istio-injection=enabled, or with members: ['*']"
         )
         yield Note(Outcome.CHANGED, "spec.mode", "spec.scope", text)
     elif mode in (None, "MultiTenant"):
