@@ -42,7 +42,7 @@ class Clock:
 
 def build_reflector(clock: Clock) -> Reflector:
     reflector = Reflector(cast(Client, None), resource_of("v1", "Pod"), clock=clock)
-    reflector.served = True
+    reflector.store.served = True
     return reflector
 
 
@@ -73,7 +73,7 @@ async def test_a_watch_that_is_silent_while_others_are_heard_from_is_a_dead_proc
 async def test_an_answer_that_kinds_are_not_served_need_not_come_from_the_api_server() -> None:
     clock = Clock()
     refused, unserved = build_reflector(clock), build_reflector(clock)
-    unserved.served = False
+    unserved.store.served = False
     pass_time(clock, 600, unserved)
     assert list_dead({"deployments": refused, "policies": unserved}) == []
 
