@@ -130,6 +130,12 @@ SHARED: tuple[tuple[list[Change], Change, bool], ...] = (
     ([a_mesh("a"), a_mesh("b")], a_revision("b", "b-demo"), False),
     ([a_mesh("a"), a_mesh("b"), a_revision("b", "b-demo")], a_revision("b", "b-demo"), True),
     ([a_mesh("a"), a_revision("a-b", "a-demo")], a_mesh("a-b"), False),
+    # A revision that becomes another mesh's.
+    (
+        [a_mesh("a-b", default=True), a_mesh("a", default=True), a_revision("a", "a-demo", name="b-demo")],
+        a_revision("a", "a-demo"),
+        False,
+    ),
 )
 
 

@@ -12,10 +12,18 @@ from typing import Any
 
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
-from navarch.core.model.parent import MESH
+from navarch.core.model.parent import MESH, parent_of
 from navarch.core.model.tags import stem_of
 from navarch.engine.key import Key
-from navarch.triggers.known import By, Known, Object, asks_for_default, key_of, list_told_tags
+from navarch.triggers.known import (
+    By,
+    Known,
+    Object,
+    asks_for_default,
+    key_of,
+    key_of_parent,
+    list_told_tags,
+)
 
 
 class Neighbours:
@@ -43,7 +51,11 @@ class Neighbours:
         states = [state for state in (old, new) if state is not None]
         specs = [state.get("spec") or {} for state in states]
         stems = {stem_of(str(spec.get("tag", ""))) for spec in specs}
+        # A mesh that asks for `default` and holds anything comes before those that hold nothing.
+        asking = {*self._known.find(By.DEFAULT, "")}
+        holders = {key_of_parent(parent) for parent in map(parent_of, states) if parent is not None}
         default = any(bool((spec.get("members") or {}).get("default")) for spec in specs)
+        default = default or bool(asking & holders)
         yield from self._find(states[0]["metadata"]["namespace"], stems, default=default)
         versions = {str(spec.get("version", "")) for spec in specs}
         others = (set(self._known.find(By.VERSION, version)) - {key_of(states[0])} for version in versions)
@@ -72,11 +84,12 @@ def _read_claims(mesh: Object | None) -> Any:
 
 
 def _read_hold(revision: Object | None) -> Any:
-    """What of a revision others depend on: what its mesh was accepted for."""
+    """What of a revision others depend on: what a mesh was accepted for, and which."""
     if revision is None:
         return None
     spec = revision.get("spec") or {}
-    return spec.get("tag"), spec.get("version"), bool((spec.get("members") or {}).get("default"))
+    default = bool((spec.get("members") or {}).get("default"))
+    return parent_of(revision), spec.get("tag"), spec.get("version"), default
 
 
 def read_istio_labels(namespace: Object | None) -> tuple[str, ...]:
