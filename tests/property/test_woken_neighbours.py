@@ -150,7 +150,7 @@ def with_examples(test: Any) -> Any:
     changes=st.lists(CHANGES, min_size=3, max_size=16),
     steps=st.lists(st.tuples(CHANGES, st.booleans()), min_size=1, max_size=6),
 )
-@settings(max_examples=40)
+@settings(max_examples=150, derandomize=True)
 def test_a_mesh_about_which_something_else_is_decided_is_looked_at(
     changes: list[Change], steps: list[tuple[Change, bool]]
 ) -> None:

@@ -160,9 +160,9 @@ class Known:
         yield from dict.fromkeys(key for keys in found for key in keys)
 
     def list_stems(self, mesh: Key) -> set[str]:
-        """The stems of the tags for which a mesh's revisions were made."""
-        revisions = self.find(By.REVISION_IN, mesh.namespace)
-        entries = (entry for revision in revisions for entry in self._entries[revision])
+        """The stems of the tags by which a mesh is meant, by what it says and its revisions."""
+        told = (mesh, *self.find(By.REVISION_IN, mesh.namespace))
+        entries = (entry for key in told for entry in self._entries.get(key, ()))
         return {stem for (by, stem), key in entries if by is By.TAG and key == mesh}
 
 

@@ -38,9 +38,11 @@ class Neighbours:
             return
         states = [state for state in (old, new) if state is not None]
         # A mesh that was restored or is taken away also counts by what its revisions hold.
-        held = self._known.list_stems(key_of(states[0]))
-        stems = held.union(*({stem_of(tag) for tag in list_told_tags(state)} for state in states))
-        default = bool(held) or any(map(asks_for_default, states))
+        key = key_of(states[0])
+        stems = self._known.list_stems(key)
+        stems = stems.union(*({stem_of(tag) for tag in list_told_tags(state)} for state in states))
+        holds = any(self._known.find(By.REVISION_IN, key.namespace))
+        default = holds or any(map(asks_for_default, states))
         yield from self._find(states[0]["metadata"]["namespace"], stems, default=default)
 
     def of_revision(self, old: Object | None, new: Object | None) -> Iterator[Key]:
@@ -50,10 +52,11 @@ class Neighbours:
             return
         states = [state for state in (old, new) if state is not None]
         specs = [state.get("spec") or {} for state in states]
-        stems = {stem_of(str(spec.get("tag", ""))) for spec in specs}
         # A mesh that asks for `default` and holds anything comes before those that hold nothing.
         asking = {*self._known.find(By.DEFAULT, "")}
         holders = {key_of_parent(parent) for parent in map(parent_of, states) if parent is not None}
+        stems = {stem_of(str(spec.get("tag", ""))) for spec in specs}
+        stems = stems.union(*map(self._known.list_stems, holders))
         default = any(bool((spec.get("members") or {}).get("default")) for spec in specs)
         default = default or bool(asking & holders)
         yield from self._find(states[0]["metadata"]["namespace"], stems, default=default)
