@@ -62,6 +62,40 @@ async def test_a_404_empties_the_store_only_of_a_kind_that_may_be_missing(
             await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_kind_that_no_one_asks_for_is_not_silent_until_it_is_looked_for_again(tmp_path: Path) -> None:
+    """/livez fails where a watch is silent for three minutes, and such a kind is looked for once an hour."""
+    now, asked, over = 0.0, 0, asyncio.Event()
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            await over.wait()
+        return web.Response(status=404, text="404 page not found\n")
+
+    async with serving(tmp_path, handler) as credentials, Client(credentials) as client:
+        reflector = Reflector(
+            client,
+            resource_of("route.openshift.io/v1", "Route"),
+            clock=lambda: now,
+            find_unserved_delay=lambda: 3600.0,
+        )
+        task = asyncio.create_task(reflector.run())
+        try:
+            await reflector.synced.wait()
+            await eventually(lambda: reflector.rests, what="it waits for the next look")
+            now = 3599.0
+            assert reflector.age == 0.0
+            reflector.nudge()
+            await eventually(lambda: asked == 2, what="it is looked for again")
+            now += 7
+            assert reflector.age == 7.0, "what does not answer then is silent"
+        finally:
+            over.set()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_kind_that_comes_and_goes_while_it_is_watched_is_told_and_asked_for_as_seldom_as_said(
     tmp_path: Path,
 ) -> None:

@@ -86,7 +86,7 @@ class Reflector:
         self._metadata_only = metadata_only
         self._clock, self._jitter, self._idle = clock, jitter, idle
         self._seen = self._heard_since = clock()
-        self._relist_at = 0.0
+        self._relist_at = self._rests_until = 0.0
         self._nudged = asyncio.Event()
         self._failures = 0
         self.version = ""
@@ -98,9 +98,15 @@ class Reflector:
         return self.store.served
 
     @property
+    def rests(self) -> bool:
+        """Whether the kind is not served, and the next look for it is not due."""
+        return self._clock() < self._rests_until
+
+    @property
     def age(self) -> float:
-        """Seconds since the API server was last heard of: it ends a watch after three quarters of `idle`."""
-        return self._clock() - self._seen
+        """Seconds since the API server was last heard of: it ends a watch after three quarters of `idle`. Of
+        a kind that is not served, seconds since the next look was due."""
+        return max(0.0, self._clock() - max(self._seen, self._rests_until))
 
     @property
     def steady(self) -> float:
@@ -124,7 +130,7 @@ class Reflector:
                     await self._recover(missing)
                 else:
                     self._unserved()
-                    await self._pause(self._find_unserved_delay())
+                    await self._rest(self._find_unserved_delay())
             except Exception as exc:
                 # Go on after any exception, also a bug in a callback: a kind that is not watched is worse.
                 await self._recover(exc)
@@ -219,6 +225,13 @@ class Reflector:
         delay = min(FIRST_DELAY * 2.0**self._failures, LONGEST_DELAY)
         self._failures = min(self._failures + 1, 16)
         return delay * (0.5 + self._jitter() / 2)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next look for a kind that is not served, for an hour where no one asks for it: no
+        word is expected meanwhile, and silence counts from when it is looked for again."""
+        self._rests_until = self._clock() + seconds
+        await self._pause(seconds)
+        self._seen, self._rests_until = self._clock(), 0.0
 
     async def _pause(self, seconds: float) -> None:
         try:
