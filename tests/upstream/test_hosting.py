@@ -104,6 +104,10 @@ async def test_istiod_runs_in_the_hosted_namespace_and_takes_its_mesh_from_the_t
     for name, labels in ((HOME, {}), (MEMBER, member)):
         api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         api.delete("configmap", name, ROOT)
+    # Other istiods of this API server have run in the tenant's namespace.
+    api.delete("configmap", NAMESPACE, ROOT)
+    for name in (NAMESPACE, HOME):
+        api.delete("secret", name, CA)
     for (kind, version), spec in WIDE.items():
         metadata = {"name": "default", "namespace": NAMESPACE}
         wide = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
