@@ -42,8 +42,8 @@ SOCKET_LENGTH = 107
 """The longest path of a unix socket on Linux, in bytes."""
 GARBAGE = {"GOGC": "200", "GOMEMLIMIT": "1400MiB"}
 """How Go's collector works in the lab's programs: half as often as by default, where a fifth of the API
-server's CPU goes into it, as long as they are small: an API server with OLM and many meshes took 2.6 GiB, and a
-worker has two labs in 2 GiB."""
+server's CPU goes into it, as long as they are small. An API server with OLM and many meshes took 2.6 GiB
+without that bound, and a worker has two labs in 2 GiB."""
 
 
 def up(name: str = "light", *, kubernetes: str = "") -> Cluster:
