@@ -33,6 +33,9 @@ async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: st
     await eventually(
         lambda: are_gateways_told(api, namespace, name), seconds=60, what="the mesh speaks of its gateways"
     )
+    await eventually(
+        lambda: are_members_told(api, namespace, name), seconds=60, what="the mesh speaks of its members"
+    )
     await wait_for_rest(operator)
     others = [mesh for mesh in api.list("mesh") if _name(mesh) != (namespace, name)]
     owned = _read_contents(api, namespace, name)
@@ -72,9 +75,25 @@ def are_gateways_told(api: Api, namespace: str, name: str) -> bool:
     return all(key in there and _tells(there[key], each) for key, each in zip(keys, told, strict=True))
 
 
+def are_members_told(api: Api, namespace: str, name: str) -> bool:
+    """Whether status.members of a mesh names those MeshMembers that are not ready: it follows them a second
+    later."""
+    told = ((api.get("mesh", namespace, name) or {}).get("status") or {}).get("members")
+    if told is None:
+        return True
+    ref = {"namespace": namespace, "name": name}
+    named = (member for member in api.list("member") if member["spec"]["controlPlaneRef"] == ref)
+    waiting = {member["metadata"]["namespace"] for member in named if _find_ready(member)["status"] != "True"}
+    return {each["namespace"] for each in told.get("pending") or ()} == waiting
+
+
+def _find_ready(manifest: Object) -> Object:
+    conditions = (manifest.get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each["type"] == "Ready"), {"status": "Unknown"})
+
+
 def _tells(gateway: Object, told: Object) -> bool:
-    status = gateway.get("status") or {}
-    ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {"status": "Unknown"})
+    status, ready = gateway.get("status") or {}, _find_ready(gateway)
     address = next(iter(status.get("addresses") or ()), None)
     said = (ready["status"] == "True", ready.get("reason", told["reason"]), address)
     return said == (told["ready"], told["reason"], told.get("address"))
