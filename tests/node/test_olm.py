@@ -103,7 +103,7 @@ def read_examples(installed: Installed) -> list[Object]:
 
 async def test_the_examples_are_accepted_as_they_are_and_the_mesh_becomes_ready(installed: Installed) -> None:
     api, examples = installed.api, read_examples(installed)
-    kinds = {"MeshControlPlane", "MeshGateway", "MeshMember", "MeshRevision"}
+    kinds = {"MeshControlPlane", "MeshGateway", "MeshMember", "MeshMemberRoll", "MeshRevision"}
     assert {each["kind"] for each in examples} == kinds
     for namespace in sorted({each["metadata"]["namespace"] for each in examples}):
         installed.hub.cluster.run("create", "namespace", namespace)

@@ -46,6 +46,12 @@ def with_members(*members: dict[str, Any], **labelled: dict[str, str]) -> Observ
     return replace(observed, members=members, namespaces={**observed.namespaces, **places})
 
 
+def test_a_namespace_of_the_platform_counts_as_no_member_whatever_its_labels_say() -> None:
+    tag = {"istio.io/rev": "shop-mesh"}
+    crowd = {f"kube-x{number}": tag for number in range(3)}
+    assert view_members(with_members(**crowd)) == ()
+
+
 def test_a_namespace_counts_once_by_its_member_or_else_by_its_label() -> None:
     tag = {"istio.io/rev": "shop-mesh"}
     observed = with_members(said("front", "True"), said("back"), front=tag, old=tag, alien={})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.api.controlplane import MOST_PENDING
-from navarch.core.membership.rule import is_member
+from navarch.core.membership.rule import is_member, is_reserved
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import ConditionType, Truth, Verdict, find_condition
@@ -35,11 +35,14 @@ class MemberView:
 
 
 def view_members(observed: ObservedMesh) -> tuple[MemberView, ...]:
-    """Every namespace whose MeshMember names the mesh, and those that belong to it without one, by name."""
+    """Every namespace whose MeshMember names the mesh, and those that belong to it without one, by name. The
+    platform's, whose pods get no proxy whatever their labels say, are none of the latter."""
     views = {o["metadata"]["namespace"]: _view(o) for o in observed.members}
     mesh = find_effective_membership(observed)
     for name, namespace in observed.namespaces.items():
-        if name != mesh.namespace and name not in views and is_member(mesh, name, namespace.labels):
+        if name == mesh.namespace or name in views or is_reserved(name):
+            continue
+        if is_member(mesh, name, namespace.labels):
             views[name] = MemberView(name, "True", Reason.AS_EXPECTED)
     return tuple(sorted(views.values()))
 
