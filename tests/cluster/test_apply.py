@@ -807,7 +807,7 @@ async def test_a_terminating_namespace_has_a_reason_of_its_own(
 async def test_a_missing_namespace_is_a_failure_that_may_pass(edge: Edge) -> None:
     parent = Parent(MESH, "there-is-no-such-namespace", "mesh", "u")
     outcome = await edge.apply(parent, build_sample("ConfigMap", parent))
-    assert [result.reason for result in outcome.results] == [Reason.APPLY_FAILED]
+    assert [result.reason for result in outcome.results] == [Reason.NAMESPACE_NOT_FOUND]
     assert "there-is-no-such-namespace" in outcome.results[0].message
     assert outcome.retry_after == 1.0
 

@@ -36,6 +36,7 @@ async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: st
         lambda: are_gateways_told(api, namespace, name), seconds=60, what="the mesh speaks of its gateways"
     )
     for left in reversed(range(MOST_LOOKS)):
+        await wait_for_rest(operator)
         before, owned = _read_members(api, namespace, name), _read_contents(api, namespace, name)
         reconciles, requests = await _look_again(api, audit, operator, namespace, name)
         if left == 0 or before == _read_members(api, namespace, name):
@@ -50,7 +51,6 @@ async def _look_again(
     api: Api, audit: Audit, operator: Operator, namespace: str, name: str
 ) -> tuple[float, list[Request]]:
     """Has the mesh looked at once more: the reconciles since, and the requests that were made for them."""
-    await wait_for_rest(operator)
     others = [mesh for mesh in api.list("mesh") if _name(mesh) != (namespace, name)]
     mark, before = audit.mark(), count_reconciles(operator)
     api.patch("mesh", namespace, name, {"metadata": {"annotations": {"test": f"look again {mark}"}}})
