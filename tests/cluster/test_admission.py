@@ -49,7 +49,7 @@ def test_our_kinds_answer_to_their_short_names_and_categories(installed: Cluster
 def test_columns_show_the_state_at_a_glance(api: Api, installed: Cluster, fresh: str) -> None:
     api.create(build_mesh(fresh, paused=True))
     head = installed.run("get", "meshcp", "-n", fresh).splitlines()[0].split()
-    assert head == ["NAME", "VERSION", "REVISION", "READY", "STATUS", "PROXIES", "TAG", "AGE"]
+    assert head == ["NAME", "VERSION", "REVISION", "READY", "STATUS", "MEMBERS", "PROXIES", "TAG", "AGE"]
     wide = installed.run("get", "meshcp", "-n", fresh, "-o", "wide").splitlines()[0].split()
     assert wide == [*head, "MESSAGE"]
 

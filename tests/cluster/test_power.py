@@ -84,6 +84,7 @@ TYPED: Mapping[str, Object] = {
     "scope": {"scope": "Members"},
     "hosting": {"hosting": "InNamespace"},
     "trust": {"trust": {"domain": "example.org"}},
+    "networkPolicies": {"networkPolicies": {"manage": True}},
     "paused": {"paused": True},
     "mtls.mode": {"mtls": {"mode": "Permissive"}},
     "mtls.cipherSuites": {"mtls": {"cipherSuites": ["x"]}},
