@@ -20,6 +20,8 @@ SECTION = "Many meshes"
 FEW = 10
 RATIO = 1.2
 LOOKS = 10
+TRACED = 40
+"""Meshes by which memos are filled anew."""
 ROUNDS = 8
 MESH = "mesh-0"
 MEMORY = 0.15
@@ -64,7 +66,7 @@ async def test_a_mesh_takes_little_memory(note: Note) -> None:
     tracemalloc.start()
     try:
         # Memos of a fixed size hold the latest meshes, and would count as growth where they began untraced.
-        await populate(memory, range(more), prefix="traced")
+        await populate(memory, range(TRACED), prefix="traced")
         memory.objects.clear()
         memory.requests.clear()
         gc.collect()
