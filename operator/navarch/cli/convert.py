@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from navarch.api.controlplane import KIND
+from navarch.cli.images import find_release
 from navarch.cli.inputs import InputError, parse_documents, unpack
 from navarch.core.conversion.maistra import KINDS, Conversion, convert
 from navarch.core.conversion.rules import Outcome
@@ -19,9 +20,8 @@ _ORDER = (Outcome.BY_HAND, Outcome.CHANGED, Outcome.DROPPED, Outcome.CONVERTED)
 def convert_text(text: str, catalog: Catalog, *, version: str = "") -> Conversion:
     """What a YAML stream becomes; `version` is the Istio of new meshes, the newest that is supported unless
     said. Raises InputError."""
-    if version and catalog.find(version) is None:
-        known = ", ".join(minor.name for minor in catalog.minors)
-        raise InputError(f"--version {version}: Istio {version} is not known here; there are {known}")
+    if version:
+        find_release(catalog, version)
     documents = [each for each in unpack(parse_documents(text)) if isinstance(each, dict)]
     conversion = convert(documents, version=version or _find_newest(catalog))
     if not conversion.notes:

@@ -18,7 +18,7 @@ from navarch.core.istio.images import NAMES, refer_release
 def find_images(catalog: Catalog, versions: Iterable[str], *, every: bool) -> list[dict[str, str]]:
     """The images of these versions, of all known ones where none is named; each with the variable that tells
     the operator of its copy. Raises InputError for a version that is not known."""
-    releases = [_find(catalog, version) for version in [*versions] or catalog.versions]
+    releases = [find_release(catalog, version) for version in [*versions] or catalog.versions]
     names = [image + variant for image in IMAGES for variant in VARIANTS] if every else NAMES
     return [
         {"image": refer_release(release, name), "variable": name_variable(f"{name}-{release.version}")}
@@ -28,7 +28,8 @@ def find_images(catalog: Catalog, versions: Iterable[str], *, every: bool) -> li
     ]
 
 
-def _find(catalog: Catalog, version: str) -> Release:
+def find_release(catalog: Catalog, version: str) -> Release:
+    """The release that `--version` names. Raises InputError for one that is not known."""
     release = catalog.find(version)
     if release is None:
         known = ", ".join(minor.name for minor in catalog.minors)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.controllers.conclusion import conclude
 from navarch.controllers.orphans import remove_orphans
 from navarch.controllers.report import Reporter
 from navarch.core.mesh.checks import run_checks
@@ -15,10 +16,8 @@ from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.status import summarise_mesh
 from navarch.core.mesh.teardown import is_released
-from navarch.core.model.findings import Severity
-from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
-from navarch.engine.result import After, Done, Result, Terminal
+from navarch.engine.result import After, Done, Result
 from navarch.gather.mesh import gather_mesh
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
@@ -53,11 +52,7 @@ class MeshController:
             outcome = await self.applier.apply(decision.plan)
         status = summarise_mesh(observed, findings, decision, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome)
-        seconds = determine_requeue(decision.plan, outcome, status["conditions"], held=held)
-        refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
-        if seconds is not None:
-            return After(seconds, well=not refusals and not outcome.failures)
-        return Terminal("; ".join(refusals)) if refusals else Done()
+        return conclude(decision.plan, findings, outcome, status["conditions"], held=held)
 
     async def _release(self, observed: ObservedMesh) -> Result:
         """Let a mesh go once the API server itself says that nothing of it is left."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.controllers.conclusion import conclude
 from navarch.controllers.orphans import remove_orphans
 from navarch.controllers.report import Reporter
 from navarch.core.gateway.checks import run_checks
 from navarch.core.gateway.observed import ObservedGateway, is_held
 from navarch.core.gateway.plan import plan_gateway
 from navarch.core.gateway.status import is_released, summarise_gateway
-from navarch.core.model.findings import Severity
-from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
-from navarch.engine.result import After, Done, Result, Terminal
+from navarch.engine.result import After, Done, Result
 from navarch.gather.gateway import gather_gateway
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
@@ -52,11 +51,7 @@ class GatewayController:
             outcome = await self.applier.apply(plan)
         status = summarise_gateway(observed, findings, plan, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome)
-        seconds = determine_requeue(plan, outcome, status["conditions"], held=held)
-        refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
-        if seconds is not None:
-            return After(seconds, well=not refusals and not outcome.failures)
-        return Terminal("; ".join(refusals)) if refusals else Done()
+        return conclude(plan, findings, outcome, status["conditions"], held=held)
 
     async def _release(self, observed: ObservedGateway) -> Result:
         """Let a gateway go once the API server itself says that nothing of it is left."""

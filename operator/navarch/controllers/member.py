@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.controllers.conclusion import conclude
 from navarch.controllers.report import Reporter
 from navarch.core.member.checks import run_checks
 from navarch.core.member.observed import is_held
 from navarch.core.member.plan import plan_member
 from navarch.core.member.status import is_released, summarise_member
-from navarch.core.model.findings import Severity
-from navarch.core.model.requeue import determine_requeue
 from navarch.engine.key import Key
-from navarch.engine.result import After, Done, Result, Terminal
+from navarch.engine.result import After, Done, Result
 from navarch.gather.member import gather_member
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
@@ -56,8 +55,4 @@ class MemberController:
             return After(seconds) if seconds is not None else Done()
         status = summarise_member(observed, findings, plan, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome)
-        seconds = determine_requeue(plan, outcome, status["conditions"], held=held)
-        refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
-        if seconds is not None:
-            return After(seconds, well=not refusals and not outcome.failures)
-        return Terminal("; ".join(refusals)) if refusals else Done()
+        return conclude(plan, findings, outcome, status["conditions"], held=held)

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.controllers.conclusion import conclude
 from navarch.controllers.orphans import remove_orphans
 from navarch.controllers.report import Reporter
-from navarch.core.model.findings import Severity
-from navarch.core.model.requeue import determine_requeue
 from navarch.core.roll.checks import run_checks
 from navarch.core.roll.observed import ObservedRoll, is_held
 from navarch.core.roll.plan import plan_roll
 from navarch.core.roll.status import is_released, overlook_vanished, summarise_roll
 from navarch.engine.key import Key
-from navarch.engine.result import After, Done, Result, Terminal
+from navarch.engine.result import After, Done, Result
 from navarch.gather.roll import gather_roll
 from navarch.gather.watches import MEMBERS
 from navarch.gather.world import World
@@ -53,11 +52,7 @@ class RollController:
             outcome = overlook_vanished(await self.applier.apply(plan))
         status = summarise_roll(observed, findings, plan, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome)
-        seconds = determine_requeue(plan, outcome, status["conditions"], held=held)
-        refusals = [str(f) for f in findings if f.severity is Severity.ERROR]
-        if seconds is not None:
-            return After(seconds, well=not refusals and not outcome.failures)
-        return Terminal("; ".join(refusals)) if refusals else Done()
+        return conclude(plan, findings, outcome, status["conditions"], held=held)
 
     async def _release(self, observed: ObservedRoll) -> Result:
         """Let a roll go once the API server itself has no MeshMember of its own that was not asked to go."""

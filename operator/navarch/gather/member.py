@@ -21,7 +21,7 @@ from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import read_pins
 from navarch.gather.neighbours import by_members_default, by_revision_tag
-from navarch.gather.reference import find_mesh, find_revision
+from navarch.gather.reference import find_held, find_mesh, find_revision
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
@@ -45,7 +45,6 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
     """Everything that a reconcile of the member `body` of a namespace depends on."""
     spec, error = parse_spec(MeshMemberSpec, body) if body is not None else (None, "")
     mesh = find_mesh(world, read_reference(body)) if body is not None else None
-    held = next((each["metadata"]["name"] for each in world.stores["meshes"].list(namespace)), "")
     revision, place = find_revision(world, mesh), world.cluster.namespace(namespace)
     parent = identify_member(namespace, body)
     inventory = world.owned.inventory(parent)
@@ -60,7 +59,7 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
         spec=spec,
         spec_error=error,
         place=place,
-        holds=held,
+        holds=find_held(world, namespace),
         mesh=mesh,
         taker=_find_taker(world, place, mesh) if place is not None else "",
         revision=revision,

@@ -28,3 +28,8 @@ def find_revision(world: World, mesh: Manifest | None) -> Manifest | None:
     found = world.stores["revisions"].get(ref)
     named = parent_of(found) if found is not None else None
     return found if named is not None and named.name == ref_of(mesh).name else None
+
+
+def find_held(world: World, namespace: str) -> str:
+    """The name of the mesh that a namespace holds; empty for none."""
+    return next((mesh["metadata"]["name"] for mesh in world.stores["meshes"].list(namespace)), "")

@@ -16,7 +16,7 @@ from navarch.core.model.parent import identify
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.roll.observed import ObservedRoll
 from navarch.core.world.cluster import Namespace
-from navarch.gather.reference import find_revision
+from navarch.gather.reference import find_held, find_revision
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
@@ -46,7 +46,7 @@ async def gather_roll(world: World, namespace: str, name: str) -> ObservedRoll |
         spec_error=error,
         mesh=find_mesh_beside(world, namespace),
         namespaces=places,
-        holds={n: held for n in (*places, *_list_names(spec)) if (held := _find_held(world, n))},
+        holds={n: held for n in (*places, *_list_names(spec)) if (held := find_held(world, n))},
         members={n: body for n, body in found.items() if body is not None},
         own=tuple(o for o in world.owned.objects(parent, NOTHING) if is_proved(o, parent, NOTHING)),
         now=world.now(),
@@ -63,11 +63,6 @@ def find_mesh_beside(world: World, namespace: str) -> Manifest | None:
 
 def _age(mesh: Manifest) -> tuple[str, str]:
     return mesh["metadata"]["creationTimestamp"], mesh["metadata"]["uid"]
-
-
-def _find_held(world: World, namespace: str) -> str:
-    """The name of the mesh that a namespace holds; empty for none."""
-    return next((mesh["metadata"]["name"] for mesh in world.stores["meshes"].list(namespace)), "")
 
 
 def _list_names(spec: MeshMemberRollSpec | None) -> Iterator[str]:

@@ -79,7 +79,8 @@ def take_amounts(value: Value) -> dict[str, Any]:
     return found
 
 
-def _environment(value: Value) -> list[dict[str, str]]:
+def take_environment(value: Value) -> list[dict[str, str]]:
+    """Variables as a list, from a map. Raises Unexpected."""
     return [{"name": name, "value": take_text(text)} for name, text in sorted(take_map(value).items())]
 
 
@@ -265,7 +266,7 @@ def _build_runtime_rules() -> dict[str, Rule]:
         ),
         f"{pilot}.pod.metadata": by_hand("labels and annotations of istiod's pods are set by spec.overlays"),
         f"{pilot}.container.resources": same("controlPlane.resources", take_amounts),
-        f"{pilot}.container.env": same("controlPlane.environment", _environment),
+        f"{pilot}.container.env": same("controlPlane.environment", take_environment),
         f"{pilot}.container.*": by_hand(IMAGES),
         **of_pods,
         f"{defaults}.deployment.podDisruption.enabled": same(

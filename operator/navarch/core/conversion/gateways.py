@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from navarch.core.conversion.controlplane import IMAGES, take_amounts
+from navarch.core.conversion.controlplane import IMAGES, take_amounts, take_environment
 from navarch.core.conversion.rules import (
     UNKNOWN,
     Note,
@@ -63,10 +63,6 @@ def _take_autoscaling(value: Value) -> dict[str, Any] | None:
     return {"minReplicas": 1, "maxReplicas": 5, **bounds}
 
 
-def _take_environment(value: Value) -> list[dict[str, str]]:
-    return [{"name": name, "value": take_text(text)} for name, text in sorted(take_map(value).items())]
-
-
 RULES: Rules = {
     "enabled": dropped("a gateway is there when it is in the list"),
     "namespace": same("namespace", take_text),
@@ -95,7 +91,7 @@ RULES: Rules = {
         "gateway's placement.affinity"
     ),
     "runtime.container.resources": same("resources", take_amounts),
-    "runtime.container.env": same("environment", _take_environment),
+    "runtime.container.env": same("environment", take_environment),
     "runtime.container.*": by_hand(IMAGES),
     "volumes": by_hand("a gateway mounts no volumes of its own; name Secrets by credentialName in Gateways"),
     "sds.enabled": dropped("gateways read their Secrets by credentialName always"),
