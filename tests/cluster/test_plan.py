@@ -165,3 +165,45 @@ async def test_who_may_read_little_is_told_what_the_plan_lacks(
     ended = await asyncio.to_thread(navarch, "plan", "-n", settled, kubeconfig=kubeconfig)
     assert ended.code == 1, ended
     assert "not permitted" in ended.out + ended.err
+
+
+async def test_a_change_waits_until_its_hash_is_approved(
+    api: Api, light: Cluster, operator: Operator, settled: str
+) -> None:
+    async def approve(hash_: str) -> Ended:
+        arguments = ("approve", "demo", hash_, "-n", settled)
+        return await asyncio.to_thread(navarch, *arguments, kubeconfig=light.kubeconfig)
+
+    def read_mesh() -> Object:
+        return api.get("mesh", settled, "demo") or {}
+
+    gates = {"minor": "Manual", "patch": "Manual"}
+    api.create(build_mesh(settled, version="1.30", upgrade={"approval": gates}))
+    await wait_for(api, settled)
+    before = read_mesh()["status"]["version"]["active"]
+    nothing = await approve("0123456789ab")
+    assert (nothing.code, "no change waits for an approval" in nothing.err) == (1, True)
+    edit(api, settled, version="1.31")
+    await wait_for(api, settled, condition="UpToDate", status="False", reason="ApprovalPending")
+    # What is no part of an upgrade goes on meanwhile: an object that is removed is made again.
+    api.delete("configmap", settled, f"istio-{settled}-demo-inplace")
+    await eventually(
+        lambda: api.get("configmap", settled, f"istio-{settled}-demo-inplace"), what="the drift is repaired"
+    )
+    held = (await wait_for(api, settled))["status"]
+    assert held["version"] == {"desired": held["plan"]["to"], "active": before}
+    assert held["plan"]["from"] == before
+    found = read(await plan(light, "demo", "-n", settled, "-o", "json"))
+    assert found["approval"] == held["plan"]
+    wrong = await approve("0123456789ab")
+    assert wrong.code == 1
+    assert f"the change that waits is {held['plan']['hash']} and not 0123456789ab" in wrong.err
+    right = await approve(held["plan"]["hash"])
+    assert (right.code, right.err) == (0, "")
+    await eventually(
+        lambda: read_mesh()["status"]["version"].get("active") == held["plan"]["to"],
+        seconds=120,
+        what="the approved version serves",
+    )
+    await wait_for(api, settled)
+    assert "plan" not in read_mesh()["status"]

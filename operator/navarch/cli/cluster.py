@@ -1,6 +1,6 @@
-"""The commands that look at a cluster: `check`, `describe`, `plan` and `must-gather`.
+"""The commands that look at a cluster: `check`, `describe`, `plan`, `approve` and `must-gather`.
 
-Owns their arguments and options. Must never hold logic of its own, or write to a cluster. Invariant: what
+Owns their arguments and options. Must never hold logic of its own. Invariants: only `approve` writes; what
 went wrong while looking never looks like a report (`told`).
 """
 
@@ -158,6 +158,32 @@ def plan(
         found = asyncio.run(preview(target, Scope(namespace, mesh), manifests))
         printers[output](found)
     raise typer.Exit(command.determine_exit(found))
+
+
+def approve(
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh.")],
+    plan_hash: Annotated[
+        str,
+        typer.Argument(metavar="HASH", help="Hash of the change that waits: `status.plan.hash`."),
+    ],
+    *,
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Namespace of the mesh. Default: all are searched.")
+    ] = "",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Approve a change of a mesh that waits, as `spec.upgrade.approval` asks, by an annotation on the mesh.
+
+    It approves that change and no other: where the spec has been edited since, nothing is written.
+    """
+    from navarch.cli import approve as command
+
+    _log_to_stderr()
+    with told("approve", blind=Exit.WARNINGS):
+        target = _build_target(kubeconfig, context, operator_namespace)
+        typer.echo(asyncio.run(command.approve(target, mesh, plan_hash, namespace=namespace)))
 
 
 def must_gather(

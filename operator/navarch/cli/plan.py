@@ -84,6 +84,9 @@ def _build_lines(preview: Preview) -> Iterator[Text]:
             (diagnosis.id, "bold"),
             f"  {escape(diagnosis.message)}",
         )
+    if preview.hold is not None:
+        command = f"navarch approve {preview.mesh.name} {preview.hold.hash} -n {preview.mesh.namespace}"
+        yield Text(f"{preview.hold} waits for approval: {command}", style="yellow")
     if preview.steps:
         yield Text("steps:", style="bold")
         yield from (Text(f"  {number}. {step}") for number, step in enumerate(preview.steps, 1))

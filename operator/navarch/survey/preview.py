@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.diagnosis.report import Diagnosis, Report, Subject
+from navarch.core.mesh.approval import find_hold
 from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.checks.version import running_version
 from navarch.core.mesh.observed import ObservedMesh, is_held
@@ -92,6 +93,7 @@ class Previewer:
             restarts=self._find_restarts(observed, wanted),
             diagnoses=said,
             unread=tuple(str(each) for each in looked if isinstance(each, Gap)),
+            hold=find_hold(observed, wanted),
         )
 
     def _is_denied(self, said: Iterable[Diagnosis]) -> bool:

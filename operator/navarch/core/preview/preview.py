@@ -13,6 +13,7 @@ from typing import Any
 
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.istio.catalog import Catalog, ordinal_of
+from navarch.core.mesh.approval import Hold
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.messages import count
 from navarch.core.model.refs import Ref
@@ -68,7 +69,8 @@ class Preview:
     """What a mesh is about to become. `running` and `wanted` are versions of Istio, empty where there is
     none; `path` are the versions from the one to the other that have to be taken one after the other.
     `refused` says that the spec is not accepted, so that nothing would change; `paused` that nothing does
-    before spec.paused is removed. `unread` names what could not be looked at."""
+    before spec.paused is removed; `hold` that it waits for an approval, and of which hash. `unread` names
+    what could not be looked at."""
 
     mesh: Subject
     running: str = ""
@@ -80,6 +82,7 @@ class Preview:
     restarts: tuple[Restart, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
     unread: tuple[str, ...] = ()
+    hold: Hold | None = None
 
     @property
     def blocked(self) -> bool:
@@ -107,6 +110,7 @@ class Preview:
             "version": {"running": self.running, "wanted": self.wanted, "path": list(self.path)},
             "refused": self.refused,
             "paused": self.paused,
+            "approval": self.hold.to_json() if self.hold else None,
             "steps": list(self.steps),
             "objects": [change.to_json() for change in self.objects],
             "restarts": [restart.to_json() for restart in self.restarts],
