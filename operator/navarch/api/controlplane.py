@@ -79,6 +79,24 @@ _REPLICAS_RULE = build_rule(
 )
 
 
+Gate = Literal["Automatic", "Manual"]
+_GATE = "Manual: it waits until the plan's hash, `status.plan.hash`, is approved. Default: Automatic."
+
+
+class Approval(Model):
+    """Which changes of what runs wait for an approval. Membership and MeshGateways wait for none."""
+
+    minor: Gate | None = Field(None, description=f"Another minor of Istio. {_GATE}")
+    patch: Gate | None = Field(
+        None,
+        description="Another patch of the same minor, also one that a minor as version stands for since "
+        f"Navarch or its catalog knows it. {_GATE}",
+    )
+    config: Gate | None = Field(
+        None, description=f"Any other change of what istiod and proxies run with. {_GATE}"
+    )
+
+
 class Upgrade(Model):
     """How the mesh goes from one version to the next."""
 
@@ -87,6 +105,7 @@ class Upgrade(Model):
         description="InPlace: one revision, updated where it stands, one minor at a time. Default: the one "
         "of the release of Navarch that created the mesh, recorded in its MeshRevision.",
     )
+    approval: Approval | None = Field(None, description="Which changes wait for an approval. Default: none.")
 
 
 class MeshControlPlaneSpec(MeshSettings):
@@ -144,6 +163,17 @@ class VersionStatus(Model):
         None, max_length=20, description="The exact version that the spec resolves to."
     )
     active: str | None = Field(None, max_length=20, description="The exact version that serves.")
+
+
+class PlanStatus(Model):
+    """A change that waits for an approval."""
+
+    hash: str = Field(max_length=64, description="What has to be approved; another change has another hash.")
+    change: Literal["minor", "patch", "config"] = Field(
+        description="Which of spec.upgrade.approval holds it."
+    )
+    from_: str = Field(alias="from", max_length=20, description="Exact version of Istio that runs.")
+    to: str = Field(max_length=20, description="Exact version of Istio that the spec resolves to.")
 
 
 class ProxyCounts(Model):
@@ -263,6 +293,9 @@ class MeshControlPlaneStatus(Model):
         max_length=64,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description="Workloads of the control plane.",
+    )
+    plan: PlanStatus | None = Field(
+        None, description="The change that waits for an approval; absent while none does."
     )
     proxies: ProxyCounts | None = Field(None, description="The mesh's proxies.")
     members: MemberCounts | None = Field(None, description="The mesh's namespaces.")

@@ -1,6 +1,6 @@
-"""The commands that look at a cluster: `check`, `describe` and `must-gather`.
+"""The commands that look at a cluster: `check`, `describe`, `plan`, `approve` and `must-gather`.
 
-Owns their arguments and options. Must never hold logic of its own, or write to a cluster. Invariant: what
+Owns their arguments and options. Must never hold logic of its own. Invariants: only `approve` writes; what
 went wrong while looking never looks like a report (`told`).
 """
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from navarch.cli.exits import build_console, told
-from navarch.cli.options import Context, Kubeconfig, OperatorNamespace, Output, TreeOutput
+from navarch.cli.exits import Exit, build_console, told
+from navarch.cli.options import Context, Kubeconfig, OperatorNamespace, Output, PlanOutput, TreeOutput
 from navarch.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -112,6 +112,78 @@ def describe(
         target = _build_target(kubeconfig, context, operator_namespace)
         tree = asyncio.run(look(target, mesh, namespace=namespace))
         printers[output](tree)
+
+
+def plan(
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh. Default: all of them.")] = "",
+    *,
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Meshes of this namespace only. Default: all of them.")
+    ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-f", "--file", help="File with meshes to plan as if they were applied; - for standard input."
+        ),
+    ] = None,
+    output: Annotated[PlanOutput, typer.Option("-o", "--output", help="Form of the plan.")] = PlanOutput.TEXT,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Show what would become of a mesh before it does: objects field by field, restarts, and the order of
+    steps.
+
+    It asks the API server by dry runs, needs no running operator, and writes nothing. Secrets are masked. The
+    same plan twice is equal to the byte.
+
+    Exit codes are those of `terraform plan -detailed-exitcode`: 0 nothing to do, 1 no plan, or one that
+    cannot be carried out, 2 something to do.
+    """
+    from navarch.cli import plan as command
+    from navarch.cli.inputs import parse_meshes, read_file
+    from navarch.survey.checkup import Scope
+    from navarch.survey.preview import preview
+
+    printers = {
+        PlanOutput.TEXT: lambda found: command.print_text(found, build_console()),
+        PlanOutput.JSON: command.print_json,
+        PlanOutput.YAML: command.print_yaml,
+        PlanOutput.MARKDOWN: command.print_markdown,
+    }
+    _log_to_stderr()
+    with told("plan", blind=Exit.WARNINGS):
+        manifests = parse_meshes(read_file(file), namespace=namespace) if file else []
+        target = _build_target(kubeconfig, context, operator_namespace)
+        found = asyncio.run(preview(target, Scope(namespace, mesh), manifests))
+        printers[output](found)
+    raise typer.Exit(command.determine_exit(found))
+
+
+def approve(
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh.")],
+    plan_hash: Annotated[
+        str,
+        typer.Argument(metavar="HASH", help="Hash of the change that waits: `status.plan.hash`."),
+    ],
+    *,
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Namespace of the mesh. Default: all are searched.")
+    ] = "",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Approve a change of a mesh that waits, as `spec.upgrade.approval` asks, by an annotation on the mesh.
+
+    It approves that change and no other: where the spec has been edited since, nothing is written.
+    """
+    from navarch.cli import approve as command
+
+    _log_to_stderr()
+    with told("approve", blind=Exit.WARNINGS):
+        target = _build_target(kubeconfig, context, operator_namespace)
+        typer.echo(asyncio.run(command.approve(target, mesh, plan_hash, namespace=namespace)))
 
 
 def must_gather(

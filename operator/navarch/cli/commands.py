@@ -205,6 +205,8 @@ def images(
 
 app.command()(cluster.check)
 app.command()(cluster.describe)
+app.command()(cluster.plan)
+app.command()(cluster.approve)
 app.command(name="must-gather")(cluster.must_gather)
 
 

@@ -1,7 +1,7 @@
 """Exit codes of the command, and the options that its commands share.
 
-Owns the meaning of every exit code (documented in docs/reference/commands.md). Invariant: a code has one
-meaning for all commands.
+Owns the meaning of every exit code (documented in docs/reference/commands.md). Invariant: a code above 2 has
+one meaning for all commands but `plan`, which has the codes of `terraform plan -detailed-exitcode`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,15 @@ class Exit(IntEnum):
         member.doc = doc
         return member
 
-    OK = 0, "Done; `check`: no warnings and no errors."
+    OK = 0, "Done; `check`: no warnings and no errors; `plan`: there is nothing to do."
     WARNINGS = (
         1,
-        "`check`: warnings, and no error. `render`, `images`, `manifests`: the input is wrong, or the "
-        "package's own data is missing. `run`: it has failed. All: standard output could not be written.",
+        "`check`: warnings, and no error. `plan`: the plan could not be made whole, or not be carried out. "
+        "`approve`: nothing was approved. "
+        "`render`, `images`, `manifests`: the input is wrong, or the package's own data is missing. `run`: "
+        "it has failed. All: standard output could not be written.",
     )
-    ERRORS = 2, "`check`: errors."
+    ERRORS = 2, "`check`: errors. `plan`: something is to be done."
     BLIND = (
         3,
         "`check`, `describe` and `must-gather`: could not look: no credentials, no answer, no such file or "
@@ -80,10 +82,10 @@ def _usage() -> Iterator[None]:
 
 
 @contextmanager
-def told(command: str) -> Iterator[None]:
-    """Ends the command with BLIND and a line on standard error where it could not look; a traceback comes
-    before it where the error was not foreseen. No failure may look like a report: 1 and 2 stand for what was
-    found."""
+def told(command: str, *, blind: Exit = Exit.BLIND) -> Iterator[None]:
+    """Ends the command with `blind` and a line on standard error where it could not look; a traceback comes
+    before it where the error was not foreseen. No failure may look like a report: of `check`, 1 and 2 stand
+    for what was found."""
     from navarch.assets import MissingAssets
     from navarch.cli.inputs import InputError
     from navarch.kube.credentials import NoCredentials
@@ -97,12 +99,12 @@ def told(command: str) -> Iterator[None]:
         raise
     except (InputError, MissingAssets, MeshNotFound, NoCredentials, KubeError, OSError) as error:
         typer.echo(f"navarch {command}: {escape(str(error))}", err=True)
-        raise typer.Exit(Exit.BLIND) from None
+        raise typer.Exit(blind) from None
     except Exception as error:
         traceback.print_exc()
         what = f"{type(error).__name__}: {escape(str(error))}"
         typer.echo(f"navarch {command}: failed, which is a bug: {what}", err=True)
-        raise typer.Exit(Exit.BLIND) from None
+        raise typer.Exit(blind) from None
 
 
 def build_console() -> Console:

@@ -28,6 +28,15 @@ class TreeOutput(StrEnum):
     YAML = "yaml"
 
 
+class PlanOutput(StrEnum):
+    """Form of a plan."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    MARKDOWN = "markdown"
+
+
 Kubeconfig = Annotated[
     Path | None,
     typer.Option("--kubeconfig", help="Kubeconfig to use. Default: $KUBECONFIG, else ~/.kube/config."),

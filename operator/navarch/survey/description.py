@@ -48,14 +48,15 @@ def read_workload(pod: Manifest) -> Workload:
     return Workload(metadata["namespace"], owner["kind"], owner["name"])
 
 
-def _choose_watches() -> Iterator[Watch]:
+def list_watches() -> Iterator[Watch]:
+    """The operator's watches, by which also the workload of each proxy is kept."""
     for watch in WATCHES:
         yield replace(watch, transform=keep_workload) if watch is PROXIES else watch
 
 
 async def describe(target: Target, name: str, *, namespace: str) -> Node:
     """The tree of a mesh. Raises MeshNotFound where there is none, or more than one, of that name."""
-    async with open_session(target, namespace=namespace, watches=_choose_watches()) as session:
+    async with open_session(target, namespace=namespace, watches=list_watches()) as session:
         scope = Scope(namespace, name)
         found = [mesh for mesh in session.snapshot.stores["meshes"].list() if scope.has(mesh)]
         if not found:
@@ -76,7 +77,7 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
             mesh=examined.body if examined else mesh,
             revisions=revisions,
             rolls=session.snapshot.stores["rolls"].list(place[0]),
-            proxies=tuple(_list_proxies(session, mesh, {r["metadata"]["name"] for r in revisions})),
+            proxies=tuple(list_proxies(session, mesh, {r["metadata"]["name"] for r in revisions})),
             diagnoses=report.diagnoses,
             events=await _list_events(session, checkup.gaps, [mesh, *revisions, *gateways, *pending]),
             gateways=gateways,
@@ -91,10 +92,10 @@ def _is_ready(member: Manifest) -> bool:
     return is_true((member.get("status") or {}).get("conditions") or (), ConditionType.READY)
 
 
-def _list_proxies(
+def list_proxies(
     session: Session, mesh: Manifest, revisions: set[str]
 ) -> Iterator[tuple[ProxyPod, Workload]]:
-    """The mesh's pods, by the rule of its census."""
+    """The mesh's pods, by the rule of its census; the session's watches are `list_watches`."""
     world = session.world
     namespaces = {ns.name: ns for ns in world.cluster.namespaces()}
     summary = next(m for m in world.neighbours.summarise([mesh]))

@@ -38,6 +38,7 @@ SPEC: Table = build_table(
         "networkPolicies.**",
     ),
     (free("one revision, updated where it stands"), "upgrade.strategy"),
+    (free("a change waits, or does not"), "upgrade.approval.**"),
     (free("it refuses plaintext; anything else weakens authentication", allowed=("Strict",)), "mtls.mode"),
     (free("either is safe between proxies"), "mtls.minimumProtocolVersion"),
     (guard("it can weaken how workloads encrypt"), "mtls.cipherSuites"),

@@ -13,6 +13,7 @@ from functools import partial
 
 from navarch.api.controlplane import HOSTED
 from navarch.api.revision import KIND as REVISION_KIND
+from navarch.core.mesh.approval import Hold, find_hold, hold_back
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
 from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways
@@ -43,11 +44,13 @@ from navarch.core.world.hosting import read_home
 class MeshDecision:
     """What a mesh wants: `revision` is its MeshRevision as it should be (the existing one while the spec is
     not accepted, None when there is none), `plan` what is to be done now, `gateways` the MeshGateways that
-    the spec asks for (none while it is not accepted: those that stand are left as they are)."""
+    the spec asks for (none while it is not accepted: those that stand are left as they are). `hold` is a
+    change that waits for an approval: `revision` is without it."""
 
     revision: Manifest | None
     plan: Plan
     gateways: tuple[Manifest, ...] = ()
+    hold: Hold | None = None
 
 
 def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecision:
@@ -61,8 +64,11 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     wanted = build_wanted_revision(observed) if accepted else _restate_revision(observed)
     if wanted is None:
         return MeshDecision(None, Plan(observed.parent))
+    hold = find_hold(observed, wanted) if accepted else None
+    if hold is not None:
+        wanted = hold_back(observed, wanted)
     if not is_renderable(wanted, observed.assets):
-        return MeshDecision(wanted, Plan(observed.parent))
+        return MeshDecision(wanted, Plan(observed.parent), hold=hold)
     waves = build_mesh_waves(
         wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed, wanted)
     )
@@ -79,9 +85,8 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     surplus = _find_surplus(observed, wanted, kept)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     requeue = SAFETY_REQUEUE if waiting else None
-    return MeshDecision(
-        wanted, Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue), gateways
-    )
+    plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue)
+    return MeshDecision(wanted, plan, gateways, hold)
 
 
 def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:

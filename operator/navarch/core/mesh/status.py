@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from navarch.api.controlplane import KIND
+from navarch.core.mesh.approval import tell_hold
 from navarch.core.mesh.census import count_proxies, determine_proxies, is_of_own_gateway
 from navarch.core.mesh.crds import find_wanted_crds
 from navarch.core.mesh.gateways import determine_gateways, summarise_gateways, view_gateways
@@ -156,9 +157,8 @@ def determine_up_to_date(
     """Whether everything, proxies included, runs the desired version and configuration."""
     if not _is_told(observed):
         return _tell_unrevised(observed)
-    if accepted.status == "False":
-        message = f"the spec was refused, and what was accepted last is in force: {accepted.message}"
-        return Verdict("False", accepted.reason, message)
+    if (kept := _tell_kept(observed, decision, accepted)) is not None:
+        return kept
     wanted = decision.revision
     if wanted is not None and not any(is_applied(r, wanted) for r in observed.revisions):
         return Verdict("False", Reason.VERSION_PENDING, f"{ref_of(wanted)} is not yet as the spec asks")
@@ -167,6 +167,16 @@ def determine_up_to_date(
     if progressing.is_true:
         return Verdict("False", Reason.VERSION_PENDING, progressing.message)
     return determine_proxies(observed)
+
+
+def _tell_kept(observed: ObservedMesh, decision: MeshDecision, accepted: Verdict) -> Verdict | None:
+    """Why what was accepted last is in force still, and not what the spec asks for; None where it is."""
+    if accepted.status == "False":
+        message = f"the spec was refused, and what was accepted last is in force: {accepted.message}"
+        return Verdict("False", accepted.reason, message)
+    if decision.hold is not None:
+        return Verdict("False", Reason.APPROVAL_PENDING, tell_hold(observed, decision.hold))
+    return None
 
 
 def _is_told(observed: ObservedMesh) -> bool:
@@ -302,10 +312,12 @@ def summarise_mesh(
         status["gateways"] = gateways
     version: dict[str, str] = {}
     if decision.revision is not None:
-        version["desired"] = decision.revision["spec"]["version"]
+        version["desired"] = decision.hold.wanted if decision.hold else decision.revision["spec"]["version"]
         status["tag"] = decision.revision["spec"]["tag"]
         if is_hosted(decision.revision):
             status["controlPlaneNamespace"] = find_home(observed.parent, hosted=True)
+    if decision.hold is not None:
+        status["plan"] = decision.hold.to_json()
     active = observed.revision
     if active is not None and (active.get("status") or {}).get("version"):
         version["active"] = active["status"]["version"]

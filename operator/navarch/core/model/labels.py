@@ -90,6 +90,8 @@ pods of an older template from current ones, terminating ones included, which a 
 out."""
 FORCE_DELETE = meta.FORCE_DELETE
 
+APPROVED = meta.APPROVED
+
 FINALIZER = meta.FINALIZER
 
 MEMBER_OF = meta.MEMBER_OF

@@ -255,6 +255,10 @@ class Reason(Documented):
         "MembersNotReady",
         "Members of the mesh are not ready; the message names them, and each says why in its own status.",
     )
+    APPROVAL_PENDING = (
+        "ApprovalPending",
+        "A change waits for an approval, as spec.upgrade.approval asks; the message has its hash.",
+    )
     VERSION_PENDING = "VersionPending", "The control plane does not yet run the desired version."
 
     # --- injection ------------------------------------------------------------------------------------------

@@ -205,6 +205,13 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "Look at the gateway that the message names: `kubectl describe meshgw NAME -n NAMESPACE`.",
         "1 of 2 gateways are not ready: MeshGateway shop/ingress (AddressPending)",
     ),
+    Reason.APPROVAL_PENDING: Advice(
+        Severity.WARNING,
+        "Look at the plan, and approve it with the command that the message has; or take the edit back.",
+        "Istio 1.30.8 to 1.31.4 waits for approval; look at it with `navarch plan demo -n shop`, and approve "
+        "it with `navarch approve demo 0a1b2c3d4e5f -n shop`, or by the annotation "
+        "mesh.navarch.io/approved=0a1b2c3d4e5f",
+    ),
     Reason.VERSION_PENDING: Advice(
         Severity.INFO,
         "Wait: what Progressing says has to come to its end first.",
