@@ -30,6 +30,7 @@ from navarch.core.model.conditions import ConditionType
 from navarch.core.model.reasons import Reason
 from navarch.settings import Settings
 from navarch.telemetry import metrics
+from navarch.telemetry.objects import Conditions, Series
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -306,7 +307,7 @@ def name_exposed(metric: Metric) -> str:
 
 def list_metrics() -> Iterator[tuple[Metric, Sequence[str]]]:
     """Every metric with its labels."""
-    kinds = (MetricWrapperBase, metrics.CountedElsewhere, metrics.Conditions)
+    kinds = (MetricWrapperBase, metrics.CountedElsewhere, Conditions, Series)
     for collector in vars(metrics).values():
         if isinstance(collector, kinds):
             for metric in collector.describe():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ from tests.bench.measure import Moment, read_moments
 from tests.cluster.conftest import a_lab, build_operator, install
 from tests.polling import eventually
 from tests.support.activity import is_leading, wait_for_rest
-from tests.support.api import Api
+from tests.support.api import Api, Object
 from tests.support.audit import Audit
-from tests.support.meshes import build_mesh, wait_for
+from tests.support.meshes import build_mesh, is_current, wait_for
 from tests.support.operator import USER, Operator
 
 _ledger = Ledger()
@@ -90,6 +90,32 @@ class Bed:
         self.api.create(build_mesh(namespace, **spec))
         await wait_for(self.api, namespace, seconds=120)
         await self.rest()
+
+    async def make_meshes(self, names: Sequence[str], **spec: object) -> None:
+        """A namespace with a mesh for each name, all of them ready and at rest; the first one brings Istio's
+        CRDs."""
+        await self.make_mesh(names[0], **spec)
+        others = names[1:]
+        await self.crowd.create(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in others
+        )
+        await self.crowd.create(build_mesh(name, **spec) for name in others)
+
+        async def are_ready() -> bool:
+            return await self.count_ready("mesh") == len(names)
+
+        await eventually(are_ready, seconds=300, every=0.5, what="all meshes are ready")
+        await self.rest()
+
+    async def count_ready(self, kind: str) -> int:
+        """Objects of a kind of ours whose status says Ready."""
+        listed = await self.crowd.send("GET", self.api.path(kind))
+
+        def is_ready(o: Object) -> bool:
+            conditions = (o.get("status") or {}).get("conditions") or ()
+            return is_current(o) and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+        return sum(map(is_ready, listed["items"]))
 
 
 @asynccontextmanager

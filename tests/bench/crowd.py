@@ -12,10 +12,12 @@ import yaml
 from navarch.kube.resources import resource_of
 
 from lab.light.api import Api as Requests
+from lab.light.cluster import ZONES
 from tests.support.api import Object
 
 SIDE_BY_SIDE = 32
 NODE = "node-1"
+NODES = [f"node-{number}" for number in range(1, len(ZONES) + 1)]
 
 
 class Crowd:

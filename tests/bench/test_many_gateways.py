@@ -19,7 +19,6 @@ from tests.polling import eventually
 from tests.support.activity import read_metric
 from tests.support.api import Object
 from tests.support.gateways import build_gateway
-from tests.support.meshes import build_mesh, is_current
 from tests.support.operator import USER
 
 pytestmark = pytest.mark.chain  # the gateways that the first test makes are what the others look at
@@ -45,18 +44,7 @@ def meshes(full: bool) -> list[str]:
 async def bed(meshes: list[str]) -> AsyncIterator[Bed]:
     """A lab whose meshes are at rest; Istio's CRDs came with the first."""
     async with a_bed("gateways") as bed:
-        await bed.make_mesh(meshes[0])
-        others = meshes[1:]
-        await bed.crowd.create(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in others
-        )
-        await bed.crowd.create(build_mesh(name) for name in others)
-
-        async def are_ready() -> bool:
-            return await count_ready(bed, "mesh") == len(meshes)
-
-        await eventually(are_ready, seconds=300, every=0.5, what="all meshes are ready")
-        await bed.rest()
+        await bed.make_meshes(meshes)
         yield bed
 
 
@@ -67,17 +55,6 @@ def name_gateways(meshes: list[str]) -> list[tuple[str, str]]:
 
 def build(namespace: str, name: str) -> Object:
     return build_gateway(namespace, namespace, name, service={"type": "ClusterIP"})
-
-
-async def count_ready(bed: Bed, kind: str) -> int:
-    """Objects of a kind of ours whose status says Ready."""
-    listed = await bed.crowd.send("GET", bed.api.path(kind))
-
-    def is_ready(o: Object) -> bool:
-        conditions = (o.get("status") or {}).get("conditions") or ()
-        return is_current(o) and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-    return sum(map(is_ready, listed["items"]))
 
 
 def list_objects_written(bed: Bed, mark: int) -> list[Moment]:
@@ -100,7 +77,7 @@ async def test_each_of_many_gateways_is_written_once_and_they_take_little_memory
     await bed.crowd.create(build(*gateway) for gateway in gateways)
 
     async def are_ready() -> bool:
-        return await count_ready(bed, "gateway") == len(gateways)
+        return await bed.count_ready("gateway") == len(gateways)
 
     await eventually(are_ready, seconds=400, every=0.5, what="all gateways are ready")
     seconds = time.monotonic() - started

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from lab.light import cluster as light_cluster
 from tests.bench.conftest import Bed, Note, a_bed
-from tests.bench.crowd import NODE, build_injected_pod, build_namespace, spread
+from tests.bench.crowd import NODES, build_injected_pod, build_namespace, spread
 from tests.bench.measure import read_cpu, read_peak, read_rss
 from tests.polling import eventually
 
@@ -17,7 +16,6 @@ SECTION = "Many pods"
 NS, TAG, REVISION = "crowded", "crowded-demo", "crowded-demo-inplace"
 MEMORY = 150
 BATCH = 500
-NODES = [f"{NODE.rpartition('-')[0]}-{number}" for number in range(1, len(light_cluster.ZONES) + 1)]
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ def note(number: int) -> None:
             "conditions": [{"type": each.value, "status": "True"} for each in kind.conditions],
             "proxies": {"total": 10, "current": 9, "outdated": 1},
             "components": [{"name": "istiod", "ready": 1, "desired": 1}],
+            "members": {"total": 3, "ready": 2},
+            "certificates": [{"namespace": place, "name": "cert", "notAfter": "2026-12-06T10:00:00Z"}],
         }
         if name == "MeshRevision":
             del status["proxies"], status["components"]

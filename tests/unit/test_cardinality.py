@@ -29,7 +29,7 @@ class Told:
     lines: list[str]
     ours: list[str]
     the_librarys: list[str]
-    """The metric that is written without the library, and as the library writes it."""
+    """The metrics that are written without the library, and as the library writes them."""
 
 
 def render() -> list[str]:
@@ -58,8 +58,9 @@ def told() -> Told:
         samples[number], seconds[number] = count_samples(), min(measure() for _ in range(2))
     lines = render()
     registry = CollectorRegistry()
+    registry.register(metrics.numbers)
     registry.register(metrics.conditions)
-    texts = [metrics.conditions.render(), generate_latest(registry)]
+    texts = [metrics.numbers.render() + metrics.conditions.render(), generate_latest(registry)]
     for mesh in range(MANY):
         forget(mesh)
     return Told(samples, seconds, count_samples(), lines, *(text.decode().splitlines() for text in texts))

@@ -16,6 +16,7 @@ from navarch.engine.key import Key
 from navarch.engine.observer import Observer
 from navarch.engine.queue import (
     BACKGROUND,
+    BACKGROUND_LATER,
     EDIT,
     LONGEST_PUT_BACK,
     RETRY,
@@ -467,8 +468,9 @@ async def test_a_healthy_key_passes_one_that_never_succeeded_and_none_waits_for_
     mine, broken = Key("Mesh", "mine", "m"), [Key("Mesh", f"broken-{number}", "m") for number in range(100)]
     queue.add(mine)
     queue.done((await queue.get()).key, well=True)
-    queue.add(broken[0])
-    queue.done((await queue.get()).key, well=False)
+    for key in broken:
+        queue.add(key)
+        queue.done((await queue.get()).key, well=False)
     for key in broken:
         queue.add(key, priority=EDIT)
     clock.pass_time(UNHEALTHY / 2)
@@ -478,6 +480,28 @@ async def test_a_healthy_key_passes_one_that_never_succeeded_and_none_waits_for_
     clock.pass_time(UNHEALTHY)
     queue.add(mine, priority=EDIT)
     assert (await queue.get()).key in broken
+
+
+async def test_what_is_new_passes_a_first_look_at_everything_and_that_does_not_wait_for_ever(
+    clock: Clock,
+) -> None:
+    queue = Queue(clock=clock, share=1)
+    swept = [Key("Member", f"member-{number}", "default") for number in range(500)]
+    for key in swept:
+        queue.add(key, priority=BACKGROUND)
+    broken, joins = Key("Member", "broken", "default"), Key("Member", "joins", "default")
+    queue.add(broken)
+    queue.done((await queue.get()).key, well=False)
+    clock.pass_time(BACKGROUND_LATER + UNHEALTHY - 1)
+    queue.add(broken)
+    assert (await queue.get()).key == swept[0], "one that failed is not new"
+    queue.done(swept[0])
+    queue.add(joins)
+    assert (await queue.get()).key == joins
+    queue.done(joins, well=False)
+    clock.pass_time(2)
+    queue.add(Key("Member", "late", "default"))
+    assert (await queue.get()).key == swept[1]
 
 
 async def take_now(queue: Queue) -> Taken | None:

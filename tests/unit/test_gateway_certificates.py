@@ -21,6 +21,7 @@ from navarch.kube.client import Client
 from navarch.kube.errors import Denial, Forbidden, NotFound, Unserved
 from navarch.kube.resources import Resource
 from navarch.telemetry import metrics
+from prometheus_client import CollectorRegistry
 
 from tests.support.certificates import build_data, issue
 from tests.unit.gateways import a_gateway, settled
@@ -303,9 +304,11 @@ def test_status_has_the_ends_and_each_further_notice_is_an_event() -> None:
 def test_the_metric_has_each_certificate_and_loses_one_that_is_gone() -> None:
     data = build_data(issue(HOST, now=AT, days=20))
     labels = {"namespace": "front", "name": "ingress", "secret": "front/cert"}
+    registry = CollectorRegistry()
+    registry.register(metrics.numbers)
     metrics.set_conditions("MeshGateway", "front", "ingress", status_of(SeenCertificates((served_of(data),))))
-    value = metrics.REGISTRY.get_sample_value(METRIC, labels)
+    value = registry.get_sample_value(METRIC, labels)
     assert value == int((AT + timedelta(days=20)).timestamp())
     metrics.set_conditions("MeshGateway", "front", "ingress", status_of(SeenCertificates()))
-    assert metrics.REGISTRY.get_sample_value(METRIC, labels) is None
+    assert registry.get_sample_value(METRIC, labels) is None
     metrics.forget("MeshGateway", "front", "ingress")

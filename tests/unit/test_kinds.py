@@ -50,7 +50,9 @@ def read_series(name: str) -> set[str]:
     """Names of the metrics that have a sample about an object in the namespace."""
     return {
         sample.name
-        for family in chain(metrics.REGISTRY.collect(), metrics.conditions.collect())
+        for family in chain(
+            metrics.REGISTRY.collect(), metrics.numbers.collect(), metrics.conditions.collect()
+        )
         for sample in family.samples
         if sample.labels.get("namespace") == name
     }

@@ -15,6 +15,7 @@ from navarch.core.mesh.plan import plan_mesh
 from navarch.core.mesh.status import determine_mesh
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Severity
+from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.world.cluster import Namespace
 from navarch.engine.key import Key
@@ -159,6 +160,26 @@ def test_the_event_of_one_namespace_leads_to_no_other_member() -> None:
     assert keys == {Key("MeshMember", "n001", "default")}
     joined = a_namespace(**{"mesh.navarch.io/member-of": "shop.mesh"})
     assert {*dependents.keys_for_namespace(a_namespace(), joined)} == {*keys, MESH_KEY}
+
+
+def test_a_revision_leads_to_its_mesh_s_members_only_when_they_see_a_difference() -> None:
+    dependents = build_dependents()
+    labels = Parent("MeshControlPlane", "shop", "mesh", "u").labels(component="revision", revision="r")
+    metadata = {"namespace": "shop", "name": "r", "labels": labels}
+    spec = {"tag": "shop-mesh", "members": {"memberOf": "shop.mesh"}, "config": {"meshConfig": {}}}
+    before = {"kind": "MeshRevision", "metadata": metadata, "spec": spec, "status": {"proxy": "1"}}
+
+    def count(old: dict[str, Any] | None, **new: Any) -> int:
+        keys = {*dependents.keys_for_revision(old, {**before, **new})}
+        return sum(key.kind == "MeshMember" for key in keys)
+
+    logged = {**spec, "config": {"meshConfig": {"accessLogFile": "/dev/stdout"}}}
+    assert count(before, spec=logged, status={"proxy": "1", "conditions": []}) == 0
+    everyone = count(None)
+    assert everyone > 0
+    isolated = {**spec, "config": {"networkPolicies": {"isolateMembers": True}}}
+    seen = ({"status": {"proxy": "2"}}, {"spec": isolated}, {"spec": {**spec, "members": {"memberOf": ""}}})
+    assert [count(before, **new) for new in seen] == [everyone] * 3
 
 
 def test_what_a_mesh_says_of_its_members_leads_to_no_gateway_and_no_member() -> None:

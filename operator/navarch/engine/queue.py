@@ -3,8 +3,9 @@
 Owns which key may run when. Must never know what a key stands for. Everything but `get` is synchronous, so
 that event handlers can add without yielding.
 Keys are ordered by arrival time plus penalties: 15 s for a retry, 30 s for background work, 30 s if the last
-run failed or there was none, up to 1 s for a busy lane. The sum is at most LONGEST_PUT_BACK: once a key has
-waited that long, no key that arrives from then on gets a worker that it may use, so none starves.
+run failed, or if there was none and nobody edited the object, up to 1 s for a busy lane. The sum is at most
+LONGEST_PUT_BACK: once a key has waited that long, no key that arrives from then on gets a worker that it may
+use, so none starves.
 Invariants: a key that is added while it runs, runs exactly once more afterwards; two keys of one lane are
 never out at the same time, and of several lanes of a key the last one counts; nothing that was added is lost
 unless the queue is closed; never more than `share` keys of low priority are out; between the arrival and
@@ -37,8 +38,9 @@ RETRY_LATER = 15.0
 BACKGROUND_LATER = 30.0
 """The same for a key that is less urgent than a retry."""
 UNHEALTHY = 30.0
-"""The same for a key that never ran, or whose last run failed: five hundred refused meshes do not delay a
-healthy one, and none of them waits for ever."""
+"""The same for a key whose last run failed: five hundred refused meshes do not delay a healthy one, and none
+of them waits for ever. Also for one that never ran, unless it is edited: who joins while a new process looks
+at thousands for the first time comes before these."""
 LONGEST_PUT_BACK = BACKGROUND_LATER + UNHEALTHY + LONGEST
 """Seconds by which any key counts as having come later, at the most."""
 _REMEMBERED = 20_000
@@ -104,6 +106,7 @@ class Queue:
         self._share = share
         self._usage = Usage()
         self._well: set[Key] = set()
+        self._ill: set[Key] = set()
         self._low: set[Key] = set()
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._observer = observer or Observer()
@@ -182,7 +185,8 @@ class Queue:
         self._sequence += 1
         is_well = key in self._well
         rank = since + self._usage.find_delay(key.lane, self._clock.time())
-        rank += _find_offset(priority) + (0.0 if is_well else UNHEALTHY)
+        is_new = priority >= EDIT and key not in self._ill
+        rank += _find_offset(priority) + (0.0 if is_well or is_new else UNHEALTHY)
         is_low = priority < EDIT or not is_well
         entry = _Entry(rank, self._sequence, priority, is_low, key, since)
         self._ready[key] = entry
@@ -246,12 +250,8 @@ class Queue:
         Raises KeyError when it is not out.
         """
         lane = self._running.pop(key)
-        if len(self._well) >= _REMEMBERED:
-            self._well.clear()
-        if well:
-            self._well.add(key)
-        elif well is not None:
-            self._well.discard(key)
+        if well is not None:
+            _move(key, *((self._ill, self._well) if well else (self._well, self._ill)))
         if key in self._low:
             self._low.discard(key)
             self._wake_one()
@@ -291,6 +291,14 @@ class Queue:
         """Seconds that the oldest ready key has been waiting; 0 when none is."""
         oldest = min((entry.since for entry in self._ready.values()), default=None)
         return 0.0 if oldest is None else self._clock.time() - oldest
+
+
+def _move(key: Key, before: set[Key], after: set[Key]) -> None:
+    """Note how a key ended. What is remembered has a bound, and may be lost."""
+    before.discard(key)
+    if len(after) >= _REMEMBERED:
+        after.clear()
+    after.add(key)
 
 
 def _find_offset(priority: int) -> float:

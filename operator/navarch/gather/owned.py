@@ -56,8 +56,9 @@ class OwnedReader:
             if there is not None and there["metadata"]["uid"] == record.uid:
                 listed.add(ref)
                 yield restate(there, parent, record)
+        named = parent.any_uid
         for name in WATCH_OF.values():
-            for manifest in self._stores[name].find(by_parent, parent.any_uid):
+            for manifest in self._stores[name].find(by_parent, named):
                 if not claims_parent(manifest, parent) or ref_of(manifest) in listed:
                     continue
                 if not self.inventories.is_of_another(parent, manifest["metadata"]["uid"]):

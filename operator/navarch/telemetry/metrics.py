@@ -6,11 +6,9 @@ mirror controller-runtime's set. Must never be read by a decision.
 
 from __future__ import annotations
 
-import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,8 +19,10 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
+
+from navarch.telemetry.objects import Conditions, Numbers, Owner, name_owner
 
 # They double the series of counters and histograms.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -156,128 +156,63 @@ watch_left_out_objects = Gauge(
 )
 
 
-_STATUSES = ("True", "False", "Unknown")
-
-
-class Conditions(Collector):
-    """The conditions of all objects. A sample of prometheus_client takes 700 bytes, and a mesh with its
-    revision and a gateway has eighty: they are made when they are asked for, and written as text, which the
-    library takes ten times as long for."""
-
-    _labelnames = ("kind", "namespace", "name", "type", "status")
-
-    def __init__(self) -> None:
-        self._said: dict[tuple[str, str, str], tuple[tuple[str, str], ...]] = {}
-
-    def set(self, kind: str, namespace: str, name: str, conditions: Iterable[Mapping[str, Any]]) -> None:
-        """Note the present conditions of an object."""
-        said = ((sys.intern(str(item["type"])), sys.intern(str(item["status"]))) for item in conditions)
-        self._said[kind, namespace, name] = tuple(said)
-
-    def forget(self, kind: str, namespace: str, name: str) -> None:
-        """Drop those of an object that is gone."""
-        self._said.pop((kind, namespace, name), None)
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The metric without its samples."""
-        text = "1 for the present status of a condition of a mesh, revision, gateway or member."
-        yield GaugeMetricFamily("navarch_condition", text, labels=self._labelnames)
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """A sample for each status that a condition may have."""
-        for family in self.describe():
-            for about, said in tuple(self._said.items()):  # metrics are rendered in a thread
-                for kind, status in said:
-                    for value in _STATUSES:
-                        family.add_metric([*about, kind, value], float(status == value))
-            yield family
-
-    def render(self) -> bytes:
-        """The same as text. No name of an object, kind or condition holds what would have to be escaped."""
-        (family,) = self.describe()
-        lines = [f"# HELP {family.name} {family.documentation}\n# TYPE {family.name} gauge\n"]
-        for (kind, namespace, name), said in tuple(self._said.items()):
-            about = f'{family.name}{{kind="{kind}",name="{name}",namespace="{namespace}",status="'
-            for condition, status in said:
-                lines += [
-                    f'{about}{value}",type="{condition}"}} {1.0 if status == value else 0.0}\n'
-                    for value in _STATUSES
-                ]
-        return "".join(lines).encode()
-
-
 conditions = Conditions()
+numbers = Numbers()
+"""What is measured of each object of ours."""
 
 
 def render() -> bytes:
     """All metrics as text."""
-    return generate_latest(REGISTRY) + conditions.render()
+    return generate_latest(REGISTRY) + numbers.render() + conditions.render()
 
 
-component_ready = Gauge(
+component_ready = numbers.add_series(
     "navarch_component_ready_pods",
     "Pods of a control-plane component that are ready.",
     ["namespace", "mesh", "component"],
-    registry=REGISTRY,
 )
-component_desired = Gauge(
+component_desired = numbers.add_series(
     "navarch_component_desired_pods",
     "Pods of a control-plane component that are wanted.",
     ["namespace", "mesh", "component"],
-    registry=REGISTRY,
 )
-proxies = Gauge(
-    "navarch_proxies", "Proxies of a mesh by state.", ["namespace", "mesh", "state"], registry=REGISTRY
-)
-members = Gauge(
+proxies = numbers.add_series("navarch_proxies", "Proxies of a mesh by state.", ["namespace", "mesh", "state"])
+members = numbers.add_series(
     "navarch_members",
     "Namespaces of a mesh, its own excepted, that are ready or pending.",
     ["namespace", "mesh", "state"],
-    registry=REGISTRY,
 )
-member_proxies = Gauge(
+member_proxies = numbers.add_series(
     "navarch_member_proxies",
     "Pods with a proxy of the mesh in a namespace with a MeshMember, by state.",
     ["namespace", "member", "state"],
-    registry=REGISTRY,
 )
-gateway_ready = Gauge(
+gateway_ready = numbers.add_series(
     "navarch_gateway_ready_pods",
     "Pods of a MeshGateway that are ready.",
     ["namespace", "gateway"],
-    registry=REGISTRY,
 )
-gateway_desired = Gauge(
+gateway_desired = numbers.add_series(
     "navarch_gateway_desired_pods",
     "Pods of a MeshGateway that are wanted.",
     ["namespace", "gateway"],
-    registry=REGISTRY,
 )
-gateway_certificate = Gauge(
+gateway_certificate = numbers.add_series(
     "navarch_gateway_certificate_not_after_timestamp_seconds",
     "Until when the certificate in a Secret (namespace/name) of a MeshGateway's listeners is valid, in Unix "
     "time. Only where the operator reads certificates.",
     ["namespace", "name", "secret"],
-    registry=REGISTRY,
 )
-apply_total = Counter(
+apply_total = numbers.add_series(
     "navarch_apply_total",
     "Objects applied by outcome, for a mesh (its revision included) or a gateway.",
     ["kind", "namespace", "name", "outcome"],
-    registry=REGISTRY,
 )
-drift_repaired_total = Counter(
+drift_repaired_total = numbers.add_series(
     "navarch_drift_repaired_total",
     "Objects of a mesh or gateway put back after another client's edit.",
     ["kind", "namespace", "name"],
-    registry=REGISTRY,
 )
-
-Series: TypeAlias = Gauge | Counter
-_Owner: TypeAlias = tuple[str, str, str]
-_owned: dict[_Owner, set[tuple[Series, tuple[str, ...]]]] = defaultdict(set)
-"""The series of each object of ours. A metric finds one of many thousands at once by all of its labels, and
-only by looking at each by some of them."""
 
 
 class CountedElsewhere(Collector):
@@ -308,9 +243,6 @@ renderings_total = CountedElsewhere(
 )
 
 
-_Metric = TypeVar("_Metric", Gauge, Counter)
-
-
 class _Result(Protocol):
     @property
     def action(self) -> Any: ...
@@ -331,60 +263,52 @@ def observe_request(*, method: str, resource: str, code: int, seconds: float) ->
 
 def count_outcome(kind: str, namespace: str, name: str, outcome: _Outcome) -> None:
     """Count what apply did for an object of ours, object by object."""
-    owner = (kind, namespace, name)
+    owner = name_owner(kind, namespace, name)
     for result in outcome.results:
-        _own(owner, apply_total, *owner, str(result.action)).inc()
+        numbers.count(owner, apply_total, str(result.action))
         if result.drift:
-            _own(owner, drift_repaired_total, *owner).inc()
+            numbers.count(owner, drift_repaired_total)
 
 
 def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, Any]) -> None:
     """Publish a status: its conditions, a mesh's components, proxies and members, a gateway's pods, and a
     member's proxies."""
-    conditions.set(kind, namespace, name, status["conditions"])
-    owner = (kind, namespace, name)
-    if kind == "MeshGateway":  # one without a workload says nothing of its pods
-        _own(owner, gateway_ready, namespace, name).set(status.get("ready", 0))
-        _own(owner, gateway_desired, namespace, name).set(status.get("desired", 0))
-        _set_certificates(owner, status.get("certificates") or ())
-    if kind == "MeshMember":
+    owner = name_owner(kind, namespace, name)
+    conditions.set(owner, status["conditions"])
+    if kind == "MeshControlPlane":
+        _set_numbers_of_mesh(owner, status)
+    elif kind == "MeshGateway":  # one without a workload says nothing of its pods
+        numbers.set(owner, gateway_ready, status.get("ready", 0))
+        numbers.set(owner, gateway_desired, status.get("desired", 0))
+        numbers.keep(owner, gateway_certificate, _read_ends(status.get("certificates") or ()))
+    elif kind == "MeshMember":
         for state in ("current", "outdated"):
-            _own(owner, member_proxies, namespace, name, state).set(
-                (status.get("proxies") or {}).get(state, 0)
-            )
-        return
-    if kind == "MeshControlPlane" and (counted := status.get("members")):
-        _own(owner, members, namespace, name, "ready").set(counted["ready"])
-        _own(owner, members, namespace, name, "pending").set(counted["total"] - counted["ready"])
-    if "proxies" not in status:
-        return
-    for state in ("total", "current", "outdated"):
-        _own(owner, proxies, namespace, name, state).set(status["proxies"][state])
+            numbers.set(owner, member_proxies, (status.get("proxies") or {}).get(state, 0), state)
+
+
+def _set_numbers_of_mesh(owner: Owner, status: Mapping[str, Any]) -> None:
+    """Publish what a mesh's status counts; one of which nothing is known yet says nothing."""
+    if counted := status.get("members"):
+        numbers.set(owner, members, counted["ready"], "ready")
+        numbers.set(owner, members, counted["total"] - counted["ready"], "pending")
+    if counted := status.get("proxies"):
+        for state in ("total", "current", "outdated"):
+            numbers.set(owner, proxies, counted[state], state)
     for component in status.get("components") or ():
-        _own(owner, component_ready, namespace, name, component["name"]).set(component["ready"])
-        _own(owner, component_desired, namespace, name, component["name"]).set(component["desired"])
+        numbers.set(owner, component_ready, component["ready"], component["name"])
+        numbers.set(owner, component_desired, component["desired"], component["name"])
 
 
-def _set_certificates(owner: _Owner, certificates: Iterable[Mapping[str, Any]]) -> None:
-    """Publish the ends of a gateway's certificates, and drop those that it has no longer."""
-    ends = {f"{each['namespace']}/{each['name']}": each["notAfter"] for each in certificates}
-    for metric, values in [*_owned[owner]]:
-        if metric is gateway_certificate and values[-1] not in ends:
-            metric.remove(*values)
-            _owned[owner].discard((metric, values))
-    for secret, end in ends.items():
-        moment = datetime.fromisoformat(end).timestamp()
-        _own(owner, gateway_certificate, *owner[1:], secret).set(moment)
+def _read_ends(certificates: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """When a gateway's certificates end, by Secret."""
+    return {
+        f"{each['namespace']}/{each['name']}": datetime.fromisoformat(each["notAfter"]).timestamp()
+        for each in certificates
+    }
 
 
 def forget(kind: str, namespace: str, name: str) -> None:
-    """Drop all series of an object that is gone."""
-    conditions.forget(kind, namespace, name)
-    for metric, values in _owned.pop((kind, namespace, name), ()):
-        metric.remove(*values)
-
-
-def _own(owner: _Owner, metric: _Metric, *values: str) -> _Metric:
-    """A series, noted as one of the object's."""
-    _owned[owner].add((metric, values))
-    return metric.labels(*values)
+    """Drop all that was told of an object that is gone."""
+    owner = name_owner(kind, namespace, name)
+    conditions.forget(owner)
+    numbers.forget(owner)

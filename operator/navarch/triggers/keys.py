@@ -144,8 +144,8 @@ class Dependents:
         yield from self._neighbours.of_mesh(old, new)
 
     def keys_for_revision(self, old: Object | None, new: Object | None) -> Iterator[Key]:
-        """A revision, the mesh whose status it is part of, the gateways and members that follow it, and its
-        mesh's neighbours when they see a difference."""
+        """A revision, the mesh whose status it is part of, the gateways that follow it, the members when they
+        see a difference, and so its mesh's neighbours."""
         for state in (old, new):
             if state is None:
                 continue
@@ -154,7 +154,8 @@ class Dependents:
             if parent is not None:
                 yield key_of_parent(parent)
                 yield from self.known.find(By.GATEWAY_OF, f"{parent.namespace}/{parent.name}")
-                yield from self.known.find(By.MEMBER_OF, f"{parent.namespace}/{parent.name}")
+                if _seen_of_revision(old) != _seen_of_revision(new):
+                    yield from self.known.find(By.MEMBER_OF, f"{parent.namespace}/{parent.name}")
         yield from self._neighbours.of_revision(old, new)
 
     def asks_for_gateway(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
@@ -274,6 +275,16 @@ def _seen_by_members(mesh: Object | None) -> Any:
     injects = find_condition(mesh, ConditionType.INJECTION_READY) or {}
     told = injects.get("status"), injects.get("reason"), injects.get("message")
     return status.get("tag"), spec.get("paused"), told
+
+
+def _seen_of_revision(revision: Object | None) -> Any:
+    """What of a revision the members of its mesh depend on: which namespaces belong to the mesh, what
+    isolates them, and what its injector stamps. Of thousands of members none is looked at for less."""
+    if revision is None:
+        return None
+    spec, status = revision.get("spec") or {}, revision.get("status") or {}
+    policies = (spec.get("config") or {}).get("networkPolicies")
+    return parent_of(revision), spec.get("tag"), spec.get("members"), policies, status.get("proxy")
 
 
 def _seen_by_gateways(mesh: Object | None) -> Any:

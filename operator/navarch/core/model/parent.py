@@ -8,7 +8,7 @@ objects could not lie there name none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from navarch.api import controlplane, gateway, member, roll
@@ -128,7 +128,7 @@ class Parent:
     @property
     def any_uid(self) -> Parent:
         """The parent of this name, whichever uid it has: after a restore it has another."""
-        return replace(self, uid="")
+        return Parent(self.kind, self.namespace, self.name, mesh=self.mesh)
 
     def identity(self) -> dict[str, str]:
         """The labels that name this parent, whichever uid it has."""

@@ -17,7 +17,10 @@ class Reason(Documented):
     def read(cls, value: str) -> Reason:
         """A reason that stands in a status: one that another release of Navarch wrote, and this one does not
         know, counts as not determined."""
-        return next((reason for reason in cls if reason.value == value), cls.NOT_YET_DETERMINED)
+        try:
+            return cls(value)
+        except ValueError:
+            return cls.NOT_YET_DETERMINED
 
     # --- in order -------------------------------------------------------------------------------------------
     AS_EXPECTED = "AsExpected", "Everything this condition speaks of is as it should be."
