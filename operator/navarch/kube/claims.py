@@ -8,16 +8,17 @@ allow.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from navarch.core.model.actions import Action, ObjectOutcome
-from navarch.core.model.claims import CLAIMER, Claim
+from navarch.core.model.claims import CLAIMER, Claim, find_strays
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.kube.client import Client, Object
 from navarch.kube.contest import LONGEST, Contests
-from navarch.kube.errors import Conflict, KubeError, NotFound
+from navarch.kube.errors import Conflict, Forbidden, KubeError, NotFound
 from navarch.kube.fate import FOREIGN_RETRY, Fate, contested, failed
 
 _REMEMBERED = 10_000
@@ -101,13 +102,8 @@ async def carry_out(client: Client, claim: Claim) -> tuple[Fate, Object | None]:
     """Put the labels of a claim on its object, and take those of earlier claims off. The object as it is
     then, None where it is gone or was not written."""
     ref = claim.ref
-    identity = {"apiVersion": ref.api_version, "kind": ref.kind}
-    metadata: dict[str, Any] = {"name": ref.name, "uid": claim.uid}
-    if claim.labels:
-        metadata["labels"] = dict(claim.labels)
     try:
-        written = await client.apply({**identity, "metadata": metadata}, manager=CLAIMER)
-        written = await _remove_left(client, claim, written)
+        written = await _remove_left(client, claim, await _apply(client, claim))
     except Conflict as conflict:
         if not conflict.fields:
             return failed(ref, conflict), None
@@ -120,6 +116,26 @@ async def carry_out(client: Client, claim: Claim) -> tuple[Fate, Object | None]:
     except KubeError as error:
         return failed(ref, error), None
     return Fate(ObjectOutcome(ref, Action.CONFIGURED), uid=claim.uid), written
+
+
+async def _apply(client: Client, claim: Claim) -> Object:
+    """Have the claim's entry say what the claim says, and keep what another client wrote into that entry: to
+    take that away is refused to the operator."""
+    try:
+        return await client.apply(_build(claim, {}), manager=CLAIMER)
+    except Forbidden:
+        strays = find_strays(await client.get(claim.ref))
+        if not strays:
+            raise
+        return await client.apply(_build(claim, strays), manager=CLAIMER)
+
+
+def _build(claim: Claim, strays: Mapping[str, Mapping[str, str]]) -> Object:
+    labels = {**strays.get("labels", {}), **claim.labels}
+    metadata: dict[str, Any] = {"name": claim.ref.name, "uid": claim.uid, **strays, "labels": labels}
+    if not labels:
+        del metadata["labels"]
+    return {"apiVersion": claim.ref.api_version, "kind": claim.ref.kind, "metadata": metadata}
 
 
 async def _remove_left(client: Client, claim: Claim, written: Object) -> Object:
