@@ -94,9 +94,12 @@ async def test_member_mesh_and_namespace_come_in_any_order(
     api.create(build_mesh(fresh, scope="Members"))
     await wait_for_member(api, apps)
     assert read_labels(api, apps) == joined(fresh)
+    held = (api.get("mesh", fresh, "demo") or {})["metadata"]["finalizers"]
+    api.patch("mesh", fresh, "demo", {"metadata": {"finalizers": [*held, "example.com/hold"]}})
     api.delete("mesh", fresh, "demo")
     await wait_for_member(api, apps, status="False", reason="MeshNotFound")
-    assert read_labels(api, apps) == {}, "it is released with the mesh"
+    assert read_labels(api, apps) == {}, "it is released with the mesh, whoever holds that object"
+    api.patch("mesh", fresh, "demo", {"metadata": {"finalizers": None}})
 
 
 async def test_a_member_may_do_without_injection_and_take_it_up_again(api: Api, mesh: str, apps: str) -> None:
@@ -133,7 +136,7 @@ async def test_labels_that_are_removed_by_hand_come_back(
 async def test_what_another_client_writes_in_the_name_of_membership_stays_and_holds_nobody(
     api: Api, mesh: str, apps: str
 ) -> None:
-    """A backup that was restored holds both labels as well; another client writes under their field manager."""
+    """A restored backup holds both labels as well; another client writes under their field manager."""
     api.create(build_member(apps, mesh))
     await wait_for_member(api, apps)
     both: Object = {

@@ -103,7 +103,7 @@ async def carry_out(client: Client, claim: Claim) -> tuple[Fate, Object | None]:
     then, None where it is gone or was not written."""
     ref = claim.ref
     try:
-        written = await _remove_left(client, claim, await _apply(client, claim))
+        written = await _take_off(client, claim, await _apply(client, claim))
     except Conflict as conflict:
         if not conflict.fields:
             return failed(ref, conflict), None
@@ -119,8 +119,9 @@ async def carry_out(client: Client, claim: Claim) -> tuple[Fate, Object | None]:
 
 
 async def _apply(client: Client, claim: Claim) -> Object:
-    """Have the claim's entry say what the claim says, and keep what another client wrote into that entry: to
-    take that away is refused to the operator."""
+    """Have the claim's entry say what the claim says. What another client wrote into that entry stays, since
+    to take it away is refused to the operator; exclusive labels that another client holds with another value
+    go first."""
     try:
         return await client.apply(_build(claim, {}), manager=CLAIMER)
     except Forbidden:
@@ -128,6 +129,11 @@ async def _apply(client: Client, claim: Claim) -> Object:
         if not strays:
             raise
         return await client.apply(_build(claim, strays), manager=CLAIMER)
+    except Conflict as conflict:
+        seen = await client.get(claim.ref) if conflict.fields else None
+        if seen is None or await _take_off(client, claim, seen) is seen:
+            raise
+        return await client.apply(_build(claim, {}), manager=CLAIMER)
 
 
 def _build(claim: Claim, strays: Mapping[str, Mapping[str, str]]) -> Object:
@@ -138,14 +144,15 @@ def _build(claim: Claim, strays: Mapping[str, Mapping[str, str]]) -> Object:
     return {"apiVersion": claim.ref.api_version, "kind": claim.ref.kind, "metadata": metadata}
 
 
-async def _remove_left(client: Client, claim: Claim, written: Object) -> Object:
-    """Take off exclusive labels that another field manager holds as well: giving ours up left them there."""
-    labels = written["metadata"].get("labels") or {}
-    left = sorted(key for key in claim.exclusive if key in labels and key not in claim.labels)
-    if not left:
-        return written
+async def _take_off(client: Client, claim: Claim, seen: Object) -> Object:
+    """Take exclusive labels off an object that the claim does not want so, whoever holds them: giving ours up
+    leaves those that another field manager holds as well. The object as it is then."""
+    labels = seen["metadata"].get("labels") or {}
+    wrong = sorted(key for key in claim.exclusive if key in labels and labels[key] != claim.labels.get(key))
+    if not wrong:
+        return seen
     operations: list[dict[str, Any]] = []
-    for key in left:
+    for key in wrong:
         pointer = "/metadata/labels/" + key.replace("~", "~0").replace("/", "~1")
         operations += [
             {"op": "test", "path": pointer, "value": labels[key]},
