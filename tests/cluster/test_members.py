@@ -281,12 +281,12 @@ def test_no_label_of_membership_is_forged_moved_or_taken_off(
     new = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{fresh}-new"}}
     new["metadata"]["labels"] = {MEMBER_OF: f"{fresh}.demo"}
     assert refused in submit(guarded, new)
+    forged = api.get("namespace", "", owned) or {}
+    forged["metadata"]["labels"][MEMBER_OF] = f"{fresh}.demo"
     for part in PARTS:
-        path = f"{api.path('namespace', '', owned)}/{part.partition('/')[2]}?dryRun=All"
+        path = api.path("namespace", "", owned, part.partition("/")[2])
         with pytest.raises(Refused, match=refused):
-            api.impersonating(TENANT).request(
-                "PATCH", path, {"metadata": {"labels": {MEMBER_OF: f"{fresh}.demo"}}}, media=MERGE
-            )
+            api.impersonating(TENANT).request("PUT", f"{path}?dryRun=All", forged)
     api.patch("namespace", "", owned, {"metadata": {"labels": {MEMBER_OF: f"{fresh}.demo"}}})
     assert refused in say(guarded, "label", "namespace", owned, f"{MEMBER_OF}-", dry)
     assert refused in say(guarded, "label", "namespace", owned, f"{MEMBER_OF}=b.c", "--overwrite", dry)

@@ -190,7 +190,7 @@ def test_which_labels_a_claim_holds_is_read_from_managed_fields() -> None:
     assert find_claimed({"metadata": {"name": "front"}}) == ()
 
 
-def test_what_a_backup_restored_of_a_membership_goes_with_it_and_what_a_user_wrote_stays() -> None:
+def test_what_a_backup_restored_of_a_membership_is_told_from_what_a_user_wrote() -> None:
     def build(manager: str, *keys: str) -> dict[str, Any]:
         fields = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in keys}}}
         return {"manager": manager, "operation": "Update", "fieldsV1": fields}
@@ -199,14 +199,6 @@ def test_what_a_backup_restored_of_a_membership_goes_with_it_and_what_a_user_wro
     restored = {"metadata": {"name": "front", "managedFields": [build("velero", of, rev, "team")]}}
     assert find_copied(restored) == (rev, of)
     assert find_copied({"metadata": {"name": "front", "managedFields": [build("kubectl", rev)]}}) == ()
-    settled = joined(a_member())
-    assert settled.place is not None
-    settled = replace(settled, place=replace(settled.place, copied=(rev, of)))
-    assert claims_of(settled) == ()
-    (claim,) = claims_of(replace(settled, spec=a_member({"injection": "Disabled"}).spec))
-    assert (set(claim.labels), claim.exclusive) == ({of}, {of, rev})
-    (claim,) = claims_of(replace(settled, body=None, spec=None))
-    assert (dict(claim.labels), claim.exclusive) == ({}, {of, rev})
 
 
 # --- what is counted ----------------------------------------------------------------------------------------

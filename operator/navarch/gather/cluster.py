@@ -20,7 +20,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import ProxyPod
-from navarch.gather.excerpts import CLAIMED, COPIED, ROOT, RULES
+from navarch.gather.excerpts import CLAIMED, ROOT, RULES
 from navarch.gather.neighbours import by_webhook_tag
 from navarch.gather.watches import ROOT_CONFIG_MAP, WEBHOOK_KINDS
 from navarch.kube.store import Store
@@ -173,7 +173,6 @@ def _read_namespace(manifest: Manifest) -> Namespace:
         metadata.get("labels") or {},
         terminating="deletionTimestamp" in metadata,
         claimed=manifest.get(CLAIMED, ()),
-        copied=manifest.get(COPIED, ()),
         uid=metadata.get("uid", ""),
     )
 

@@ -14,7 +14,7 @@ from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import hash_rules
 from navarch.core.mesh.profiles import read_profile
-from navarch.core.model.claims import find_claimed, find_copied
+from navarch.core.model.claims import find_claimed
 from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS
 from navarch.core.model.parent import parent_of
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
@@ -28,7 +28,6 @@ RULES = "hashes"
 CLASS = "class"
 UNINJECTED = "uninjected"
 CLAIMED = "claimed"
-COPIED = "copied"
 LONGEST_NAME = 253
 """Characters of the longest name that Kubernetes takes: a longer value names nothing."""
 
@@ -47,9 +46,8 @@ def _shrink(manifest: Object, **more: Any) -> Object:
 
 
 def shrink_namespace(manifest: Object) -> Object:
-    """Of a Namespace: name, labels, whether it is being deleted, and which labels a MeshMember holds, or one
-    held before a backup was restored."""
-    return _shrink(manifest, **{CLAIMED: find_claimed(manifest), COPIED: find_copied(manifest)})
+    """Of a Namespace: name, labels, whether it is being deleted, and which labels a MeshMember holds."""
+    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)})
 
 
 def shrink_proxy_pod(manifest: Object) -> Object:

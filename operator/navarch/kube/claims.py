@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from navarch.core.model.actions import Action, ObjectOutcome
-from navarch.core.model.claims import CLAIMER, Claim, find_strays
+from navarch.core.model.claims import CLAIMER, Claim, find_copied, find_strays
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.kube.client import Client, Object
@@ -145,10 +145,11 @@ def _build(claim: Claim, strays: Mapping[str, Mapping[str, str]]) -> Object:
 
 
 async def _take_off(client: Client, claim: Claim, seen: Object) -> Object:
-    """Take exclusive labels off an object that the claim does not want so, whoever holds them: giving ours up
-    leaves those that another field manager holds as well. The object as it is then."""
-    labels = seen["metadata"].get("labels") or {}
-    wrong = sorted(key for key in claim.exclusive if key in labels and labels[key] != claim.labels.get(key))
+    """Take exclusive labels off an object that the claim does not want so, whoever holds them, and what was
+    copied with them: giving ours up leaves what another field manager holds as well. The object as it is
+    then."""
+    labels, keys = seen["metadata"].get("labels") or {}, claim.exclusive | {*find_copied(seen)}
+    wrong = sorted(key for key in keys if key in labels and labels[key] != claim.labels.get(key))
     if not wrong:
         return seen
     operations: list[dict[str, Any]] = []

@@ -63,7 +63,7 @@ def build_claim(observed: ObservedMember, labels: Mapping[str, str]) -> Claim:
     place = observed.place
     assert place is not None
     ref = Ref("v1", "Namespace", "", observed.namespace)
-    exclusive = frozenset({MEMBER_OF, *place.copied})
+    exclusive = frozenset({MEMBER_OF})
     stands = is_settled(observed, labels)
     return Claim(ref, place.uid, labels, exclusive=exclusive, stands=stands)
 
@@ -73,6 +73,6 @@ def is_settled(observed: ObservedMember, wanted: Mapping[str, str]) -> bool:
     place = observed.place
     if place is None:
         return True
-    if any(key in place.labels and key not in wanted for key in (MEMBER_OF, *place.copied)):
+    if not wanted and MEMBER_OF in place.labels:
         return False
     return set(place.claimed) == set(wanted) and all(place.labels.get(k) == v for k, v in wanted.items())

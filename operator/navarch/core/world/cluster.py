@@ -27,13 +27,12 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class Namespace:
     """A namespace's name, labels and whether it is being deleted. `claimed` are the keys of the labels that
-    are there for its MeshMember's sake, `copied` of those that a backup has restored."""
+    are there for its MeshMember's sake."""
 
     name: str
     labels: Mapping[str, str]
     terminating: bool = False
     claimed: tuple[str, ...] = ()
-    copied: tuple[str, ...] = ()
     uid: str = ""
 
 
