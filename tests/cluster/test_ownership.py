@@ -14,14 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from navarch.core.model.labels import (
-    APPLIED,
-    FINALIZER,
-    FORCE_DELETE,
-    GATEWAY_CLASS_DEFAULTS,
-    GATEWAY_NAME,
-    MESH_NAME,
-)
+from navarch.core.model.labels import APPLIED, FINALIZER, FORCE_DELETE, GATEWAY_CLASS_DEFAULTS, MESH_NAME
 from navarch.kube.shared_fields import find_shared
 
 from lab.cluster import Cluster
@@ -33,7 +26,6 @@ from tests.support.audit import Audit
 from tests.support.backup import restore
 from tests.support.meshes import build_mesh, edit, list_owned, read_condition, read_versions, wait_for
 from tests.support.operator import SYSTEM, Operator
-from tests.support.workloads import build_pod
 
 NS = "owned"
 REV = f"{NS}-demo-inplace"
@@ -493,24 +485,6 @@ async def test_a_label_of_a_mesh_is_refused_in_any_namespace_and_a_gateway_defau
     with pytest.raises(Refused, match=r"mesh\.navarch\.io/mesh-name"):
         otto.create(build("labelled", {MESH_NAME: "x"}))
     otto.create(build("gateways", {GATEWAY_CLASS_DEFAULTS: "istio"}))
-
-
-@pytest.mark.parametrize("label", [MESH_NAME, GATEWAY_NAME])
-def test_a_pod_gets_no_label_that_services_select_by_its_status_or_its_binding(
-    api: Api, mesh: Api, fresh: str, label: str
-) -> None:
-    """The API server takes metadata at both: so who schedules pods could name endpoints."""
-    grant(api, fresh, OTTO, [allow(["pods", "pods/status", "pods/binding"])])
-    otto = api.impersonating(OTTO)
-    otto.create(build_pod(fresh, "app"))
-    labels = {"metadata": {"labels": {label: "x"}}}
-    with pytest.raises(Refused, match="whose Services would send this one"):
-        otto.patch("pod", fresh, "app", labels, sub="status")
-    binding = {"apiVersion": "v1", "kind": "Binding", "target": {"kind": "Node", "name": "x"}}
-    binding["metadata"] = {"name": "app", "labels": {label: "x"}}
-    with pytest.raises(Refused, match="whose Services would send this one"):
-        otto.request("POST", api.path("pod", fresh, "app", "binding"), binding)
-    otto.patch("pod", fresh, "app", {"metadata": {"labels": {"team": "x"}}}, sub="status")
 
 
 async def test_a_mesh_editor_cannot_take_the_finalizer_off_and_may_do_the_rest(mesh: Api) -> None:
