@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.support.admission import TENANT, bind, build_revision, change, nest, 
 from tests.support.api import Api, Object, Refused
 from tests.support.meshes import build_mesh
 from tests.support.operator import USER
+from tests.support.workloads import build_pod
 
 POLICIES = ("host", "refused", "version", "placement", "deletion", "revisions")
 BINDING = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/refused.mesh.navarch.io"
@@ -525,3 +527,32 @@ def test_a_mesh_administrator_has_the_spec_and_not_the_rest(
 ) -> None:
     answer = say(guarded, "auth", "can-i", *question.split(), "-n", "default", user=f"{TENANT}-cluster")
     assert (answer == "") is allowed
+
+
+@pytest.mark.parametrize("label", ["mesh.navarch.io/mesh-name", "mesh.navarch.io/gateway-name"])
+async def test_a_pod_gets_no_label_that_services_select_by_its_status_or_its_binding(
+    api: Api, guarded: Cluster, fresh: str, label: str
+) -> None:
+    """The API server takes metadata at both: so who schedules pods could name endpoints."""
+    rules = [{"apiGroups": [""], "resources": ["pods/binding", "pods/status"], "verbs": ["create", "patch"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": rules}
+    api.create({**role, "metadata": {"name": "scheduler", "namespace": fresh}})
+    binding = bind(fresh, "scheduler")
+    binding["roleRef"]["kind"] = "Role"
+    api.create(binding)
+    api.create(build_pod(fresh, "app"))
+    tenant, refused = api.impersonating(TENANT), "whose Services would send this one"
+
+    def is_free() -> bool:
+        with suppress(Refused):  # until the tenant's role is in force
+            tenant.patch("pod", fresh, "app", {"metadata": {"labels": {"team": "x"}}}, sub="status")
+            return True
+        return False
+
+    await eventually(is_free, what="other labels may be written")
+    with pytest.raises(Refused, match=refused):
+        tenant.patch("pod", fresh, "app", {"metadata": {"labels": {label: "x"}}}, sub="status")
+    bound: Object = {"apiVersion": "v1", "kind": "Binding", "target": {"kind": "Node", "name": "x"}}
+    bound["metadata"] = {"name": "app", "labels": {label: "x"}}
+    with pytest.raises(Refused, match=refused):
+        tenant.request("POST", api.path("pod", fresh, "app", "binding"), bound)

@@ -17,6 +17,10 @@ from tests.support.meshes import build_mesh, edit, read_condition, wait_for
 from tests.support.operator import USER, Operator
 from tests.support.workloads import build_pod, is_injected
 
+MERGE = "application/merge-patch+json"
+PARTS = ("namespaces/finalize", "namespaces/status")
+"""Further paths at which the API server takes a namespace's labels."""
+
 
 @pytest.fixture
 async def mesh(api: Api, operator: Operator, fresh: str) -> str:
@@ -90,9 +94,12 @@ async def test_member_mesh_and_namespace_come_in_any_order(
     api.create(build_mesh(fresh, scope="Members"))
     await wait_for_member(api, apps)
     assert read_labels(api, apps) == joined(fresh)
+    held = (api.get("mesh", fresh, "demo") or {})["metadata"]["finalizers"]
+    api.patch("mesh", fresh, "demo", {"metadata": {"finalizers": [*held, "example.com/hold"]}})
     api.delete("mesh", fresh, "demo")
     await wait_for_member(api, apps, status="False", reason="MeshNotFound")
-    assert read_labels(api, apps) == {}, "it is released with the mesh"
+    assert read_labels(api, apps) == {}, "it is released with the mesh, whoever holds that object"
+    api.patch("mesh", fresh, "demo", {"metadata": {"finalizers": None}})
 
 
 async def test_a_member_may_do_without_injection_and_take_it_up_again(api: Api, mesh: str, apps: str) -> None:
@@ -124,6 +131,30 @@ async def test_labels_that_are_removed_by_hand_come_back(
     await wait_for_member(api, apps)
     api.patch("namespace", "", apps, {"metadata": {"labels": {MEMBER_OF: None, ISTIO_REV: None}}})
     await eventually(lambda: read_labels(api, apps) == joined(mesh), seconds=60, what="they are back")
+
+
+async def test_what_another_client_writes_in_the_name_of_membership_stays_and_holds_nobody(
+    api: Api, mesh: str, apps: str
+) -> None:
+    """A restored backup holds both labels as well; another client writes under their field manager."""
+    api.create(build_member(apps, mesh))
+    await wait_for_member(api, apps)
+    both: Object = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": apps, "labels": joined(mesh)},
+    }
+    api.apply(both, manager="restore")
+    both["metadata"] = {"name": apps, "labels": {**joined(mesh), "team": "x"}, "annotations": {"a": "b"}}
+    api.apply(both, manager="navarch-members")
+    api.patch("member", apps, "default", {"spec": {"injection": "Disabled"}})
+    await eventually(
+        lambda: read_labels(api, apps) == {MEMBER_OF: f"{mesh}.demo"}, seconds=60, what="the tag is gone"
+    )
+    await leave(api, apps)
+    metadata = (api.get("namespace", "", apps) or {})["metadata"]
+    assert read_labels(api, apps) == {}
+    assert (metadata["labels"]["team"], metadata["annotations"]) == ("x", {"a": "b"})
 
 
 async def test_what_a_member_left_whose_finalizer_was_taken_off_is_removed_by_the_next_process(
@@ -236,7 +267,7 @@ def test_no_label_of_membership_is_forged_moved_or_taken_off(
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": {"name": f"{fresh}-namespaces"},
-        "rules": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["*"]}],
+        "rules": [{"apiGroups": [""], "resources": ["namespaces", *PARTS], "verbs": ["*"]}],
     }
     binding = bind("", f"{fresh}-namespaces", user=TENANT)
     binding["kind"] = "ClusterRoleBinding"
@@ -250,6 +281,12 @@ def test_no_label_of_membership_is_forged_moved_or_taken_off(
     new = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{fresh}-new"}}
     new["metadata"]["labels"] = {MEMBER_OF: f"{fresh}.demo"}
     assert refused in submit(guarded, new)
+    forged = api.get("namespace", "", owned) or {}
+    forged["metadata"]["labels"][MEMBER_OF] = f"{fresh}.demo"
+    for part in PARTS:
+        path = api.path("namespace", "", owned, part.partition("/")[2])
+        with pytest.raises(Refused, match=refused):
+            api.impersonating(TENANT).request("PUT", f"{path}?dryRun=All", forged)
     api.patch("namespace", "", owned, {"metadata": {"labels": {MEMBER_OF: f"{fresh}.demo"}}})
     assert refused in say(guarded, "label", "namespace", owned, f"{MEMBER_OF}-", dry)
     assert refused in say(guarded, "label", "namespace", owned, f"{MEMBER_OF}=b.c", "--overwrite", dry)
@@ -268,8 +305,7 @@ def test_of_namespaces_the_operator_writes_the_labels_of_membership_and_nothing_
     api: Api, guarded: Cluster, apps: str, metadata: Object, refused: bool
 ) -> None:
     path = f"{api.path('namespace', '', apps)}?dryRun=All"
-    media = "application/merge-patch+json"
-    own = api.impersonating(USER)
+    media, own = MERGE, api.impersonating(USER)
     if refused:
         with pytest.raises(Refused, match="and nothing else"):
             own.request("PATCH", path, {"metadata": metadata}, media=media)

@@ -148,18 +148,24 @@ def test_the_operators_account_makes_members_for_the_roll_beside_a_mesh_and_no_o
 
 def test_no_team_writes_the_labels_of_a_rolls_member(api: Api, mesh: str, many: list[str]) -> None:
     """By them a roll finds what it has made: with them a MeshMember of one's own would be removed, and one
-    that a roll made would stay without them."""
+    that a roll made would stay without them. So it would without the operator's entry of managedFields, and
+    with labels by which it were another parent's or of no component."""
     tenant, forged = api.impersonating(TENANT), build_member(mesh, mesh)
     tenant.create(forged, dry_run=True)
     labels = dict(zip(ROLL_LABELS, (mesh, "default"), strict=True))
     forged["metadata"]["labels"] = labels
     with pytest.raises(Refused, match="for MeshMembers that a MeshMemberRoll makes"):
         tenant.create(forged, dry_run=True)
-    api.create(forged)
+    api.apply(forged, manager="navarch")
     path, media = f"{api.path('member', mesh, 'default')}?dryRun=All", "application/merge-patch+json"
-    off = {"metadata": {"labels": dict.fromkeys(ROLL_LABELS)}}
+    gateway = {"mesh.navarch.io/gateway-namespace": mesh, "mesh.navarch.io/gateway-name": "x"}
+    for changed in (dict.fromkeys(ROLL_LABELS), gateway, {"mesh.navarch.io/component": "x"}):
+        with pytest.raises(Refused, match="leave them as they are"):
+            tenant.request("PATCH", path, {"metadata": {"labels": changed}}, media=media)
+    strip = [{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]
     with pytest.raises(Refused, match="leave them as they are"):
-        tenant.request("PATCH", path, off, media=media)
+        tenant.request("PATCH", path, strip, media="application/json-patch+json")
+    tenant.request("PATCH", path, {"metadata": {"labels": {"team": "x"}}}, media=media)
     tenant.request("PATCH", path, {"spec": {"injection": "Disabled"}}, media=media)
     tenant.request("DELETE", path)
 

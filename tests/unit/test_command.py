@@ -23,6 +23,8 @@ from tests.unit.test_kube_transport import serving
 
 MESH = f"apiVersion: {API_VERSION}\nkind: MeshControlPlane\nmetadata: {{name: demo}}\n"
 DEEP = "[" * 5000 + "]" * 5000
+WIDE = "{a0: &a0 [1, 1], " + ", ".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)) + "}"
+"""A text of a few lines that means more than anybody reads to the end of."""
 
 
 @pytest.mark.parametrize(
@@ -238,6 +240,8 @@ def test_an_output_that_cannot_be_written_is_told_in_one_line() -> None:
 def test_check_and_render_refuse_the_same_files_in_the_same_words() -> None:
     for text, said in (
         (MESH + f"spec: {DEEP}", "nested too deep"),
+        (MESH + f"spec: {WIDE}", "where aliases count as often as they are used"),
+        (MESH + "spec: &spec {meshConfig: *spec}", "where aliases count as often as they are used"),
         (MESH + "spec: [", "not YAML"),
         (MESH + "spec: {meshConfig: {x: 2024-99-99}}", "not YAML"),
         (f"{MESH}spec: {{}}\n  x: 1", r"not YAML: line \d, column \d: "),

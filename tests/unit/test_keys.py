@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from navarch.core.model.parent import MESH, Parent
+from navarch.core.model.labels import FINALIZER
+from navarch.core.model.parent import MEMBER, MESH, Parent
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.key import Key
 from navarch.gather.watches import WATCHES, Role, Watch
@@ -85,6 +86,17 @@ def test_a_status_that_a_look_has_written_asks_for_no_other_look_of_the_same_key
     assert list_keys(but_itself(watch.keys), old, build(1, 2)) == [key for key in told if key != itself]
     for before, after in ((old, build(2, 2)), (None, old), (old, None)):
         assert list_keys(but_itself(watch.keys), before, after) == list_keys(watch.keys, before, after)
+
+
+def test_a_mesh_of_which_only_the_object_is_left_wakes_its_members() -> None:
+    ref = {"controlPlaneRef": {"namespace": "shop", "name": "mesh"}}
+    member = an_object(MEMBER, "front", "default", spec=ref)
+    dependents = Dependents(Known([*MESHES, member]), find_namespace=NAMESPACES.get)
+    going = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    held = an_object(MESH, "shop", "mesh", metadata={**going, "finalizers": [FINALIZER, "example.com/hold"]})
+    left = an_object(MESH, "shop", "mesh", metadata={**going, "finalizers": ["example.com/hold"]})
+    assert Key(MEMBER, "front", "default") not in set(dependents.keys_for_mesh(MESHES[0], held))
+    assert Key(MEMBER, "front", "default") in set(dependents.keys_for_mesh(held, left))
 
 
 def test_a_webhook_of_a_foreign_istio_wakes_every_mesh() -> None:

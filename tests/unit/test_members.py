@@ -11,7 +11,7 @@ from navarch.core.member.checks import run_checks
 from navarch.core.member.observed import ObservedMember
 from navarch.core.member.plan import plan_member
 from navarch.core.member.status import is_released, summarise_member
-from navarch.core.model.claims import Claim, find_claimed
+from navarch.core.model.claims import Claim, find_claimed, find_copied
 from navarch.core.model.naming import hosted_namespace
 from navarch.core.model.reasons import Reason
 from navarch.gather.excerpts import shrink_proxy_pod
@@ -87,6 +87,19 @@ def test_a_namespace_stays_while_its_mesh_is_only_being_deleted_or_its_own_kind_
     assert claims_of(with_its_kind) == ()
     assert not is_released(with_its_kind)
     assert verdicts(with_its_kind)["Deleting"] == ("True", "KindDeleted")
+
+
+def test_a_namespace_that_is_being_deleted_is_held_by_no_pause_and_by_no_refusal_to_unlabel_it() -> None:
+    settled = joined(a_member())
+    assert settled.body is not None
+    assert settled.place is not None
+    assert settled.mesh is not None
+    body = {**settled.body, "metadata": {**settled.body["metadata"], "deletionTimestamp": NOW}}
+    leaving = replace(settled, body=body)
+    paused = replace(leaving, mesh={**settled.mesh, "spec": {"paused": True}})
+    for observed in (leaving, paused):
+        assert not is_released(observed)
+        assert is_released(replace(observed, place=replace(settled.place, terminating=True)))
 
 
 def test_pods_of_a_pinned_gateway_are_current_by_their_pin() -> None:
@@ -172,7 +185,20 @@ def test_which_labels_a_claim_holds_is_read_from_managed_fields() -> None:
     }
     namespace = {"metadata": {"name": "front", "managedFields": [others, ours]}}
     assert find_claimed(namespace) == ("istio.io/rev", "mesh.navarch.io/member-of")
+    labels["f:team"] = {}
+    assert find_claimed(namespace) == ("istio.io/rev", "mesh.navarch.io/member-of"), "another's in our name"
     assert find_claimed({"metadata": {"name": "front"}}) == ()
+
+
+def test_what_a_backup_restored_of_a_membership_is_told_from_what_a_user_wrote() -> None:
+    def build(manager: str, *keys: str) -> dict[str, Any]:
+        fields = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in keys}}}
+        return {"manager": manager, "operation": "Update", "fieldsV1": fields}
+
+    of, rev = "mesh.navarch.io/member-of", "istio.io/rev"
+    restored = {"metadata": {"name": "front", "managedFields": [build("velero", of, rev, "team")]}}
+    assert find_copied(restored) == (rev, of)
+    assert find_copied({"metadata": {"name": "front", "managedFields": [build("kubectl", rev)]}}) == ()
 
 
 # --- what is counted ----------------------------------------------------------------------------------------

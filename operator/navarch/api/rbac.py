@@ -139,7 +139,7 @@ OPERATOR_USES: tuple[Use, ...] = (
     Use(
         "",
         ("namespaces",),
-        ("patch",),
+        ("get", "patch"),
         "the labels by which a namespace with a MeshMember joins its mesh; a policy keeps it to these",
     ),
     Use(

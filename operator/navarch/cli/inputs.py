@@ -26,12 +26,34 @@ _PREFIX = str(Settings.model_config["env_prefix"])
 _OF_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_[0-9]+_|$)")
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _OF_MAISTRA = "ServiceMeshControlPlane"
+_MOST = 200_000
+"""The entries of a YAML stream with aliases, which count as often as they are used: a text of a few lines can
+mean more than any reader comes to the end of."""
 _OF_OTHERS = ("Istio", "IstioRevision", "IstioOperator", _OF_MAISTRA)
 """Kinds by which other installers of Istio are configured: Sail, istioctl, Maistra."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is set twice, as kubectl does: PyYAML would take the last one silently."""
+    """Refuses a key that is set twice, as kubectl does: PyYAML would take the last one silently. Refuses
+    aliases that mean too much before anything is made of them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._entries = 0
+        self._sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """A node, counted with everything in it."""
+        before, is_alias = self._entries, self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        # What is not measured yet is being composed: the alias stands within what it names.
+        self._entries += self._sizes.get(id(node), _MOST) if is_alias else 1
+        if is_alias and self._entries > _MOST:
+            most = f"more than {_MOST:,} entries, where aliases count as often as they are used"
+            raise InputError(f"not YAML of ours: it has {most}; write it without aliases")
+        if not is_alias:
+            self._sizes[id(node)] = self._entries - before
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """A map, each of whose keys is set once."""
@@ -87,6 +109,8 @@ def parse_documents(text: str) -> list[Any]:
     """The documents of a YAML stream, without empty ones. Raises InputError."""
     try:
         return [document for document in yaml.load_all(text, _Loader) if document is not None]
+    except InputError:
+        raise
     except RecursionError as error:
         raise InputError("not YAML of ours: it is nested too deep") from error
     except yaml.MarkedYAMLError as error:

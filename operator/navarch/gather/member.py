@@ -21,7 +21,7 @@ from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import read_pins
 from navarch.gather.neighbours import by_members_default, by_revision_tag
-from navarch.gather.reference import find_held, find_mesh, find_revision
+from navarch.gather.reference import find_held, find_revision, find_standing_mesh
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
@@ -44,7 +44,7 @@ async def gather_member(world: World, namespace: str, name: str) -> ObservedMemb
 async def observe_member(world: World, namespace: str, body: Manifest | None) -> ObservedMember:
     """Everything that a reconcile of the member `body` of a namespace depends on."""
     spec, error = parse_spec(MeshMemberSpec, body) if body is not None else (None, "")
-    mesh = find_mesh(world, read_reference(body)) if body is not None else None
+    mesh = find_standing_mesh(world, read_reference(body)) if body is not None else None
     revision, place = find_revision(world, mesh), world.cluster.namespace(namespace)
     parent = identify_member(namespace, body)
     inventory = world.owned.inventory(parent)

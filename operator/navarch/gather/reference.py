@@ -11,12 +11,19 @@ from navarch.api.meta import API_VERSION
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.model.removal import is_torn_down
 from navarch.gather.world import World
 
 
 def find_mesh(world: World, reference: tuple[str, str]) -> Manifest | None:
     """The MeshControlPlane of this namespace and name."""
     return world.stores["meshes"].get(Ref(API_VERSION, MESH, *reference))
+
+
+def find_standing_mesh(world: World, reference: tuple[str, str]) -> Manifest | None:
+    """The same, unless nothing but its object is left."""
+    mesh = find_mesh(world, reference)
+    return None if mesh is None or is_torn_down(mesh) else mesh
 
 
 def find_revision(world: World, mesh: Manifest | None) -> Manifest | None:

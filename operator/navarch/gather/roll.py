@@ -14,6 +14,7 @@ from navarch.api.roll import ALL, MeshMemberRollSpec
 from navarch.core.model.ownership import NOTHING, is_proved
 from navarch.core.model.parent import identify
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.model.removal import is_torn_down
 from navarch.core.roll.observed import ObservedRoll
 from navarch.core.world.cluster import Namespace
 from navarch.gather.reference import find_held, find_revision
@@ -57,7 +58,7 @@ async def gather_roll(world: World, namespace: str, name: str) -> ObservedRoll |
 
 def find_mesh_beside(world: World, namespace: str) -> Manifest | None:
     """The mesh of a namespace: of several the one that is installed, else the oldest."""
-    meshes = world.stores["meshes"].list(namespace)
+    meshes = [mesh for mesh in world.stores["meshes"].list(namespace) if not is_torn_down(mesh)]
     return min(meshes, key=lambda mesh: (find_revision(world, mesh) is None, *_age(mesh)), default=None)
 
 

@@ -8,16 +8,17 @@ allow.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from navarch.core.model.actions import Action, ObjectOutcome
-from navarch.core.model.claims import CLAIMER, Claim
+from navarch.core.model.claims import CLAIMER, Claim, find_copied, find_strays
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.kube.client import Client, Object
 from navarch.kube.contest import LONGEST, Contests
-from navarch.kube.errors import Conflict, KubeError, NotFound
+from navarch.kube.errors import Conflict, Forbidden, KubeError, NotFound
 from navarch.kube.fate import FOREIGN_RETRY, Fate, contested, failed
 
 _REMEMBERED = 10_000
@@ -101,13 +102,8 @@ async def carry_out(client: Client, claim: Claim) -> tuple[Fate, Object | None]:
     """Put the labels of a claim on its object, and take those of earlier claims off. The object as it is
     then, None where it is gone or was not written."""
     ref = claim.ref
-    identity = {"apiVersion": ref.api_version, "kind": ref.kind}
-    metadata: dict[str, Any] = {"name": ref.name, "uid": claim.uid}
-    if claim.labels:
-        metadata["labels"] = dict(claim.labels)
     try:
-        written = await client.apply({**identity, "metadata": metadata}, manager=CLAIMER)
-        written = await _remove_left(client, claim, written)
+        written = await _take_off(client, claim, await _apply(client, claim))
     except Conflict as conflict:
         if not conflict.fields:
             return failed(ref, conflict), None
@@ -122,14 +118,42 @@ async def carry_out(client: Client, claim: Claim) -> tuple[Fate, Object | None]:
     return Fate(ObjectOutcome(ref, Action.CONFIGURED), uid=claim.uid), written
 
 
-async def _remove_left(client: Client, claim: Claim, written: Object) -> Object:
-    """Take off exclusive labels that another field manager holds as well: giving ours up left them there."""
-    labels = written["metadata"].get("labels") or {}
-    left = sorted(key for key in claim.exclusive if key in labels and key not in claim.labels)
-    if not left:
-        return written
+async def _apply(client: Client, claim: Claim) -> Object:
+    """Have the claim's entry say what the claim says. What another client wrote into that entry stays, since
+    to take it away is refused to the operator; exclusive labels that another client holds with another value
+    go first."""
+    try:
+        return await client.apply(_build(claim, {}), manager=CLAIMER)
+    except Forbidden:
+        strays = find_strays(await client.get(claim.ref))
+        if not strays:
+            raise
+        return await client.apply(_build(claim, strays), manager=CLAIMER)
+    except Conflict as conflict:
+        seen = await client.get(claim.ref) if conflict.fields else None
+        if seen is None or await _take_off(client, claim, seen) is seen:
+            raise
+        return await client.apply(_build(claim, {}), manager=CLAIMER)
+
+
+def _build(claim: Claim, strays: Mapping[str, Mapping[str, str]]) -> Object:
+    labels = {**strays.get("labels", {}), **claim.labels}
+    metadata: dict[str, Any] = {"name": claim.ref.name, "uid": claim.uid, **strays, "labels": labels}
+    if not labels:
+        del metadata["labels"]
+    return {"apiVersion": claim.ref.api_version, "kind": claim.ref.kind, "metadata": metadata}
+
+
+async def _take_off(client: Client, claim: Claim, seen: Object) -> Object:
+    """Take exclusive labels off an object that the claim does not want so, whoever holds them, and what was
+    copied with them: giving ours up leaves what another field manager holds as well. The object as it is
+    then."""
+    labels, keys = seen["metadata"].get("labels") or {}, claim.exclusive | {*find_copied(seen)}
+    wrong = sorted(key for key in keys if key in labels and labels[key] != claim.labels.get(key))
+    if not wrong:
+        return seen
     operations: list[dict[str, Any]] = []
-    for key in left:
+    for key in wrong:
         pointer = "/metadata/labels/" + key.replace("~", "~0").replace("/", "~1")
         operations += [
             {"op": "test", "path": pointer, "value": labels[key]},

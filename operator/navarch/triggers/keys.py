@@ -25,6 +25,7 @@ from navarch.core.model.labels import (
 from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.model.ownership import parent_of_inventory
 from navarch.core.model.parent import GATEWAY, MESH, parent_of
+from navarch.core.model.removal import is_torn_down
 from navarch.engine.key import Key
 from navarch.triggers.edits import is_edit, read_edited
 from navarch.triggers.known import (
@@ -269,7 +270,7 @@ class Dependents:
 
 def _seen_by_members(mesh: Object | None) -> Any:
     """What of a mesh its members depend on."""
-    if mesh is None:
+    if mesh is None or is_torn_down(mesh):
         return None
     spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
     injects = find_condition(mesh, ConditionType.INJECTION_READY) or {}

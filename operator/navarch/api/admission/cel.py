@@ -23,6 +23,12 @@ NAMESPACE_CONTROLLERS = (
     "system:serviceaccount:kube-system:namespace-controller",
     "system:kube-controller-manager",
 )
+NAMESPACES: Mapping[str, tuple[str, ...]] = {
+    "": ("namespaces", "namespaces/finalize", "namespaces/status"),
+}
+"""Namespaces by every path at which their labels can be written: the API server takes metadata at each."""
+LABELS = "{0}.?metadata.?labels.orValue({{}})"
+"""CEL: the labels of an object."""
 GARBAGE_COLLECTORS = (*NAMESPACE_CONTROLLERS, "system:serviceaccount:kube-system:generic-garbage-collector")
 SPEC_CHANGED = {
     "name": "spec-changed",
@@ -93,6 +99,16 @@ def build_policy(
             "spec": {"policyName": metadata["name"], "validationActions": ["Deny"]},
         },
     ]
+
+
+def keep_labels(decides: str) -> str:
+    """A CEL expression for whether an update leaves the labels as they are for whose `key` this condition
+    holds."""
+    new, old = LABELS.format("object"), LABELS.format("oldObject")
+    return (
+        f"{new}.all(key, !({decides}) || (key in {old} && {old}[key] == {new}[key])) && "
+        f"{old}.all(key, !({decides}) || key in {new})"
+    )
 
 
 def quote_list(values: Iterable[str]) -> str:

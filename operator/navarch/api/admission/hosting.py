@@ -7,7 +7,7 @@ operator deletes no namespace but those that it made for a mesh.
 
 from __future__ import annotations
 
-from navarch.api.admission.cel import Validation, build_policy
+from navarch.api.admission.cel import NAMESPACES, Validation, build_policy, keep_labels
 from navarch.api.admission.host import HOST_RESOURCE, HOST_RIGHT, HOST_VERB
 from navarch.api.controlplane import HOSTED_FORM
 from navarch.api.meta import GROUP, JSONObject, quote_cel
@@ -57,19 +57,13 @@ def _build_operator(operator: str, probe: str) -> list[JSONObject]:
 def _build_others(operator: str) -> list[JSONObject]:
     """A namespace of such a name that another had made would be taken for foreign, and its mesh would wait;
     with labels of a mesh, it would be taken for ours, and its maker would be administrator of an istiod."""
-    labels = "{0}.metadata.?labels.orValue({{}})"
-    new, old = labels.format("object"), labels.format("oldObject")
-    decides = f"(key.startsWith('{GROUP}/') || key in {list(_JOINING)})"
-    same = (
-        f"{new}.all(key, !{decides} || (key in {old} && {old}[key] == {new}[key])) && "
-        f"{old}.all(key, !{decides} || key in {new})"
-    )
+    same = keep_labels(f"key.startsWith('{GROUP}/') || key in {list(_JOINING)}")
     group, (resource, subresource) = f"authorizer.group('{GROUP}')", HOST_RESOURCE.split("/")
     may = f"{group}.resource('{resource}').subresource('{subresource}').check('{HOST_VERB}').allowed()"
     return build_policy(
         "hosting",
         operations=("CREATE", "UPDATE"),
-        groups={"": ("namespaces",)},
+        groups=NAMESPACES,
         conditions=[
             {"name": "not-the-operator", "expression": f"request.userInfo.username != {quote_cel(operator)}"},
             {"name": "of-a-mesh", "expression": f"object.metadata.name.matches({quote_cel(HOSTED_FORM)})"},

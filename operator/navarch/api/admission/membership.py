@@ -7,7 +7,7 @@ Members unless a user of the mesh has said so.
 
 from __future__ import annotations
 
-from navarch.api.admission.cel import Validation, build_policy
+from navarch.api.admission.cel import NAMESPACES, Validation, build_policy
 from navarch.api.admission.hosting import is_hosting
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.member import PLURAL as MEMBERS
@@ -64,7 +64,7 @@ def _build_label(operator: str) -> list[JSONObject]:
     return build_policy(
         "membership",
         operations=("CREATE", "UPDATE"),
-        groups={"": ("namespaces",)},
+        groups=NAMESPACES,
         conditions=[
             {"name": "label-changed", "expression": changed},
             {"name": "not-the-operator", "expression": f"request.userInfo.username != {quote_cel(operator)}"},
@@ -94,7 +94,7 @@ def _build_operator(operator: str, probe: str) -> list[JSONObject]:
     return build_policy(
         "namespaces",
         operations=("UPDATE",),
-        groups={"": ("namespaces",)},
+        groups=NAMESPACES,
         conditions=[
             {"name": "the-operator", "expression": f"request.userInfo.username == {quote_cel(operator)}"},
             {"name": "not-the-probes", "expression": f"object.metadata.name != {quote_cel(probe)}"},

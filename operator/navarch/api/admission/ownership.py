@@ -39,6 +39,8 @@ OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
 }
 """What a mesh consists of, by API group; MeshRevisions have a policy of their own."""
 
+_PODS: Mapping[str, tuple[str, ...]] = {"": ("bindings", "pods", "pods/binding", "pods/status")}
+"""Pods by every path at which their labels can be written: a pod gets those of its Binding as well."""
 _MAKERS: Mapping[str, tuple[str, ...]] = {
     "": ("replicationcontrollers",),
     "apps": ("daemonsets", "deployments", "replicasets", "statefulsets"),
@@ -182,7 +184,7 @@ def build_pod_policy(operator: str, name: str, label: str) -> list[JSONObject]:
     return _build(
         name,
         constraints={
-            "resourceRules": _rules({"": ("pods",)}, ("CREATE", "UPDATE")),
+            "resourceRules": _rules(_PODS, ("CREATE", "UPDATE")),
             "objectSelector": _carrying(label),
         },
         conditions=_spare(operator) | {"labels-changed": f"request.operation == 'CREATE' || !({both})"},

@@ -10,7 +10,7 @@ validation of its own, of which most stop at the length of the list.
 
 from __future__ import annotations
 
-from navarch.api.admission.cel import SPEC_CHANGED, Validation, build_policy
+from navarch.api.admission.cel import LABELS, SPEC_CHANGED, Validation, build_policy, keep_labels
 from navarch.api.admission.membership import LABEL_VERB
 from navarch.api.member import PLURAL as MEMBERS
 from navarch.api.meta import GROUP, ROLL_NAME, ROLL_NAMESPACE, JSONObject, quote_cel
@@ -21,6 +21,8 @@ EACH = 24
 POLICIES = 4
 MOST_ADDED = EACH * POLICIES
 """Names that may be added in one request."""
+_IS_OPERATORS = "entry.?manager.orValue('') == 'navarch' && entry.?operation.orValue('') == 'Apply'"
+"""The operator's entry for what it applied: without it, a MeshMember is nobody's but its team's."""
 _BY = "' (' + request.operation + ' by ' + request.userInfo.username + ')'"
 _MAY = "authorizer.group('').resource('pods'){0}.check('update').allowed()"
 _HAD = "oldObject == null || !has(oldObject.spec.{0}) ? [] : oldObject.spec.{0}"
@@ -112,25 +114,32 @@ def _build_wide() -> list[JSONObject]:
 
 
 def _build_labels(operator: str) -> list[JSONObject]:
-    """The labels that say which roll has made a MeshMember: by them it is removed again."""
-    keys = (ROLL_NAMESPACE, ROLL_NAME)
-    changed = " || ".join(
-        f"object.metadata.?labels[?'{key}'] != oldObject.?metadata.?labels[?'{key}']" for key in keys
+    """What says that a roll has made a MeshMember: by it the MeshMember is removed again. That is its labels
+    of ours, since other labels would make it another parent's, and the operator's entry of managedFields."""
+    of_a_roll = " || ".join(
+        f"'{key}' in {LABELS.format(each)}"
+        for each in ("object", "oldObject")
+        for key in (ROLL_NAMESPACE, ROLL_NAME)
     )
+    same = keep_labels(f"key.startsWith('{GROUP}/')")
+    entry = "{0}.?metadata.?managedFields.orValue([]).exists(entry, " + _IS_OPERATORS + ")"
+    kept = f"({entry.format('object')} || !{entry.format('oldObject')})"
     return build_policy(
         "roll-members",
         operations=("CREATE", "UPDATE"),
-        resources=(MEMBERS,),
+        resources=(MEMBERS, f"{MEMBERS}/status"),
         conditions=[
-            {"name": "label-changed", "expression": changed},
             {"name": "not-the-operator", "expression": f"request.userInfo.username != {quote_cel(operator)}"},
+            {"name": "of-a-roll", "expression": of_a_roll},
+            {"name": "changed", "expression": f"!({same} && {kept})"},
         ],
         validations=[
             Validation(
                 f"authorizer.group('{GROUP}').resource('{MEMBERS}').check('{LABEL_VERB}').allowed()",
-                where="metadata.labels",
-                shown=f"'metadata.labels: {ROLL_NAME} of MeshMember ' + object.metadata.name + {_BY}",
-                why="these labels are for MeshMembers that a MeshMemberRoll makes; leave them as they are",
+                where="metadata",
+                shown=f"'metadata of MeshMember ' + object.metadata.name + {_BY}",
+                why=f"labels of {GROUP} and the operator's entry of managedFields are for MeshMembers that a "
+                "MeshMemberRoll makes; leave them as they are",
                 reason="Forbidden",
             )
         ],

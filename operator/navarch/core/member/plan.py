@@ -60,10 +60,12 @@ def build_labels(observed: ObservedMember) -> dict[str, str]:
 
 def build_claim(observed: ObservedMember, labels: Mapping[str, str]) -> Claim:
     """The labels as they are put on the namespace that was seen."""
-    assert observed.place is not None
+    place = observed.place
+    assert place is not None
     ref = Ref("v1", "Namespace", "", observed.namespace)
+    exclusive = frozenset({MEMBER_OF})
     stands = is_settled(observed, labels)
-    return Claim(ref, observed.place.uid, labels, exclusive=frozenset({MEMBER_OF}), stands=stands)
+    return Claim(ref, place.uid, labels, exclusive=exclusive, stands=stands)
 
 
 def is_settled(observed: ObservedMember, wanted: Mapping[str, str]) -> bool:

@@ -169,7 +169,10 @@ def summarise_member(
 
 def is_released(observed: ObservedMember) -> bool:
     """Whether the finalizer may go: the member is being deleted, and its namespace carries none of its
-    labels and none of its objects, or is gone."""
-    going = observed.is_being_deleted and not observed.withheld
+    labels and none of its objects, or is gone. A namespace that is being deleted is not held, neither by a
+    pause nor by what refuses to have its labels taken off: what remains of them goes with it."""
+    if not observed.is_being_deleted or observed.withheld:
+        return False
+    ending = observed.place is not None and observed.place.terminating
     clean = is_settled(observed, {}) and not find_surplus(observed, joined=False)
-    return going and not is_held(observed) and clean
+    return ending or (clean and not is_held(observed))

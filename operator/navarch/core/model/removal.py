@@ -40,6 +40,12 @@ def _is_caused_by_kind(deleted: str, kind_deleted: str) -> bool:
     return datetime.fromisoformat(deleted) >= datetime.fromisoformat(kind_deleted) - CLOCK_SLACK
 
 
+def is_torn_down(body: Manifest) -> bool:
+    """Whether an object of ours is there only because other clients hold it: all that it made is gone."""
+    metadata = body["metadata"]
+    return "deletionTimestamp" in metadata and FINALIZER not in (metadata.get("finalizers") or ())
+
+
 def tell_holders(body: Manifest) -> str:
     """What is said of the finalizers by which other clients hold an object; empty where there are none."""
     others = [name for name in find_holders(body) if name != FINALIZER]
