@@ -8,7 +8,7 @@ operator deletes no namespace but those that it made for a mesh.
 from __future__ import annotations
 
 from navarch.api.admission.cel import Validation, build_policy
-from navarch.api.admission.host import HOST_RESOURCE, HOST_RIGHT, HOST_VERB
+from navarch.api.admission.host import HOST_RIGHT, check_host_everywhere
 from navarch.api.controlplane import HOSTED_FORM
 from navarch.api.meta import GROUP, JSONObject, quote_cel
 
@@ -64,8 +64,6 @@ def _build_others(operator: str) -> list[JSONObject]:
         f"{new}.all(key, !{decides} || (key in {old} && {old}[key] == {new}[key])) && "
         f"{old}.all(key, !{decides} || key in {new})"
     )
-    group, (resource, subresource) = f"authorizer.group('{GROUP}')", HOST_RESOURCE.split("/")
-    may = f"{group}.resource('{resource}').subresource('{subresource}').check('{HOST_VERB}').allowed()"
     return build_policy(
         "hosting",
         operations=("CREATE", "UPDATE"),
@@ -77,7 +75,7 @@ def _build_others(operator: str) -> list[JSONObject]:
         ],
         validations=[
             Validation(
-                may,
+                check_host_everywhere(),
                 where="metadata",
                 shown=f"'metadata.name: ' + object.metadata.name + {_BY}",
                 why="Navarch hosts control planes of meshes in namespaces of this form, and makes and labels "
