@@ -175,6 +175,7 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
             member_of=label if own or revision is None else members.get("memberOf", ""),
             cluster=wants == "Cluster" if own else has or (wants == "Cluster" and not was_refused(mesh)),
             holds_cluster=has,
+            holds_any=bool((revision or {}).get("status")),
         )
 
 
@@ -214,7 +215,7 @@ REVISIONS = st.tuples(
     st.sampled_from(NAMES),
     st.sampled_from(TAGS),
     st.booleans(),
-    st.sampled_from(("", "", "Cluster", HELD)),
+    st.sampled_from(("", "Passed", "Cluster", HELD)),
 )
 WEBHOOKS = st.tuples(
     st.just("webhook"),
@@ -276,16 +277,19 @@ def build_change(change: tuple[Any, ...]) -> Manifest:
             spec = {"mesh": name, "tag": tag, "version": "1.31.1", "strategy": "InPlace", "config": config()}
             labels = labels_of(place, name, "revision")
             members: dict[str, Any] = {"default": default, "excluded": []}
-            members |= {"memberOf": f"{place}.{name}", "cluster": True} if scope else {}
+            every = scope in ("Cluster", HELD)
+            members |= {"memberOf": f"{place}.{name}", "cluster": True} if every else {}
             passed = {"type": "Progressing", "status": "False", "reason": "Settled", "message": ""}
-            status = {"conditions": [{**passed, "observedGeneration": 1}]} if scope == HELD else {}
+            status = (
+                {"conditions": [{**passed, "observedGeneration": 1}]} if scope in ("Passed", HELD) else {}
+            )
             return {
                 "apiVersion": "mesh.navarch.io/v1beta1",
                 "kind": "MeshRevision",
                 "metadata": {
                     "name": revision_name(tag),
                     "namespace": place,
-                    "labels": labels | ({"mesh.navarch.io/scope": "Cluster"} if scope else {}),
+                    "labels": labels | ({"mesh.navarch.io/scope": "Cluster"} if every else {}),
                 },
                 "spec": {**spec, "members": members},
                 **({"status": status} if status else {}),
@@ -355,6 +359,7 @@ OLDER = (
     # Every namespace: who asks for them, who has them, and who has anything.
     [a_mesh("a"), a_mesh("b", scope="Cluster"), a_mesh("kube-x", scope="Cluster")],
     [a_mesh("a"), a_mesh("b", scope="Cluster"), a_revision("b", "b-demo", scope=HELD)],
+    [a_mesh("a"), a_revision("a", "a-demo", scope="Passed"), a_mesh("b", scope="Cluster")],
     [a_mesh("a"), a_revision("a", "a-demo"), a_mesh("b", scope="Cluster"), ("pod", "app", "b-demo", True)],
     [a_mesh("a"), ("namespace", "app", "a-demo", ""), ("pod", "app", "shared", True)],
     [a_mesh("a"), a_revision("a", "a-demo"), ("pod", "web", "a-demo", True)],

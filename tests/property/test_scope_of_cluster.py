@@ -235,7 +235,7 @@ WIDENED = [
 @example(NARROWED)
 @example(WIDENED)
 @given(STEPS)
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 def test_no_namespace_ever_has_two_roots(steps: list[Step]) -> None:
     async def play() -> None:
         cluster = Cluster()

@@ -131,7 +131,12 @@ SHARED: tuple[tuple[list[Change], Change, bool], ...] = (
     # Every namespace: who asks for them, who has them, and who has anything.
     ([a_mesh("a"), a_mesh("b")], a_mesh("a", scope="Cluster"), False),
     ([a_mesh("a", scope="Cluster"), a_mesh("b")], a_mesh("a", scope="Cluster"), True),
-    ([a_mesh("a", scope="Cluster"), a_mesh("b")], a_revision("b", "b-demo"), False),
+    ([a_mesh("a", scope="Cluster"), a_mesh("b")], a_revision("b", "b-demo", scope="Passed"), False),
+    (
+        [a_mesh("a", scope="Cluster"), a_mesh("b"), a_revision("b", "b-demo")],
+        a_revision("b", "b-demo", scope="Passed"),
+        False,
+    ),
     ([a_mesh("a"), a_mesh("b", scope="Cluster")], a_revision("b", "b-demo", scope=HELD), False),
     ([a_mesh("a", scope="Cluster")], ("namespace", "web", "", ""), False),
     ([a_mesh("a", scope="Cluster"), ("namespace", "web", "", "")], ("namespace", "web", "", ""), True),

@@ -19,7 +19,13 @@ from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.naming import hosted_namespace
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, ref_of
-from navarch.core.model.scope import holds_cluster, is_let_pass, reaches_cluster
+from navarch.core.model.scope import (
+    has_to_ask,
+    holds_anything,
+    holds_cluster,
+    is_let_pass,
+    reaches_cluster,
+)
 from navarch.core.revision.alone import build_selector, find_rivals, tell_rivals
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.neighbours import MeshSummary
@@ -53,7 +59,9 @@ def judge(observed: ObservedMesh) -> list[Finding]:
 
 
 OLDER, YOUNGER = a_mesh("bank"), a_mesh("bank", created=LATER)
-INSTALLED = a_mesh("bank", created=LATER, waiting=False)
+INSTALLED = a_mesh("bank", created=LATER, waiting=False, holds_any=True)
+MADE = a_mesh("bank", created=LATER, waiting=False)
+"""It has a MeshRevision, which was not let pass."""
 HOLDER = replace(INSTALLED, cluster=True, holds_cluster=True)
 ASKING = replace(INSTALLED, cluster=True)
 
@@ -64,6 +72,7 @@ ASKING = replace(INSTALLED, cluster=True)
         (OLDER, True),
         (YOUNGER, False),
         (INSTALLED, True),
+        (MADE, False),
         (HOLDER, True),
         (replace(OLDER, refused=True), False),
         (replace(YOUNGER, cluster=True), False),
@@ -85,6 +94,7 @@ def test_who_asks_for_every_namespace_comes_after_each_that_holds_anything_and_a
         (ASKING, True),
         (HOLDER, True),
         (replace(OLDER, cluster=True, refused=True), False),
+        (replace(MADE, cluster=True), False),
         (INSTALLED, False),
     ],
 )
@@ -171,6 +181,19 @@ def test_a_revision_has_every_namespace_from_when_it_was_let_pass_until_it_gave_
     revision: Manifest, passed: bool, holds: bool
 ) -> None:
     assert (is_let_pass(revision), holds_cluster(revision)) == (passed, holds)
+
+
+def test_a_revision_asks_until_it_was_let_pass_and_one_that_reaches_all_after_each_change() -> None:
+    changed, widened = revise(cluster=True, seen=2), revise(cluster=True, reason="ScopeConflict")
+    assert has_to_ask(changed)
+    assert not has_to_ask(revise(cluster=True))
+    assert has_to_ask(revise(cluster=False, seen=0))
+    assert has_to_ask(revise(cluster=False, reason="ScopeConflict"))
+    assert not has_to_ask(revise(cluster=False, seen=2)), "it stood in the way of all others since"
+    served = {**widened, "status": {**widened["status"], "version": "1.31.1"}}
+    assert has_to_ask(served)
+    assert holds_anything(served), "its istiod runs as before"
+    assert not holds_anything(widened)
 
 
 def of(mesh: str, revision: Manifest) -> Manifest:

@@ -21,7 +21,7 @@ from navarch.core.model.labels import ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, revision_name
 from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref
-from navarch.core.model.scope import asks_for_cluster, holds_cluster, reaches_cluster
+from navarch.core.model.scope import asks_for_cluster, holds_anything, holds_cluster, reaches_cluster
 from navarch.core.model.tags import list_tags, read_tag
 from navarch.core.world.neighbours import MeshSummary
 from navarch.kube.store import Store
@@ -164,6 +164,7 @@ class NeighbourReader:
             hosted=(mesh.get("spec") or {}).get("hosting") == controlplane.HOSTED,
             cluster=holds or (asks_for_cluster(mesh) and not _was_refused(mesh)),
             holds_cluster=holds,
+            holds_any=revision is not None and holds_anything(revision),
         )
 
     def minors(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from navarch.api.meta import API_VERSION
 from navarch.core.model.labels import revision_of
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref
-from navarch.core.model.scope import is_let_pass, is_of_cluster
+from navarch.core.model.scope import has_to_ask, is_of_cluster
 from navarch.core.revision.alone import build_selector, find_rivals
 from navarch.core.revision.manifest import is_hosted
 from navarch.core.revision.observed import ObservedRevision
@@ -59,9 +59,9 @@ async def gather_revision(world: World, namespace: str, name: str) -> ObservedRe
 
 
 async def _find_rivals(world: World, body: Manifest) -> tuple[str, ...]:
-    """The meshes beside which the revision cannot be rolled out. The API server is asked, once for each
-    change of the revision: no watch tells in time of one that was made at the same moment."""
-    if is_let_pass(body):
+    """The meshes beside which the revision cannot be rolled out. The API server is asked: no watch tells in
+    time of one that was made at the same moment."""
+    if not has_to_ask(body):
         return ()
     kind, selector = resource_of(API_VERSION, revision.KIND), build_selector(body)
     others = await world.client.list(kind, label_selector=selector, metadata_only=True)

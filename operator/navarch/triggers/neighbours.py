@@ -13,7 +13,7 @@ from typing import Any
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.parent import MESH, parent_of
-from navarch.core.model.scope import asks_for_cluster, holds_cluster, reaches_cluster
+from navarch.core.model.scope import asks_for_cluster, holds_anything, holds_cluster, reaches_cluster
 from navarch.core.model.tags import stem_of
 from navarch.engine.key import Key
 from navarch.triggers.known import (
@@ -100,7 +100,7 @@ def _read_hold(revision: Object | None) -> Any:
         return None
     spec = revision.get("spec") or {}
     default = bool((spec.get("members") or {}).get("default"))
-    held = default, reaches_cluster(revision), holds_cluster(revision)
+    held = default, reaches_cluster(revision), holds_cluster(revision), holds_anything(revision)
     return parent_of(revision), spec.get("tag"), spec.get("version"), held
 
 

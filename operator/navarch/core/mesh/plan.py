@@ -32,7 +32,7 @@ from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
-from navarch.core.model.scope import OF_CLUSTER, is_let_pass, is_of_cluster, reaches_cluster
+from navarch.core.model.scope import OF_CLUSTER, holds_anything, is_of_cluster, reaches_cluster
 from navarch.core.revision.manifest import build_revision_manifest, is_hosted
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_missing
@@ -134,7 +134,7 @@ def is_to_step_back(observed: ObservedMesh, findings: Sequence[Finding]) -> bool
     """Whether a mesh takes its MeshRevision back: it was made before another mesh was known beside which it
     cannot be, and no control plane of it was made. It would keep that one waiting."""
     refused = any(finding.reason is Reason.SCOPE_CONFLICT for finding in findings)
-    passed = any(is_let_pass(revision) for revision in observed.revisions)
+    passed = any(holds_anything(revision) for revision in observed.revisions)
     made = any(component_of(o) not in MESH_COMPONENTS for o in observed.owned)
     return refused and bool(observed.revisions) and not passed and not made
 

@@ -44,6 +44,19 @@ def is_let_pass(revision: Manifest) -> bool:
     return bool(said["observedGeneration"] == revision["metadata"].get("generation", 0))
 
 
+def holds_anything(revision: Manifest) -> bool:
+    """Whether a MeshRevision has the namespaces of its mesh: an istiod of it served, or it was let pass. From
+    then on it stands in the way of every one that is to reach all, and needs to ask for none itself unless it
+    is to reach them all."""
+    status, said = revision.get("status") or {}, find_condition(revision, ConditionType.PROGRESSING)
+    return bool(status.get("version")) or (said is not None and said["reason"] not in _NOT_ASKED)
+
+
+def has_to_ask(revision: Manifest) -> bool:
+    """Whether the API server has to be asked for the revisions in the way of this one."""
+    return not (is_let_pass(revision) if is_of_cluster(revision) else holds_anything(revision))
+
+
 def holds_cluster(revision: Manifest) -> bool:
     """Whether a MeshRevision has every namespace: it was let pass, or has not given up what it had."""
     return reaches_cluster(revision) and (is_let_pass(revision) or not is_of_cluster(revision))

@@ -20,7 +20,8 @@ class MeshSummary:
     `default_tag` says whether the mesh holds the tag `default`, or asks for it and was not refused;
     `member_of` is the value of the label mesh.navarch.io/member-of that its MeshMembers give, empty for a
     mesh that takes namespaces by its tag. `cluster` says that it takes every namespace, or asks for them and
-    was not refused, and `holds_cluster` that it has them. `refused` is True for a mesh that holds nothing and
+    was not refused, and `holds_cluster` that it has them; `holds_any` that it has any, beside one that takes
+    them all. `refused` is True for a mesh that holds nothing and
     whose present spec was refused: it claims nothing. `hosted` says that its control plane is in a namespace
     of Navarch's.
     """
@@ -37,6 +38,7 @@ class MeshSummary:
     hosted: bool = False
     cluster: bool = False
     holds_cluster: bool = False
+    holds_any: bool = False
 
     @property
     def home(self) -> str:

@@ -38,14 +38,21 @@ def check_cluster_is_its_own(observed: ObservedMesh) -> Iterator[Finding]:
         message = f"every namespace belongs to {describe(min(holders))}, and no other mesh can be beside it"
         remedy = "delete this mesh and join that one, or set another spec.scope there and then edit this mesh"
         yield Finding(Reason.SCOPE_CONFLICT, FIELD, _show(observed), message, remedy)
-    elif own.waiting and was_refused(observed, Reason.SCOPE_CONFLICT):
+    elif not own.holds_any and was_refused(observed, Reason.SCOPE_CONFLICT):
         yield _tell_waiting(observed)
 
 
 def _stands_back(own: MeshSummary, mesh: MeshSummary) -> bool:
     """Whether a mesh stands back from one that has every namespace, or asks for them: from the latter only
     where it holds nothing itself, and came later."""
-    return mesh.holds_cluster or (own.waiting and mesh < own)
+    return mesh.holds_cluster or (not own.holds_any and _comes_before(mesh, own))
+
+
+def _comes_before(mesh: MeshSummary, own: MeshSummary) -> bool:
+    """Whether a mesh comes before this one: because it holds something, else because it is older. A
+    MeshRevision that was not let pass is nothing that is held."""
+    one, other = ((not each.holds_any, each.created, each.uid) for each in (mesh, own))
+    return one < other
 
 
 def _judge_of_cluster(
@@ -54,9 +61,9 @@ def _judge_of_cluster(
     """A mesh that has every namespace keeps them, but for an older one that has them, too; one that asks for
     them gets them when no other holds anything, or asked before."""
     if own.holds_cluster:
-        before = [mesh for mesh in others if mesh.holds_cluster and mesh < own]
+        before = [mesh for mesh in others if mesh.holds_cluster and _comes_before(mesh, own)]
     else:
-        before = [mesh for mesh in others if not mesh.waiting or mesh < own]
+        before = [mesh for mesh in others if mesh.holds_any or _comes_before(mesh, own)]
     if before:
         message = (
             f"takes every namespace, and beside such a mesh no other can be: {join(map(describe, before))}"
