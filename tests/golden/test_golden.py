@@ -47,6 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "production": {"profiles": ["production"], "mtls": {"mode": "Strict"}},
     "default-tag": {"defaultTag": True},
     "hosted": {"hosting": "Hosted", "scope": "Members"},
+    "cluster": {"scope": "Cluster", "defaultTag": True},
     "everything": {
         "tag": "blue",
         "trust": {"domain": "example.org", "additionalDomains": ["old.example.org"]},

@@ -18,6 +18,7 @@ from navarch.core.membership.rule import (
     NEVER_MEMBERS,
     Membership,
     is_injected,
+    is_injected_on_demand,
     is_member,
     is_reserved,
 )
@@ -81,11 +82,18 @@ places = st.builds(Place, names, namespace_labels)
 
 def membership_of(*, default: bool, own: str = OWN, probe: str = PROBE, member_of: str = "") -> Membership:
     """A mesh's membership."""
-    values = (TAG, REVISION, *(["default"] if default else []))
-    return Membership(own, values, default, EXCLUDED, probe, member_of)
+    values, cluster = (TAG, REVISION, *(["default"] if default else [])), member_of == CLUSTER
+    return Membership(own, values, default, EXCLUDED, probe, MEMBER_OF if cluster else member_of, cluster)
 
 
-scopes = st.sampled_from(("", MEMBER_OF))
+CLUSTER = "every namespace"
+scopes = st.sampled_from(("", MEMBER_OF, CLUSTER))
+RENDERED = {
+    (default, scope): render_mesh({"defaultTag": default} | ({"scope": scope} if scope else {}))
+    for default in (False, True)
+    for scope in ("", "Members", "Cluster")
+}
+rendered_scopes = st.sampled_from(("", "Members", "Cluster"))
 
 
 def find_injectors(mesh: Membership, place: Place, pod: Mapping[str, str]) -> list[str]:
@@ -117,15 +125,43 @@ def test_a_pod_is_injected_in_the_meshs_namespaces_and_the_probes_only(
     place: Place, pod: Mapping[str, str], default: bool, member_of: str
 ) -> None:
     mesh = membership_of(default=default, member_of=member_of)
+    taken = is_injected(mesh, place.name, place.own) or is_injected_on_demand(mesh, place.name, place.own)
     if find_injectors(mesh, place, pod):
-        assert is_injected(mesh, place.name, place.own) or place.name == PROBE
+        assert taken or place.name == PROBE
+        assert is_member(mesh, place.name, place.own) or place.name == PROBE
 
 
-@given(places, own_names, st.booleans())
-def test_nothing_is_injected_in_a_reserved_namespace_but_the_meshs_own(
-    place: Place, own: str, default: bool
+@given(places, st.booleans(), scopes)
+@example(Place("apps", {}), True, CLUSTER)
+@example(Place("apps", {"mesh.navarch.io/member-of": MEMBER_OF}), True, CLUSTER)
+@example(Place("kube-tools", {}), True, CLUSTER)
+def test_a_pod_that_asks_by_itself_is_heard_exactly_where_the_rule_says_so(
+    place: Place, default: bool, member_of: str
 ) -> None:
-    mesh = membership_of(default=default, own=own)
+    mesh = membership_of(default=default, member_of=member_of)
+    if not {"istio.io/rev", "istio-injection"} & {*place.own} and place.name != PROBE:
+        expected = is_injected_on_demand(mesh, place.name, place.own)
+        assert bool(find_injectors(mesh, place, {"istio.io/rev": TAG})) == expected
+        asking = find_injectors(mesh, place, {"sidecar.istio.io/inject": "true"})
+        assert bool(asking) == (expected and default)
+        assert not find_injectors(mesh, place, {})
+
+
+@given(places, st.booleans())
+def test_every_namespace_belongs_to_a_mesh_of_the_cluster_but_those_of_others_and_the_excluded(
+    place: Place, default: bool
+) -> None:
+    mesh = membership_of(default=default, member_of=CLUSTER)
+    of_another = place.own.get("mesh.navarch.io/member-of", MEMBER_OF) != MEMBER_OF
+    outside = of_another or place.name in (*EXCLUDED, PROBE)
+    assert is_member(mesh, place.name, place.own) == (place.name == OWN or not outside)
+
+
+@given(places, own_names, st.booleans(), scopes)
+def test_nothing_is_injected_in_a_reserved_namespace_but_the_meshs_own(
+    place: Place, own: str, default: bool, member_of: str
+) -> None:
+    mesh = membership_of(default=default, own=own, member_of=member_of)
     for labels in ({"istio.io/rev": TAG}, {"istio-injection": "enabled"}, place.own):
         for pod in ({}, {"istio.io/rev": TAG}, {"sidecar.istio.io/inject": "true"}):
             if is_reserved(place.name) and place.name != own:
@@ -165,15 +201,19 @@ def test_an_expression_names_each_prefix_and_the_own_namespace(
     assert condition.allows(name) == (name == own or not any(name.startswith(p) for p in condition.prefixes))
 
 
-@given(places, pod_labels, st.booleans())
-def test_no_pod_is_taken_by_two_webhooks(place: Place, pod: Mapping[str, str], default: bool) -> None:
-    assert len(find_injectors(membership_of(default=default), place, pod)) <= 1
+@given(places, pod_labels, st.booleans(), scopes)
+def test_no_pod_is_taken_by_two_webhooks(
+    place: Place, pod: Mapping[str, str], default: bool, member_of: str
+) -> None:
+    assert len(find_injectors(membership_of(default=default, member_of=member_of), place, pod)) <= 1
 
 
-@given(places, pod_labels, st.booleans())
-def test_a_pod_that_refuses_is_left_alone(place: Place, pod: Mapping[str, str], default: bool) -> None:
+@given(places, pod_labels, st.booleans(), scopes)
+def test_a_pod_that_refuses_is_left_alone(
+    place: Place, pod: Mapping[str, str], default: bool, member_of: str
+) -> None:
     refusing = {**pod, "sidecar.istio.io/inject": "false"}
-    assert not find_injectors(membership_of(default=default), place, refusing)
+    assert not find_injectors(membership_of(default=default, member_of=member_of), place, refusing)
 
 
 @given(st.sampled_from((TAG, REVISION)), pod_labels, st.booleans())
@@ -197,9 +237,11 @@ def test_the_probe_pod_is_injected_by_the_tag() -> None:
     assert find_injectors(mesh, Place(PROBE, {}), {"istio.io/rev": TAG}) == [f"{TAG}/rev.object."]
 
 
-@given(places, optional_rev, st.booleans())
-def test_configuration_is_validated_where_it_is_read(place: Place, rev: str | None, default: bool) -> None:
-    manifest = find_one(RENDERED[default], "MeshRevision")
+@given(places, optional_rev, st.booleans(), rendered_scopes)
+def test_configuration_is_validated_where_it_is_read(
+    place: Place, rev: str | None, default: bool, scope: str
+) -> None:
+    manifest = find_one(RENDERED[default, scope], "MeshRevision")
     source = build_revision_input(manifest, ASSETS, ENVIRONMENT)
     mesh = source.membership
     labels = {} if rev is None else {"istio.io/rev": rev}
@@ -210,19 +252,16 @@ def test_configuration_is_validated_where_it_is_read(place: Place, rev: str | No
     assert validated == (rev == REVISION or (rev is None and is_member(mesh, place.name, place.own)))
 
 
-RENDERED = {default: render_mesh({"defaultTag": default}) for default in (False, True)}
-
-
-@given(places, pod_labels, st.booleans())
+@given(places, pod_labels, st.booleans(), rendered_scopes)
 def test_the_rendered_webhooks_have_the_selectors_that_were_decided(
-    place: Place, pod: Mapping[str, str], default: bool
+    place: Place, pod: Mapping[str, str], default: bool, scope: str
 ) -> None:
-    manifest = find_one(RENDERED[default], "MeshRevision")
+    manifest = find_one(RENDERED[default, scope], "MeshRevision")
     mesh = build_revision_input(manifest, ASSETS, ENVIRONMENT).membership
     condition = NameCondition(mesh.namespace)
     webhooks = [
         entry
-        for o in RENDERED[default]
+        for o in RENDERED[default, scope]
         if o["kind"] == "MutatingWebhookConfiguration"
         for entry in o["webhooks"]
         if matches(entry["namespaceSelector"], place.labels)

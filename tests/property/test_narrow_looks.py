@@ -159,6 +159,10 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
         own = uid == body["metadata"]["uid"]
         asks = mesh["spec"].get("defaultTag") is True
         holds = revision is not None and bool(revision["spec"]["members"]["default"])
+        members = revision["spec"]["members"] if revision is not None else {}
+        wants = mesh["spec"].get("scope", "")
+        label = f"{metadata['namespace']}.{metadata['name']}" if wants else ""
+        has = bool(members.get("cluster")) and bool((revision or {}).get("status"))
         yield MeshSummary(
             waiting=revision is None,
             created=metadata["creationTimestamp"],
@@ -168,6 +172,10 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
             tag=fixed[uid] or effective_tag(metadata["namespace"], metadata["name"], taken=taken),
             default_tag=asks if own else holds or (asks and not was_refused(mesh)),
             refused=uid in refused and not own,
+            member_of=label if own or revision is None else members.get("memberOf", ""),
+            cluster=wants == "Cluster" if own else has or (wants == "Cluster" and not was_refused(mesh)),
+            holds_cluster=has,
+            holds_any=bool((revision or {}).get("status")),
         )
 
 
@@ -190,16 +198,24 @@ def widen(memory: Memory, observed: ObservedMesh) -> ObservedMesh:
 
 PLACES = st.sampled_from(NAMESPACES)
 MESHES = st.builds(
-    lambda place, name, tag, default, told, refused: ("mesh", place, name, tag, default, told, refused),
+    lambda place, name, tag, default, *rest: ("mesh", place, name, tag, default, *rest),
     PLACES,
     st.sampled_from(NAMES),
     st.sampled_from(("", *TAGS)),
     st.booleans(),
     st.sampled_from(("", "", "a-demo", "shared")),
     st.booleans(),
+    st.sampled_from(("", "", "Members", "Cluster")),
 )
+HELD = "every namespace"
+"""Of a revision: it is to have them, and was let pass."""
 REVISIONS = st.tuples(
-    st.just("revision"), PLACES, st.sampled_from(NAMES), st.sampled_from(TAGS), st.booleans()
+    st.just("revision"),
+    PLACES,
+    st.sampled_from(NAMES),
+    st.sampled_from(TAGS),
+    st.booleans(),
+    st.sampled_from(("", "Passed", "Cluster", HELD)),
 )
 WEBHOOKS = st.tuples(
     st.just("webhook"),
@@ -237,7 +253,7 @@ def config() -> dict[str, Any]:
 
 def build_change(change: tuple[Any, ...]) -> Manifest:
     match change:
-        case ("mesh", place, name, tag, default, told, refused):
+        case ("mesh", place, name, tag, default, told, refused, scope):
             verdict = {
                 "type": "SpecAccepted",
                 "status": "False" if refused else "True",
@@ -248,6 +264,7 @@ def build_change(change: tuple[Any, ...]) -> Manifest:
                 {"version": "1.31"}
                 | ({"tag": tag} if tag else {})
                 | ({"defaultTag": True} if default else {})
+                | ({"scope": scope} if scope else {})
             )
             return {
                 "apiVersion": "mesh.navarch.io/v1beta1",
@@ -256,14 +273,26 @@ def build_change(change: tuple[Any, ...]) -> Manifest:
                 "spec": spec,
                 "status": status | ({"tag": told} if told else {}),
             }
-        case ("revision", place, name, tag, default):
+        case ("revision", place, name, tag, default, scope):
             spec = {"mesh": name, "tag": tag, "version": "1.31.1", "strategy": "InPlace", "config": config()}
             labels = labels_of(place, name, "revision")
+            members: dict[str, Any] = {"default": default, "excluded": []}
+            every = scope in ("Cluster", HELD)
+            members |= {"memberOf": f"{place}.{name}", "cluster": True} if every else {}
+            passed = {"type": "Progressing", "status": "False", "reason": "Settled", "message": ""}
+            status = (
+                {"conditions": [{**passed, "observedGeneration": 1}]} if scope in ("Passed", HELD) else {}
+            )
             return {
                 "apiVersion": "mesh.navarch.io/v1beta1",
                 "kind": "MeshRevision",
-                "metadata": {"name": revision_name(tag), "namespace": place, "labels": labels},
-                "spec": {**spec, "members": {"default": default, "excluded": []}},
+                "metadata": {
+                    "name": revision_name(tag),
+                    "namespace": place,
+                    "labels": labels | ({"mesh.navarch.io/scope": "Cluster"} if every else {}),
+                },
+                "spec": {**spec, "members": members},
+                **({"status": status} if status else {}),
             }
         case ("webhook", place, name, tag, called, kind):
             labels = labels_of(place, name, "tags") if place else {}
@@ -293,8 +322,16 @@ def sort_census(census: Census) -> list[list[Any]]:
     return [sorted(map(repr, part)) for part in (census.counted, census.outside, census.of_others)]
 
 
-def a_mesh(place: str, name: str = "demo", tag: str = "", *, default: bool = False) -> tuple[Any, ...]:
-    return ("mesh", place, name, tag, default, "", False)
+def a_mesh(
+    place: str, name: str = "demo", tag: str = "", *, default: bool = False, scope: str = ""
+) -> tuple[Any, ...]:
+    return ("mesh", place, name, tag, default, "", False, scope)
+
+
+def a_revision(
+    place: str, tag: str, *, name: str = "demo", default: bool = False, scope: str = ""
+) -> tuple[Any, ...]:
+    return ("revision", place, name, tag, default, scope)
 
 
 HASHED = effective_tag("a-b", "demo", taken={"a-b-demo"})
@@ -304,7 +341,7 @@ OLDER = (
     # computed of a name that is taken.
     [a_mesh("b", tag="a-demo"), a_mesh("a", tag="a-demo-inplace")],
     [a_mesh("b", tag="a-demo-inplace"), a_mesh("a", tag="a-demo")],
-    [a_mesh("b"), ("revision", "b", "demo", "shared", False), a_mesh("a", tag="shared")],
+    [a_mesh("b"), a_revision("b", "shared"), a_mesh("a", tag="shared")],
     [a_mesh("b"), ("webhook", "b", "demo", "shared", "x", MUTATING), a_mesh("a", tag="shared")],
     [a_mesh("b", tag="a-b-demo"), a_mesh("a-b"), a_mesh("a", tag=HASHED)],
     [a_mesh("a", "b-demo"), a_mesh("a-b")],
@@ -315,12 +352,17 @@ OLDER = (
         ("webhook", "a", "demo", "default", "x", MUTATING),
     ],
     [a_mesh("b"), a_mesh("a", default=True), ("namespace", "b", "", "enabled")],
-    [a_mesh("b"), ("revision", "b", "demo", "b-demo", True), a_mesh("a", default=True)],
+    [a_mesh("b"), a_revision("b", "b-demo", default=True), a_mesh("a", default=True)],
     # Others' control planes and Istios.
     [a_mesh("b"), a_mesh("a"), ("namespace", "b", "a-demo", "")],
     [a_mesh("a"), ("webhook", "", "demo", "a-demo", "x", MUTATING)],
+    # Every namespace: who asks for them, who has them, and who has anything.
+    [a_mesh("a"), a_mesh("b", scope="Cluster"), a_mesh("kube-x", scope="Cluster")],
+    [a_mesh("a"), a_mesh("b", scope="Cluster"), a_revision("b", "b-demo", scope=HELD)],
+    [a_mesh("a"), a_revision("a", "a-demo", scope="Passed"), a_mesh("b", scope="Cluster")],
+    [a_mesh("a"), a_revision("a", "a-demo"), a_mesh("b", scope="Cluster"), ("pod", "app", "b-demo", True)],
     [a_mesh("a"), ("namespace", "app", "a-demo", ""), ("pod", "app", "shared", True)],
-    [a_mesh("a"), ("revision", "a", "demo", "a-demo", False), ("pod", "web", "a-demo", True)],
+    [a_mesh("a"), a_revision("a", "a-demo"), ("pod", "web", "a-demo", True)],
 )
 
 

@@ -30,11 +30,13 @@ from navarch.triggers.known import Known, key_of
 
 from tests.property.test_narrow_looks import (
     HASHED,
+    HELD,
     LABELLED,
     MESHES,
     NAMESPACES,
     REVISIONS,
     a_mesh,
+    a_revision,
     build_change,
 )
 from tests.support.memory import Memory, build_namespace
@@ -110,10 +112,6 @@ class Watching:
         return {ask.key for ask in watch.keys(self.dependents, old, new)}
 
 
-def a_revision(place: str, tag: str, *, name: str = "demo", default: bool = False) -> Change:
-    return ("revision", place, name, tag, default)
-
-
 SHARED: tuple[tuple[list[Change], Change, bool], ...] = (
     # A tag, a revision's name, a namespace, the tag `default`, and a namespace that one mesh's labels name.
     ([a_mesh("a", tag="shared"), a_mesh("b", tag="shared")], a_mesh("a", tag="shared"), True),
@@ -130,6 +128,18 @@ SHARED: tuple[tuple[list[Change], Change, bool], ...] = (
     ([a_mesh("a"), a_mesh("b")], a_revision("b", "b-demo"), False),
     ([a_mesh("a"), a_mesh("b"), a_revision("b", "b-demo")], a_revision("b", "b-demo"), True),
     ([a_mesh("a"), a_revision("a-b", "a-demo")], a_mesh("a-b"), False),
+    # Every namespace: who asks for them, who has them, and who has anything.
+    ([a_mesh("a"), a_mesh("b")], a_mesh("a", scope="Cluster"), False),
+    ([a_mesh("a", scope="Cluster"), a_mesh("b")], a_mesh("a", scope="Cluster"), True),
+    ([a_mesh("a", scope="Cluster"), a_mesh("b")], a_revision("b", "b-demo", scope="Passed"), False),
+    (
+        [a_mesh("a", scope="Cluster"), a_mesh("b"), a_revision("b", "b-demo")],
+        a_revision("b", "b-demo", scope="Passed"),
+        False,
+    ),
+    ([a_mesh("a"), a_mesh("b", scope="Cluster")], a_revision("b", "b-demo", scope=HELD), False),
+    ([a_mesh("a", scope="Cluster")], ("namespace", "web", "", ""), False),
+    ([a_mesh("a", scope="Cluster"), ("namespace", "web", "", "")], ("namespace", "web", "", ""), True),
     # A revision that becomes another mesh's.
     (
         [a_mesh("a-b", default=True), a_mesh("a", default=True), a_revision("a", "a-demo", name="b-demo")],
@@ -171,7 +181,7 @@ def list_apart() -> Iterator[tuple[list[Change], Change]]:
     yield others, a_mesh("b", tag="shared")
     yield others, a_mesh("b", default=True)
     yield others, a_revision("b", "b-demo")
-    yield others, ("mesh", "b", "demo", "", False, "b-demo", True)
+    yield others, ("mesh", "b", "demo", "", False, "b-demo", True, "")
 
 
 def test_a_mesh_that_shares_nothing_wakes_no_other() -> None:

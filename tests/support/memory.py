@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, TypeAlias, cast
@@ -173,8 +173,12 @@ class Memory:
             raise NotFound("no such object", status=404)
         return cast(Object, json.loads(json.dumps(found)))
 
-    async def list(self, resource: Resource, **_: Any) -> Listing:
-        raise AssertionError(f"no look lists {resource.plural}")
+    async def list(self, resource: Resource, *, label_selector: str = "", **_: Any) -> Listing:
+        assert resource.kind == REVISION, f"no look lists {resource.plural}"
+        self.requests.append(f"list {resource.plural} {label_selector}")
+        found = [o for o in self.objects.values() if o["kind"] == REVISION]
+        items = (o for o in found if _is_selected(label_selector, o["metadata"].get("labels") or {}))
+        return Listing(tuple(cast(Object, json.loads(json.dumps(o))) for o in items), "")
 
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Object:
         self.requests.append(f"create {manifest['kind']}")
@@ -221,6 +225,24 @@ class Memory:
             for hook in manifest["webhooks"]
         ]
         return {**manifest, "webhooks": hooks}
+
+    async def patch(self, ref: Ref, operations: Sequence[Mapping[str, Any]]) -> Object:
+        """The operations by which additions of others are taken out: `test` and `remove`."""
+        self.requests.append(f"patch {ref}")
+        changed = await self.get(ref)
+        for operation in operations:
+            *path, last = (
+                part.replace("~1", "/").replace("~0", "~") for part in operation["path"][1:].split("/")
+            )
+            node: Any = changed
+            for step in path:
+                node = node[int(step) if isinstance(node, list) else step]
+            at: Any = int(last) if isinstance(node, list) else last
+            if operation["op"] == "remove":
+                del node[at]
+            elif node[at] != operation["value"]:
+                raise Conflict("a test of the patch failed", status=409)
+        return self.put(changed)
 
     async def delete(self, ref: Ref, **_: Any) -> Object:
         self.remove(ref)
@@ -292,11 +314,14 @@ def _is_watched(watch: Watch, manifest: Manifest) -> bool:
         return False
     if watch.in_operator_namespace and metadata.get("namespace") != SYSTEM:
         return False
-    for part in filter(None, watch.label_selector.split(",")):
-        key, _, value = part.partition("=")
-        if key not in labels or (value and labels[key] != value):
-            return False
+    if not _is_selected(watch.label_selector, labels):
+        return False
     return watch.name != "roots" or metadata["name"] == "istio-ca-root-cert"
+
+
+def _is_selected(selector: str, labels: Mapping[str, str]) -> bool:
+    parts = (part.partition("=") for part in filter(None, selector.split(",")))
+    return all(key in labels and value in ("", labels[key]) for key, _, value in parts)
 
 
 def _key_of(manifest: Manifest) -> tuple[str, str, str]:

@@ -23,6 +23,7 @@ from navarch.core.model.findings import Finding
 from navarch.core.model.naming import effective_tag, revision_name
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import Ref
+from navarch.core.model.scope import holds_anything, holds_cluster
 from navarch.core.world.cluster import Environment, Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import Census
@@ -140,6 +141,10 @@ def an_observed_mesh(
         parent.name,
         tag or effective_tag(parent.namespace, parent.name, wanted=written.get("tag")),
         bool(written.get("defaultTag")),
+        member_of=f"{parent.namespace}.{parent.name}" if written.get("scope") else "",
+        cluster=written.get("scope") == "Cluster",
+        holds_cluster=any(holds_cluster(r) for r in changes.get("revisions", ())),
+        holds_any=any(holds_anything(r) for r in changes.get("revisions", ())),
     )
     metadata = {
         "name": parent.name,

@@ -69,6 +69,7 @@ BAD_INPUT: dict[Reason, ObservedMesh] = {
     Reason.DEFAULT_TAG_CONFLICT: an_observed_mesh(
         spec=a_spec(defaultTag=True), neighbours=(a_mesh("bank", default_tag=True),)
     ),
+    Reason.SCOPE_CONFLICT: an_observed_mesh(spec=a_spec(scope="Cluster"), neighbours=(a_mesh("bank"),)),
     Reason.NAME_TOO_LONG: an_observed_mesh(parent=replace(PARENT, name="m" * 64)),
     Reason.PROFILE_NOT_FOUND: bad(profiles=["none"]),
     Reason.PROFILE_CYCLE: an_observed_mesh(spec=a_spec(profiles=["a"]), profiles=LOOP),

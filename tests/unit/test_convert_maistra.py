@@ -222,7 +222,9 @@ def test_without_a_word_a_mesh_has_both_of_the_usual_gateways() -> None:
 def test_a_mesh_of_the_whole_cluster_is_told_of_the_roll_that_brings_its_namespaces_in() -> None:
     made, notes = convert_spec({"mode": "ClusterWide"})
     assert made["scope"] == "Members"
-    assert "members: ['*']" in next(note.text for note in notes if note.field == "spec.mode")
+    told = next(note.text for note in notes if note.field == "spec.mode")
+    assert "members: ['*']" in told
+    assert "scope: Cluster" in told, "not while both istiods are there"
 
 
 def test_of_every_field_is_told_what_became_of_it() -> None:

@@ -18,6 +18,8 @@ KIND = "MeshControlPlane"
 PLURAL = "meshcontrolplanes"
 MEMBERS = "Members"
 """The scope of a mesh whose members are the namespaces with a MeshMember."""
+CLUSTER = "Cluster"
+"""The scope of a mesh to which every namespace belongs."""
 HOSTED = "Hosted"
 """The hosting of a mesh whose control plane runs in a namespace that Navarch makes."""
 HOSTED_FORM = "^navarch-[0-9a-f]{20}$"
@@ -63,9 +65,9 @@ _HOSTING_RULES = [
         reason="FieldValueForbidden",
     ),
     build_rule(
-        f"!{_HOSTED.format('self')} || (has(self.scope) && self.scope == 'Members')",
+        f"!{_HOSTED.format('self')} || (has(self.scope) && self.scope in ['Members', 'Cluster'])",
         field=".hosting",
-        message="a hosted mesh takes in only namespaces that joined by themselves; set scope: Members",
+        message="a hosted mesh takes in no namespace by its tag; set scope: Members (or Cluster)",
         shown="self.hosting",
     ),
 ]
@@ -136,17 +138,19 @@ class MeshControlPlaneSpec(MeshSettings):
         description="Whether the mesh also takes namespaces labelled istio-injection=enabled, and validates "
         "Istio configuration that names no revision. At most one mesh of the cluster. Default: false.",
     )
-    scope: Literal["Members"] | None = Field(
+    scope: Literal["Members", "Cluster"] | None = Field(
         None,
         description="Which namespaces belong to the mesh. Members: those with a MeshMember that names it; a "
-        "label written by hand takes in none. Default: those that carry its tag.",
+        "label written by hand takes in none. Cluster: every namespace, with the tag as the label by which "
+        "pods are injected; then no other mesh can be in the cluster, and to set it takes the verb host in "
+        "all namespaces. Default: those that carry its tag.",
     )
     hosting: Literal["InNamespace", "Hosted"] | None = Field(
         None,
         description="Where the control plane runs. InNamespace: beside the mesh, which needs the verb host. "
         "Hosted: in a namespace that Navarch makes, and removes with the mesh and its certificate authority; "
-        "needs scope: Members, and the verb host only for the fields that docs/reference/power.md names. "
-        "Never changes. Default: InNamespace.",
+        "needs scope: Members or Cluster, and the verb host only for the fields that docs/reference/power.md "
+        "names. Never changes. Default: InNamespace.",
     )
     upgrade: Upgrade | None = Field(None, description="How the mesh goes from one version to the next.")
     paused: bool | None = Field(

@@ -54,6 +54,11 @@ class Members(Model):
         description="Value of the label mesh.navarch.io/member-of by which alone a namespace is a member. "
         "Default: namespaces are members by the tag.",
     )
+    cluster: bool | None = Field(
+        None,
+        description="Whether every namespace is a member, but for those with another value of "
+        "mesh.navarch.io/member-of. Default: false.",
+    )
 
 
 class MeshRevisionSpec(Model):

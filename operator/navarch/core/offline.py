@@ -24,6 +24,7 @@ from navarch.core.model.labels import NAMESPACE_NAME
 from navarch.core.model.naming import effective_tag
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.refs import Manifest
+from navarch.core.model.scope import asks_for_cluster
 from navarch.core.render.components.istiod import build_role
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_bound
@@ -72,6 +73,7 @@ def observe_offline(
                 default_tag=bool(spec.default_tag),
                 member_of=read_member_of({**mesh, "metadata": metadata}),
                 hosted=spec.hosting == HOSTED,
+                cluster=asks_for_cluster(mesh),
             ),
         ),
         namespaces={parent.namespace: Namespace(parent.namespace, {NAMESPACE_NAME: parent.namespace})},

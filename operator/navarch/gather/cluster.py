@@ -51,6 +51,9 @@ class ClusterReader:
     def claimed(self, mesh: Membership) -> Iterator[Namespace]:
         """The mesh's own namespace, and those whose labels say that they belong to it, which may be wrong:
         all others do not belong to it."""
+        if mesh.cluster:
+            yield from self.namespaces()
+            return
         if own := self.namespace(mesh.namespace):
             yield own
         store = self._stores["namespaces"]

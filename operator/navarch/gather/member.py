@@ -88,7 +88,7 @@ def _find_taker(world: World, place: Namespace, mesh: Manifest | None) -> str:
         )
         if parent is None or (mesh is not None and identify(mesh).any_uid == parent.any_uid):
             continue
-        if not membership.member_of and is_member(membership, place.name, place.labels):
+        if membership.by_tag and is_member(membership, place.name, place.labels):
             return f"{parent.namespace}/{parent.name}"
     return ""
 

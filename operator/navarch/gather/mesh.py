@@ -58,7 +58,9 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
     spec, error = parse_spec(MeshControlPlaneSpec, body)
     own = world.neighbours.summarise_own(body)
     default, probe = bool((body.get("spec") or {}).get("defaultTag")), world.environment.probe_namespace
-    membership = build_membership(namespace, own.tag, default=default, probe=probe, member_of=own.member_of)
+    membership = build_membership(
+        namespace, own.tag, default=default, probe=probe, member_of=own.member_of, cluster=own.cluster
+    )
     namespaces = {ns.name: ns for ns in world.cluster.claimed(membership)}
     minors = world.neighbours.minors()
     revisions = world.owned.revisions(parent)

@@ -21,6 +21,7 @@ from navarch.core.model.labels import ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, revision_name
 from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.model.scope import asks_for_cluster, holds_anything, holds_cluster, reaches_cluster
 from navarch.core.model.tags import list_tags, read_tag
 from navarch.core.world.neighbours import MeshSummary
 from navarch.kube.store import Store
@@ -62,6 +63,12 @@ def by_members_default(manifest: Manifest) -> Iterator[bool]:
         yield True
 
 
+def by_scope(manifest: Manifest) -> Iterator[bool]:
+    """True for a mesh that asks for every namespace, and for a MeshRevision that may reach them all."""
+    if asks_for_cluster(manifest) or reaches_cluster(manifest):
+        yield True
+
+
 def by_version(manifest: Manifest) -> Iterator[str]:
     """The Istio version that a MeshRevision asks for."""
     yield str((manifest.get("spec") or {}).get("version", ""))
@@ -96,12 +103,13 @@ class NeighbourReader:
         """For itself a mesh counts by its present spec, not by what it holds or was refused."""
         (summary,) = self.summarise([body])
         asked = read_member_of(body)
-        return replace(summary, default_tag=asks_for_default(body), refused=False, member_of=asked)
+        default, cluster = asks_for_default(body), asks_for_cluster(body)
+        return replace(summary, default_tag=default, refused=False, member_of=asked, cluster=cluster)
 
     def find_rivals(self, body: Manifest, own: MeshSummary, places: Collection[str]) -> Iterator[MeshSummary]:
         """The other meshes that a mesh's decisions depend on: in its namespace, or one of these `places`;
-        with its tag, or one that makes a revision of that name; and, where it asks for the tag `default`,
-        those that have or want it."""
+        with its tag, or one that makes a revision of that name; where it asks for the tag `default`, those
+        that have or want it; those that have or want every namespace, and where it does itself, all."""
         known = {own.uid: body}
         tags = (own.tag, revision_name(own.tag), own.tag.removesuffix(IN_PLACE))
         found = {mesh["metadata"]["uid"]: mesh for mesh in self.find_claimants(tags, known)}
@@ -109,6 +117,8 @@ class NeighbourReader:
             found |= {mesh["metadata"]["uid"]: mesh for mesh in self._meshes.list(place)}
         if own.default_tag:
             found |= {mesh["metadata"]["uid"]: mesh for mesh in self._find_default()}
+        of_cluster = self._meshes.list() if own.cluster else self._find_of_cluster()
+        found |= {mesh["metadata"]["uid"]: mesh for mesh in of_cluster}
         return (self._summarise(mesh, known) for uid, mesh in found.items() if uid != own.uid)
 
     def find_claimants(self, tags: Collection[str], own: Mapping[str, Manifest]) -> Iterator[Manifest]:
@@ -121,6 +131,10 @@ class NeighbourReader:
     def _find_default(self) -> Iterator[Manifest]:
         yield from self._meshes.find(by_default, True)
         yield from self._find_parents(self._revisions.find(by_members_default, True))
+
+    def _find_of_cluster(self) -> Iterator[Manifest]:
+        yield from self._meshes.find(by_scope, True)
+        yield from self._find_parents(self._revisions.find(by_scope, True))
 
     def _find_parents(self, objects: Iterable[Manifest]) -> Iterator[Manifest]:
         for parent in filter(None, map(parent_of, objects)):
@@ -136,6 +150,7 @@ class NeighbourReader:
         metadata, revision = mesh["metadata"], self._find_revision(mesh)
         namespace, name = metadata["namespace"], metadata["name"]
         tag = self._recorded_tag(mesh) or effective_tag(namespace, name, taken=_Taken(self, own))
+        holds = revision is not None and holds_cluster(revision)
         return MeshSummary(
             waiting=revision is None,
             created=metadata["creationTimestamp"],
@@ -147,6 +162,9 @@ class NeighbourReader:
             refused=self._is_refused(mesh),
             member_of=read_member_of(mesh) if revision is None else _holds_member_of(revision),
             hosted=(mesh.get("spec") or {}).get("hosting") == controlplane.HOSTED,
+            cluster=holds or (asks_for_cluster(mesh) and not _was_refused(mesh)),
+            holds_cluster=holds,
+            holds_any=revision is not None and holds_anything(revision),
         )
 
     def minors(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """One revision as its reconcile has to see it.
 
 Owns the composition of the aspects into ObservedRevision. Must never decide, and never write. Invariant: for
-a settled revision, gathering costs no request.
+a settled revision, gathering costs no request,
+and of the one that reaches every namespace one: itself, read fresh.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from navarch.api.meta import API_VERSION
 from navarch.core.model.labels import revision_of
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.model.scope import has_to_ask, is_of_cluster
+from navarch.core.revision.alone import build_selector, find_rivals
 from navarch.core.revision.manifest import is_hosted
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.world.hosting import read_home
@@ -18,6 +21,7 @@ from navarch.core.world.workload import find_deployment
 from navarch.gather.workload import read_pod, read_problems
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
+from navarch.kube.resources import resource_of
 
 
 async def gather_revision(world: World, namespace: str, name: str) -> ObservedRevision | None:
@@ -50,14 +54,27 @@ async def gather_revision(world: World, namespace: str, name: str) -> ObservedRe
         roles=world.cluster.roles(),
         kinds=await world.kinds.gather(),
         home=home,
+        rivals=await _find_rivals(world, body),
     )
 
 
+async def _find_rivals(world: World, body: Manifest) -> tuple[str, ...]:
+    """The meshes beside which the revision cannot be rolled out. The API server is asked: no watch tells in
+    time of one that was made at the same moment."""
+    if not has_to_ask(body):
+        return ()
+    kind, selector = resource_of(API_VERSION, revision.KIND), build_selector(body)
+    others = await world.client.list(kind, label_selector=selector, metadata_only=True)
+    return find_rivals(body, others.items)
+
+
 async def _read_body(world: World, ref: Ref) -> Manifest | None:
-    """A revision as the store has it; read fresh where it was too large to be kept whole."""
+    """A revision as the store has it; read fresh where it was too large to be kept whole, and where it
+    reaches every namespace: what it has given up under another leader, it must not take again."""
     store = world.stores["revisions"]
-    if store.is_whole(ref):
-        return store.get(ref)
+    kept = store.get(ref)
+    if store.is_whole(ref) and not (kept is not None and is_of_cluster(kept)):
+        return kept
     try:
         return await world.client.get(ref)
     except NotFound:

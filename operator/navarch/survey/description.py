@@ -104,6 +104,7 @@ def list_proxies(
         summary.tag,
         default=summary.default_tag,
         member_of=summary.member_of,
+        cluster=summary.cluster,
         probe=world.environment.probe_namespace,
     )
     injected: dict[ProxyPod, Workload] = {

@@ -198,8 +198,11 @@ class Dependents:
             yield key_of(manifest)
 
     def asks_for_namespace(self, old: Object | None, new: Object | None) -> Iterator[Ask]:
-        """What follows from its labels; and the rolls that ask for it, a little later."""
+        """What follows from its labels; and, a little later, the rolls that ask for it, and a mesh to which
+        every namespace belongs."""
         yield from map(Ask, self.keys_for_namespace(old, new))
+        if (old is None) != (new is None) or read_istio_labels(old) != read_istio_labels(new):
+            yield from (Ask(key, MEMBER_DELAY) for key in self.known.find(By.CLUSTER, ""))
         yield from (Ask(key, ROLL_DELAY) for key in keys_for_rolls_of_namespace(self.known, old, new))
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
@@ -264,6 +267,7 @@ class Dependents:
             self.known.find(By.LABEL, *named),
             self.known.find(By.INJECTOR, proxy.revision),
             self.known.find(By.MEMBER_IN, proxy.namespace),
+            self.known.find(By.CLUSTER, ""),
         )
         yield from (Ask(key, CENSUS_DELAY) for key in dict.fromkeys(concerned))
 

@@ -16,6 +16,7 @@ from navarch.api import member, revision, roll
 from navarch.api.controlplane import HOSTED
 from navarch.core.model.naming import DEFAULT_TAG, hosted_namespace, name_members, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
+from navarch.core.model.scope import asks_for_cluster, reaches_cluster
 from navarch.core.model.tags import list_tags, stem_of
 from navarch.engine.key import Key
 
@@ -43,6 +44,8 @@ class By(Enum):
     """Meshes that have or may get a tag of this stem (core/model/tags.py), or a revision made for one."""
     DEFAULT = auto()
     """Meshes that ask for the tag `default`; the value is empty."""
+    CLUSTER = auto()
+    """Meshes that ask for every namespace, or may reach them all; the value is empty."""
     VERSION = auto()
     """Revisions of an Istio version."""
     MEMBER_IN = auto()
@@ -182,6 +185,8 @@ def _list_mesh(mesh: Object, key: Key) -> Iterator[tuple[Question, Key]]:
         yield (By.TAG, stem_of(tag)), key
     if asks_for_default(mesh):
         yield (By.DEFAULT, ""), key
+    if asks_for_cluster(mesh):
+        yield (By.CLUSTER, ""), key
 
 
 def _list_gateway(gateway: Object, key: Key) -> Iterator[tuple[Question, Key]]:
@@ -212,6 +217,8 @@ def _list_revision(revision: Object, key: Key) -> Iterator[tuple[Question, Key]]
     parent = parent_of(revision)
     if parent is not None:
         yield (By.INJECTOR, key.name), key_of_parent(parent)
+        if reaches_cluster(revision):
+            yield (By.CLUSTER, ""), key_of_parent(parent)
         yield (By.TAG, stem_of(str(spec.get("tag", "")))), key_of_parent(parent)
 
 

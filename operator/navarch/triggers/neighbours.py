@@ -13,6 +13,7 @@ from typing import Any
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.parent import MESH, parent_of
+from navarch.core.model.scope import asks_for_cluster, holds_anything, holds_cluster, reaches_cluster
 from navarch.core.model.tags import stem_of
 from navarch.engine.key import Key
 from navarch.triggers.known import (
@@ -44,6 +45,7 @@ class Neighbours:
         holds = any(self._known.find(By.REVISION_IN, key.namespace))
         default = holds or any(map(asks_for_default, states))
         yield from self._find(states[0]["metadata"]["namespace"], stems, default=default)
+        yield from self._find_by_scope(any(map(asks_for_cluster, states)))
 
     def of_revision(self, old: Object | None, new: Object | None) -> Iterator[Key]:
         """The meshes that see a difference between two states of a MeshRevision: all of them where no other
@@ -60,10 +62,15 @@ class Neighbours:
         default = any(bool((spec.get("members") or {}).get("default")) for spec in specs)
         default = default or bool(asking & holders)
         yield from self._find(states[0]["metadata"]["namespace"], stems, default=default)
+        yield from self._find_by_scope(any(map(reaches_cluster, states)))
         versions = {str(spec.get("version", "")) for spec in specs}
         others = (set(self._known.find(By.VERSION, version)) - {key_of(states[0])} for version in versions)
         if (len(states) == 1 or len(versions) == 2) and not all(others):
             yield from self._known.find(By.KIND, MESH)
+
+    def _find_by_scope(self, cluster: bool) -> Iterator[Key]:
+        """Those that want every namespace, which is asked of all other meshes; with `cluster` every mesh."""
+        yield from self._known.find(By.KIND, MESH) if cluster else self._known.find(By.CLUSTER, "")
 
     def _find(self, namespace: str, stems: Iterable[str], *, default: bool) -> Iterator[Key]:
         """The meshes in a namespace, those whose members its labels say it is of, those with a tag of the
@@ -83,7 +90,8 @@ def _read_claims(mesh: Object | None) -> Any:
     verdict = find_condition(mesh, ConditionType.SPEC_ACCEPTED) or {}
     refused = verdict.get("status") == "False", verdict.get("observedGeneration")
     generation = mesh["metadata"].get("generation", 0)
-    return {*list_told_tags(mesh)}, asks_for_default(mesh), refused == (True, generation)
+    asked = asks_for_default(mesh), asks_for_cluster(mesh)
+    return {*list_told_tags(mesh)}, asked, refused == (True, generation)
 
 
 def _read_hold(revision: Object | None) -> Any:
@@ -92,7 +100,8 @@ def _read_hold(revision: Object | None) -> Any:
         return None
     spec = revision.get("spec") or {}
     default = bool((spec.get("members") or {}).get("default"))
-    return parent_of(revision), spec.get("tag"), spec.get("version"), default
+    held = default, reaches_cluster(revision), holds_cluster(revision), holds_anything(revision)
+    return parent_of(revision), spec.get("tag"), spec.get("version"), held
 
 
 def read_istio_labels(namespace: Object | None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from navarch.api.admission.cel import (
     name_variable,
     quote_list,
 )
-from navarch.api.controlplane import HOSTED
+from navarch.api.controlplane import CLUSTER, HOSTED
 from navarch.api.controlplane import PLURAL as MESHES
 from navarch.api.meta import GROUP, JSONObject, quote_cel
 from navarch.api.power.guarded import FREE_FORMS, MOST_KEYS, Container, is_removable, list_containers
@@ -43,10 +43,18 @@ def check_host(namespace: str) -> str:
     return f"{asked}.check('{HOST_VERB}').allowed()"
 
 
+def check_host_everywhere() -> str:
+    """CEL: whether the requester may host a mesh in every namespace."""
+    group, (resource, subresource) = f"authorizer.group('{GROUP}')", HOST_RESOURCE.split("/")
+    return f"{group}.resource('{resource}').subresource('{subresource}').check('{HOST_VERB}').allowed()"
+
+
 def build_host_policy() -> list[JSONObject]:
     """What decides what an istiod runs, or what members' pods run, gains rights: that needs `host`."""
     hosted = f"object.?spec.?hosting.orValue('') == {quote_cel(HOSTED)}"
-    variables = {"hosted": hosted, "typed": " + ".join(_list_typed_changes())}
+    scope = "{}.?spec.?scope.orValue('') == " + quote_cel(CLUSTER)
+    widens = f"{scope.format('object')} && !({scope.format('oldObject')})"
+    variables = {"hosted": hosted, "widens": widens, "typed": " + ".join(_list_typed_changes())}
     changed = ["variables.typed"]
     for field, table in FREE_FORMS.items():
         containers = list_containers(table)
@@ -74,7 +82,16 @@ def build_host_policy() -> list[JSONObject]:
                 f"ClusterRole {HOST_ROLE} in that namespace; a mesh with hosting: Hosted and scope: Members "
                 "needs it for fewer fields (docs/reference/power.md)",
                 reason="Forbidden",
-            )
+            ),
+            Validation(
+                f"!variables.widens || {check_host_everywhere()}",
+                where="spec.scope",
+                shown="'spec.scope: Cluster set by ' + request.userInfo.username",
+                why=f"this needs {HOST_RIGHT} in all namespaces, since the mesh reaches all of them, and no "
+                "other mesh can be in the cluster then; have a cluster administrator set it, or set scope: "
+                "Members",
+                reason="Forbidden",
+            ),
         ],
     )
 

@@ -8,7 +8,7 @@ operator deletes no namespace but those that it made for a mesh.
 from __future__ import annotations
 
 from navarch.api.admission.cel import NAMESPACES, Validation, build_policy, keep_labels
-from navarch.api.admission.host import HOST_RESOURCE, HOST_RIGHT, HOST_VERB
+from navarch.api.admission.host import HOST_RIGHT, check_host_everywhere
 from navarch.api.controlplane import HOSTED_FORM
 from navarch.api.meta import GROUP, JSONObject, quote_cel
 
@@ -58,8 +58,6 @@ def _build_others(operator: str) -> list[JSONObject]:
     """A namespace of such a name that another had made would be taken for foreign, and its mesh would wait;
     with labels of a mesh, it would be taken for ours, and its maker would be administrator of an istiod."""
     same = keep_labels(f"key.startsWith('{GROUP}/') || key in {list(_JOINING)}")
-    group, (resource, subresource) = f"authorizer.group('{GROUP}')", HOST_RESOURCE.split("/")
-    may = f"{group}.resource('{resource}').subresource('{subresource}').check('{HOST_VERB}').allowed()"
     return build_policy(
         "hosting",
         operations=("CREATE", "UPDATE"),
@@ -71,7 +69,7 @@ def _build_others(operator: str) -> list[JSONObject]:
         ],
         validations=[
             Validation(
-                may,
+                check_host_everywhere(),
                 where="metadata",
                 shown=f"'metadata.name: ' + object.metadata.name + {_BY}",
                 why="Navarch hosts control planes of meshes in namespaces of this form, and makes and labels "

@@ -16,7 +16,11 @@ _CAPTURE = "traffic that passes by the proxy passes by authentication and author
 
 SPEC: Table = build_table(
     (guard(_RUNS), "version profiles images.** overlays.** controlPlane.**"),
-    (guard("it decides which pods the mesh reaches"), "tag defaultTag scope"),
+    (guard("it decides which pods the mesh reaches"), "tag defaultTag"),
+    (
+        guard("it decides which namespaces the mesh reaches; Cluster takes the verb in all namespaces"),
+        "scope",
+    ),
     (guard("beside the mesh, istiod's account can be had by whoever may make pods there"), "hosting"),
     (guard("it decides whose identities the mesh believes"), "trust.**"),
     (

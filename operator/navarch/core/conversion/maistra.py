@@ -138,7 +138,9 @@ def _tell_mode(spec: Mapping[str, Any]) -> Iterator[Note]:
     if mode == "ClusterWide":
         text = (
             "namespaces are members by a MeshMemberRoll beside the mesh: of the roll that Service Mesh has "
-            "made, which selects istio-injection=enabled, or with members: ['*']"
+            "made, which selects istio-injection=enabled, or with members: ['*']. scope: Cluster, whose "
+            "istiod looks at every namespace as Service Mesh's does, is for when that one is gone: until "
+            "then both would write their root certificate into the same namespaces"
         )
         yield Note(Outcome.CHANGED, "spec.mode", "spec.scope", text)
     elif mode in (None, "MultiTenant"):

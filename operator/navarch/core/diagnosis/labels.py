@@ -99,7 +99,12 @@ def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, D
         why = explain_lost(observed, name)
         if not why and name in holders:
             why = f"it holds mesh {name}/{holders[name].name}"
-        if not why and mesh.member_of and namespace.labels.get(MEMBER_OF) != mesh.member_of:
+        if (
+            not why
+            and mesh.member_of
+            and not mesh.cluster
+            and namespace.labels.get(MEMBER_OF) != mesh.member_of
+        ):
             remedy = f"make a MeshMember `default` in it with controlPlaneRef {mesh.namespace}/{mesh.name}"
             message = (
                 f"{ISTIO_REV}={asked} names mesh {mesh.namespace}/{mesh.name}, which takes in no namespace "

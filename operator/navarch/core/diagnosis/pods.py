@@ -39,6 +39,7 @@ def list_memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, M
             default=mesh.default_tag,
             probe=environment.probe_namespace,
             member_of=mesh.member_of,
+            cluster=mesh.cluster,
         )
         yield (
             mesh,
@@ -47,6 +48,7 @@ def list_memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, M
                 operator_namespace=environment.operator_namespace,
                 meshes=meshes,
                 namespaces=observed.namespaces or {},
+                home=mesh.home,
             ),
         )
 

@@ -38,7 +38,12 @@ class Neighbour:
 def find_members(mesh: MeshSummary, namespaces: Mapping[str, Namespace], *, probe: str) -> frozenset[str]:
     """The namespaces of a mesh by their labels."""
     membership = build_membership(
-        mesh.namespace, mesh.tag, default=mesh.default_tag, probe=probe, member_of=mesh.member_of
+        mesh.namespace,
+        mesh.tag,
+        default=mesh.default_tag,
+        probe=probe,
+        member_of=mesh.member_of,
+        cluster=mesh.cluster,
     )
     return frozenset(n.name for n in namespaces.values() if is_member(membership, n.name, n.labels))
 

@@ -17,7 +17,7 @@ from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.gateway.overlays import check_budget, check_overlays
 from navarch.core.gateway.pin import check_version
 from navarch.core.gateway.routes import check_routes
-from navarch.core.membership.rule import is_injected, read_membership, tell_joining
+from navarch.core.membership.rule import is_injected, is_injected_on_demand, read_membership, tell_joining
 from navarch.core.model.findings import Finding
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
@@ -53,7 +53,7 @@ def check_membership(observed: ObservedGateway) -> Iterator[Finding]:
         return
     mesh = read_membership(revision, probe=observed.environment.probe_namespace)
     labels = observed.namespace.labels if observed.namespace else {}
-    if not is_injected(mesh, namespace, labels):
+    if not (is_injected(mesh, namespace, labels) or is_injected_on_demand(mesh, namespace, labels)):
         message = f"the gateway's namespace does not belong to the mesh {_name_mesh(observed)}"
         remedy = tell_joining(mesh, namespace)
         yield Finding(Reason.NOT_A_MEMBER, "metadata.namespace", namespace, message, remedy)

@@ -22,12 +22,18 @@ def exclude(
     operator_namespace: str,
     meshes: Iterable[MeshSummary],
     namespaces: Mapping[str, Namespace],
+    home: str = "",
 ) -> Membership:
-    """The mesh's membership without the cluster's own namespaces, the operator's, and those of other meshes'
-    control planes that carry labels by which they would belong to it. Of the latter as many as there is room
-    for, installed and old meshes first, so that no later mesh changes what an earlier one had."""
+    """The mesh's membership without the cluster's own namespaces, the operator's, that of its own control
+    plane (`home`) where that is another than its own, and those of other meshes' control planes that would
+    belong to it. Of the latter as many as there is room for, installed and old meshes first, so that no later
+    mesh changes what an earlier one had. To a mesh that takes every namespace, one that holds nothing counts
+    for nothing: whoever may make a mesh would change what the other one reaches."""
     fixed = {*NEVER_MEMBERS, operator_namespace}
-    others = dict.fromkeys(place for other in sorted(meshes) for place in (other.namespace, other.home))
+    if mesh.cluster and home not in ("", mesh.namespace):
+        fixed.add(home)
+    counted = (other for other in sorted(meshes) if not (mesh.cluster and other.waiting))
+    others = dict.fromkeys(place for other in counted for place in (other.namespace, other.home))
     claimed = [
         name
         for name in others

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from navarch.api.controlplane import MEMBERS
+from navarch.api.controlplane import CLUSTER, MEMBERS
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.naming import DEFAULT_TAG, name_members, revision_name
 from navarch.core.model.refs import Manifest
@@ -34,7 +34,8 @@ class Membership:
     revisions), `default` says whether it also owns istio-injection=enabled, `excluded` are namespaces that
     are never members, with any labels, and `probe` is the operator's own namespace for dry-run pods
     (injected, never a member). With `member_of` a namespace is a member by that value of the label
-    mesh.navarch.io/member-of alone, and the others only say whether its pods are injected."""
+    mesh.navarch.io/member-of alone, and the others only say whether its pods are injected. With `cluster`
+    every namespace is a member that has no other value of that label."""
 
     namespace: str
     values: tuple[str, ...]
@@ -42,6 +43,17 @@ class Membership:
     excluded: tuple[str, ...] = NEVER_MEMBERS
     probe: str = ""
     member_of: str = ""
+    cluster: bool = False
+
+    @property
+    def by_tag(self) -> bool:
+        """Whether a namespace is a member because its labels ask for injection."""
+        return not self.member_of
+
+    @property
+    def by_member_only(self) -> bool:
+        """Whether a namespace is a member by its MeshMember, and by nothing else."""
+        return bool(self.member_of) and not self.cluster
 
 
 def build_membership(
@@ -52,18 +64,20 @@ def build_membership(
     probe: str,
     excluded: Iterable[str] = NEVER_MEMBERS,
     member_of: str = "",
+    cluster: bool = False,
 ) -> Membership:
     """What makes a namespace a member of the mesh in `namespace` with this effective tag; `default` says
-    whether it owns tag `default`. `member_of` is empty for a mesh that takes namespaces by its tag."""
+    whether it owns tag `default`. `member_of` is empty for a mesh that takes namespaces by its tag, `cluster`
+    says that it takes all."""
     values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
-    return Membership(namespace, values, default, tuple(excluded), probe, member_of)
+    return Membership(namespace, values, default, tuple(excluded), probe, member_of, cluster)
 
 
 def read_member_of(mesh: Manifest) -> str:
-    """The value of the label by which alone namespaces are members of a mesh, by its spec; empty where they
-    are by its tag."""
+    """The value of the label that a mesh's MeshMembers give their namespaces, by its spec; empty where
+    namespaces are members by its tag."""
     metadata, scope = mesh["metadata"], (mesh.get("spec") or {}).get("scope")
-    return name_members(metadata["namespace"], metadata["name"]) if scope == MEMBERS else ""
+    return name_members(metadata["namespace"], metadata["name"]) if scope in (MEMBERS, CLUSTER) else ""
 
 
 def read_membership(revision: Manifest, *, probe: str) -> Membership:
@@ -76,12 +90,13 @@ def read_membership(revision: Manifest, *, probe: str) -> Membership:
         probe=probe,
         excluded=spec["members"]["excluded"],
         member_of=spec["members"].get("memberOf") or "",
+        cluster=bool(spec["members"].get("cluster")),
     )
 
 
 def tell_joining(mesh: Membership, name: str) -> str:
-    """What brings the namespace `name` into the mesh."""
-    if mesh.member_of:
+    """What brings the namespace `name` into the mesh, and its pods a sidecar."""
+    if mesh.by_member_only:
         of = mesh.member_of.replace(".", "/", 1)
         return f"make a MeshMember `default` in namespace {name} with controlPlaneRef {of}"
     return f"kubectl label namespace {name} {ISTIO_REV}={mesh.values[0]}"
@@ -99,6 +114,8 @@ def is_member(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
         return True
     if name in mesh.excluded or name == mesh.probe:
         return False
+    if mesh.cluster:
+        return labels.get(MEMBER_OF, mesh.member_of) == mesh.member_of
     return labels.get(MEMBER_OF) == mesh.member_of if mesh.member_of else _asks_for(mesh, labels)
 
 
@@ -114,6 +131,16 @@ def is_injected(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
     if name == mesh.namespace:
         return True
     return is_member(mesh, name, labels) and _asks_for(mesh, labels) and not is_reserved(name)
+
+
+def is_injected_on_demand(mesh: Membership, name: str, labels: Mapping[str, str]) -> bool:
+    """Whether pods of the namespace `name` with these labels are injected that ask for the mesh by labels of
+    their own. Elsewhere than in its own namespace only a mesh to which all belong hears them, where the
+    namespace says nothing; a MeshMember says something, also one that wants no injection."""
+    if name == mesh.namespace:
+        return True
+    silent = not {ISTIO_INJECTION, ISTIO_REV, MEMBER_OF} & labels.keys()
+    return mesh.cluster and silent and is_member(mesh, name, labels) and not is_reserved(name)
 
 
 def take_census(
@@ -133,7 +160,9 @@ def take_census(
         own, name = proxy.revision in revisions, proxy.namespace
         if name not in inside:
             namespace = namespaces.get(name)
-            inside[name] = is_member(mesh, name, namespace.labels if namespace else {})
+            inside[name] = name == mesh.namespace or (
+                namespace is not None and is_member(mesh, name, namespace.labels)
+            )
         if own:
             (counted if inside[name] else outside).append(proxy)
         elif inside[name]:

@@ -10,7 +10,7 @@ webhook selectors of a revision and of a tag).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,22 +29,32 @@ def _expression(key: str, operator: str, *values: str) -> dict[str, Any]:
     return {"key": key, "operator": operator} | ({"values": list(values)} if values else {})
 
 
-def _labelled(mesh: Membership, *expressions: dict[str, Any]) -> dict[str, Any]:
-    outside = sorted({*mesh.excluded, *([mesh.probe] if mesh.probe else [])} - {mesh.namespace})
-    joined = [_expression(MEMBER_OF, "In", mesh.member_of)] if mesh.member_of else []
-    return {"matchExpressions": [*joined, *expressions, _expression(NAMESPACE_NAME, "NotIn", *outside)]}
+def _labelled(mesh: Membership, *expressions: dict[str, Any]) -> list[dict[str, Any]]:
+    """Selectors of the members, beside the mesh's own namespace, that have also these labels: one for each
+    way of belonging to the mesh, and no namespace by two of them."""
+    outside = _expression(NAMESPACE_NAME, "NotIn", *_list_outside(mesh))
+    ways: list[list[dict[str, Any]]] = [[_expression(MEMBER_OF, "In", mesh.member_of)]]
+    if mesh.cluster:
+        ways.insert(0, [_expression(MEMBER_OF, "DoesNotExist")])
+    elif mesh.by_tag:
+        ways = [[]]
+    return [{"matchExpressions": [*joined, *expressions, outside]} for joined in ways]
+
+
+def _list_outside(mesh: Membership) -> list[str]:
+    return sorted({*mesh.excluded, *([mesh.probe] if mesh.probe else [])} - {mesh.namespace})
 
 
 def build_discovery_selectors(mesh: Membership) -> list[dict[str, Any]]:
     """MeshConfig.discoverySelectors: the namespaces istiod looks at. A list is a disjunction; a webhook,
     whose entries have one selector each, needs an entry for each of them."""
     selectors: list[dict[str, Any]] = [{"matchLabels": {NAMESPACE_NAME: mesh.namespace}}]
-    if mesh.member_of:
-        return [*selectors, _labelled(mesh)]
+    if not mesh.by_tag:
+        return [*selectors, *_labelled(mesh)]
     revs = [_expression(ISTIO_REV, "In", *mesh.values), _expression(ISTIO_INJECTION, "DoesNotExist")]
-    selectors.append(_labelled(mesh, *revs))
+    selectors += _labelled(mesh, *revs)
     if mesh.default:
-        selectors.append(_labelled(mesh, _expression(ISTIO_INJECTION, "In", "enabled")))
+        selectors += _labelled(mesh, _expression(ISTIO_INJECTION, "In", "enabled"))
     return selectors
 
 
@@ -97,38 +107,39 @@ def build_injection_selectors(mesh: Membership, value: str, *, default: bool) ->
     `default` adds the entries for istio-injection=enabled and for pods that ask for injection by
     sidecar.istio.io/inject=true; they belong on one webhook of the mesh only.
     """
-    not_refused = _expression(SIDECAR_INJECT, "NotIn", "false")
-    not_reserved = NameCondition(mesh.namespace)
-    unlabelled = [_expression(ISTIO_REV, "DoesNotExist"), _expression(ISTIO_INJECTION, "DoesNotExist")]
-    own = [mesh.namespace, *([mesh.probe] if mesh.probe else [])]
-    own_and_unlabelled = {"matchExpressions": [*unlabelled, _expression(NAMESPACE_NAME, "In", *own)]}
-    entries = [
-        InjectionSelector(
-            "rev.namespace.",
-            _labelled(
-                mesh, _expression(ISTIO_REV, "In", value), _expression(ISTIO_INJECTION, "DoesNotExist")
-            ),
-            {"matchExpressions": [not_refused]},
-            not_reserved,
-        ),
-        InjectionSelector(
-            "rev.object.",
-            own_and_unlabelled,
-            {"matchExpressions": [not_refused, _expression(ISTIO_REV, "In", value)]},
-        ),
-    ]
+    not_refused = {"matchExpressions": [_expression(SIDECAR_INJECT, "NotIn", "false")]}
+    asks = {"matchExpressions": [*not_refused["matchExpressions"], _expression(ISTIO_REV, "In", value)]}
+    revs = [_expression(ISTIO_REV, "In", value), _expression(ISTIO_INJECTION, "DoesNotExist")]
+    entries = [*_build_of_namespaces("rev.namespace.", mesh, revs, not_refused)]
+    entries += _build_of_pods("rev.object.", mesh, asks)
     if default:
         asked = [_expression(SIDECAR_INJECT, "In", "true"), _expression(ISTIO_REV, "DoesNotExist")]
-        entries += [
-            InjectionSelector(
-                "namespace.",
-                _labelled(mesh, _expression(ISTIO_INJECTION, "In", "enabled")),
-                {"matchExpressions": [not_refused]},
-                not_reserved,
-            ),
-            InjectionSelector("object.", own_and_unlabelled, {"matchExpressions": asked}),
-        ]
+        enabled = [_expression(ISTIO_INJECTION, "In", "enabled")]
+        entries += _build_of_namespaces("namespace.", mesh, enabled, not_refused)
+        entries += _build_of_pods("object.", mesh, {"matchExpressions": asked})
     return entries
+
+
+def _build_of_namespaces(
+    prefix: str, mesh: Membership, asking: list[dict[str, Any]], pods: dict[str, Any]
+) -> Iterator[InjectionSelector]:
+    """Entries for members whose labels ask; the second, where a mesh takes namespaces in two ways, is for
+    those with a MeshMember."""
+    for kind, selector in zip(("", "member."), _labelled(mesh, *asking), strict=False):
+        yield InjectionSelector(prefix + kind, selector, pods, NameCondition(mesh.namespace))
+
+
+def _build_of_pods(prefix: str, mesh: Membership, asking: dict[str, Any]) -> Iterator[InjectionSelector]:
+    """Entries for pods that ask by themselves, where the namespace's labels say nothing: in the mesh's own,
+    in the probe's, and in all that belong to it without a word."""
+    silent = [_expression(ISTIO_REV, "DoesNotExist"), _expression(ISTIO_INJECTION, "DoesNotExist")]
+    own = [mesh.namespace, *([mesh.probe] if mesh.probe else [])]
+    named = {"matchExpressions": [*silent, _expression(NAMESPACE_NAME, "In", *own)]}
+    yield InjectionSelector(prefix, named, asking)
+    if mesh.cluster:
+        others = _expression(NAMESPACE_NAME, "NotIn", *sorted({mesh.namespace, *_list_outside(mesh)}))
+        every = {"matchExpressions": [_expression(MEMBER_OF, "DoesNotExist"), *silent, others]}
+        yield InjectionSelector(f"{prefix}cluster.", every, asking, NameCondition(mesh.namespace))
 
 
 def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -15,7 +15,7 @@ from navarch.api.controlplane import MOST_GATEWAYS
 from navarch.api.gateway import KIND
 from navarch.api.inline import TYPES, Gateways
 from navarch.api.meta import API_VERSION
-from navarch.core.membership.rule import is_injected, tell_joining
+from navarch.core.membership.rule import is_injected, is_injected_on_demand, tell_joining
 from navarch.core.mesh.layering import merge_settings
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
@@ -73,7 +73,8 @@ def find_inside(observed: ObservedMesh) -> Callable[[str], bool]:
 
     def is_inside(name: str) -> bool:
         namespace = observed.namespaces.get(name)
-        return is_injected(mesh, name, namespace.labels if namespace else {})
+        labels = namespace.labels if namespace else {}
+        return is_injected(mesh, name, labels) or is_injected_on_demand(mesh, name, labels)
 
     return is_inside
 

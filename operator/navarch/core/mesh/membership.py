@@ -22,8 +22,10 @@ def find_effective_membership(observed: ObservedMesh) -> Membership:
             default=default,
             probe=probe,
             member_of=observed.own.member_of,
+            cluster=observed.own.cluster,
         ),
         operator_namespace=observed.environment.operator_namespace,
         meshes=observed.meshes,
         namespaces=observed.namespaces,
+        home=observed.own.home,
     )

@@ -30,8 +30,10 @@ from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.labels import MESH_COMPONENTS, component_of, revision_of
 from navarch.core.model.naming import revision_name
 from navarch.core.model.ordering import order_for_removal
+from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
+from navarch.core.model.scope import OF_CLUSTER, holds_anything, is_of_cluster, reaches_cluster
 from navarch.core.revision.manifest import build_revision_manifest, is_hosted
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_missing
@@ -61,6 +63,8 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     if observed.deleting:  # withheld
         return MeshDecision(_restate_revision(observed), Plan(observed.parent))
     accepted = is_accepted(findings)
+    if is_to_step_back(observed, findings):
+        return MeshDecision(None, plan_teardown(observed))
     wanted = build_wanted_revision(observed) if accepted else _restate_revision(observed)
     if wanted is None:
         return MeshDecision(None, Plan(observed.parent))
@@ -106,11 +110,14 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
         default=bool(spec.default_tag),
         excluded=find_effective_membership(observed).excluded,
         member_of=observed.own.member_of,
+        cluster=observed.own.cluster,
         hosted=spec.hosting == HOSTED,
     )
     fitted = {**wanted, "spec": observed.kinds.fit(REVISION_KIND, "spec", wanted["spec"])}
-    # Without its field a CRD of an older release would bring the control plane to the tenant.
-    return fitted if is_hosted(fitted) == is_hosted(wanted) else None
+    # Without its field a CRD of an older release would bring the control plane to the tenant, or let go of
+    # every namespace without a MeshMember.
+    same = is_hosted(fitted) == is_hosted(wanted) and is_of_cluster(fitted) == is_of_cluster(wanted)
+    return _keep_reach(observed, fitted) if same else None
 
 
 def _restate_revision(observed: ObservedMesh) -> Manifest | None:
@@ -119,12 +126,41 @@ def _restate_revision(observed: ObservedMesh) -> Manifest | None:
     if existing is None:
         return None
     metadata = {"name": existing["metadata"]["name"], "namespace": observed.parent.namespace}
-    return {
+    restated = {
         "apiVersion": existing["apiVersion"],
         "kind": existing["kind"],
         "metadata": {**metadata, "labels": observed.parent.labels(component="revision")},
         "spec": existing["spec"],
     }
+    return _keep_reach(observed, restated)
+
+
+def is_to_step_back(observed: ObservedMesh, findings: Sequence[Finding]) -> bool:
+    """Whether a mesh takes its MeshRevision back: it was made before another mesh was known beside which it
+    cannot be, and no control plane of it was made. It would keep that one waiting."""
+    refused = any(finding.reason is Reason.SCOPE_CONFLICT for finding in findings)
+    passed = any(holds_anything(revision) for revision in observed.revisions)
+    made = any(component_of(o) not in MESH_COMPONENTS for o in observed.owned)
+    return refused and bool(observed.revisions) and not passed and not made
+
+
+def _keep_reach(observed: ObservedMesh, wanted: Manifest) -> Manifest:
+    """The MeshRevision with the label that says that it may reach every namespace: while it asks for that,
+    and after that until the istiods with the older configuration have ended."""
+    existing = next((r for r in observed.revisions if ref_of(r) == ref_of(wanted)), None)
+    kept = existing is not None and reaches_cluster(existing) and not _has_narrowed(existing, wanted)
+    if not (kept or is_of_cluster(wanted)):
+        return wanted
+    metadata = wanted["metadata"]
+    return {**wanted, "metadata": {**metadata, "labels": {**metadata["labels"], **OF_CLUSTER}}}
+
+
+def _has_narrowed(existing: Manifest, wanted: Manifest) -> bool:
+    """Whether a MeshRevision that asks for every namespace no more has been rolled out."""
+    rolled = find_condition(existing, ConditionType.PROGRESSING)
+    current = rolled is not None and rolled["observedGeneration"] >= existing["metadata"].get("generation", 0)
+    settled = rolled is not None and rolled["reason"] == Reason.SETTLED
+    return current and settled and not is_of_cluster(existing) and not is_of_cluster(wanted)
 
 
 def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> list[Manifest]:

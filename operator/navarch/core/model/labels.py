@@ -96,6 +96,10 @@ FINALIZER = meta.FINALIZER
 
 MEMBER_OF = meta.MEMBER_OF
 
+SCOPE = f"{GROUP}/scope"
+"""Label on the MeshRevision to whose mesh every namespace belongs: it stays until no istiod reaches them all
+any more. By it the API server is asked whether there is one."""
+
 ISTIO_REV = "istio.io/rev"
 
 ISTIO_TAG = "istio.io/tag"

@@ -100,6 +100,11 @@ class Reason(Documented):
     NOT_A_MEMBER = "NotAMember", "The namespace does not belong to the mesh."
     TAG_CONFLICT = "TagConflict", "The tag equals a revision, or is another mesh's tag."
     DEFAULT_TAG_CONFLICT = "DefaultTagConflict", "Another mesh owns the tag `default`."
+    SCOPE_CONFLICT = (
+        "ScopeConflict",
+        "A mesh takes every namespace of the cluster, and another mesh is beside it: nothing was applied for "
+        "the one that came later.",
+    )
     NAME_TOO_LONG = "NameTooLong", "The name of an object derived from the mesh's would be too long."
     PROFILE_NOT_FOUND = (
         "ProfileNotFound",

@@ -18,6 +18,10 @@ LABELS_REQUEUE = 60.0
 """Seconds after which labels of another client are looked at again: a mesh that comes may take a namespace by
 them, and no event about the namespace tells."""
 
+RIVAL_REQUEUE = 5.0
+"""Seconds after which the API server is asked once more whether a control plane may be made: of the revision
+that stood in its way no watch needs to have told."""
+
 PROBE_REQUEUE = 5.0
 """Seconds after which an injection that could not be proved is tried again."""
 

@@ -17,6 +17,7 @@ from navarch.core.istio.catalog import Release
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
+from navarch.core.model.scope import OF_CLUSTER
 
 
 def build_revision_manifest(
@@ -28,11 +29,13 @@ def build_revision_manifest(
     default: bool = False,
     excluded: Iterable[str] = (),
     member_of: str = "",
+    cluster: bool = False,
     hosted: bool = False,
 ) -> dict[str, Any]:
     """The MeshRevision of a mesh: `tag` is its effective tag, `default` whether it owns tag `default`,
     `excluded` the namespaces that are never members, with any labels; with `member_of` only namespaces with
-    that value of the label mesh.navarch.io/member-of are; `hosted` says where the control plane is."""
+    that value of the label mesh.navarch.io/member-of are, and with `cluster` all without another value of it;
+    `hosted` says where the control plane is."""
     name = revision_name(tag)
     members = {"default": default, "excluded": sorted(set(excluded))}
     return {
@@ -41,7 +44,7 @@ def build_revision_manifest(
         "metadata": {
             "name": name,
             "namespace": parent.namespace,
-            "labels": parent.labels(component="revision"),
+            "labels": parent.labels(component="revision") | (OF_CLUSTER if cluster else {}),
         },
         "spec": {
             "mesh": parent.name,
@@ -49,7 +52,9 @@ def build_revision_manifest(
             "version": release.version,
             "strategy": "InPlace",
             **({"hosting": HOSTED} if hosted else {}),
-            "members": members | ({"memberOf": member_of} if member_of else {}),
+            "members": members
+            | ({"memberOf": member_of} if member_of else {})
+            | ({"cluster": True} if cluster else {}),
             "config": config.to_json(),
         },
     }

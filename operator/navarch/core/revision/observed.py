@@ -24,8 +24,8 @@ class ObservedRevision:
     """Everything a MeshRevision's reconcile depends on. `mesh` is its MeshControlPlane, None when that is
     gone; `roles` are the installation's roles for istiods, by name with the hashes of their rules;
     `inventory` says which objects were made for it, those of the mesh among them; `kinds` what Navarch's own
-    CRDs lack; `home` is the namespace of Navarch's in which the control plane is hosted, None where it is
-    beside the mesh."""
+    CRDs lack; `rivals` are the meshes whose revisions keep this one from being rolled out; `home` is the
+    namespace of Navarch's in which the control plane is hosted, None where it is beside the mesh."""
 
     environment: Environment
     assets: Assets
@@ -41,6 +41,7 @@ class ObservedRevision:
     inventory: Inventory = NOTHING
     kinds: ServedKinds = CURRENT
     home: Home | None = None
+    rivals: tuple[str, ...] = ()
 
     @property
     def generation(self) -> int:

@@ -16,7 +16,8 @@ from navarch.core.model.labels import MESH_COMPONENTS, component_of, revision_of
 from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.ownership import find_lost, is_proved
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.core.model.requeue import SAFETY_REQUEUE
+from navarch.core.model.requeue import RIVAL_REQUEUE, SAFETY_REQUEUE
+from navarch.core.revision.alone import tell_rivals
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import RIGHTS, find_missing, may_lose_rights, withhold
@@ -45,6 +46,10 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
     """The plan of a revision: everything but webhooks at once, those when an istiod serves."""
     if is_abandoned(observed) or not is_renderable(observed.body, observed.assets):
         return RevisionDecision(Plan(observed.parent), "")
+    if observed.rivals:
+        message = tell_rivals(observed.body, observed.rivals)
+        held = (Waiting(ref_of(observed.body), message),)
+        return RevisionDecision(Plan(observed.parent, waiting=held, requeue_after=RIVAL_REQUEUE), "")
     if observed.home is not None and (obstacle := observed.home.obstacle):
         return RevisionDecision(Plan(observed.parent, waiting=(obstacle,), requeue_after=SAFETY_REQUEUE), "")
     name = observed.body["metadata"]["name"]

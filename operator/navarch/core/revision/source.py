@@ -71,6 +71,7 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
             probe=environment.probe_namespace,
             excluded=spec.members.excluded,
             member_of=spec.members.member_of or "",
+            cluster=bool(spec.members.cluster),
         ),
         hub=(images and images.hub) or release.minor.hub,
         image_tag=(images and images.tag) or release.version,

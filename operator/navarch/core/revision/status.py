@@ -25,6 +25,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.model.urgency import Awaited
+from navarch.core.revision.alone import tell_rivals
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import RevisionDecision
 from navarch.core.revision.source import find_obstacle
@@ -72,6 +73,14 @@ def _judge_obstacle(observed: ObservedRevision, status: Truth) -> Verdict | None
     if obstacle is None:
         return None
     return Verdict(status, obstacle.reason, f"{obstacle.message}; what runs is left as it is")
+
+
+def determine_progressing(observed: ObservedRevision, plan: Plan) -> Verdict:
+    """Whether the revision is being changed. Whatever else is to be said, that others are in its way is told:
+    by this condition the next look knows whether it has to ask for them again."""
+    if observed.rivals:
+        return Verdict("True", Reason.SCOPE_CONFLICT, tell_rivals(observed.body, observed.rivals))
+    return determine_rolling(observed, plan)
 
 
 def _tell_unplanned(plan: Plan) -> Verdict:
@@ -123,7 +132,7 @@ def summarise_revision(
             reachable=has_service(observed.owned, name),
             paused=paused,
         ),
-        ConditionType.PROGRESSING: determine_rolling(observed, plan),
+        ConditionType.PROGRESSING: determine_progressing(observed, plan),
         ConditionType.RECONCILED: determine_reconciled(outcome, paused=paused),
     }
     if obstacle := _judge_obstacle(observed, "Unknown"):

@@ -18,10 +18,12 @@ class MeshSummary:
     `waiting` is False for a mesh that has a MeshRevision, which sorts first: it holds its namespace and tags
     against every other mesh. `created` is metadata.creationTimestamp. `tag` is the effective one;
     `default_tag` says whether the mesh holds the tag `default`, or asks for it and was not refused;
-    `member_of` is the value of the label mesh.navarch.io/member-of by which alone namespaces are its members,
-    empty for a mesh that takes them by its tag. `refused` is True for a mesh that holds nothing and whose
-    present spec was refused: it claims nothing. `hosted` says that its control plane is in a namespace of
-    Navarch's.
+    `member_of` is the value of the label mesh.navarch.io/member-of that its MeshMembers give, empty for a
+    mesh that takes namespaces by its tag. `cluster` says that it takes every namespace, or asks for them and
+    was not refused, and `holds_cluster` that it has them; `holds_any` that it has any, beside one that takes
+    them all. `refused` is True for a mesh that holds nothing and
+    whose present spec was refused: it claims nothing. `hosted` says that its control plane is in a namespace
+    of Navarch's.
     """
 
     waiting: bool
@@ -34,6 +36,9 @@ class MeshSummary:
     refused: bool = False
     member_of: str = ""
     hosted: bool = False
+    cluster: bool = False
+    holds_cluster: bool = False
+    holds_any: bool = False
 
     @property
     def home(self) -> str:

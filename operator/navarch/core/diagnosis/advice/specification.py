@@ -143,6 +143,11 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Remove spec.defaultTag here, or from its present owner and then edit this mesh.",
         "spec.defaultTag: 'true': mesh shop/main owns istio-injection=enabled",
     ),
+    Reason.SCOPE_CONFLICT: Advice(
+        Severity.ERROR,
+        "Delete one of the meshes, or give the other one another spec.scope and then edit this one.",
+        "spec.scope: 'unset': every namespace belongs to mesh shop/main, and no other mesh can be beside it",
+    ),
     Reason.NAME_TOO_LONG: Advice(
         Severity.ERROR,
         "Delete the mesh and create it with a shorter name or tag.",

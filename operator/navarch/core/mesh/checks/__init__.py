@@ -30,6 +30,7 @@ from navarch.core.mesh.checks import (
     power,
     rights,
     schema,
+    scope,
     shapes,
     tags,
     texts,
@@ -64,12 +65,14 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_kubernetes_is_new_enough,
     version.check_version_does_not_go_back,
     version.check_one_minor_at_a_time,
+    scope.check_cluster_is_its_own,
     tags.check_tag_is_no_revision,
     tags.check_tag_is_free,
     tags.check_default_tag_has_one_owner,
     tags.check_names_fit,
     foreign.check_foreign_istio,
     foreign.check_foreign_default,
+    scope.check_cluster_has_no_other_istio,
     layers.check_profiles,
     inline.check_gateways_have_names_of_their_own,
     pins.check_pinned_gateways,
@@ -114,6 +117,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     foreign.check_gateway_defaults,
     foreign.check_policy_is_in_force,
     neighbours.check_namespaces_are_its_own,
+    scope.check_isolation_closes_something,
 )
 """Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words
 first."""

@@ -79,7 +79,7 @@ def check_namespace_may_hold_a_mesh(observed: ObservedMesh) -> Iterator[Finding]
 def check_namespaces_are_its_own(observed: ObservedMesh) -> Iterator[Finding]:
     """No namespace that the mesh takes by a tag is another mesh's by a MeshMember."""
     mesh = find_effective_membership(observed)
-    if mesh.member_of:
+    if not mesh.by_tag:
         return
     own = name_members(observed.parent.namespace, observed.parent.name)
     shared = [

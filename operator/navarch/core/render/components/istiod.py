@@ -170,6 +170,7 @@ def _build_restart(revision: RevisionInput) -> str:
     membership = revision.membership
     members = [membership.namespace, membership.values, membership.default, membership.probe]
     members += [membership.member_of] if membership.member_of else []
+    members += [True] if membership.cluster else []
     return stable_hash({"trustDomain": trust_domain_of(revision.config), "members": members})
 
 
