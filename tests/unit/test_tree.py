@@ -197,18 +197,22 @@ def test_outdated_proxies_are_told_at_their_workloads_instead_of_as_a_sum() -> N
     assert ("Proxies", "ProxiesOutdated") in troubles(build_tree(narrowed))
 
 
+OF_WAYPOINT = {"pod-template-hash": "5c9f", "gateway.networking.k8s.io/gateway-name": "way"}
+
+
 @pytest.mark.parametrize(
     ("owner", "labels", "expected"),
     [
         (None, {}, ("Pod", "web-5c9f-x2x")),
         (("ReplicaSet", "web-5c9f"), {"pod-template-hash": "5c9f"}, ("Deployment", "web")),
+        (("ReplicaSet", "way-5c9f"), OF_WAYPOINT, ("Deployment", "way", "way")),
         (("ReplicaSet", "alone"), {}, ("ReplicaSet", "alone")),
         (("StatefulSet", "db"), {}, ("StatefulSet", "db")),
         (("Job", "once"), {}, ("Job", "once")),
     ],
 )
 def test_a_pods_workload_is_what_would_make_it_again(
-    owner: tuple[str, str] | None, labels: dict[str, str], expected: tuple[str, str]
+    owner: tuple[str, str] | None, labels: dict[str, str], expected: tuple[str, ...]
 ) -> None:
     metadata: dict[str, Any] = {"name": "web-5c9f-x2x", "namespace": "apps", "labels": labels}
     if owner:
