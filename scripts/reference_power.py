@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from navarch.api.power.hosting import FREE_WHEN_HOSTED
 from navarch.api.power.meshconfig import MESH_CONFIG
-from navarch.api.power.overlays import GATEWAY_FREE_PATCH, GATEWAY_GUARDED, Tree
+from navarch.api.power.overlays import GATEWAY_FREE_PATCH, GATEWAY_GUARDED, GATEWAY_LIKE_PODS, Tree
 from navarch.api.power.rules import WHOLE, Path, Power, Rule, Table
 from navarch.api.power.spec import SPEC
 from navarch.api.power.values import VALUES
@@ -71,19 +71,26 @@ def _build_hosted_section() -> str:
 
 
 def _build_gateway_section() -> str:
-    """What of a MeshGateway needs `host`."""
-    rows = [[code(".".join(path)), escape(why)] for path, why in GATEWAY_GUARDED.items()]
+    """What of a MeshGateway needs `host`, or the right to create pods."""
+    rows, like_pods = (
+        [[code(".".join(path)), escape(why)] for path, why in table.items()]
+        for table in (GATEWAY_GUARDED, GATEWAY_LIKE_PODS)
+    )
     free = "".join(
         f"- {kind}: {', '.join(code(path) for path in _list_leaves(tree))}\n"
         for kind, tree in GATEWAY_FREE_PATCH.items()
     )
     return (
         "\n## A MeshGateway\n\nAll fields of a MeshGateway's spec are free for whoever may write it, but for "
-        "these, which need `host` in\nits namespace; in `spec.gateways` of a mesh they need `host` in the "
-        "mesh's:\n\n"
+        "those of two lists. These need `host` in\nits namespace; in `spec.gateways` of a mesh they need it "
+        "in the mesh's:\n\n"
         + build_table(["Fields", "Why"], rows)
         + "\nSo does each overlay that holds more than is listed here, since it decides what pods that hold "
-        "the gateway's\naccount run, mount and reach:\n\n" + free
+        "the gateway's\naccount run, mount and reach:\n\n"
+        + free
+        + "\nThese need `create` on pods in the gateway's namespace, or `host` there; in `spec.gateways` of "
+        "a mesh they need\none of both in the mesh's. They may be taken away without:\n\n"
+        + build_table(["Fields", "Why"], like_pods)
     )
 
 

@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from navarch.api.power.overlays import GATEWAY_FREE_PATCH, REFUSED_PATCH, is_free_patch
+from navarch.api.power.overlays import (
+    GATEWAY_FREE_PATCH,
+    GATEWAY_LIKE_PODS,
+    REFUSED_PATCH,
+    is_free_patch,
+)
 from navarch.core.model.merging import merge
 
 from lab.cluster import Cluster
@@ -108,6 +113,40 @@ def test_hooks_and_external_addresses_take_the_verb_host_and_may_be_taken_away_w
         api.delete("gateway", shop, "ingress")
 
 
+LIKE_PODS: list[tuple[Object, str]] = [
+    ({"labels": {"app": "web"}}, "spec.labels"),
+    ({"placement": {"priorityClassName": "system-cluster-critical"}}, "spec.placement.priorityClassName"),
+]
+
+
+def test_every_field_that_takes_the_right_to_create_pods_is_tried() -> None:
+    assert {field for _, field in LIKE_PODS} == {f"spec.{'.'.join(path)}" for path in GATEWAY_LIKE_PODS}
+
+
+@pytest.mark.parametrize(("spec", "field"), LIKE_PODS)
+async def test_labels_and_priority_take_the_right_to_create_pods_and_may_be_taken_away_without(
+    api: Api, tenant: Api, shop: str, spec: Object, field: str
+) -> None:
+    gateway = build_gateway(shop, shop, **spec)
+    said = refusal(tenant, gateway)
+    assert f"{field} set by {TENANT}" in said
+    assert "the right to create pods" in said
+    maker = "maker-of-pods"
+    for role in ("navarch-mesh-admin", "edit"):
+        api.apply(bind(shop, role, user=maker))
+    client = api.impersonating(maker)
+    await eventually(lambda: refusal(client, gateway) == "", seconds=30, what="who may make pods may")
+    api.create(gateway)
+    try:
+        assert tell(tenant, shop, {"replicas": 3}) == "", "what stands there is no change"
+        assert tell(tenant, shop, dict.fromkeys(spec)) == ""
+        more = {"labels": {"more": "x"}, "placement": {"priorityClassName": "more"}}
+        assert f"{field} set by" in tell(tenant, shop, {key: more[key] for key in spec})
+        assert tell(tenant, shop, {"placement": {"nodeSelector": {"a": "b"}}}) == ""
+    finally:
+        api.delete("gateway", shop, "ingress")
+
+
 def test_overlays_of_a_holder_of_host_are_changed_and_taken_away_by_holders_only(
     api: Api, tenant: Api, shop: str
 ) -> None:
@@ -199,6 +238,11 @@ def test_a_mesh_brings_its_gateways_no_more_than_its_editor_may(
         assert f"spec.gateways.defaults.{next(iter(bad))} set by" in said
         assert "meshcontrolplanes/host" in said
     assert "of front" in edit({"eastWest": [{"name": "front", "networkGateway": "network-1"}]})
+    for spec, field in LIKE_PODS:
+        assert "spec.gateways of front set by" in edit({"egress": [{"name": "front", **spec}]})
+        said = edit({"defaults": spec})
+        assert f"{field.replace('spec.', 'spec.gateways.defaults.')} set by" in said
+        assert "the right to create pods" in said
     kept = {"name": "front", "overlays": [held], "service": {"externalIPs": ["192.0.2.1"]}}
     api.patch("mesh", tenancy, "demo", {"spec": {"gateways": {"ingress": [kept]}}})
     assert edit({"ingress": [{**kept, "replicas": 3}, {"name": "other"}]}) == "", "what stands is no change"

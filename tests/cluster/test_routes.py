@@ -71,13 +71,16 @@ async def gateway_api(api: Api, light: Cluster) -> AsyncIterator[None]:
     for crd in crds:
         api.create(crd)
     names = [crd["metadata"]["name"] for crd in crds]
-    await eventually(
-        lambda: all(
-            any(c["type"] == "Established" and c["status"] == "True" for c in found["status"]["conditions"])
-            for found in (api.get("crd", "", name) or {"status": {"conditions": []}} for name in names)
-        ),
-        what="the CRDs are established",
-    )
+
+    def are_established() -> bool:
+        # A CRD that nobody has looked at yet has null for its conditions.
+        found = ((api.get("crd", "", name) or {}).get("status") or {} for name in names)
+        conditions = (status.get("conditions") or () for status in found)
+        return all(
+            any(c["type"] == "Established" and c["status"] == "True" for c in each) for each in conditions
+        )
+
+    await eventually(are_established, what="the CRDs are established")
     yield
     for name in names:
         api.delete("crd", "", name)
@@ -157,6 +160,30 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
         ("RouteWithoutGateway", f"HTTPRoute {member}/gone"),
     }
     assert await check(light.kubeconfig, mesh) == (expected, "")
+    light.run("create", "-f", "-", stdin=json.dumps(build_deployed(api, mesh, member)))
+    await eventually(lambda: count_proxies(api, mesh) == 2, seconds=60, what="its pod is counted")
+    tree = await describe(light.kubeconfig, mesh)
+    (deployed,) = [n for n in walk(tree) if n["kind"] == "Gateway.gateway.networking.k8s.io"]
+    assert (deployed["name"], deployed["facts"]["current"]) == (f"{member}/own", 1)
+
+
+def build_deployed(api: Api, mesh: str, namespace: str) -> Object:
+    """What istiod would deploy for the Gateway `own`, as far as it is looked at."""
+    revision = f"{mesh}-demo-inplace"
+    stamp = (api.get("revision", mesh, revision) or {})["status"]["proxy"]
+    labels = {
+        "gateway.networking.k8s.io/gateway-name": "own",
+        "service.istio.io/canonical-name": "own-istio",
+        "sidecar.istio.io/inject": "false",
+    }
+    annotations = {"istio.io/rev": revision, "mesh.navarch.io/proxy": stamp}
+    containers = [{"name": "istio-proxy", "image": "example.invalid/proxyv2"}]
+    template = {
+        "metadata": {"labels": labels, "annotations": annotations},
+        "spec": {"containers": containers},
+    }
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return build("apps/v1", "Deployment", namespace, "own-istio", spec)
 
 
 def build_reader(namespace: str) -> Iterator[Object]:

@@ -230,6 +230,81 @@ def test_routes_of_gateway_api_conflict_alike() -> None:
     assert tell(apis(), routes=(http_route("a", "old"), http_route("b", "young", rules=post))) == []
 
 
+def a_listener(name: str, port: int, protocol: str, **more: Any) -> Any:
+    """One that takes routes of all namespaces."""
+    everybody = {"namespaces": {"from": "All"}, **more.pop("allowed", {})}
+    return {"name": name, "port": port, "protocol": protocol, "allowedRoutes": everybody, **more}
+
+
+def a_route(
+    kind: str, namespace: str, name: str = "db", *, created: str = "2026-01-01", **parent: Any
+) -> Any:
+    """A route of any kind without hosts."""
+    parents = [{"name": "web", "namespace": "front", **parent}]
+    return read_route(an_object(kind, namespace, name, created, {"parentRefs": parents, "rules": [{}]}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "listener"),
+    [
+        ("TCPRoute", a_listener("one", 5432, "TCP")),
+        ("TLSRoute", a_listener("one", 443, "TLS", tls={"mode": "Passthrough"})),
+        ("TCPRoute", a_listener("one", 443, "TLS", tls={"certificateRefs": [{"name": "cert"}]})),
+        ("GRPCRoute", a_listener("one", 80, "HTTP")),
+        ("HTTPRoute", a_listener("one", 15008, "HBONE")),
+    ],
+    ids=["tcp", "tls", "tcp over tls", "grpc", "waypoint"],
+)
+def test_routes_of_every_kind_conflict_at_a_listener_that_takes_both(kind: str, listener: Any) -> None:
+    old, young = a_route(kind, "a"), a_route(kind, "b", created="2026-02-01")
+    assert tell(apis("web", listener), routes=(young, old)) == [("RoutesConflict", f"{kind} b/db")]
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [({"sectionName": "one"}, {"sectionName": "two"}), ({"port": 5432}, {"port": 5433})],
+    ids=["sections", "ports"],
+)
+def test_routes_to_two_listeners_of_one_gateway_do_not_conflict(parents: Any) -> None:
+    entrance = apis("web", a_listener("one", 5432, "TCP"), a_listener("two", 5433, "TCP"))
+    routes = [a_route("TCPRoute", place, **parent) for place, parent in zip(("a", "b"), parents, strict=True)]
+    assert tell(entrance, routes=tuple(routes)) == []
+    both = a_route("TCPRoute", "c", created="2026-02-01")
+    assert tell(entrance, routes=(*routes, both)) == [("RoutesConflict", "TCPRoute c/db")] * 2
+
+
+def test_a_redirect_at_the_plain_listener_of_another_namespace_is_no_conflict() -> None:
+    certificate = {"certificateRefs": [{"name": "cert"}]}
+    entrance = apis("web", a_listener("http", 80, "HTTP"), a_listener("https", 443, "HTTPS", tls=certificate))
+    routes = (
+        a_route("HTTPRoute", "platform", "redirect", sectionName="http"),
+        a_route("HTTPRoute", "shop", "shop", sectionName="https"),
+    )
+    assert tell(entrance, routes=routes) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "parent", "listener"),
+    [
+        ("TCPRoute", {}, a_listener("one", 80, "HTTP")),
+        ("HTTPRoute", {}, a_listener("one", 443, "TLS", tls={"mode": "Passthrough"})),
+        ("TLSRoute", {}, a_listener("one", 5432, "TCP")),
+        ("TCPRoute", {}, a_listener("one", 443, "TLS", tls={"mode": "Passthrough"})),
+        ("GRPCRoute", {}, a_listener("one", 80, "HTTP", allowed={"kinds": [{"kind": "HTTPRoute"}]})),
+        ("HTTPRoute", {"sectionName": "two"}, a_listener("one", 80, "HTTP")),
+        ("HTTPRoute", {"port": 81}, a_listener("one", 80, "HTTP")),
+    ],
+    ids=["tcp", "http at passthrough", "tls at tcp", "tcp at passthrough", "kinds", "section", "port"],
+)
+def test_a_route_of_a_kind_or_to_a_listener_that_is_not_there_is_told(
+    kind: str, parent: Any, listener: Any
+) -> None:
+    observed = ObservedRoutes((apis("web", listener),), (a_route(kind, "a", **parent),))
+    (diagnosis,) = run_rules_of_routes(observed)
+    assert (diagnosis.id, str(diagnosis.subject)) == ("RouteWithoutGateway", f"{kind} a/db")
+    assert f"no listener there takes a {kind} for *" in diagnosis.message
+
+
 def test_a_route_is_one_of_a_gateways_where_that_gateways_pods_serve_its_gateway() -> None:
     entrance, route = istios(), virtual("back", "shop")
     observed = ObservedRoutes((entrance,), (route,), {entrance.subject: (OURS,)})
@@ -256,6 +331,9 @@ JUNK = st.recursive(
                     "rules",
                     "listeners",
                     "mode",
+                    "parentRefs",
+                    "allowedRoutes",
+                    "kinds",
                 ]
             ),
             below,

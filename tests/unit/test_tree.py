@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from navarch.core.diagnosis.node import Node
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Subject
-from navarch.core.diagnosis.tree import EventNote, Portrait, Workload, build_tree, count_workloads
+from navarch.core.diagnosis.routes import ObservedRoutes
+from navarch.core.diagnosis.routing import API, Entrance, read_gateway, read_route
+from navarch.core.diagnosis.tree import EventNote, Portrait, build_tree, count_workloads
+from navarch.core.diagnosis.workloads import Workload
 from navarch.core.model.findings import Severity
 from navarch.core.world.proxies import ProxyPod
 from navarch.survey.description import read_workload, take_last
@@ -94,6 +97,34 @@ def test_what_is_wrong_with_a_gateway_stands_at_the_gateway(reason: str) -> None
     assert (node.name, node.summary) == ("front/ingress", "Ingress, 1 of 2 pods ready, at 203.0.113.7")
 
 
+def test_gateways_that_istiod_deploys_are_shown_with_their_routes_and_counted_as_others_are() -> None:
+    way = Workload("apps", "Deployment", "way", "way")
+    proxies = (a_proxy("way-1", "1.31.1-new", way), a_proxy("way-2", "1.30.0-old", way))
+    waypoint = {"name": "mesh", "port": 15008, "protocol": "HBONE"}
+    web = {"name": "http", "port": 80, "protocol": "HTTP"}
+    others = {"addresses": [{"type": "Hostname", "value": "ingress.front.svc.cluster.local"}]}
+    entrances = (
+        a_gateway("way", waypoint),
+        a_gateway("way", web, namespace="another"),
+        a_gateway("of-another-controller", web),
+        a_gateway("ours", web, **others),
+    )
+    spec = {"parentRefs": [{"name": "way"}], "hostnames": ["web.example.com"], "rules": [{}]}
+    route = read_route({"kind": "HTTPRoute", "metadata": {"namespace": "apps", "name": "web"}, "spec": spec})
+    tree = build_tree(a_portrait(proxies=proxies, routes=ObservedRoutes(entrances, (route,))))
+    (node,) = [n for n in walk(tree) if n.kind == API]
+    assert node.name == "apps/way"
+    assert node.summary == ("ports 15008 HBONE; 1 routes; pods that istiod deployed: 1 current, 1 outdated")
+    assert [(n.kind, n.name) for n in node.children] == [("HTTPRoute", "apps/web")]
+    assert {"current": 1, "outdated": 1}.items() <= node.facts.items()
+    assert troubles(tree) == [("Deployment", "ProxiesOutdated")], "the restart stands at the workload"
+
+
+def a_gateway(name: str, listener: Any, *, namespace: str = "apps", **spec: Any) -> Entrance:
+    metadata = {"namespace": namespace, "name": name}
+    return read_gateway({"metadata": metadata, "spec": {"listeners": [listener], **spec}})
+
+
 def test_what_is_wrong_with_a_roll_stands_at_the_roll() -> None:
     status = {"members": {"total": 3, "ready": 2, "pending": 1}}
     roll = {"kind": "MeshMemberRoll", "metadata": {"namespace": "shop", "name": "default"}, "status": status}
@@ -166,18 +197,22 @@ def test_outdated_proxies_are_told_at_their_workloads_instead_of_as_a_sum() -> N
     assert ("Proxies", "ProxiesOutdated") in troubles(build_tree(narrowed))
 
 
+OF_WAYPOINT = {"pod-template-hash": "5c9f", "gateway.networking.k8s.io/gateway-name": "way"}
+
+
 @pytest.mark.parametrize(
     ("owner", "labels", "expected"),
     [
         (None, {}, ("Pod", "web-5c9f-x2x")),
         (("ReplicaSet", "web-5c9f"), {"pod-template-hash": "5c9f"}, ("Deployment", "web")),
+        (("ReplicaSet", "way-5c9f"), OF_WAYPOINT, ("Deployment", "way", "way")),
         (("ReplicaSet", "alone"), {}, ("ReplicaSet", "alone")),
         (("StatefulSet", "db"), {}, ("StatefulSet", "db")),
         (("Job", "once"), {}, ("Job", "once")),
     ],
 )
 def test_a_pods_workload_is_what_would_make_it_again(
-    owner: tuple[str, str] | None, labels: dict[str, str], expected: tuple[str, str]
+    owner: tuple[str, str] | None, labels: dict[str, str], expected: tuple[str, ...]
 ) -> None:
     metadata: dict[str, Any] = {"name": "web-5c9f-x2x", "namespace": "apps", "labels": labels}
     if owner:

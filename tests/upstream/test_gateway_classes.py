@@ -94,7 +94,8 @@ def list_deployed(api: Api, namespace: str) -> dict[str, Object]:
 
 @pytest.fixture(scope="module")
 async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    """Gateway API, two meshes' rights and tags, a namespace in each mesh and one in none."""
+    """Gateway API, two meshes' rights and tags, a namespace in each mesh, where a Gateway is there before any
+    istiod, and one in none."""
     api = Api(cluster.kubeconfig)
     await set_up_crds(api, NEWEST_ISTIO)
     remove_classes(api)
@@ -108,6 +109,7 @@ async def api(cluster: Cluster) -> AsyncIterator[Api]:
             name = f"istiod-revision-tag-{mesh.tag}"
             if manifest["kind"] in ACCESS or manifest["metadata"]["name"] == name:
                 api.apply(manifest)
+        create_gateway(api, mesh.member, "early")
     yield api
     for namespace in labels:
         for gateway in api.request("GET", f"/apis/{API_VERSION}/namespaces/{namespace}/gateways")["items"]:
@@ -141,7 +143,7 @@ async def test_each_gateway_is_deployed_by_the_istiod_of_its_namespace_s_mesh_al
     for mesh in MESHES:
         create_gateway(api, mesh.member, "web")
         create_gateway(api, mesh.member, "way", waypoint=True)
-    wanted = {"web-istio", "way"}
+    wanted = {"early-istio", "web-istio", "way"}
     await eventually(
         lambda: all(list_deployed(api, mesh.member).keys() >= wanted for mesh in MESHES),
         seconds=60,

@@ -154,8 +154,8 @@ class GatewaySettings(Model):
     labels: dict[str, LabelValue] | None = Field(
         None,
         max_length=32,
-        description="More labels of the pods, by which a Gateway's selector finds them. Each pod has `istio: "
-        "<name>` without that.",
+        description="More labels of the pods, by which a Gateway's selector finds them. Needs the right to "
+        "create pods in the namespace. Each pod has `istio: <name>` without that.",
     )
     annotations: dict[str, AnnotationValue] | None = Field(
         None,

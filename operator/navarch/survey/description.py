@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from navarch.core.diagnosis.node import Node
-from navarch.core.diagnosis.tree import EventNote, Portrait, Workload, build_tree
+from navarch.core.diagnosis.tree import EventNote, Portrait, build_tree
+from navarch.core.diagnosis.workloads import Workload
 from navarch.core.membership.rule import build_membership, take_census
 from navarch.core.model.conditions import ConditionType, is_true
+from navarch.core.model.labels import GATEWAY_API_NAME
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod
 from navarch.gather.excerpts import Object, shrink_proxy_pod
@@ -42,9 +44,11 @@ def read_workload(pod: Manifest) -> Workload:
     owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
     if owner is None:
         return Workload(metadata["namespace"], "Pod", metadata["name"])
-    template = (metadata.get("labels") or {}).get("pod-template-hash", "")
+    labels = metadata.get("labels") or {}
+    template, entrance = labels.get("pod-template-hash", ""), labels.get(GATEWAY_API_NAME, "")
     if owner["kind"] == "ReplicaSet" and template and owner["name"].endswith(f"-{template}"):
-        return Workload(metadata["namespace"], "Deployment", owner["name"].removesuffix(f"-{template}"))
+        name = owner["name"].removesuffix(f"-{template}")
+        return Workload(metadata["namespace"], "Deployment", name, entrance)
     return Workload(metadata["namespace"], owner["kind"], owner["name"])
 
 

@@ -54,7 +54,7 @@ class RouteSurveyor:
         whole = len(self.surveyor.gaps) == gaps
         served = {entrance.subject: self._find_serving(entrance) for entrance in entrances}
         unserved = [e.subject for e in entrances if not served[e.subject] and not await self._has_pods(e)]
-        named = tuple(route for route in routes if route.entrances)
+        named = tuple(route for route in routes if route.parents)
         opened = self._read_ports({subject for found in served.values() for subject in found})
         seen = ObservedRoutes(tuple(entrances), named, served, frozenset(unserved), whole, open=opened)
         return replace(seen, credentials=tuple([each async for each in self._read_credentials(seen)]))

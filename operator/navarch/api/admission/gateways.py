@@ -7,6 +7,8 @@ with rights of its own. Must never ask about a write that leaves the spec as it 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from navarch.api.admission.cel import SPEC_CHANGED, Validation, build_policy, quote_list
 from navarch.api.admission.host import HOST_RIGHT, check_host
 from navarch.api.admission.refused import list_refused_patches, refuse_all
@@ -16,10 +18,13 @@ from navarch.api.gatewayroutes import GROUP as GROUP_OF_ROUTES
 from navarch.api.gatewayroutes import PLURAL as PLURAL_OF_ROUTES
 from navarch.api.inline import TYPES
 from navarch.api.meta import GROUP, JSONObject, quote_cel
-from navarch.api.power.overlays import GATEWAY_FREE_PATCH, GATEWAY_GUARDED, Tree
+from navarch.api.power.overlays import GATEWAY_FREE_PATCH, GATEWAY_GUARDED, GATEWAY_LIKE_PODS, Tree
+from navarch.api.power.rules import Path
 
 _CHANGED = {"name": "gateways-changed", "expression": "object.?spec.?gateways != oldObject.?spec.?gateways"}
 _SHOWN = "' set by ' + request.userInfo.username"
+_SAME = "old.name == entry.name && old.?namespace == entry.?namespace"
+"""CEL: whether two entries of a mesh are one gateway."""
 
 
 def _is_within(found: str, tree: Tree) -> str:
@@ -41,9 +46,15 @@ def _list_guarded(overlays: str) -> str:
 
 
 def _tell_guarded(new: str, old: str, where: str) -> str:
-    """CEL: names of the guarded fields that differ between two settings of a gateway."""
-    told = [f"({_list_guarded(new)} == {_list_guarded(old)} ? [] : [{quote_cel(f'{where}overlays')}])"]
-    for path in GATEWAY_GUARDED:
+    """CEL: names of what needs `host` and differs between two settings of a gateway."""
+    overlays = f"({_list_guarded(new)} == {_list_guarded(old)} ? [] : [{quote_cel(f'{where}overlays')}])"
+    return f"{overlays} + {_tell_fields(GATEWAY_GUARDED, new, old, where)}"
+
+
+def _tell_fields(paths: Iterable[Path], new: str, old: str, where: str) -> str:
+    """CEL: names of those fields that are there and differ between two settings of a gateway."""
+    told = []
+    for path in paths:
         at = ".?".join(("", *path))
         changed = f"{new}{at}.hasValue() && {new}{at} != {old}{at}"
         told.append(f"({changed} ? [{quote_cel(where + '.'.join(path))}] : [])")
@@ -51,16 +62,27 @@ def _tell_guarded(new: str, old: str, where: str) -> str:
 
 
 def _tell_entries() -> str:
-    """CEL: names of the gateways of a mesh of which a guarded field changed."""
+    """CEL: names of the gateways of a mesh of which something changed that needs `host`."""
     kept = [f"{_list_guarded('old')} == {_list_guarded('entry')}"]
     kept += [f"old{at} == entry{at}" for at in (".?".join(("", *path)) for path in GATEWAY_GUARDED)]
     bare = [f"{_list_guarded('entry')}.size() == 0"]
     bare += [f"!entry{at}.hasValue()" for at in (".?".join(("", *path)) for path in GATEWAY_GUARDED)]
     held = f"{_list_guarded('old')}.size() > 0"
-    same = "old.name == entry.name && old.?namespace == entry.?namespace"
     return (
-        f"variables.entries.filter(entry, !variables.before.exists(old, {same} && {' && '.join(kept)}) && "
-        f"!({' && '.join(bare)} && !variables.before.exists(old, {same} && {held})))"
+        f"variables.entries.filter(entry, !variables.before.exists(old, {_SAME} && {' && '.join(kept)}) && "
+        f"!({' && '.join(bare)} && !variables.before.exists(old, {_SAME} && {held})))"
+        ".map(entry, 'spec.gateways of ' + entry.name)"
+    )
+
+
+def _tell_entries_like_pods() -> str:
+    """CEL: names of the gateways of a mesh that have something new of GATEWAY_LIKE_PODS."""
+    changed = (
+        f"(entry{at}.hasValue() && !variables.before.exists(old, {_SAME} && old{at} == entry{at}))"
+        for at in (".?".join(("", *path)) for path in GATEWAY_LIKE_PODS)
+    )
+    return (
+        f"variables.entries.filter(entry, {' || '.join(changed)})"
         ".map(entry, 'spec.gateways of ' + entry.name)"
     )
 
@@ -76,6 +98,19 @@ _ROUTED = (
     f"this needs the verb create on {PLURAL_OF_ROUTES}/{CUSTOM_HOST}.{GROUP_OF_ROUTES} in the namespace of "
     "{0}, as a Route with a host of its own does on OpenShift; have it done by those who may"
 )
+
+
+_LIKE_PODS = (
+    "this needs the right to create pods in the namespace of {0}, since it gives its pods a share of others' "
+    "requests, or a place before others; leave it out (each pod has the label istio=NAME of its "
+    f"gateway without that), or have it done by those who may, or by a holder of {HOST_RIGHT}"
+)
+
+
+def _check_pods(namespace: str) -> str:
+    """CEL: whether the requester may make pods in a namespace, or host a mesh there."""
+    pods = f"authorizer.group('').resource('pods').namespace({namespace}).check('create').allowed()"
+    return f"{pods} || {check_host(namespace)}"
 
 
 def _check_routes(namespace: str) -> str:
@@ -96,6 +131,7 @@ def build_gateway_power_policy(operator: str) -> list[JSONObject]:
             "overlays": "object.?spec.?overlays.orValue([])",
             "patches": f"variables.overlays.size() == 0 ? [] : {' + '.join(list_refused_patches())}",
             "guarded": _tell_guarded("object.?spec", "oldObject.?spec", "spec."),
+            "likePods": _tell_fields(GATEWAY_LIKE_PODS, "object.?spec", "oldObject.?spec", "spec."),
         },
         validations=[
             refuse_all("patches", where="spec.overlays"),
@@ -105,6 +141,14 @@ def build_gateway_power_policy(operator: str) -> list[JSONObject]:
                 where="spec",
                 shown="variables.guarded.join(', ')" + f" + {_SHOWN}",
                 why=_POWER.format("the gateway"),
+                reason="Forbidden",
+            ),
+            Validation(
+                f"request.userInfo.username == {quote_cel(operator)} || variables.likePods.size() == 0 || "
+                + _check_pods("request.namespace"),
+                where="spec",
+                shown=f"variables.likePods.join(', ') + {_SHOWN}",
+                why=_LIKE_PODS.format("the gateway"),
                 reason="Forbidden",
             ),
             Validation(
@@ -148,6 +192,13 @@ def build_gateways_policy() -> list[JSONObject]:
                 "oldObject.?spec.?gateways.?defaults",
                 "spec.gateways.defaults.",
             ),
+            "likePods": f"{_tell_entries_like_pods()} + "
+            + _tell_fields(
+                GATEWAY_LIKE_PODS,
+                "object.?spec.?gateways.?defaults",
+                "oldObject.?spec.?gateways.?defaults",
+                "spec.gateways.defaults.",
+            ),
             "routed": "variables.entries.filter(entry, has(entry.openshift) && "
             "!variables.before.exists(old, old.name == entry.name && old.?namespace == entry.?namespace && "
             "old.?openshift == entry.?openshift))",
@@ -176,6 +227,13 @@ def build_gateways_policy() -> list[JSONObject]:
                 where="spec.gateways",
                 shown="variables.powerful.join(', ')" + f" + {_SHOWN}",
                 why=_POWER.format("the mesh"),
+                reason="Forbidden",
+            ),
+            Validation(
+                f"variables.likePods.size() == 0 || {_check_pods('request.namespace')}",
+                where="spec.gateways",
+                shown=f"variables.likePods.join(', ') + {_SHOWN}",
+                why=_LIKE_PODS.format("the mesh"),
                 reason="Forbidden",
             ),
             Validation(

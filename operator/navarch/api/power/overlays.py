@@ -112,6 +112,13 @@ GATEWAY_GUARDED: Mapping[Path, str] = {
 }
 """Fields of a MeshGateway that need `host` with any value. So do overlays beyond GATEWAY_FREE_PATCH."""
 
+GATEWAY_LIKE_PODS: Mapping[Path, str] = {
+    ("labels",): "Services of the namespace that select by them would send their requests to the gateway",
+    ("placement", "priorityClassName"): "pods that it comes before are evicted where room is short",
+}
+"""Fields of a MeshGateway that need the right to create pods in its namespace, with any value: they give to
+the gateway's pods what their author could then give to pods of their own. `host` is enough as well."""
+
 
 def is_free_patch(kind: str, patch: Any) -> bool:
     """Whether a patch of a gateway's object needs no `host`; the policies say the same in CEL."""

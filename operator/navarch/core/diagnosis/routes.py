@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from navarch.core.diagnosis.certificates import Credential
 from navarch.core.diagnosis.observed import diagnose, list_names
 from navarch.core.diagnosis.report import Diagnosis, Subject
-from navarch.core.diagnosis.routing import Entrance, Match, OpenPorts, Route
+from navarch.core.diagnosis.routing import Entrance, Listener, Match, OpenPorts, Route
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.model.reasons import Reason
 
@@ -55,12 +55,10 @@ class ObservedRoutes:
 
     def attached(self, entrance: Entrance) -> tuple[Route, ...]:
         """The routes that name a Gateway and that one of its listeners takes."""
-        beside = entrance.subject.namespace
         return tuple(
             route
             for route in self.routes
-            if entrance.subject in route.entrances
-            and any(listener.takes(route, beside=beside) for listener in entrance.listeners)
+            if any(listener.list_taken(route, of=entrance.subject) for listener in entrance.listeners)
         )
 
     def served_by(self, gateway: Subject) -> tuple[Entrance, ...]:
@@ -69,19 +67,22 @@ class ObservedRoutes:
 
 
 def check_routes_name_a_gateway(observed: ObservedRoutes) -> Iterator[Diagnosis]:
-    """Every Gateway that a route names is there, and takes a host of the route."""
+    """Every Gateway that a route names is there, and takes some of it at a listener that it names."""
     if not observed.whole:
         return
     entrances = {entrance.subject: entrance for entrance in observed.entrances}
     for route in observed.routes:
-        for subject in route.entrances:
-            there = entrances.get(subject)
+        for parent in route.parents:
+            there, alone = entrances.get(parent.entrance), replace(route, parents=(parent,))
             if there is None:
-                message = f"names {subject}, which does not exist: no request takes this route there"
+                message = f"names {parent.entrance}, which does not exist: no request takes this route there"
                 yield diagnose(Sign.ROUTE_WITHOUT_GATEWAY, route.subject, message)
-            elif there.listeners and route not in observed.attached(there):
+            elif there.listeners and not any(
+                listener.list_taken(alone, of=parent.entrance) for listener in there.listeners
+            ):
                 hosts = list_names(sorted({match.host for match in route.matches}))
-                message = f"names {subject}, of which no listener takes {hosts} from this namespace"
+                kind = route.subject.kind
+                message = f"names {parent}; no listener there takes a {kind} for {hosts} from this namespace"
                 yield diagnose(Sign.ROUTE_WITHOUT_GATEWAY, route.subject, message)
 
 
@@ -163,24 +164,30 @@ def _group(protocol: str) -> str:
 
 
 def check_routes_do_not_conflict(observed: ObservedRoutes) -> Iterator[Diagnosis]:
-    """No two namespaces have a route for the same requests at one Gateway: the older one gets them."""
+    """No two namespaces have a route for the same requests at one listener: the older one gets them."""
     for entrance in observed.entrances:
-        takers: dict[Match, list[Route]] = defaultdict(list)
-        for route in observed.attached(entrance):
-            for match in route.matches:
-                takers[match].append(route)
-        lost: dict[tuple[Subject, Subject], list[str]] = defaultdict(list)
-        for match, routes in takers.items():
-            first, *others = sorted(routes, key=lambda route: (route.created, route.subject))
-            for other in others:
-                if other.subject.namespace != first.subject.namespace:
-                    lost[other.subject, first.subject].append(str(match))
+        lost: dict[tuple[Subject, Subject], set[str]] = defaultdict(set)
+        for listener in entrance.listeners:
+            for match, routes in _list_takers(observed, entrance.subject, listener).items():
+                first, *others = sorted(routes, key=lambda route: (route.created, route.subject))
+                for other in others:
+                    if other.subject.namespace != first.subject.namespace:
+                        lost[other.subject, first.subject].add(str(match))
         for (loser, winner), matches in lost.items():
             message = (
                 f"at {entrance.subject}, {winner} of another namespace is older and has the same "
                 f"{list_names(sorted(matches))}: which of them gets a request is not this namespace's to say"
             )
             yield diagnose(Sign.ROUTES_CONFLICT, loser, message)
+
+
+def _list_takers(observed: ObservedRoutes, of: Subject, listener: Listener) -> dict[Match, list[Route]]:
+    """The routes at a listener, by what each of them takes."""
+    takers: dict[Match, list[Route]] = defaultdict(list)
+    for route in observed.routes:
+        for match in listener.list_taken(route, of=of):
+            takers[match].append(route)
+    return takers
 
 
 RULES_OF_ROUTES: tuple[Callable[[ObservedRoutes], Iterator[Diagnosis]], ...] = (

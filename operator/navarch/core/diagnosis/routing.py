@@ -27,6 +27,8 @@ API = "Gateway.gateway.networking.k8s.io"
 """How a Gateway of Gateway API is called, since Istio's own kind has the same name."""
 _SELF = "mesh"
 """In a VirtualService, what stands for the sidecars."""
+_OF_CONNECTIONS = ("TCPRoute", "TLSRoute")
+"""Routes that see no request, and so match by host at most."""
 _PASSED = ("PASSTHROUGH", "AUTO_PASSTHROUGH", "Passthrough")
 _ISTIO_MUTUAL = "ISTIO_MUTUAL"
 
@@ -36,7 +38,8 @@ class Listener:
     """One port of a Gateway, as it stands there. `hosts` may have a namespace before a slash, whose routes
     alone are taken; without one, `namespace` is that of all routes, empty for any. `certified` says whether
     it has the certificate that it takes to end TLS, if it does; `secrets` are names of Secrets that hold
-    one, each with its namespace where it says one."""
+    one, each with its namespace where it says one. `kinds` are the kinds of routes that it takes, None for
+    all."""
 
     name: str
     port: int
@@ -45,14 +48,18 @@ class Listener:
     certified: bool = True
     namespace: str = ""
     secrets: tuple[tuple[str, str], ...] = ()
+    kinds: frozenset[str] | None = None
 
-    def takes(self, route: Route, *, beside: str) -> bool:
-        """Whether routes for some of a route's hosts may attach here, of a Gateway in namespace `beside`."""
-        return any(
-            where in ("", "*", route.subject.namespace) and _overlap(host, match.host)
-            for where, host in (self._read_host(each, beside) for each in self.hosts or ("*",))
-            for match in route.matches
-        )
+    def list_taken(self, route: Route, *, of: Subject) -> tuple[Match, ...]:
+        """What a route gets here, at a listener of the Gateway `of`: all of it whose host has a name in
+        common with the listener's."""
+        if not any(parent.names(self, of) for parent in route.parents):
+            return ()
+        if self.kinds is not None and route.subject.kind not in self.kinds:
+            return ()
+        read = [self._read_host(each, of.namespace) for each in self.hosts or ("*",)]
+        hosts = [host for where, host in read if where in ("", "*", route.subject.namespace)]
+        return tuple(m for m in route.matches if any(_overlap(host, m.host) for host in hosts))
 
     def _read_host(self, host: str, beside: str) -> tuple[str, str]:
         where, slash, rest = host.rpartition("/")
@@ -77,6 +84,24 @@ class Entrance:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """A Gateway that a route names; of its listeners that of this name and port alone, where it says them."""
+
+    entrance: Subject
+    section: str = ""
+    port: int = 0
+
+    def names(self, listener: Listener, of: Subject) -> bool:
+        """Whether it means a listener of the Gateway `of`."""
+        same = self.entrance == of and self.section in ("", listener.name)
+        return same and self.port in (0, listener.port)
+
+    def __str__(self) -> str:
+        section = f", listener {self.section}" if self.section else ""
+        return f"{self.entrance}{section}{f', port {self.port}' if self.port else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """Requests that a route takes: host, port (0 for every one) and, as one text, path and what else."""
 
@@ -91,11 +116,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route: `entrances` are the Gateways that it names, by what they are called."""
+    """A route: `parents` are the Gateways that it names, by what they are called."""
 
     subject: Subject
     created: str
-    entrances: tuple[Subject, ...]
+    parents: tuple[Parent, ...]
     matches: tuple[Match, ...]
 
 
@@ -185,9 +210,9 @@ def _qualify(host: str, namespace: str) -> str:
     return host if "." in host or host == "*" else f"{host}.{namespace}.svc.cluster.local"
 
 
-def _name_gateway(name: str, namespace: str) -> Subject:
+def _name_gateway(name: str, namespace: str) -> Parent:
     where, slash, rest = name.partition("/")
-    return Subject("Gateway", where, rest) if slash else Subject("Gateway", namespace, name)
+    return Parent(Subject("Gateway", where, rest) if slash else Subject("Gateway", namespace, name))
 
 
 def _read_matches(spec: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
@@ -226,7 +251,8 @@ def _read_listener(listener: Mapping[str, Any]) -> Listener:
     tls, protocol = _map(listener.get("tls")), str(listener.get("protocol", "")).upper()
     passes = tls.get("mode") in _PASSED
     ends = protocol in ("HTTPS", "TLS") and not passes
-    reach = _map(_map(listener.get("allowedRoutes")).get("namespaces")).get("from", "Same")
+    allowed = _map(listener.get("allowedRoutes"))
+    reach = _map(allowed.get("namespaces")).get("from", "Same")
     return Listener(
         str(listener.get("name", "")),
         _number(listener.get("port")),
@@ -239,22 +265,42 @@ def _read_listener(listener: Mapping[str, Any]) -> Listener:
             for each in _maps(tls.get("certificateRefs"))
             if ends and each.get("kind", "Secret") == "Secret"
         ),
+        kinds=_list_kinds(protocol, ends=ends, said=[*_maps(allowed.get("kinds"))]),
     )
+
+
+_ANY_HTTP = frozenset({"HTTPRoute", "GRPCRoute"})
+_TAKEN = {"HTTP": _ANY_HTTP, "HTTPS": _ANY_HTTP, "TCP": frozenset({"TCPRoute"})}
+
+
+def _list_kinds(protocol: str, *, ends: bool, said: list[Mapping[str, Any]]) -> frozenset[str] | None:
+    """The kinds of routes that a listener takes (pilot/pkg/config/kube/gatewaycommon/conversion.go,
+    GenerateGatewaySupportedKinds). Of other protocols, a waypoint's among them, nothing is known."""
+    of_tls = frozenset({"TLSRoute", "TCPRoute"} if ends else {"TLSRoute"})
+    taken = of_tls if protocol == "TLS" else _TAKEN.get(protocol)
+    asked = frozenset(str(each.get("kind", "")) for each in said)
+    return taken & asked if taken is not None and asked else taken
 
 
 def read_route(manifest: Manifest) -> Route:
     """An HTTPRoute, GRPCRoute, TCPRoute or TLSRoute."""
     spec, subject = _map(manifest.get("spec")), subject_of(manifest)
-    parents = [p for p in _maps(spec.get("parentRefs")) if p.get("kind", "Gateway") == "Gateway"]
-    entrances = tuple(
-        Subject(API, str(p.get("namespace") or subject.namespace), str(p.get("name", ""))) for p in parents
+    named = [p for p in _maps(spec.get("parentRefs")) if p.get("kind", "Gateway") == "Gateway"]
+    parents = (
+        Parent(
+            Subject(API, str(p.get("namespace") or subject.namespace), str(p.get("name", ""))),
+            str(p.get("sectionName") or ""),
+            _number(p.get("port")),
+        )
+        for p in named
     )
-    ports = sorted({_number(p.get("port")) for p in parents}) or [0]
     hosts = _texts(spec.get("hostnames")) or ("*",)
-    texts = [_tell_rule(match) for rule in _maps(spec.get("rules")) for match in _list_rules(rule)]
-    matches = (Match(host, port, text) for host in hosts for port in ports for text in texts)
+    texts = ["every connection"]
+    if subject.kind not in _OF_CONNECTIONS:
+        texts = [_tell_rule(match) for rule in _maps(spec.get("rules")) for match in _list_rules(rule)]
+    matches = (Match(host, 0, text) for host in hosts for text in texts)
     created = str(manifest["metadata"].get("creationTimestamp", ""))
-    return Route(subject, created, tuple(dict.fromkeys(entrances)), tuple(dict.fromkeys(matches)))
+    return Route(subject, created, tuple(dict.fromkeys(parents)), tuple(dict.fromkeys(matches)))
 
 
 def _list_rules(rule: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

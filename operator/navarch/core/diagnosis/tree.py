@@ -12,35 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from navarch.api.member import KIND as MEMBER
-from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.gateways import build_deployed, build_gateway, name_gateway
 from navarch.core.diagnosis.node import Node, Trouble
-from navarch.core.diagnosis.observed import list_names
 from navarch.core.diagnosis.report import Diagnosis, subject_of
 from navarch.core.diagnosis.rolls import build_roll
 from navarch.core.diagnosis.routes import OF_ROUTES, ObservedRoutes
-from navarch.core.diagnosis.routing import Entrance, Route
+from navarch.core.diagnosis.workloads import Tally, Workload, build_workload
 from navarch.core.model.conditions import ConditionType, find_condition
-from navarch.core.model.parent import GATEWAY, ROLL, parent_of
+from navarch.core.model.parent import GATEWAY, ROLL
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
 from navarch.core.world.proxies import ProxyPod, is_current, read_pins
 
 TREE_VERSION = 1
 """Version of the JSON schema, as REPORT_VERSION of the report."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Workload:
-    """What a pod belongs to. `kind` is Pod for one that no controller would make again."""
-
-    namespace: str
-    kind: str
-    name: str
-
-    @property
-    def manual(self) -> bool:
-        """Whether no rollout replaces its pods: a bare pod, or a job's."""
-        return self.kind in ("Pod", "Job")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +77,8 @@ def build_tree(portrait: Portrait) -> Node:
     children = (
         _build_crds(told),
         *revisions,
-        *(_build_gateway(gateway, portrait.routes, told) for gateway in portrait.gateways),
+        *(build_gateway(gateway, portrait.routes, told) for gateway in portrait.gateways),
+        *build_deployed(portrait.routes, count_workloads(portrait)),
         *(build_roll(roll, told) for roll in portrait.rolls),
         *(_build_member(member, told) for member in portrait.members),
         _build_proxies(portrait, told),
@@ -149,7 +135,7 @@ def _place(portrait: Portrait) -> dict[tuple[str, str], list[Trouble]]:
 def _find_place(portrait: Portrait, diagnosis: Diagnosis) -> tuple[str, str]:
     subject = diagnosis.subject
     if subject.kind in (GATEWAY, ROLL, MEMBER):  # a namespace has one member
-        place = _name_gateway(subject.namespace, subject.name)
+        place = name_gateway(subject.namespace, subject.name)
         return subject.kind, subject.namespace if subject.kind == MEMBER else place
     components = [c for r in portrait.revisions for c in (r.get("status") or {}).get("components") or ()]
     if diagnosis.id in _OF_COMPONENTS and components:
@@ -203,31 +189,6 @@ def _build_revision(
     )
 
 
-def _name_gateway(namespace: str, name: str) -> str:
-    return f"{namespace}/{name}"
-
-
-def _build_gateway(
-    gateway: Manifest, routes: ObservedRoutes, told: Mapping[tuple[str, str], list[Trouble]]
-) -> Node:
-    metadata, status = gateway["metadata"], gateway.get("status") or {}
-    name = _name_gateway(metadata["namespace"], metadata["name"])
-    facts = {
-        "type": gateway["spec"].get("type", ""),
-        "version": status.get("version", ""),
-        "ready": status.get("ready", 0),
-        "desired": status.get("desired", 0),
-        "addresses": list(status.get("addresses") or ()),
-        "inline": parent_of(gateway) is not None,
-    }
-    summary = f"{facts['type']}{', made by the mesh' if facts['inline'] else ''}"
-    summary += f", {facts['ready']} of {facts['desired']} pods ready"
-    summary += f", at {', '.join(facts['addresses'])}" if facts["addresses"] else ", no address yet"
-    entrances = routes.served_by(subject_of(gateway))
-    children = tuple(_build_entrance(each, routes.attached(each)) for each in entrances)
-    return Node(GATEWAY, name, summary, facts, tuple(told.get((GATEWAY, name), ())), children)
-
-
 def _build_member(member: Manifest, told: Mapping[tuple[str, str], list[Trouble]]) -> Node:
     name = member["metadata"]["namespace"]
     ready = find_condition(member, ConditionType.READY) or {"status": "Unknown", "reason": "not looked at"}
@@ -236,48 +197,7 @@ def _build_member(member: Manifest, told: Mapping[tuple[str, str], list[Trouble]
     return Node(MEMBER, name, summary, facts, tuple(told.get((MEMBER, name), ())))
 
 
-def _build_entrance(entrance: Entrance, routes: Sequence[Route]) -> Node:
-    """A Gateway with the routes that are attached to it; what is wrong with either stands at the mesh, since
-    several gateways may have them."""
-    ports = ", ".join(f"{listener.port} {listener.protocol}" for listener in entrance.listeners)
-    children = tuple(
-        Node(
-            route.subject.kind,
-            _name_gateway(route.subject.namespace, route.subject.name),
-            list_names(sorted({match.host for match in route.matches})),
-            {"hosts": sorted({match.host for match in route.matches})},
-        )
-        for route in routes
-    )
-    name = _name_gateway(entrance.subject.namespace, entrance.subject.name)
-    facts = {"ports": [listener.port for listener in entrance.listeners], "routes": len(routes)}
-    return Node(entrance.subject.kind, name, f"ports {ports}; {len(routes)} routes", facts, (), children)
-
-
 # --- proxies -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Proxies of one workload, or of many. `manual` ones are outdated, and nothing makes their pods again."""
-
-    current: int = 0
-    outdated: int = 0
-    manual: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        """Both together."""
-        return Tally(self.current + other.current, self.outdated + other.outdated, self.manual + other.manual)
-
-    def __str__(self) -> str:
-        parts = [f"{self.current} current"]
-        parts += [f"{self.outdated} outdated"] if self.outdated else []
-        parts += [f"{self.manual} to be replaced by hand"] if self.manual else []
-        return ", ".join(parts)
-
-    def to_json(self) -> dict[str, int]:
-        """As facts of a node."""
-        return {"current": self.current, "outdated": self.outdated, "manual": self.manual}
 
 
 def count_workloads(portrait: Portrait) -> dict[Workload, Tally]:
@@ -305,7 +225,7 @@ def _build_proxies(portrait: Portrait, told: Mapping[tuple[str, str], list[Troub
             str(census := sum((counted[w] for w in workloads), Tally())),
             census.to_json(),
             (),
-            tuple(_build_workload(workload, counted[workload]) for workload in workloads),
+            tuple(build_workload(workload, counted[workload]) for workload in workloads),
         )
         for namespace, workloads in namespaces.items()
     ]
@@ -314,28 +234,6 @@ def _build_proxies(portrait: Portrait, told: Mapping[tuple[str, str], list[Troub
     if portrait.narrowed:
         summary += f" in namespace {portrait.narrowed}, the only one that could be looked at"
     return Node(*_PROXIES, summary, census.to_json(), tuple(told.get(_PROXIES, ())), tuple(children))
-
-
-def _build_workload(workload: Workload, census: Tally) -> Node:
-    stale = census.outdated + census.manual
-    troubles: tuple[Trouble, ...] = ()
-    if stale:
-        total = stale + census.current
-        advice = OF_REASONS[Reason.PROXIES_OUTDATED]
-        message = f"{stale} of {total} pods run an older proxy"
-        remedy = _tell_restart(workload)
-        troubles = (Trouble(Reason.PROXIES_OUTDATED.value, advice.severity, message, remedy),)
-    return Node(workload.kind, workload.name, str(census), census.to_json(), troubles)
-
-
-def _tell_restart(workload: Workload) -> str:
-    if workload.kind == "Pod":
-        return "delete the pod and create it again: it belongs to nothing that would"
-    if workload.kind == "Job":
-        return "wait for the job to end, or run it again"
-    if workload.kind in ("Deployment", "StatefulSet", "DaemonSet"):
-        return f"kubectl rollout restart {workload.kind.lower()}/{workload.name} -n {workload.namespace}"
-    return f"have {workload.kind} {workload.name} make its pods again"
 
 
 def _build_events(events: Sequence[EventNote]) -> Iterator[Node]:

@@ -116,6 +116,9 @@ GATEWAY_CLASS_DEFAULTS = "gateway.istio.io/defaults-for-class"
 GATEWAY_API = "gateway.networking.k8s.io"
 """The group of Gateway API's kinds."""
 
+GATEWAY_API_NAME = f"{GATEWAY_API}/gateway-name"
+"""Label on pods that istiod deployed: the Gateway of Gateway API."""
+
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 
