@@ -94,8 +94,8 @@ def count_workers(memory: int) -> int:
 def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     """Phases of lanes of steps: what waits beside what computes, then what judges, then what measures.
 
-    No lane should take longer than the light one: that is why the comparison with Istio's installer follows
-    the fast suites, and does not come before the node lab.
+    No lane should take longer than the light one: that is why the fast suites, each of them one process that
+    computes without pause, stand in two lanes, and none of them before the node lab.
     """
 
     def build(name: str, *chosen: str, arguments: Sequence[str] = (), **env: str) -> list[Step]:
@@ -105,19 +105,22 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     spread = ["-n", str(count_workers(memory)), "--dist", "loadfile", "--no-loadscope-reorder"]
-    light = build(
-        "light", "lab", "olm", "oldest", "cluster", arguments=[] if run.serial else spread, **{LAST: "defer"}
-    )
+    light = build("light", "lab", "olm", "cluster", arguments=[] if run.serial else spread, **{LAST: "defer"})
+    # A process of its own: as one file of a worker's its lab would go on to the worker's end, and compute.
+    oldest = build("oldest", "oldest")
     lint = [LINT] if "lint" in parts else []
-    after = [step for name in ("unit", "packaging", "upstream", "monitoring") for step in build(name, name)]
-    quick = [*lint, *after]
+    quick, compared = (
+        [step for name in names for step in build(name, name)]
+        for names in (("unit", "packaging"), ("upstream", "monitoring"))
+    )
     # One thing is built at a time: what the longest lane waits for comes first.
     first = tuple(part for step in light for part in step.parts)
     node = [replace(step, parts=(*first, *step.parts)) for step in build("node", "node")]
     judge = build("judge", "cluster", **{LAST: "only"})
     bench = build("bench", "bench")
-    beside = [[*quick, *light, *node]] if run.serial else [light, node, quick]
-    return [beside, [judge], [bench]]
+    if run.serial:
+        return [[[*lint, *quick, *compared, *light, *oldest, *node]], [judge], [bench]]
+    return [[light, [*node, *oldest], quick, [*lint, *compared]], [judge], [bench]]
 
 
 @contextmanager
