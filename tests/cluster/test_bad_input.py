@@ -6,7 +6,7 @@ What admission refuses is in test_admission.py field by field; here is each bad 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -140,24 +140,6 @@ def assert_told(mesh: Object, reason: str, words: tuple[str, ...]) -> None:
         assert word in accepted["message"]
     ready = read_condition(mesh, "Ready")
     assert (ready["status"], ready["reason"]) == ("False", reason)
-
-
-@pytest.fixture(scope="module")
-async def running(api: Api, operator: Operator) -> AsyncIterator[str]:
-    """A mesh that runs, in a namespace of its own; each test leaves it well again."""
-    with a_mesh_namespace(api, "bad-input") as namespace:
-        api.create(build_mesh(namespace))
-        await wait_for(api, namespace)
-        yield namespace
-
-
-@pytest.fixture
-async def lent(api: Api, audit: Audit, operator: Operator, running: str) -> AsyncIterator[str]:
-    """The mesh that runs, for one test. As the test leaves it, it must be quiet; then all is taken back."""
-    yield running
-    await assert_quiet(api, audit, operator, running, "demo")
-    edit(api, running, **UNDO)
-    await wait_for(api, running)
 
 
 def read_active(api: Api, namespace: str) -> str:

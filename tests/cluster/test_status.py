@@ -54,11 +54,10 @@ async def course(api: Api, audit: Audit, operator: Operator) -> AsyncIterator[Co
         yield Course(namespace, states, list_events(api, mesh))
 
 
-@pytest.fixture
-async def lent(api: Api, audit: Audit, operator: Operator, course: Course) -> AsyncIterator[str]:
-    """The mesh that runs, for one test. As the test leaves it, it must be quiet."""
-    yield course.namespace
-    await assert_quiet(api, audit, operator, course.namespace, "demo")
+@pytest.fixture(scope="module")
+def running(course: Course) -> str:
+    """The same mesh, to be lent."""
+    return course.namespace
 
 
 # --- conditions --------------------------------------------------------------------------------------------

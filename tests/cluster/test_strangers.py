@@ -34,24 +34,22 @@ def touch(api: Api, namespace: str) -> None:
 
 
 async def test_a_users_peer_authentication_is_named_and_left_untouched(
-    api: Api, operator: Operator, settled: str
+    api: Api, operator: Operator, lent: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    theirs = api.create(build_peer_authentication(settled))
-    api.patch("mesh", settled, "demo", {"spec": {"mtls": {"mode": "Strict"}}})
-    mesh = await wait_for(api, settled, status="False", reason="ForeignObject")
+    theirs = api.create(build_peer_authentication(lent))
+    api.patch("mesh", lent, "demo", {"spec": {"mtls": {"mode": "Strict"}}})
+    mesh = await wait_for(api, lent, status="False", reason="ForeignObject")
     message = read_condition(mesh, "Reconciled")["message"]
-    assert f"PeerAuthentication {settled}/default" in message
+    assert f"PeerAuthentication {lent}/default" in message
     assert "left untouched" in message
     assert read_condition(mesh, "Reconciled")["reason"] == "ForeignObject"
     assert read_condition(mesh, "Available")["status"] == "True"
     await wait_for_rest(operator)
-    assert api.get("peerauthentication", settled, "default") == theirs
-    api.delete("peerauthentication", settled, "default")
-    touch(api, settled)
-    await wait_for(api, settled)
-    ours = api.get("peerauthentication", settled, "default")
+    assert api.get("peerauthentication", lent, "default") == theirs
+    api.delete("peerauthentication", lent, "default")
+    touch(api, lent)
+    await wait_for(api, lent)
+    ours = api.get("peerauthentication", lent, "default")
     assert ours is not None
     assert ours["spec"]["mtls"]["mode"] == "STRICT"
 
@@ -151,26 +149,24 @@ def build_injector(name: str, labels: dict[str, str]) -> Object:
 
 
 @pytest.fixture
-def injector(api: Api, fresh: str) -> Iterator[str]:
+def injector(api: Api, running: str) -> Iterator[str]:
     """The name of a webhook configuration that is removed after the test."""
-    name = f"theirs-{fresh}"
+    name = f"theirs-{running}"
     yield name
     api.delete("mwc", "", name)
 
 
 async def test_a_foreign_istio_that_comes_later_stops_nothing_that_runs(
-    api: Api, operator: Operator, fresh: str, injector: str
+    api: Api, operator: Operator, lent: str, injector: str
 ) -> None:
-    api.create(build_mesh(fresh))
-    await wait_for(api, fresh)
-    before = {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, fresh)}
-    api.create(build_injector(injector, {"istio.io/tag": f"{fresh}-demo"}))
-    mesh = await wait_for(api, fresh, condition="SpecAccepted", status="False", reason="ForeignIstio")
+    before = {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, lent)}
+    api.create(build_injector(injector, {"istio.io/tag": f"{lent}-demo"}))
+    mesh = await wait_for(api, lent, condition="SpecAccepted", status="False", reason="ForeignIstio")
     assert read_condition(mesh, "Available")["status"] == "True"
     await wait_for_rest(operator)
-    assert {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, fresh)} == before
+    assert {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, lent)} == before
     api.delete("mwc", "", injector)
-    await wait_for(api, fresh)
+    await wait_for(api, lent)
 
 
 # --- Istio's CRDs, which are the whole cluster's: these tests have a cluster of their own -------------------

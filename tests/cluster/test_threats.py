@@ -6,7 +6,6 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ import yaml
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from lab.cluster import Cluster
-from tests.cluster.conftest import a_mesh_namespace
 from tests.cluster.test_neighbours import another_namespace
 from tests.polling import eventually
 from tests.support.activity import is_leading
@@ -33,29 +31,7 @@ from tests.support.meshes import (
     wait_for,
 )
 from tests.support.operator import Operator
-from tests.support.quiet import assert_quiet
 from tests.support.workloads import build_pod
-
-UNDO = {"meshConfig": None, "proxy": None, "values": None, "controlPlane": None, "paused": None}
-
-
-@pytest.fixture(scope="module")
-async def running(api: Api, operator: Operator) -> AsyncIterator[str]:
-    """A mesh that runs, in a namespace of its own; each test leaves it well again."""
-    with a_mesh_namespace(api, "threats") as namespace:
-        api.create(build_mesh(namespace))
-        await wait_for(api, namespace)
-        yield namespace
-
-
-@pytest.fixture
-async def lent(api: Api, audit: Audit, operator: Operator, running: str) -> AsyncIterator[str]:
-    """The mesh that runs, for one test. As the test leaves it, it must be quiet; then all is taken back."""
-    yield running
-    await assert_quiet(api, audit, operator, running, "demo")
-    edit(api, running, **UNDO)
-    await wait_for(api, running)
-
 
 # --- characters ---------------------------------------------------------------------------------------------
 
@@ -95,6 +71,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 """What istiod, the agent or Kubernetes would refuse later, one for each check that refuses at once, and its
 reason. Every text that a check refuses is in tests/unit/test_accepted.py."""
+
+
+UNDO = {"meshConfig": None, "values": None}
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -179,10 +178,7 @@ async def test_olm_installs_it_by_one_plan_and_each_phase_once(
 
     def list_plans() -> list[Object]:
         """OLM ends a plan after the ClusterServiceVersion has succeeded."""
-        found: list[Object] = json.loads(
-            installed.run("get", f"installplans.{COREOS}", "-n", SYSTEM, "-o", "json")
-        )["items"]
-        return found
+        return hub.list_objects("installplan")
 
     await eventually(
         lambda: all(plan["status"]["phase"] != "Installing" for plan in list_plans()),
