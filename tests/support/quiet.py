@@ -54,7 +54,7 @@ async def _look_again(
     mark, before = audit.mark(), count_reconciles(operator)
     api.patch("mesh", namespace, name, {"metadata": {"annotations": {"test": f"look again {mark}"}}})
     try:
-        await eventually(lambda: count_reconciles(operator) > before, what="another reconcile")
+        await eventually(lambda: count_reconciles(operator) > before, every=0.1, what="another reconcile")
     except AssertionError as error:
         told = operator.log.read_text().splitlines()[-20:] if operator.log.exists() else ()
         raise AssertionError("\n".join([f"{error}, {before:.0f} before", *told])) from None
