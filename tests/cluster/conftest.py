@@ -448,9 +448,11 @@ async def lent(
         proxies = (api.get("mesh", running, "demo") or {})["status"]["proxies"]
         return not proxies["total"] and not proxies["misplaced"]
 
-    await eventually(has_none, seconds=60, what="no proxy is counted any more")
-    if has_passed(request.node):
-        await assert_quiet(api, audit, operator, running, "demo")
-    if (api.get("mesh", running, "demo") or {})["spec"] != before:
-        api.patch("mesh", running, "demo", [{"op": "replace", "path": "/spec", "value": before}])
+    try:
+        if has_passed(request.node):
+            await eventually(has_none, seconds=60, what="no proxy is counted any more")
+            await assert_quiet(api, audit, operator, running, "demo")
+    finally:
+        if (api.get("mesh", running, "demo") or {})["spec"] != before:
+            api.patch("mesh", running, "demo", [{"op": "replace", "path": "/spec", "value": before}])
     await wait_for(api, running)
