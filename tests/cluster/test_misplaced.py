@@ -78,7 +78,7 @@ async def test_a_namespace_that_goes_to_another_mesh_is_named_by_both_until_its_
 async def test_check_names_pods_that_were_never_injected_and_the_restart(
     api: Api, light: Cluster, lent: str
 ) -> None:
-    async with another_namespace(api, f"{lent}-app") as apps:
+    async with another_namespace(api, f"{lent}-early") as apps:
         api.create(build_pod(apps, "early"))
         api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": f"{lent}-demo"}}})
         report = await asyncio.to_thread(navarch, "check", "-o", "json", kubeconfig=light.kubeconfig)
@@ -103,7 +103,7 @@ async def test_pods_that_ask_for_injection_themselves_outside_of_the_mesh_are_to
     api: Api, light: Cluster, lent: str
 ) -> None:
     tag = f"{lent}-demo"
-    async with another_namespace(api, f"{lent}-app") as apps:
+    async with another_namespace(api, f"{lent}-asks") as apps:
         for name, metadata in {
             "asks": {"labels": {"sidecar.istio.io/inject": "true"}},
             "names": {"labels": {"istio.io/rev": tag}},
@@ -138,7 +138,7 @@ async def test_pods_that_ask_for_injection_themselves_outside_of_the_mesh_are_to
 async def test_proxies_that_are_too_old_for_the_control_plane_are_a_warning_until_they_are_restarted(
     api: Api, lent: str
 ) -> None:
-    async with another_namespace(api, f"{lent}-app", {"istio.io/rev": f"{lent}-demo"}) as apps:
+    async with another_namespace(api, f"{lent}-old", {"istio.io/rev": f"{lent}-demo"}) as apps:
         old = build_pod(apps, "old")
         old["metadata"]["labels"] = {
             "service.istio.io/canonical-name": "x",
