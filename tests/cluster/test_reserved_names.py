@@ -115,23 +115,25 @@ def try_create(api: Api, pod: Object) -> Object | None:
 
 
 async def test_a_crowd_of_reserved_namespaces_neither_moves_nor_stops_a_mesh(
-    api: Api, audit: Audit, operator: Operator, lent: str
+    api: Api, audit: Audit, operator: Operator, settled: str
 ) -> None:
     """None stands in any list, so that no number of them fills one: of 1,100 tests/unit/test_planner.py."""
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
     await wait_for_rest(operator)
-    before, mark = read_versions(list_owned(api, lent)), audit.mark()
-    reconciles, crowd = count_reconciles(operator), [f"kube-{lent}-x{n}" for n in range(CROWD)]
+    before, mark = read_versions(list_owned(api, settled)), audit.mark()
+    reconciles, crowd = count_reconciles(operator), [f"kube-{settled}-x{n}" for n in range(CROWD)]
     async with removed_afterwards(api) as names:
         for name in crowd:
             names.append(name)
-            api.create(build_namespace(name, **{"istio.io/rev": f"{lent}-demo"}))
+            api.create(build_namespace(name, **{"istio.io/rev": f"{settled}-demo"}))
         await eventually(lambda: count_reconciles(operator) > reconciles, what="the mesh is looked at")
         await wait_for_rest(operator)
-        written = [str(r) for r in audit.writes(mark) if r.namespace == lent or lent in r.name]
+        written = [str(r) for r in audit.writes(mark) if r.namespace == settled or settled in r.name]
         assert written == []
-        assert read_versions(list_owned(api, lent)) == before
-        api.patch("mesh", lent, "demo", {"spec": {"proxy": {"logLevel": "debug"}}})
-        await wait_for(api, lent)
-        revision = api.get("revision", lent, f"{lent}-demo-inplace")
+        assert read_versions(list_owned(api, settled)) == before
+        api.patch("mesh", settled, "demo", {"spec": {"proxy": {"logLevel": "debug"}}})
+        await wait_for(api, settled)
+        revision = api.get("revision", settled, f"{settled}-demo-inplace")
         assert revision is not None
         assert not {*crowd} & {*revision["spec"]["members"]["excluded"]}

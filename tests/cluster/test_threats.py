@@ -118,26 +118,28 @@ async def test_no_pod_is_refused_for_an_istiod_that_has_no_service(api: Api, set
 
 
 async def test_a_foreign_image_of_a_paused_mesh_is_named_and_not_called_up_to_date(
-    api: Api, light: Cluster, lent: str
+    api: Api, light: Cluster, settled: str
 ) -> None:
-    edit(api, lent, paused=True)
-    await wait_for(api, lent, condition="Paused")
-    istiod = get_istiod(api, lent)
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    edit(api, settled, paused=True)
+    await wait_for(api, settled, condition="Paused")
+    istiod = get_istiod(api, settled)
     image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/x:1"}]
-    api.patch("deployment", lent, istiod["metadata"]["name"], image)
-    named = f"not as planned: Deployment {lent}/{istiod['metadata']['name']}"
+    api.patch("deployment", settled, istiod["metadata"]["name"], image)
+    named = f"not as planned: Deployment {settled}/{istiod['metadata']['name']}"
 
     def is_told() -> bool:
-        verdict = read_condition(api.get("mesh", lent, "demo"), "UpToDate")
+        verdict = read_condition(api.get("mesh", settled, "demo"), "UpToDate")
         return verdict["status"] != "True" and named in verdict["message"]
 
     await eventually(is_told, what="the mesh is not called up to date, and says why")
     report = await asyncio.to_thread(navarch, "check", "-o", "json", kubeconfig=light.kubeconfig)
-    about = [f for f in report.json["findings"] if lent in json.dumps(f["subject"])]
+    about = [f for f in report.json["findings"] if settled in json.dumps(f["subject"])]
     assert [f for f in about if f["id"] == "Paused" and named in f["message"]], about
-    edit(api, lent, paused=None)
-    await wait_for(api, lent)
-    (container,) = get_istiod(api, lent)["spec"]["template"]["spec"]["containers"]
+    edit(api, settled, paused=None)
+    await wait_for(api, settled)
+    (container,) = get_istiod(api, settled)["spec"]["template"]["spec"]["containers"]
     assert container["image"] == istiod["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
@@ -167,9 +169,11 @@ async def test_every_recovery_is_told_however_soon_it_follows_another(
 
 
 async def test_odd_characters_in_a_pods_annotation_break_no_command_and_reach_no_terminal(
-    api: Api, light: Cluster, lent: str
+    api: Api, light: Cluster, settled: str
 ) -> None:
-    async with another_namespace(api, f"{lent}-x", {"istio.io/rev": f"{lent}-demo"}) as apps:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    async with another_namespace(api, f"{settled}-x", {"istio.io/rev": f"{settled}-demo"}) as apps:
         pod = build_pod(apps, "odd", labels={"service.istio.io/canonical-name": "odd"})
         pod["metadata"]["annotations"] = {
             "sidecar.istio.io/status": r'{"revision": "\ud800\u001b[2J\u009b31m"}',
@@ -181,10 +185,10 @@ async def test_odd_characters_in_a_pods_annotation_break_no_command_and_reach_no
         pod["metadata"]["annotations"] = {"istio.io/rev": "another", "mesh.navarch.io/proxy": "\x1b[2J\u202e"}
         pod["metadata"]["annotations"] |= {"sidecar.istio.io/inject": "false"}
         api.create(pod)
-        mesh = await wait_for(api, lent, condition="UpToDate", status="False", reason="ProxiesMisplaced")
+        mesh = await wait_for(api, settled, condition="UpToDate", status="False", reason="ProxiesMisplaced")
         assert f"{apps}/odder" in read_condition(mesh, "UpToDate")["message"]
         for command in (("check",), ("check", "-o", "json"), ("describe", "demo")):
-            where = ("-n", lent) if command[0] == "describe" else ()
+            where = ("-n", settled) if command[0] == "describe" else ()
             ended = await asyncio.to_thread(navarch, *command, *where, kubeconfig=light.kubeconfig)
             assert "Traceback" not in ended.err, ended.err
             assert ended.code in (0, 1, 2), ended
@@ -227,12 +231,14 @@ async def test_a_first_installation_that_cannot_start_says_why_in_ready(
 
 
 async def test_a_proxy_that_istiod_deployed_for_a_gateway_is_told_current_from_outdated(
-    api: Api, lent: str
+    api: Api, settled: str
 ) -> None:
     """By the annotations that Navarch's template for Gateways gives, on a pod that refuses injection."""
-    revision = f"{lent}-demo-inplace"
-    stamp = (api.get("revision", lent, revision) or {})["status"]["proxy"]
-    async with another_namespace(api, f"{lent}-g", {"istio.io/rev": f"{lent}-demo"}) as place:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    revision = f"{settled}-demo-inplace"
+    stamp = (api.get("revision", settled, revision) or {})["status"]["proxy"]
+    async with another_namespace(api, f"{settled}-g", {"istio.io/rev": f"{settled}-demo"}) as place:
 
         def deploy(name: str, stamp: str) -> None:
             labels = {
@@ -245,13 +251,13 @@ async def test_a_proxy_that_istiod_deployed_for_a_gateway_is_told_current_from_o
             api.create(pod)
 
         def read_summary() -> str:
-            return str((api.get("mesh", lent, "demo") or {})["status"]["proxies"]["summary"])
+            return str((api.get("mesh", settled, "demo") or {})["status"]["proxies"]["summary"])
 
         deploy("front-1", stamp)
         await eventually(lambda: read_summary() == "1/1", what="it is counted, and current")
         deploy("front-2", "1.31.0-older")
         await eventually(lambda: read_summary() == "1/2", what="the other one is outdated")
-        mesh = await wait_for(api, lent, condition="UpToDate", status="False", reason="ProxiesOutdated")
+        mesh = await wait_for(api, settled, condition="UpToDate", status="False", reason="ProxiesOutdated")
         assert read_condition(mesh, "UpToDate")["message"].startswith("1 pod runs an older proxy")
         for name in ("front-1", "front-2"):
             api.delete("pod", place, name)
