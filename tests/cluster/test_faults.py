@@ -1,6 +1,6 @@
 """Bad days of the API server and of the network to it, and what the operator makes of them.
 
-The operator runs behind a proxy, in a lab of its own. Each test makes trouble of one kind or of several, one
+The operator runs behind a proxy, in a lab of its own. Each test makes trouble of one kind, or several, one
 after the other; while each lasts, a spec is edited and objects of ours are removed and changed, during the
 last a mesh and a namespace with a proxy are deleted, all of it at the API server itself. Afterwards
 everything must be right in bounded time: by the same process, without ghosts, with `/livez` at 200 while it
@@ -366,43 +366,32 @@ async def test_a_list_that_expires_on_its_second_page_is_begun_again(world: Worl
 
 # --- answers ----------------------------------------------------------------------------------------------
 
-TROUBLES: dict[str, dict[str, tuple[Deed, Callable[[Seen], bool], float]]] = {
-    "answers": {
-        "too many requests": (Answer(429, {"Retry-After": "1"}), is_anything, 4),
-        "internal errors": (Answer(500), is_anything, 4),
-        "not found": (Answer(404, body=b"404 page not found\n"), is_anything, 4),
-        "forbidden": (Answer(403), is_anything, 4),
-    },
-    "long": {"unavailable": (Answer(503), is_anything, SILENCE + 4)},
-    "connections": {
-        "resets": (Reset(), is_anything, 4),
-        "slow answers": (Late(2.0), is_anything, 6),
-        "resets after the fact": (Reset(after=True), lambda seen: not seen.is_watch, 4),
-    },
+TROUBLES: dict[str, tuple[Deed, Callable[[Seen], bool], float]] = {
+    "too many requests": (Answer(429, {"Retry-After": "1"}), is_anything, 4),
+    "internal errors": (Answer(500), is_anything, 4),
+    "unavailable": (Answer(503), is_anything, SILENCE + 4),
+    "not found": (Answer(404, body=b"404 page not found\n"), is_anything, 4),
+    "forbidden": (Answer(403), is_anything, 4),
+    "resets": (Reset(), is_anything, 4),
+    "resets after the fact": (Reset(after=True), lambda seen: not seen.is_watch, 4),
+    "slow answers": (Late(2.0), is_anything, 6),
 }
-"""What may happen to all requests, by what is lived through one after the other."""
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("troubles", TROUBLES)
-async def test_trouble_with_all_requests_passes_without_a_trace(world: World, troubles: str) -> None:
-    def make(deed: Deed, matches: Callable[[Seen], bool]) -> Fault:
-        @contextmanager
-        def fault(world: World) -> Iterator[Counter[str]]:
-            with world.proxy.inflict(deed, matches) as inflicted:
-                world.proxy.cut("reset")
-                yield inflicted.struck
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_trouble_with_all_requests_passes_without_a_trace(world: World, trouble: str) -> None:
+    deed, matches, seconds = TROUBLES[trouble]
 
-        return fault
+    @contextmanager
+    def fault(world: World) -> Iterator[Counter[str]]:
+        with world.proxy.inflict(deed, matches) as inflicted:
+            world.proxy.cut("reset")
+            yield inflicted.struck
 
-    phases = [
-        # kopf asks nothing but watches, unless it begins anew.
-        Phase(
-            make(deed, matches), world.hold(seconds), (OURS,) if deed == Reset(after=True) else (KOPF, OURS)
-        )
-        for deed, matches, seconds in TROUBLES[troubles].values()
-    ]
-    await live_through(world, *phases)
+    # kopf asks nothing but watches, unless it begins anew.
+    victims = (OURS,) if deed == Reset(after=True) else (KOPF, OURS)
+    await live_through(world, Phase(fault, world.hold(seconds), victims=victims))
 
 
 async def test_an_expired_token_is_replaced_by_the_one_that_is_written_next(world: World) -> None:
