@@ -115,13 +115,23 @@ def service_account_kubeconfig(
     Each call makes a new token. `holder` gives the file a name of its own, where several share an account.
     """
     token = cluster.run("create", "token", name, "-n", namespace, f"--duration={hours}h").strip()
-    view = json.loads(cluster.run("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))[
-        "clusters"
-    ][0]["cluster"]
+    view = _read_entry(cluster)
     path = cluster.state / "accounts" / f"{'.'.join(filter(None, (namespace, name, holder)))}.kubeconfig"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_private(path, build_kubeconfig(cluster=view, token=token))
     return path
+
+
+def _read_entry(cluster: Cluster) -> dict[str, Any]:
+    """How an API server is reached, without a user: of a lab as it was written, of another as kubectl reads
+    it."""
+    if cluster.kind == "current":
+        told = cluster.run("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
+        content = json.loads(told)
+    else:
+        content = yaml.safe_load(cluster.kubeconfig.read_text())
+    entry: dict[str, Any] = content["clusters"][0]["cluster"]
+    return entry
 
 
 def build_kubeconfig(*, cluster: dict[str, Any], token: str) -> str:

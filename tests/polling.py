@@ -14,9 +14,9 @@ PATIENCE, LEAST = 4, 60.0
 """How much longer than on an idle machine a wait may take, and how long any may at the least: a deadline says
 that something hangs, and never that a machine is busy."""
 
-OFTEN, SELDOM = 0.02, 0.1
-"""Seconds between two looks, at first and later: what comes late is seen a twentieth later still, and a look,
-at the operator's metrics for one, costs as much as a reconcile."""
+OFTEN, SELDOM = 0.03, 0.25
+"""Seconds between two looks, at first and later: what comes late is seen a tenth later still, and a look, at
+the operator's metrics for one, costs as much as a reconcile."""
 
 
 async def eventually(
@@ -43,4 +43,4 @@ async def eventually(
         waited = time.monotonic() - started
         if waited >= patience:
             raise AssertionError(f"not within {patience:.0f} s: {what or inspect.getsource(probe).strip()}")
-        await asyncio.sleep(min(max(OFTEN, waited / 20), SELDOM) if every is None else every)
+        await asyncio.sleep(min(max(OFTEN, waited / 10), SELDOM) if every is None else every)

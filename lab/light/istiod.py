@@ -155,7 +155,7 @@ class Istiod:
 
     async def _create_authority(self, secrets: str) -> Object:
         domain = self._mesh().get("trustDomain") or "cluster.local"
-        pair = certificates.build_authority(organisation=domain, key_type="rsa")
+        pair = certificates.build_authority(organisation=domain)
         data = {
             "ca-cert.pem": pair.certificate,
             "ca-key.pem": pair.key,

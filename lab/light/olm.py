@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import builds, processes, slots
-from lab.cluster import Cluster
-from lab.progress import LabError, say, wait_until
+from lab.cluster import Cluster, KubectlError
+from lab.progress import LabError, say
 
 NAMESPACE = "olm"
 CATALOG = "lab"
@@ -45,7 +45,7 @@ class OLM:
         log, env = state / "log" / "opm.log", _environment(self.cluster)
         processes.start(state, _OPM, argv, log=log, port=self.port, env=env)
         self.cluster.run("apply", "-f", "-", stdin=json.dumps(self._build_source()))
-        wait_until(self._is_read, what=f"{self.cluster.name}: OLM reads the catalog", seconds=240)
+        self._wait_until_read()
 
     def _validate(self) -> None:
         """Refuse a catalog that opm would, in its words."""
@@ -62,10 +62,14 @@ class OLM:
             "spec": {"sourceType": "grpc", "address": f"127.0.0.1:{self.port}", "displayName": "The lab's"},
         }
 
-    def _is_read(self) -> bool:
-        path = "jsonpath={.status.connectionState.lastObservedState}"
-        told = self.cluster.run("get", "catalogsource", CATALOG, "-n", NAMESPACE, "-o", path)
-        return told == "READY"
+    def _wait_until_read(self) -> None:
+        state = "{.status.connectionState.lastObservedState}"
+        # One that waits, not one that asks again and again: each kubectl takes a tenth of a second of CPU.
+        waiting = ("wait", f"--for=jsonpath={state}=READY", f"catalogsource/{CATALOG}", "-n", NAMESPACE)
+        try:
+            self.cluster.run(*waiting, "--timeout=240s", timeout=250)
+        except KubectlError as error:
+            raise LabError(f"{self.cluster.name}: OLM does not read the catalog: {error}") from error
 
 
 def add(cluster: Cluster, *, unpacking: Sequence[str] = ()) -> OLM:

@@ -24,7 +24,7 @@ from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
 from tests.support.command import Ended, navarch
-from tests.support.meshes import build_mesh, edit, get_istiod, read_told, wait_for
+from tests.support.meshes import build_mesh, edit, get_istiod, read_condition, read_told, wait_for
 from tests.support.operator import USER, Operator
 
 NS = "shop"
@@ -250,7 +250,8 @@ async def test_of_a_paused_mesh_without_an_istiod_every_remedy_is_one_that_helps
         istiod = get_istiod(place.api, NS)["metadata"]["name"]
         place.api.delete("hpa", NS, istiod)
         place.api.delete("deployment", NS, istiod)
-        await wait_for(place.api, NS, condition="Available", status="False")
+        mesh = await wait_for(place.api, NS, condition="Available", status="False")
+        assert read_condition(mesh, "Ready")["status"] == "False"
         await place.read_mesh()
         ended = await place.report()
         told = await asyncio.to_thread(

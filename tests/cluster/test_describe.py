@@ -16,7 +16,7 @@ from tests.polling import eventually
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.command import navarch
-from tests.support.meshes import build_mesh, edit, wait_for
+from tests.support.meshes import edit, wait_for
 from tests.support.operator import Operator
 
 
@@ -75,26 +75,24 @@ def build_deployment(namespace: str, name: str, mesh: str, *, stamp: str, replic
 
 
 @pytest.fixture
-def members(api: Api, fresh: str) -> Iterator[str]:
+def members(api: Api, running: str) -> Iterator[str]:
     """A namespace for workloads."""
-    with a_mesh_namespace(api, f"{fresh}-apps") as name:
+    with a_mesh_namespace(api, f"{running}-apps") as name:
         yield name
 
 
 async def test_a_mesh_that_is_well_is_a_tree_without_a_trouble(
-    api: Api, light: Cluster, operator: Operator, settled: str
+    api: Api, light: Cluster, operator: Operator, lent: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
     await wait_for_rest(operator)
-    tree = await describe(light.kubeconfig, settled)
+    tree = await describe(light.kubeconfig, lent)
     assert list_troubles(tree) == set()
-    assert (tree["kind"], tree["name"]) == ("MeshControlPlane", f"{settled}/demo")
+    assert (tree["kind"], tree["name"]) == ("MeshControlPlane", f"{lent}/demo")
     assert tree["facts"]["version"] == tree["facts"]["desired"] == NEWEST
     assert tree["facts"]["ready"] == "True"
-    revision = find(tree, "MeshRevision", f"{settled}-demo-inplace")
+    revision = find(tree, "MeshRevision", f"{lent}-demo-inplace")
     assert revision["facts"]["version"] == NEWEST
-    istiod = find(revision, "Deployment", f"istiod-{settled}-demo-inplace")
+    istiod = find(revision, "Deployment", f"istiod-{lent}-demo-inplace")
     assert istiod["facts"] == {"ready": 1, "desired": 1}
     assert find(revision, "Injection")["summary"] == "proved"
     assert find(tree, "Proxies")["summary"] == "none"
@@ -106,46 +104,42 @@ async def test_a_mesh_that_is_well_is_a_tree_without_a_trouble(
 
 
 async def test_a_reason_stands_at_the_node_that_is_not_well_and_nowhere_else(
-    api: Api, light: Cluster, operator: Operator, settled: str
+    api: Api, light: Cluster, operator: Operator, lent: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    edit(api, settled, controlPlane={"placement": {"nodeSelector": {"no": "where"}}})
-    await wait_for(api, settled, condition="Progressing", reason="RolloutStuck")
+    edit(api, lent, controlPlane={"placement": {"nodeSelector": {"no": "where"}}})
+    await wait_for(api, lent, condition="Progressing", reason="RolloutStuck")
     await wait_for_rest(operator)
-    tree = await describe(light.kubeconfig, settled)
+    tree = await describe(light.kubeconfig, lent)
     assert list_troubles(tree) == {("Deployment", "RolloutStuck")}
     (trouble,) = find(tree, "Deployment")["troubles"]
     assert "Unschedulable" in trouble["message"]
     assert trouble["severity"] == "error"
     assert tree["facts"]["ready"] == "False"
-    edit(api, settled, controlPlane={"placement": None}, meshConfig={"accesLogFile": "x"})
-    await wait_for(api, settled)
+    edit(api, lent, controlPlane={"placement": None}, meshConfig={"accesLogFile": "x"})
+    await wait_for(api, lent)
     await wait_for_rest(operator)
-    tree = await describe(light.kubeconfig, settled)
+    tree = await describe(light.kubeconfig, lent)
     assert list_troubles(tree) == {("MeshControlPlane", "UnknownField")}
 
 
 async def test_proxies_are_counted_by_workload_and_what_must_be_restarted_is_told_there(
-    api: Api, light: Cluster, operator: Operator, settled: str, members: str
+    api: Api, light: Cluster, operator: Operator, lent: str, members: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    mesh = f"{settled}-demo-inplace"
-    revision = api.get("revision", settled, mesh)
+    mesh = f"{lent}-demo-inplace"
+    revision = api.get("revision", lent, mesh)
     assert revision is not None
     current = revision["status"]["proxy"]
-    api.patch("namespace", "", members, {"metadata": {"labels": {"istio.io/rev": f"{settled}-demo"}}})
+    api.patch("namespace", "", members, {"metadata": {"labels": {"istio.io/rev": f"{lent}-demo"}}})
     api.create(build_deployment(members, "old", mesh, stamp="1.30.0-old", replicas=2))
     api.create(build_deployment(members, "new", mesh, stamp=current, replicas=1))
     api.create(build_pod(members, "bare", mesh, stamp="1.30.0-old"))
 
     def is_counted() -> bool:
-        found = api.get("mesh", settled, "demo") or {}
+        found = api.get("mesh", lent, "demo") or {}
         return bool(found["status"]["proxies"]["summary"] == "1/4")
 
     await eventually(is_counted, seconds=60, what="the census has all four")
-    tree = await describe(light.kubeconfig, settled)
+    tree = await describe(light.kubeconfig, lent)
     namespace = find(tree, "Namespace", members)
     assert namespace["facts"] == {"current": 1, "outdated": 2, "manual": 1}
     assert list_troubles(tree) == {("Pod", "ProxiesOutdated"), ("Deployment", "ProxiesOutdated")}
@@ -157,33 +151,29 @@ async def test_proxies_are_counted_by_workload_and_what_must_be_restarted_is_tol
 
 
 async def test_the_tree_is_drawn_for_people_and_is_the_same_in_yaml(
-    api: Api, light: Cluster, operator: Operator, settled: str
+    api: Api, light: Cluster, operator: Operator, lent: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
     await wait_for_rest(operator)
-    ended = await asyncio.to_thread(navarch, "describe", "demo", "-n", settled, kubeconfig=light.kubeconfig)
+    ended = await asyncio.to_thread(navarch, "describe", "demo", "-n", lent, kubeconfig=light.kubeconfig)
     assert ended.code == 0
     assert "\x1b" not in ended.out
     lines = ended.out.splitlines()
-    assert lines[0].startswith(f"MeshControlPlane {settled}/demo  Istio {NEWEST}, tag {settled}-demo, ready")
-    assert f"├── MeshRevision {settled}-demo-inplace  serves Istio {NEWEST}" in lines
-    assert f"│   ├── Deployment istiod-{settled}-demo-inplace  1 of 1 ready" in lines
+    assert lines[0].startswith(f"MeshControlPlane {lent}/demo  Istio {NEWEST}, tag {lent}-demo, ready")
+    assert f"├── MeshRevision {lent}-demo-inplace  serves Istio {NEWEST}" in lines
+    assert f"│   ├── Deployment istiod-{lent}-demo-inplace  1 of 1 ready" in lines
     told = await asyncio.to_thread(
-        navarch, "describe", "demo", "-n", settled, "-o", "yaml", kubeconfig=light.kubeconfig
+        navarch, "describe", "demo", "-n", lent, "-o", "yaml", kubeconfig=light.kubeconfig
     )
-    assert yaml.safe_load(told.out)["tree"] == await describe(light.kubeconfig, settled)
+    assert yaml.safe_load(told.out)["tree"] == await describe(light.kubeconfig, lent)
 
 
 async def test_a_user_who_may_see_one_namespace_gets_a_tree_of_what_is_in_it(
-    api: Api, light: Cluster, operator: Operator, settled: str
+    api: Api, light: Cluster, operator: Operator, lent: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    edit(api, settled, controlPlane={"placement": {"nodeSelector": {"no": "where"}}})
-    await wait_for(api, settled, condition="Progressing", reason="RolloutStuck")
+    edit(api, lent, controlPlane={"placement": {"nodeSelector": {"no": "where"}}})
+    await wait_for(api, lent, condition="Progressing", reason="RolloutStuck")
     await wait_for_rest(operator)
-    metadata = {"name": "tenant", "namespace": settled}
+    metadata = {"name": "tenant", "namespace": lent}
     api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
     api.create(
         {
@@ -191,17 +181,17 @@ async def test_a_user_who_may_see_one_namespace_gets_a_tree_of_what_is_in_it(
             "kind": "RoleBinding",
             "metadata": metadata,
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
-            "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": settled}],
+            "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": lent}],
         }
     )
-    tenant = service_account_kubeconfig(light, settled, "tenant")
-    tree = await describe(tenant, settled)
+    tenant = service_account_kubeconfig(light, lent, "tenant")
+    tree = await describe(tenant, lent)
     expected = {("Deployment", "RolloutStuck"), ("MeshControlPlane", "ToldByOperator")}
     assert list_troubles(tree) == expected
     assert find(tree, "Proxies")["summary"].endswith("the only one that could be looked at")
     assert find(tree, "Events")["children"]
-    edit(api, settled, controlPlane={"placement": None})
-    await wait_for(api, settled)
+    edit(api, lent, controlPlane={"placement": None})
+    await wait_for(api, lent)
 
 
 async def test_a_mesh_that_is_not_there_is_said_on_standard_error(light: Cluster, operator: Operator) -> None:

@@ -1,9 +1,10 @@
 """Bad days of the API server and of the network to it, and what the operator makes of them.
 
-The operator runs behind a proxy, in a lab of its own. Each test makes one kind of trouble; while it lasts, a
-spec is edited, objects of ours are removed and changed, a mesh and a namespace with a proxy are deleted, all
-of it at the API server itself. Afterwards everything must be right in bounded time: by the same process,
-without ghosts, with `/livez` at 200 while it lasted, and with a second look that writes nothing.
+The operator runs behind a proxy, in a lab of its own. Each test makes trouble of one kind, or several, one
+after the other; while each lasts, a spec is edited and objects of ours are removed and changed, during the
+last a mesh and a namespace with a proxy are deleted, all of it at the API server itself. Afterwards
+everything must be right in bounded time: by the same process, without ghosts, with `/livez` at 200 while it
+lasted, and with a second look that writes nothing.
 """
 
 from __future__ import annotations
@@ -158,6 +159,7 @@ class Meanwhile:
 
     world: World
     number: int = field(default_factory=lambda: next(_numbers))
+    edited: str = ""
 
     @property
     def doomed(self) -> str:
@@ -187,31 +189,43 @@ class Meanwhile:
         await eventually(lambda: count_proxies(api) == 1, seconds=BOUND, every=0.1, what="the census")
         await wait_for_rest(self.world.operator)
 
-    def happen(self) -> None:
-        """All of it at the API server itself: edits, drift of both kinds, deletions."""
+    def disturb(self, phase: int) -> None:
+        """At the API server itself: an edit, and drift of both kinds."""
         api = self.world.api
-        edit(api, KEPT, meshConfig={"accessLogFormat": f"{self.number}."})
+        self.edited = f"{self.number}.{phase}."
+        edit(api, KEPT, meshConfig={"accessLogFormat": self.edited})
         api.delete("configmap", KEPT, f"values-{KEPT}-demo-inplace")
         api.patch("deployment", KEPT, f"istiod-{KEPT}-demo-inplace", DRIFT)
+
+    def remove(self) -> None:
+        """At the API server itself: a mesh, and a namespace with a proxy."""
+        api = self.world.api
         api.delete("mesh", self.doomed, "demo")
         api.delete("pod", self.guest, "app")
         api.delete("namespace", "", self.guest)
 
-    def find_wrong(self) -> list[str]:
-        """What is not as it must be."""
+    def find_disturbed(self) -> list[str]:
+        """What of the mesh that lives is not as it must be."""
         api = self.world.api
         config = api.get("configmap", KEPT, f"istio-{KEPT}-demo-inplace") or {}
         deployment = api.get("deployment", KEPT, f"istiod-{KEPT}-demo-inplace") or {}
         tests = {
-            "the edit has not arrived": f"{self.number}." in (config.get("data") or {}).get("mesh", ""),
+            "the edit has not arrived": self.edited in (config.get("data") or {}).get("mesh", ""),
             "what was removed is missing": api.get("configmap", KEPT, f"values-{KEPT}-demo-inplace"),
             "what was changed is not put back": read_surge(deployment) != 7,
-            "the deleted mesh is there": api.get("mesh", self.doomed, "demo") is None,
-            "a proxy that is gone is counted": count_proxies(api) == 0,
             "status is not true": is_ready(api, KEPT),
-            "the deleted mesh's default tag is there": not has_default_tag(api, self.doomed),
         }
         return [wrong for wrong, right in tests.items() if not right]
+
+    def find_wrong(self) -> list[str]:
+        """What is not as it must be."""
+        api = self.world.api
+        tests = {
+            "the deleted mesh is there": api.get("mesh", self.doomed, "demo") is None,
+            "a proxy that is gone is counted": count_proxies(api) == 0,
+            "the deleted mesh's default tag is there": not has_default_tag(api, self.doomed),
+        }
+        return [*self.find_disturbed(), *(wrong for wrong, right in tests.items() if not right)]
 
     async def see_recovery(self, pid: int) -> float:
         """Returns after how many seconds everything was right."""
@@ -255,31 +269,45 @@ def build_pod(namespace: str) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 
 
-async def live_through(
-    world: World,
-    fault: Callable[[World], AbstractContextManager[Counter[str]]],
-    *,
-    seconds: float,
-    victims: tuple[str, ...] = (KOPF, OURS),
-    is_live: bool = True,
-) -> None:
-    """Prepare, let the fault begin, let things happen, wait until it has struck its victims and has lasted,
-    and see everything right after its end."""
-    meanwhile = Meanwhile(world)
+Fault = Callable[[World], AbstractContextManager[Counter[str]]]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A fault, how long it lasts at the least, and whom it must have struck before it ends."""
+
+    fault: Fault
+    seconds: float
+    victims: tuple[str, ...] = (KOPF, OURS)
+
+
+async def live_through(world: World, *phases: Phase) -> None:
+    """Prepare; let each fault begin in good times, let things happen, and wait until it has struck its
+    victims and has lasted; after each the mesh is as it must be, and after the last everything."""
+    meanwhile, answers = Meanwhile(world), set[tuple[int, str]]()
     await meanwhile.prepare()
-    pid, begun = world.operator.pid, time.monotonic()
-    with fault(world) as struck:
-        meanwhile.happen()
-        answers: set[tuple[int, str]] = set()
+    pid = world.operator.pid
+    for number, phase in enumerate(phases):
+        if number:
+            await eventually(lambda: not meanwhile.find_disturbed(), seconds=BOUND, every=0.2)
+            await wait_for_watches(world)
+        begun = time.monotonic()
+        with phase.fault(world) as struck:
+            meanwhile.disturb(number)
+            if phase is phases[-1]:
+                meanwhile.remove()
 
-        def is_over() -> bool:
-            answers.add(world.operator.fetch("/livez"))
-            return time.monotonic() >= begun + seconds and all(struck[victim] for victim in victims)
+            def is_over() -> bool:
+                answers.add(world.operator.fetch("/livez"))
+                lasts = time.monotonic() < begun + phase.seconds  # noqa: B023
+                return not lasts and all(struck[victim] for victim in phase.victims)  # noqa: B023
 
-        await eventually(is_over, seconds=seconds + BOUND, every=0.2, what=f"{victims} are struck: {struck}")
+            within = phase.seconds + BOUND
+            await eventually(is_over, seconds=within, every=0.2, what=f"{phase.victims}: {dict(struck)}")
+        print(f"fault {number} lasted {time.monotonic() - begun:.1f} s, struck {dict(struck)}")
     took = await meanwhile.see_recovery(pid)
-    print(f"lasted {time.monotonic() - begun - took:.1f} s, struck {dict(struck)}, right after {took:.1f} s")
-    assert not is_live or answers == {(200, "ok")}, "a restart would not have helped"
+    print(f"right after {took:.1f} s")
+    assert answers == {(200, "ok")}, "a restart would not have helped"
 
 
 def is_watch(seen: Seen) -> bool:
@@ -293,18 +321,20 @@ def is_anything(seen: Seen) -> bool:
 # --- watches ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", ["reset", "end", "gone", "error"])
-async def test_watches_that_are_dropped_are_taken_up_again_and_nothing_is_missed(
-    world: World, end: str
-) -> None:
-    @contextmanager
-    def fault(world: World) -> Iterator[Counter[str]]:
-        with world.proxy.inflict(Reset(), is_watch):
-            struck = world.proxy.cut(end)
-            assert struck[OURS] > 15
-            yield struck
+async def test_watches_that_are_dropped_are_taken_up_again_and_nothing_is_missed(world: World) -> None:
+    """In each of the ways in which a watch can end, one after the other."""
 
-    await live_through(world, fault, seconds=2)
+    def drop(end: str) -> Fault:
+        @contextmanager
+        def fault(world: World) -> Iterator[Counter[str]]:
+            with world.proxy.inflict(Reset(), is_watch):
+                struck = world.proxy.cut(end)
+                assert struck[OURS] > 15
+                yield struck
+
+        return fault
+
+    await live_through(world, *(Phase(drop(end), 2) for end in ("reset", "end", "error", "gone")))
 
 
 async def test_watches_that_say_nothing_are_noticed_and_started_anew(world: World) -> None:
@@ -314,7 +344,7 @@ async def test_watches_that_say_nothing_are_noticed_and_started_anew(world: Worl
             yield silenced
 
     # All are silent alike: that is the API server, and nothing here is dead.
-    await live_through(world, fault, seconds=world.hold(SILENCE + 2))
+    await live_through(world, Phase(fault, world.hold(SILENCE + 2)))
 
 
 async def test_a_list_that_expires_on_its_second_page_is_begun_again(world: World) -> None:
@@ -331,7 +361,7 @@ async def test_a_list_that_expires_on_its_second_page_is_begun_again(world: Worl
             yield expired.struck
 
     # kopf asks for everything at once.
-    await live_through(world, fault, seconds=2, victims=(OURS,))
+    await live_through(world, Phase(fault, 2, victims=(OURS,)))
 
 
 # --- answers ----------------------------------------------------------------------------------------------
@@ -361,7 +391,7 @@ async def test_trouble_with_all_requests_passes_without_a_trace(world: World, tr
 
     # kopf asks nothing but watches, unless it begins anew.
     victims = (OURS,) if deed == Reset(after=True) else (KOPF, OURS)
-    await live_through(world, fault, seconds=world.hold(seconds), victims=victims)
+    await live_through(world, Phase(fault, world.hold(seconds), victims=victims))
 
 
 async def test_an_expired_token_is_replaced_by_the_one_that_is_written_next(world: World) -> None:
@@ -376,7 +406,7 @@ async def test_an_expired_token_is_replaced_by_the_one_that_is_written_next(worl
             yield refused.struck
             world.proxy.token_file.write_text(read_token(fresh))
 
-        await live_through(world, fault, seconds=4)
+        await live_through(world, Phase(fault, 4))
 
 
 def read_token(kubeconfig: Path) -> str:
@@ -423,7 +453,7 @@ async def test_a_discovery_that_fails_for_another_group_disturbs_nothing(world: 
 
     try:
         await eventually(is_refused, seconds=30, what="the group is announced and does not answer")
-        await live_through(world, fault, seconds=4)
+        await live_through(world, Phase(fault, 4))
     finally:
         world.api.request("DELETE", f"{path}/{version}.{group}")
 
@@ -469,7 +499,7 @@ async def test_a_control_plane_that_was_away_is_followed_again(world: World, dae
             wait_for_cluster(world)
         yield struck
 
-    await live_through(world, fault, seconds=6, victims=(OURS,))
+    await live_through(world, Phase(fault, 6, victims=(OURS,)))
 
 
 async def test_an_etcd_that_has_forgotten_what_happened_leaves_no_ghosts(world: World) -> None:
@@ -486,7 +516,7 @@ async def test_an_etcd_that_has_forgotten_what_happened_leaves_no_ghosts(world: 
                 wait_for_cluster(world)
 
     mark = len(world.proxy.requests)
-    await live_through(world, fault, seconds=4)
+    await live_through(world, Phase(fault, 4))
     lists = {
         seen.path for seen in world.proxy.requests[mark:] if "limit" in seen.query and seen.agent == OURS
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from itertools import count
 
 import pytest
 
@@ -18,18 +19,19 @@ from tests.support.operator import SYSTEM, Operator
 SAME_NODE_PORT = {"name": "a", "port": 80, "nodePort": 30180}
 
 
+_numbers = count(1)
+
+
 @pytest.fixture
-async def mesh(api: Api, operator: Operator, fresh: str) -> str:
-    """A mesh that is Ready; its namespace."""
-    api.create(build_mesh(fresh))
-    await wait_for(api, fresh)
-    return fresh
+def mesh(lent: str) -> str:
+    """The namespace of a mesh that is Ready."""
+    return lent
 
 
 @pytest.fixture
 async def member(api: Api, mesh: str) -> AsyncIterator[str]:
     """A namespace of the mesh, removed with its gateways."""
-    name = f"{mesh}-front"
+    name = f"{mesh}-front{next(_numbers)}"
     labels = {"istio.io/rev": f"{mesh}-demo"}
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     yield name

@@ -65,49 +65,41 @@ async def test_injection_needs_the_meshs_own_root_in_every_webhook(api: Api, set
 # --- the dry run -------------------------------------------------------------------------------------------
 
 
-async def test_a_pod_that_comes_back_without_sidecar_is_no_proof(api: Api, settled: str) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    edit(api, settled, paused=True)
-    await wait_for(api, settled, condition="Paused")
+async def test_a_pod_that_comes_back_without_sidecar_is_no_proof(api: Api, lent: str) -> None:
+    edit(api, lent, paused=True)
+    await wait_for(api, lent, condition="Paused")
     never = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
-    patch_entries(api, settled, "replace", "namespaceSelector", never)
-    await wait_for(api, settled, condition="InjectionReady", status="False", reason="NotInjected")
-    edit(api, settled, paused=None)
-    mesh = await wait_for(api, settled)
+    patch_entries(api, lent, "replace", "namespaceSelector", never)
+    await wait_for(api, lent, condition="InjectionReady", status="False", reason="NotInjected")
+    edit(api, lent, paused=None)
+    mesh = await wait_for(api, lent)
     assert read_condition(mesh, "InjectionReady")["reason"] == "InjectionProved"
 
 
-async def test_an_istiod_that_cannot_inject_is_quoted(api: Api, settled: str) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    edit(api, settled, paused=True)
-    await wait_for(api, settled, condition="Paused")
-    api.patch(
-        "configmap", settled, f"istio-sidecar-injector-{settled}-demo-inplace", {"data": {"values": "{}"}}
-    )
+async def test_an_istiod_that_cannot_inject_is_quoted(api: Api, lent: str) -> None:
+    edit(api, lent, paused=True)
+    await wait_for(api, lent, condition="Paused")
+    api.patch("configmap", lent, f"istio-sidecar-injector-{lent}-demo-inplace", {"data": {"values": "{}"}})
     elsewhere = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["elsewhere"]}
     patch_entries(
-        api, settled, "add", "namespaceSelector/matchExpressions/-", elsewhere
+        api, lent, "add", "namespaceSelector/matchExpressions/-", elsewhere
     )  # calls for a new dry run
-    mesh = await wait_for(api, settled, condition="InjectionReady", status="False", reason="InjectionFailed")
+    mesh = await wait_for(api, lent, condition="InjectionReady", status="False", reason="InjectionFailed")
     assert "Pod injection failed" in read_condition(mesh, "InjectionReady")["message"]
-    edit(api, settled, paused=None)
-    await wait_for(api, settled)
+    edit(api, lent, paused=None)
+    await wait_for(api, lent)
 
 
-async def test_a_service_that_leads_nowhere_is_found_out(api: Api, settled: str) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    edit(api, settled, paused=True)
-    await wait_for(api, settled, condition="Paused")
-    patch_entries(api, settled, "replace", "clientConfig/service/name", "no-such-service")
+async def test_a_service_that_leads_nowhere_is_found_out(api: Api, lent: str) -> None:
+    edit(api, lent, paused=True)
+    await wait_for(api, lent, condition="Paused")
+    patch_entries(api, lent, "replace", "clientConfig/service/name", "no-such-service")
     elsewhere = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["elsewhere"]}
-    patch_entries(api, settled, "add", "namespaceSelector/matchExpressions/-", elsewhere)
-    mesh = await wait_for(api, settled, condition="InjectionReady", status="False", reason="InjectionFailed")
+    patch_entries(api, lent, "add", "namespaceSelector/matchExpressions/-", elsewhere)
+    mesh = await wait_for(api, lent, condition="InjectionReady", status="False", reason="InjectionFailed")
     assert "no-such-service" in read_condition(mesh, "InjectionReady")["message"]
-    edit(api, settled, paused=None)
-    await wait_for(api, settled)
+    edit(api, lent, paused=None)
+    await wait_for(api, lent)
 
 
 async def test_a_pod_that_another_istiod_took_is_no_proof(api: Api, settled: str) -> None:
@@ -163,10 +155,8 @@ async def test_a_denial_by_a_foreign_policy_is_unknown_and_no_proof_against(api:
 # --- the census --------------------------------------------------------------------------------------------
 
 
-async def test_the_census_tells_current_proxies_from_outdated_ones(api: Api, settled: str) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    async with another_namespace(api, f"{settled}-app", {"istio.io/rev": f"{settled}-demo"}) as members:
+async def test_the_census_tells_current_proxies_from_outdated_ones(api: Api, lent: str) -> None:
+    async with another_namespace(api, f"{lent}-app", {"istio.io/rev": f"{lent}-demo"}) as members:
         for name in ("one", "two"):
             api.create(build_pod(members, name))
         api.create(
@@ -191,7 +181,7 @@ async def test_the_census_tells_current_proxies_from_outdated_ones(api: Api, set
             seen: list[Object] = []
 
             def look() -> bool:
-                seen.append(api.get("mesh", settled, "demo") or {})
+                seen.append(api.get("mesh", lent, "demo") or {})
                 return bool(seen[-1]["status"]["proxies"] == expected)
 
             await eventually(look, seconds=20, what=f"proxies {current}/{total}")
@@ -199,17 +189,17 @@ async def test_the_census_tells_current_proxies_from_outdated_ones(api: Api, set
 
         mesh = await see(2, 2)
         assert read_condition(mesh, "UpToDate")["status"] == "True"
-        edit(api, settled, proxy={"logLevel": "debug"})
+        edit(api, lent, proxy={"logLevel": "debug"})
         await see(0, 2)
-        mesh = await wait_for(api, settled, condition="UpToDate", status="False", reason="ProxiesOutdated")
+        mesh = await wait_for(api, lent, condition="UpToDate", status="False", reason="ProxiesOutdated")
         assert read_condition(mesh, "UpToDate")["message"].startswith("2 pods run an older proxy")
-        await wait_for(api, settled)
+        await wait_for(api, lent)
         api.delete("pod", members, "one")
         await see(0, 1)
         api.create(build_pod(members, "three"))
         await see(1, 2)
         api.delete("pod", members, "two")
         await see(1, 1)
-        await wait_for(api, settled, condition="UpToDate")
+        await wait_for(api, lent, condition="UpToDate")
         api.delete("pod", members, "three")
         await see(0, 0)

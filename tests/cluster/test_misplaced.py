@@ -76,38 +76,34 @@ async def test_a_namespace_that_goes_to_another_mesh_is_named_by_both_until_its_
 
 
 async def test_check_names_pods_that_were_never_injected_and_the_restart(
-    api: Api, light: Cluster, settled: str
+    api: Api, light: Cluster, lent: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    async with another_namespace(api, f"{settled}-app") as apps:
+    async with another_namespace(api, f"{lent}-early") as apps:
         api.create(build_pod(apps, "early"))
-        api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": f"{settled}-demo"}}})
+        api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": f"{lent}-demo"}}})
         report = await asyncio.to_thread(navarch, "check", "-o", "json", kubeconfig=light.kubeconfig)
         found = [f for f in report.find("PodsNotInjected") if apps in str(f["subject"])]
         assert len(found) == 1
         assert "early" in found[0]["message"]
         assert f"kubectl -n {apps} rollout restart deployment" in found[0]["message"]
-        for asked in (["-n", apps], ["demo", "-n", settled]):
+        for asked in (["-n", apps], ["demo", "-n", lent]):
             report = await asyncio.to_thread(
                 navarch, "check", *asked, "-o", "json", kubeconfig=light.kubeconfig
             )
             assert report.find("PodsNotInjected") == found, asked
-        api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": f"{settled}-dmo"}}})
+        api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": f"{lent}-dmo"}}})
         report = await asyncio.to_thread(
             navarch, "check", "-n", apps, "-o", "json", kubeconfig=light.kubeconfig
         )
         (mistyped,) = report.find("RevisionNotFound")
-        assert f"did you mean istio.io/rev={settled}-demo?" in mistyped["message"]
+        assert f"did you mean istio.io/rev={lent}-demo?" in mistyped["message"]
 
 
 async def test_pods_that_ask_for_injection_themselves_outside_of_the_mesh_are_told_what_helps(
-    api: Api, light: Cluster, settled: str
+    api: Api, light: Cluster, lent: str
 ) -> None:
-    tag = f"{settled}-demo"
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    async with another_namespace(api, f"{settled}-app") as apps:
+    tag = f"{lent}-demo"
+    async with another_namespace(api, f"{lent}-asks") as apps:
         for name, metadata in {
             "asks": {"labels": {"sidecar.istio.io/inject": "true"}},
             "names": {"labels": {"istio.io/rev": tag}},
@@ -127,12 +123,12 @@ async def test_pods_that_ask_for_injection_themselves_outside_of_the_mesh_are_to
             return {f["message"].rpartition("Pods: ")[2]: f["message"] for f in found}
 
         assert set(await list_told()) == {"asks", "names"}
-        assert set(await list_told("demo", "-n", settled)) == {"names"}
+        assert set(await list_told("demo", "-n", lent)) == {"names"}
         told = await list_told("-n", apps)
         assert set(told) == {"asks", "names", "notes"}
         assert f"kubectl label namespace {apps} istio.io/rev={tag}, then" in told["names"]
         described = await asyncio.to_thread(
-            navarch, "describe", "demo", "-n", settled, kubeconfig=light.kubeconfig
+            navarch, "describe", "demo", "-n", lent, kubeconfig=light.kubeconfig
         )
         assert "PodsAskForInjection" in described.out
         api.patch("namespace", "", apps, {"metadata": {"labels": {"istio.io/rev": tag}}})
@@ -140,28 +136,26 @@ async def test_pods_that_ask_for_injection_themselves_outside_of_the_mesh_are_to
 
 
 async def test_proxies_that_are_too_old_for_the_control_plane_are_a_warning_until_they_are_restarted(
-    api: Api, settled: str
+    api: Api, lent: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    async with another_namespace(api, f"{settled}-app", {"istio.io/rev": f"{settled}-demo"}) as apps:
+    async with another_namespace(api, f"{lent}-old", {"istio.io/rev": f"{lent}-demo"}) as apps:
         old = build_pod(apps, "old")
         old["metadata"]["labels"] = {
             "service.istio.io/canonical-name": "x",
             "sidecar.istio.io/inject": "false",
         }
         old["metadata"]["annotations"] = {
-            "istio.io/rev": f"{settled}-demo-inplace",
+            "istio.io/rev": f"{lent}-demo-inplace",
             "mesh.navarch.io/proxy": "1.29.0-x",
         }
         api.create(old)
-        mesh = await wait_for(api, settled, condition="SpecAccepted", reason="ProxiesTooOld")
+        mesh = await wait_for(api, lent, condition="SpecAccepted", reason="ProxiesTooOld")
         message = read_condition(mesh, "SpecAccepted")["message"]
         assert f"1 pod runs a proxy that is more than one minor older: 1.29 ({apps})" in message
         api.delete("pod", apps, "old")
         await eventually(
             lambda: (
-                read_condition(api.get("mesh", settled, "demo"), "SpecAccepted")["reason"] != "ProxiesTooOld"
+                read_condition(api.get("mesh", lent, "demo"), "SpecAccepted")["reason"] != "ProxiesTooOld"
             ),
             what="the warning ends with the pod",
         )

@@ -40,9 +40,7 @@ def test_a_running_operator_is_live_and_ready(operator: Operator) -> None:
     assert operator.fetch("/nothing")[0] == 404
 
 
-async def test_metrics_mirror_controller_runtimes(api: Api, operator: Operator, fresh: str) -> None:
-    api.create(build_mesh(fresh))
-    await wait_for(api, fresh)
+async def test_metrics_mirror_controller_runtimes(api: Api, operator: Operator, lent: str) -> None:
     await wait_for_rest(operator)
     samples = read_metrics(operator)
     there = {sample.name.removeprefix("navarch_") for sample in samples}
@@ -97,30 +95,25 @@ async def test_a_meshs_metrics_say_what_its_status_says_and_go_with_it(
     await eventually(is_forgotten, seconds=30, every=0.2, what="no series of the mesh is left")
 
 
-async def test_applies_and_repairs_are_counted_by_outcome(api: Api, operator: Operator, fresh: str) -> None:
-    api.create(build_mesh(fresh))
-    await wait_for(api, fresh)
-    before = read_metric(operator, "apply_total", outcome="configured", namespace=fresh)
-    api.patch("configmap", fresh, f"istio-{fresh}-demo-inplace", {"data": {"mesh": ""}})
+async def test_applies_and_repairs_are_counted_by_outcome(api: Api, operator: Operator, lent: str) -> None:
+    before = read_metric(operator, "apply_total", outcome="configured", namespace=lent)
+    repaired = read_metric(operator, "drift_repaired_total", namespace=lent)
+    api.patch("configmap", lent, f"istio-{lent}-demo-inplace", {"data": {"mesh": ""}})
     await eventually(
-        lambda: read_metric(operator, "drift_repaired_total", namespace=fresh) == 1,
+        lambda: read_metric(operator, "drift_repaired_total", namespace=lent) == repaired + 1,
         what="the repair is counted",
     )
-    assert read_metric(operator, "apply_total", outcome="configured", namespace=fresh) == before + 1
+    assert read_metric(operator, "apply_total", outcome="configured", namespace=lent) == before + 1
 
 
-async def test_logs_are_json_and_name_the_reconcile(api: Api, operator: Operator, fresh: str) -> None:
-    api.create(build_mesh(fresh))
-    await wait_for(api, fresh)
+async def test_logs_are_json_and_name_the_reconcile(api: Api, operator: Operator, lent: str) -> None:
     await wait_for_rest(operator)
     lines = [*read_events(operator.log)]
     assert all({"time", "level", "event", "logger"} <= line.keys() for line in lines)
-    reconciles = [line for line in lines if line.get("namespace") == fresh]
+    reconciles = [line for line in lines if line.get("namespace") == lent]
     written = [line for line in reconciles if line["event"] == "written"]
     assert {line["kind"] for line in written} == {"MeshControlPlane", "MeshRevision"}
-    assert any(
-        f"Deployment {fresh}/istiod-{fresh}-demo-inplace created" in line["objects"] for line in written
-    )
+    assert any(f"Deployment {lent}/istiod-{lent}-demo-inplace created" in line["objects"] for line in written)
     assert all(line["reconcile_id"] and line["name"] for line in reconciles)
     by_id: dict[str, set[tuple[str, str]]] = {}
     for line in reconciles:

@@ -18,7 +18,6 @@ from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
 from tests.support.gateways import build_gateway, list_objects, wait_for_gateway
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
-from tests.support.operator import Operator
 
 HOST = "shop.example.com"
 
@@ -36,11 +35,9 @@ def find_route(api: Api, namespace: str, name: str = "ingress-web") -> Object:
 
 
 @pytest.fixture
-async def mesh(api: Api, operator: Operator, fresh: str) -> str:
-    """A mesh that is Ready; its namespace, in which the gateways are as well."""
-    api.create(build_mesh(fresh))
-    await wait_for(api, fresh)
-    return fresh
+def mesh(lent: str) -> str:
+    """The namespace of a mesh that is Ready, in which the gateways are as well."""
+    return lent
 
 
 @pytest.fixture

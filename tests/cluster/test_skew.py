@@ -2,12 +2,14 @@
 is written, nothing of it is lost, and then nothing is written any more.
 
 The older release is an earlier commit, as it was (tests/support/builds.py); the newer one is this checkout.
-What no release has yet is made here: CRDs with fields of tomorrow, and a revision that only tomorrow reads.
+What no release has yet is made here: CRDs with fields of tomorrow, a revision that only tomorrow reads, and a
+release without a minor that a mesh runs.
 """
 
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import count, product
@@ -17,12 +19,12 @@ import pytest
 import yaml
 
 from lab.cluster import Cluster
-from tests.cluster.conftest import ROOT, a_lab, assert_quiet, build_operator, install
+from tests.cluster.conftest import ROOT, a_lab, assert_quiet, build_operator, install, remove_namespace
 from tests.polling import eventually
-from tests.support.activity import bring_up
+from tests.support.activity import bring_up, wait_for_removals, wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
-from tests.support.builds import OLDER, Build, NoBuild, build_previous
+from tests.support.builds import DATA, OLDER, Build, NoBuild, build_previous
 from tests.support.meshes import (
     build_mesh,
     edit,
@@ -30,9 +32,11 @@ from tests.support.meshes import (
     is_current,
     list_owned,
     read_condition,
+    read_versions,
     wait_for,
 )
 from tests.support.operator import USER, Operator
+from tests.support.workloads import build_pod, create_namespace, is_injected, is_ready
 
 CRDS = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io")
 LACKS = "lacks field v1beta1.spec.controlPlane.gatewayController"
@@ -80,7 +84,6 @@ async def namespace(releases: Releases) -> AsyncIterator[str]:
     """A namespace of the test's own; its mesh is the only one, and goes with it."""
     name = f"skew{next(_numbers)}"
     api = releases.api
-    await releases.install(crds="newer", operator="newer")
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
     await releases.install(crds="newer", operator="newer")
@@ -138,6 +141,7 @@ async def test_releases_that_are_one_apart_work_together(
     before = read_uids(api, namespace)
     await releases.install(crds=crds, operator=operator)
     process = releases.build_operator(operator)
+    mark = process.log.stat().st_size if process.log.exists() else 0
     await bring_up(process)
     try:
         await wait_for(api, namespace)
@@ -153,35 +157,30 @@ async def test_releases_that_are_one_apart_work_together(
             assert told["reason"] == ("NavarchCRDsOutdated" if crds == "older" else "DependenciesMet")
         assert "InternalError" not in process.log.read_text()
         await assert_quiet(api, releases.audit, process, namespace, "demo")
+        if (operator, crds) == ("newer", "older"):
+            log = process.log.read_bytes()[mark:].decode()
+            await see_crds_brought_up_to_date(releases, namespace, process, log)
     finally:
         process.stop()
 
 
-async def test_older_crds_are_named_with_what_they_lack_until_the_release_s_own_are_applied(
-    releases: Releases, namespace: str
+async def see_crds_brought_up_to_date(
+    releases: Releases, namespace: str, process: Operator, log: str
 ) -> None:
+    """Older CRDs were named once, with what they lack, and are no more when the release's own are there."""
     api = releases.api
-    await make_mesh(releases, namespace, by="older")
-    await releases.install(crds="older", operator="newer")
-    process = releases.build_operator("newer")
-    mark = process.log.stat().st_size if process.log.exists() else 0
-    await bring_up(process)
-    try:
-        mesh = await wait_for(api, namespace, condition="DependenciesReady", reason="NavarchCRDsOutdated")
-        assert LACKS in read_condition(mesh, "DependenciesReady")["message"]
-        assert "misplaced" not in mesh["status"]["proxies"]
-        log = process.log.read_bytes()[mark:].decode()
-        assert log.count("CRDs are of an older release") == 1
-        assert LACKS in log
-        await releases.install(crds="newer", operator="newer")
-        mesh = await wait_for(api, namespace, condition="DependenciesReady", reason="DependenciesMet")
-        await eventually(
-            lambda: "misplaced" in (api.get("mesh", namespace, "demo") or {})["status"]["proxies"],
-            what="all of status is written",
-        )
-        await assert_quiet(api, releases.audit, process, namespace, "demo")
-    finally:
-        process.stop()
+    mesh = api.get("mesh", namespace, "demo") or {}
+    assert LACKS in read_condition(mesh, "DependenciesReady")["message"]
+    assert "misplaced" not in mesh["status"]["proxies"]
+    assert log.count("CRDs are of an older release") == 1
+    assert LACKS in log
+    await releases.install(crds="newer", operator="newer")
+    await wait_for(api, namespace, condition="DependenciesReady", reason="DependenciesMet")
+    await eventually(
+        lambda: "misplaced" in (api.get("mesh", namespace, "demo") or {})["status"]["proxies"],
+        what="all of status is written",
+    )
+    await assert_quiet(api, releases.audit, process, namespace, "demo")
 
 
 def build_crds_of_tomorrow() -> list[Object]:
@@ -256,3 +255,85 @@ async def test_after_a_rollback_what_only_the_newer_release_knows_harms_nothing(
         await assert_quiet(api, releases.audit, process, namespace, "demo")
     finally:
         process.stop()
+
+
+# --- a release that forgot a minor -------------------------------------------------------------------------
+
+MESH, APPS, FORGOTTEN, NEXT = "forgotten", "forgotten-apps", "1.30", "1.31"
+VERSIONS = Path("operator", "navarch", "core", "istio", "catalog", "versions.yaml")
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Build:
+    """A build of this checkout whose catalog has not that minor, nor those before it."""
+    for part in (Path("operator"), Path("templates")):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    assert (tmp_path / DATA).is_dir()
+    known = yaml.safe_load((tmp_path / VERSIONS).read_text())
+    known["minors"] = {name: minor for name, minor in known["minors"].items() if name > FORGOTTEN}
+    assert NEXT in known["minors"]
+    (tmp_path / VERSIONS).write_text(yaml.safe_dump(known))
+    return Build(tmp_path)
+
+
+async def start_app(api: Api, name: str) -> None:
+    api.create(build_pod(APPS, name))
+    await eventually(
+        lambda: is_injected(pod := api.get("pod", APPS, name) or {}) and is_ready(pod),
+        seconds=60,
+        what=f"{name} has a proxy",
+    )
+
+
+def read_objects(api: Api) -> dict[tuple[str, str], str]:
+    """What the mesh runs by, in the versions of now; a MeshRevision's changes with what is said of it."""
+    return read_versions([o for o in list_owned(api, MESH) if o["kind"] != "MeshRevision"])
+
+
+async def test_a_mesh_of_a_minor_that_navarch_forgot_serves_on_and_leaves_it_by_an_upgrade(
+    releases: Releases, forgetful: Build
+) -> None:
+    """It says what to do, and comes out of it by an upgrade to a minor that is known, without anything of the
+    old one left in an error."""
+    api, audit = releases.api, releases.audit
+    await releases.install(crds="newer", operator="newer")
+    releases.builds["forgetful"] = forgetful
+    old, new = releases.build_operator("newer"), releases.build_operator("forgetful")
+    await create_namespace(api, MESH)
+    await create_namespace(api, APPS, {"istio.io/rev": f"{MESH}-demo"})
+    try:
+        await bring_up(old)
+        api.create(build_mesh(MESH, version=FORGOTTEN))
+        await wait_for(api, MESH)
+        await start_app(api, "before")
+        await wait_for_rest(old)
+        old.stop()
+        before, mark = read_objects(api), audit.mark()
+        await bring_up(new)
+        mesh = await wait_for(api, MESH, condition="SpecAccepted", status="False", reason="UnknownVersion")
+        assert f"the nearest is {NEXT}" in read_condition(mesh, "SpecAccepted")["message"]
+        assert read_condition(mesh, "Available")["status"] == "True"
+        await wait_for_rest(new)
+        (revision,) = api.list("revision", MESH)
+        assert read_condition(revision, "Reconciled")["reason"] == "UnknownVersion"
+        assert read_condition(mesh, "InjectionReady")["status"] == "True"
+        assert [str(w) for w in audit.writes(mark) if w.subresource != "status"] == []
+        assert read_objects(api) == before
+        await start_app(api, "meanwhile")
+        edit(api, MESH, version=NEXT)
+        mesh = await wait_for(api, MESH)
+        assert mesh["status"]["version"]["active"].startswith(f"{NEXT}.")
+        assert all(
+            read_condition(mesh, c)["status"] == "True" for c in ("Ready", "SpecAccepted", "Available")
+        )
+        (revision,) = api.list("revision", MESH)
+        assert read_condition(revision, "Ready")["status"] == "True"
+        assert "InternalError" not in new.log.read_text()
+        await start_app(api, "after")
+        await assert_quiet(api, audit, new, MESH, "demo")
+    finally:
+        old.stop()
+        remove_namespace(api, MESH)
+        api.delete("namespace", "", APPS)
+        await wait_for_removals(api)
+        new.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -35,24 +34,22 @@ def touch(api: Api, namespace: str) -> None:
 
 
 async def test_a_users_peer_authentication_is_named_and_left_untouched(
-    api: Api, operator: Operator, settled: str
+    api: Api, operator: Operator, lent: str
 ) -> None:
-    api.create(build_mesh(settled))
-    await wait_for(api, settled)
-    theirs = api.create(build_peer_authentication(settled))
-    api.patch("mesh", settled, "demo", {"spec": {"mtls": {"mode": "Strict"}}})
-    mesh = await wait_for(api, settled, status="False", reason="ForeignObject")
+    theirs = api.create(build_peer_authentication(lent))
+    api.patch("mesh", lent, "demo", {"spec": {"mtls": {"mode": "Strict"}}})
+    mesh = await wait_for(api, lent, status="False", reason="ForeignObject")
     message = read_condition(mesh, "Reconciled")["message"]
-    assert f"PeerAuthentication {settled}/default" in message
+    assert f"PeerAuthentication {lent}/default" in message
     assert "left untouched" in message
     assert read_condition(mesh, "Reconciled")["reason"] == "ForeignObject"
     assert read_condition(mesh, "Available")["status"] == "True"
     await wait_for_rest(operator)
-    assert api.get("peerauthentication", settled, "default") == theirs
-    api.delete("peerauthentication", settled, "default")
-    touch(api, settled)
-    await wait_for(api, settled)
-    ours = api.get("peerauthentication", settled, "default")
+    assert api.get("peerauthentication", lent, "default") == theirs
+    api.delete("peerauthentication", lent, "default")
+    touch(api, lent)
+    await wait_for(api, lent)
+    ours = api.get("peerauthentication", lent, "default")
     assert ours is not None
     assert ours["spec"]["mtls"]["mode"] == "STRICT"
 
@@ -89,34 +86,43 @@ def find_untouched(manifest: Object | None) -> Object:
     }
 
 
-@pytest.mark.parametrize("kind", ["serviceaccount", "configmap", "deployment"])
 async def test_an_istiod_of_helms_is_named_and_left_untouched(
-    api: Api, operator: Operator, fresh: str, kind: str
+    api: Api, operator: Operator, fresh: str
 ) -> None:
-    manifest = build_helms(kind, fresh)
-    name = manifest["metadata"]["name"]
-    api.create(manifest)
+    """Each of its objects, of which the next one is in the way as soon as the one before it is gone."""
+    kinds = ("serviceaccount", "configmap", "deployment")
+    names = {kind: build_helms(kind, fresh)["metadata"]["name"] for kind in kinds}
+    for kind in kinds:
+        api.create(build_helms(kind, fresh))
 
     def is_observed() -> bool:
-        found = api.get(kind, fresh, name) or {}
-        return kind != "deployment" or (found.get("status") or {}).get("observedGeneration") == 1
+        found = api.get("deployment", fresh, names["deployment"]) or {}
+        return (found.get("status") or {}).get("observedGeneration") == 1
 
     await eventually(is_observed, what="Kubernetes' own controllers are done with it")
-    theirs = find_untouched(api.get(kind, fresh, name))
+    theirs = {kind: find_untouched(api.get(kind, fresh, name)) for kind, name in names.items()}
     api.create(build_mesh(fresh))
-    mesh = await wait_for(api, fresh, condition="Reconciled", status="False", reason="ForeignObject")
-    message = read_condition(mesh, "Reconciled")["message"]
-    assert f"{manifest['kind']} {fresh}/{name}" in message
-    assert "managed by Helm" in message
-    await wait_for_rest(operator)
-    assert find_untouched(api.get(kind, fresh, name)) == theirs
-    # Nothing that comes after it in order stands on it.
-    assert {o["kind"] for o in list_owned(api, fresh)}.isdisjoint(
-        {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
-    )
-    api.delete(kind, fresh, name)
-    await eventually(lambda: api.get(kind, fresh, name) is None, what="it is gone")
-    touch(api, fresh)
+    for kind, name in names.items():
+        named = f"{theirs[kind]['kind']} {fresh}/{name}"
+
+        def is_named(named: str = named) -> bool:
+            told = read_condition(api.get("mesh", fresh, "demo"), "Reconciled")
+            return told.get("reason") == "ForeignObject" and named in told["message"]
+
+        await eventually(is_named, seconds=30, what=f"{named} is named")
+        mesh = await wait_for(api, fresh, condition="Reconciled", status="False", reason="ForeignObject")
+        assert "managed by Helm" in read_condition(mesh, "Reconciled")["message"]
+        await wait_for_rest(operator)
+        left = {each: find_untouched(api.get(each, fresh, names[each])) for each in theirs}
+        assert left == theirs
+        # Nothing that comes after it in order stands on it.
+        assert {o["kind"] for o in list_owned(api, fresh)}.isdisjoint(
+            {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
+        )
+        api.delete(kind, fresh, name)
+        await eventually(lambda kind=kind, name=name: api.get(kind, fresh, name) is None, what="it is gone")
+        del theirs[kind]
+        touch(api, fresh)
     await wait_for(api, fresh)
 
 
@@ -143,61 +149,24 @@ def build_injector(name: str, labels: dict[str, str]) -> Object:
 
 
 @pytest.fixture
-def injector(api: Api, fresh: str) -> Iterator[str]:
+def injector(api: Api, running: str) -> Iterator[str]:
     """The name of a webhook configuration that is removed after the test."""
-    name = f"theirs-{fresh}"
+    name = f"theirs-{running}"
     yield name
     api.delete("mwc", "", name)
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What a foreign injector's label says, and what a mesh in `{}` makes of it."""
-
-    label: str
-    value: str
-    reason: str
-
-
-CLAIMS = (
-    Claim("istio.io/rev", "{}-demo-inplace", "ForeignIstio"),
-    Claim("istio.io/tag", "{}-demo", "ForeignIstio"),
-    Claim("istio.io/rev", "{}-demo", "ForeignIstio"),
-)
-
-
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.label}={claim.value}")
-async def test_a_foreign_istio_of_the_same_revision_or_tag_keeps_a_mesh_from_being_made(
-    api: Api, operator: Operator, fresh: str, injector: str, claim: Claim
-) -> None:
-    theirs = api.create(build_injector(injector, {claim.label: claim.value.format(fresh)}))
-    api.create(build_mesh(fresh))
-    mesh = await wait_for(api, fresh, condition="SpecAccepted", status="False", reason=claim.reason)
-    message = read_condition(mesh, "SpecAccepted")["message"]
-    assert "spec.tag" in message
-    assert f"{fresh}-demo" in message
-    assert injector in message
-    assert "uninstall that Istio" in message
-    await wait_for_rest(operator)
-    assert list_owned(api, fresh) == []
-    assert api.get("mwc", "", injector) == theirs
-    api.delete("mwc", "", injector)
-    await wait_for(api, fresh)
-
-
 async def test_a_foreign_istio_that_comes_later_stops_nothing_that_runs(
-    api: Api, operator: Operator, fresh: str, injector: str
+    api: Api, operator: Operator, lent: str, injector: str
 ) -> None:
-    api.create(build_mesh(fresh))
-    await wait_for(api, fresh)
-    before = {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, fresh)}
-    api.create(build_injector(injector, {"istio.io/tag": f"{fresh}-demo"}))
-    mesh = await wait_for(api, fresh, condition="SpecAccepted", status="False", reason="ForeignIstio")
+    before = {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, lent)}
+    api.create(build_injector(injector, {"istio.io/tag": f"{lent}-demo"}))
+    mesh = await wait_for(api, lent, condition="SpecAccepted", status="False", reason="ForeignIstio")
     assert read_condition(mesh, "Available")["status"] == "True"
     await wait_for_rest(operator)
-    assert {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, fresh)} == before
+    assert {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, lent)} == before
     api.delete("mwc", "", injector)
-    await wait_for(api, fresh)
+    await wait_for(api, lent)
 
 
 # --- Istio's CRDs, which are the whole cluster's: these tests have a cluster of their own -------------------

@@ -48,7 +48,7 @@ class Settings:
     port: int
     ca: str
     hosts: list[str]
-    calm: float = 0.05
+    calm: float = 0.1
     connections: int = 10
     fresh: bool = False
     path: str = "/"

@@ -1,4 +1,7 @@
-"""A light lab with OLM, and Navarch installed there from its bundle."""
+"""A light lab with OLM, and Navarch installed there from its bundle.
+
+Each module has a lab of its own, which ends with it: one with OLM computes also while nothing happens there.
+"""
 
 from __future__ import annotations
 
@@ -34,26 +37,26 @@ def a_hub(name: str) -> Iterator[Hub]:
         light_cluster.down(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
     """The OLM of those tests that leave Navarch installed."""
     with a_hub("olm") as hub:
         yield hub
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(hub: Hub) -> Api:
     return hub.api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def installed(hub: Hub) -> Cluster:
     """Navarch as a person installs it from OperatorHub, once OLM says that it succeeded."""
     await hub.install(RELEASE)
     return hub.cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bare_hub() -> Iterator[Hub]:
     """The OLM of those tests that install Navarch themselves, and remove it."""
     with a_hub("life") as hub:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
@@ -177,10 +178,7 @@ async def test_olm_installs_it_by_one_plan_and_each_phase_once(
 
     def list_plans() -> list[Object]:
         """OLM ends a plan after the ClusterServiceVersion has succeeded."""
-        found: list[Object] = json.loads(
-            installed.run("get", f"installplans.{COREOS}", "-n", SYSTEM, "-o", "json")
-        )["items"]
-        return found
+        return hub.list_objects("installplan")
 
     await eventually(
         lambda: all(plan["status"]["phase"] != "Installing" for plan in list_plans()),
@@ -250,3 +248,13 @@ def test_olm_listens_on_loopback_and_nowhere_else(installed: Cluster) -> None:
             row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets
         }
         assert listening == {"0100007F"}
+
+
+def test_a_lab_with_olm_that_runs_is_found_again(installed: Cluster) -> None:
+    """By `python -m lab up --with olm`."""
+    before = processes.recorded(installed.state)
+    command = [sys.executable, "-m", "lab", "up", "light", "--name", installed.name, "--with", "olm"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("kubeconfig")
+    assert processes.recorded(installed.state) == before

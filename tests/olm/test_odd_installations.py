@@ -98,7 +98,7 @@ async def test_a_subscription_that_cannot_be_met_says_why_and_is_met_once_it_is_
 
     said = await eventually(read_failure, seconds=120, every=0.2, what="OLM says why it does nothing")
     assert "candidate" in said
-    assert clean.cluster.run("get", "installplans.operators.coreos.com", "-n", SYSTEM, "-o", "name") == ""
+    assert clean.list_objects("installplan") == []
     change = json.dumps({"spec": {"channel": "stable"}})
     clean.cluster.run(
         *("patch", "subscription.operators.coreos.com", "navarch", "-n", SYSTEM),
@@ -121,7 +121,7 @@ async def test_kinds_of_a_newer_navarch_are_never_replaced_by_those_of_an_older_
         await eventually(
             lambda: (
                 "navarch_installation_missing_objects 0.0" in operator.fetch("/metrics")[1]
-                and clean.cluster.run("get", "validatingadmissionpolicies", "--ignore-not-found", POLICY)
+                and has_policy(clean.api, POLICY)
             ),
             every=0.2,
             what="the policy on kinds is there",
@@ -148,6 +148,11 @@ async def test_kinds_of_a_newer_navarch_are_never_replaced_by_those_of_an_older_
     assert not knows_field(clean.api, name)
 
 
+def has_policy(api: Api, name: str) -> bool:
+    found = api.request("GET", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies")["items"]
+    return name in {each["metadata"]["name"] for each in found}
+
+
 def knows_field(api: Api, name: str) -> bool:
     crd = api.get("crd", "", name) or {}
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
@@ -156,14 +161,7 @@ def knows_field(api: Api, name: str) -> bool:
 
 def find_refusal(hub: Hub) -> str:
     """What the InstallPlan of Navarch says of why it failed."""
-    said = hub.cluster.run(
-        "get",
-        "installplans.operators.coreos.com",
-        "-n",
-        SYSTEM,
-        "-o",
-        "jsonpath={.items[*].status}",
-    )
+    said = json.dumps([plan.get("status") for plan in hub.list_objects("installplan")])
     return said if "denied request" in said else ""
 
 

@@ -12,8 +12,9 @@ from tests.support.api import Api
 from tests.support.operator import Operator
 
 MOVING = ("workqueue_depth", "active_workers", "reconcile_total")
-CALM = 4
-"""How many looks in a row must find nothing moving."""
+CALM, EVERY = 3, 0.15
+"""How many looks in a row must find nothing moving, and the seconds between two: each has the operator render
+its metrics, which takes 10 ms and more."""
 
 
 def read_metrics(operator: Operator, *names: str) -> list[Sample]:
@@ -67,7 +68,7 @@ class Rest:
 
 async def wait_for_rest(operator: Operator, *, seconds: float = 60) -> None:
     """Waits until no key waits or runs, and none was looked at for a moment."""
-    await eventually(Rest(operator).look, seconds=seconds, every=0.1, what="the operator comes to rest")
+    await eventually(Rest(operator).look, seconds=seconds, every=EVERY, what="the operator comes to rest")
 
 
 async def wait_for_removals(api: Api, *, seconds: float = 60) -> None:

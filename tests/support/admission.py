@@ -5,8 +5,9 @@ Must never decide what should be admitted. Requests are dry runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from lab.cluster import Cluster, KubectlError
@@ -44,8 +45,28 @@ def say(cluster: Cluster, *arguments: str, stdin: str | None = None, user: str =
 
 
 def submit(cluster: Cluster, manifest: Object, *, user: str = TENANT) -> str:
-    """What a user is told who would create an object."""
-    return say(cluster, "create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest), user=user)
+    """What a user is told who would create an object; empty when it would be created."""
+    return refusal(_as(cluster.kubeconfig, user), manifest)
+
+
+def may(cluster: Cluster, verb: str, resource: str, namespace: str, *, user: str = TENANT) -> bool:
+    """Whether RBAC lets a user do something with our kinds in a namespace."""
+    attributes = {"verb": verb, "group": "mesh.navarch.io", "resource": resource, "namespace": namespace}
+    kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    review = {**kind, "spec": {"resourceAttributes": attributes}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    answer = _as(cluster.kubeconfig, user).request("POST", path, review)
+    return bool(answer["status"]["allowed"])
+
+
+def _as(kubeconfig: Path, user: str) -> Api:
+    """Requests in the name of a user, without kubectl: that computes longer than what it asks for takes."""
+    return _connect(kubeconfig).impersonating(user)
+
+
+@cache
+def _connect(kubeconfig: Path) -> Api:
+    return Api(kubeconfig)
 
 
 def nest(path: Sequence[str], value: Any) -> Object:

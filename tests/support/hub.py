@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from navarch.api.olm.catalog import extend_catalog
@@ -15,10 +16,16 @@ from lab.light.olm import CATALOG, NAMESPACE, OLM
 from scripts import olm
 from scripts.files import dump_for_olm
 from tests.polling import eventually
-from tests.support.api import Api, Object
+from tests.support.api import Api, Object, Refused
 from tests.support.operator import SYSTEM, Operator
 
 COREOS = "operators.coreos.com"
+VERSIONS = {
+    "subscription": "v1alpha1",
+    "installplan": "v1alpha1",
+    "clusterserviceversion": "v1alpha1",
+    "operatorcondition": "v2",
+}
 Edit = Callable[[Object], None]
 """What a test changes in the ClusterServiceVersion of a release."""
 
@@ -75,15 +82,26 @@ class Hub:
         self.cluster.run("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, wanted)))
 
     def read(self, kind: str, name: str, namespace: str = SYSTEM) -> Object:
-        """An object of OLM's; empty when it is not there."""
-        asked = ["get", f"{kind}.{COREOS}", name, "-n", namespace, "--ignore-not-found", "-o", "json"]
-        found: Object = json.loads(self.cluster.run(*asked) or "{}")
+        """An object of OLM's; empty when it is not there. Without kubectl, which computes longer than what it
+        asks for takes: this is asked again and again."""
+        try:
+            found: Object = self.api.request("GET", f"{_build_path(kind, namespace)}/{name}")
+        except Refused as refused:
+            if refused.code != HTTPStatus.NOT_FOUND:
+                raise
+            return {}
+        return found
+
+    def list_objects(self, kind: str, namespace: str = SYSTEM) -> list[Object]:
+        """The objects of OLM's of a kind in a namespace."""
+        found: list[Object] = self.api.request("GET", _build_path(kind, namespace))["items"]
         return found
 
     def list_versions(self, namespace: str = SYSTEM) -> list[str]:
         """Names of the ClusterServiceVersions of a namespace, sorted."""
-        names = "jsonpath={.items[*].metadata.name}"
-        return sorted(self.cluster.run("get", f"csv.{COREOS}", "-n", namespace, "-o", names).split())
+        return sorted(
+            each["metadata"]["name"] for each in self.list_objects("clusterserviceversion", namespace)
+        )
 
     def read_status(self, release: Release, namespace: str = SYSTEM) -> Object:
         """What OLM says of a release's ClusterServiceVersion."""
@@ -124,7 +142,7 @@ class Hub:
         await eventually(is_gone, seconds=90, every=0.2, what="the operator's Deployment is gone")
 
     def _delete_all(self, kind: str, namespace: str) -> None:
-        self.cluster.run("delete", f"{kind}.{COREOS}", "-n", namespace, "--all", "--wait=false")
+        self.api.request("DELETE", _build_path(kind, namespace), {"propagationPolicy": "Background"})
 
     def build_replica(self, name: str, **settings: str) -> Operator:
         """The operator as a process, with a token of the account that OLM made and the environment of the
@@ -145,6 +163,11 @@ class Hub:
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         found: Object = container
         return found
+
+
+def _build_path(kind: str, namespace: str) -> str:
+    """Where a kind of OLM's is served."""
+    return f"/apis/{COREOS}/{VERSIONS[kind]}/namespaces/{namespace}/{kind}s"
 
 
 def _build(kind: str, version: str, namespace: str, *, spec: Object) -> Object:

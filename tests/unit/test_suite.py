@@ -146,7 +146,7 @@ def test_every_part_is_run_once_and_what_judges_or_measures_comes_after_all_othe
 ) -> None:
     phases = build_lanes([*PARTS], Run(tmp_path, [], serial=serial))
     beside, *after = [[step for lane in lanes for step in lane] for lanes in phases]
-    assert len(phases[0]) == (1 if serial else 3)
+    assert len(phases[0]) == (1 if serial else 4)
     (light,), (node,) = ([step for step in beside if step.name == name] for name in ("light", "node"))
     parts = [*light.parts, *(step.name for step in beside if step is not light)]
     assert sorted(parts) == sorted(PARTS.keys() - {"bench"})
