@@ -236,17 +236,17 @@ async def test_istiod_gives_a_proxy_no_secret_of_another_namespace(
     api.apply(build_secret("north-apps", "web", pair, authority=authority))
     owner.apply(build_secret(apps, "own", pair, authority=authority))
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}]
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "certificates"}}
-    role["metadata"] = {"name": "certificates", "namespace": apps}
+    metadata = {"name": "certificates", "namespace": apps}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": metadata}
     owner.apply({**role, "kind": "Role", "rules": rules})
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "certificates"}
     subject = {"kind": "ServiceAccount", "name": "client", "namespace": apps}
     owner.apply({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]})
     wanted = {"theirs": "north-apps/web", "istiods": f"{south.home}/istio-ca-secret", "own": "own"}
+    rules_of = f"/apis/networking.istio.io/v1/namespaces/{apps}/destinationrules"
     for manifest in build_client_certificates(apps, wanted):
-        path = f"/apis/{manifest['apiVersion']}/namespaces/{apps}"
-        plural = "serviceentries" if manifest["kind"] == "ServiceEntry" else "destinationrules"
-        owner.request("POST", f"{path}/{plural}", manifest)
+        entries = rules_of.replace("destinationrules", "serviceentries")
+        owner.request("POST", entries if manifest["kind"] == "ServiceEntry" else rules_of, manifest)
 
     def read_secrets() -> str:
         shown = "config_dump?resource=dynamic_active_secrets"
@@ -261,8 +261,10 @@ async def test_istiod_gives_a_proxy_no_secret_of_another_namespace(
         refused = [line for line in log.splitlines() if "unauthorized certificates" in line]
         return all(any(secret in line for line in refused) for secret in ("web", "istio-ca-secret"))
 
-    await eventually(is_told, seconds=60, every=0.5, what="istiod refuses the others")
+    await eventually(is_told, seconds=60, every=0.5, what="istiod tells that it refuses the others")
     assert not any(wanted[name] in read_secrets() for name in ("theirs", "istiods"))
+    # A proxy that starts would wait for what it does not get.
+    owner.request("DELETE", rules_of, {})
 
 
 def build_reader(namespace: str) -> Object:
