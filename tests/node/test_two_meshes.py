@@ -61,7 +61,7 @@ async def teams(operator: Cluster, api: Api) -> AsyncIterator[Teams]:
 
 
 @pytest.fixture(scope="module")
-async def owner(operator: Cluster, api: Api, teams: Teams) -> AsyncIterator[Api]:
+async def owner(api: Api, teams: Teams) -> AsyncIterator[Api]:
     """Who owns the hosted mesh: `admin` of its namespaces, with Istio's configuration there, and a token."""
     role: Object = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -77,7 +77,7 @@ async def owner(operator: Cluster, api: Api, teams: Teams) -> AsyncIterator[Api]
             api.apply(
                 {**bind(namespace, name, user=OWNER), "subjects": [{"kind": "ServiceAccount", **account}]}
             )
-    owner = Api(service_account_kubeconfig(operator, account["namespace"], OWNER))
+    owner = Api(service_account_kubeconfig(teams.south.mesh.cluster, account["namespace"], OWNER))
     await eventually(lambda: not is_refused(owner, "south-more"), seconds=30, what="the roles are in force")
     yield owner
     api.delete("clusterrole", "", "istio-writer")
