@@ -17,12 +17,14 @@ from navarch.core.model.ownership import NOTHING, Inventory, Record, claims_pare
 from navarch.core.model.parent import Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.render.components import hosting
+from navarch.core.render.components.istiod import HOSTED_ENVIRONMENT
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import plan_revision
 from navarch.core.world.cluster import Environment
 from navarch.core.world.hosting import Home, read_home
 from navarch.core.world.kinds import ServedKinds
 
+from tests.golden.rendering import environment_of, render_mesh
 from tests.unit.observations import OURS, PARENT, a_spec, an_observed_mesh, assets
 from tests.unit.test_planner import established, names
 
@@ -148,3 +150,19 @@ def test_what_an_editor_of_a_hosted_mesh_may_write(spec: dict[str, Any], guarded
 def test_what_is_free_in_a_hosted_mesh_is_guarded_in_another_and_its_profiles_are_the_built_in_ones() -> None:
     assert all(SPEC[path].power is Power.GUARDED for path in FREE_WHEN_HOSTED)
     assert set(BUILT_IN) == set(assets().profiles)
+
+
+def test_a_hosted_istiod_has_what_keeps_its_power_unless_a_host_says_otherwise() -> None:
+    hosted = {"hosting": "Hosted", "scope": "Members"}
+    assert environment_of(render_mesh(hosted)).items() >= HOSTED_ENVIRONMENT.items()
+    assert environment_of(render_mesh()).keys().isdisjoint(HOSTED_ENVIRONMENT)
+    said = {"environment": [{"name": name, "value": "true"} for name in HOSTED_ENVIRONMENT]}
+    told = environment_of(render_mesh({**hosted, "controlPlane": said}))
+    assert [told[name] for name in HOSTED_ENVIRONMENT] == ["true", "true"]
+
+
+@pytest.mark.parametrize("name", HOSTED_ENVIRONMENT)
+def test_nobody_without_host_sets_what_keeps_a_hosted_istiods_power(name: str) -> None:
+    said = {"controlPlane": {"environment": [{"name": name, "value": "true"}]}}
+    hosted = {"hosting": "Hosted", "scope": "Members"}
+    assert {path[0] for path in find_guarded({**hosted, **said}, hosted)} == {"controlPlane"}

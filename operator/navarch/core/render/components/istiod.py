@@ -55,6 +55,14 @@ DRAIN_SECONDS = 10
 server has left its connections (core/revision/route.py). Without it a roll refuses pods for up to a second
 (seen with istiods of 1.30 and 1.31)."""
 
+HOSTED_ENVIRONMENT = {
+    "ENABLE_DEBUG_ON_HTTP": "false",
+    "PILOT_IGNORE_RESOURCES": "proxyconfigs.networking.istio.io",
+}
+"""What keeps a hosted istiod's power from those who write in the mesh's root namespace. To workloads there it
+would show all that it knows, Secrets of members among it, and a ProxyConfig there decides the environment
+of every member's proxies, past all that is refused of a mesh. A holder of `host` may set both otherwise."""
+
 
 def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]:
     """All objects of istiod."""
@@ -231,6 +239,7 @@ def _build_environment(revision: RevisionInput, values: Mapping[str, Any]) -> li
         "CLUSTER_ID": shared["multiCluster"]["clusterName"] or "Kubernetes",
         **_limit_go(revision.features),
         "PLATFORM": shared["platform"],
+        **(HOSTED_ENVIRONMENT if revision.hosted else {}),
     }
     if native is not None:
         own["ENABLE_NATIVE_SIDECARS"] = "true" if native else "false"
