@@ -24,6 +24,7 @@ from navarch.core.diagnosis.pods import find_asking_pods
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses
 from navarch.core.diagnosis.routes import OF_ROUTES
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
+from navarch.core.membership.selectors import NameCondition
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.conditions import ConditionType, Verdict
 from navarch.core.model.findings import Finding, Severity
@@ -234,7 +235,10 @@ STOCK = WebhookEntry(
     {"matchExpressions": [{"key": INJECT, "operator": "In", "values": ["true"]}]},
 )
 THEIRS = replace(a_webhook("istio-sidecar-injector", revision="default"), entries=(STOCK,))
-OUR_OWN = replace(a_webhook("ours", parent=Parent("MeshControlPlane", "shop", "mesh")), entries=(STOCK,))
+OUR_OWN = replace(
+    a_webhook("ours", parent=Parent("MeshControlPlane", "shop", "mesh")),
+    entries=(replace(STOCK, conditions=(NameCondition("shop").build()["expression"],)),),
+)
 ASKS = AskingPod("apps", "web-1", inject="true")
 
 

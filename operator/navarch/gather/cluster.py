@@ -41,12 +41,12 @@ class ClusterReader:
 
     def namespaces(self) -> Iterator[Namespace]:
         """All namespaces of the cluster."""
-        yield from map(_read_namespace, self._stores["namespaces"].list())
+        yield from map(read_namespace, self._stores["namespaces"].list())
 
     def namespace(self, name: str) -> Namespace | None:
         """The namespace of that name; None where there is none."""
         found = self._stores["namespaces"].get(Ref("v1", "Namespace", "", name))
-        return None if found is None else _read_namespace(found)
+        return None if found is None else read_namespace(found)
 
     def claimed(self, mesh: Membership) -> Iterator[Namespace]:
         """The mesh's own namespace, and those whose labels say that they belong to it, which may be wrong:
@@ -60,7 +60,7 @@ class ClusterReader:
         if mesh.member_of:
             found += store.find(by_member_label, mesh.member_of)
         names = {manifest["metadata"]["name"]: manifest for manifest in found}
-        yield from (_read_namespace(m) for name, m in names.items() if name != mesh.namespace)
+        yield from (read_namespace(m) for name, m in names.items() if name != mesh.namespace)
 
     def proxies(self) -> Iterator[ProxyPod]:
         """All pods with a proxy, of every mesh and of other Istios."""
@@ -166,7 +166,8 @@ def by_parent_or_none(manifest: Manifest) -> Iterator[Parent | None]:
     yield parent.any_uid if parent else None
 
 
-def _read_namespace(manifest: Manifest) -> Namespace:
+def read_namespace(manifest: Manifest) -> Namespace:
+    """A namespace as the core sees it."""
     metadata = manifest["metadata"]
     return Namespace(
         metadata["name"],
@@ -202,4 +203,6 @@ def _read_entry(entry: Mapping[str, Any]) -> WebhookEntry:
         failure_policy=entry.get("failurePolicy", ""),
         namespace_selector=entry.get("namespaceSelector") or {},
         object_selector=entry.get("objectSelector") or {},
+        conditions=tuple(str(c.get("expression", "")) for c in entry.get("matchConditions") or ()),
+        service=str((entry["clientConfig"].get("service") or {}).get("namespace", "")),
     )

@@ -348,7 +348,7 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
         _own(owner, gateway_desired, namespace, name).set(status.get("desired", 0))
         _set_certificates(owner, status.get("certificates") or ())
     if kind == "MeshMember":
-        for state in ("current", "outdated"):
+        for state in ("current", "outdated", "manual"):
             _own(owner, member_proxies, namespace, name, state).set(
                 (status.get("proxies") or {}).get(state, 0)
             )
@@ -358,8 +358,8 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
         _own(owner, members, namespace, name, "pending").set(counted["total"] - counted["ready"])
     if "proxies" not in status:
         return
-    for state in ("total", "current", "outdated"):
-        _own(owner, proxies, namespace, name, state).set(status["proxies"][state])
+    for state in ("total", "current", "outdated", "manual"):
+        _own(owner, proxies, namespace, name, state).set(status["proxies"].get(state, 0))
     for component in status.get("components") or ():
         _own(owner, component_ready, namespace, name, component["name"]).set(component["ready"])
         _own(owner, component_desired, namespace, name, component["name"]).set(component["desired"])

@@ -6,17 +6,19 @@ or another one than it seems to have, is named with its object, the reason and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from navarch.core.diagnosis.observed import ObservedCluster, diagnose, list_names
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.signs import Sign
+from navarch.core.membership.injection import list_injecting
+from navarch.core.membership.injection import read_wish as read_wish_of_pod
 from navarch.core.membership.rule import RESERVED_PREFIXES, is_reserved
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF, NAMESPACE_NAME
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
-from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
+from navarch.core.world.cluster import Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
 
 
@@ -182,14 +184,7 @@ def check_labels_agree(observed: ObservedCluster) -> Iterator[Diagnosis]:
 
 def read_wish(namespace: Namespace) -> str | None:
     """The revision or tag that a namespace's labels ask for; None where they ask for nothing."""
-    if ISTIO_INJECTION in namespace.labels:
-        return DEFAULT_TAG if namespace.labels[ISTIO_INJECTION] == "enabled" else None
-    return namespace.labels.get(ISTIO_REV) or None
-
-
-def _list_injectors(webhook: Webhook) -> Iterator[WebhookEntry]:
-    if webhook.ref.kind == "MutatingWebhookConfiguration":
-        yield from (e for e in webhook.entries if e.name.endswith("sidecar-injector.istio.io"))
+    return read_wish_of_pod(namespace.labels, {}).value or None
 
 
 def _takes(webhook: Webhook, namespace: Namespace) -> bool:
@@ -198,20 +193,5 @@ def _takes(webhook: Webhook, namespace: Namespace) -> bool:
     return any(
         matches(entry.namespace_selector, labels)
         and not matches(entry.namespace_selector, {NAMESPACE_NAME: namespace.name})
-        for entry in _list_injectors(webhook)
+        for entry in list_injecting(webhook)
     )
-
-
-def find_injector(
-    webhooks: Iterable[Webhook], namespace: Namespace, pod: Mapping[str, str]
-) -> Webhook | None:
-    """The webhook of Istio's that takes pods with the labels `pod` in a namespace; a mesh's own knows, beside
-    its selectors, a condition on the name."""
-    labels = {NAMESPACE_NAME: namespace.name, **namespace.labels}
-    for webhook in webhooks:
-        if webhook.parent and is_reserved(namespace.name) and namespace.name != webhook.parent.namespace:
-            continue
-        for entry in _list_injectors(webhook):
-            if matches(entry.namespace_selector, labels) and matches(entry.object_selector, pod):
-                return webhook
-    return None

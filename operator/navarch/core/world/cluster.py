@@ -39,13 +39,16 @@ class Namespace:
 @dataclass(frozen=True, slots=True)
 class WebhookEntry:
     """One entry of a webhook configuration. `ca_bundle` is a fingerprint of its certificates, empty when
-    unset."""
+    unset; `conditions` are the expressions of its matchConditions, `service` is the namespace of the Service
+    that it calls, empty where it calls an address."""
 
     name: str
     ca_bundle: str
     failure_policy: str
     namespace_selector: Mapping[str, object]
     object_selector: Mapping[str, object]
+    conditions: tuple[str, ...] = ()
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
