@@ -16,7 +16,7 @@ from tests.polling import eventually
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.command import navarch
-from tests.support.meshes import build_mesh, edit, wait_for
+from tests.support.meshes import build_mesh, edit, read_condition, wait_for
 from tests.support.operator import Operator
 
 
@@ -154,6 +154,54 @@ async def test_proxies_are_counted_by_workload_and_what_must_be_restarted_is_tol
     assert trouble["message"] == "2 of 2 pods run an older proxy"
     assert trouble["remedy"] == f"kubectl rollout restart deployment/old -n {members}"
     assert "belongs to nothing" in find(namespace, "Pod", "bare")["troubles"][0]["remedy"]
+    counted = (api.get("mesh", settled, "demo") or {})["status"]["proxies"]
+    assert counted["manual"] == 1
+    assert counted["manualWorkloads"] == [{"namespace": members, "kind": "Pod", "name": "bare", "pods": 1}]
+
+
+async def test_a_namespace_and_a_pod_say_what_a_new_pod_would_get_and_by_which_webhook(
+    api: Api, light: Cluster, operator: Operator, settled: str, members: str
+) -> None:
+    api.create(build_mesh(settled))
+    await wait_for(api, settled)
+    tag, revision = f"{settled}-demo", f"{settled}-demo-inplace"
+    label = {"istio.io/rev": tag}
+    api.patch("namespace", "", members, {"metadata": {"labels": label}})
+    refusing = build_pod(members, "refusing", revision, stamp="1.30.0-old")
+    api.create(refusing)
+    place = await look(light.kubeconfig, f"namespace/{members}")
+    assert place["facts"]["meshes"] == [f"{settled}/demo"]
+    new = find(place, "Injection", "of a pod without labels")["facts"]
+    expected = {"revision": revision, "tag": tag, "mesh": f"{settled}/demo", "asks": tag, "refusal": ""}
+    assert new | expected == new
+    assert new["by"] == f"label istio.io/rev={tag} of the namespace"
+    # What it says is what the API server does: the webhook that is named exists, and its entry, too.
+    webhook = api.get("mwc", "", new["webhook"])
+    assert webhook is not None
+    assert new["entry"] in [entry["name"] for entry in webhook["webhooks"]]
+    pod = await look(light.kubeconfig, "pod/refusing", "-n", members)
+    now, anew = (find(pod, "Injection", name)["facts"] for name in ("now", "if the pod were made anew"))
+    assert (now["revision"], anew["revision"]) == (revision, "")
+    assert anew["refusal"] == "label sidecar.istio.io/inject=false of the pod"
+    api.patch("namespace", "", members, {"metadata": {"labels": {"istio-injection": "disabled"}}})
+    place = await look(light.kubeconfig, f"namespace/{members}")
+    beaten = find(place, "Injection")["facts"]
+    assert (beaten["revision"], beaten["by"]) == ("", "label istio-injection=disabled of the namespace")
+    assert "LabelsContradict" in {trouble["id"] for trouble in place["troubles"]}
+    mesh = await wait_for(api, settled, condition="SpecAccepted", reason="LabelsContradict")
+    assert f"{members} (istio-injection=disabled)" in read_condition(mesh, "SpecAccepted")["message"]
+    for words in (("pod/none", "-n", members), ("namespace/none-such",), ("pod/none",), ("roll/x",)):
+        ended = await asyncio.to_thread(navarch, "describe", *words, kubeconfig=light.kubeconfig)
+        assert (ended.code, ended.out) == (3, "")
+        assert "none" in ended.err or "give MESH" in ended.err
+
+
+async def look(kubeconfig: Path, *words: str) -> Object:
+    """The tree of a namespace or a pod, for programs."""
+    ended = await asyncio.to_thread(navarch, "describe", *words, "-o", "json", kubeconfig=kubeconfig)
+    assert ended.code == 0, ended
+    tree: Object = ended.json["tree"]
+    return tree
 
 
 async def test_the_tree_is_drawn_for_people_and_is_the_same_in_yaml(

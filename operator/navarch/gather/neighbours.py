@@ -147,6 +147,7 @@ class NeighbourReader:
             refused=self._is_refused(mesh),
             member_of=read_member_of(mesh) if revision is None else _holds_member_of(revision),
             hosted=(mesh.get("spec") or {}).get("hosting") == controlplane.HOSTED,
+            asks_default=asks_for_default(mesh),
         )
 
     def minors(self) -> tuple[str, ...]:

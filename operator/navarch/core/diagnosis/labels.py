@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from navarch.core.diagnosis.observed import ObservedCluster, diagnose, list_names
+from navarch.core.diagnosis.observed import ObservedCluster, diagnose, list_names, quote
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.membership.injection import list_injecting
@@ -18,6 +18,7 @@ from navarch.core.membership.rule import RESERVED_PREFIXES, is_reserved
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF, NAMESPACE_NAME
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.reasons import Reason
 from navarch.core.world.cluster import Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
 
@@ -80,7 +81,7 @@ def check_labels_have_an_effect(observed: ObservedCluster) -> Iterator[Diagnosis
                 f"with the tag: {ISTIO_REV}={tag}"
             )
         for message in told if not namespace.terminating else ():
-            yield diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", namespace.name), message)
+            yield quote(Reason.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", namespace.name), message)
 
 
 def _by_tag(meshes: Iterable[MeshSummary]) -> dict[str, MeshSummary]:
@@ -107,7 +108,7 @@ def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, D
                 f"{ISTIO_REV}={asked} names mesh {mesh.namespace}/{mesh.name}, which takes in no namespace "
                 f"by a label: {remedy}, or remove the label"
             )
-            yield mesh, diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
+            yield mesh, quote(Reason.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
         if not why:
             continue
         key = ISTIO_INJECTION if ISTIO_INJECTION in namespace.labels else ISTIO_REV
@@ -116,7 +117,7 @@ def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, D
             f"a pod of this namespace: {why}; remove the label (kubectl label namespace {name} {key}-), and "
             f"run what needs a sidecar in another namespace"
         )
-        yield mesh, diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
+        yield mesh, quote(Reason.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
 
 
 def find_named(meshes: Iterable[MeshSummary]) -> dict[str, MeshSummary]:
@@ -179,7 +180,7 @@ def check_labels_agree(observed: ObservedCluster) -> Iterator[Diagnosis]:
                 f"{ISTIO_REV} counts for nothing here: pods are injected {injected} {parent}; kubectl label "
                 f"namespace {namespace.name} {ISTIO_INJECTION}- lets {ISTIO_REV} count"
             )
-            yield diagnose(Sign.LABELS_CONTRADICT, Subject("Namespace", "", namespace.name), message)
+            yield quote(Reason.LABELS_CONTRADICT, Subject("Namespace", "", namespace.name), message)
 
 
 def read_wish(namespace: Namespace) -> str | None:

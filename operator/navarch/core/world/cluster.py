@@ -65,6 +65,17 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignConfig:
+    """The MeshConfig of an istiod that is not Navarch's, in a ConfigMap. `discovery` are its
+    discoverySelectors, empty where it has none and looks at everything, None where that could not be read."""
+
+    namespace: str
+    name: str
+    revision: str
+    discovery: tuple[Mapping[str, object], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class PeerPolicy:
     """A PeerAuthentication without a selector. `mode` is empty where it sets none, `revision` is its label
     istio.io/rev, None where it has none."""

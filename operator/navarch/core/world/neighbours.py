@@ -21,7 +21,7 @@ class MeshSummary:
     `member_of` is the value of the label mesh.navarch.io/member-of by which alone namespaces are its members,
     empty for a mesh that takes them by its tag. `refused` is True for a mesh that holds nothing and whose
     present spec was refused: it claims nothing. `hosted` says that its control plane is in a namespace of
-    Navarch's.
+    Navarch's, `asks_default` that its spec asks for the tag `default`, refused or not.
     """
 
     waiting: bool
@@ -34,6 +34,7 @@ class MeshSummary:
     refused: bool = False
     member_of: str = ""
     hosted: bool = False
+    asks_default: bool = False
 
     @property
     def home(self) -> str:
