@@ -219,6 +219,12 @@ def build_mesh_config(namespace: str, revision: str, *seen: str) -> Object:
     }
 
 
+def is_noted(api: Api, namespace: str, words: str) -> bool:
+    """Whether an Event about the mesh says these words."""
+    events = (e for e in api.list("event", namespace) if e["regarding"]["kind"] == "MeshControlPlane")
+    return any(words in event["note"] for event in events)
+
+
 async def test_a_foreign_istio_that_reaches_into_a_mesh_is_a_condition_an_event_and_a_finding(
     api: Api, light: Cluster, operator: Operator, fresh: str, injector: str
 ) -> None:
@@ -246,8 +252,7 @@ async def test_a_foreign_istio_that_reaches_into_a_mesh_is_a_condition_an_event_
         api.create(webhook)
         message = await wait_for_word(f"ConfigMap {theirs}/istio-{injector}", "root certificate")
         assert read_condition(api.get("mesh", fresh, "demo"), "Ready")["status"] == "True"
-        notes = [e["note"] for e in api.list("event", fresh) if e["regarding"]["kind"] == "MeshControlPlane"]
-        assert any(f"ConfigMap {theirs}/istio-{injector}" in note for note in notes)
+        await eventually(lambda: is_noted(api, fresh, f"ConfigMap {theirs}/istio-{injector}"), seconds=30)
         report = await asyncio.to_thread(navarch, "check", "-o", "json", kubeconfig=light.kubeconfig)
         subject = {"kind": "MeshControlPlane", "namespace": fresh, "name": "demo"}
         (found,) = [f for f in report.find("AnotherIstioShares") if f["subject"] == subject]

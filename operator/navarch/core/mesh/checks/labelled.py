@@ -79,7 +79,7 @@ def _asks(mesh: Membership, namespace: Namespace) -> bool:
 def _explain(observed: ObservedMesh, mesh: Membership, namespace: Namespace) -> str:
     """Why a namespace gets no sidecar by its label; empty where it does."""
     name = namespace.name
-    holders = [other for other in observed.meshes if name in (other.namespace, other.home)]
+    holders = [other for other in observed.meshes if other.namespace == name]
     if name in mesh.excluded and holders:
         return f"it holds {describe(holders[0])}"
     if tell_refusal(name, environment=observed.environment, holds=""):
