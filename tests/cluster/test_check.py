@@ -294,7 +294,7 @@ async def test_meshes_of_one_file_see_what_the_others_are_to_become(place: Inhab
     newer = build_mesh("second", defaultTag=True)
     for order in ([older, newer], [newer, older]):
         ended = await place.report("-f", "-", stdin=yaml.safe_dump_all(order))
-        assert (ended.code, ended.ids - ALWAYS) == (2, {"DefaultTagConflict"}), ended
+        assert (ended.code, ended.ids - ALWAYS) == (2, {"DefaultTagConflict", "TagContested"}), ended
         (finding,) = ended.find("DefaultTagConflict")
         assert finding["subject"]["namespace"] == "second"
     ended = await place.report("-f", "-", stdin=yaml.safe_dump(newer))
@@ -347,7 +347,9 @@ async def test_namespaces_whose_labels_lead_nowhere_or_two_ways_are_named(place:
     assert ended.code == 2
     assert [f["subject"]["name"] for f in ended.find("RevisionNotFound")] == ["lost", "nobodys"]
     assert "istio.io/rev=prodution" in ended.find("RevisionNotFound")[0]["message"]
-    assert [f["subject"]["name"] for f in ended.find("LabelsContradict")] == ["torn"]
+    torn = {f["subject"]["name"]: f["message"] for f in ended.find("LabelsContradict")}
+    assert torn.keys() == {"torn", "demo"}, "the namespace, and the mesh that its label names"
+    assert "torn (istio-injection=disabled)" in torn["demo"]
     assert ended.ids - ALWAYS == {"RevisionNotFound", "LabelsContradict"}
 
 
@@ -369,6 +371,7 @@ async def test_a_label_that_can_never_count_is_named_by_check_and_by_describe(pl
         assert "kubectl label namespace kube-tools istio.io/rev-" in found["kube-tools"]
         assert "name begins with openshift-" in found["openshift-tools"]
         assert "kubetools" not in found
+        assert "kube-tools (it is the platform's or Navarch's own)" in found["demo"]
         assert ended.code == 1
     assert "namespace kube-tools" in told.out.replace("\n", " ")
 

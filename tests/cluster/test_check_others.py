@@ -126,9 +126,12 @@ async def test_what_istioctl_prints_is_named_and_warned_of_where_it_reaches_into
     assert (found["installer"], found["namespace"], found["revision"]) == ("istioctl", SYSTEM, "canary")
     assert (found["version"], found["name"]) == (VERSION, "Deployment istiod-canary")
     assert found["evidence"] == "manifests of Istio's charts without a Helm release"
-    (finding,) = ended.find("AnotherIstioShares")
-    assert finding["severity"] == "warning"
-    assert f"writes its root certificate into {NS} of mesh {NS}/demo" in finding["message"]
+    found = {f["subject"]["kind"]: f for f in ended.find("AnotherIstioShares")}
+    assert found.keys() == {"Deployment", "MeshControlPlane"}, "it is told on both sides"
+    assert found["Deployment"]["severity"] == "warning"
+    assert f"writes its root certificate into {NS} of mesh {NS}/demo" in found["Deployment"]["message"]
+    assert f"ConfigMap {SYSTEM}/istio-canary" in found["MeshControlPlane"]["message"]
+    assert found["MeshControlPlane"]["conditions"] == ["SpecAccepted"]
     with place.furnished(*with_selectors(generated)):
         ended = await place.check()
     assert ended.find("AnotherIstioShares") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from tests.polling import eventually
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.command import navarch
-from tests.support.meshes import edit, wait_for
+from tests.support.meshes import edit, read_condition, wait_for
 from tests.support.operator import Operator
+
+_numbers = count(1)
 
 
 async def describe(kubeconfig: Path, namespace: str) -> Object:
@@ -76,8 +79,8 @@ def build_deployment(namespace: str, name: str, mesh: str, *, stamp: str, replic
 
 @pytest.fixture
 def members(api: Api, running: str) -> Iterator[str]:
-    """A namespace for workloads."""
-    with a_mesh_namespace(api, f"{running}-apps") as name:
+    """A namespace for workloads, of a name of its own: the one before may still be going."""
+    with a_mesh_namespace(api, f"{running}-apps-{next(_numbers)}") as name:
         yield name
 
 
@@ -148,6 +151,61 @@ async def test_proxies_are_counted_by_workload_and_what_must_be_restarted_is_tol
     assert trouble["message"] == "2 of 2 pods run an older proxy"
     assert trouble["remedy"] == f"kubectl rollout restart deployment/old -n {members}"
     assert "belongs to nothing" in find(namespace, "Pod", "bare")["troubles"][0]["remedy"]
+    counted = (api.get("mesh", lent, "demo") or {})["status"]["proxies"]
+    assert counted["manual"] == 1
+    assert counted["manualWorkloads"] == [{"namespace": members, "kind": "Pod", "name": "bare", "pods": 1}]
+
+
+async def test_a_namespace_and_a_pod_say_what_a_new_pod_would_get_and_by_which_webhook(
+    api: Api, light: Cluster, operator: Operator, lent: str, members: str
+) -> None:
+    tag, revision = f"{lent}-demo", f"{lent}-demo-inplace"
+    label = {"istio.io/rev": tag}
+    api.patch("namespace", "", members, {"metadata": {"labels": label}})
+    refusing = build_pod(members, "refusing", revision, stamp="1.30.0-old")
+    api.create(refusing)
+    place = await look(light.kubeconfig, f"namespace/{members}")
+    assert place["facts"]["meshes"] == [f"{lent}/demo"]
+    new = find(place, "Injection", "of a pod without labels")["facts"]
+    expected = {"revision": revision, "tag": tag, "mesh": f"{lent}/demo", "asks": tag, "refusal": ""}
+    assert new | expected == new
+    assert new["by"] == f"label istio.io/rev={tag} of the namespace"
+    # What it says is what the API server does: the webhook that is named exists, and its entry, too.
+    webhook = api.get("mwc", "", new["webhook"])
+    assert webhook is not None
+    assert new["entry"] in [entry["name"] for entry in webhook["webhooks"]]
+    pod = await look(light.kubeconfig, "pod/refusing", "-n", members)
+    now, anew = (find(pod, "Injection", name)["facts"] for name in ("now", "if the pod were made anew"))
+    assert (now["revision"], anew["revision"]) == (revision, "")
+    assert anew["refusal"] == "label sidecar.istio.io/inject=false of the pod"
+    api.patch("namespace", "", members, {"metadata": {"labels": {"istio-injection": "disabled"}}})
+    mesh = await wait_for(api, lent, condition="SpecAccepted", reason="LabelsContradict")
+    assert f"{members} (istio-injection=disabled)" in read_condition(mesh, "SpecAccepted")["message"]
+    ended = await asyncio.to_thread(navarch, "describe", f"namespace/{members}", kubeconfig=light.kubeconfig)
+    assert "of a pod without labels  no sidecar: label istio-injection=disabled of the namespace" in ended.out
+    assert "LabelsContradict" in ended.out
+    api.patch("namespace", "", members, {"metadata": {"labels": {"istio-injection": None}}})
+
+    def is_over() -> bool:
+        told = read_condition(api.get("mesh", lent, "demo"), "SpecAccepted")
+        return bool(told["reason"] != "LabelsContradict")
+
+    await eventually(is_over, seconds=30, what="the label is gone, and that is seen")
+
+
+async def test_what_is_not_there_or_not_understood_is_said_on_standard_error(light: Cluster) -> None:
+    for words in (("pod/none", "-n", "default"), ("roll/none",)):
+        ended = await asyncio.to_thread(navarch, "describe", *words, kubeconfig=light.kubeconfig)
+        assert (ended.code, ended.out) == (3, "")
+        assert "none" in ended.err
+
+
+async def look(kubeconfig: Path, *words: str) -> Object:
+    """The tree of a namespace or a pod, for programs."""
+    ended = await asyncio.to_thread(navarch, "describe", *words, "-o", "json", kubeconfig=kubeconfig)
+    assert ended.code == 0, ended
+    tree: Object = ended.json["tree"]
+    return tree
 
 
 async def test_the_tree_is_drawn_for_people_and_is_the_same_in_yaml(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import pytest
 from navarch.assets import load_assets
 
-from tests.cluster.conftest import a_lab, a_running_operator, install
+from lab.cluster import Cluster
+from tests.cluster.conftest import a_lab, a_mesh_namespace, a_running_operator, install
 from tests.polling import eventually
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
+from tests.support.command import navarch
 from tests.support.meshes import build_mesh, list_owned, read_condition, wait_for
 from tests.support.operator import Operator
 
@@ -167,6 +171,73 @@ async def test_a_foreign_istio_that_comes_later_stops_nothing_that_runs(
     assert {o["metadata"]["uid"]: o["metadata"].get("generation") for o in list_owned(api, lent)} == before
     api.delete("mwc", "", injector)
     await wait_for(api, lent)
+
+
+def build_mesh_config(namespace: str, revision: str, *seen: str) -> Object:
+    """The MeshConfig of a foreign istiod that looks at these namespaces."""
+    names = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": [*seen]}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"istio-{revision}",
+            "namespace": namespace,
+            "labels": {"istio.io/rev": revision, "operator.istio.io/component": "Pilot"},
+        },
+        "data": {"mesh": json.dumps({"discoverySelectors": [{"matchExpressions": [names]}]})},
+    }
+
+
+def is_noted(api: Api, namespace: str, words: str) -> bool:
+    """Whether an Event about the mesh says these words."""
+    events = (e for e in api.list("event", namespace) if e["regarding"]["kind"] == "MeshControlPlane")
+    return any(words in event["note"] for event in events)
+
+
+async def test_a_foreign_istio_that_reaches_into_a_mesh_is_a_condition_an_event_and_a_finding(
+    api: Api, light: Cluster, operator: Operator, fresh: str, injector: str
+) -> None:
+    api.create(build_mesh(fresh))
+    await wait_for(api, fresh)
+
+    async def wait_for_word(*words: str) -> str:
+        def is_told() -> bool:
+            told = read_condition(api.get("mesh", fresh, "demo"), "SpecAccepted")
+            return told["reason"] == "AnotherIstioShares" and all(w in told["message"] for w in words)
+
+        await eventually(is_told, seconds=30, what=f"the mesh says {words}")
+        return str(read_condition(api.get("mesh", fresh, "demo"), "SpecAccepted")["message"])
+
+    def is_silent() -> bool:
+        told = read_condition(api.get("mesh", fresh, "demo"), "SpecAccepted")
+        return told["status"] == "True" and "did not install" not in told["message"]
+
+    with a_mesh_namespace(api, f"{fresh}-theirs") as theirs:
+        api.create(build_mesh_config(theirs, injector, fresh, "elsewhere"))
+        await wait_for_rest(operator)
+        assert is_silent(), "anybody may make such a ConfigMap: without a webhook it counts for nothing"
+        webhook = build_injector(injector, {"istio.io/rev": injector})
+        webhook["webhooks"][0]["clientConfig"]["service"]["namespace"] = theirs
+        api.create(webhook)
+        message = await wait_for_word(f"ConfigMap {theirs}/istio-{injector}", "root certificate")
+        assert read_condition(api.get("mesh", fresh, "demo"), "Ready")["status"] == "True"
+        await eventually(lambda: is_noted(api, fresh, f"ConfigMap {theirs}/istio-{injector}"), seconds=30)
+        report = await asyncio.to_thread(navarch, "check", "-o", "json", kubeconfig=light.kubeconfig)
+        subject = {"kind": "MeshControlPlane", "namespace": fresh, "name": "demo"}
+        (found,) = [f for f in report.find("AnotherIstioShares") if f["subject"] == subject]
+        assert found["message"] in message
+        away = build_mesh_config(theirs, injector, "elsewhere")["data"]
+        api.patch("configmap", theirs, f"istio-{injector}", {"data": away})
+        await eventually(is_silent, seconds=30, what="it looks elsewhere, and that is seen")
+        service = {"name": "istiod", "namespace": fresh, "path": "/inject"}
+        webhook["webhooks"][0]["clientConfig"] = {"service": service}
+        webhook["webhooks"][0]["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": fresh}}
+        webhook["webhooks"][0]["objectSelector"] = {"matchLabels": {"no": "pod"}}
+        api.patch("mwc", "", injector, {"webhooks": webhook["webhooks"]})
+        await wait_for_word("holds an Istio that Navarch did not install", injector)
+        api.delete("mwc", "", injector)
+        await eventually(is_silent, seconds=30, what="it is gone")
+        await wait_for(api, fresh)
 
 
 # --- Istio's CRDs, which are the whole cluster's: these tests have a cluster of their own -------------------

@@ -176,6 +176,7 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
             cluster=wants == "Cluster" if own else has or (wants == "Cluster" and not was_refused(mesh)),
             holds_cluster=has,
             holds_any=bool((revision or {}).get("status")),
+            asks_default=asks,
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from navarch.api.member import MOST_WORKLOADS
 from navarch.core.mesh import status as mesh_status
 from navarch.core.mesh.census import count_proxies
 from navarch.core.mesh.injection import compute_evidence, determine_injection, is_probe_due
@@ -264,11 +265,42 @@ def test_the_census_tells_current_from_outdated_by_the_stamp() -> None:
         "current": 1,
         "outdated": 2,
         "misplaced": 0,
+        "manual": 0,
         "summary": "1/3",
     }
     verdicts = judge(observed)
     assert verdicts[ConditionType.UP_TO_DATE].reason is Reason.PROXIES_OUTDATED
     assert verdicts[ConditionType.READY].is_true
+
+
+def test_what_nothing_rolls_is_counted_with_the_names_of_what_it_belongs_to() -> None:
+    old = ProxyPod("app", "web", "shop-mesh-inplace", "1.31.0-abc")
+    job, bare = replace(old, name="report-1", job="report"), replace(old, name="shell", bare=True)
+    foreign = replace(bare, namespace="front", revision="a-mesh-inplace")
+    fresh = replace(bare, name="new", proxy="1.31.1-abc")
+    elsewhere = replace(bare, namespace="far", name="forged")
+    census = Census((old, job, replace(job, name="report-2"), bare, fresh), (elsewhere,), (foreign,))
+    observed = settled(census=census)
+    counted = count_proxies(observed)
+    assert counted | {"total": 5, "current": 1, "outdated": 4, "misplaced": 2, "manual": 4} == counted
+    assert counted["manualWorkloads"] == [
+        {"namespace": "app", "kind": "Job", "name": "report", "pods": 2},
+        {"namespace": "app", "kind": "Pod", "name": "shell", "pods": 1},
+        {"namespace": "front", "kind": "Pod", "name": "shell", "pods": 1},
+    ]
+    message = judge(observed)[ConditionType.UP_TO_DATE].message
+    assert "app/shell" in message
+    assert "app/report" in message
+    assert "forged" not in str(counted) + message
+    by_hand = judge(settled(census=Census((bare,))))[ConditionType.UP_TO_DATE].message
+    assert "restart the workloads" not in by_hand
+
+
+def test_the_list_of_what_nothing_rolls_has_a_bound_and_the_number_has_none() -> None:
+    old = ProxyPod("app", "p", "shop-mesh-inplace", "1.31.0-abc", bare=True)
+    census = Census(tuple(replace(old, name=f"p{i:03}") for i in range(200)))
+    counted = count_proxies(settled(census=census))
+    assert (counted["manual"], len(counted["manualWorkloads"])) == (200, MOST_WORKLOADS)
 
 
 def test_proxies_of_another_control_plane_in_the_mesh_s_namespaces_are_named_with_the_restart() -> None:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from navarch.api.inline import MeshSettings
+from navarch.api.member import MOST_WORKLOADS
+from navarch.api.member import ManualWorkload as OwnManualWorkload
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
 from navarch.api.networkpolicies import MANAGE_RULE
 from navarch.api.spec import Version
@@ -180,6 +182,12 @@ class PlanStatus(Model):
     to: str = Field(max_length=20, description="Exact version of Istio that the spec resolves to.")
 
 
+class ManualWorkload(OwnManualWorkload):
+    """What nothing makes anew with a newer proxy, in any namespace of the mesh."""
+
+    namespace: str = Field(max_length=63, description="Its namespace.")
+
+
 class ProxyCounts(Model):
     """The mesh's proxies, counted from what runs."""
 
@@ -197,6 +205,21 @@ class ProxyCounts(Model):
         ge=0,
         description="Of total, pods of the gateways of spec.gateways: they go with the mesh, and do not keep "
         "it from being deleted.",
+    )
+    manual: int | None = Field(
+        None,
+        ge=0,
+        description="Pods in the mesh's namespaces with another proxy than the mesh injects now that no "
+        "rollout replaces: those without a controller, and those of Jobs.",
+    )
+    manual_workloads: list[ManualWorkload] | None = Field(
+        None,
+        max_length=MOST_WORKLOADS,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["namespace", "kind", "name"],
+        },
+        description="What these belong to, the first by namespace, kind and name.",
     )
     summary: str = Field(max_length=32, description="current/total, for kubectl get.")
 

@@ -17,6 +17,9 @@ from navarch.cli.options import Context, Kubeconfig, OperatorNamespace, Output, 
 from navarch.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from navarch.core.diagnosis.node import Node
     from navarch.survey.session import Target
 
 
@@ -83,10 +86,17 @@ def check(
 
 
 def describe(
-    mesh: Annotated[str, typer.Argument(help="Name of the mesh.")],
+    what: Annotated[
+        str, typer.Argument(metavar="MESH", help="Name of the mesh, or `namespace/NAME`, or `pod/NAME`.")
+    ],
     *,
     namespace: Annotated[
-        str, typer.Option("-n", "--namespace", help="Namespace of the mesh. Default: all are searched.")
+        str,
+        typer.Option(
+            "-n",
+            "--namespace",
+            help="Namespace of the mesh (default: all are searched), or of the pod.",
+        ),
     ] = "",
     output: Annotated[TreeOutput, typer.Option("-o", "--output", help="Form of the tree.")] = TreeOutput.TEXT,
     kubeconfig: Kubeconfig = None,
@@ -95,12 +105,14 @@ def describe(
 ) -> None:
     """Show a mesh as a tree: revisions, components, proxies by workload, Events, and what is wrong where.
 
+    `namespace/NAME` shows what a new pod of that namespace would get, by which webhook and why, and what its
+    pods run; `pod/NAME` the same for one pod.
+
     It writes nothing. Problems have the ids of `navarch check`.
 
     The exit code says whether the mesh could be read, not whether it is ready.
     """
     from navarch.cli import describe as command
-    from navarch.survey.description import describe as look
 
     printers = {
         TreeOutput.TEXT: lambda node: command.print_text(node, build_console()),
@@ -110,8 +122,23 @@ def describe(
     _log_to_stderr()
     with told("describe"):
         target = _build_target(kubeconfig, context, operator_namespace)
-        tree = asyncio.run(look(target, mesh, namespace=namespace))
-        printers[output](tree)
+        printers[output](asyncio.run(_look(target, what, namespace=namespace)))
+
+
+def _look(target: Target, what: str, *, namespace: str) -> Coroutine[None, None, Node]:
+    """The look that `what` asks for."""
+    from navarch.cli.inputs import InputError
+    from navarch.survey.description import describe as describe_mesh
+    from navarch.survey.placement import describe_namespace, describe_pod
+
+    kind, slash, name = what.partition("/")
+    if not slash:
+        return describe_mesh(target, what, namespace=namespace)
+    if kind == "namespace" and name and not namespace:
+        return describe_namespace(target, name)
+    if kind == "pod" and name and namespace:
+        return describe_pod(target, name, namespace=namespace)
+    raise InputError(f"{what}: give MESH, namespace/NAME, or pod/NAME with -n NAMESPACE")
 
 
 def plan(

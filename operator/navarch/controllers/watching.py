@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TypeAlias
 
+from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Ref
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
-from navarch.gather.watches import CRDS, GATEWAYS, NAMESPACES, WATCHES, Role, Watch
+from navarch.gather.cluster import by_service
+from navarch.gather.watches import CRDS, GATEWAYS, NAMESPACES, WATCHES, WEBHOOK_KINDS, Role, Watch
 from navarch.kube.client import Client
 from navarch.kube.reflector import RELIST_SECONDS, UNSERVED_DELAY, Reflector
 from navarch.kube.resources import resource_of
@@ -34,7 +36,9 @@ class Watching:
     def __init__(self, client: Client, queue: Queue, settings: Settings, *, heed: Heed) -> None:
         self.known = Known()
         self._queue, self._heed = queue, heed
-        self._dependents = Dependents(self.known, find_namespace=self._find_namespace)
+        self._dependents = Dependents(
+            self.known, find_namespace=self._find_namespace, is_called=self._is_called
+        )
         self._pool = Pool(most=settings.cache_mib * MIB)
         idle = settings.silence_seconds / 2
         self.reflectors = {
@@ -87,6 +91,11 @@ class Watching:
 
     def _find_namespace(self, name: str) -> Object | None:
         return self.store(NAMESPACES).get(Ref("v1", "Namespace", "", name))
+
+    def _is_called(self, namespace: str) -> bool:
+        stores = (self.reflectors[kind].store for kind in WEBHOOK_KINDS)
+        found = (webhook for store in stores for webhook in store.find(by_service, namespace))
+        return any(parent_of(webhook) is None for webhook in found)
 
     def _note(self, watch: Watch, find: Finder, old: Object | None, new: Object | None) -> None:
         """A change of an object becomes the keys that its watch's row says, or some of them."""

@@ -17,17 +17,20 @@ from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG, MEM
 from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
 from navarch.core.model.parent import MESH, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
+from navarch.core.world.cluster import ForeignConfig, Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import ProxyPod
-from navarch.gather.excerpts import CLAIMED, ROOT, RULES
+from navarch.gather.excerpts import CLAIMED, DISCOVERY, ROOT, RULES
 from navarch.gather.neighbours import by_webhook_tag
 from navarch.gather.watches import ROOT_CONFIG_MAP, WEBHOOK_KINDS
 from navarch.kube.store import Store
+from navarch.triggers.keys import read_services
 
 REMEMBERED = 10_000
 """Webhook configurations that are kept as they were read."""
 ADMISSION = "admissionregistration.k8s.io/v1"
+DEFAULT_REVISION = "default"
+"""What Istio's chart writes into istio.io/rev where a revision has no name."""
 INJECTED = "enabled"
 """The value of label istio-injection that asks for the default mesh."""
 
@@ -41,12 +44,12 @@ class ClusterReader:
 
     def namespaces(self) -> Iterator[Namespace]:
         """All namespaces of the cluster."""
-        yield from map(_read_namespace, self._stores["namespaces"].list())
+        yield from map(read_namespace, self._stores["namespaces"].list())
 
     def namespace(self, name: str) -> Namespace | None:
         """The namespace of that name; None where there is none."""
         found = self._stores["namespaces"].get(Ref("v1", "Namespace", "", name))
-        return None if found is None else _read_namespace(found)
+        return None if found is None else read_namespace(found)
 
     def claimed(self, mesh: Membership) -> Iterator[Namespace]:
         """The mesh's own namespace, and those whose labels say that they belong to it, which may be wrong:
@@ -63,7 +66,7 @@ class ClusterReader:
         if mesh.member_of:
             found += store.find(by_member_label, mesh.member_of)
         names = {manifest["metadata"]["name"]: manifest for manifest in found}
-        yield from (_read_namespace(m) for name, m in names.items() if name != mesh.namespace)
+        yield from (read_namespace(m) for name, m in names.items() if name != mesh.namespace)
 
     def proxies(self) -> Iterator[ProxyPod]:
         """All pods with a proxy, of every mesh and of other Istios."""
@@ -106,6 +109,23 @@ class ClusterReader:
             found = [*store.find(by_parent_or_none, parent, None), *store.find(by_webhook_tag, DEFAULT_TAG)]
             found += [webhook for webhook in named if webhook is not None]
             yield from map(self._read_webhook, {m["metadata"]["uid"]: m for m in found}.values())
+
+    def foreign_configs(self, webhooks: Iterable[Webhook]) -> Iterator[ForeignConfig]:
+        """The MeshConfigs of the istiods that those of these webhooks call that are no mesh's."""
+        homes = {
+            (e.service, w.revision) for w in webhooks if w.parent is None for e in w.entries if e.service
+        }
+        for namespace, revision in sorted(homes):
+            for found in self._stores["mesh-configs"].list(namespace):
+                name, labels = found["metadata"]["name"], found["metadata"].get("labels") or {}
+                named = "istio" if revision == DEFAULT_REVISION else f"istio-{revision}"
+                if name == named and labels.get(ISTIO_REV, "") == revision:
+                    yield ForeignConfig(namespace, name, revision, _read_discovery(found))
+
+    def calls(self, namespace: str) -> Iterator[Webhook]:
+        """The webhook configurations that call a Service in a namespace."""
+        for kind in WEBHOOK_KINDS:
+            yield from map(self._read_webhook, self._stores[kind].find(by_service, namespace))
 
     def _read_webhook(self, manifest: Manifest) -> Webhook:
         """A webhook as it was read before, unless it changed: certificates are parsed once for each
@@ -157,6 +177,11 @@ def by_member_label(manifest: Manifest) -> Iterator[str]:
         yield value
 
 
+def by_service(manifest: Manifest) -> Iterator[str]:
+    """The namespaces of the Services that a webhook configuration calls."""
+    yield from read_services(manifest)
+
+
 def by_proxy_revision(pod: Manifest) -> Iterator[str]:
     """The revision that injected a pod."""
     if pod["proxy"] is not None:
@@ -169,7 +194,8 @@ def by_parent_or_none(manifest: Manifest) -> Iterator[Parent | None]:
     yield parent.any_uid if parent else None
 
 
-def _read_namespace(manifest: Manifest) -> Namespace:
+def read_namespace(manifest: Manifest) -> Namespace:
+    """A namespace as the core sees it."""
     metadata = manifest["metadata"]
     return Namespace(
         metadata["name"],
@@ -197,6 +223,11 @@ def read_webhook(manifest: Manifest) -> Webhook:
     )
 
 
+def _read_discovery(config: Manifest) -> tuple[Mapping[str, Any], ...] | None:
+    selectors = config[DISCOVERY]
+    return None if selectors is None else tuple(selectors)
+
+
 def _read_entry(entry: Mapping[str, Any]) -> WebhookEntry:
     bundle = entry["clientConfig"].get("caBundle") or ""
     return WebhookEntry(
@@ -205,4 +236,6 @@ def _read_entry(entry: Mapping[str, Any]) -> WebhookEntry:
         failure_policy=entry.get("failurePolicy", ""),
         namespace_selector=entry.get("namespaceSelector") or {},
         object_selector=entry.get("objectSelector") or {},
+        conditions=tuple(str(c.get("expression", "")) for c in entry.get("matchConditions") or ()),
+        service=str((entry["clientConfig"].get("service") or {}).get("namespace", "")),
     )

@@ -17,6 +17,7 @@ from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.claims import find_claimed
 from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS
 from navarch.core.model.parent import parent_of
+from navarch.core.model.trees import read_tree
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.kube import inventory
 from navarch.kube.inventory import CONTENT
@@ -28,6 +29,7 @@ RULES = "hashes"
 CLASS = "class"
 UNINJECTED = "uninjected"
 CLAIMED = "claimed"
+DISCOVERY = "discovery"
 LONGEST_NAME = 253
 """Characters of the longest name that Kubernetes takes: a longer value names nothing."""
 
@@ -119,6 +121,15 @@ def shrink_gateway_defaults(manifest: Object) -> Object:
     """Of a ConfigMap that istiod may deploy gateways with: its name, and the class that it is for."""
     classes = str((manifest["metadata"].get("labels") or {}).get(GATEWAY_CLASS_DEFAULTS, ""))
     return _without_labels(_shrink(manifest, **{CLASS: classes[:63]}))
+
+
+def shrink_mesh_config(manifest: Object) -> Object:
+    """Of a ConfigMap of Istio's chart: the discoverySelectors of a MeshConfig, an empty list where it has
+    none, None where it cannot be read or is no MeshConfig. Anybody can write such a ConfigMap."""
+    config, _ = read_tree(str((manifest.get("data") or {}).get("mesh", "")), "mesh")
+    selectors = (config.get("discoverySelectors") or []) if isinstance(config, dict) else None
+    readable = isinstance(selectors, list) and all(isinstance(each, dict) for each in selectors)
+    return _shrink(manifest, **{DISCOVERY: selectors if readable else None})
 
 
 def shrink_inventory(manifest: Object) -> Object:

@@ -72,6 +72,7 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
         now=world.now(),
         kinds=await world.kinds.gather(),
         kind_deleted=await world.orphans.find_kind_deletion(body) if body is not None else "",
+        webhooks=tuple(sorted(str(w.ref) for w in world.cluster.calls(namespace) if w.parent is None)),
     )
 
 

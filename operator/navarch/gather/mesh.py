@@ -67,6 +67,7 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
     inventory = world.owned.inventory(parent)
     owned = tuple(world.owned.objects(parent, inventory))
     profiles, profile_errors = world.cluster.profiles()
+    webhooks = tuple(world.cluster.webhooks_about(own))
     observed = ObservedMesh(
         environment=world.environment,
         assets=world.assets,
@@ -83,7 +84,8 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         gateway_defaults=world.owned.gateway_defaults(parent, own.home, owned, inventory),
         peer_policies=world.owned.peer_policies(parent, owned, inventory),
         revisions=revisions,
-        webhooks=tuple(world.cluster.webhooks_about(own)),
+        webhooks=webhooks,
+        foreign_configs=tuple(world.cluster.foreign_configs(webhooks)),
         crds=await world.crds.gather(tuple(sorted({*minors, world.neighbours.minor_of(body)} - {""}))),
         crd_minors=minors,
         census=Census(),

@@ -165,6 +165,7 @@ class NeighbourReader:
             cluster=holds or (asks_for_cluster(mesh) and not _was_refused(mesh)),
             holds_cluster=holds,
             holds_any=revision is not None and holds_anything(revision),
+            asks_default=asks_for_default(mesh),
         )
 
     def minors(self) -> tuple[str, ...]:

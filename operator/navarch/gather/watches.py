@@ -22,6 +22,7 @@ from navarch.gather.excerpts import (
     shrink_gateway_defaults,
     shrink_inventory,
     shrink_istiod_pod,
+    shrink_mesh_config,
     shrink_namespace,
     shrink_owned,
     shrink_profile,
@@ -216,6 +217,18 @@ ROUTES = Watch(
     wanted_by=asks_for_routes,
 )
 
+MESH_CONFIGS = Watch(
+    "mesh-configs",
+    "v1",
+    "ConfigMap",
+    Role.LOOKED_AT,
+    by_state(Dependents.keys_for_mesh_config),
+    label_selector="operator.istio.io/component=Pilot",
+    transform=shrink_mesh_config,
+    bound=Bound(object=16 * 1024),
+    page=SMALL_PAGE,
+)
+
 WATCHES = (
     MESHES,
     REVISIONS,
@@ -316,6 +329,7 @@ WATCHES = (
         metadata_only=True,
         transform=shrink_gateway_defaults,
     ),
+    MESH_CONFIGS,
     Watch(
         "peer-policies",
         "security.istio.io/v1",

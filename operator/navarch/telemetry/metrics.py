@@ -282,7 +282,7 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
         numbers.set(owner, gateway_desired, status.get("desired", 0))
         numbers.keep(owner, gateway_certificate, _read_ends(status.get("certificates") or ()))
     elif kind == "MeshMember":
-        for state in ("current", "outdated"):
+        for state in ("current", "outdated", "manual"):
             numbers.set(owner, member_proxies, (status.get("proxies") or {}).get(state, 0), state)
 
 
@@ -292,8 +292,8 @@ def _set_numbers_of_mesh(owner: Owner, status: Mapping[str, Any]) -> None:
         numbers.set(owner, members, counted["ready"], "ready")
         numbers.set(owner, members, counted["total"] - counted["ready"], "pending")
     if counted := status.get("proxies"):
-        for state in ("total", "current", "outdated"):
-            numbers.set(owner, proxies, counted[state], state)
+        for state in ("total", "current", "outdated", "manual"):
+            numbers.set(owner, proxies, counted.get(state, 0), state)
     for component in status.get("components") or ():
         numbers.set(owner, component_ready, component["ready"], component["name"])
         numbers.set(owner, component_desired, component["desired"], component["name"])

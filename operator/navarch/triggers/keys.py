@@ -101,15 +101,28 @@ def keys_for_inventory(manifest: Object) -> Iterator[Key]:
         yield key_of_parent(parent)
 
 
+def read_services(webhook: Object) -> set[str]:
+    """The namespaces of the Services that a webhook configuration calls."""
+    clients = (entry.get("clientConfig") or {} for entry in webhook.get("webhooks") or ())
+    return {str(client["service"].get("namespace", "")) for client in clients if client.get("service")} - {""}
+
+
 class Dependents:
     """Keys for objects whose dependents can only be found by looking at what exists.
 
-    `known` are our own objects now, `find_namespace` returns one namespace by its name.
+    `known` are our own objects now, `find_namespace` returns one namespace by its name, and `is_called` says
+    whether a webhook that is not Navarch's calls a Service there.
     """
 
-    def __init__(self, known: Known, *, find_namespace: Callable[[str], Object | None]) -> None:
+    def __init__(
+        self,
+        known: Known,
+        *,
+        find_namespace: Callable[[str], Object | None],
+        is_called: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.known = known
-        self._find_namespace = find_namespace
+        self._find_namespace, self._is_called = find_namespace, is_called
         self._neighbours = Neighbours(known, find_namespace)
 
     def all_meshes(self, _: Object | None = None) -> Iterator[Key]:
@@ -212,7 +225,7 @@ class Dependents:
 
     def keys_for_webhook(self, manifest: Object) -> Iterator[Key]:
         """Its revision and mesh; every mesh for a foreign one of Istio's, and for the owner of the tag
-        `default`."""
+        `default`; and the members in the namespaces of the Services that it calls."""
         parent = parent_of(manifest)
         labels = manifest["metadata"].get("labels") or {}
         if parent is not None:
@@ -221,6 +234,14 @@ class Dependents:
         is_istio = any(str(e.get("name", "")).endswith(".istio.io") for e in manifest.get("webhooks") or ())
         foreign = parent is None and (is_istio or ISTIO_REV in labels or ISTIO_TAG in labels)
         if foreign or labels.get(ISTIO_TAG) == DEFAULT_TAG:
+            yield from self.all_meshes()
+        if parent is None:
+            yield from self.known.find(By.MEMBER_IN, *read_services(manifest))
+
+    def keys_for_mesh_config(self, manifest: Object) -> Iterator[Key]:
+        """Every mesh, when it is beside an istiod of others that a webhook calls: elsewhere anybody may make
+        one, and it counts for nothing."""
+        if self._is_called(manifest["metadata"]["namespace"]):
             yield from self.all_meshes()
 
     def keys_for_crd(self, manifest: Object) -> Iterator[Key]:

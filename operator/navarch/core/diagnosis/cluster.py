@@ -210,7 +210,7 @@ def tell_installations(observed: ObservedCluster) -> Iterator[Diagnosis]:
         subject = Subject(kind, installation.namespace if namespaced else "", name)
         if installation.shares:
             message = f"{installation}: {'; '.join(installation.shares)}"
-            yield diagnose(Sign.ANOTHER_ISTIO_SHARES, subject, message)
+            yield quote(Reason.ANOTHER_ISTIO_SHARES, subject, message)
         else:
             yield diagnose(
                 Sign.ANOTHER_ISTIO, subject, f"{installation}; it has nothing in common with a mesh"

@@ -6,17 +6,20 @@ or another one than it seems to have, is named with its object, the reason and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from navarch.core.diagnosis.observed import ObservedCluster, diagnose, list_names
+from navarch.core.diagnosis.observed import ObservedCluster, diagnose, list_names, quote
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.signs import Sign
+from navarch.core.membership.injection import list_injecting
+from navarch.core.membership.injection import read_wish as read_wish_of_pod
 from navarch.core.membership.rule import RESERVED_PREFIXES, is_reserved
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF, NAMESPACE_NAME
 from navarch.core.model.naming import DEFAULT_TAG, revision_name
-from navarch.core.world.cluster import Namespace, Webhook, WebhookEntry
+from navarch.core.model.reasons import Reason
+from navarch.core.world.cluster import Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
 
 
@@ -78,7 +81,7 @@ def check_labels_have_an_effect(observed: ObservedCluster) -> Iterator[Diagnosis
                 f"with the tag: {ISTIO_REV}={tag}"
             )
         for message in told if not namespace.terminating else ():
-            yield diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", namespace.name), message)
+            yield quote(Reason.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", namespace.name), message)
 
 
 def _by_tag(meshes: Iterable[MeshSummary]) -> dict[str, MeshSummary]:
@@ -110,7 +113,7 @@ def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, D
                 f"{ISTIO_REV}={asked} names mesh {mesh.namespace}/{mesh.name}, which takes in no namespace "
                 f"by a label: {remedy}, or remove the label"
             )
-            yield mesh, diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
+            yield mesh, quote(Reason.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
         if not why:
             continue
         key = ISTIO_INJECTION if ISTIO_INJECTION in namespace.labels else ISTIO_REV
@@ -119,7 +122,7 @@ def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, D
             f"a pod of this namespace: {why}; remove the label (kubectl label namespace {name} {key}-), and "
             f"run what needs a sidecar in another namespace"
         )
-        yield mesh, diagnose(Sign.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
+        yield mesh, quote(Reason.LABEL_WITHOUT_EFFECT, Subject("Namespace", "", name), message)
 
 
 def find_named(meshes: Iterable[MeshSummary]) -> dict[str, MeshSummary]:
@@ -182,19 +185,12 @@ def check_labels_agree(observed: ObservedCluster) -> Iterator[Diagnosis]:
                 f"{ISTIO_REV} counts for nothing here: pods are injected {injected} {parent}; kubectl label "
                 f"namespace {namespace.name} {ISTIO_INJECTION}- lets {ISTIO_REV} count"
             )
-            yield diagnose(Sign.LABELS_CONTRADICT, Subject("Namespace", "", namespace.name), message)
+            yield quote(Reason.LABELS_CONTRADICT, Subject("Namespace", "", namespace.name), message)
 
 
 def read_wish(namespace: Namespace) -> str | None:
     """The revision or tag that a namespace's labels ask for; None where they ask for nothing."""
-    if ISTIO_INJECTION in namespace.labels:
-        return DEFAULT_TAG if namespace.labels[ISTIO_INJECTION] == "enabled" else None
-    return namespace.labels.get(ISTIO_REV) or None
-
-
-def _list_injectors(webhook: Webhook) -> Iterator[WebhookEntry]:
-    if webhook.ref.kind == "MutatingWebhookConfiguration":
-        yield from (e for e in webhook.entries if e.name.endswith("sidecar-injector.istio.io"))
+    return read_wish_of_pod(namespace.labels, {}).value or None
 
 
 def _takes(webhook: Webhook, namespace: Namespace) -> bool:
@@ -203,20 +199,5 @@ def _takes(webhook: Webhook, namespace: Namespace) -> bool:
     return any(
         matches(entry.namespace_selector, labels)
         and not matches(entry.namespace_selector, {NAMESPACE_NAME: namespace.name})
-        for entry in _list_injectors(webhook)
+        for entry in list_injecting(webhook)
     )
-
-
-def find_injector(
-    webhooks: Iterable[Webhook], namespace: Namespace, pod: Mapping[str, str]
-) -> Webhook | None:
-    """The webhook of Istio's that takes pods with the labels `pod` in a namespace; a mesh's own knows, beside
-    its selectors, a condition on the name."""
-    labels = {NAMESPACE_NAME: namespace.name, **namespace.labels}
-    for webhook in webhooks:
-        if webhook.parent and is_reserved(namespace.name) and namespace.name != webhook.parent.namespace:
-            continue
-        for entry in _list_injectors(webhook):
-            if matches(entry.namespace_selector, labels) and matches(entry.object_selector, pod):
-                return webhook
-    return None

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from navarch.core.diagnosis.labels import (
     explain_lost,
-    find_injector,
     find_lost_namespaces,
     find_named,
     read_wish,
@@ -20,11 +19,12 @@ from navarch.core.diagnosis.observed import ObservedCluster, diagnose, list_name
 from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.membership.exclusions import exclude
+from navarch.core.membership.injection import Injector, find_injectors
 from navarch.core.membership.rule import Membership, build_membership, is_injected
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.messages import count
 from navarch.core.model.naming import DEFAULT_TAG
-from navarch.core.world.cluster import Namespace, Webhook
+from navarch.core.world.cluster import Namespace
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import AskingPod
 
@@ -100,7 +100,7 @@ def find_asking_pods(observed: ObservedCluster) -> Iterator[tuple[MeshSummary | 
         if namespace is None or namespace.terminating or read_wish(namespace) is not None:
             continue
         mesh = find_named(observed.meshes).get(pod.revision or DEFAULT_TAG)
-        taker = find_injector(observed.webhooks, namespace, pod.labels)
+        taker = next(find_injectors(namespace, pod.labels, observed.webhooks), None)
         told = _tell_taker(taker, name) if taker else _tell_refusal(observed, namespace, pod, mesh)
         ask = count(len(pods), "pod without a sidecar asks", "pods without a sidecar ask")
         message = f"{ask} for one by {pod.wish}, {told}"
@@ -108,16 +108,17 @@ def find_asking_pods(observed: ObservedCluster) -> Iterator[tuple[MeshSummary | 
         yield mesh, diagnose(Sign.PODS_ASK_FOR_INJECTION, Subject("Namespace", "", name), message)
 
 
-def _tell_taker(taker: Webhook, namespace: str) -> str:
+def _tell_taker(taker: Injector, namespace: str) -> str:
     """That a webhook takes pods with such labels, so that these started before it did."""
     restart = f"kubectl -n {namespace} rollout restart deployment"
     if taker.parent is not None:
         mesh = f"{taker.parent.namespace}/{taker.parent.name}"
         return f"and most likely started before mesh {mesh} injected pods: {restart}"
     revision = f" (revision {taker.revision})" if taker.revision else ""
+    name = f"MutatingWebhookConfiguration {taker.webhook}"
     return (
-        f"and {taker.ref}, which is not Navarch's{revision}, takes such pods: once restarted they run the "
-        "sidecar of that Istio, and belong to no mesh of Navarch's"
+        f"and {name}, which is not Navarch's{revision}, takes such pods: "
+        "once restarted they run the sidecar of that Istio, and belong to no mesh of Navarch's"
     )
 
 

@@ -35,18 +35,9 @@ class Sign(Documented):
         "RevisionNotFound",
         "A namespace asks for injection, and no webhook takes its pods: they start without a sidecar.",
     )
-    LABELS_CONTRADICT = (
-        "LabelsContradict",
-        "A namespace carries istio-injection and istio.io/rev: only the former counts.",
-    )
     PROXIES_ABANDONED = (
         "ProxiesAbandoned",
         "Pods run a sidecar of a revision that is gone: their certificates are not renewed.",
-    )
-    LABEL_WITHOUT_EFFECT = (
-        "LabelWithoutEffect",
-        "A namespace carries a label that no mesh of Navarch reads, that can never count there, or that it "
-        "should not carry.",
     )
     CONFIGURATION_NOT_READ = (
         "ConfigurationNotRead",
@@ -86,10 +77,6 @@ class Sign(Documented):
         "Routes of two namespaces take the same host, port and path at one Gateway.",
     )
     ANOTHER_ISTIO = "AnotherIstio", "An Istio that Navarch did not install is in the cluster."
-    ANOTHER_ISTIO_SHARES = (
-        "AnotherIstioShares",
-        "An Istio that Navarch did not install has something in common with a mesh.",
-    )
     OBJECTS_LEFT_OUT = (
         "ObjectsLeftOut",
         "Objects are too large, or too many, to be kept whole: the operator decides without the rest.",
@@ -138,20 +125,10 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         "Correct the label to the tag of a mesh (column TAG of `kubectl get meshcp -A`), or remove it.",
         "istio.io/rev=prd, and no injection webhook selects it: its pods start without a sidecar",
     ),
-    Sign.LABELS_CONTRADICT: Advice(
-        Severity.WARNING,
-        "Take one of the two labels away.",
-        "carries istio-injection=enabled and istio.io/rev=prod; istio.io/rev counts for nothing here",
-    ),
     Sign.PROXIES_ABANDONED: Advice(
         Severity.ERROR,
         "Label the namespace with a tag that exists, and restart the workloads.",
         "3 pods run a sidecar of revision old, which is gone: web-1, web-2, web-3",
-    ),
-    Sign.LABEL_WITHOUT_EFFECT: Advice(
-        Severity.WARNING,
-        "Replace the label, or remove it, as the message says.",
-        "istio-injection=true: only enabled and disabled mean anything",
     ),
     Sign.CONFIGURATION_NOT_READ: Advice(
         Severity.WARNING,
@@ -214,13 +191,6 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         Severity.INFO,
         "Nothing; it is left alone.",
         "Istio 1.30.3, revision canary, in namespace istio-system, by Helm (release istiod, deployed)",
-    ),
-    Sign.ANOTHER_ISTIO_SHARES: Advice(
-        Severity.WARNING,
-        "Separate the two: by discoverySelectors of that Istio, by other labels, or by removing it.",
-        "Istio 1.30.3, without a revision, in namespace istio-system, by Helm (release istiod, deployed):"
-        " its istiod has no discoverySelectors and writes its root certificate into the namespaces of "
-        "mesh shop/mesh",
     ),
     Sign.OBJECTS_LEFT_OUT: Advice(
         Severity.WARNING,

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from navarch.core.member.isolation import isolates, read_policies
 from navarch.core.member.observed import ObservedMember
 from navarch.core.membership.places import tell_refusal
-from navarch.core.model.findings import Finding
+from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
+from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 
 
 def run_checks(observed: ObservedMember) -> tuple[Finding, ...]:
-    """Everything that keeps the namespace out of the mesh."""
+    """Everything that keeps the namespace out of the mesh, or is worth a warning."""
     if observed.body is None:
         return ()
     if observed.spec is None:
@@ -55,9 +57,24 @@ def check_alone(observed: ObservedMember) -> Iterator[Finding]:
     yield Finding(Reason.NAMESPACE_SHARED, "metadata.namespace", observed.namespace, message, remedy)
 
 
+def check_webhooks_are_let_in(observed: ObservedMember) -> Iterator[Finding]:
+    """Pods of an isolated namespace serve no webhook that the API server is not let in to call: with
+    failurePolicy Fail it would refuse requests of the whole cluster."""
+    policies = read_policies(observed.revision)
+    if not observed.webhooks or not isolates(policies) or policies.webhook_sources or observed.deleting:
+        return
+    message = (
+        f"{join(observed.webhooks)} is served in this namespace, which the mesh isolates, and nothing says "
+        "from where the API server calls it; unless a NetworkPolicy of your own lets it in, the call fails"
+    )
+    remedy = "set spec.networkPolicies.webhookSources of the mesh"
+    yield Finding(Reason.WEBHOOK_CUT_OFF, "", "", message, remedy, Severity.WARNING)
+
+
 CHECKS: tuple[Callable[[ObservedMember], Iterator[Finding]], ...] = (
     check_place,
     check_mesh,
     check_alone,
+    check_webhooks_are_let_in,
 )
 """The rules, in the order in which they are told."""

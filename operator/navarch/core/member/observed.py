@@ -30,7 +30,8 @@ class ObservedMember:
     the mesh's injector stamps on pods now, `proxies` the mesh's in the namespace, `of_others` those of other
     control planes there, and `pins` what those of its gateways there are pinned to. `taker` is another mesh
     (`<namespace>/<name>`) to which the namespace belongs by its labels, empty for none. `kind_deleted` is
-    when the deletion of the kind itself was asked for; empty where it was not.
+    when the deletion of the kind itself was asked for; empty where it was not. `webhooks` are the webhook
+    configurations that call a Service in the namespace.
     """
 
     environment: Environment
@@ -54,6 +55,7 @@ class ObservedMember:
     now: str = ""
     kinds: ServedKinds = CURRENT
     kind_deleted: str = ""
+    webhooks: tuple[str, ...] = ()
 
     @property
     def generation(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from navarch.api.member import KIND
-from navarch.core.member.census import MemberCensus, count_proxies
+from navarch.core.member.census import count_proxies, summarise_proxies
 from navarch.core.member.isolation import find_surplus
 from navarch.core.member.observed import ObservedMember, is_held
 from navarch.core.member.plan import is_settled
@@ -31,6 +31,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.reconciled import determine_reconciled
 from navarch.core.model.removal import tell_holders
 from navarch.core.model.urgency import Awaited
+from navarch.core.world.count import ProxyCount, tell_by_hand
 
 CONDITIONS = (
     ConditionType.READY,
@@ -87,36 +88,29 @@ def determine_up_to_date(observed: ObservedMember) -> Verdict:
     told = [*_tell_outdated(census), *_tell_misplaced(census)]
     if not told:
         return Verdict("True", Reason.AS_EXPECTED)
-    remedies = [*_tell_restart(census, observed.namespace), *_tell_manual(census)]
+    remedies = [
+        *_tell_restart(census, observed.namespace),
+        *tell_by_hand(census.manual, within=observed.namespace),
+    ]
     return Verdict("False", told[0][0], f"{'; '.join(text for _, text in told)}: {'; '.join(remedies)}")
 
 
-def _tell_outdated(census: MemberCensus) -> Iterator[tuple[Reason, str]]:
+def _tell_outdated(census: ProxyCount) -> Iterator[tuple[Reason, str]]:
     if census.outdated:
         have = count(census.outdated, "pod runs", "pods run")
         yield Reason.PROXIES_OUTDATED, f"{have} an older proxy than the mesh has, until they are replaced"
 
 
-def _tell_misplaced(census: MemberCensus) -> Iterator[tuple[Reason, str]]:
+def _tell_misplaced(census: ProxyCount) -> Iterator[tuple[Reason, str]]:
     if census.misplaced:
         have = count(census.misplaced, "pod runs", "pods run")
         until = "and cannot call the mesh until they are replaced"
         yield Reason.PROXIES_MISPLACED, f"{have} the proxy of another control plane, {until}"
 
 
-def _tell_restart(census: MemberCensus, namespace: str) -> Iterator[str]:
+def _tell_restart(census: ProxyCount, namespace: str) -> Iterator[str]:
     if census.replaceable:
         yield f"kubectl -n {namespace} rollout restart deployment"
-
-
-def _tell_manual(census: MemberCensus) -> Iterator[str]:
-    """What becomes of pods that no rollout replaces, by the names of what they belong to."""
-    pods = [name for (kind, name), _ in census.manual if kind == "Pod"]
-    jobs = [name for (kind, name), _ in census.manual if kind == "Job"]
-    if pods:
-        yield f"delete these pods and create them again, which nothing else does: {join(pods)}"
-    if jobs:
-        yield f"wait for these Jobs to end, or run them again: {join(jobs)}"
 
 
 def determine_deleting(observed: ObservedMember) -> Verdict:
@@ -163,7 +157,7 @@ def summarise_member(
     status: dict[str, Any] = {"observedGeneration": observed.generation, "conditions": conditions}
     if observed.tag and observed.mesh is not None:
         status["tag"] = observed.tag
-    status["proxies"] = count_proxies(observed).to_json()
+    status["proxies"] = summarise_proxies(count_proxies(observed))
     return observed.kinds.fit(KIND, "status", status)
 
 

@@ -10,6 +10,7 @@ webhook selectors of a revision and of a tag).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,12 +59,25 @@ def build_discovery_selectors(mesh: Membership) -> list[dict[str, Any]]:
     return selectors
 
 
+_CONDITION = re.compile(r"request\.namespace == '([^'\\]*)' \|\| !\((.*)\)")
+_PREFIX = re.compile(r"request\.namespace\.startsWith\('([^'\\]*)'\)")
+
+
 @dataclass(frozen=True, slots=True)
 class NameCondition:
     """That a namespace is `own`, or its name has none of these `prefixes`."""
 
     own: str
     prefixes: tuple[str, ...] = RESERVED_PREFIXES
+
+    @classmethod
+    def read(cls, expression: str) -> NameCondition | None:
+        """The condition that an expression says; None for one that is no such condition."""
+        found = _CONDITION.fullmatch(expression)
+        if found is None:
+            return None
+        condition = cls(found[1], tuple(_PREFIX.findall(found[2])))
+        return condition if condition.build()["expression"] == expression else None
 
     def allows(self, namespace: str) -> bool:
         """What the API server makes of the expression."""

@@ -13,24 +13,36 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import Verdict
 from navarch.core.model.messages import count, join
 from navarch.core.model.reasons import Reason
-from navarch.core.world.proxies import ProxyPod, is_current, read_pins
+from navarch.core.world.count import ProxyCount, count_pods, tell_by_hand
+from navarch.core.world.proxies import ProxyPod, read_pins
 
 
 def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
-    """The census of the mesh's proxies, from the pods' own annotations."""
-    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
-    census, pins = observed.census, read_pins(observed.gateways)
-    current = sum(is_current(proxy, stamps, pins) for proxy in census.counted)
-    total = len(census.counted)
+    """status.proxies: the census of the mesh's proxies, from the pods' own annotations."""
+    census, counted = observed.census, _count(observed)
     gateways = sum(is_of_own_gateway(observed, proxy) for proxy in census.counted)
+    workloads = [
+        {"namespace": owner.namespace, "kind": owner.kind, "name": owner.name, "pods": pods}
+        for owner, pods in counted.listed
+    ]
     return {
-        "total": total,
-        "current": current,
-        "outdated": total - current,
-        "misplaced": len(census.outside) + len(census.of_others),
+        "total": counted.total,
+        "current": counted.current,
+        "outdated": counted.outdated,
+        "misplaced": len(census.outside) + counted.misplaced,
+        "manual": counted.by_hand,
+        **({"manualWorkloads": workloads} if workloads else {}),
         **({"gateways": gateways} if gateways else {}),
-        "summary": f"{current}/{total}",
+        "summary": f"{counted.current}/{counted.total}",
     }
+
+
+def _count(observed: ObservedMesh) -> ProxyCount:
+    """The proxies in the mesh's namespaces. Who wrote the mesh's annotations on pods elsewhere is unknown:
+    those are counted as misplaced and named nowhere else."""
+    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
+    census = observed.census
+    return count_pods(census.counted, census.of_others, stamps=stamps, pins=read_pins(observed.gateways))
 
 
 def is_of_own_gateway(observed: ObservedMesh, proxy: ProxyPod) -> bool:
@@ -41,12 +53,12 @@ def is_of_own_gateway(observed: ObservedMesh, proxy: ProxyPod) -> bool:
 
 def determine_proxies(observed: ObservedMesh) -> Verdict:
     """Whether every proxy of the mesh is current, and every proxy in its namespaces is the mesh's."""
-    outdated = count_proxies(observed)["outdated"]
-    if outdated:
-        message = (
-            f"{count(outdated, 'pod runs', 'pods run')} an older proxy; restart the workloads to update them"
-        )
-        return Verdict("False", Reason.PROXIES_OUTDATED, message)
+    counted = _count(observed)
+    if counted.outdated:
+        have = count(counted.outdated, "pod runs", "pods run")
+        restart = ["restart the workloads to update them"] if counted.replaceable else []
+        remedies = "; ".join((*restart, *tell_by_hand(counted.manual)))
+        return Verdict("False", Reason.PROXIES_OUTDATED, f"{have} an older proxy; {remedies}")
     census = observed.census
     outside = tell_outside(census.outside)
     if census.of_others:

@@ -15,7 +15,7 @@ from navarch.core.model.naming import revision_name
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.refs import Manifest
-from navarch.core.world.cluster import CRD, Environment, Namespace, PeerPolicy, Webhook
+from navarch.core.world.cluster import CRD, Environment, ForeignConfig, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.probe import Probe
@@ -73,6 +73,7 @@ class ObservedMesh:
     gateway_api: Mapping[str, str] = field(default_factory=dict)
     members: tuple[Manifest, ...] = ()
     standard_gateway_api: Mapping[str, str] = field(default_factory=dict)
+    foreign_configs: tuple[ForeignConfig, ...] = ()
 
     @property
     def generation(self) -> int:

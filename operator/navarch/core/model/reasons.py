@@ -93,9 +93,23 @@ class Reason(Documented):
         "A namespace belongs to two meshes by its labels: one by a MeshMember, one by a tag. It leaves the "
         "former, since two control planes would overwrite each other's root certificate in it.",
     )
+    LABELS_CONTRADICT = (
+        "LabelsContradict",
+        "A namespace carries istio-injection and istio.io/rev: only the former counts.",
+    )
+    LABEL_WITHOUT_EFFECT = (
+        "LabelWithoutEffect",
+        "A namespace carries a label that no mesh of Navarch reads, that can never count there, or that it "
+        "should not carry.",
+    )
     LABEL_CONFLICT = (
         "LabelConflict",
         "Another client holds a label by which a namespace joins a mesh; it was left as it is.",
+    )
+    WEBHOOK_CUT_OFF = (
+        "WebhookCutOff",
+        "Pods of a namespace that its mesh isolates serve a webhook, and the mesh says from where the API "
+        "server calls it nowhere.",
     )
     NOT_A_MEMBER = "NotAMember", "The namespace does not belong to the mesh."
     TAG_CONFLICT = "TagConflict", "The tag equals a revision, or is another mesh's tag."
@@ -104,6 +118,10 @@ class Reason(Documented):
         "ScopeConflict",
         "A mesh takes every namespace of the cluster, and another mesh is beside it: nothing was applied for "
         "the one that came later.",
+    )
+    TAG_CONTESTED = (
+        "TagContested",
+        "Another mesh asks for the tag, or the tag `default`, that this one has, and waits.",
     )
     NAME_TOO_LONG = "NameTooLong", "The name of an object derived from the mesh's would be too long."
     PROFILE_NOT_FOUND = (
@@ -138,6 +156,11 @@ class Reason(Documented):
     FOREIGN_ISTIO = (
         "ForeignIstio",
         "An Istio that Navarch did not install owns the same revision, tag or webhook, or is the default.",
+    )
+    ANOTHER_ISTIO_SHARES = (
+        "AnotherIstioShares",
+        "An Istio that Navarch did not install has something in common with a mesh: it is in the mesh's "
+        "namespace, takes pods of its members, or writes its root certificate there.",
     )
     FOREIGN_GATEWAY_DEFAULTS = (
         "ForeignGatewayDefaults",

@@ -39,13 +39,16 @@ class Namespace:
 @dataclass(frozen=True, slots=True)
 class WebhookEntry:
     """One entry of a webhook configuration. `ca_bundle` is a fingerprint of its certificates, empty when
-    unset."""
+    unset; `conditions` are the expressions of its matchConditions, `service` is the namespace of the Service
+    that it calls, empty where it calls an address."""
 
     name: str
     ca_bundle: str
     failure_policy: str
     namespace_selector: Mapping[str, object]
     object_selector: Mapping[str, object]
+    conditions: tuple[str, ...] = ()
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,17 @@ class Webhook:
     tag: str
     entries: tuple[WebhookEntry, ...]
     generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignConfig:
+    """The MeshConfig of an istiod that is not Navarch's, in a ConfigMap. `discovery` are its
+    discoverySelectors, empty where it has none and looks at everything, None where that could not be read."""
+
+    namespace: str
+    name: str
+    revision: str
+    discovery: tuple[Mapping[str, object], ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ class MeshSummary:
     `member_of` is the value of the label mesh.navarch.io/member-of that its MeshMembers give, empty for a
     mesh that takes namespaces by its tag. `cluster` says that it takes every namespace, or asks for them and
     was not refused, and `holds_cluster` that it has them; `holds_any` that it has any, beside one that takes
-    them all. `refused` is True for a mesh that holds nothing and
-    whose present spec was refused: it claims nothing. `hosted` says that its control plane is in a namespace
-    of Navarch's.
+    them all. `refused` is True for a mesh that holds nothing and whose present spec was refused: it claims
+    nothing. `hosted` says that its control plane is in a namespace of Navarch's, `asks_default` that its spec
+    asks for the tag `default`, refused or not.
     """
 
     waiting: bool
@@ -39,6 +39,7 @@ class MeshSummary:
     cluster: bool = False
     holds_cluster: bool = False
     holds_any: bool = False
+    asks_default: bool = False
 
     @property
     def home(self) -> str:

@@ -21,6 +21,7 @@ from navarch.core.mesh.checks import (
     gateways,
     images,
     inline,
+    labelled,
     layers,
     meshconfig,
     names,
@@ -28,6 +29,7 @@ from navarch.core.mesh.checks import (
     overlays,
     pins,
     power,
+    reach,
     rights,
     schema,
     scope,
@@ -118,6 +120,12 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     foreign.check_policy_is_in_force,
     neighbours.check_namespaces_are_its_own,
     scope.check_isolation_closes_something,
+    labelled.check_labels_agree,
+    labelled.check_labels_count,
+    reach.check_no_other_istio_is_beside,
+    reach.check_no_other_istio_injects,
+    reach.check_no_other_istio_looks,
+    tags.check_nothing_of_it_is_asked_for,
 )
 """Rules about what the spec asks for; warnings come last, and of those what concerns the user's own words
 first."""

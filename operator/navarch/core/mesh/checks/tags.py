@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from navarch.core.mesh.checks.neighbours import describe, summary_of, was_refused, winning_meshes
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.model.findings import Finding
+from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.messages import join
 from navarch.core.model.naming import DEFAULT_TAG, find_long_names, is_revision_like, revision_name
 from navarch.core.model.reasons import Reason
 from navarch.core.world.neighbours import MeshSummary
@@ -65,8 +66,7 @@ def check_default_tag_has_one_owner(observed: ObservedMesh) -> Iterator[Finding]
     own = summary_of(observed)
     if not own.default_tag:
         return
-    claims = [mesh for mesh in observed.meshes if mesh.default_tag and not mesh.refused]
-    winner = min(claims, key=lambda mesh: (not _holds_default(observed, mesh), mesh))
+    winner = _find_owner(observed)
     field, value = "spec.defaultTag", "true"
     if winner != own:
         message = f"{describe(winner)} owns istio-injection=enabled, and only one mesh of a cluster can"
@@ -75,6 +75,36 @@ def check_default_tag_has_one_owner(observed: ObservedMesh) -> Iterator[Finding]
     elif was_refused(observed, Reason.DEFAULT_TAG_CONFLICT):
         message = "another mesh owned istio-injection=enabled; that is gone, and this one waits for an edit"
         yield Finding(Reason.DEFAULT_TAG_CONFLICT, field, value, message, EDIT)
+
+
+def check_nothing_of_it_is_asked_for(observed: ObservedMesh) -> Iterator[Finding]:
+    """No mesh asks for the tag of this one, or for the tag `default` that it has: the other is refused, and
+    says so itself."""
+    own = summary_of(observed)
+    others = [mesh for mesh in observed.meshes if mesh != own]
+    alike = [mesh for mesh in others if _clash(own.tag, mesh.tag)]
+    default = [mesh for mesh in others if own.default_tag and mesh.asks_default]
+    holds = own.default_tag and _find_owner(observed) == own
+    contested = {
+        ("spec.tag", own.tag): alike if not {*alike} & {*winning_meshes(observed)} else [],
+        ("spec.defaultTag", "true"): default if holds else [],
+    }
+    for (field, value), meshes in contested.items():
+        if meshes:
+            message = f"is also asked for by {join(map(describe, meshes))}, which waits"
+            remedy = "nothing is to be done here; each of them says what helps"
+            yield Finding(Reason.TAG_CONTESTED, field, value, message, remedy, Severity.INFO)
+
+
+def _clash(tag: str, other: str) -> bool:
+    """Whether of two meshes with these tags one could have a tag or a revision of the other's."""
+    return tag == other or tag == revision_name(other) or revision_name(tag) == other
+
+
+def _find_owner(observed: ObservedMesh) -> MeshSummary:
+    """Of the meshes that ask for the tag `default`, the one that has it; else the oldest."""
+    claims = [mesh for mesh in observed.meshes if mesh.default_tag and not mesh.refused]
+    return min(claims, key=lambda mesh: (not _holds_default(observed, mesh), mesh))
 
 
 def check_names_fit(observed: ObservedMesh) -> Iterator[Finding]:
