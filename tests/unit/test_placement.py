@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from navarch.core.diagnosis.node import Node
 from navarch.core.diagnosis.placement import ObservedPlace, PodView, build_place, build_pod
-from navarch.core.diagnosis.tree import Workload
+from navarch.core.diagnosis.workloads import Workload
 from navarch.core.membership.injection import PodShape, Policy
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.world.cluster import Namespace, Webhook

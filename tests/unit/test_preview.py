@@ -12,7 +12,7 @@ from navarch.cli.exits import Exit
 from navarch.cli.plan import determine_exit
 from navarch.core.diagnosis.masking import MASK
 from navarch.core.diagnosis.report import Subject
-from navarch.core.diagnosis.tree import Workload
+from navarch.core.diagnosis.workloads import Workload
 from navarch.core.model.refs import Ref
 from navarch.core.preview.fields import MOST_LINES, find_changes
 from navarch.core.preview.preview import Change, ObjectChange, Preview, find_path, order_changes

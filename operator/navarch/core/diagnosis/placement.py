@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from navarch.core.diagnosis.node import Node, Trouble
 from navarch.core.diagnosis.report import Diagnosis
-from navarch.core.diagnosis.tree import Workload
+from navarch.core.diagnosis.workloads import Workload
 from navarch.core.membership.injection import Injection, Injector, PodShape, Policy, determine_injection
 from navarch.core.model.labels import SIDECAR_INJECT
 from navarch.core.model.messages import count, join

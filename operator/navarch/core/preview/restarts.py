@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.diagnosis.tree import Workload
+from navarch.core.diagnosis.workloads import Workload
 from navarch.core.world.proxies import Pins, ProxyPod, is_current
 
 
