@@ -139,14 +139,21 @@ OPERATOR_USES: tuple[Use, ...] = (
     Use(
         "",
         ("namespaces",),
-        ("get", "patch"),
+        ("patch",),
         "the labels by which a namespace with a MeshMember joins its mesh; a policy keeps it to these",
     ),
     Use(
         "",
         ("namespaces",),
-        ("get", "create", "delete"),
+        ("create", "delete"),
         "the control plane of a hosted mesh has a namespace of its own; a policy keeps it to these",
+    ),
+    Use(
+        "",
+        ("namespaces",),
+        ("get",),
+        "a namespace is read afresh before a label of another client gives way, and before it is taken for a "
+        "hosted control plane's",
     ),
     Use("", ("pods",), _CACHE, "istiod's pods, and the metadata of pods with a proxy"),
     Use("authentication.k8s.io", ("tokenreviews",), ("create",), "who reads the metrics"),

@@ -21,7 +21,13 @@ from navarch.core.model.labels import ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, revision_name
 from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref
-from navarch.core.model.scope import asks_for_cluster, holds_anything, holds_cluster, reaches_cluster
+from navarch.core.model.scope import (
+    asks_for_cluster,
+    holds_anything,
+    holds_cluster,
+    reaches_cluster,
+    read_members,
+)
 from navarch.core.model.tags import list_tags, read_tag
 from navarch.core.world.neighbours import MeshSummary
 from navarch.kube.store import Store
@@ -205,7 +211,7 @@ class NeighbourReader:
 
 def _holds_member_of(revision: Manifest) -> str:
     """The same of what a mesh was accepted for."""
-    return str(((revision.get("spec") or {}).get("members") or {}).get("memberOf") or "")
+    return str(read_members(revision).get("memberOf") or "")
 
 
 def asks_for_default(mesh: Manifest) -> bool:
@@ -214,8 +220,7 @@ def asks_for_default(mesh: Manifest) -> bool:
 
 
 def _holds_default(revision: Manifest | None) -> bool:
-    members = ((revision or {}).get("spec") or {}).get("members") or {}
-    return bool(members.get("default"))
+    return revision is not None and bool(read_members(revision).get("default"))
 
 
 def _was_refused(mesh: Manifest) -> bool:

@@ -13,7 +13,13 @@ from typing import Any
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.parent import MESH, parent_of
-from navarch.core.model.scope import asks_for_cluster, holds_anything, holds_cluster, reaches_cluster
+from navarch.core.model.scope import (
+    asks_for_cluster,
+    holds_anything,
+    holds_cluster,
+    reaches_cluster,
+    read_members,
+)
 from navarch.core.model.tags import stem_of
 from navarch.engine.key import Key
 from navarch.triggers.known import (
@@ -59,7 +65,7 @@ class Neighbours:
         holders = {key_of_parent(parent) for parent in map(parent_of, states) if parent is not None}
         stems = {stem_of(str(spec.get("tag", ""))) for spec in specs}
         stems = stems.union(*map(self._known.list_stems, holders))
-        default = any(bool((spec.get("members") or {}).get("default")) for spec in specs)
+        default = any(bool(read_members(state).get("default")) for state in states)
         default = default or bool(asking & holders)
         yield from self._find(states[0]["metadata"]["namespace"], stems, default=default)
         yield from self._find_by_scope(any(map(reaches_cluster, states)))
@@ -99,7 +105,7 @@ def _read_hold(revision: Object | None) -> Any:
     if revision is None:
         return None
     spec = revision.get("spec") or {}
-    default = bool((spec.get("members") or {}).get("default"))
+    default = bool(read_members(revision).get("default"))
     held = default, reaches_cluster(revision), holds_cluster(revision), holds_anything(revision)
     return parent_of(revision), spec.get("tag"), spec.get("version"), held
 

@@ -6,6 +6,9 @@ until it has said that it was rolled out without it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from navarch.api.controlplane import CLUSTER
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import SCOPE
@@ -23,9 +26,15 @@ def asks_for_cluster(mesh: Manifest) -> bool:
     return (mesh.get("spec") or {}).get("scope") == CLUSTER
 
 
+def read_members(revision: Manifest) -> Mapping[str, Any]:
+    """What a MeshRevision says of its members; nothing where another release wrote it in another form."""
+    members = (revision.get("spec") or {}).get("members")
+    return members if isinstance(members, Mapping) else {}
+
+
 def is_of_cluster(revision: Manifest) -> bool:
     """Whether every namespace is to belong to the mesh of a MeshRevision."""
-    return bool(((revision.get("spec") or {}).get("members") or {}).get("cluster"))
+    return bool(read_members(revision).get("cluster"))
 
 
 def reaches_cluster(revision: Manifest) -> bool:
