@@ -47,6 +47,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "production": {"profiles": ["production"], "mtls": {"mode": "Strict"}},
     "default-tag": {"defaultTag": True},
     "hosted": {"hosting": "Hosted", "scope": "Members"},
+    "revision": {
+        "upgrade": {"strategy": "RevisionBased"},
+        "defaultTag": True,
+        "mtls": {"mode": "Strict"},
+    },
     "everything": {
         "tag": "blue",
         "trust": {"domain": "example.org", "additionalDomains": ["old.example.org"]},

@@ -168,6 +168,7 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
             tag=fixed[uid] or effective_tag(metadata["namespace"], metadata["name"], taken=taken),
             default_tag=asks if own else holds or (asks and not was_refused(mesh)),
             refused=uid in refused and not own,
+            revisions=tuple(sorted(r["metadata"]["name"] for r in revisions if is_of(r, mesh))),
         )
 
 

@@ -103,6 +103,7 @@ def _list_proxies(
         summary.tag,
         default=summary.default_tag,
         member_of=summary.member_of,
+        in_place=summary.in_place,
         probe=world.environment.probe_namespace,
     )
     injected: dict[ProxyPod, Workload] = {

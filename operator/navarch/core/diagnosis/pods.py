@@ -39,6 +39,7 @@ def list_memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, M
             default=mesh.default_tag,
             probe=environment.probe_namespace,
             member_of=mesh.member_of,
+            in_place=mesh.in_place,
         )
         yield (
             mesh,

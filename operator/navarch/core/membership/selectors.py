@@ -102,14 +102,19 @@ def build_injection_selectors(mesh: Membership, value: str, *, default: bool) ->
     unlabelled = [_expression(ISTIO_REV, "DoesNotExist"), _expression(ISTIO_INJECTION, "DoesNotExist")]
     own = [mesh.namespace, *([mesh.probe] if mesh.probe else [])]
     own_and_unlabelled = {"matchExpressions": [*unlabelled, _expression(NAMESPACE_NAME, "In", *own)]}
+    named = [_expression(ISTIO_REV, "In", value), _expression(ISTIO_INJECTION, "DoesNotExist")]
     entries = [
-        InjectionSelector(
-            "rev.namespace.",
-            _labelled(
-                mesh, _expression(ISTIO_REV, "In", value), _expression(ISTIO_INJECTION, "DoesNotExist")
-            ),
-            {"matchExpressions": [not_refused]},
-            not_reserved,
+        *(
+            [
+                InjectionSelector(
+                    "rev.namespace.",
+                    _labelled(mesh, *named),
+                    {"matchExpressions": [not_refused]},
+                    not_reserved,
+                )
+            ]
+            if value in mesh.values
+            else []  # no namespace belongs to the mesh by this value
         ),
         InjectionSelector(
             "rev.object.",

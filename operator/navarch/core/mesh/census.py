@@ -18,7 +18,11 @@ from navarch.core.world.proxies import ProxyPod, is_current, read_pins
 
 def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
     """The census of the mesh's proxies, from the pods' own annotations."""
-    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
+    stamps = {
+        r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "")
+        for r in observed.revisions
+        if observed.in_place or r["metadata"]["name"] == observed.active
+    }
     census, pins = observed.census, read_pins(observed.gateways)
     current = sum(is_current(proxy, stamps, pins) for proxy in census.counted)
     total = len(census.counted)

@@ -22,6 +22,7 @@ def find_effective_membership(observed: ObservedMesh) -> Membership:
             default=default,
             probe=probe,
             member_of=observed.own.member_of,
+            in_place=observed.in_place,
         ),
         operator_namespace=observed.environment.operator_namespace,
         meshes=observed.meshes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from navarch.core.model.naming import hosted_namespace
+from navarch.core.model.naming import hosted_namespace, revision_name
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,7 +21,8 @@ class MeshSummary:
     `member_of` is the value of the label mesh.navarch.io/member-of by which alone namespaces are its members,
     empty for a mesh that takes them by its tag. `refused` is True for a mesh that holds nothing and whose
     present spec was refused: it claims nothing. `hosted` says that its control plane is in a namespace of
-    Navarch's.
+    Navarch's. `in_place` is False for a mesh that has a revision for each version: `revisions` are those that
+    it holds, `active` is the one to which its tag points, by its status.
     """
 
     waiting: bool
@@ -34,8 +35,21 @@ class MeshSummary:
     refused: bool = False
     member_of: str = ""
     hosted: bool = False
+    in_place: bool = True
+    revisions: tuple[str, ...] = ()
+    active: str = ""
 
     @property
     def home(self) -> str:
         """The namespace of its control plane."""
         return hosted_namespace(self.namespace, self.name) if self.hosted else self.namespace
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its revisions."""
+        return (revision_name(self.tag),) if self.in_place else self.revisions
+
+    @property
+    def serving(self) -> str:
+        """The revision that serves; empty while none does."""
+        return revision_name(self.tag) if self.in_place else self.active
