@@ -65,6 +65,23 @@ DELETION = Operation(
 )
 
 
+def is_succeeded(stage: Stage, namespace: str) -> bool:
+    """Whether the newer revision serves, and the older one is gone."""
+    revisions = stage.api.list("revision", namespace)
+    mesh = stage.api.get("mesh", namespace, "demo") or {}
+    active = (mesh.get("status") or {}).get("activeRevision")
+    return [r["metadata"]["name"] for r in revisions] == [active] and stage.is_ready(namespace)
+
+
+REVISIONS: dict[str, Any] = {"strategy": "RevisionBased", "inactiveRevisionGracePeriodSeconds": 0}
+UPGRADE = Operation(
+    "upgrade",
+    lambda api, ns: edit(api, ns, version="1.31"),
+    is_succeeded,
+    prepare=lambda api, ns: api.create(build_mesh(ns, **BEFORE, upgrade=REVISIONS)),
+)
+
+
 @dataclass(frozen=True)
 class Trace:
     """What an operation has left and removed, comparable between namespaces."""
@@ -234,6 +251,14 @@ async def test_an_installation_killed_after_any_write_is_finished_by_the_next_ru
 @pytest.mark.timeout(3600)
 async def test_an_edit_killed_after_any_write_is_finished_by_the_next_run(stage: Stage, full: bool) -> None:
     await survive(stage, EDIT, full=full)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+async def test_an_upgrade_to_another_revision_killed_after_any_write_is_finished_by_the_next_run(
+    stage: Stage, full: bool
+) -> None:
+    await survive(stage, UPGRADE, full=full)
 
 
 @pytest.mark.long

@@ -78,8 +78,9 @@ def environment_of(objects: list[Manifest]) -> dict[str, Any]:
 
 def mesh_config_of(objects: list[Manifest]) -> dict[str, Any]:
     """The rendered MeshConfig."""
+    revision = find_one(objects, "MeshRevision")["metadata"]["name"]
     mesh: dict[str, Any] = yaml.load(
-        find_one(objects, "ConfigMap", f"istio-{REVISION}")["data"]["mesh"], LOADER
+        find_one(objects, "ConfigMap", f"istio-{revision}")["data"]["mesh"], LOADER
     )
     return mesh
 

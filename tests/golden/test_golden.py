@@ -48,6 +48,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "default-tag": {"defaultTag": True},
     "hosted": {"hosting": "Hosted", "scope": "Members"},
     "cluster": {"scope": "Cluster", "defaultTag": True},
+    "revision": {
+        "upgrade": {"strategy": "RevisionBased"},
+        "defaultTag": True,
+        "mtls": {"mode": "Strict"},
+    },
     "everything": {
         "tag": "blue",
         "trust": {"domain": "example.org", "additionalDomains": ["old.example.org"]},

@@ -177,6 +177,7 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
             holds_cluster=has,
             holds_any=bool((revision or {}).get("status")),
             asks_default=asks,
+            revisions=tuple(sorted(r["metadata"]["name"] for r in revisions if is_of(r, mesh))),
         )
 
 

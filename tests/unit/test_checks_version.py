@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from kubernetes.utils import quantity
-from navarch.core.mesh.checks import capacity, layers, schema, version
+from navarch.core.mesh.checks import capacity, layers, schema, strategy, version
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.naming import revision_name
 from navarch.core.model.quantities import parse_quantity
 from navarch.core.model.reasons import Reason
 from navarch.core.world.proxies import Census, ProxyPod
@@ -191,13 +192,13 @@ def test_a_preview_is_accepted_with_a_warning_that_says_what_was_seen() -> None:
 def test_a_version_that_can_be_reached_is_accepted(asked: str, revision: dict[str, Any] | None) -> None:
     observed = mesh(asked, revisions=(revision,) if revision else ())
     assert not list(version.check_version_does_not_go_back(observed))
-    assert not list(version.check_one_minor_at_a_time(observed))
+    assert not list(version.check_minors_are_not_skipped(observed))
 
 
 def test_two_minors_at_once_are_refused_with_the_one_between() -> None:
     for running, between in (("1.29.6", "1.30"), ("1.28.10", "1.29")):
         observed = mesh("1.31", revisions=(a_revision(running, serving=running),))
-        finding = only(version.check_one_minor_at_a_time, observed)
+        finding = only(version.check_minors_are_not_skipped, observed)
         assert (finding.reason, finding.value) == (Reason.SKIPPED_MINOR, "1.31")
         assert finding.remedy.startswith(f"set it to {between} first")
 
@@ -389,3 +390,55 @@ def test_proxies_more_than_one_minor_older_are_a_warning_before_the_upgrade_and_
     assert "1.29 (apps; web)" in finding.message
     assert "1.9 (apps)" in finding.message
     assert not list(version.check_proxies_can_follow(mesh("1.30", census=Census(counted=(pods[0],)))))
+
+
+# --- from revision to revision
+
+
+def by_revision(*versions: str, active: str, asked: str) -> ObservedMesh:
+    """A mesh with a revision for each of these versions, all of which have served; the tag points to
+    `active`."""
+    revisions = []
+    for each in versions:
+        made = a_revision(each, serving=each)
+        name = revision_name(made["spec"]["tag"], each)
+        metadata = {**made["metadata"], "name": name}
+        spec = {**made["spec"], "strategy": "RevisionBased"}
+        revisions.append({**made, "metadata": metadata, "spec": spec})
+    status = {"activeRevision": revision_name("shop-mesh", active)}
+    upgrade = {"strategy": "RevisionBased"}
+    return an_observed_mesh(
+        spec=a_spec(version=asked, upgrade=upgrade), revisions=tuple(revisions), status=status
+    )
+
+
+def test_from_revision_to_revision_a_mesh_may_skip_one_minor_and_no_more() -> None:
+    assert not list(
+        version.check_minors_are_not_skipped(by_revision("1.29.0", active="1.29.0", asked="1.31"))
+    )
+    finding = only(version.check_minors_are_not_skipped, by_revision("1.29.0", active="1.29.0", asked="1.32"))
+    assert finding.reason is Reason.SKIPPED_MINOR
+    assert "1.31" in finding.remedy
+
+
+def test_a_mesh_goes_back_to_a_revision_that_is_still_there_and_to_no_other() -> None:
+    there = by_revision("1.30.0", "1.31.0", active="1.31.0", asked="1.30.0")
+    assert not list(version.check_version_does_not_go_back(there))
+    gone = by_revision("1.31.0", active="1.31.0", asked="1.30.0")
+    assert only(version.check_version_does_not_go_back, gone).reason is Reason.DOWNGRADE
+
+
+def test_a_fifth_revision_is_refused_and_one_that_is_there_may_be_asked_for() -> None:
+    four = ("1.31.0", "1.31.1", "1.31.2", "1.31.3")
+    finding = only(strategy.check_revisions_are_few, by_revision(*four, active="1.31.3", asked="1.31.4"))
+    assert finding.reason is Reason.TOO_MANY_REVISIONS
+    assert "shop-mesh-1-31-0" in finding.message
+    assert not list(strategy.check_revisions_are_few(by_revision(*four, active="1.31.3", asked="1.31.0")))
+
+
+def test_a_mesh_that_was_made_with_a_strategy_keeps_it() -> None:
+    made = by_revision("1.31.0", active="1.31.0", asked="1.31")
+    assert not list(strategy.check_strategy_is_kept(made))
+    other = an_observed_mesh(spec=a_spec(upgrade={"strategy": "InPlace"}), revisions=made.revisions)
+    assert only(strategy.check_strategy_is_kept, other).reason is Reason.STRATEGY_FIXED
+    assert not other.in_place, "what runs counts"

@@ -172,7 +172,7 @@ def waves_of(spec: dict[str, Any], *, crd_minor: str | None = "1.31") -> tuple[l
     """The waves of a mesh and of its revision."""
     manifest = find_one(render_mesh(spec), "MeshRevision")
     source = build_revision_input(manifest, ASSETS, ENVIRONMENT)
-    mesh = build_mesh_waves(manifest, ASSETS, ENVIRONMENT, crd_minor=crd_minor)
+    mesh = build_mesh_waves(manifest, ASSETS, ENVIRONMENT, crd_minor=crd_minor, pointed=manifest)
     return list(mesh), list(build_revision_waves(source, ASSETS))
 
 

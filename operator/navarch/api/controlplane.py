@@ -24,6 +24,10 @@ CLUSTER = "Cluster"
 """The scope of a mesh to which every namespace belongs."""
 HOSTED = "Hosted"
 """The hosting of a mesh whose control plane runs in a namespace that Navarch makes."""
+REVISION_BASED, IN_PLACE = "RevisionBased", "InPlace"
+"""The strategies of an upgrade."""
+PROGRESS_DEADLINE, GRACE_PERIOD = 600, 300
+"""Seconds: the defaults of spec.upgrade."""
 HOSTED_FORM = "^navarch-[0-9a-f]{20}$"
 """Names of such namespaces, as a regular expression."""
 
@@ -104,10 +108,23 @@ class Approval(Model):
 class Upgrade(Model):
     """How the mesh goes from one version to the next."""
 
-    strategy: Literal["InPlace"] | None = Field(
+    strategy: Literal["RevisionBased", "InPlace"] | None = Field(
         None,
-        description="InPlace: one revision, updated where it stands, one minor at a time. Default: the one "
-        "of the release of Navarch that created the mesh, recorded in its MeshRevision.",
+        description="InPlace: one revision, updated where it stands, one minor at a time. RevisionBased: a "
+        "new version comes up beside the one that serves, at most two minors on; the tag moves when it is "
+        "proved. Cannot be changed while the mesh has a MeshRevision. Default: the one of the release of "
+        "Navarch that created the mesh, recorded in its MeshRevision (this release: InPlace).",
+    )
+    progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] | None = Field(
+        None,
+        description="RevisionBased: seconds in which a new revision is to be proved. After that the upgrade "
+        "is held (reason UpgradeHeld), and the older revision serves on. "
+        f"Default: {PROGRESS_DEADLINE}.",
+    )
+    inactive_revision_grace_period_seconds: Annotated[int, Field(ge=0, le=2592000)] | None = Field(
+        None,
+        description="RevisionBased: seconds for which a revision that served is kept after nothing uses it "
+        f"any more; until then the way back needs no new istiod. Default: {GRACE_PERIOD}.",
     )
     approval: Approval | None = Field(None, description="Which changes wait for an approval. Default: none.")
 
@@ -169,6 +186,30 @@ class VersionStatus(Model):
         None, max_length=20, description="The exact version that the spec resolves to."
     )
     active: str | None = Field(None, max_length=20, description="The exact version that serves.")
+    upgrade_to: str | None = Field(
+        None,
+        max_length=20,
+        description="The exact version to which the tag is to move; absent while no upgrade is under way.",
+    )
+
+
+class UpgradeStatus(Model):
+    """An upgrade that is under way: a revision is there, or is to be, to which the tag does not point yet."""
+
+    from_: str = Field(alias="from", max_length=253, description="The revision that serves.")
+    to: str = Field(max_length=253, description="The revision to which the tag is to move.")
+    phase: Literal["Proving", "Held"] = Field(
+        description="Proving: the new revision is made and proved. Held: it was not proved in "
+        "progressDeadlineSeconds; the older one serves on, and the tag still moves once it is proved."
+    )
+    since: str = Field(
+        max_length=64,
+        json_schema_extra={"format": "date-time"},
+        description="When this upgrade was first seen.",
+    )
+    waiting_for: str | None = Field(
+        None, max_length=4096, description="What is missing before the tag moves."
+    )
 
 
 class PlanStatus(Model):
@@ -232,6 +273,11 @@ class RevisionSummary(Model):
     )
     version: str = Field(max_length=20, description="Exact version.")
     ready: bool = Field(description="Whether the revision is ready.")
+    phase: Literal["Active", "Proving", "Retiring"] | None = Field(
+        None,
+        description="RevisionBased. Active: the tag points to it. Proving: the tag is to move to it. "
+        "Retiring: it goes when nothing uses it and its grace period is over.",
+    )
     proxies: int = Field(ge=0, description="Pods whose proxy was injected by it.")
 
 
@@ -308,6 +354,9 @@ class MeshControlPlaneStatus(Model):
         None,
         max_length=63,
         description="Namespace of the control plane, where that is not the mesh's own (`istioctl -i`).",
+    )
+    upgrade: UpgradeStatus | None = Field(
+        None, description="The upgrade that is under way; absent for none, and with InPlace."
     )
     revisions: list[RevisionSummary] | None = Field(
         None,

@@ -1,8 +1,8 @@
 """MeshRevision: one resolved installation of a control plane, written by the operator only.
 
 It is to a MeshControlPlane what a ReplicaSet is to a Deployment: the unit of render, apply, readiness and
-prune. Invariant: its name, mesh and tag never change; everything it renders follows from its spec and the
-catalog.
+prune. Invariant: its name, mesh, tag and strategy never change, nor with RevisionBased its version;
+everything it renders follows from its spec and the catalog.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from navarch.api.controlplane import ComponentStatus
+from navarch.api.controlplane import REVISION_BASED, ComponentStatus
 from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
 from navarch.api.spec import RevisionConfig
 
@@ -36,6 +36,15 @@ _HOSTING_RULE = build_rule(
     field=".hosting",
     message="the hosting of a revision never changes; Navarch makes another revision instead",
     shown="(has(self.hosting) ? self.hosting : 'unset')",
+    reason="FieldValueForbidden",
+)
+
+
+_VERSION_RULE = build_rule(
+    f"oldSelf.strategy != '{REVISION_BASED}' || self.version == oldSelf.version",
+    field=".version",
+    message="the version of such a revision never changes; Navarch makes another revision instead",
+    shown="self.version",
     reason="FieldValueForbidden",
 )
 
@@ -66,7 +75,13 @@ class MeshRevisionSpec(Model):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "x-kubernetes-validations": [_never_changes("mesh"), _never_changes("tag"), _HOSTING_RULE]
+            "x-kubernetes-validations": [
+                _never_changes("mesh"),
+                _never_changes("tag"),
+                _never_changes("strategy"),
+                _VERSION_RULE,
+                _HOSTING_RULE,
+            ]
         }
     )
 
@@ -75,7 +90,9 @@ class MeshRevisionSpec(Model):
     version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=20)] = Field(
         description="Exact version of Istio."
     )
-    strategy: Literal["InPlace"] = Field(description="Upgrade strategy that the revision was made under.")
+    strategy: Literal["RevisionBased", "InPlace"] = Field(
+        description="Upgrade strategy that the revision was made under."
+    )
     hosting: Literal["Hosted"] | None = Field(
         None,
         description="Hosted: the control plane runs in a namespace that Navarch makes. Default: in the "

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.api.controlplane import HOSTED, MeshControlPlaneSpec
+from navarch.api.controlplane import HOSTED, REVISION_BASED, MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.membership.rule import read_member_of
 from navarch.core.mesh.checks import run_checks
@@ -74,6 +74,7 @@ def observe_offline(
                 member_of=read_member_of({**mesh, "metadata": metadata}),
                 hosted=spec.hosting == HOSTED,
                 cluster=asks_for_cluster(mesh),
+                in_place=not (spec.upgrade and spec.upgrade.strategy == REVISION_BASED),
             ),
         ),
         namespaces={parent.namespace: Namespace(parent.namespace, {NAMESPACE_NAME: parent.namespace})},
@@ -115,7 +116,9 @@ def build_objects(observed: ObservedMesh, *, with_crds: bool = True) -> tuple[Ma
     if revision is None:
         return ()
     minor = find_crd_minor(observed, revision) if with_crds else None
-    around = build_mesh_waves(revision, observed.assets, observed.environment, crd_minor=minor)
+    around = build_mesh_waves(
+        revision, observed.assets, observed.environment, crd_minor=minor, pointed=revision
+    )
     own = render(revision, observed.assets, observed.environment).waves
     after = 1 + next(index for index, wave in enumerate(around) if wave.name == "revision")
     waves = (*around[:after], *own, *around[after:])

@@ -98,10 +98,11 @@ class ClusterReader:
     def webhooks_about(self, mesh: MeshSummary) -> Iterator[Webhook]:
         """The webhook configurations that a mesh's decisions depend on: its own, those that no mesh owns,
         those that have a name that the mesh wants, and whosever stands for the tag `default`."""
-        names = Names(mesh.home, revision_name(mesh.tag))
-        wanted = {names.injector, names.validator, DEFAULT_VALIDATOR}
-        for suffixed in (False, True):
-            wanted |= {names.tag_webhook(t, default_suffixed=suffixed) for t in (mesh.tag, DEFAULT_TAG)}
+        wanted = {DEFAULT_VALIDATOR}
+        for names in (Names(mesh.home, name) for name in {revision_name(mesh.tag), *mesh.names}):
+            wanted |= {names.injector, names.validator, names.tag_validator(mesh.tag)}
+            for suffixed in (False, True):
+                wanted |= {names.tag_webhook(t, default_suffixed=suffixed) for t in (mesh.tag, DEFAULT_TAG)}
         parent = Parent(MESH, mesh.namespace, mesh.name)
         for kind in WEBHOOK_KINDS:
             store = self._stores[kind]

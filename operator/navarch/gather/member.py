@@ -21,7 +21,7 @@ from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import read_pins
 from navarch.gather.neighbours import by_members_default, by_revision_tag
-from navarch.gather.reference import find_held, find_revision, find_standing_mesh
+from navarch.gather.reference import find_held, find_revision, find_standing_mesh, name_revisions
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
@@ -48,8 +48,8 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
     revision, place = find_revision(world, mesh), world.cluster.namespace(namespace)
     parent = identify_member(namespace, body)
     inventory = world.owned.inventory(parent)
-    name_there = revision["metadata"]["name"] if revision else ""
-    proxies = tuple(world.cluster.proxies_in(namespace)) if name_there else ()
+    names = name_revisions(world, revision)
+    proxies = tuple(world.cluster.proxies_in(namespace)) if names else ()
     return ObservedMember(
         environment=world.environment,
         assets=world.assets,
@@ -66,8 +66,8 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
         owned=tuple(world.owned.objects(parent, inventory)),
         inventory=inventory,
         stamp=str(((revision or {}).get("status") or {}).get("proxy") or ""),
-        proxies=tuple(proxy for proxy in proxies if proxy.revision == name_there),
-        of_others=tuple(proxy for proxy in proxies if proxy.revision != name_there),
+        proxies=tuple(proxy for proxy in proxies if proxy.revision in names),
+        of_others=tuple(proxy for proxy in proxies if proxy.revision not in names),
         pins=read_pins(world.stores["gateways"].list(namespace)),
         now=world.now(),
         kinds=await world.kinds.gather(),

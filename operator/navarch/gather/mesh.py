@@ -14,6 +14,7 @@ from navarch.api.meta import API_VERSION
 from navarch.core.membership.rule import build_membership, is_member, take_census
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.succession import list_revisions
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.proxies import Census
@@ -59,7 +60,13 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
     own = world.neighbours.summarise_own(body)
     default, probe = bool((body.get("spec") or {}).get("defaultTag")), world.environment.probe_namespace
     membership = build_membership(
-        namespace, own.tag, default=default, probe=probe, member_of=own.member_of, cluster=own.cluster
+        namespace,
+        own.tag,
+        default=default,
+        probe=probe,
+        member_of=own.member_of,
+        cluster=own.cluster,
+        in_place=own.in_place,
     )
     namespaces = {ns.name: ns for ns in world.cluster.claimed(membership)}
     minors = world.neighbours.minors()
@@ -101,12 +108,18 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         standard_gateway_api=read_standard_gateway_api(world.stores["crds"], world.assets.catalog),
     )
     observed = replace(observed, census=_take_census(world, observed))
-    return replace(observed, probe=await world.prober.probe(observed))
+    return replace(
+        observed,
+        probe=await world.prober.probe(observed),
+        asked_probe=await world.prober.probe_asked(observed),
+    )
 
 
 def _take_census(world: World, observed: ObservedMesh) -> Census:
     mesh = find_effective_membership(observed)
     members = [name for name, ns in observed.namespaces.items() if is_member(mesh, name, ns.labels)]
     names = {revision["metadata"]["name"] for revision in observed.revisions}
+    if not observed.in_place:
+        names |= {*list_revisions(observed)}
     proxies = world.cluster.proxies_of(names, {observed.parent.namespace, *members})
     return take_census(mesh, observed.namespaces, proxies, revisions=names)

@@ -153,7 +153,8 @@ class NeighbourReader:
         return self._recorded_tag(mesh) == tag and not self._is_refused(mesh)
 
     def _summarise(self, mesh: Manifest, own: Mapping[str, Manifest]) -> MeshSummary:
-        metadata, revision = mesh["metadata"], self._find_revision(mesh)
+        metadata, revisions = mesh["metadata"], self._list_revisions(mesh)
+        revision = revisions[0] if revisions else None
         namespace, name = metadata["namespace"], metadata["name"]
         tag = self._recorded_tag(mesh) or effective_tag(namespace, name, taken=_Taken(self, own))
         holds = revision is not None and holds_cluster(revision)
@@ -164,7 +165,8 @@ class NeighbourReader:
             namespace=namespace,
             name=name,
             tag=tag,
-            default_tag=_holds_default(revision) or (asks_for_default(mesh) and not _was_refused(mesh)),
+            default_tag=any(map(_holds_default, revisions))
+            or (asks_for_default(mesh) and not _was_refused(mesh)),
             refused=self._is_refused(mesh),
             member_of=read_member_of(mesh) if revision is None else _holds_member_of(revision),
             hosted=(mesh.get("spec") or {}).get("hosting") == controlplane.HOSTED,
@@ -172,6 +174,9 @@ class NeighbourReader:
             holds_cluster=holds,
             holds_any=revision is not None and holds_anything(revision),
             asks_default=asks_for_default(mesh),
+            in_place=is_in_place(mesh, revision),
+            revisions=tuple(sorted(str(r["metadata"]["name"]) for r in revisions)),
+            active=str((mesh.get("status") or {}).get("activeRevision") or ""),
         )
 
     def minors(self) -> tuple[str, ...]:
@@ -192,9 +197,11 @@ class NeighbourReader:
         return _was_refused(mesh) and self._find_revision(mesh) is None
 
     def _find_revision(self, mesh: Manifest) -> Manifest | None:
+        return next(iter(self._list_revisions(mesh)), None)
+
+    def _list_revisions(self, mesh: Manifest) -> list[Manifest]:
         parent = identify(mesh)
-        revisions = self._revisions.list(parent.namespace)
-        return next((r for r in revisions if parent.owns(r)), None)
+        return [r for r in self._revisions.list(parent.namespace) if parent.owns(r)]
 
     def _recorded_tag(self, mesh: Manifest) -> str:
         """The tag that a mesh has already; empty for one that has none yet."""
@@ -212,6 +219,13 @@ class NeighbourReader:
 def _holds_member_of(revision: Manifest) -> str:
     """The same of what a mesh was accepted for."""
     return str(read_members(revision).get("memberOf") or "")
+
+
+def is_in_place(mesh: Manifest, revision: Manifest | None) -> bool:
+    """Whether a mesh is updated in place: by what its revision was made under, else by its spec."""
+    asked = ((mesh.get("spec") or {}).get("upgrade") or {}).get("strategy")
+    recorded = (revision["spec"] if revision is not None else {}).get("strategy")
+    return bool((recorded or asked) != controlplane.REVISION_BASED)
 
 
 def asks_for_default(mesh: Manifest) -> bool:

@@ -10,8 +10,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from navarch.core.mesh.injection import compute_evidence, determine_injection, is_probe_due
+from navarch.core.mesh.injection import (
+    compute_evidence,
+    compute_evidence_of,
+    determine_injection,
+    find_distrust,
+    is_injected_by,
+    is_probe_due,
+)
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.succession import find_candidate, is_ready
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.refs import Manifest
 from navarch.core.world.probe import Probe, ProbeVerdict
@@ -21,6 +29,8 @@ from navarch.kube.client import Client
 from navarch.kube.errors import KubeError
 
 PROXY_CONTAINER = "istio-proxy"
+ASKED = "asked"
+"""Beside a mesh's uid: what is known of the revision that its spec asks for."""
 
 
 def build_probe_pod(namespace: str, tag: str) -> Manifest:
@@ -51,36 +61,69 @@ class Prober:
 
     def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._clock = client, clock
-        self._proofs: dict[str, tuple[str, Probe]] = {}
-        self._failures: dict[str, tuple[str, float]] = {}
+        self._proofs: dict[tuple[str, str], tuple[str, Probe]] = {}
+        self._failures: dict[tuple[str, str], tuple[str, float]] = {}
 
     async def probe(self, observed: ObservedMesh) -> Probe | None:
         """The result for what was observed; None while a dry run could tell nothing."""
-        uid = observed.parent.uid
         if not is_probe_due(observed):
             return None
-        evidence = compute_evidence(observed)
-        known = self._proofs.get(uid)
+        return await self._prove(
+            observed,
+            (observed.parent.uid, ""),
+            compute_evidence(observed),
+            lambda probe: determine_injection(replace(observed, probe=probe)).is_true,
+        )
+
+    async def probe_asked(self, observed: ObservedMesh) -> Probe | None:
+        """The same for the revision that a mesh's spec asks for, while the tag points to another one."""
+        uid = observed.parent.uid
+        revision = find_candidate(observed)
+        if revision is None:
+            self._drop((uid, ASKED))
+            return None
+        name = revision["metadata"]["name"]
+        if not is_ready(revision) or find_distrust(observed, name):
+            return None
+        evidence = f"{name}/{compute_evidence_of(observed, revision)}"
+        return await self._prove(
+            observed, (uid, ASKED), evidence, lambda probe: is_injected_by(probe, name), label=name
+        )
+
+    async def _prove(
+        self,
+        observed: ObservedMesh,
+        key: tuple[str, str],
+        evidence: str,
+        is_proof: Callable[[Probe], bool],
+        *,
+        label: str = "",
+    ) -> Probe:
+        known = self._proofs.get(key)
         if known is not None and known[0] == evidence:
             return known[1]
-        probe = await self._run(observed)
-        if determine_injection(replace(observed, probe=probe)).is_true:
-            self._failures.pop(uid, None)
-            self._proofs[uid] = (evidence, probe)
+        probe = await self._run(observed, label or observed.tag)
+        if is_proof(probe):
+            self._failures.pop(key, None)
+            self._proofs[key] = (evidence, probe)
             return probe
-        failed, since = self._failures.get(uid, ("", 0.0))
+        failed, since = self._failures.get(key, ("", 0.0))
         if failed != evidence:
             since = self._clock()
-            self._failures[uid] = (evidence, since)
+            self._failures[key] = (evidence, since)
         return replace(probe, failing=self._clock() - since)
 
     def forget(self, uid: str) -> None:
         """Drop what is known of a mesh that is gone."""
-        self._proofs.pop(uid, None)
-        self._failures.pop(uid, None)
+        for which in ("", ASKED):
+            self._drop((uid, which))
 
-    async def _run(self, observed: ObservedMesh) -> Probe:
-        pod = build_probe_pod(observed.environment.probe_namespace, observed.tag)
+    def _drop(self, key: tuple[str, str]) -> None:
+        self._proofs.pop(key, None)
+        self._failures.pop(key, None)
+
+    async def _run(self, observed: ObservedMesh, label: str) -> Probe:
+        pod = build_probe_pod(observed.environment.probe_namespace, label)
         try:
             return read_probe(await self._client.create(pod, dry_run=True))
         except KubeError as error:

@@ -7,6 +7,7 @@ the mesh's own, and not another mesh's of that tag.
 from __future__ import annotations
 
 from navarch.api import revision
+from navarch.api.controlplane import REVISION_BASED
 from navarch.api.meta import API_VERSION
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, parent_of
@@ -31,10 +32,24 @@ def find_revision(world: World, mesh: Manifest | None) -> Manifest | None:
     tag = ((mesh or {}).get("status") or {}).get("tag")
     if mesh is None or not tag:
         return None
-    ref = Ref(API_VERSION, revision.KIND, mesh["metadata"]["namespace"], revision_name(str(tag)))
-    found = world.stores["revisions"].get(ref)
-    named = parent_of(found) if found is not None else None
-    return found if named is not None and named.name == ref_of(mesh).name else None
+    active = str((mesh.get("status") or {}).get("activeRevision") or "")
+    for name in filter(None, (revision_name(str(tag)), active)):
+        ref = Ref(API_VERSION, revision.KIND, mesh["metadata"]["namespace"], name)
+        found = world.stores["revisions"].get(ref)
+        named = parent_of(found) if found is not None else None
+        if named is not None and named.name == ref_of(mesh).name:
+            return found
+    return None
+
+
+def name_revisions(world: World, serving: Manifest | None) -> frozenset[str]:
+    """The names of all revisions of the mesh in which this one serves: those that retire still have pods."""
+    parent = parent_of(serving) if serving is not None else None
+    if serving is None or parent is None:
+        return frozenset()
+    if serving["spec"].get("strategy") != REVISION_BASED:
+        return frozenset({serving["metadata"]["name"]})
+    return frozenset(r["metadata"]["name"] for r in world.owned.revisions(parent))
 
 
 def find_held(world: World, namespace: str) -> str:

@@ -109,6 +109,7 @@ def list_proxies(
         default=summary.default_tag,
         member_of=summary.member_of,
         cluster=summary.cluster,
+        in_place=summary.in_place,
         probe=world.environment.probe_namespace,
     )
     injected: dict[ProxyPod, Workload] = {

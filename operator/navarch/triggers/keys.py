@@ -22,7 +22,7 @@ from navarch.core.model.labels import (
     component_of,
     revision_of,
 )
-from navarch.core.model.naming import DEFAULT_TAG
+from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE
 from navarch.core.model.ownership import parent_of_inventory
 from navarch.core.model.parent import GATEWAY, MESH, parent_of
 from navarch.core.model.removal import is_torn_down
@@ -300,7 +300,9 @@ def _seen_by_members(mesh: Object | None) -> Any:
     spec, status = mesh.get("spec") or {}, mesh.get("status") or {}
     injects = find_condition(mesh, ConditionType.INJECTION_READY) or {}
     told = injects.get("status"), injects.get("reason"), injects.get("message")
-    return status.get("tag"), spec.get("paused"), told
+    active = str(status.get("activeRevision") or "")
+    serving = "" if active.endswith(IN_PLACE) else active  # in place it follows from the tag
+    return status.get("tag"), serving, spec.get("paused"), told
 
 
 def _seen_of_revision(revision: Object | None) -> Any:
@@ -331,7 +333,7 @@ _OF_GATEWAYS = (
     ConditionType.MEMBERS_READY,
     ConditionType.UP_TO_DATE,
 )
-_NOT_FOR_GATEWAYS = ("conditions", "gateways", "members", "proxies", "revisions")
+_NOT_FOR_GATEWAYS = ("conditions", "gateways", "members", "proxies", "revisions", "upgrade")
 """Of a mesh's status, what follows from its gateways, its members and their pods."""
 
 

@@ -13,7 +13,8 @@ from navarch.api.meta import FORCE_DELETE, JSONObject
 
 
 def build_version_policy() -> list[JSONObject]:
-    """In place, a control plane goes neither back to a minor nor over one, measured from what runs."""
+    """In place, a control plane goes neither back to a minor nor over one, measured from what runs. With a
+    revision for each version it goes over one, and back to what is still there."""
     minor = "int({0}.split('.')[0]) * 1000 + int({0}.split('.')[1])"
     shown = "'spec.version: ' + variables.wanted + ' (' + variables.active + ' runs)'"
     changed = "object.spec.version != oldObject.spec.version && oldObject.?status.?version.?active.hasValue()"
@@ -26,20 +27,24 @@ def build_version_policy() -> list[JSONObject]:
             "active": "oldObject.status.version.active",
             "wantedMinor": minor.format("variables.wanted"),
             "activeMinor": minor.format("variables.active"),
+            "revisions": "oldObject.status.?revisions.orValue([]).filter(r, has(r.phase))",
+            "isThere": "variables.revisions.exists(r, r.version == variables.wanted || "
+            "r.version.startsWith(variables.wanted + '.'))",
         },
         validations=[
             Validation(
-                "variables.wantedMinor >= variables.activeMinor",
+                "variables.wantedMinor >= variables.activeMinor || variables.isThere",
                 where="spec.version",
                 shown=shown,
                 why="a control plane does not go back to an older minor; choose the minor that runs, or the "
                 "next one",
             ),
             Validation(
-                "variables.wantedMinor <= variables.activeMinor + 1",
+                "variables.wantedMinor <= variables.activeMinor + (size(variables.revisions) > 0 ? 2 : 1)",
                 where="spec.version",
                 shown=shown,
-                why="in place, a control plane goes one minor at a time; choose the next minor first",
+                why="in place, a control plane goes one minor at a time, and from revision to revision at "
+                "most two; choose the next minor first",
             ),
         ],
     )

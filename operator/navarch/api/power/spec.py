@@ -41,8 +41,11 @@ SPEC: Table = build_table(
         guard("policies add up: what one lets in reaches a member also where its owner's own refuse it"),
         "networkPolicies.**",
     ),
-    (free("one revision, updated where it stands"), "upgrade.strategy"),
     (free("a change waits, or does not"), "upgrade.approval.**"),
+    (
+        free("a mesh has at most four revisions, and its tag points to none that is not proved"),
+        "upgrade.strategy upgrade.progressDeadlineSeconds upgrade.inactiveRevisionGracePeriodSeconds",
+    ),
     (free("it refuses plaintext; anything else weakens authentication", allowed=("Strict",)), "mtls.mode"),
     (free("either is safe between proxies"), "mtls.minimumProtocolVersion"),
     (guard("it can weaken how workloads encrypt"), "mtls.cipherSuites"),

@@ -30,7 +30,6 @@ from navarch.core.membership.rule import take_census
 from navarch.core.model.installation import BINDING
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.messages import count
-from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.world.proxies import is_current
@@ -149,8 +148,7 @@ def check_proxies_are_inside(observed: ObservedCluster) -> Iterator[Diagnosis]:
     if observed.namespaces is None:
         return
     for mesh, membership in list_memberships(observed):
-        revisions = {revision_name(mesh.tag)}
-        census = take_census(membership, observed.namespaces, observed.proxies or (), revisions=revisions)
+        census = take_census(membership, observed.namespaces, observed.proxies or (), revisions=mesh.names)
         outside: defaultdict[str, list[str]] = defaultdict(list)
         for proxy in census.outside:
             outside[proxy.namespace].append(proxy.name)
@@ -171,11 +169,11 @@ def check_proxies_are_current(observed: ObservedCluster) -> Iterator[Diagnosis]:
     if observed.namespaces is None:
         return
     for mesh, membership in list_memberships(observed):
-        revision = revision_name(mesh.tag)
-        census = take_census(membership, observed.namespaces, observed.proxies or (), revisions={revision})
+        census = take_census(membership, observed.namespaces, observed.proxies or (), revisions=mesh.names)
+        stamps = {mesh.serving: observed.revisions.get(mesh.serving, "")}
         old: defaultdict[str, list[str]] = defaultdict(list)
         for proxy in census.counted:
-            if not is_current(proxy, observed.revisions, observed.pins):
+            if not is_current(proxy, stamps, observed.pins):
                 old[proxy.namespace].append(proxy.name)
         for name, pods in old.items():
             run = count(len(pods), "pod runs", "pods run")

@@ -17,7 +17,7 @@ from navarch.core.membership.injection import read_wish as read_wish_of_pod
 from navarch.core.membership.rule import RESERVED_PREFIXES, is_reserved
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF, NAMESPACE_NAME
-from navarch.core.model.naming import DEFAULT_TAG, revision_name
+from navarch.core.model.naming import DEFAULT_TAG
 from navarch.core.model.reasons import Reason
 from navarch.core.world.cluster import Namespace, Webhook
 from navarch.core.world.neighbours import MeshSummary
@@ -27,7 +27,7 @@ def check_namespaces_are_answered(observed: ObservedCluster) -> Iterator[Diagnos
     """Where a namespace asks for injection, some webhook takes its pods."""
     if observed.webhooks is None:
         return
-    pending = {v for mesh in observed.meshes or () for v in (mesh.tag, revision_name(mesh.tag))}
+    pending = {v for mesh in observed.meshes or () for v in (mesh.tag, *_list_taken(mesh))}
     lost = find_lost_namespaces(observed)
     for namespace in (observed.namespaces or {}).values():
         asked = read_wish(namespace)
@@ -43,6 +43,11 @@ def check_namespaces_are_answered(observed: ObservedCluster) -> Iterator[Diagnos
             if hint := _tell_tags(asked, namespace.name, observed.meshes or ()):
                 message += f"; {hint}"
             yield diagnose(Sign.REVISION_NOT_FOUND, Subject("Namespace", "", namespace.name), message)
+
+
+def _list_taken(mesh: MeshSummary) -> tuple[str, ...]:
+    """The revisions of a mesh by which it takes namespaces."""
+    return mesh.names if mesh.in_place else ()
 
 
 def _tell_tags(asked: str, namespace: str, meshes: Iterable[MeshSummary]) -> str:
@@ -64,7 +69,7 @@ def _tell_tags(asked: str, namespace: str, meshes: Iterable[MeshSummary]) -> str
 def check_labels_have_an_effect(observed: ObservedCluster) -> Iterator[Diagnosis]:
     """No namespace carries a label that another mesh product reads, or a value that Istio does not know."""
     tags = list_names(sorted(mesh.tag for mesh in observed.meshes or ()))
-    revisions = {revision_name(mesh.tag): mesh.tag for mesh in observed.meshes or ()}
+    revisions = {name: mesh.tag for mesh in observed.meshes or () for name in mesh.names}
     lost = find_lost_namespaces(observed)
     for namespace in (observed.namespaces or {}).values():
         labels, told = namespace.labels, []
@@ -128,7 +133,7 @@ def find_lost_labels(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, D
 def find_named(meshes: Iterable[MeshSummary]) -> dict[str, MeshSummary]:
     """Meshes by each word that names them in a label: tag, revision, and `default` for its owner."""
     there = tuple(meshes)
-    return _by_tag(there) | {revision_name(mesh.tag): mesh for mesh in there}
+    return _by_tag(there) | {name: mesh for mesh in there for name in mesh.names}
 
 
 def explain_lost(observed: ObservedCluster, name: str) -> str:
@@ -168,7 +173,7 @@ def check_configuration_is_read(observed: ObservedCluster) -> Iterator[Diagnosis
             f"{ISTIO_REV}={found.revision} is a tag of mesh {mesh.namespace}/{mesh.name}, and on "
             f"configuration istiod takes its revision only: the object has no effect, and was not validated; "
             f"kubectl label {where} {ISTIO_REV}- removes the label, "
-            f"{ISTIO_REV}={revision_name(mesh.tag)} is the revision"
+            f"{ISTIO_REV}={mesh.serving} is the revision"
         )
         yield diagnose(Sign.CONFIGURATION_NOT_READ, found.subject, message)
 

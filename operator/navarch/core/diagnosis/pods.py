@@ -40,6 +40,7 @@ def list_memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, M
             probe=environment.probe_namespace,
             member_of=mesh.member_of,
             cluster=mesh.cluster,
+            in_place=mesh.in_place,
         )
         yield (
             mesh,

@@ -19,7 +19,6 @@ from navarch.core.diagnosis.installations import Installation, Installer
 from navarch.core.membership.rule import build_membership, is_member
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import NAMESPACE_NAME
-from navarch.core.model.naming import revision_name
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Namespace
 from navarch.core.world.neighbours import MeshSummary
@@ -44,6 +43,7 @@ def find_members(mesh: MeshSummary, namespaces: Mapping[str, Namespace], *, prob
         probe=probe,
         member_of=mesh.member_of,
         cluster=mesh.cluster,
+        in_place=mesh.in_place,
     )
     return frozenset(n.name for n in namespaces.values() if is_member(membership, n.name, n.labels))
 
@@ -79,7 +79,7 @@ def find_shared(
         name = f"mesh {mesh.namespace}/{mesh.name}"
         if installation.namespace == mesh.namespace:
             yield f"it is in the namespace of {name}"
-        if installation.revision and installation.revision == revision_name(mesh.tag):
+        if installation.revision and installation.revision in mesh.names:
             yield f"it has the revision of {name}"
         common = sorted((reach or frozenset()) & neighbour.members)
         if common:

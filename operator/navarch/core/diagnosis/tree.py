@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from navarch.api.controlplane import REVISION_BASED
 from navarch.api.member import KIND as MEMBER
 from navarch.core.diagnosis.gateways import build_deployed, build_gateway, name_gateway
 from navarch.core.diagnosis.node import Node, Trouble
@@ -202,7 +203,12 @@ def _build_member(member: Manifest, told: Mapping[tuple[str, str], list[Trouble]
 
 def count_workloads(portrait: Portrait) -> dict[Workload, Tally]:
     """The proxies of each workload, by the same rule as the census in status."""
-    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in portrait.revisions}
+    active = (portrait.mesh.get("status") or {}).get("activeRevision")
+    stamps = {
+        r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "")
+        for r in portrait.revisions
+        if r["metadata"]["name"] == active or r["spec"].get("strategy") != REVISION_BASED
+    }
     counted: dict[Workload, Tally] = defaultdict(Tally)
     pins = read_pins(portrait.gateways)
     for proxy, workload in portrait.proxies:

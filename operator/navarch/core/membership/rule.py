@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from navarch.api.controlplane import CLUSTER, MEMBERS
+from navarch.api.controlplane import CLUSTER, MEMBERS, REVISION_BASED
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.naming import DEFAULT_TAG, name_members, revision_name
 from navarch.core.model.refs import Manifest
@@ -65,11 +65,13 @@ def build_membership(
     excluded: Iterable[str] = NEVER_MEMBERS,
     member_of: str = "",
     cluster: bool = False,
+    in_place: bool = True,
 ) -> Membership:
     """What makes a namespace a member of the mesh in `namespace` with this effective tag; `default` says
     whether it owns tag `default`. `member_of` is empty for a mesh that takes namespaces by its tag, `cluster`
-    says that it takes all."""
-    values = (tag, revision_name(tag), *([DEFAULT_TAG] if default else ()))
+    says that it takes all. A mesh that is updated in place takes them by its revision, too; of several that
+    would divide the mesh."""
+    values = (tag, *([revision_name(tag)] if in_place else ()), *([DEFAULT_TAG] if default else ()))
     return Membership(namespace, values, default, tuple(excluded), probe, member_of, cluster)
 
 
@@ -91,6 +93,7 @@ def read_membership(revision: Manifest, *, probe: str) -> Membership:
         excluded=spec["members"]["excluded"],
         member_of=spec["members"].get("memberOf") or "",
         cluster=bool(spec["members"].get("cluster")),
+        in_place=spec.get("strategy") != REVISION_BASED,
     )
 
 

@@ -124,7 +124,9 @@ def build_injection_selectors(mesh: Membership, value: str, *, default: bool) ->
     not_refused = {"matchExpressions": [_expression(SIDECAR_INJECT, "NotIn", "false")]}
     asks = {"matchExpressions": [*not_refused["matchExpressions"], _expression(ISTIO_REV, "In", value)]}
     revs = [_expression(ISTIO_REV, "In", value), _expression(ISTIO_INJECTION, "DoesNotExist")]
-    entries = [*_build_of_namespaces("rev.namespace.", mesh, revs, not_refused)]
+    # By another value no namespace belongs to the mesh.
+    takes = value in mesh.values
+    entries = [*_build_of_namespaces("rev.namespace.", mesh, revs, not_refused)] if takes else []
     entries += _build_of_pods("rev.object.", mesh, asks)
     if default:
         asked = [_expression(SIDECAR_INJECT, "In", "true"), _expression(ISTIO_REV, "DoesNotExist")]

@@ -64,7 +64,8 @@ def hold_back(observed: ObservedMesh, wanted: Manifest) -> Manifest:
     there = observed.revision
     assert there is not None
     kept = {key: there["spec"][key] for key in _HELD if key in there["spec"]}
-    return {**wanted, "spec": {**wanted["spec"], **kept}}
+    metadata = {**wanted["metadata"], "name": there["metadata"]["name"]}
+    return {**wanted, "metadata": metadata, "spec": {**wanted["spec"], **kept}}
 
 
 def tell_hold(observed: ObservedMesh, hold: Hold) -> str:

@@ -40,7 +40,11 @@ def count_proxies(observed: ObservedMesh) -> dict[str, Any]:
 def _count(observed: ObservedMesh) -> ProxyCount:
     """The proxies in the mesh's namespaces. Who wrote the mesh's annotations on pods elsewhere is unknown:
     those are counted as misplaced and named nowhere else."""
-    stamps = {r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "") for r in observed.revisions}
+    stamps = {
+        r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "")
+        for r in observed.revisions
+        if observed.in_place or r["metadata"]["name"] == observed.active
+    }
     census = observed.census
     return count_pods(census.counted, census.of_others, stamps=stamps, pins=read_pins(observed.gateways))
 

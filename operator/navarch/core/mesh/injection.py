@@ -7,25 +7,68 @@ needs all three; a denial by a foreign policy is Unknown, never False.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.hashing import stable_hash
+from navarch.core.model.ordering import WEBHOOK_KINDS
 from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import Webhook
 from navarch.core.world.probe import Probe, ProbeVerdict
 
+MUTATING, VALIDATING = WEBHOOK_KINDS
+
 
 def find_injectors(observed: ObservedMesh) -> list[Webhook]:
-    """The mesh's own mutating webhooks."""
-    return [
-        w
-        for w in observed.webhooks
-        if w.ref.kind == "MutatingWebhookConfiguration"
-        and w.parent is not None
-        and (w.parent.namespace, w.parent.name) == (observed.parent.namespace, observed.parent.name)
-    ]
+    """The mesh's own mutating webhooks; of a mesh with several revisions those of the one that serves."""
+    found = [w for w in find_own_webhooks(observed) if w.ref.kind == MUTATING]
+    serving = observed.revision
+    if observed.in_place or serving is None:
+        return found
+    return [w for w in found if w.revision == serving["metadata"]["name"]]
+
+
+def find_validators(observed: ObservedMesh) -> list[Webhook]:
+    """The mesh's own validating webhooks that matter to what is applied for it: of a mesh with several
+    revisions the one that follows the tag, which validates what names no revision."""
+    found = [w for w in find_own_webhooks(observed) if w.ref.kind == VALIDATING]
+    return found if observed.in_place else [w for w in found if w.tag == observed.tag]
+
+
+def find_own_webhooks(observed: ObservedMesh) -> Iterator[Webhook]:
+    """The mesh's own webhook configurations."""
+    own = (observed.parent.namespace, observed.parent.name)
+    for webhook in observed.webhooks:
+        if webhook.parent is not None and (webhook.parent.namespace, webhook.parent.name) == own:
+            yield webhook
+
+
+def _find_serving(observed: ObservedMesh) -> tuple[Manifest, ...]:
+    """The MeshRevisions on which injection depends."""
+    if observed.in_place:
+        return observed.revisions
+    return tuple(filter(None, (observed.revision,)))
+
+
+def find_distrust(observed: ObservedMesh, revision: str) -> str:
+    """Why the API server, or a client, cannot trust a revision's own webhooks yet; empty where it can."""
+    webhooks = [w for w in find_own_webhooks(observed) if w.revision == revision and not w.tag]
+    for kind in (MUTATING, VALIDATING):
+        if not any(w.ref.kind == kind for w in webhooks):
+            return f"the {kind} of {revision} does not exist yet"
+    for webhook in webhooks:
+        if any(not entry.ca_bundle for entry in webhook.entries):
+            return f"istiod has not written its root into {webhook.ref} yet"
+        if webhook.ref.kind == MUTATING and any(e.ca_bundle != observed.root for e in webhook.entries):
+            return f"{webhook.ref} trusts another root than istio-ca-root-cert holds; istiod repairs it"
+    return ""
+
+
+def is_injected_by(probe: Probe | None, revision: str) -> bool:
+    """Whether a dry-run pod came back with the sidecar of a revision."""
+    return probe is not None and probe.verdict is ProbeVerdict.INJECTED and probe.revision == revision
 
 
 def determine_trust(observed: ObservedMesh) -> Verdict:
@@ -55,16 +98,29 @@ def is_probe_due(observed: ObservedMesh) -> bool:
         return False
     available = any(
         (c := find_condition(r, ConditionType.AVAILABLE)) is not None and c["status"] == "True"
-        for r in observed.revisions
+        for r in _find_serving(observed)
     )
     return available and determine_trust(observed).is_true
 
 
 def compute_evidence(observed: ObservedMesh) -> str:
     """A name for everything the dry run's result depends on; a new one calls for a new dry run."""
-    revisions = [
+    return _hash_evidence(observed, _find_serving(observed), find_injectors(observed))
+
+
+def compute_evidence_of(observed: ObservedMesh, revision: Manifest) -> str:
+    """The same of the dry run for one revision."""
+    name = revision["metadata"]["name"]
+    own = [w for w in find_own_webhooks(observed) if w.ref.kind == MUTATING and w.revision == name]
+    return _hash_evidence(observed, (revision,), own)
+
+
+def _hash_evidence(
+    observed: ObservedMesh, revisions: Sequence[Manifest], injectors: Iterable[Webhook]
+) -> str:
+    told = [
         (r["metadata"]["name"], (r.get("status") or {}).get("version"), (r.get("status") or {}).get("proxy"))
-        for r in observed.revisions
+        for r in revisions
     ]
     webhooks = [
         (
@@ -74,10 +130,10 @@ def compute_evidence(observed: ObservedMesh) -> str:
             w.generation,
             [(e.name, e.ca_bundle, e.namespace_selector, e.object_selector) for e in w.entries],
         )
-        for w in find_injectors(observed)
+        for w in injectors
     ]
-    available = [c["status"] for r in observed.revisions if (c := find_condition(r, ConditionType.AVAILABLE))]
-    return stable_hash([revisions, webhooks, available, observed.root])
+    available = [c["status"] for r in revisions if (c := find_condition(r, ConditionType.AVAILABLE))]
+    return stable_hash([told, webhooks, available, observed.root])
 
 
 def determine_injection(observed: ObservedMesh) -> Verdict:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.controlplane import REVISION_BASED, MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.model.naming import revision_name
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import GATEWAY, Parent
+from navarch.core.model.pointed import find_pointed
 from navarch.core.model.refs import Manifest
 from navarch.core.world.cluster import CRD, Environment, ForeignConfig, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
@@ -41,7 +42,8 @@ class ObservedMesh:
     that name the mesh; those that it has made are among `owned`. `gateway_api` are the versions of Gateway
     API's CRDs, by plural, of those that istiod does not read in every version; `standard_gateway_api` the
     same of the standard channel, of those that it may wait for. `members` are the MeshMembers that name the
-    mesh.
+    mesh. `asked_probe` is the dry run for the revision that the spec asks for, while the tag points to
+    another.
     """
 
     environment: Environment
@@ -74,6 +76,7 @@ class ObservedMesh:
     members: tuple[Manifest, ...] = ()
     standard_gateway_api: Mapping[str, str] = field(default_factory=dict)
     foreign_configs: tuple[ForeignConfig, ...] = ()
+    asked_probe: Probe | None = None
 
     @property
     def generation(self) -> int:
@@ -81,9 +84,37 @@ class ObservedMesh:
         return int(self.body["metadata"].get("generation", 0))
 
     @property
+    def in_place(self) -> bool:
+        """Whether the mesh has one revision; else one for each version. What it was made under counts."""
+        upgrade = self.spec.upgrade if self.spec is not None else None
+        strategy = self.recorded_strategy or (upgrade.strategy if upgrade else None)
+        return strategy != REVISION_BASED
+
+    @property
+    def recorded_strategy(self) -> str:
+        """The strategy under which the mesh's revisions were made; empty while there is none."""
+        return next((str(r["spec"].get("strategy") or "") for r in self.revisions), "")
+
+    @property
+    def active(self) -> str:
+        """The revision to which the mesh's tag points; empty while it points to none. The tag's webhook says
+        it, since it is where the API server sends pods; where that is missing the tag's Service, then what
+        was seen last."""
+        if self.in_place:
+            return revision_name(self.tag)
+        told = str((self.body.get("status") or {}).get("activeRevision") or "")
+        return find_pointed(self.owned, self.tag) or told
+
+    @property
     def revision(self) -> Manifest | None:
-        """The MeshRevision that the mesh's tag stands for; others are left over from an earlier tag."""
-        name = revision_name(self.tag)
+        """The MeshRevision that the mesh's tag stands for; the newest one while it points to none."""
+        found = self.find_revision(self.active)
+        if found is not None or self.in_place:
+            return found
+        return max(self.revisions, key=_age_of, default=None)
+
+    def find_revision(self, name: str) -> Manifest | None:
+        """The mesh's MeshRevision of this name."""
         return next((r for r in self.revisions if r["metadata"]["name"] == name), None)
 
     @property
@@ -110,6 +141,10 @@ class ObservedMesh:
     def namespace(self) -> Namespace | None:
         """The mesh's own namespace; None when it is gone."""
         return self.namespaces.get(self.parent.namespace)
+
+
+def _age_of(manifest: Manifest) -> tuple[str, str]:
+    return str(manifest["metadata"].get("creationTimestamp", "")), str(manifest["metadata"]["name"])
 
 
 def is_held(observed: ObservedMesh) -> bool:

@@ -7,20 +7,22 @@ are pruned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
-from navarch.api.controlplane import HOSTED
+from navarch.api.controlplane import HOSTED, IN_PLACE, REVISION_BASED
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.mesh.approval import Hold, find_hold, hold_back
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
 from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways
+from navarch.core.mesh.injection import find_validators
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.mesh.resolve import resolve_mesh
+from navarch.core.mesh.succession import Succession, find_succession, restate, restate_others
 from navarch.core.mesh.teardown import find_removable, is_leaving, plan_teardown
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Waiting, Wave
@@ -28,7 +30,6 @@ from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.findings import Finding, is_accepted
 from navarch.core.model.labels import MESH_COMPONENTS, component_of, revision_of
-from navarch.core.model.naming import revision_name
 from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -46,12 +47,14 @@ from navarch.core.world.hosting import read_home
 class MeshDecision:
     """What a mesh wants: `revision` is its MeshRevision as it should be (the existing one while the spec is
     not accepted, None when there is none), `plan` what is to be done now, `gateways` the MeshGateways that
-    the spec asks for (none while it is not accepted: those that stand are left as they are). `hold` is a
-    change that waits for an approval: `revision` is without it."""
+    the spec asks for (none while it is not accepted: those that stand are left as they are), `succession`
+    what becomes of its revisions (None where nothing is planned). `hold` is a change that waits for an
+    approval: `revision` is without it."""
 
     revision: Manifest | None
     plan: Plan
     gateways: tuple[Manifest, ...] = ()
+    succession: Succession | None = None
     hold: Hold | None = None
 
 
@@ -73,24 +76,38 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
         wanted = hold_back(observed, wanted)
     if not is_renderable(wanted, observed.assets):
         return MeshDecision(wanted, Plan(observed.parent), hold=hold)
+    succession = find_succession(observed, wanted, accepted=accepted)
+    others = restate_others(observed, wanted, succession)
+    beside = tuple(_keep_reach(observed, other) for other in others)
+    pointed = _find_pointed(observed, (wanted, *beside), succession.target)
+    minor = find_crd_minor(observed, wanted)
     waves = build_mesh_waves(
-        wanted, observed.assets, observed.environment, crd_minor=find_crd_minor(observed, wanted)
+        wanted, observed.assets, observed.environment, crd_minor=minor, pointed=pointed, beside=beside
     )
     gateways = build_wanted_gateways(observed) if accepted else ()
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     kept |= {ref_of(o) for o in (gateways if accepted else observed.own_gateways)}
-    ready, waiting = _split_mesh_waves(observed, wanted, waves)
-    route = read_route(observed.owned, ref_of(wanted).name)
+    if pointed is None:  # what this release cannot render is left as it is
+        kept |= {ref_of(o) for o in observed.owned if component_of(o) in ("tags", "policies")}
+    ready, waiting = _split_mesh_waves(observed, wanted, pointed, waves)
+    waiting = (*waiting, *succession.missing)
+    route = read_route(observed.owned, succession.target)
     ready = redirect(mark_unread(ready, observed), route)
     if not any(wave.name == "tags" for wave in ready):
         ready = (*ready, *restate_tags(observed.owned, route))
     if gateways:  # last: one that cannot be applied keeps nothing else waiting
         ready = (*ready, build_gateway_wave(observed, gateways))
-    surplus = _find_surplus(observed, wanted, kept)
+    surplus = _find_surplus(observed, (wanted, *beside), kept, succession.stays)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
-    requeue = SAFETY_REQUEUE if waiting else None
+    requeue = min(filter(None, (SAFETY_REQUEUE if waiting else None, succession.wait)), default=None)
     plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue)
-    return MeshDecision(wanted, plan, gateways, hold)
+    return MeshDecision(wanted, plan, gateways, succession, hold)
+
+
+def _find_pointed(observed: ObservedMesh, revisions: Iterable[Manifest], target: str) -> Manifest | None:
+    """The MeshRevision to which the tag is to point; None where it is gone, or cannot be rendered."""
+    found = next((r for r in revisions if ref_of(r).name == target), None)
+    return found if found is not None and is_renderable(found, observed.assets) else None
 
 
 def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
@@ -112,6 +129,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
         member_of=observed.own.member_of,
         cluster=observed.own.cluster,
         hosted=spec.hosting == HOSTED,
+        strategy=IN_PLACE if observed.in_place else REVISION_BASED,
     )
     fitted = {**wanted, "spec": observed.kinds.fit(REVISION_KIND, "spec", wanted["spec"])}
     # Without its field a CRD of an older release would bring the control plane to the tenant, or let go of
@@ -123,16 +141,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
 def _restate_revision(observed: ObservedMesh) -> Manifest | None:
     """The MeshRevision that was accepted last, in the words it was applied with."""
     existing = observed.revision or next(iter(observed.revisions), None)
-    if existing is None:
-        return None
-    metadata = {"name": existing["metadata"]["name"], "namespace": observed.parent.namespace}
-    restated = {
-        "apiVersion": existing["apiVersion"],
-        "kind": existing["kind"],
-        "metadata": {**metadata, "labels": observed.parent.labels(component="revision")},
-        "spec": existing["spec"],
-    }
-    return _keep_reach(observed, restated)
+    return _keep_reach(observed, restate(observed.parent, existing)) if existing is not None else None
 
 
 def is_to_step_back(observed: ObservedMesh, findings: Sequence[Finding]) -> bool:
@@ -163,18 +172,21 @@ def _has_narrowed(existing: Manifest, wanted: Manifest) -> bool:
     return current and settled and not is_of_cluster(existing) and not is_of_cluster(wanted)
 
 
-def _find_surplus(observed: ObservedMesh, wanted: Manifest, kept: set[Ref]) -> list[Manifest]:
-    """What was made for the mesh and is not wanted any more."""
-    revision = ref_of(wanted).name
+def _find_surplus(
+    observed: ObservedMesh, revisions: Iterable[Manifest], kept: set[Ref], stays: Container[str]
+) -> list[Manifest]:
+    """What was made for the mesh and is not wanted any more; the `revisions` that stay are given by name,
+    too."""
     surplus = [
         o
         for o in find_removable(observed)
-        if ref_of(o) not in kept and (component_of(o) in MESH_COMPONENTS or revision_of(o) != revision)
+        if ref_of(o) not in kept and (component_of(o) in MESH_COMPONENTS or revision_of(o) not in stays)
     ]
     if not surplus:
         return []
-    # An object of the revision is among them if another client removed one of its labels: that is drift.
-    waves = render(wanted, observed.assets, observed.environment).waves
+    # An object of a revision is among them if another client removed one of its labels: that is drift.
+    renderable = [r for r in revisions if is_renderable(r, observed.assets)]
+    waves = [w for r in renderable for w in render(r, observed.assets, observed.environment).waves]
     rendered = {ref_of(o) for wave in waves for o in wave.objects}
     return [o for o in surplus if ref_of(o) not in rendered]
 
@@ -189,14 +201,25 @@ def _may_lose_tags(observed: ObservedMesh, ready: Iterable[Wave]) -> bool:
 
 
 def _split_mesh_waves(
-    observed: ObservedMesh, wanted: Manifest, waves: Sequence[Wave]
+    observed: ObservedMesh, wanted: Manifest, pointed: Manifest | None, waves: Sequence[Wave]
 ) -> tuple[tuple[Wave, ...], tuple[Waiting, ...]]:
     """The waves that may be applied now, and what the first of the others waits for."""
-    gates: Mapping[str, Callable[[ObservedMesh], Iterable[Waiting]]] = {
-        "revision": partial(_find_unmet, wanted=wanted),
-        "tags": partial(_find_pending_revision, wanted=wanted),
-        "policies": _find_untrusted_validators,
-    }
+    gates: dict[str, Callable[[ObservedMesh], Iterable[Waiting]]] = {"policies": _find_untrusted_validators}
+    unmet: tuple[Waiting, ...] = ()
+    if pointed is wanted:
+        gates["revision"] = partial(_find_unmet, wanted=wanted)
+        gates["tags"] = partial(_find_pending_revision, wanted=wanted)
+    elif unmet := tuple(_find_unmet(observed, wanted=wanted)):  # what serves is kept up without it
+        waves = [replace(w, objects=tuple(o for o in w.objects if o is not wanted)) for w in waves]
+    ready, waiting = _split(observed, waves, gates)
+    return ready, (*unmet, *waiting)
+
+
+def _split(
+    observed: ObservedMesh,
+    waves: Iterable[Wave],
+    gates: Mapping[str, Callable[[ObservedMesh], Iterable[Waiting]]],
+) -> tuple[tuple[Wave, ...], tuple[Waiting, ...]]:
     ready: list[Wave] = []
     for wave in waves:
         gate = gates.get(wave.name)
@@ -213,7 +236,8 @@ def _find_unmet(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting
     if is_hosted(wanted):
         obstacle = read_home(observed.parent, observed.owned, observed.inventory).obstacle
         yield from filter(None, (obstacle,))
-    if observed.revision is None or not is_applied(observed.revision, wanted):
+    there = observed.find_revision(ref_of(wanted).name)
+    if there is None or not is_applied(there, wanted):
         yield from find_missing(wanted, observed.assets, observed.roles)
 
 
@@ -229,12 +253,9 @@ def _find_pending_crds(observed: ObservedMesh, wanted: Manifest) -> Iterable[Wai
 def _find_pending_revision(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
     """The revision while it is not available, or still serves another version than it should: a tag is
     Istio's own object, and its form follows the istiod that reads it."""
-    revision = observed.revision
+    revision = observed.find_revision(ref_of(wanted).name)
     if revision is None:
-        ref = Ref(
-            "mesh.navarch.io/v1beta1", REVISION_KIND, observed.parent.namespace, revision_name(observed.tag)
-        )
-        yield Waiting(ref, "the revision was just made")
+        yield Waiting(ref_of(wanted), "the revision was just made")
         return
     condition = find_condition(revision, ConditionType.AVAILABLE)
     active = (revision.get("status") or {}).get("version")
@@ -249,14 +270,7 @@ def _find_pending_revision(observed: ObservedMesh, *, wanted: Manifest) -> Itera
 
 def _find_untrusted_validators(observed: ObservedMesh) -> Iterable[Waiting]:
     """Validators that istiod has not given its root yet: until then every Istio object would be refused."""
-    ours = [
-        w
-        for w in observed.webhooks
-        if w.ref.kind == "ValidatingWebhookConfiguration"
-        and w.parent
-        and w.parent.name == observed.parent.name
-        and w.parent.namespace == observed.parent.namespace
-    ]
+    ours = find_validators(observed)
     if not ours:
         ref = Ref("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "")
         yield Waiting(ref, "the validating webhook does not exist yet")

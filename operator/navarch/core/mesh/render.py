@@ -17,14 +17,22 @@ from navarch.core.world.cluster import Environment
 
 
 def build_mesh_waves(
-    revision: Manifest, assets: Assets, environment: Environment, *, crd_minor: str | None
+    revision: Manifest,
+    assets: Assets,
+    environment: Environment,
+    *,
+    crd_minor: str | None,
+    pointed: Manifest | None,
+    beside: tuple[Manifest, ...] = (),
 ) -> tuple[Wave, ...]:
     """crds (of `crd_minor`; none when it is None), the namespace of a hosted control plane, revision (the
-    MeshRevision itself), tags, and policies. The last two may be applied only once the revision is ready."""
+    MeshRevision itself, and those `beside` it), tags, and policies. The last two are those of `pointed`, the
+    MeshRevision to which the tag is to point, and may be applied only once that is ready; without one there
+    are none."""
     parent = parent_of(revision) if is_hosted(revision) else None
     return (
         Wave("crds", crds.build_objects(crd_minor, assets) if crd_minor else ()),
         *([Wave("hosting", hosting.build_objects(parent))] if parent else []),
-        Wave("revision", (revision,)),
-        *render(revision, assets, environment).mesh_waves,
+        Wave("revision", (revision, *beside)),
+        *(render(pointed, assets, environment).mesh_waves if pointed is not None else ()),
     )

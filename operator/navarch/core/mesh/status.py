@@ -18,7 +18,9 @@ from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.members import determine_members, summarise_members, view_members
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import MeshDecision
+from navarch.core.mesh.succession import Succession, find_candidate
 from navarch.core.mesh.teardown import is_leaving
+from navarch.core.mesh.upgrade import summarise_upgrade, tell_phase, tell_upgrade
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.actions import Outcome
 from navarch.core.model.applied import is_applied
@@ -118,7 +120,10 @@ def _find_pending(observed: ObservedMesh, wanted: Collection[str]) -> Verdict | 
 
 def _part_of_revision(observed: ObservedMesh, kind: ConditionType) -> Verdict:
     """A condition of the mesh's revision, as far as it speaks of the revision's present generation."""
-    manifest = observed.revision
+    return _read_part(observed.revision, kind)
+
+
+def _read_part(manifest: Manifest | None, kind: ConditionType) -> Verdict:
     condition = find_condition(manifest, kind) if manifest is not None else None
     if manifest is None or condition is None:
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, "nothing is known of the revision yet")
@@ -137,13 +142,15 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
     existing = next((r for r in observed.revisions if ref_of(r) == ref_of(decision.revision)), None)
     if decision.plan.waves and (existing is None or not is_applied(existing, decision.revision)):
         return Verdict("True", Reason.PROGRESSING, f"{ref_of(decision.revision)} is being applied")
+    upgrading = tell_upgrade(observed, decision.succession)
     rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
     for part in (_part_of_revision(observed, ConditionType.RECONCILED), rolling):
         if part.reason in (Reason.INTERNAL_ERROR, Reason.ROLLOUT_STUCK):
             return part
-    if decision.plan.waiting:
+    if decision.plan.waiting and upgrading is None:
         return Verdict("True", Reason.PROGRESSING, join(w.message for w in decision.plan.waiting))
-    return rolling if rolling.status != "Unknown" else Verdict("True", Reason.PROGRESSING, rolling.message)
+    known = rolling if rolling.status != "Unknown" else Verdict("True", Reason.PROGRESSING, rolling.message)
+    return upgrading or known
 
 
 def determine_up_to_date(
@@ -165,7 +172,8 @@ def determine_up_to_date(
     if is_held(observed):
         return Verdict("Unknown", Reason.PAUSED, reconciled.message)
     if progressing.is_true:
-        return Verdict("False", Reason.VERSION_PENDING, progressing.message)
+        held = progressing.reason is Reason.UPGRADE_HELD
+        return Verdict("False", Reason.UPGRADE_HELD if held else Reason.VERSION_PENDING, progressing.message)
     return determine_proxies(observed)
 
 
@@ -236,6 +244,8 @@ def determine_mesh(
     progressing = determine_progressing(observed, decision)
     reconciled = determine_reconciled(outcome, paused=paused)
     part = _part_of_revision(observed, ConditionType.RECONCILED)
+    if part.is_true and (candidate := find_candidate(observed)) is not None:
+        part = _read_part(candidate, ConditionType.RECONCILED)
     if (reconciled.is_true and not is_leaving(observed)) or _has_more_to_say(outcome, part, paused=paused):
         reconciled = part
     available = _part_of_revision(observed, ConditionType.AVAILABLE)
@@ -301,7 +311,7 @@ def summarise_mesh(
         "proxies": count_proxies(observed),
         "members": summarise_members(view_members(observed)),
         "revisions": [
-            _summarise_revision_of_mesh(observed, r)
+            _summarise_revision_of_mesh(observed, r, decision.succession)
             for r in sorted(observed.revisions, key=lambda r: str(r["metadata"]["name"]))
         ],
         "components": [
@@ -318,18 +328,24 @@ def summarise_mesh(
             status["controlPlaneNamespace"] = find_home(observed.parent, hosted=True)
     if decision.hold is not None:
         status["plan"] = decision.hold.to_json()
-    active = observed.revision
+    active = observed.find_revision(observed.active)
     if active is not None and (active.get("status") or {}).get("version"):
         version["active"] = active["status"]["version"]
         status["activeRevision"] = active["metadata"]["name"]
+    if upgrade := summarise_upgrade(observed, decision.succession):
+        status["upgrade"] = upgrade
+        version["upgradeTo"] = version["desired"]
     status |= {"version": version} if version else {}
     return observed.kinds.fit(KIND, "status", status)
 
 
-def _summarise_revision_of_mesh(observed: ObservedMesh, manifest: Manifest) -> dict[str, Any]:
+def _summarise_revision_of_mesh(
+    observed: ObservedMesh, manifest: Manifest, succession: Succession | None
+) -> dict[str, Any]:
     name = manifest["metadata"]["name"]
     ready = find_condition(manifest, ConditionType.READY)
     return {
+        **tell_phase(observed, succession, name),
         "name": name,
         "version": manifest["spec"]["version"],
         "ready": ready is not None and ready["status"] == "True",

@@ -72,6 +72,9 @@ REREAD = f"{GROUP}/reread"
 """Annotation on a webhook: when it was written once more because the API server went by an older state of
 it."""
 
+IDLE = f"{GROUP}/idle"
+"""Annotation on a MeshRevision: since when nothing uses a revision to which its mesh's tag does not point."""
+
 REDIRECTED = f"{GROUP}/redirected"
 """Annotation on a revision's injector: when the path of the webhooks was changed last, so that the API server
 leaves its connections to an istiod that ends."""

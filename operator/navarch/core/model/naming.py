@@ -23,6 +23,9 @@ DEFAULT_TAG = "default"
 
 IN_PLACE = "-inplace"
 
+ISTIOD = "istiod-"
+"""What the names of a revision's istiod and its Service begin with."""
+
 LONGEST_ROLE = "navarch-istiod-namespace-1.100-12345678"
 """A name as long as any of the installation's roles will be."""
 ISTIO_SYSTEM = "istio-system"
@@ -67,16 +70,23 @@ def is_hosting(namespace: str) -> bool:
     return re.match(HOSTED_FORM, namespace) is not None
 
 
-def revision_name(tag: str) -> str:
-    """The revision of a mesh that is updated in place."""
-    return tag + IN_PLACE
+def revision_name(tag: str, version: str = "") -> str:
+    """The revision of a mesh that is updated in place; with `version`, that of this exact version in a mesh
+    that has a revision for each."""
+    return f"{tag}-{version.replace('.', '-')}" if version else tag + IN_PLACE
 
 
 def _scoped(base: str, revision: str, namespace: str) -> str:
-    """A name in the cluster's scope. Concatenation alone could be read in two ways where `-inplace` occurs
-    again beside the revision's own end; then a hash of both parts settles it."""
-    name = f"{base}-{revision}" + (f"-{namespace}" if namespace else "")
-    return name if name.count(IN_PLACE) == 1 else f"{name}-{stable_hash([revision, namespace], length=8)}"
+    """A name in the cluster's scope. Concatenation alone could be read in two ways where something ends like
+    a revision beside the revision's own end; then a hash of both parts settles it."""
+    tail = revision + (f"-{namespace}" if namespace else "")
+    name = f"{base}-{tail}"
+    if revision.endswith(IN_PLACE):
+        is_plain = name.count(IN_PLACE) == 1
+    else:
+        parts = tail.split("-")
+        is_plain = sum(is_revision_like("-" + "-".join(parts[:n])) for n in range(1, len(parts) + 1)) == 1
+    return name if is_plain else f"{name}-{stable_hash([revision, namespace], length=8)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,7 @@ class Names:
     @property
     def istiod(self) -> str:
         """Deployment, Service, ServiceAccount, autoscaler, budget and NetworkPolicy of istiod."""
-        return f"istiod-{self.revision}"
+        return ISTIOD + self.revision
 
     @property
     def mesh_config(self) -> str:
@@ -138,6 +148,10 @@ class Names:
     def tag_service(self, tag: str) -> str:
         """Service by which istiod recognises a tag as its own."""
         return f"istiod-revision-tag-{tag}"
+
+    def tag_validator(self, tag: str) -> str:
+        """ValidatingWebhookConfiguration that follows a tag. A tag is unique in the cluster."""
+        return f"istio-tag-validator-{tag}"
 
     def tag_webhook(self, tag: str, *, default_suffixed: bool) -> str:
         """MutatingWebhookConfiguration of a tag. A tag is unique in the cluster, so nothing is added to it,

@@ -52,7 +52,18 @@ class Reason(Documented):
         "spec.version is of an older minor than what runs; a control plane does not go back.",
     )
     PATCH_REVERTED = "PatchReverted", "spec.version is an older patch of the minor that runs: a way back."
-    SKIPPED_MINOR = "SkippedMinor", "In place, a control plane goes one minor at a time."
+    SKIPPED_MINOR = (
+        "SkippedMinor",
+        "In place, a control plane goes one minor at a time; from revision to revision at most two.",
+    )
+    TOO_MANY_REVISIONS = (
+        "TooManyRevisions",
+        "A mesh has as many revisions as it may have, and spec.version asks for another one.",
+    )
+    STRATEGY_FIXED = (
+        "StrategyFixed",
+        "spec.upgrade.strategy is another than the one with which the mesh was made.",
+    )
     PROXIES_TOO_OLD = "ProxiesTooOld", "Proxies are more than one minor older than the control plane."
     VERSION_OUTSIDE_SKEW = (
         "VersionOutsideSkew",
@@ -228,6 +239,15 @@ class Reason(Documented):
     NO_REPLICA_AVAILABLE = "NoReplicaAvailable", "No pod of the workload is available."
     NOT_INSTALLED = "NotInstalled", "The workload has not been installed yet."
     ROLLING_OUT = "RollingOut", "The workload is being rolled to its new specification."
+    UPGRADING = (
+        "Upgrading",
+        "A new revision is made and proved beside the one that serves; the tag moves when it is proved.",
+    )
+    UPGRADE_HELD = (
+        "UpgradeHeld",
+        "A new revision was not proved in upgrade.progressDeadlineSeconds. The one before it serves on, and "
+        "the tag still moves once the new one is proved.",
+    )
     ROLLOUT_STUCK = (
         "RolloutStuck",
         "New pods of the workload do not become ready; the message quotes their own status.",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from navarch.api import revision as revision_api
-from navarch.api.controlplane import HOSTED
+from navarch.api.controlplane import HOSTED, IN_PLACE, REVISION_BASED
 from navarch.api.meta import API_VERSION
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.catalog import Release
@@ -31,12 +31,14 @@ def build_revision_manifest(
     member_of: str = "",
     cluster: bool = False,
     hosted: bool = False,
+    strategy: str = IN_PLACE,
 ) -> dict[str, Any]:
     """The MeshRevision of a mesh: `tag` is its effective tag, `default` whether it owns tag `default`,
     `excluded` the namespaces that are never members, with any labels; with `member_of` only namespaces with
     that value of the label mesh.navarch.io/member-of are, and with `cluster` all without another value of it;
-    `hosted` says where the control plane is."""
-    name = revision_name(tag)
+    `hosted` says where the control plane is; `strategy` whether the mesh has one revision, or one for each
+    version."""
+    name = revision_name(tag, release.version if strategy == REVISION_BASED else "")
     members = {"default": default, "excluded": sorted(set(excluded))}
     return {
         "apiVersion": API_VERSION,
@@ -50,7 +52,7 @@ def build_revision_manifest(
             "mesh": parent.name,
             "tag": tag,
             "version": release.version,
-            "strategy": "InPlace",
+            "strategy": strategy,
             **({"hosting": HOSTED} if hosted else {}),
             "members": members
             | ({"memberOf": member_of} if member_of else {})

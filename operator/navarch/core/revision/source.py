@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from navarch.api.controlplane import HOSTED
+from navarch.api.controlplane import HOSTED, REVISION_BASED
 from navarch.api.problems import list_problems
 from navarch.api.revision import MeshRevisionSpec
 from navarch.api.spec import Images
@@ -72,12 +72,14 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
             excluded=spec.members.excluded,
             member_of=spec.members.member_of or "",
             cluster=bool(spec.members.cluster),
+            in_place=spec.strategy != REVISION_BASED,
         ),
         hub=(images and images.hub) or release.minor.hub,
         image_tag=(images and images.tag) or release.version,
         images=_choose_images(release, images),
         config=spec.config,
         hosted=spec.hosting == HOSTED,
+        beside_others=spec.strategy == REVISION_BASED,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from navarch.core.model.naming import hosted_namespace
+from navarch.core.model.naming import hosted_namespace, revision_name
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,7 +23,8 @@ class MeshSummary:
     was not refused, and `holds_cluster` that it has them; `holds_any` that it has any, beside one that takes
     them all. `refused` is True for a mesh that holds nothing and whose present spec was refused: it claims
     nothing. `hosted` says that its control plane is in a namespace of Navarch's, `asks_default` that its spec
-    asks for the tag `default`, refused or not.
+    asks for the tag `default`, refused or not. `in_place` is False for a mesh that has a revision for each
+    version: `revisions` are those that it holds, `active` is the one to which its tag points, by its status.
     """
 
     waiting: bool
@@ -40,8 +41,21 @@ class MeshSummary:
     holds_cluster: bool = False
     holds_any: bool = False
     asks_default: bool = False
+    in_place: bool = True
+    revisions: tuple[str, ...] = ()
+    active: str = ""
 
     @property
     def home(self) -> str:
         """The namespace of its control plane."""
         return hosted_namespace(self.namespace, self.name) if self.hosted else self.namespace
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its revisions."""
+        return (revision_name(self.tag),) if self.in_place else self.revisions
+
+    @property
+    def serving(self) -> str:
+        """The revision that serves; empty while none does."""
+        return revision_name(self.tag) if self.in_place else self.active

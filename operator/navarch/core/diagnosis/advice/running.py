@@ -127,6 +127,18 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "Correct what the router names: most often another Route has the host already.",
         "Route front/ingress-web (shop.example.com): router default refused it (HostAlreadyClaimed): …",
     ),
+    Reason.UPGRADING: Advice(
+        Severity.INFO,
+        "Wait; `status.upgrade` says for what, and what serves goes on serving.",
+        "Istio 1.31.1 (shop-mesh-1-31-1) is not proved yet, and shop-mesh-1-30-3 serves: MeshRevision "
+        "shop/shop-mesh-1-31-1 is not ready: …",
+    ),
+    Reason.UPGRADE_HELD: Advice(
+        Severity.ERROR,
+        "Remove what the message names, or set spec.version back to the version that serves.",
+        "Istio 1.31.1 (shop-mesh-1-31-1) was not proved in 600 s, and shop-mesh-1-30-3 serves on: "
+        "MeshRevision shop/shop-mesh-1-31-1 is not ready: pod istiod-…-x2x: ErrImagePull: not found",
+    ),
     Reason.ROLLOUT_STUCK: Advice(
         Severity.ERROR,
         "Fix the problem that the message quotes from the pod's status.",

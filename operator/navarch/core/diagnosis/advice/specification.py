@@ -55,6 +55,16 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Go to the minor between first, restart the proxies, then go on.",
         "spec.version: '1.31': is more than one minor above 1.29.6, which runs",
     ),
+    Reason.TOO_MANY_REVISIONS: Advice(
+        Severity.ERROR,
+        "Restart the workloads that still use the older revisions; status.revisions counts their pods.",
+        "spec.version: '1.31.4': would make one revision more than 4: shop-mesh-1-30-1, …",
+    ),
+    Reason.STRATEGY_FIXED: Advice(
+        Severity.ERROR,
+        "Put the strategy back, or make another mesh and move the members there.",
+        "spec.upgrade.strategy: 'RevisionBased': the mesh was made with InPlace",
+    ),
     Reason.PROXIES_TOO_OLD: Advice(
         Severity.WARNING,
         "Restart the workloads that the message names; before the upgrade, if it is not made yet.",

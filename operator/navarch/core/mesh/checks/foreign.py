@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 from navarch.core.membership.selectors import matches
 from navarch.core.mesh.checks.neighbours import summary_of, winning_meshes
-from navarch.core.mesh.checks.version import find_release
+from navarch.core.mesh.checks.version import find_asked_name, find_release
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG
-from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
+from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names
 from navarch.core.model.reasons import Reason
 from navarch.core.world.cluster import Webhook, WebhookEntry
 
@@ -41,10 +41,11 @@ def _own_webhook_names(observed: ObservedMesh) -> tuple[str, ...]:
     release, tag = find_release(observed), summary_of(observed).tag
     if release is None:
         return ()
-    names = Names(summary_of(observed).home, revision_name(tag))
+    names = Names(summary_of(observed).home, find_asked_name(observed))
     return (
         names.injector,
         names.validator,
+        *(() if observed.in_place else (names.tag_validator(tag),)),
         names.tag_webhook(tag, default_suffixed=release.minor.features.default_tag_webhook_suffixed),
     )
 
@@ -53,9 +54,9 @@ def check_foreign_istio(observed: ObservedMesh) -> Iterator[Finding]:
     """No foreign Istio has the mesh's revision (each would write the caBundle of the other's webhooks), its
     tag (both would take the same pods), or a webhook configuration of the same name."""
     tag = summary_of(observed).tag
-    revision, names = revision_name(tag), _own_webhook_names(observed)
+    revision, names = find_asked_name(observed), _own_webhook_names(observed)
     for webhook in foreign_webhooks(observed):
-        if webhook.revision == revision:
+        if revision and webhook.revision == revision:
             message = f"makes revision {revision}, which a foreign Istio has: {webhook.ref} carries it"
         elif webhook.revision == tag:
             message = f"is the revision of a foreign Istio: {webhook.ref} carries it in {ISTIO_REV}"
@@ -128,7 +129,7 @@ def check_policy_is_in_force(observed: ObservedMesh) -> Iterator[Finding]:
     if any(mesh.namespace == observed.parent.namespace for mesh in winning_meshes(observed)):
         return  # the policies of this namespace are of the mesh that it holds
     own = next((o["metadata"] for o in observed.owned if o["kind"] == "PeerAuthentication"), None)
-    mode, revision = _find_mode(observed), revision_name(observed.tag)
+    mode, revision = _find_mode(observed), find_asked_name(observed)
     read = [p for p in observed.peer_policies if p.revision in (None, revision)]
     first = min(read, key=lambda p: (p.created, p.name), default=None)
     if not mode or first is None:

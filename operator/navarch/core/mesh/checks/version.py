@@ -16,6 +16,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import count, join
+from navarch.core.model.naming import revision_name
 from navarch.core.model.reasons import Reason
 from navarch.core.render.values import TRUE, environment_of
 from navarch.core.world.proxies import ProxyPod, read_pins
@@ -41,9 +42,21 @@ def find_release(observed: ObservedMesh) -> Release | None:
     return release
 
 
+def find_asked_name(observed: ObservedMesh) -> str:
+    """The name of the revision that the spec asks for; empty where its version is unknown."""
+    if observed.in_place:
+        return revision_name(observed.tag)
+    release = find_release(observed)
+    return revision_name(observed.tag, release.version) if release is not None else ""
+
+
 def running_version(observed: ObservedMesh) -> str | None:
-    """The exact version that serves; None until one did, so that a first attempt can be corrected freely."""
-    versions = [(revision.get("status") or {}).get("version") for revision in observed.revisions]
+    """The exact version that serves; None until one did, so that a first attempt can be corrected freely. Of
+    a mesh with several revisions it is the version of the one to which the tag points."""
+    revisions = observed.revisions
+    if not observed.in_place:
+        revisions = tuple(filter(None, (observed.find_revision(observed.active),)))
+    versions = [(revision.get("status") or {}).get("version") for revision in revisions]
     return max((version for version in versions if version), key=ordinal_of, default=None)
 
 
@@ -136,6 +149,8 @@ def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:
     asked = observed.spec.version
     if ordinal_of(release.version) >= ordinal_of(running):
         return
+    if not observed.in_place and observed.find_revision(find_asked_name(observed)) is not None:
+        return  # the way back, to an istiod that is still there
     same_minor = ordinal_of(release.version)[:2] == ordinal_of(running)[:2]
     if same_minor and release.version == asked:
         message, remedy = f"is an older patch than {running}, which runs", "take a newer patch when you can"
@@ -151,19 +166,26 @@ def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:
     )
 
 
-def check_one_minor_at_a_time(observed: ObservedMesh) -> Iterator[Finding]:
-    """In place, a control plane does not skip a minor: its proxies may be one minor behind it and no more."""
+def check_minors_are_not_skipped(observed: ObservedMesh) -> Iterator[Finding]:
+    """In place, a control plane does not skip a minor: its proxies may be one minor behind it and no more.
+    From revision to revision Istio supports two minors, since proxies stay with the older one."""
     release, running = find_release(observed), running_version(observed)
     if observed.spec is None or release is None or running is None:
         return
     major, minor = ordinal_of(running)[:2]
-    following = (major, minor + 1)
+    step = 1 if observed.in_place else 2
+    following = (major, minor + step)
     if ordinal_of(release.minor.name) > following:
+        told = (
+            f"is more than one minor above {running}, which runs; in place it goes one at a time"
+            if observed.in_place
+            else f"is more than two minors above {running}, which serves"
+        )
         yield Finding(
             Reason.SKIPPED_MINOR,
             FIELD,
             observed.spec.version,
-            f"is more than one minor above {running}, which runs; in place it goes one at a time",
+            told,
             f"set it to {dotted(following)} first, and restart the proxies before going on",
         )
 

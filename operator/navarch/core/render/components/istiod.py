@@ -121,6 +121,7 @@ def _build_own_webhook_rules(revision: RevisionInput) -> list[Rule]:
     tags = (revision.tag, *([DEFAULT_TAG] if revision.membership.default else []))
     pointing = {names.tag_webhook(tag, default_suffixed=s) for tag in tags for s in (False, True)}
     validators = {names.validator, *([DEFAULT_VALIDATOR] if revision.membership.default else [])}
+    validators |= {names.tag_validator(revision.tag)} if revision.beside_others else set()
     return build_webhook_rules({names.injector, *pointing}, validators)
 
 

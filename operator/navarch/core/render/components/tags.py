@@ -1,8 +1,8 @@
 """Tags: what users' namespaces carry, and which revision stands behind it.
 
-Owns a tag's webhook and Service, and with tag `default` the validator of configuration that names no
-revision. Must never point to a revision that is not ready. Invariant: exactly one webhook of a mesh takes
-istio-injection=enabled, and only if the mesh owns tag `default`.
+Owns a tag's webhook and Service, with tag `default` the validator of configuration that names no revision,
+and that of a mesh with several revisions. Must never point to a revision that is not ready. Invariant:
+exactly one webhook of a mesh takes istio-injection=enabled, and only if the mesh owns tag `default`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from navarch.core.istio.assets import Assets
 from navarch.core.membership.selectors import build_injection_selectors
+from navarch.core.membership.validation import build_unnamed_selectors
 from navarch.core.model.labels import ISTIO_REV, ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR
 from navarch.core.model.refs import Manifest
@@ -28,6 +29,8 @@ def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]
         yield from _build_tag(revision, assets, tag)
     if revision.membership.default:
         yield _build_default_validator(revision, assets)
+    if revision.beside_others:
+        yield _build_validator(revision, assets)
 
 
 def _build_tag(revision: RevisionInput, assets: Assets, tag: str) -> Iterator[Manifest]:
@@ -48,6 +51,21 @@ def _build_tag(revision: RevisionInput, assets: Assets, tag: str) -> Iterator[Ma
         labels=revision.labels(COMPONENT, {"app": "sidecar-injector", ISTIO_TAG: tag}, shared=True),
         entries=build_injection_selectors(revision.membership, tag, default=tag == DEFAULT_TAG),
         reinvocation=build_values(revision, assets)["sidecarInjectorWebhook"]["reinvocationPolicy"],
+    )
+
+
+def _build_validator(revision: RevisionInput, assets: Assets) -> Manifest:
+    """The validator of the mesh's configuration that names no revision: one for all revisions, since one that
+    is not proved yet, or is to go, has no say in it."""
+    own = {"app": "istiod", "istio": "istiod", ISTIO_TAG: revision.tag}
+    return render_data(
+        assets,
+        "webhooks/validator.yaml",
+        revision=revision,
+        names=revision.names,
+        name=revision.names.tag_validator(revision.tag),
+        labels=revision.labels(COMPONENT, own, shared=True),
+        entries=build_unnamed_selectors(revision.membership),
     )
 
 

@@ -8,11 +8,10 @@ what is validated and what is injected is exactly the mesh's, by core/membership
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from navarch.core.istio.assets import Assets
-from navarch.core.membership.selectors import build_discovery_selectors, build_injection_selectors
+from navarch.core.membership.selectors import build_injection_selectors
+from navarch.core.membership.validation import ValidationSelector, build_unnamed_selectors
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import render_data
@@ -20,24 +19,12 @@ from navarch.core.render.source import RevisionInput
 from navarch.core.render.values import build_values
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationSelector:
-    """One entry of the validator: its name's prefix and its two selectors."""
-
-    prefix: str
-    namespace_selector: dict[str, Any]
-    object_selector: dict[str, Any]
-
-
 def build_validation_selectors(revision: RevisionInput) -> list[ValidationSelector]:
-    """Configuration that names this revision, anywhere; and such as names none, in the mesh's own namespaces
-    (one entry for each way of belonging to it)."""
+    """Configuration that names this revision, anywhere; and such as names none, in the mesh's own namespaces.
+    A revision that may run beside others leaves the latter to the webhook that follows the tag."""
     named = {"matchExpressions": [{"key": ISTIO_REV, "operator": "In", "values": [revision.name]}]}
-    unnamed = {"matchExpressions": [{"key": ISTIO_REV, "operator": "DoesNotExist"}]}
-    entries = [ValidationSelector("rev.", {}, named)]
-    for index, selector in enumerate(build_discovery_selectors(revision.membership)):
-        entries.append(ValidationSelector(f"member-{index}.", selector, unnamed))
-    return entries
+    unnamed = [] if revision.beside_others else build_unnamed_selectors(revision.membership)
+    return [ValidationSelector("rev.", {}, named), *unnamed]
 
 
 def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]:

@@ -1,0 +1,49 @@
+"""How a mesh goes from one version to the next: as it began, and with a few revisions at a time.
+
+Owns the rules about spec.upgrade.strategy and what follows from it. Must never decide which revisions go.
+Invariants: a mesh without a MeshRevision may choose; a revision that is there may always be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from navarch.core.mesh.checks.version import find_asked_name
+from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.model.findings import Finding
+from navarch.core.model.messages import join
+from navarch.core.model.reasons import Reason
+
+MOST_REVISIONS = 4
+"""Revisions of a mesh: one that serves, one that follows, and two whose pods were not restarted yet."""
+
+
+def check_strategy_is_kept(observed: ObservedMesh) -> Iterator[Finding]:
+    """The strategy is the one under which the mesh's MeshRevisions were made."""
+    upgrade = observed.spec.upgrade if observed.spec is not None else None
+    asked, recorded = upgrade.strategy if upgrade is not None else None, observed.recorded_strategy
+    if not asked or not recorded or asked == recorded:
+        return
+    yield Finding(
+        Reason.STRATEGY_FIXED,
+        "spec.upgrade.strategy",
+        asked,
+        f"the mesh was made with {recorded}, and this release of Navarch cannot change that while it runs",
+        f"set it to {recorded}, or remove it; for {asked} make another mesh in another namespace and move "
+        "the members there",
+    )
+
+
+def check_revisions_are_few(observed: ObservedMesh) -> Iterator[Finding]:
+    """A further revision is made only while few are there: each is an istiod, kept for pods of its own."""
+    asked = find_asked_name(observed)
+    there = sorted(str(r["metadata"]["name"]) for r in observed.revisions)
+    if observed.in_place or observed.spec is None or asked in ("", *there) or len(there) < MOST_REVISIONS:
+        return
+    yield Finding(
+        Reason.TOO_MANY_REVISIONS,
+        "spec.version",
+        observed.spec.version,
+        f"would make one revision more than {MOST_REVISIONS}: {join(there)}",
+        "restart the workloads that still use the older ones, and wait until these are gone",
+    )

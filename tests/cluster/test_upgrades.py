@@ -1,0 +1,190 @@
+"""From revision to revision: the tag moves when the new one is proved, what serves is left alone until then,
+the way back needs no new istiod, and a revision goes on evidence only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from navarch.assets import load_assets
+
+from tests.cluster.test_edits import NOWHERE
+from tests.polling import eventually
+from tests.support.api import Api, Object, Refused
+from tests.support.meshes import build_mesh, edit, list_owned, read_condition, read_versions, wait_for
+from tests.support.workloads import build_pod, is_injected
+
+CATALOG = load_assets().catalog
+OLD, NEW = CATALOG.find("1.30").version, CATALOG.find("1.31").version  # type: ignore[union-attr]
+UPGRADE = {
+    "strategy": "RevisionBased",
+    "progressDeadlineSeconds": 1,
+    "inactiveRevisionGracePeriodSeconds": 0,
+}
+
+
+def name_revision(namespace: str, version: str) -> str:
+    return f"{namespace}-demo-{version.replace('.', '-')}"
+
+
+def find_tag(api: Api, namespace: str) -> tuple[Object, Object]:
+    """The tag's webhook, and its Service."""
+    found = (
+        api.get("mwc", "", f"istio-revision-tag-{namespace}-demo"),
+        api.get("service", namespace, f"istiod-revision-tag-{namespace}-demo"),
+    )
+    assert all(found)
+    return found  # type: ignore[return-value]
+
+
+def read_target(api: Api, namespace: str) -> str:
+    """The revision to which the API server sends pods that carry the tag."""
+    entries = find_tag(api, namespace)[0]["webhooks"]
+    (name,) = {entry["clientConfig"]["service"]["name"] for entry in entries}
+    return str(name).removeprefix("istiod-")
+
+
+def read_sidecar(api: Api, namespace: str) -> str:
+    """The revision that would inject a pod now."""
+    pod = build_pod(namespace, "probe", labels={"istio.io/rev": f"{namespace}-demo"})
+    made = api.create(pod, dry_run=True)
+    assert is_injected(made)
+    return str(made["metadata"]["annotations"]["istio.io/rev"])
+
+
+def list_of(api: Api, namespace: str, version: str) -> list[Object]:
+    """What is there of a revision: its MeshRevision, and all that carries its label."""
+    name = name_revision(namespace, version)
+    owned = list_owned(api, namespace)
+    return [
+        o
+        for o in owned
+        if o["metadata"]["labels"].get("mesh.navarch.io/revision") == name
+        or (o["kind"] == "MeshRevision" and o["metadata"]["name"] == name)
+    ]
+
+
+def read_specs(objects: list[Object]) -> Mapping[tuple[str, str], Any]:
+    """All of objects but what their own status writers change."""
+    return {
+        (o["kind"], o["metadata"]["name"]): (
+            o["metadata"]["uid"],
+            {k: v for k, v in o.items() if k not in ("status", "metadata")},
+        )
+        for o in objects
+    }
+
+
+async def test_a_mesh_goes_on_is_held_goes_back_and_on_and_what_serves_is_never_touched(
+    api: Api, settled: str
+) -> None:
+    old, new = name_revision(settled, OLD), name_revision(settled, NEW)
+    api.create(build_mesh(settled, version="1.30", upgrade=UPGRADE, mtls={"mode": "Strict"}))
+    mesh = await wait_for(api, settled)
+    assert mesh["status"]["activeRevision"] == old
+    assert [(r["name"], r["phase"]) for r in mesh["status"]["revisions"]] == [(old, "Active")]
+    assert "upgrade" not in mesh["status"]
+    pod = build_pod(settled, "web", labels={"istio.io/rev": f"{settled}-demo"})
+    api.create(pod)
+    await wait_for(api, settled, condition="UpToDate")
+    before, tag = read_specs(list_of(api, settled, OLD)), read_versions([*find_tag(api, settled)])
+    uids = [o["metadata"]["uid"] for o in find_tag(api, settled)]
+
+    # A new istiod that never comes up: held, and the older one serves on, untouched.
+    edit(api, settled, version="1.31", controlPlane=NOWHERE)
+
+    def quotes_the_scheduler() -> Object | None:
+        held = api.get("mesh", settled, "demo") or {}
+        return (
+            held if "node affinity/selector" in read_condition(held, "Progressing").get("message") else None
+        )
+
+    await wait_for(api, settled, condition="Progressing", status="True", reason="UpgradeHeld")
+    mesh: Object = await eventually(quotes_the_scheduler, what="the cause is told")  # type: ignore[no-redef,assignment]
+    assert read_condition(mesh, "UpToDate")["reason"] == "UpgradeHeld"
+    assert read_condition(mesh, "Ready")["status"] == "False"
+    for condition in ("Available", "InjectionReady", "SpecAccepted", "Reconciled"):
+        assert read_condition(mesh, condition)["status"] == "True", condition
+    assert mesh["status"]["version"] == {"desired": NEW, "active": OLD, "upgradeTo": NEW}
+    upgrade = mesh["status"]["upgrade"]
+    assert (upgrade["from"], upgrade["to"], upgrade["phase"]) == (old, new, "Held")
+    assert "node affinity/selector" in upgrade["waitingFor"]
+    assert mesh["status"]["proxies"]["summary"] == "1/1", "what serves is what proxies are held against"
+    assert read_specs(list_of(api, settled, OLD)) == before
+    assert read_versions([*find_tag(api, settled)]) == tag
+    assert read_sidecar(api, settled) == old
+
+    # What held it is removed: the tag moves, and is the same object.
+    edit(api, settled, controlPlane={"placement": None})
+    mesh = await wait_for(api, settled, condition="UpToDate", status="False", reason="ProxiesOutdated")
+    assert (mesh["status"]["activeRevision"], read_target(api, settled)) == (new, new)
+    assert [o["metadata"]["uid"] for o in find_tag(api, settled)] == uids
+    assert read_sidecar(api, settled) == new
+    assert {r["name"]: r["phase"] for r in mesh["status"]["revisions"]} == {old: "Retiring", new: "Active"}
+    assert "upgrade" not in mesh["status"]
+    assert read_specs(list_of(api, settled, OLD)) == before, "a pod uses it"
+
+    # Back: to the istiod that is still there; nothing uses the newer one, and it goes.
+    edit(api, settled, version="1.30")
+    await eventually(lambda: not list_of(api, settled, NEW), what="the newer revision is gone")
+    mesh = await wait_for(api, settled)
+    assert (mesh["status"]["activeRevision"], read_target(api, settled)) == (old, old)
+    assert read_condition(mesh, "UpToDate")["status"] == "True"
+    assert read_specs(list_of(api, settled, OLD)) == before, "no new istiod"
+
+    # And on again; with its last pod the older revision goes.
+    edit(api, settled, version="1.31")
+    await wait_for(api, settled, condition="UpToDate", status="False", reason="ProxiesOutdated")
+    assert read_specs(list_of(api, settled, OLD)) == before
+    api.delete("pod", settled, "web")
+    await eventually(lambda: not list_of(api, settled, OLD), what="the older revision is gone")
+    await wait_for(api, settled)
+
+    def list_told() -> list[str]:
+        return [r["name"] for r in (api.get("mesh", settled, "demo") or {})["status"]["revisions"]]
+
+    await eventually(lambda: list_told() == [new], what="status tells of one revision")
+    assert [o["metadata"]["uid"] for o in find_tag(api, settled)] == uids
+    with pytest.raises(Refused, match="does not go back"):
+        edit(api, settled, version="1.30")
+    edit(api, settled, upgrade={"strategy": "InPlace"})
+    await wait_for(api, settled, condition="SpecAccepted", status="False", reason="StrategyFixed")
+    edit(api, settled, upgrade={"strategy": None})
+    mesh = await wait_for(api, settled)
+    assert mesh["status"]["activeRevision"] == new
+
+
+async def test_a_version_that_changes_while_another_one_is_proved_leaves_nothing_of_that(
+    api: Api, fresh: str
+) -> None:
+    upgrade = {**UPGRADE, "progressDeadlineSeconds": 600}
+    api.create(build_mesh(fresh, version="1.30", upgrade=upgrade))
+    await wait_for(api, fresh)
+    first = "1.31.1"
+    edit(api, fresh, version=first, controlPlane=NOWHERE)
+    await eventually(lambda: list_of(api, fresh, first), what="the first one is made")
+    await wait_for(api, fresh, condition="Progressing", status="True", reason="Upgrading")
+    edit(api, fresh, version="1.31", controlPlane={"placement": None})
+    mesh = await wait_for(api, fresh)
+    assert mesh["status"]["activeRevision"] == name_revision(fresh, NEW)
+    await eventually(lambda: not list_of(api, fresh, first), what="the one in between is gone")
+    await eventually(lambda: not list_of(api, fresh, OLD), what="the older one is gone")
+    api.delete("mesh", fresh, "demo")
+    await eventually(lambda: not list_owned(api, fresh), what="all of it is gone")
+
+
+async def test_a_mesh_has_four_revisions_at_most_and_all_go_with_it(api: Api, fresh: str) -> None:
+    first, *others, last = CATALOG.find("1.31").minor.patches[:5]  # type: ignore[union-attr]
+    api.create(build_mesh(fresh, version=first, upgrade={"strategy": "RevisionBased"}))
+    await wait_for(api, fresh)
+    for version in others:
+        edit(api, fresh, version=version)
+        await wait_for(api, fresh)
+    assert len(api.list("revision", fresh)) == 4, "in their grace period"
+    edit(api, fresh, version=last)
+    await wait_for(api, fresh, condition="SpecAccepted", status="False", reason="TooManyRevisions")
+    assert len(api.list("revision", fresh)) == 4
+    assert read_target(api, fresh) == name_revision(fresh, others[-1])
+    api.delete("mesh", fresh, "demo")
+    await eventually(lambda: not list_owned(api, fresh), what="all of it is gone")
