@@ -157,6 +157,22 @@ def test_the_path_goes_over_the_newest_patch_of_each_minor(
     assert find_path(load_catalog(), running, wanted) == path
 
 
+def test_a_stride_of_two_minors_leaves_every_other_one_out() -> None:
+    assert find_path(load_catalog(), "1.29.9", "1.31.4", stride=2) == ("1.31.4",)
+    assert find_path(load_catalog(), "1.29.9", "1.32.0", stride=2) == ("1.31.4", "1.32.0")
+
+
+def test_an_older_revision_goes_when_its_pods_have_been_restarted() -> None:
+    objects = (change(Change.REMOVE, "revision"), change(Change.REMOVE, "istiod"))
+    restarts = find_restarts(
+        [(pod("web-1", "1.30.8-old"), Workload("shop", "Deployment", "web"))], stamp=STAMP, pins={}
+    )
+    restarted, removed = Preview(MESH, objects=objects, restarts=restarts).steps
+    assert restarted.startswith("workloads are to be restarted")
+    assert removed.startswith("removal of the older revision, when no pod uses it")
+    assert removed.endswith("(2 objects)")
+
+
 def change(what: Change, component: str, name: str = "x") -> ObjectChange:
     return ObjectChange(what, Ref("v1", "ConfigMap", "istio-system", name), component)
 

@@ -14,7 +14,7 @@ from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.diagnosis.report import Diagnosis, Report, Subject
 from navarch.core.mesh.approval import find_hold
 from navarch.core.mesh.checks import run_checks
-from navarch.core.mesh.checks.version import running_version
+from navarch.core.mesh.checks.version import count_minors_at_once, running_version
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.mesh.teardown import find_removable
@@ -87,7 +87,7 @@ class Previewer:
             subject,
             running,
             version,
-            find_path(observed.assets.catalog, running, version),
+            find_path(observed.assets.catalog, running, version, stride=count_minors_at_once(observed)),
             paused=is_held(observed),
             objects=order_changes(each for each in looked if isinstance(each, ObjectChange)),
             restarts=self._find_restarts(observed, wanted),

@@ -123,14 +123,14 @@ class Preview:
         return {"schema": PLAN_VERSION, "hash": self.hash, **self._to_json()}
 
 
-def find_path(catalog: Catalog, running: str, wanted: str) -> tuple[str, ...]:
-    """The versions from the running one to the wanted one, in place: one minor after the other, each by its
-    newest patch. Minors that the catalog does not know are left out."""
+def find_path(catalog: Catalog, running: str, wanted: str, *, stride: int = 1) -> tuple[str, ...]:
+    """The versions from the running one to the wanted one, each at most `stride` minors above the one before
+    and the newest patch of its minor. Minors that the catalog does not know are left out."""
     if not running or ordinal_of(running)[:2] >= ordinal_of(wanted)[:2]:
         return (wanted,)
     first, last = ordinal_of(running)[:2], ordinal_of(wanted)[:2]
-    between = (minor for minor in catalog.minors if first < ordinal_of(minor.name)[:2] < last)
-    return (*(minor.patches[-1] for minor in between), wanted)
+    between = [minor for minor in catalog.minors if first < ordinal_of(minor.name)[:2] < last]
+    return (*(minor.patches[-1] for minor in between[stride - 1 :: stride]), wanted)
 
 
 _STEPS: Mapping[str, str] = {
@@ -157,7 +157,8 @@ def _list_steps(preview: Preview) -> Iterator[str]:
         if objects:
             yield f"{_STEPS.get(component, component)} ({count(len(objects), 'object', 'objects')})"
     removed = [o for o in preview.objects if o.change is Change.REMOVE]
-    if removed:
+    retires = any(o.component == "revision" for o in removed)
+    if removed and not retires:
         yield f"removal of what is not wanted any more ({count(len(removed), 'object', 'objects')})"
     for by, told in (
         (BY_NAVARCH, "gateways are rolled by Navarch"),
@@ -167,6 +168,9 @@ def _list_steps(preview: Preview) -> Iterator[str]:
         pods = sum(restart.pods for restart in preview.restarts if restart.by == by)
         if pods:
             yield f"{told} ({count(pods, 'pod', 'pods')})"
+    if retires:
+        told = count(len(removed), "object", "objects")
+        yield f"removal of the older revision, when no pod uses it and its grace period is over ({told})"
 
 
 def order_changes(changes: Iterable[ObjectChange]) -> tuple[ObjectChange, ...]:

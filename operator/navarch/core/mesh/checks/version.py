@@ -166,6 +166,11 @@ def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:
     )
 
 
+def count_minors_at_once(observed: ObservedMesh) -> int:
+    """How many minors an upgrade of the mesh may go up."""
+    return 1 if observed.in_place else 2
+
+
 def check_minors_are_not_skipped(observed: ObservedMesh) -> Iterator[Finding]:
     """In place, a control plane does not skip a minor: its proxies may be one minor behind it and no more.
     From revision to revision Istio supports two minors, since proxies stay with the older one."""
@@ -173,8 +178,7 @@ def check_minors_are_not_skipped(observed: ObservedMesh) -> Iterator[Finding]:
     if observed.spec is None or release is None or running is None:
         return
     major, minor = ordinal_of(running)[:2]
-    step = 1 if observed.in_place else 2
-    following = (major, minor + step)
+    following = (major, minor + count_minors_at_once(observed))
     if ordinal_of(release.minor.name) > following:
         told = (
             f"is more than one minor above {running}, which runs; in place it goes one at a time"
