@@ -84,6 +84,8 @@ async def namespace(releases: Releases) -> AsyncIterator[str]:
     """A namespace of the test's own; its mesh is the only one, and goes with it."""
     name = f"skew{next(_numbers)}"
     api = releases.api
+    # The older release lacks kinds of this one, which are waited for whichever release is installed.
+    await releases.install(crds="newer", operator="newer")
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
     await releases.install(crds="newer", operator="newer")
