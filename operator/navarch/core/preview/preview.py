@@ -37,8 +37,9 @@ class Change(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ObjectChange:
     """An object that is to change. `message` says why it cannot, of one that is another's (foreign) or that
-    the API server refuses. `exact` says that the API server itself has said what comes of it, by a dry run;
-    else what Navarch would send stands against what is there."""
+    the API server refuses. `exact` says that this is what comes of it: by a
+    dry run, or of a MeshRevision, of which the API server fills in nothing, by itself; else what Navarch
+    would send stands against what is there."""
 
     change: Change
     ref: Ref
