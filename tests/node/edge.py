@@ -8,7 +8,8 @@ backend outside of the mesh.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,7 @@ from lab.certificates import KeyPair, build_authority, issue
 from tests.node import backend
 from tests.node.callers import Settings
 from tests.node.conftest import Mesh
+from tests.node.programs import caller
 from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.support.gateways import build_gateway, wait_for_gateway
@@ -59,11 +61,12 @@ class Edge:
         told = {"address": self.address, "port": 443, "ca": str(self.folder / "ca.pem"), **more}
         return Settings(hosts=list(hosts or (WWW, API)), **told)
 
-    def load(self, **more: Any) -> dict[str, Settings]:
-        """Settings of requests by both kinds of routes, and of downloads beside them."""
+    def load(self, *hosts: str, **more: Any) -> dict[str, Settings]:
+        """Settings of requests, by both kinds of routes unless hosts are given, and of downloads beside
+        them."""
         return {
-            "requests": self.settings(**more),
-            "downloads": self.settings(WWW, connections=4, **more),
+            "requests": self.settings(*hosts, **more),
+            "downloads": self.settings(WWW, **{**more, "connections": 4}),
         }
 
     def replace_certificate(self, name: str = "web", host: str = WWW) -> str:
@@ -80,22 +83,46 @@ class Edge:
         path.write_bytes(pair.certificate + pair.key)
         return str(path)
 
-    def edit(self, **spec: Any) -> None:
-        """A merge patch on the gateway's spec; None takes a field away."""
-        self.api.patch("gateway", self.namespace, NAME, {"spec": spec})
+    def edit(self, *, name: str = NAME, **spec: Any) -> None:
+        """A merge patch on a gateway's spec; None takes a field away."""
+        self.api.patch("gateway", self.namespace, name, {"spec": spec})
 
-    def list_pods(self, labels: str = f"mesh.navarch.io/gateway-name={NAME}") -> list[Object]:
-        """The gateway's pods, or others of its namespace, those on their way out included."""
+    def list_pods(self, labels: str = "", *, name: str = NAME) -> list[Object]:
+        """A gateway's pods, or others of its namespace, those on their way out included."""
+        labels = labels or f"mesh.navarch.io/gateway-name={name}"
         return self.api.list("pod", self.namespace, labels=labels)
 
-    def list_names(self, *labels: str) -> set[str]:
-        return {pod["metadata"]["name"] for pod in self.list_pods(*labels)}
+    def list_names(self, labels: str = "", *, name: str = NAME) -> set[str]:
+        return {pod["metadata"]["name"] for pod in self.list_pods(labels, name=name)}
 
-    async def wait_until_replaced(self, before: set[str]) -> None:
+    def list_versions(self, name: str = NAME) -> set[str]:
+        """Of which versions the images of a gateway's pods are."""
+        pods = self.list_pods(name=name)
+        return {c["image"].rpartition(":")[2] for pod in pods for c in pod["spec"]["containers"]}
+
+    @asynccontextmanager
+    async def beside(self, name: str, **spec: Any) -> AsyncIterator[str]:
+        """Another gateway that serves the first host, while the block runs; its address."""
+        self.api.create(build_ingress(self.mesh, name, **spec))
+        try:
+            gateway = await wait_for_gateway(self.api, self.namespace, name)
+            address = str(gateway["status"]["addresses"][0])
+            with caller(
+                self.mesh.cluster, "requests", self.settings(WWW, address=address, connections=1)
+            ) as one:
+                await one.see_more(1)
+            yield address
+        finally:
+            self.api.delete("gateway", self.namespace, name)
+
+    async def wait_until_replaced(self, before: set[str], name: str = NAME) -> None:
         """Until the gateway is ready and none of these pods is there any more."""
-        await wait_for_gateway(self.api, self.namespace, NAME)
+        await wait_for_gateway(self.api, self.namespace, name)
         await eventually(
-            lambda: before.isdisjoint(self.list_names()) and all(map(is_ready, self.list_pods())),
+            lambda: (
+                before.isdisjoint(self.list_names(name=name))
+                and all(map(is_ready, self.list_pods(name=name)))
+            ),
             seconds=120,
             every=0.5,
             what="other pods in place of the earlier ones",
@@ -156,18 +183,18 @@ def build_metrics_api(namespace: str) -> Object:
     }
 
 
-def build_ingress(mesh: Mesh) -> Object:
-    """The MeshGateway."""
+def build_ingress(mesh: Mesh, name: str = NAME, **spec: Any) -> Object:
+    """The MeshGateway, or another one like it."""
     ports = [{"name": "https", "port": 443}, {"name": "tcp", "port": 9000}]
     return build_gateway(
         mesh.apps,
         mesh.namespace,
-        NAME,
+        name,
         labels=EDGE,
         replicas=1,
         service={"type": "ClusterIP", "ports": ports},
         resources={"requests": {"cpu": "10m", "memory": "64Mi"}},
-        terminationDrainSeconds=DRAIN,
+        **{"terminationDrainSeconds": DRAIN, **spec},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,10 @@ async def test_the_guide_to_east_west_joins_two_networks_by_sni_under_the_pods_o
     reader.follow(guide, "Pass mutual TLS on")
     await eventually(is_answered(reader, asking), seconds=60, every=1, what="it passes on")
     assert f"URI=spiffe://cluster.local/ns/{NAMESPACE}/sa/client" in reader.run(asking)
+    passed = reader.follow(guide, "See which way it went")
+    name = f"outbound_.80_._.server.{NAMESPACE}.svc.cluster.local"
+    counted = re.findall(rf"^{re.escape(name)}::\S+::cx_total::(\d+)$", passed, re.MULTILINE)
+    assert sum(map(int, counted)) > 0, passed
 
 
 async def test_the_demos_gateway_is_reached_by_the_commands_that_it_prints(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lab.builds import ISTIO_VERSIONS, NEWEST_ISTIO, find_source
+from lab.builds import ISTIO_LINES, NEWEST_ISTIO, find_source
 from lab.certificates import build_authority
 from lab.cluster import Cluster
 from scripts.demo.installation import apply_documents
@@ -24,7 +25,7 @@ from tests.node.edge import API, MUTUAL, NAME, WWW, Edge
 from tests.node.kubelet import signal_kubelet
 from tests.node.programs import Backend, Caller, backend, caller, load
 from tests.polling import eventually
-from tests.support.api import Api
+from tests.support.api import Api, Object
 from tests.support.gateways import wait_for_gateway
 from tests.support.guides import list_commands, run_command
 from tests.support.workloads import ask, restart, wait_for_deployments
@@ -32,7 +33,9 @@ from tests.support.workloads import ask, restart, wait_for_deployments
 NAMES = {"namespace: shop": "namespace: edge-apps", "-n shop": "-n edge-apps"}
 """The namespace in place of the guide's."""
 HELD = ("socket", "stream", "bytes")
-OLD, NEW = ISTIO_VERSIONS[0], ISTIO_VERSIONS[-1]
+PINNED, LEAVING = "pinned", "leaving"
+"""Gateways beside the one of all tests."""
+OLD, NEW = (line.versions[-1] for line in ISTIO_LINES[-2:])
 
 
 @contextmanager
@@ -222,20 +225,84 @@ async def test_no_request_fails_while_the_gateways_autoscaler_makes_four_pods_of
         edge.edit(replicas=1, autoscaling=None)
 
 
-async def test_no_request_fails_while_the_mesh_is_upgraded_and_its_gateway_follows(edge: Edge) -> None:
-    before = edge.list_names()
-    with load(edge.mesh.cluster, **edge.load()) as asked:
-        edge.mesh.edit(version=NEW)
-        await edge.mesh.wait_for(seconds=180)
-        await eventually(
-            lambda: (edge.api.get("gateway", edge.namespace, NAME) or {})["status"].get("version") == NEW,
-            seconds=120,
-            what="the gateway runs the new version",
-        )
-        await edge.wait_until_replaced(before)
-        await asked.see_more(100)
-    images = {c["image"].rpartition(":")[2] for p in edge.list_pods() for c in p["spec"]["containers"]}
-    assert images == {NEW}
+def read_version(edge: Edge, name: str) -> str:
+    """Of which version all pods of a gateway are, as its status says."""
+    return str((edge.api.get("gateway", edge.namespace, name) or {})["status"].get("version"))
+
+
+async def test_no_request_fails_while_the_next_minor_comes_to_a_gateway_and_later_to_a_pinned_one(
+    edge: Edge,
+) -> None:
+    assert edge.list_versions() == {OLD}
+    before, cluster = edge.list_names(), edge.mesh.cluster
+    async with edge.beside(PINNED, version=OLD) as address:
+        held = edge.list_names(name=PINNED)
+        few = edge.load(WWW, address=address, connections=4)
+        with load(cluster, **edge.load()) as asked, load(cluster, **few) as of_pinned:
+            await of_pinned.see_more(20)
+            edge.mesh.edit(version=NEW)
+            await edge.mesh.wait_for(seconds=180)
+            await eventually(
+                lambda: read_version(edge, NAME) == NEW, seconds=120, what="the gateway follows its mesh"
+            )
+            await edge.wait_until_replaced(before)
+            await asked.see_more(100)
+            await of_pinned.see_more(20)
+            assert edge.list_names(name=PINNED) == held
+            assert edge.list_versions(PINNED) == {OLD}
+            edge.edit(name=PINNED, version=None)
+            await edge.wait_until_replaced(held, PINNED)
+            await of_pinned.see_more(20)
+            assert read_version(edge, PINNED) == NEW
+        assert edge.list_versions() == edge.list_versions(PINNED) == {NEW}
+
+
+def read_told(pod: Object) -> datetime | None:
+    """When a pod was told to end."""
+    metadata = pod["metadata"]
+    if "deletionTimestamp" not in metadata:
+        return None
+    latest = datetime.fromisoformat(metadata["deletionTimestamp"])
+    return latest - timedelta(seconds=metadata["deletionGracePeriodSeconds"])
+
+
+async def test_a_gateway_that_exits_at_zero_ends_with_its_last_connection_and_another_waits_without_any(
+    edge: Edge,
+) -> None:
+    """Its drain would last ten minutes, longer than anything here waits."""
+    cluster = edge.mesh.cluster
+    lasting = {"exitOnZeroConnections": True, "terminationDrainSeconds": 600}
+    async with edge.beside(LEAVING, **lasting) as address:
+        (waits,), (leaves,) = edge.list_pods(), edge.list_pods(name=LEAVING)
+        last = edge.settings(WWW, address=address, port=9000)
+        with (
+            load(cluster, **edge.load(WWW, address=address)) as asked,
+            caller(cluster, "bytes", last) as held,
+        ):
+            await held.see_more(3)
+            for name in (NAME, LEAVING):
+                edge.edit(name=name, labels={**edges.EDGE, "roll": "zero"})
+            told = [await wait_until_told(edge, pod) for pod in (waits, leaves)]
+            await edge.wait_until_replaced({waits["metadata"]["name"]})
+            assert datetime.now(UTC) - told[0] > timedelta(seconds=edges.DRAIN - 1), "nobody was connected"
+            await asked.see_more(100)
+            await held.see_more(10)
+            assert held.seen.ended == ""
+            assert leaves["metadata"]["name"] in edge.list_names(name=LEAVING)
+            assert held.end().ended == "closed"
+            await edge.wait_until_replaced({leaves["metadata"]["name"]}, LEAVING)
+            await asked.see_more(100)
+
+
+async def wait_until_told(edge: Edge, pod: Object) -> datetime:
+    """When a pod was told to end, once it was."""
+    found: datetime = await eventually(
+        lambda: read_told(edge.api.get("pod", edge.namespace, pod["metadata"]["name"]) or pod),
+        seconds=120,
+        every=0.1,
+        what="the earlier pod is told to end",
+    )
+    return found
 
 
 async def test_the_public_charts_deployment_cuts_downloads_when_it_is_rolled(edge: Edge) -> None:

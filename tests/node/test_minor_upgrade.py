@@ -12,7 +12,7 @@ from lab.cluster import Cluster
 from lab.node.cluster import enter
 from tests.node.conftest import Mesh, make_mesh, remove_mesh
 from tests.node.streams import streams
-from tests.node.test_two_meshes import read_images, wait_for_census
+from tests.node.teams import read_images, wait_for_census
 from tests.polling import eventually
 from tests.support.api import Api
 from tests.support.meshes import read_condition
