@@ -158,11 +158,12 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
         metadata, revision = mesh["metadata"], held[uid]
         own = uid == body["metadata"]["uid"]
         asks = mesh["spec"].get("defaultTag") is True
-        holds = revision is not None and bool(revision["spec"]["members"]["default"])
+        own_revisions = [r for r in revisions if is_of(r, mesh)]
+        holds = any(r["spec"]["members"]["default"] for r in own_revisions)
         members = revision["spec"]["members"] if revision is not None else {}
         wants = mesh["spec"].get("scope", "")
         label = f"{metadata['namespace']}.{metadata['name']}" if wants else ""
-        has = bool(members.get("cluster")) and bool((revision or {}).get("status"))
+        has = any(r["spec"]["members"].get("cluster") and r.get("status") for r in own_revisions)
         yield MeshSummary(
             waiting=revision is None,
             created=metadata["creationTimestamp"],
@@ -175,9 +176,9 @@ def summarise(memory: Memory, body: Manifest) -> Iterator[MeshSummary]:
             member_of=label if own or revision is None else members.get("memberOf", ""),
             cluster=wants == "Cluster" if own else has or (wants == "Cluster" and not was_refused(mesh)),
             holds_cluster=has,
-            holds_any=bool((revision or {}).get("status")),
+            holds_any=any(r.get("status") for r in own_revisions),
             asks_default=asks,
-            revisions=tuple(sorted(r["metadata"]["name"] for r in revisions if is_of(r, mesh))),
+            revisions=tuple(sorted(r["metadata"]["name"] for r in own_revisions)),
         )
 
 
@@ -355,6 +356,12 @@ OLDER = (
     ],
     [a_mesh("b"), a_mesh("a", default=True), ("namespace", "b", "", "enabled")],
     [a_mesh("b"), a_revision("b", "b-demo", default=True), a_mesh("a", default=True)],
+    [
+        a_mesh("a", "b-demo", default=True),
+        a_revision("a", "a-demo-inplace"),
+        a_revision("a", "a-demo", default=True),
+        a_mesh("a"),
+    ],
     # Others' control planes and Istios.
     [a_mesh("b"), a_mesh("a"), ("namespace", "b", "a-demo", "")],
     [a_mesh("a"), ("webhook", "", "demo", "a-demo", "x", MUTATING)],

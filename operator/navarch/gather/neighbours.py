@@ -157,7 +157,7 @@ class NeighbourReader:
         revision = revisions[0] if revisions else None
         namespace, name = metadata["namespace"], metadata["name"]
         tag = self._recorded_tag(mesh) or effective_tag(namespace, name, taken=_Taken(self, own))
-        holds = revision is not None and holds_cluster(revision)
+        holds = any(map(holds_cluster, revisions))
         return MeshSummary(
             waiting=revision is None,
             created=metadata["creationTimestamp"],
@@ -172,7 +172,7 @@ class NeighbourReader:
             hosted=(mesh.get("spec") or {}).get("hosting") == controlplane.HOSTED,
             cluster=holds or (asks_for_cluster(mesh) and not _was_refused(mesh)),
             holds_cluster=holds,
-            holds_any=revision is not None and holds_anything(revision),
+            holds_any=any(map(holds_anything, revisions)),
             asks_default=asks_for_default(mesh),
             in_place=is_in_place(mesh, revision),
             revisions=tuple(sorted(str(r["metadata"]["name"]) for r in revisions)),
