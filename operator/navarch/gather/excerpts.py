@@ -32,6 +32,8 @@ CLAIMED = "claimed"
 DISCOVERY = "discovery"
 LONGEST_NAME = 253
 """Characters of the longest name that Kubernetes takes: a longer value names nothing."""
+LONGEST_KIND = 64
+"""Characters of a kind, and a slash."""
 
 
 KEPT = (
@@ -59,7 +61,10 @@ def shrink_proxy_pod(manifest: Object) -> Object:
         # There are thousands, and few namespaces, revisions and stamps: each is kept once.
         texts = (proxy.namespace, proxy.revision, proxy.proxy, proxy.gateway, proxy.job)
         namespace, revision, stamp, gateway, job = (sys.intern(text[:LONGEST_NAME]) for text in texts)
-        proxy = ProxyPod(namespace, proxy.name, revision, stamp, gateway, job, proxy.bare)
+        owner = sys.intern(proxy.owner[: LONGEST_NAME + LONGEST_KIND])
+        proxy = ProxyPod(
+            namespace, proxy.name, revision, stamp, gateway, job, proxy.bare, owner, proxy.leaving
+        )
     shrunk = _shrink(manifest, proxy=proxy)
     _without_labels(shrunk)
     shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])
