@@ -61,7 +61,13 @@ class Cluster:
             REVISION,
             self.now.isoformat(),
             tuple(
-                ProxyPod(w.seen.namespace, f"{w.seen.name}-{i}", REVISION, stamp, owner=f"{w.seen.kind}/{w.seen.name}")
+                ProxyPod(
+                    w.seen.namespace,
+                    f"{w.seen.name}-{i}",
+                    REVISION,
+                    stamp,
+                    owner=f"{w.seen.kind}/{w.seen.name}",
+                )
                 for w in self.workloads.values()
                 for i, stamp in enumerate(w.pods)
             ),
@@ -91,7 +97,9 @@ class Cluster:
 
     def check_budget(self) -> None:
         """No more workloads roll by Navarch's hand than may."""
-        rolling = Counter(ns for (ns, _), w in self.workloads.items() if w.seen.restarted_for and not w.seen.rolled)
+        rolling = Counter(
+            ns for (ns, _), w in self.workloads.items() if w.seen.restarted_for and not w.seen.rolled
+        )
         assert rolling.total() <= (self.policy.max_unavailable or 1)
         assert max(rolling.values(), default=0) <= (self.policy.per_namespace_parallelism or 1)
 
@@ -128,7 +136,9 @@ def clusters(draw: st.DrawFn) -> Cluster:
     for namespace in namespaces:
         for i in range(draw(st.integers(0, 3))):
             kind = draw(st.sampled_from(["Deployment", "StatefulSet", "DaemonSet"]))
-            seen = Rollable(kind, namespace, f"app-{i}", f"uid-{namespace}-{i}", rolled=True, order=draw(words))
+            seen = Rollable(
+                kind, namespace, f"app-{i}", f"uid-{namespace}-{i}", rolled=True, order=draw(words)
+            )
             pods = draw(st.lists(st.sampled_from([OLD, NEW]), min_size=1, max_size=3))
             cluster.workloads[namespace, seen.name] = Simulated(seen, pods)
     return cluster
@@ -247,8 +257,8 @@ def test_a_namespace_keeps_its_wave_whatever_other_namespaces_there_are(cluster:
     for namespace, order in cluster.orders.items():
         wave = find_wave(cluster.policy, MESH, namespace, order)
         assert 1 <= wave <= count_waves(cluster.policy)
-        canaries = cluster.policy.canary_namespaces or []
-        assert (wave == 1) == (namespace in canaries) or not canaries
+        if canaries := cluster.policy.canary_namespaces:
+            assert (wave == 1) == (namespace in canaries)
 
 
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu", "America/Nuuk"]
@@ -283,10 +293,13 @@ def test_a_window_opens_when_it_says_and_is_open_for_its_minutes(
     just = timedelta(seconds=1)
     began = find_opening([window], {name: zone}, opening.at)
     before = find_opening([window], {name: zone}, opening.at - just)
-    assert began is not None and began.open and before is not None and not before.open
+    assert began is not None
+    assert before is not None
+    assert (began.open, before.open) == (True, False)
     end = opening.at + timedelta(minutes=minutes)
     last = find_opening([window], {name: zone}, end - just)
-    assert last is not None and last.open
+    assert last is not None
+    assert last.open
     local = opening.at.astimezone(zone)
     shift = local.replace(tzinfo=None) - datetime(local.year, local.month, local.day, hour, minute)
     assert timedelta(0) <= shift <= timedelta(hours=1), "later only where the clocks are put forward over it"

@@ -119,9 +119,9 @@ class DataPlaneStatus(Model):
     target: str = Field(max_length=128, description="The proxy that the mesh injects now; empty: unknown.")
     phase: Literal["Waiting", "Rolling", "Soaking", "Halted", "Paused", "Done"] = Field(
         description="Rolling: workloads are being restarted. Soaking: a wave is done, and the next one has "
-        "to wait for soakSeconds. Waiting: something else has to come first. Halted: a workload does not come "
-        "up, and nothing more is restarted. Paused: by dataPlane.pause. Done: every proxy is current that a "
-        "restart by Navarch could make current."
+        "to wait for soakSeconds. Waiting: something else has to come first. Halted: a workload does not "
+        "come up, and nothing more is restarted. Paused: by dataPlane.pause. Done: every proxy is current "
+        "that a restart by Navarch could make current."
     )
     wave: int | None = Field(
         None, ge=1, description="The wave that is worked on; that of the canaries, if any, is the first."
@@ -134,7 +134,7 @@ class DataPlaneStatus(Model):
         description="When this wave was first seen to be the next one.",
     )
     total: int = Field(ge=0, description="Workloads with pods that have a proxy of the mesh.")
-    updated: int = Field(ge=0, description="Workloads whose proxies are all current, and whose restart is done.")
+    updated: int = Field(ge=0, description="Workloads whose proxies are all current, and that are done.")
     rolling: int = Field(ge=0, description="Workloads that Navarch has restarted and that are not done yet.")
     waiting: int = Field(ge=0, description="Workloads that are to be restarted.")
     manual: int = Field(

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 from navarch.core.model.refs import Ref
 
+ROLLER = "navarch-rollouts"
+"""The field manager of restarts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """That the pods of a workload are made anew: `mark` is what its template's annotation ROLLED_FOR says from
-    then on, `uid` which object is meant."""
+    """That the pods of a workload are made anew: `mark` is what its template's annotation ROLLED_FOR says
+    from then on, `uid` which object is meant."""
 
     ref: Ref
     uid: str

@@ -17,6 +17,7 @@ from enum import StrEnum
 from navarch.api.dataplane import MAX_UNAVAILABLE, PARALLELISM, SOAK
 from navarch.core.model.messages import count, join
 from navarch.core.model.refs import Ref
+from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.restarts import Restart
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.standing import Standing, State, judge_workloads
@@ -98,7 +99,7 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
         wave=wave,
         since=since,
         why=(*([gate.why] if gate else ()), *_tell_others(standings)),
-        requeue_after=min(later, default=None),
+        requeue_after=min([*later, *([SAFETY_REQUEUE] if observed.workloads.refused else [])], default=None),
     )
 
 
@@ -106,13 +107,12 @@ def _rest(waves: int, standings: tuple[Standing, ...]) -> RolloutPlan:
     """Nothing is to be restarted, or can be."""
     blocked = any(s.state is State.BLOCKED for s in standings)
     phase = Phase.WAITING if blocked else Phase.DONE
-    ends = any(s.in_flight for s in standings)
     return RolloutPlan(
         phase,
         waves,
         standings,
         why=tuple(_tell_others(standings)),
-        requeue_after=30.0 if ends else None,
+        requeue_after=SAFETY_REQUEUE if blocked or any(s.in_flight for s in standings) else None,
     )
 
 
@@ -142,16 +142,24 @@ def _find_gate(
         return _Gate(Phase.PAUSED, "spec.upgrade.dataPlane.pause is true")
     if observed.hindrance:
         return _Gate(Phase.WAITING, observed.hindrance)
-    if policy.windows:
-        opening = find_opening(policy.windows, observed.zones, now)
-        if opening is None:
-            return _Gate(Phase.WAITING, "no window can be read: its time zone is unknown")
-        if not opening.open:
-            return _Gate(Phase.WAITING, f"the next window opens on {opening.told}", opening.at)
+    if (gate := _find_closed(observed, now)) is not None:
+        return gate
     if (end := _find_soak(observed, standings, wave=wave, since=since)) is not None and now < end:
         told = f"wave {wave} begins when the one before it has run for {_soak(observed)} s"
         return _Gate(Phase.SOAKING, told, end)
     return None
+
+
+def _find_closed(observed: ObservedRollout, now: datetime) -> _Gate | None:
+    """That no window is open."""
+    if not observed.policy.windows:
+        return None
+    opening = find_opening(observed.policy.windows, observed.zones, now)
+    if opening is None:
+        return _Gate(Phase.WAITING, "no window can be read: its time zone is unknown")
+    return (
+        None if opening.open else _Gate(Phase.WAITING, f"the next window opens on {opening.told}", opening.at)
+    )
 
 
 def _soak(observed: ObservedRollout) -> int:

@@ -42,8 +42,8 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A workload's verdict. `restarted` says that it was restarted for the present target, `in_flight` that it
-    counts against the budget, `until` when its deadline ends."""
+    """A workload's verdict. `restarted` says that it was restarted for the present target, `in_flight` that
+    it counts against the budget, `until` when its deadline ends."""
 
     namespace: str
     kind: str
@@ -109,7 +109,9 @@ def _judge_all(
             state = State.MANUAL if pods.outdated else State.CURRENT
             yield Standing(namespace, kind, name, state, wave, why=why if pods.outdated else "")
         elif not workload.follows:
-            yield _judge(observed, workload, pods.outdated, wave, blocked.get(place, ""), now)
+            yield _judge(
+                observed, workload, pods.outdated, wave=wave, blocked=blocked.get(place, ""), now=now
+            )
 
 
 def _tell_unknown(kind: str) -> str:
@@ -117,7 +119,7 @@ def _tell_unknown(kind: str) -> str:
 
 
 def _judge(
-    observed: ObservedRollout, workload: Rollable, outdated: int, wave: int, blocked: str, now: datetime
+    observed: ObservedRollout, workload: Rollable, outdated: int, *, wave: int, blocked: str, now: datetime
 ) -> Standing:
     until = _find_deadline(observed, workload)
     restart = _Restart(
@@ -165,17 +167,26 @@ def _decide(
         return State.MANUAL, refusal
     if restart.ours and restart.aimed:
         return _follow(workload, outdated, overdue=restart.overdue)
-    if going and not restart.overdue and not workload.stuck:
-        return State.BLOCKED, "its restart for an older target goes on"
-    if not workload.rolled and not restart.ours:
-        if workload.stuck:
-            return State.MANUAL, f"it did not come up before: {workload.stuck}"
-        return State.BLOCKED, "it is being rolled out by another client"
+    if not going and not workload.rolled and workload.stuck:
+        return State.MANUAL, f"it did not come up before: {workload.stuck}"
+    why = next(_find_blocks(observed, workload, restart, blocked), "")
+    return (State.BLOCKED, why) if why else (State.WAITING, "")
+
+
+def _find_blocks(
+    observed: ObservedRollout, workload: Rollable, restart: _Restart, budget: str
+) -> Iterator[str]:
+    """What a workload that is to be restarted has to wait for, and Navarch cannot bring about."""
+    if restart.ours and not workload.rolled and not restart.overdue and not workload.stuck:
+        yield "its restart for an older target goes on"
+    if not restart.ours and not workload.rolled:
+        yield "it is being rolled out by another client"
     if workload.namespace in observed.leaving:
-        return State.BLOCKED, "its namespace is being deleted"
-    if blocked:
-        return State.BLOCKED, f"PodDisruptionBudget {blocked} allows no disruption"
-    return State.WAITING, ""
+        yield "its namespace is being deleted"
+    if why := observed.workloads.refused.get(workload.uid):
+        yield why
+    if budget:
+        yield f"PodDisruptionBudget {budget} allows no disruption"
 
 
 def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:

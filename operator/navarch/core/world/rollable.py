@@ -1,4 +1,4 @@
-"""A workload as its restart sees it: its rollout, what Navarch wrote into its template, and what forbids more.
+"""A workload as its restart sees it: its rollout, what Navarch wrote into its template, what forbids more.
 
 Owns the reading of Deployments, StatefulSets and DaemonSets. Must never keep a pod template. Invariants:
 generation-aware; a rollout that was complete once stays so until the template changes, whatever becomes of
@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLOUT, ROLLED_FOR
+from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLED_FOR, ROLLOUT
 from navarch.core.model.messages import shorten
 from navarch.core.model.ownership import fields_of, is_own_entry
 from navarch.core.model.refs import Manifest
+from navarch.core.model.restarts import ROLLER
 from navarch.core.world.workload import determine_rollout
 
-ROLLER = "navarch-rollouts"
-"""The field manager of restarts."""
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 """Kinds of apps/v1 that are restarted by their template."""
 LONGEST = 300
@@ -81,7 +80,8 @@ def _is_rolled(manifest: Manifest) -> bool:
         wanted = int((manifest.get("spec") or {}).get("replicas", 1))
         done = int(status.get("updatedReplicas", 0)) >= wanted <= int(status.get("availableReplicas", 0))
         # The controller equates the two when the last pod is ready, and no pod that fails later undoes it.
-        return done or status.get("currentRevision") == status.get("updateRevision")
+        current = status.get("currentRevision")
+        return done or bool(current and current == status.get("updateRevision"))
     if manifest["kind"] == "Deployment" and _progress(status).get("reason") == "NewReplicaSetAvailable":
         return True
     rollout = determine_rollout(manifest)
@@ -138,8 +138,8 @@ def target_of(workload: Rollable) -> str:
 
 
 def next_mark(workload: Rollable, target: str) -> str:
-    """What the template is to say after a restart for this proxy: another text than it says, also where it was
-    restarted for the same proxy before, and was given an older one by its owner since."""
+    """What the template is to say after a restart for this proxy: another text than it says, also where it
+    was restarted for the same proxy before, and was given an older one by its owner since."""
     if target_of(workload) != target:
         return target
     counted = workload.restarted_for.partition("/")[2]
