@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.conftest import assert_quiet, remove_namespace
 from tests.polling import eventually
-from tests.support.api import Api, Object
+from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit, Request
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
 from tests.support.operator import SYSTEM, Operator
@@ -23,8 +23,7 @@ WORKLOADS = [("late", "api"), KEPT, ("late", "web"), ("early", "first")]
 
 
 def build_deployment(namespace: str, name: str) -> Object:
-    """A Deployment of one pod. The one that is not to come up is given up by its controller soon; no other
-    is, on a machine of any speed."""
+    """A Deployment of one pod."""
     pod = {"containers": [{"name": "app", "image": ECHO}], "terminationGracePeriodSeconds": 0}
     labels = {"app": name}
     return {
@@ -33,7 +32,6 @@ def build_deployment(namespace: str, name: str) -> Object:
         "metadata": {"namespace": namespace, "name": name},
         "spec": {
             "replicas": 1,
-            "progressDeadlineSeconds": 4 if name == "api" else 600,
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
@@ -93,6 +91,7 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
     policy = {"mode": "Managed", "canaryNamespaces": [early], "waves": 1, "soakSeconds": 1}
     api.create(build_mesh(fresh, upgrade={"dataPlane": policy}))
     await wait_for(api, fresh)
+    await wait_for(api, fresh, condition="SpecAccepted", reason="CanaryNotAMember")
     try:
         for namespace in (late, early):
             await create_namespace(api, namespace, {"istio.io/rev": f"{fresh}-demo"})
@@ -119,7 +118,8 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
         assert f"kubectl create clusterrolebinding {ROLE}" in message
         assert list_restarts(audit, mark) == []
 
-        # With it the canary comes first; a process that is killed then is followed by one that goes on.
+        # With it nothing begins during a pause, nor while a window cannot be read.
+        edit(api, fresh, upgrade={"dataPlane": {"pause": True}})
         quota = {"pods": str(len([w for w in workloads if w[0] == late]))}
         api.create(
             {
@@ -130,12 +130,24 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
             }
         )
         api.create(granted)
+        await wait_for(api, fresh, condition="UpToDate", status="False", reason="RestartsWaiting", seconds=90)
+        window = {"start": "00:00", "durationMinutes": 1440, "timeZone": "Mars/Olympus"}
+        edit(api, fresh, upgrade={"dataPlane": {"pause": None, "windows": [window]}})
+        await wait_for(api, fresh, condition="SpecAccepted", status="False", reason="TimeZoneUnknown")
+        assert list_restarts(audit, mark) == []
+
+        # Then the canary comes first; a process that is killed then is followed by one that goes on.
+        edit(api, fresh, upgrade={"dataPlane": {"windows": [window | {"timeZone": "UTC"}]}})
         await eventually(lambda: list_restarts(audit, mark), seconds=90, what="the first restart")
         operator.kill()
         operator.start()
         await eventually(operator.is_ready, seconds=60, what="the operator is back")
 
-        # One that cannot make its new pod stops the others, and says why.
+        # One that cannot make its new pod is waited for, and stops the others when it is given up.
+        await eventually(lambda: read_mark(api, late, "api"), seconds=120, what="api is restarted")
+        await wait_for(api, fresh, condition="UpToDate", status="False", reason="ProxiesRolling", seconds=90)
+        shorter = build_deployment(late, "api") | {"spec": {"progressDeadlineSeconds": 4}}
+        api.apply(shorter, manager="impatient")
         halted = await wait_for(
             api, fresh, condition="UpToDate", status="False", reason="RestartsHalted", seconds=120
         )
@@ -169,6 +181,29 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
     finally:
         for namespace in (late, early):
             remove_namespace(api, namespace)
+
+
+WINDOW = {"start": "22:00", "durationMinutes": 60, "timeZone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ({"waves": 0}, "waves"),
+        ({"maxUnavailable": 0}, "maxUnavailable"),
+        ({"maxUnavailable": 2, "perNamespaceParallelism": 3}, "raise maxUnavailable, or lower this"),
+        ({"windows": [WINDOW | {"days": []}]}, "days"),
+        ({"windows": [WINDOW | {"start": "24:00"}]}, "start"),
+        ({"windows": [WINDOW | {"durationMinutes": 0}]}, "durationMinutes"),
+        ({"windows": [WINDOW | {"timeZone": "/etc/passwd"}]}, "timeZone"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_field(
+    api: Api, installed: object, policy: Object, told: str
+) -> None:
+    mesh = build_mesh("default", upgrade={"dataPlane": {"mode": "Managed", **policy}})
+    with pytest.raises(Refused, match=told):
+        api.create(mesh, dry_run=True)
 
 
 def find_done(api: Api, namespace: str) -> Object | None:

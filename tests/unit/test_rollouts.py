@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,14 +12,21 @@ from navarch.api.dataplane import DataPlane, Window
 from navarch.core.mesh.checks.dataplane import check_canaries_are_members, check_time_zones_are_known
 from navarch.core.model.findings import Severity
 from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import ref_of
+from navarch.core.model.restarts import Restart
 from navarch.core.rollout.observed import Blocker, ObservedRollout, Workloads
 from navarch.core.rollout.plan import Phase, plan_rollout
 from navarch.core.rollout.standing import Standing, State, judge_workloads
 from navarch.core.rollout.windows import find_opening
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.core.world.rollable import Rollable, next_mark, read_rollable
-from navarch.kube.restarts import LONG, Refusals
+from navarch.gather.excerpts import shrink_workload
+from navarch.kube.client import Client
+from navarch.kube.resources import resource_of
+from navarch.kube.restarts import LONG, Refusals, Restarter
+from navarch.kube.store import Store
 
+from tests.support.memory import Memory
 from tests.unit.observations import a_spec, an_observed_mesh
 
 OLD, NEW = "1.30.1-aaaa", "1.31.1-bbbb"
@@ -334,3 +341,20 @@ def test_a_refusal_is_forgotten_after_its_time() -> None:
     assert refusals.read({"uid", "other"}) == {"uid": "taken back"}
     now = LONG
     assert refusals.read({"uid"}) == {}
+
+
+async def test_what_another_client_takes_back_is_told_and_not_written_again() -> None:
+    memory = Memory()
+    workload = a_workload()
+    made = memory.put(workload)
+    restarts = [Restart(ref_of(made), made["metadata"]["uid"], NEW)]
+    store = Store(resource_of("apps/v1", "Deployment"), transform=shrink_workload)
+    restarter = Restarter(cast(Client, memory), {"Deployment": store}, memory.world.refusals)
+    assert await restarter.carry_out(restarts) is None
+    (seen,) = store.list()
+    assert seen["rollable"].restarted_for == NEW, "the next look sees what was written"
+    memory.put(workload)
+    sent = len(memory.requests)
+    assert await restarter.carry_out(restarts) is not None
+    assert len(memory.requests) == sent
+    assert "took Navarch's restart back" in memory.world.refusals.read({restarts[0].uid})[restarts[0].uid]

@@ -83,7 +83,8 @@ class Restarter:
         if len(self._written) >= _REMEMBERED:
             self._written.clear()
         self._written[restart.uid] = restart.mark
-        if store := self._stores.get(restart.ref.kind):
+        store = self._stores.get(restart.ref.kind)
+        if store is not None:  # an empty one counts as false
             store.observe(written)
         return True
 

@@ -197,11 +197,10 @@ def _choose(observed: ObservedRollout, standings: Sequence[Standing], wave: int)
     mesh = policy.max_unavailable or MAX_UNAVAILABLE
     each = policy.per_namespace_parallelism or PARALLELISM
     taken = Counter(s.namespace for s in standings if s.in_flight)
-    going = (State.WAITING, State.ROLLING)
-    ranks = {
-        namespace: min(s.rank for s in standings if s.namespace == namespace and s.state in going)
-        for namespace in {s.namespace for s in standings if s.state is State.WAITING}
-    }
+    ranks: dict[str, int] = {}
+    for s in standings:
+        if s.state in (State.WAITING, State.ROLLING):
+            ranks[s.namespace] = min(s.rank, ranks.get(s.namespace, s.rank))
     waiting = [s for s in standings if s.state is State.WAITING and (s.wave == wave or s.in_flight)]
     for standing in sorted(waiting, key=lambda s: (not s.in_flight, s.rank, s.place)):
         if standing.in_flight:  # an older restart broke it: it is in the budget, and this is its way out
