@@ -150,5 +150,6 @@ def _say(value: Any) -> str:
 
 def _build_restart(restart: Restart) -> Text:
     place = f"{restart.kind} {restart.namespace}/{restart.name}"
-    pods = f"{restart.pods} of {restart.total} pods, by {restart.by}"
+    when = f" ({restart.when})" if restart.when else ""
+    pods = f"{restart.pods} of {restart.total} pods, by {restart.by}{when}"
     return Text(f"  {escape(place)}: {pods}: {escape('; '.join(restart.why))}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from navarch.api.dataplane import MANAGED
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.diagnosis.report import Diagnosis, Report, Subject
 from navarch.core.mesh.approval import find_hold
@@ -27,12 +28,13 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.offline import build_objects
 from navarch.core.preview.fields import find_changes
 from navarch.core.preview.preview import Change, ObjectChange, Preview, find_path, order_changes
-from navarch.core.preview.restarts import Restart, find_restarts
+from navarch.core.preview.restarts import Restart, Waves, find_restarts
 from navarch.core.revision.render import render
 from navarch.core.revision.route import read_route, redirect
 from navarch.core.world.proxies import read_pins
 from navarch.engine.result import Cause
 from navarch.gather.mesh import observe_mesh
+from navarch.gather.rollout import read_policy
 from navarch.kube.apply import Applier
 from navarch.kube.errors import KubeError, NotFound
 from navarch.survey.checkup import MeshNotFound, Scope, tell_missing
@@ -104,7 +106,8 @@ class Previewer:
         stamp = render(wanted, observed.assets, observed.environment).proxy
         names = {revision["metadata"]["name"] for revision in observed.revisions}
         proxies = list_proxies(self.session, observed.body, names)
-        return find_restarts(proxies, stamp=stamp, pins=read_pins(observed.gateways))
+        waves = find_waves(observed)
+        return find_restarts(proxies, stamp=stamp, pins=read_pins(observed.gateways), waves=waves)
 
     async def _find_changes(
         self, observed: ObservedMesh, wanted: Manifest
@@ -147,6 +150,15 @@ class Previewer:
                 exact = False
         fields = find_changes(before, after or _overlay(before, manifest))
         return ObjectChange(Change.CHANGE, ref, component, fields, exact=exact) if fields else None
+
+
+def find_waves(observed: ObservedMesh) -> Waves | None:
+    """How Navarch restarts the mesh's workloads; None where their owners do."""
+    policy = read_policy(observed.spec)
+    if policy is None or policy.mode != MANAGED:
+        return None
+    orders = {name: ns.order for name, ns in observed.namespaces.items() if ns.order}
+    return Waves(policy, observed.parent.uid, orders)
 
 
 def _name(manifest: Manifest, current: Manifest) -> Manifest:

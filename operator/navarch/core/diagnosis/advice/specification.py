@@ -60,6 +60,17 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Restart the workloads that still use the older revisions; status.revisions counts their pods.",
         "spec.version: '1.31.4': would make one revision more than 4: shop-mesh-1-30-1, …",
     ),
+    Reason.TIME_ZONE_UNKNOWN: Advice(
+        Severity.ERROR,
+        "Write a name of the IANA database, such as Europe/Berlin or UTC.",
+        "spec.upgrade.dataPlane.windows[0].timeZone: 'CEST': no time zone has this name",
+    ),
+    Reason.CANARY_NOT_A_MEMBER: Advice(
+        Severity.WARNING,
+        "Have the namespace join the mesh, or name another.",
+        "spec.upgrade.dataPlane.canaryNamespaces: 'early': early is not in the mesh, so that no canary is "
+        "restarted there",
+    ),
     Reason.STRATEGY_FIXED: Advice(
         Severity.ERROR,
         "Put the strategy back, or make another mesh and move the members there.",
