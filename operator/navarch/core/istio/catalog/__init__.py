@@ -211,5 +211,7 @@ def build_catalog(data: Mapping[str, Any]) -> Catalog:
         tuple(sorted(minors, key=lambda minor: ordinal_of(minor.name))),
         values,
         Pin(GATEWAY_API, module["version"], module["hash"]),
-        removed_variables={n: ordinal_of(row["since"]) for n, row in data["removedVariables"].items()},
+        removed_variables={
+            n: ordinal_of(row["since"]) for n, row in data.get("removedVariables", {}).items()
+        },
     )
