@@ -150,7 +150,7 @@ class Checkup:
             cluster.installations,
         )
 
-    def _select(self, scope: Scope, *, given: bool) -> list[Manifest]:
+    def _select(self, scope: Scope, *, given: bool) -> Sequence[Manifest]:
         """The meshes of the cluster that are asked about. Raises MeshNotFound."""
         meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
         if scope.mesh and not meshes and not given:
