@@ -7,7 +7,7 @@ give equal plans.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from navarch.api.dataplane import MANAGED
@@ -51,12 +51,13 @@ async def preview(target: Target, scope: Scope, manifests: Sequence[Manifest]) -
     namespace = scope.namespace or (manifests[0]["metadata"]["namespace"] if manifests else "")
     async with open_session(target, namespace=namespace, watches=list_watches()) as session:
         checkup = session.start_checkup()
-        report = await checkup.run(scope, manifests)
+        report = await checkup.run(replace(scope, upgrades=True), manifests)
         meshes = session.snapshot.stores["meshes"]
         asked = [ref_of(m) for m in manifests] or [ref_of(m) for m in meshes.list() if scope.has(m)]
         if not asked:
             raise MeshNotFound(tell_missing(scope, session.snapshot))
-        previewer = Previewer(session, checkup.examiner.applier, report, bool(manifests))
+        upgrades = checkup.upgrades
+        previewer = Previewer(session, checkup.examiner.applier, report, bool(manifests), upgrades)
         found = [await previewer.preview(ref, meshes.get(ref)) for ref in sorted(asked)]
         unread = [str(gap) for gap in checkup.gaps]
         return tuple(replace(each, unread=tuple(sorted({*unread, *each.unread}))) for each in found)
@@ -64,18 +65,20 @@ async def preview(target: Target, scope: Scope, manifests: Sequence[Manifest]) -
 
 @dataclass(frozen=True, slots=True)
 class Previewer:
-    """Plans meshes one by one. `report` is what a checkup said of them; `from_file` says that they are not in
-    the cluster as they are planned."""
+    """Plans meshes one by one. `report` is what a checkup said of them, `upgrades` what is worth knowing
+    before each is upgraded; `from_file` says that they are not in the cluster as they are planned."""
 
     session: Session
     applier: Applier
     report: Report
     from_file: bool
+    upgrades: Mapping[Subject, tuple[Diagnosis, ...]]
 
     async def preview(self, ref: Ref, body: Manifest | None) -> Preview:
         """The plan of one mesh; `body` is None for one that the schema refuses."""
         subject = Subject(ref.kind, ref.namespace, ref.name)
-        said = tuple(d for d in self.report.diagnoses if d.subject == subject)
+        upgrade = self.upgrades.get(subject, ())
+        said = tuple(d for d in self.report.diagnoses if d.subject == subject or d in upgrade)
         if body is None:
             return Preview(subject, refused=True, diagnoses=said)
         observed = await observe_mesh(self.session.world, body)
