@@ -178,6 +178,16 @@ def test_a_value_that_nothing_reads_is_a_warning(tree: dict[str, Any], path: str
     assert not list(ask(values.check_values_are_known, with_values(tree)))
 
 
+def test_defaults_of_gateway_classes_are_told_to_have_no_effect_in_a_hosted_mesh() -> None:
+    tree = {"gatewayClasses": {"istio": {"deployment": {"spec": {"replicas": 2}}}}}
+    spec = {"version": "1.31", "values": tree, "hosting": "Hosted"}
+    finding = only(values.check_gateway_classes_are_read, an_observed_mesh(spec=a_spec(**spec)))
+    assert (finding.reason, finding.severity) == (Reason.VALUE_UNREAD, Severity.WARNING)
+    assert finding.field == "spec.values.gatewayClasses"
+    assert "parametersRef" in finding.remedy
+    assert not list(ask(values.check_gateway_classes_are_read, with_values(tree)))
+
+
 def test_a_value_that_is_refused_is_not_told_twice() -> None:
     tree = {
         "revisionTags": ["a"],

@@ -113,6 +113,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     meshconfig.check_mesh_config_is_known,
     values.check_values_are_known,
     values.check_values_are_read,
+    values.check_gateway_classes_are_read,
     contests.check_no_field_is_switched_off,
     dataplane.check_canaries_are_members,
     version.check_catalog_extensions,

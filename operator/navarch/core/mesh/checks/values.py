@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from navarch.api.controlplane import HOSTED
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.assets import BASE_PROFILE
 from navarch.core.istio.definitions import VALUES, Kind, Problem, find_problems
@@ -20,7 +21,7 @@ from navarch.core.mesh.content import MeshContent
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import shorten
 from navarch.core.model.reasons import Reason
-from navarch.core.render.values import build_values
+from navarch.core.render.values import GATEWAY_CLASSES, build_values
 
 Tree: TypeAlias = Mapping[str, Any]
 
@@ -152,3 +153,17 @@ def check_values_are_read(content: MeshContent) -> Iterator[Finding]:
             message = f"{subject}is Istio's, but not read by injection, and has no effect here"
             remedy = "look for a field of the spec instead, or remove it, unless a template of yours reads it"
             yield Finding(Reason.VALUE_UNREAD, field, problem.value, message, remedy, Severity.WARNING)
+
+
+def check_gateway_classes_are_read(content: MeshContent) -> Iterator[Finding]:
+    """A hosted mesh changes no defaults of a Gateway class: istiod looks for them in its own namespace, which
+    is none of those that it watches. Seen with istiod 1.30 and 1.31."""
+    config = resolved_config(content) if content.spec.hosting == HOSTED else None
+    if config is not None and (config.values or {}).get(GATEWAY_CLASSES):
+        own = GATEWAY_CLASSES in (content.spec.values or {})
+        field = f"spec.values.{GATEWAY_CLASSES}" if own else "spec.profiles"
+        subject = "" if own else f"values.{GATEWAY_CLASSES} of a profile "
+        value = shorten(config.values[GATEWAY_CLASSES])
+        message = f"{subject}is not read by the istiod of a hosted mesh, and has no effect here"
+        remedy = "name a ConfigMap in spec.infrastructure.parametersRef of each Gateway instead"
+        yield Finding(Reason.VALUE_UNREAD, field, value, message, remedy, Severity.WARNING)
