@@ -43,6 +43,14 @@ SPEC: Table = build_table(
     ),
     (free("a change waits, or does not"), "upgrade.approval.**"),
     (
+        free(
+            "while true the mesh runs with an earlier configuration, which may have had fields that are "
+            "guarded; to end it needs nothing",
+            allowed=(None, False),
+        ),
+        "upgrade.rollback",
+    ),
+    (
         free("a mesh has at most four revisions, and its tag points to none that is not proved"),
         "upgrade.strategy upgrade.progressDeadlineSeconds upgrade.inactiveRevisionGracePeriodSeconds",
     ),

@@ -112,6 +112,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     values.check_values_are_known,
     values.check_values_are_read,
     contests.check_no_field_is_switched_off,
+    strategy.check_rollback_leads_somewhere,
     version.check_catalog_extensions,
     version.check_support,
     version.check_proxies_can_follow,
