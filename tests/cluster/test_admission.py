@@ -556,3 +556,40 @@ async def test_a_pod_gets_no_label_that_services_select_by_its_status_or_its_bin
     bound["metadata"] = {"name": "app", "labels": {label: "x"}}
     with pytest.raises(Refused, match=refused):
         tenant.request("POST", api.path("pod", fresh, "app", "binding"), bound)
+
+
+async def test_a_kubelet_writes_the_status_of_a_pod_with_any_number_of_our_labels(
+    api: Api, guarded: Cluster, fresh: str
+) -> None:
+    """Maps give their keys in another order each time: labels that are compared as lists differ now and
+    then, and an istiod that runs would never be told to be ready."""
+    rules = [{"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": rules}
+    api.create({**role, "metadata": {"name": "kubelet", "namespace": fresh}})
+    binding = bind(fresh, "kubelet")
+    binding["roleRef"]["kind"] = "Role"
+    api.create(binding)
+    pod, names = (
+        build_pod(fresh, "istiod"),
+        ("mesh-namespace", "mesh-name", "component", "gateway-name", "revision"),
+    )
+    pod["metadata"]["labels"] = {f"mesh.navarch.io/{name}": fresh for name in names} | {"app": "istiod"}
+    api.create(pod)
+    kubelet = api.impersonating(TENANT)
+
+    def is_free() -> bool:
+        with suppress(Refused):  # until its role is in force
+            kubelet.patch("pod", fresh, "istiod", {"status": {"message": "0"}}, sub="status")
+            return True
+        return False
+
+    await eventually(is_free, what="a status is written")
+    for count in range(1, 40):
+        kubelet.patch("pod", fresh, "istiod", {"status": {"message": str(count)}}, sub="status")
+    for changed in ({"mesh.navarch.io/component": "other"}, {"mesh.navarch.io/component": None}):
+        with pytest.raises(Refused, match="whose Services would send this one"):
+            kubelet.patch("pod", fresh, "istiod", {"metadata": {"labels": changed}}, sub="status")
+    with pytest.raises(Refused, match="whose Services would send this one"):
+        kubelet.patch(
+            "pod", fresh, "istiod", {"metadata": {"labels": {"mesh.navarch.io/new": ""}}}, sub="status"
+        )

@@ -205,9 +205,13 @@ async def test_a_pod_that_calls_itself_istiod_becomes_no_endpoint_of_the_mesh(ap
     control: Object = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "control"}}
     control["metadata"]["namespace"] = running
     api.create({**control, "spec": {"selector": upstream, "ports": [{"port": 15012}]}})
-    await eventually(lambda: "impostor" in list_endpoints(api, running, "control"), what="the control's")
-    assert "impostor" not in list_endpoints(api, running, own)
-    assert list_endpoints(api, running, own), "istiod's own pods are"
+    try:
+        await eventually(lambda: "impostor" in list_endpoints(api, running, "control"), what="the control's")
+        assert "impostor" not in list_endpoints(api, running, own)
+        assert list_endpoints(api, running, own), "istiod's own pods are"
+    finally:
+        api.delete("service", running, "control")
+        api.delete("pod", running, "impostor")
 
 
 def list_endpoints(api: Api, namespace: str, service: str) -> set[str]:

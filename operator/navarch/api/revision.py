@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from navarch.api.controlplane import REVISION_BASED, ComponentStatus
+from navarch.api.controlplane import IN_PLACE, REVISION_BASED, ComponentStatus
 from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
 from navarch.api.spec import RevisionConfig
 
@@ -44,6 +44,14 @@ _HOSTING_RULE = build_rule(
 )
 
 
+_STRATEGY_RULE = build_rule(
+    # One that only a newer release knows is corrected after a rollback to this one.
+    f"self.strategy == oldSelf.strategy || !(oldSelf.strategy in ['{IN_PLACE}', '{REVISION_BASED}'])",
+    field=".strategy",
+    message="the strategy of a revision never changes; Navarch makes another revision instead",
+    shown="self.strategy",
+    reason="FieldValueForbidden",
+)
 _VERSION_RULE = build_rule(
     f"oldSelf.strategy != '{REVISION_BASED}' || self.version == oldSelf.version",
     field=".version",
@@ -82,7 +90,7 @@ class MeshRevisionSpec(Model):
             "x-kubernetes-validations": [
                 _never_changes("mesh"),
                 _never_changes("tag"),
-                _never_changes("strategy"),
+                _STRATEGY_RULE,
                 _VERSION_RULE,
                 _HOSTING_RULE,
             ]

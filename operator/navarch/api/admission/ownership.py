@@ -178,16 +178,19 @@ def build_ownership_policy(operator: str) -> list[JSONObject]:
 
 def build_pod_policy(operator: str, name: str, label: str) -> list[JSONObject]:
     """Such a label on pods comes from a ReplicaSet of ours, and our labels stay as they are."""
-    ours = f"metadata.?labels.orValue({{}}).filter(key, key.startsWith('{GROUP}/'))"
-    values = "map(key, key + '=' + {0}.metadata.labels[key])"
-    both = f"object.{ours}.{values.format('object')} == oldObject.{ours}.{values.format('oldObject')}"
+    # A map's keys come in any order, another one each time: never compared as a list.
+    new, old = "object.metadata.?labels.orValue({})", "oldObject.metadata.?labels.orValue({})"
+    foreign = f"!key.startsWith('{GROUP}/')"
+    kept = f"{old}.all(key, {foreign} || key in {new})"
+    same = f"{new}.all(key, {foreign} || (key in {old} && {old}[key] == {new}[key]))"
     return _build(
         name,
         constraints={
             "resourceRules": _rules(_PODS, ("CREATE", "UPDATE")),
             "objectSelector": _carrying(label),
         },
-        conditions=_spare(operator) | {"labels-changed": f"request.operation == 'CREATE' || !({both})"},
+        conditions=_spare(operator)
+        | {"labels-changed": f"request.operation == 'CREATE' || !({kept} && {same})"},
         variables={},
         validation=Validation(
             check_host("request.namespace"),

@@ -55,10 +55,6 @@ def check_labels_count(observed: ObservedMesh) -> Iterator[Finding]:
         )
 
 
-def _warn(reason: Reason, tag: str, message: str, remedy: str) -> Finding:
-    return Finding(reason, "spec.tag", tag, message, remedy, Severity.WARNING)
-
-
 def _list_others(observed: ObservedMesh, mesh: Membership) -> Iterator[Namespace]:
     for name, namespace in sorted(observed.namespaces.items()):
         if name != mesh.namespace and not namespace.terminating:
