@@ -167,8 +167,45 @@ async def test_who_may_read_little_is_told_what_the_plan_lacks(
     assert "not permitted" in ended.out + ended.err
 
 
-async def test_a_change_waits_until_its_hash_is_approved(
-    api: Api, light: Cluster, operator: Operator, settled: str
+def make_obstacles(api: Api, namespace: str) -> set[tuple[str, str, str]]:
+    """What is worth knowing before an upgrade from 1.30: id, kind and name of each."""
+
+    def create(api_version: str, kind: str, name: str, spec: Object) -> None:
+        metadata = {"name": name, "namespace": namespace}
+        api.create({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec})
+
+    chain = {"filter": {"name": "envoy.filters.network.http_connection_manager"}}
+    chain["filter"]["subFilter"] = {"name": "envoy.filters.http.cors"}
+    match = {"context": "SIDECAR_INBOUND", "listener": {"filterChain": chain}}
+    patch = {"operation": "INSERT_AFTER", "value": {"name": "envoy.filters.http.buffer"}}
+    for name, proxy in (("pinned", {"proxy": {"proxyVersion": "^1\\.30.*"}}), ("free", {})):
+        patches = [{"applyTo": "HTTP_FILTER", "match": {**match, **proxy}, "patch": patch}]
+        create("networking.istio.io/v1alpha3", "EnvoyFilter", name, {"configPatches": patches})
+    http = [{"route": [{"destination": {"host": "a"}}], "mirror": {"host": "b"}, "mirrorPercent": 3}]
+    create("networking.istio.io/v1", "VirtualService", "mirrored", {"hosts": ["a"], "http": http})
+    budget = {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "istiod"}}}
+    create("policy/v1", "PodDisruptionBudget", "closed", budget)
+    return {
+        ("EnvoyFilterPinned", "EnvoyFilter", "pinned"),
+        ("EnvoyFilterRelative", "EnvoyFilter", "pinned"),
+        ("EnvoyFilterRelative", "EnvoyFilter", "free"),
+        ("ConfigurationDeprecated", "VirtualService", "mirrored"),
+        ("DisruptionForbidden", "PodDisruptionBudget", "closed"),
+    }
+
+
+def list_findings(found: list[Object], namespace: str) -> set[tuple[str, str, str]]:
+    """Findings about objects of others in a namespace: id, kind and name."""
+    subjects = ((finding["id"], finding["subject"]) for finding in found)
+    return {
+        (id_, subject["kind"], subject["name"])
+        for id_, subject in subjects
+        if subject["namespace"] == namespace and not subject["kind"].startswith("Mesh")
+    }
+
+
+async def test_a_change_waits_until_its_hash_is_approved_and_what_is_worth_knowing_is_told_before(
+    api: Api, light: Cluster, operator: Operator, audit: Audit, settled: str
 ) -> None:
     async def approve(hash_: str) -> Ended:
         arguments = ("approve", "demo", hash_, "-n", settled)
@@ -181,6 +218,25 @@ async def test_a_change_waits_until_its_hash_is_approved(
     api.create(build_mesh(settled, version="1.30", upgrade={"approval": gates}))
     await wait_for(api, settled)
     before = read_mesh()["status"]["version"]["active"]
+    obstacles = make_obstacles(api, settled)
+
+    async def check(*arguments: str, version: str) -> Ended:
+        wanted = ("check", *arguments, "-o", "json", "--for-version", version)
+        return await asyncio.to_thread(navarch, *wanted, kubeconfig=light.kubeconfig)
+
+    mark = audit.mark()
+    told = await check("demo", "-n", settled, version="1.31")
+    assert told.code == 1, told
+    assert list_findings(told.json["findings"], settled) == obstacles
+    assert "NoRoomForSurge" not in told.ids
+    same = await check("demo", "-n", settled, version=before)
+    assert list_findings(same.json["findings"], settled) == set(), same
+    unknown = await check("demo", "-n", settled, version="1.99")
+    assert (unknown.code, "UnknownVersion" in unknown.ids) == (2, True)
+    back = await check("demo", "-n", settled, version="1.29")
+    assert (back.code, "Downgrade" in back.ids) == (2, True)
+    asked = [r for r in audit.everybody(mark) if r.agent == "navarch-cli"]
+    assert [str(r) for r in asked if r.resource == "secrets" or (r.is_write and not r.dry_run)] == []
     nothing = await approve("0123456789ab")
     assert (nothing.code, "no change waits for an approval" in nothing.err) == (1, True)
     edit(api, settled, version="1.31")
@@ -195,6 +251,7 @@ async def test_a_change_waits_until_its_hash_is_approved(
     assert held["plan"]["from"] == before
     found = read(await plan(light, "demo", "-n", settled, "-o", "json"))
     assert found["approval"] == held["plan"]
+    assert list_findings(found["findings"], settled) == obstacles
     wrong = await approve("0123456789ab")
     assert wrong.code == 1
     assert f"the change that waits is {held['plan']['hash']} and not 0123456789ab" in wrong.err

@@ -74,6 +74,17 @@ async def editors(api: Api, place: str) -> Mapping[str, Api]:
     return clients
 
 
+DATA_PLANE: Object = {
+    "mode": "Managed",
+    "canaryNamespaces": ["x"],
+    "waves": 2,
+    "maxUnavailable": 2,
+    "perNamespaceParallelism": 1,
+    "soakSeconds": 0,
+    "workloadDeadlineSeconds": 60,
+    "windows": [{"start": "22:00", "durationMinutes": 60, "timeZone": "UTC"}],
+}
+
 TYPED: Mapping[str, Object] = {
     "version": {"version": "1.30"},
     "profiles": {"profiles": ["minimal"]},
@@ -86,6 +97,10 @@ TYPED: Mapping[str, Object] = {
     "trust": {"trust": {"domain": "example.org"}},
     "networkPolicies": {"networkPolicies": {"manage": True}},
     "paused": {"paused": True},
+    **{
+        f"upgrade.dataPlane.{name}": {"upgrade": {"dataPlane": {name: value}}}
+        for name, value in DATA_PLANE.items()
+    },
     "mtls.mode": {"mtls": {"mode": "Permissive"}},
     "mtls.cipherSuites": {"mtls": {"cipherSuites": ["x"]}},
     "proxy.logLevel": {"proxy": {"logLevel": "trace"}},

@@ -36,6 +36,7 @@ from navarch.kube.errors import Conflict, NotFound
 from navarch.kube.events import Recorder
 from navarch.kube.index import Read
 from navarch.kube.resources import Resource, resource_of
+from navarch.kube.restarts import Restarter
 from navarch.kube.shelf import Pool
 from navarch.kube.store import Object, Store
 from navarch.kube.values import keys_of
@@ -98,7 +99,8 @@ class Memory:
         moment, ids = datetime.fromisoformat(NOW), map(str, itertools.count())
         recorder = Recorder(client, instance="memory", now=lambda: moment, ids=lambda: next(ids))
         reporter = Reporter(client, recorder, self.stores, kinds=KINDS)
-        self.meshes = MeshController(self.world, self.applier, client, reporter)
+        restarter = Restarter(client, self.world.rolled, self.world.refusals)
+        self.meshes = MeshController(self.world, self.applier, client, reporter, restarter)
         self.revisions = RevisionController(self.world, self.applier, reporter)
         for namespace in (SYSTEM, PROBE):
             self.put(build_namespace(namespace))

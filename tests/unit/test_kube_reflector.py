@@ -138,6 +138,43 @@ async def test_a_kind_that_comes_and_goes_while_it_is_watched_is_told_and_asked_
             await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_kind_that_need_not_be_watched_is_asked_for_only_while_it_is_wanted_and_may_be_forbidden(
+    tmp_path: Path,
+) -> None:
+    wanted, permitted, asked, over = False, False, 0, asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        if not permitted:
+            return web.json_response({"message": "statefulsets.apps is forbidden", "code": 403}, status=403)
+        if "watch" in request.query:
+            await over.wait()
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [OBJECT]})
+
+    async with serving(tmp_path, handler) as credentials, Client(credentials) as client:
+        reflector = Reflector(
+            client, resource_of("apps/v1", "StatefulSet"), is_wanted=lambda: wanted, optional=True
+        )
+        task = asyncio.create_task(reflector.run())
+        try:
+            await reflector.synced.wait()
+            assert (reflector.served, reflector.store.refused, asked) == (False, "", 0)
+            wanted = True
+            reflector.nudge()
+            await eventually(lambda: "forbidden" in reflector.store.refused, what="it says why")
+            await eventually(lambda: reflector.rests, what="it waits for the next try")
+            permitted = True
+            reflector.nudge()
+            await eventually(lambda: reflector.served, what="it is watched")
+            assert reflector.store.refused == ""
+            assert len(reflector.store.list()) == 1
+        finally:
+            over.set()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_each_page_of_a_long_listing_is_a_sign_of_life(tmp_path: Path) -> None:
     """A listing of hundreds of megabytes takes minutes, and a probe must not end the process meanwhile."""
     now, pages, rest = 0.0, 5, asyncio.Event()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from navarch.api.dataplane import DataPlane, Window
 from navarch.assets import load_catalog
 from navarch.cli.exits import Exit
 from navarch.cli.plan import determine_exit
@@ -16,7 +17,7 @@ from navarch.core.diagnosis.workloads import Workload
 from navarch.core.model.refs import Ref
 from navarch.core.preview.fields import MOST_LINES, find_changes
 from navarch.core.preview.preview import Change, ObjectChange, Preview, find_path, order_changes
-from navarch.core.preview.restarts import find_restarts
+from navarch.core.preview.restarts import Waves, find_restarts
 from navarch.core.world.proxies import ProxyPod
 
 MESH = Subject("MeshControlPlane", "istio-system", "demo")
@@ -132,6 +133,25 @@ def test_pods_are_summed_by_workload_with_who_replaces_them_and_why() -> None:
         ("import", 1, 1, "hand"),
     ]
     assert found[1].why == ("Istio 1.30.8 to 1.31.4", "the configuration that proxies start with changes")
+
+
+def test_where_navarch_restarts_workloads_the_plan_says_in_which_wave_and_when() -> None:
+    window = Window(days=["Mon"], start="22:00", duration_minutes=240, time_zone="Europe/Berlin")
+    policy = DataPlane(mode="Managed", canary_namespaces=["shop"], windows=[window])
+    proxies = [
+        (pod("web-1", "1.30.8-old"), Workload("shop", "Deployment", "web")),
+        (pod("import-1", ""), Workload("shop", "Job", "import")),
+        (pod("gate-1", "1.30.8-old", gateway="gate"), Workload("shop", "Deployment", "gate")),
+    ]
+
+    def list_told(orders: dict[str, str]) -> list[tuple[str, str, str]]:
+        waves = Waves(policy, "uid", orders)
+        return [(r.name, r.by, r.when) for r in find_restarts(proxies, stamp=STAMP, pins={}, waves=waves)]
+
+    when = "wave 1 of 5; Mon 22:00 for 240 min (Europe/Berlin)"
+    rest = [("gate", "Navarch", ""), ("web", "waves", when), ("import", "hand", "")]
+    assert list_told({}) == rest
+    assert list_told({"shop": "Never"})[1] == ("web", "rollout", "")
 
 
 def test_a_workload_whose_pods_are_all_current_is_not_restarted() -> None:

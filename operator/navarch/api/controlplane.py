@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from navarch.api.dataplane import DataPlane, DataPlaneStatus
 from navarch.api.inline import MeshSettings
 from navarch.api.member import MOST_WORKLOADS
 from navarch.api.member import ManualWorkload as OwnManualWorkload
@@ -126,6 +127,11 @@ class Upgrade(Model):
         None,
         description="RevisionBased: seconds for which a revision that served is kept after nothing uses it "
         f"any more; until then the way back needs no new istiod. Default: {GRACE_PERIOD}.",
+    )
+    data_plane: DataPlane | None = Field(
+        None,
+        description="How workloads come to the proxy that the mesh injects. Default: their owners restart "
+        "them.",
     )
     approval: Approval | None = Field(None, description="Which changes wait for an approval. Default: none.")
     rollback: bool | None = Field(
@@ -379,6 +385,9 @@ class MeshControlPlaneStatus(Model):
     )
     plan: PlanStatus | None = Field(
         None, description="The change that waits for an approval; absent while none does."
+    )
+    data_plane: DataPlaneStatus | None = Field(
+        None, description="How far the restarts of workloads are; absent unless Navarch is to restart them."
     )
     proxies: ProxyCounts | None = Field(None, description="The mesh's proxies.")
     members: MemberCounts | None = Field(None, description="The mesh's namespaces.")

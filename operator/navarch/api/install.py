@@ -21,6 +21,7 @@ from navarch.api.meta import GROUP, IMAGE, NAVARCH, RELEASE, JSONObject
 from navarch.api.rbac import (
     OPERATOR_USES,
     PROBE_USES,
+    ROLLOUT_USES,
     SYSTEM_USES,
     Rule,
     Use,
@@ -40,6 +41,7 @@ METRICS_SERVICE = f"{NAME}-metrics"
 METRICS_READER = f"{NAME}-metrics-reader"
 """ClusterRole of who reads the metrics, such as the account of a Prometheus; bound to nobody."""
 CERTIFICATES_ROLE = f"{NAME}-certificates"
+ROLLOUTS_ROLE = f"{NAME}-rollouts"
 """ClusterRole by which the operator reads the certificates of gateways; bound to nobody."""
 METRICS_SECRET = f"{NAME}-metrics-tls"
 """Secret with the certificate of the metrics' port; none needs to be there."""
@@ -164,6 +166,7 @@ def _build_user_roles() -> list[JSONObject]:
         role(HOST_ROLE, [rule([HOST_RESOURCE], [HOST_VERB])]),
         role(METRICS_READER, [{"nonResourceURLs": [METRICS_PATH], "verbs": ["get"]}]),
         role(CERTIFICATES_ROLE, [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]),
+        role(ROLLOUTS_ROLE, [use.build() for use in ROLLOUT_USES]),
     ]
 
 

@@ -169,6 +169,18 @@ OPERATOR_USES: tuple[Use, ...] = (
 )
 """In the whole cluster: meshes may be in any namespace."""
 
+ROLLOUT_USES: tuple[Use, ...] = (
+    Use(
+        "apps",
+        ("deployments", "statefulsets", "daemonsets"),
+        (*_CACHE, "patch"),
+        "workloads of others are restarted, one annotation on their pods' template, where a mesh says "
+        "spec.upgrade.dataPlane.mode: Managed",
+    ),
+    Use("policy", ("poddisruptionbudgets",), _CACHE, "which of them must not be disrupted"),
+)
+"""In the whole cluster, by a ClusterRole that nobody is bound to unless an administrator wants that."""
+
 SYSTEM_USES: tuple[Use, ...] = (
     Use(
         "coordination.k8s.io",

@@ -55,6 +55,15 @@ def check(
             help="File with meshes to check as if they were applied; - for standard input.",
         ),
     ] = None,
+    for_version: Annotated[
+        str,
+        typer.Option(
+            "--for-version",
+            metavar="VERSION",
+            help="Check the meshes as if their spec.version were this, with all that is worth knowing before "
+            "such an upgrade.",
+        ),
+    ] = "",
     output: Annotated[Output, typer.Option("-o", "--output", help="Form of the report.")] = Output.TEXT,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -77,7 +86,9 @@ def check(
     with told("check"):
         manifests = parse_meshes(read_file(file), namespace=namespace) if file else []
         target = _build_target(kubeconfig, context, operator_namespace)
-        report = asyncio.run(command.check(target, Scope(namespace, mesh), manifests))
+        upgrades = bool(for_version or manifests)
+        scope = Scope(namespace, mesh, for_version, upgrades=upgrades)
+        report = asyncio.run(command.check(target, scope, manifests))
         if output is Output.JSON:
             command.print_json(report)
         else:

@@ -18,6 +18,7 @@ from rich.text import Text
 from navarch.cli.check import STYLES
 from navarch.cli.exits import Exit
 from navarch.cli.terminal import escape
+from navarch.core.diagnosis.report import Diagnosis, Subject
 from navarch.core.preview.fields import FieldChange
 from navarch.core.preview.preview import Change, ObjectChange, Preview
 from navarch.core.preview.restarts import Restart
@@ -79,11 +80,7 @@ def _build_lines(preview: Preview) -> Iterator[Text]:
     if preview.path and preview.running and preview.running != preview.wanted:
         yield Text(f"version: {' -> '.join((preview.running, *preview.path))}")
     for diagnosis in preview.diagnoses:
-        yield Text.assemble(
-            (f"{diagnosis.severity.value:<8}", STYLES[diagnosis.severity]),
-            (diagnosis.id, "bold"),
-            f"  {escape(diagnosis.message)}",
-        )
+        yield from _build_finding(diagnosis, preview.mesh)
     if preview.hold is not None:
         command = f"navarch approve {preview.mesh.name} {preview.hold.hash} -n {preview.mesh.namespace}"
         yield Text(f"{preview.hold} waits for approval: {command}", style="yellow")
@@ -101,6 +98,16 @@ def _build_lines(preview: Preview) -> Iterator[Text]:
     for gap in preview.unread:
         yield Text(f"not looked at: {escape(gap)}", style="yellow")
     yield Text(f"plan {preview.hash}", style="dim")
+
+
+def _build_finding(diagnosis: Diagnosis, mesh: Subject) -> Iterator[Text]:
+    about = "" if diagnosis.subject == mesh else f"{diagnosis.subject}: "
+    yield Text.assemble(
+        (f"{diagnosis.severity.value:<8}", STYLES[diagnosis.severity]),
+        (diagnosis.id, "bold"),
+        f"  {escape(about + diagnosis.message)}",
+    )
+    yield Text.assemble("        ", ("do: ", "dim"), escape(diagnosis.remedy))
 
 
 def _sum_up(preview: Preview) -> str:
@@ -150,5 +157,6 @@ def _say(value: Any) -> str:
 
 def _build_restart(restart: Restart) -> Text:
     place = f"{restart.kind} {restart.namespace}/{restart.name}"
-    pods = f"{restart.pods} of {restart.total} pods, by {restart.by}"
+    when = f" ({restart.when})" if restart.when else ""
+    pods = f"{restart.pods} of {restart.total} pods, by {restart.by}{when}"
     return Text(f"  {escape(place)}: {pods}: {escape('; '.join(restart.why))}")

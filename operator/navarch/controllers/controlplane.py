@@ -23,6 +23,7 @@ from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
 from navarch.kube.parents import add_finalizer, has_finalizer, remove_finalizer
+from navarch.kube.restarts import Restarter
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class MeshController:
     applier: Applier
     client: Client
     reporter: Reporter
+    restarter: Restarter
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one mesh to where its spec wants it, as far as is possible now."""
@@ -50,6 +52,8 @@ class MeshController:
             if decision.plan.waves:
                 await add_finalizer(self.client, observed.body)
             outcome = await self.applier.apply(decision.plan)
+            again = await self.restarter.carry_out(decision.plan.restarts)
+            outcome = outcome.again_after(again)
         status = summarise_mesh(observed, findings, decision, outcome)
         held = await self.reporter.report(observed.body, status=status, outcome=outcome)
         return conclude(decision.plan, findings, outcome, status["conditions"], held=held)

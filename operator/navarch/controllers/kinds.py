@@ -27,6 +27,7 @@ from navarch.gather.watches import GATEWAYS, MEMBERS, MESHES, REVISIONS, ROLLS
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
+from navarch.kube.restarts import Restarter
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,13 @@ _ROWS: tuple[Kind[Tools], ...] = (
         conditions=of_a_mesh.CONDITIONS,
         awaited=of_a_mesh.AWAITED,
         has_events=True,
-        build=lambda tools: MeshController(tools.world, tools.applier, tools.client, tools.reporter),
+        build=lambda tools: MeshController(
+            tools.world,
+            tools.applier,
+            tools.client,
+            tools.reporter,
+            Restarter(tools.client, tools.world.rolled, tools.world.refusals),
+        ),
     ),
     # The mesh sums up its revisions: a transition is told once, there.
     Kind(

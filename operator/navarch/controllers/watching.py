@@ -15,7 +15,17 @@ from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Ref
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.gather.cluster import by_service
-from navarch.gather.watches import CRDS, GATEWAYS, NAMESPACES, WATCHES, WEBHOOK_KINDS, Role, Watch
+from navarch.gather.watches import (
+    CRDS,
+    GATEWAYS,
+    MESHES,
+    NAMESPACES,
+    OF_ROLLOUTS,
+    WATCHES,
+    WEBHOOK_KINDS,
+    Role,
+    Watch,
+)
 from navarch.kube.client import Client
 from navarch.kube.reflector import RELIST_SECONDS, UNSERVED_DELAY, Reflector
 from navarch.kube.resources import resource_of
@@ -23,7 +33,14 @@ from navarch.kube.shelf import MIB, Pool
 from navarch.kube.store import Object, Store
 from navarch.settings import Settings
 from navarch.telemetry import metrics
-from navarch.triggers.keys import Ask, Dependents, but_itself, is_near, starts_asking_for_routes
+from navarch.triggers.keys import (
+    Ask,
+    Dependents,
+    but_itself,
+    is_near,
+    starts_asking_for_rollouts,
+    starts_asking_for_routes,
+)
 from navarch.triggers.known import Known
 
 Finder: TypeAlias = Callable[[Object | None, Object | None], Iterator[Ask]]
@@ -42,7 +59,8 @@ class Watching:
         self._pool = Pool(most=settings.cache_mib * MIB)
         idle = settings.silence_seconds / 2
         self.reflectors = {
-            watch.name: self._build(watch, client, settings.namespace, idle) for watch in WATCHES
+            watch.name: self._build(watch, client, settings.namespace, idle)
+            for watch in (*WATCHES, *OF_ROLLOUTS)
         }
 
     def store(self, watch: Watch) -> Store:
@@ -82,6 +100,8 @@ class Watching:
             idle=idle,
             on_served=partial(self._note_served, watch),
             find_unserved_delay=partial(self._find_unserved_delay, watch),
+            is_wanted=partial(self._is_wanted, watch),
+            optional=watch.asked_by is not None,
         )
         metrics.watch_age_seconds.labels(watch.name).set_function(partial(getattr, reflector, "age"))
         metrics.watch_kept_bytes.labels(watch.name).set_function(partial(getattr, reflector.store, "bytes"))
@@ -104,7 +124,8 @@ class Watching:
             return
         if watch.role is Role.OWN:
             self.known.change(old, new)
-        if watch is CRDS or (watch is GATEWAYS and starts_asking_for_routes(old, new)):
+        asks = watch is GATEWAYS and starts_asking_for_routes(old, new)
+        if watch is CRDS or asks or (watch is MESHES and starts_asking_for_rollouts(old, new)):
             self._nudge_unserved()
         self._heed(watch, old, new)
         is_urgent = self.reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
@@ -115,9 +136,15 @@ class Watching:
             self.known.note_told(old, new)
 
     def _note_served(self, watch: Watch) -> None:
-        """An API that gateways ask for has come, or gone."""
-        for key in self._dependents.all_gateways() if watch.wanted_by is not None else ():
+        """An API that gateways ask for has come, or gone, or workloads that meshes ask for."""
+        gateways = self._dependents.all_gateways() if watch.wanted_by is not None else ()
+        meshes = self._dependents.managing_meshes() if watch.asked_by is not None else ()
+        for key in (*gateways, *meshes):
             self._queue.add(key, priority=BACKGROUND)
+
+    def _is_wanted(self, watch: Watch) -> bool:
+        """Whether a kind is to be watched at all: of some that is asked for by meshes."""
+        return watch.asked_by is None or any(map(watch.asked_by, self.store(MESHES).list()))
 
     def _find_unserved_delay(self, watch: Watch) -> float:
         """Seconds until the API server is asked again for a kind that it does not serve."""

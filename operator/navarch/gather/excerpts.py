@@ -15,10 +15,11 @@ from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import hash_rules
 from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.claims import find_claimed
-from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS
+from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT
 from navarch.core.model.parent import parent_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
+from navarch.core.world.rollable import read_rollable
 from navarch.kube import inventory
 from navarch.kube.inventory import CONTENT
 from navarch.kube.values import DIGESTS, digest_data
@@ -29,9 +30,14 @@ RULES = "hashes"
 CLASS = "class"
 UNINJECTED = "uninjected"
 CLAIMED = "claimed"
+ORDER = "order"
+ROLLABLE = "rollable"
+CLOSED = "closed"
 DISCOVERY = "discovery"
 LONGEST_NAME = 253
 """Characters of the longest name that Kubernetes takes: a longer value names nothing."""
+LONGEST_KIND = 64
+"""Characters of a kind, and a slash."""
 
 
 KEPT = (
@@ -48,8 +54,10 @@ def _shrink(manifest: Object, **more: Any) -> Object:
 
 
 def shrink_namespace(manifest: Object) -> Object:
-    """Of a Namespace: name, labels, whether it is being deleted, and which labels a MeshMember holds."""
-    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)})
+    """Of a Namespace: name, labels, whether it is being deleted, which labels a MeshMember holds, and when
+    its workloads may be restarted."""
+    order = str((manifest["metadata"].get("annotations") or {}).get(ROLLOUT, ""))[:LONGEST_NAME]
+    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)}, **({ORDER: order} if order else {}))
 
 
 def shrink_proxy_pod(manifest: Object) -> Object:
@@ -59,11 +67,27 @@ def shrink_proxy_pod(manifest: Object) -> Object:
         # There are thousands, and few namespaces, revisions and stamps: each is kept once.
         texts = (proxy.namespace, proxy.revision, proxy.proxy, proxy.gateway, proxy.job)
         namespace, revision, stamp, gateway, job = (sys.intern(text[:LONGEST_NAME]) for text in texts)
-        proxy = ProxyPod(namespace, proxy.name, revision, stamp, gateway, job, proxy.bare)
+        owner = sys.intern(proxy.owner[: LONGEST_NAME + LONGEST_KIND])
+        proxy = ProxyPod(
+            namespace, proxy.name, revision, stamp, gateway, job, proxy.bare, owner, proxy.leaving
+        )
     shrunk = _shrink(manifest, proxy=proxy)
     _without_labels(shrunk)
     shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])
     return shrunk
+
+
+def shrink_workload(manifest: Object) -> Object:
+    """Of a workload of others: how far its rollout is, and what was restarted; not its template."""
+    return _without_labels(_shrink(manifest, **{ROLLABLE: read_rollable(manifest)}))
+
+
+def shrink_budget(manifest: Object) -> Object:
+    """Of a PodDisruptionBudget: which pods it is for, where it allows none of them to be disrupted."""
+    status = manifest.get("status") or {}
+    closed = status.get("disruptionsAllowed") == 0 and int(status.get("expectedPods", 0)) > 0
+    selector = (manifest.get("spec") or {}).get("selector")
+    return _without_labels(_shrink(manifest, **{CLOSED: selector if closed else None}))
 
 
 def shrink_root(manifest: Object) -> Object:

@@ -21,6 +21,7 @@ from navarch.core.world.proxies import Census
 from navarch.gather.crds import read_gateway_api, read_standard_gateway_api
 from navarch.gather.gateway import by_mesh
 from navarch.gather.member import by_mesh as by_mesh_of_member
+from navarch.gather.rollout import gather_workloads, read_zones
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
@@ -110,6 +111,8 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
     observed = replace(observed, census=_take_census(world, observed))
     return replace(
         observed,
+        workloads=gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted}),
+        zones=read_zones(spec),
         probe=await world.prober.probe(observed),
         asked_probe=await world.prober.probe_asked(observed),
     )

@@ -20,8 +20,10 @@ from navarch.gather.neighbours import NeighbourReader
 from navarch.gather.orphans import OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
+from navarch.gather.watches import ROLLED
 from navarch.kube.client import Client
 from navarch.kube.inventory import Inventories
+from navarch.kube.restarts import Refusals
 from navarch.kube.store import Store
 
 
@@ -56,9 +58,16 @@ class World:
         self.owned = OwnedReader(client, stores, self.inventories)
         self.orphans = OrphanFinder(client, self.owned, seconds=orphan_seconds, clock=clock)
         self.prober = Prober(client)
+        self.refusals = Refusals(clock)
         self.certificates = CertificateReader(client, seconds=certificate_seconds, clock=clock)
         self.kinds = KindReader(client, stores["crds"])
         self.crds = CRDInspector(client, stores["crds"], assets)
+
+    @property
+    def rolled(self) -> dict[str, Store]:
+        """The stores of workloads of others, by kind; none where they are not watched."""
+        names = {kind: watch.name for kind, watch in ROLLED.items()}
+        return {kind: self.stores[name] for kind, name in names.items() if name in self.stores}
 
     @property
     def assets(self) -> Assets:

@@ -17,7 +17,7 @@ from contextlib import aclosing
 import structlog
 
 from navarch.kube.client import IDLE_SECONDS, PAGE, Client
-from navarch.kube.errors import Gone, KubeError, Unavailable, Unserved
+from navarch.kube.errors import Forbidden, Gone, KubeError, Unavailable, Unserved
 from navarch.kube.resources import Resource
 from navarch.kube.shelf import Bound, Pool
 from navarch.kube.store import Change, Object, Store
@@ -30,6 +30,8 @@ UNSERVED_DELAY = 5.0
 """Seconds between two looks for a kind that is not served, unless said; `nudge` cuts one short."""
 SHORTEST_WATCH = 1.0
 """Seconds; a watch that ends sooner without having said anything counts as a failure, as in client-go."""
+REFUSED_DELAY = 15.0
+"""Seconds between two tries of a kind that need not be watched, and may not be."""
 RELIST_SECONDS = 3600.0
 """About how often a watch that never fails is started over with a listing: the net below the events."""
 
@@ -43,7 +45,8 @@ class Reflector:
     from [0, 1). A watch that says nothing for `idle` seconds is started anew. The API server is asked to end
     each sooner, which is a sign of life as well: of a kind whose objects do not change, Kubernetes 1.32 sends
     no bookmarks (1.37 does). `on_served` is told when a kind that was not served is, or the other way round;
-    `find_unserved_delay` gives the seconds between two looks for one that is not.
+    `find_unserved_delay` gives the seconds between two looks for one that is not. While `is_wanted` says no,
+    nothing is asked for, and the kind counts as not served; with `optional` so does one that is forbidden.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class Reflector:
         idle: float = IDLE_SECONDS,
         on_served: Callable[[], None] = lambda: None,
         find_unserved_delay: Callable[[], float] = lambda: UNSERVED_DELAY,
+        is_wanted: Callable[[], bool] = lambda: True,
+        optional: bool = False,
     ) -> None:
         self.store = Store(
             resource,
@@ -79,6 +84,7 @@ class Reflector:
         self._page = page
         self.synced = asyncio.Event()
         self._on_served, self._find_unserved_delay = on_served, find_unserved_delay
+        self._is_wanted, self._optional = is_wanted, optional
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -120,6 +126,10 @@ class Reflector:
     async def run(self) -> None:
         """Reflect until cancelled."""
         while True:
+            if not self._is_wanted():
+                self._unserved()
+                await self._rest(RELIST_SECONDS)
+                continue
             try:
                 if not self.version or self._clock() >= self._relist_at:
                     await self._list()
@@ -131,6 +141,12 @@ class Reflector:
                 else:
                     self._unserved()
                     await self._rest(self._find_unserved_delay())
+            except Forbidden as refusal:
+                if self._optional:
+                    self._unserved(str(refusal))
+                    await self._rest(REFUSED_DELAY)
+                else:
+                    await self._recover(refusal)
             except Exception as exc:
                 # Go on after any exception, also a bug in a callback: a kind that is not watched is worse.
                 await self._recover(exc)
@@ -162,6 +178,7 @@ class Reflector:
         self._hear()
         self._relist_at = self._clock() + RELIST_SECONDS * (0.75 + self._jitter() / 2)
         self.version = listing.resource_version
+        self.store.refused = ""
         self._note_served(True)
 
     def _take(self, obj: Object) -> None:
@@ -202,7 +219,8 @@ class Reflector:
             case "DELETED":
                 self.store.remove(obj)
 
-    def _unserved(self) -> None:
+    def _unserved(self, refused: str = "") -> None:
+        self.store.refused = refused
         self.store.begin()
         self.store.replace((), "")
         self.version = ""

@@ -86,6 +86,8 @@ class Store:
         self.resource = resource
         self.served = False
         """Whether the API server had the kind when it was last asked: False before the first listing."""
+        self.refused = ""
+        """Why the API server did not let it be listed, of a kind that need not be; empty where it did."""
         self._metadata_only = metadata_only
         self._transform = transform
         self._on_change = on_change
@@ -195,11 +197,11 @@ class Store:
     def _shrink(self, obj: Object) -> tuple[Object, int] | None:
         """What is kept of an object, and what it weighs; None where it cannot be taken in."""
         try:
-            shrunk = without_foreign_fields(obj)
+            shrunk = obj
             if self._metadata_only:
-                shrunk = {key: shrunk[key] for key in ("apiVersion", "kind", "metadata")}
+                shrunk = {key: obj[key] for key in ("apiVersion", "kind", "metadata")}
             shrunk = shrunk if self._transform is None else self._transform(shrunk)
-            fitted, weight = self._shelf.fit(shrunk)
+            fitted, weight = self._shelf.fit(without_foreign_fields(shrunk))
             return compact(fitted), weight
         except Exception as exc:
             self._report(obj, "not kept", exc)

@@ -8,7 +8,7 @@ the operator wrote are quoted, and that is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -47,7 +47,7 @@ from navarch.core.model.findings import Severity
 from navarch.core.model.messages import join
 from navarch.core.model.parent import MESH, Parent
 from navarch.core.model.reasons import Reason
-from navarch.core.model.refs import Manifest, Ref
+from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.engine.result import Cause
 from navarch.gather.gateway import read_reference
 from navarch.gather.member import read_reference as read_mesh_of_member
@@ -59,6 +59,7 @@ from navarch.survey.examination import Examination, Examiner
 from navarch.survey.routes import RouteSurveyor
 from navarch.survey.snapshot import Gap, Snapshot, explain
 from navarch.survey.surroundings import Surveyor
+from navarch.survey.upgrades import UpgradeSurveyor
 
 MESHES = f"{PLURAL}.{GROUP}"
 _CRD = Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", MESHES)
@@ -72,10 +73,14 @@ class MeshNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is asked about: the whole cluster, or the meshes of one namespace, or those of one name."""
+    """What is asked about: the whole cluster, or the meshes of one namespace, or those of one name; with
+    `version` as if their spec.version were that. `upgrades` says that upgrades are looked at, too, which
+    takes lists of much that no reconcile asks for."""
 
     namespace: str = ""
     mesh: str = ""
+    version: str = ""
+    upgrades: bool = False
 
     @property
     def whole(self) -> bool:
@@ -90,7 +95,8 @@ class Scope:
 
 @dataclass
 class Checkup:
-    """One look; `gaps` and `examined` grow while it is made, and `routes` are what was seen of them."""
+    """One look; `gaps` and `examined` grow while it is made, `routes` are what was seen of them, and
+    `upgrades` what is worth knowing before each mesh is upgraded."""
 
     client: Client
     world: World
@@ -99,10 +105,15 @@ class Checkup:
     gaps: list[Gap] = field(default_factory=list)
     examined: list[Examination] = field(default_factory=list)
     routes: ObservedRoutes = field(default_factory=ObservedRoutes)
+    upgrades: Mapping[Subject, tuple[Diagnosis, ...]] = field(default_factory=dict)
 
     async def run(self, scope: Scope, manifests: Sequence[Manifest] = ()) -> Report:
         """Check what is asked about; with `manifests`, these meshes as if they had been applied."""
         self.gaps += self.snapshot.gaps
+        meshes = self._select(scope, given=bool(manifests))
+        from_file = bool(manifests)
+        if scope.version:
+            manifests = [_ask_for(each, scope.version) for each in manifests or meshes]
         surveyor = Surveyor(self.client, self.snapshot, self.world)
         place = scope.namespace if not scope.mesh and not manifests else ""
         cluster = await surveyor.observe(
@@ -113,14 +124,11 @@ class Checkup:
             found += run_rules_of_namespace(cluster, place)
         if scope.whole:
             self.gaps += surveyor.gaps
-        meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
-        if scope.mesh and not meshes and not manifests:
-            raise MeshNotFound(tell_missing(scope, self.snapshot))
         if not scope.whole:
             asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
             told = (*find_lost_labels(cluster), *find_bare_namespaces(cluster), *find_asking_pods(cluster))
             found += [d for m, d in told if m and (m.namespace, m.name) in asked and d not in found]
-        found += await self._judge_manifests(manifests)
+        found += await self._judge_manifests(manifests, from_file=from_file)
         found += self._judge_rolls(scope, meshes) if not manifests else ()
         for mesh in meshes if not manifests else ():
             found += heed_pause(mesh, without_consequences(await self._judge_mesh(mesh)))
@@ -130,6 +138,9 @@ class Checkup:
             routes = await self._look_at_routes(surveyor, cluster, meshes)
             found += run_rules_of_routes(routes)
             found += run_rules_of_certificates(routes.credentials, self.world.now())
+        if scope.upgrades:
+            self.upgrades = await UpgradeSurveyor(surveyor, cluster).judge(map(ref_of, manifests or meshes))
+            found += [told for each in self.upgrades.values() for told in each]
         found += self._tell_gaps(complete=scope.whole or bool(manifests))
         return Report(
             version("navarch"),
@@ -138,6 +149,13 @@ class Checkup:
             order_diagnoses(found),
             cluster.installations,
         )
+
+    def _select(self, scope: Scope, *, given: bool) -> Sequence[Manifest]:
+        """The meshes of the cluster that are asked about. Raises MeshNotFound."""
+        meshes = [m for m in self.snapshot.stores["meshes"].list() if scope.has(m)]
+        if scope.mesh and not meshes and not given:
+            raise MeshNotFound(tell_missing(scope, self.snapshot))
+        return meshes
 
     async def _look_at_routes(
         self, surveyor: Surveyor, cluster: ObservedCluster, meshes: Sequence[Manifest]
@@ -242,8 +260,9 @@ class Checkup:
 
     # --- a mesh of a file -----------------------------------------------------------------------------------
 
-    async def _judge_manifests(self, manifests: Sequence[Manifest]) -> list[Diagnosis]:
-        """All are taken in before the first one is judged: each sees what the others are to become."""
+    async def _judge_manifests(self, manifests: Sequence[Manifest], *, from_file: bool) -> list[Diagnosis]:
+        """All are taken in before the first one is judged: each sees what the others are to become. The API
+        server is asked about those `from_file`; of others it has taken all but the version."""
         found: list[Diagnosis] = []
         bodies = []
         for manifest in manifests:
@@ -254,16 +273,20 @@ class Checkup:
                 self.snapshot.stores["meshes"].change(body)
                 bodies.append((manifest, body))
         for manifest, body in bodies:
-            found += heed_pause(body, without_consequences(await self._judge_manifest(manifest, body)))
+            said = await self._judge_manifest(manifest, body, from_file=from_file)
+            found += heed_pause(body, without_consequences(said))
         return found
 
-    async def _judge_manifest(self, manifest: Manifest, body: Manifest) -> list[Diagnosis]:
+    async def _judge_manifest(
+        self, manifest: Manifest, body: Manifest, *, from_file: bool
+    ) -> list[Diagnosis]:
         subject = subject_of(manifest)
         namespaces = {ns.name for ns in self.world.cluster.namespaces()}
         if self.snapshot.has("namespaces") and subject.namespace not in namespaces:
             message = f"there is no namespace {subject.namespace}"
             return [diagnose(Sign.NAMESPACE_MISSING, subject, message), *await self._examine_manifest(body)]
-        found, denied = await self._examine_manifest(body), await self._dry_run(manifest, subject)
+        found = await self._examine_manifest(body)
+        denied = await self._dry_run(manifest, subject) if from_file else []
         if any(d.severity is Severity.ERROR for d in found):  # our policies say the same in other words
             denied = [d for d in denied if f".{GROUP}'" not in d.message]
         return [*found, *denied]
@@ -324,6 +347,11 @@ def _is_told_elsewhere(diagnosis: Diagnosis) -> bool:
     """Whether what is said of a member only repeats what is said once of its mesh, or of the namespace that
     is asked about."""
     return diagnosis.id in (Reason.PAUSED, Reason.PROXIES_OUTDATED) or diagnosis.message.startswith(MESH_SAYS)
+
+
+def _ask_for(mesh: Manifest, version: str) -> Manifest:
+    """A mesh as if it asked for a version."""
+    return {**mesh, "spec": {**(mesh.get("spec") or {}), "version": version}}
 
 
 def _check_form(manifest: Manifest) -> list[Diagnosis]:

@@ -17,7 +17,7 @@ from navarch.core.membership.rule import build_membership, take_census
 from navarch.core.model.conditions import ConditionType, is_true
 from navarch.core.model.labels import GATEWAY_API_NAME
 from navarch.core.model.refs import Manifest
-from navarch.core.world.proxies import ProxyPod
+from navarch.core.world.proxies import ProxyPod, find_owner
 from navarch.gather.excerpts import Object, shrink_proxy_pod
 from navarch.gather.gateway import read_reference
 from navarch.gather.member import by_mesh as by_mesh_of_member
@@ -39,17 +39,11 @@ def keep_workload(manifest: Object) -> Object:
 
 
 def read_workload(pod: Manifest) -> Workload:
-    """What a pod belongs to. A Deployment's name is its ReplicaSet's without the hash of the template."""
+    """What a pod belongs to."""
     metadata = pod["metadata"]
-    owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
-    if owner is None:
-        return Workload(metadata["namespace"], "Pod", metadata["name"])
-    labels = metadata.get("labels") or {}
-    template, entrance = labels.get("pod-template-hash", ""), labels.get(GATEWAY_API_NAME, "")
-    if owner["kind"] == "ReplicaSet" and template and owner["name"].endswith(f"-{template}"):
-        name = owner["name"].removesuffix(f"-{template}")
-        return Workload(metadata["namespace"], "Deployment", name, entrance)
-    return Workload(metadata["namespace"], owner["kind"], owner["name"])
+    kind, name = find_owner(pod)
+    entrance = (metadata.get("labels") or {}).get(GATEWAY_API_NAME, "") if kind == "Deployment" else ""
+    return Workload(metadata["namespace"], kind, name, entrance)
 
 
 def list_watches() -> Iterator[Watch]:

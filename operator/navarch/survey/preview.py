@@ -7,9 +7,10 @@ give equal plans.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from navarch.api.dataplane import MANAGED
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.diagnosis.report import Diagnosis, Report, Subject
 from navarch.core.mesh.approval import find_hold
@@ -27,12 +28,13 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.offline import build_objects
 from navarch.core.preview.fields import find_changes
 from navarch.core.preview.preview import Change, ObjectChange, Preview, find_path, order_changes
-from navarch.core.preview.restarts import Restart, find_restarts
+from navarch.core.preview.restarts import Restart, Waves, find_restarts
 from navarch.core.revision.render import render
 from navarch.core.revision.route import read_route, redirect
 from navarch.core.world.proxies import read_pins
 from navarch.engine.result import Cause
 from navarch.gather.mesh import observe_mesh
+from navarch.gather.rollout import read_policy
 from navarch.kube.apply import Applier
 from navarch.kube.errors import KubeError, NotFound
 from navarch.survey.checkup import MeshNotFound, Scope, tell_missing
@@ -49,12 +51,13 @@ async def preview(target: Target, scope: Scope, manifests: Sequence[Manifest]) -
     namespace = scope.namespace or (manifests[0]["metadata"]["namespace"] if manifests else "")
     async with open_session(target, namespace=namespace, watches=list_watches()) as session:
         checkup = session.start_checkup()
-        report = await checkup.run(scope, manifests)
+        report = await checkup.run(replace(scope, upgrades=True), manifests)
         meshes = session.snapshot.stores["meshes"]
         asked = [ref_of(m) for m in manifests] or [ref_of(m) for m in meshes.list() if scope.has(m)]
         if not asked:
             raise MeshNotFound(tell_missing(scope, session.snapshot))
-        previewer = Previewer(session, checkup.examiner.applier, report, bool(manifests))
+        upgrades = checkup.upgrades
+        previewer = Previewer(session, checkup.examiner.applier, report, bool(manifests), upgrades)
         found = [await previewer.preview(ref, meshes.get(ref)) for ref in sorted(asked)]
         unread = [str(gap) for gap in checkup.gaps]
         return tuple(replace(each, unread=tuple(sorted({*unread, *each.unread}))) for each in found)
@@ -62,18 +65,20 @@ async def preview(target: Target, scope: Scope, manifests: Sequence[Manifest]) -
 
 @dataclass(frozen=True, slots=True)
 class Previewer:
-    """Plans meshes one by one. `report` is what a checkup said of them; `from_file` says that they are not in
-    the cluster as they are planned."""
+    """Plans meshes one by one. `report` is what a checkup said of them, `upgrades` what is worth knowing
+    before each is upgraded; `from_file` says that they are not in the cluster as they are planned."""
 
     session: Session
     applier: Applier
     report: Report
     from_file: bool
+    upgrades: Mapping[Subject, tuple[Diagnosis, ...]]
 
     async def preview(self, ref: Ref, body: Manifest | None) -> Preview:
         """The plan of one mesh; `body` is None for one that the schema refuses."""
         subject = Subject(ref.kind, ref.namespace, ref.name)
-        said = tuple(d for d in self.report.diagnoses if d.subject == subject)
+        upgrade = self.upgrades.get(subject, ())
+        said = tuple(d for d in self.report.diagnoses if d.subject == subject or d in upgrade)
         if body is None:
             return Preview(subject, refused=True, diagnoses=said)
         observed = await observe_mesh(self.session.world, body)
@@ -104,7 +109,8 @@ class Previewer:
         stamp = render(wanted, observed.assets, observed.environment).proxy
         names = {revision["metadata"]["name"] for revision in observed.revisions}
         proxies = list_proxies(self.session, observed.body, names)
-        return find_restarts(proxies, stamp=stamp, pins=read_pins(observed.gateways))
+        waves = find_waves(observed)
+        return find_restarts(proxies, stamp=stamp, pins=read_pins(observed.gateways), waves=waves)
 
     async def _find_changes(
         self, observed: ObservedMesh, wanted: Manifest
@@ -147,6 +153,15 @@ class Previewer:
                 exact = False
         fields = find_changes(before, after or _overlay(before, manifest))
         return ObjectChange(Change.CHANGE, ref, component, fields, exact=exact) if fields else None
+
+
+def find_waves(observed: ObservedMesh) -> Waves | None:
+    """How Navarch restarts the mesh's workloads; None where their owners do."""
+    policy = read_policy(observed.spec)
+    if policy is None or policy.mode != MANAGED:
+        return None
+    orders = {name: ns.order for name, ns in observed.namespaces.items() if ns.order}
+    return Waves(policy, observed.parent.uid, orders)
 
 
 def _name(manifest: Manifest, current: Manifest) -> Manifest:

@@ -8,7 +8,7 @@ is a gap, and the look goes on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -108,7 +108,7 @@ class Surveyor:
             leaving=_list_leaving(o for kind in ("meshes", "gateways", "rolls") for o in stores[kind].list()),
         )
         if whole or pods:
-            bare, asking = await self._find_bare_pods(namespace), await self._find_asking_pods(namespace)
+            bare, asking = await self.find_bare_pods(namespace), await self._find_asking_pods(namespace)
             observed = replace(observed, bare=bare, asking=asking)
         if whole or namespace:
             observed = replace(observed, tagged=await self._find_tagged(namespace))
@@ -131,7 +131,7 @@ class Surveyor:
                     found.append(Tagged(crd, subject, tag))
         return tuple(found)
 
-    async def _find_bare_pods(self, within: str) -> tuple[BarePod, ...] | None:
+    async def find_bare_pods(self, within: str) -> tuple[BarePod, ...] | None:
         """Pods without a proxy, in the namespaces whose labels ask for one, or in one of these; None where
         they may not be listed."""
         asking = [
@@ -269,10 +269,20 @@ class Surveyor:
         resource = await self._find_resource(crd)
         return (await self._list(resource) or ()) if resource else ()
 
+    async def read_crd(self, name: str) -> Manifest | None:
+        """A CRD whole; None where there is none."""
+        ref = Ref(_CRDS, "CustomResourceDefinition", "", name)
+        return await self._get(ref) if self.snapshot.stores["crds"].get(ref) is not None else None
+
+    async def list_each(
+        self, resource: Resource, keep: Callable[[dict[str, Any]], None], *, fields: str = ""
+    ) -> None:
+        """Hand over all objects of a kind, one by one."""
+        await self._list(resource, fields=fields, keep=keep)
+
     async def _find_resource(self, crd: str) -> Resource | None:
         """What a CRD defines, in the version in which it is stored; None where that cannot be asked for."""
-        ref = Ref(_CRDS, "CustomResourceDefinition", "", crd)
-        found = await self._get(ref) if self.snapshot.stores["crds"].get(ref) is not None else None
+        found = await self.read_crd(crd)
         if found is None:
             return None
         spec = found["spec"]
@@ -302,6 +312,7 @@ class Surveyor:
         labels: str = "",
         fields: str = "",
         metadata_only: bool = False,
+        keep: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda whole: whole,
     ) -> tuple[Manifest, ...] | None:
         try:
             listing = await self.client.list(
@@ -311,6 +322,7 @@ class Surveyor:
                 field_selector=fields,
                 metadata_only=metadata_only,
                 limit=SMALL_PAGE,
+                keep=keep,
             )
         except KubeError as error:
             if is_no_kind(error, resource):

@@ -33,6 +33,7 @@ from navarch.triggers.known import (
     By,
     Known,
     Object,
+    asks_for_rollouts,
     key_of,
     key_of_member,
     key_of_parent,
@@ -93,6 +94,11 @@ def asks_for_routes(gateway: Object) -> bool:
 def starts_asking_for_routes(old: Object | None, new: Object | None) -> bool:
     """Whether a gateway asks for Routes that did not before."""
     return new is not None and asks_for_routes(new) and not (old is not None and asks_for_routes(old))
+
+
+def starts_asking_for_rollouts(old: Object | None, new: Object | None) -> bool:
+    """Whether a mesh asks for restarts of workloads that did not before."""
+    return new is not None and asks_for_rollouts(new) and not (old is not None and asks_for_rollouts(old))
 
 
 def keys_for_inventory(manifest: Object) -> Iterator[Key]:
@@ -217,6 +223,8 @@ class Dependents:
         if (old is None) != (new is None) or read_istio_labels(old) != read_istio_labels(new):
             yield from (Ask(key, MEMBER_DELAY) for key in self.known.find(By.CLUSTER, ""))
         yield from (Ask(key, ROLL_DELAY) for key in keys_for_rolls_of_namespace(self.known, old, new))
+        if new is not None and old is not None and old.get("order") != new.get("order"):
+            yield from self._find_managing(new["metadata"]["name"], new)
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
         """Every mesh, revision and gateway: which of them bind a role of the installation, or want to, is not
@@ -291,6 +299,26 @@ class Dependents:
             self.known.find(By.CLUSTER, ""),
         )
         yield from (Ask(key, CENSUS_DELAY) for key in dict.fromkeys(concerned))
+
+    def managing_meshes(self) -> Iterator[Key]:
+        """The meshes that ask for restarts of workloads."""
+        yield from self.known.find(By.MANAGED, "")
+
+    def asks_for_workload(self, manifest: Object) -> Iterator[Ask]:
+        """The meshes to which the namespace of a workload belongs, of those that ask for restarts, a little
+        later."""
+        namespace = manifest["metadata"]["namespace"]
+        yield from self._find_managing(namespace, self._find_namespace(namespace))
+
+    def _find_managing(self, name: str, namespace: Object | None) -> Iterator[Ask]:
+        named = read_istio_labels(namespace)
+        concerned = chain(
+            self.known.find(By.LABEL, *named),
+            self.known.find(By.MESH_IN, name),
+            self.known.find(By.CLUSTER, ""),
+        )
+        managing = {*self.managing_meshes()}
+        yield from (Ask(key, CENSUS_DELAY) for key in dict.fromkeys(concerned) if key in managing)
 
 
 def _seen_by_members(mesh: Object | None) -> Any:

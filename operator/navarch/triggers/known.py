@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from navarch.api import member, revision, roll
 from navarch.api.controlplane import HOSTED
+from navarch.api.dataplane import MANAGED
 from navarch.core.model.naming import DEFAULT_TAG, hosted_namespace, name_members, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
 from navarch.core.model.scope import asks_for_cluster, reaches_cluster
@@ -58,6 +59,8 @@ class By(Enum):
     """Rolls that name a namespace."""
     ROLL_SELECTS = auto()
     """Rolls that choose namespaces by labels, or all; the value is empty."""
+    MANAGED = auto()
+    """Meshes that ask for restarts of workloads; the value is empty."""
     INJECTOR = auto()
     """Meshes that have a revision of a name."""
 
@@ -187,6 +190,8 @@ def _list_mesh(mesh: Object, key: Key) -> Iterator[tuple[Question, Key]]:
         yield (By.DEFAULT, ""), key
     if asks_for_cluster(mesh):
         yield (By.CLUSTER, ""), key
+    if asks_for_rollouts(mesh):
+        yield (By.MANAGED, ""), key
 
 
 def _list_gateway(gateway: Object, key: Key) -> Iterator[tuple[Question, Key]]:
@@ -241,6 +246,12 @@ def list_told_tags(mesh: Object) -> Iterator[str]:
 def asks_for_default(mesh: Object) -> bool:
     """Whether a mesh's spec asks for the tag `default`."""
     return (mesh.get("spec") or {}).get("defaultTag") is True
+
+
+def asks_for_rollouts(mesh: Object) -> bool:
+    """Whether a mesh asks for restarts of workloads by Navarch."""
+    upgrade = (mesh.get("spec") or {}).get("upgrade") or {}
+    return bool((upgrade.get("dataPlane") or {}).get("mode") == MANAGED)
 
 
 def _list_label_values(mesh: Object) -> Iterator[str]:

@@ -51,6 +51,14 @@ SPEC: Table = build_table(
         "upgrade.rollback",
     ),
     (
+        guard("it has workloads of others restarted, by rights that their owners did not give the editor"),
+        "upgrade.dataPlane.mode upgrade.dataPlane.canaryNamespaces.** upgrade.dataPlane.waves "
+        "upgrade.dataPlane.maxUnavailable upgrade.dataPlane.perNamespaceParallelism "
+        "upgrade.dataPlane.soakSeconds upgrade.dataPlane.workloadDeadlineSeconds "
+        "upgrade.dataPlane.windows.**",
+    ),
+    (free("no restart begins, or those that a host has asked for do"), "upgrade.dataPlane.pause"),
+    (
         free("a mesh has at most four revisions, and its tag points to none that is not proved"),
         "upgrade.strategy upgrade.progressDeadlineSeconds upgrade.inactiveRevisionGracePeriodSeconds",
     ),

@@ -81,6 +81,46 @@ class Sign(Documented):
         "ObjectsLeftOut",
         "Objects are too large, or too many, to be kept whole: the operator decides without the rest.",
     )
+    STORED_VERSION_DROPPED = (
+        "StoredVersionDropped",
+        "Before an upgrade: objects may be stored in a version that the CRD of the new Istio does not have.",
+    )
+    STORED_VERSION_OF_GATEWAY_API_DROPPED = (
+        "StoredVersionOfGatewayAPIDropped",
+        "Before an upgrade: objects may be stored in a version that a newer Gateway API does not have.",
+    )
+    CONFIGURATION_REMOVED = (
+        "ConfigurationRemoved",
+        "Before an upgrade: the new Istio does not read something that is set.",
+    )
+    CONFIGURATION_DEPRECATED = (
+        "ConfigurationDeprecated",
+        "Before an upgrade: the new Istio deprecates something that is set.",
+    )
+    ENVOY_FILTER_PINNED = (
+        "EnvoyFilterPinned",
+        "Before an upgrade: an EnvoyFilter takes proxies of the running version and not of the new one.",
+    )
+    ENVOY_FILTER_RELATIVE = (
+        "EnvoyFilterRelative",
+        "Before an upgrade: an EnvoyFilter works relative to a filter that the new Istio may not have.",
+    )
+    PROXIES_TOO_NEW = (
+        "ProxiesTooNew",
+        "Before an upgrade: pods run proxies that are newer than the version that is asked for.",
+    )
+    DISRUPTION_FORBIDDEN = (
+        "DisruptionForbidden",
+        "Before an upgrade: a PodDisruptionBudget lets none of the mesh's pods go.",
+    )
+    AUTOSCALER_AT_MAXIMUM = (
+        "AutoscalerAtMaximum",
+        "Before an upgrade: an autoscaler of an istiod or a gateway has no pod to spare.",
+    )
+    NO_ROOM_FOR_SURGE = (
+        "NoRoomForSurge",
+        "Before an upgrade: no node has room for one pod more of an istiod or a gateway.",
+    )
     NAMESPACE_MISSING = "NamespaceMissing", "The namespace that a manifest names does not exist."
     TOLD_BY_OPERATOR = (
         "ToldByOperator",
@@ -197,6 +237,67 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         "Find out who writes such objects and remove what is too large in them; where they are in order, "
         "raise NAVARCH_CACHE_MIB and the memory limit of the operator's Deployment.",
         "3 of ConfigMap are not kept, or not whole: shop/a, shop/b, shop/c",
+    ),
+    Sign.STORED_VERSION_DROPPED: Advice(
+        Severity.ERROR,
+        "Write these objects anew (read and replace each), then take the version out of "
+        "status.storedVersions: the API server refuses the new CRD until then.",
+        "objects may be stored in version v1alpha1 of telemetries.telemetry.istio.io, which the CRD of Istio "
+        "1.31 does not have",
+    ),
+    Sign.STORED_VERSION_OF_GATEWAY_API_DROPPED: Advice(
+        Severity.WARNING,
+        "Write these objects anew (read and replace each), then take the version out of "
+        "status.storedVersions, before a newer Gateway API is installed.",
+        "objects may be stored in version v1alpha2 of grpcroutes.gateway.networking.k8s.io, which Gateway "
+        "API v1.5.1 does not have",
+    ),
+    Sign.CONFIGURATION_REMOVED: Advice(
+        Severity.WARNING,
+        "Find out in Istio's upgrade notes what takes its place, and remove it.",
+        "istiod of 1.31.4 does not read PILOT_SPAWN_UPSTREAM_SPAN_FOR_GATEWAY any more",
+    ),
+    Sign.CONFIGURATION_DEPRECATED: Advice(
+        Severity.WARNING,
+        "Write what takes its place; it is read still, and a later version may not read it.",
+        "uses what Istio 1.31.4 deprecates: http[0].mirrorPercent (mirrorPercentage takes its place)",
+    ),
+    Sign.ENVOY_FILTER_PINNED: Advice(
+        Severity.WARNING,
+        "Make a second EnvoyFilter, or a second patch in it, for the new version, and try it there; remove "
+        "the old one when no proxy of the old version is left.",
+        "takes proxies of 1.30.8 and not of 1.31.4, by proxyVersion ^1\\.30.*",
+    ),
+    Sign.ENVOY_FILTER_RELATIVE: Advice(
+        Severity.WARNING,
+        "Try it with a proxy of the new version, or use INSERT_FIRST, which needs no other filter.",
+        "works relative to a filter, and does nothing where 1.31.4 has none of that name: INSERT_AFTER "
+        "envoy.filters.http.cors",
+    ),
+    Sign.PROXIES_TOO_NEW: Advice(
+        Severity.WARNING,
+        "Restart their workloads as soon as the older version serves; Istio supports no proxy that is newer "
+        "than its istiod.",
+        "2 pods run proxies that are newer than 1.31.1: 1.31.4 (apps)",
+    ),
+    Sign.DISRUPTION_FORBIDDEN: Advice(
+        Severity.WARNING,
+        "Let one pod go at a time (`maxUnavailable: 1`), with a replica more where there is one: what evicts "
+        "a pod, such as the drain of a node, waits for it without end.",
+        "lets none of 2 pods of mesh shop/mesh go: web-1, web-2",
+    ),
+    Sign.AUTOSCALER_AT_MAXIMUM: Advice(
+        Severity.WARNING,
+        "Raise its maximum until the upgrade is over.",
+        "Deployment istiod-shop-mesh-inplace has as many pods as it may have (5), and none to spare when "
+        "every proxy of mesh shop/mesh connects anew",
+    ),
+    Sign.NO_ROOM_FOR_SURGE: Advice(
+        Severity.WARNING,
+        "Add a node, or lower what it requests, unless nodes are added by themselves: a new pod is ready "
+        "before an old one ends.",
+        "no node has room for one pod more of istiod in namespace shop, which asks for 500m of CPU and "
+        "2048Mi of memory; 3 nodes of 3 would take it",
     ),
     Sign.NAMESPACE_MISSING: Advice(
         Severity.ERROR,

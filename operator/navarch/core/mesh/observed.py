@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 
 from navarch.api.controlplane import REVISION_BASED, MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
@@ -16,6 +17,7 @@ from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.pointed import find_pointed
 from navarch.core.model.refs import Manifest
+from navarch.core.rollout.observed import Workloads
 from navarch.core.world.cluster import CRD, Environment, ForeignConfig, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.neighbours import MeshSummary
@@ -43,7 +45,8 @@ class ObservedMesh:
     API's CRDs, by plural, of those that istiod does not read in every version; `standard_gateway_api` the
     same of the standard channel, of those that it may wait for. `members` are the MeshMembers that name the
     mesh. `asked_probe` is the dry run for the revision that the spec asks for, while the tag points to
-    another.
+    another. `workloads` are those with proxies of the mesh, where it asks for restarts of them; `zones` are
+    the time zones that it names, of those that are known.
     """
 
     environment: Environment
@@ -77,6 +80,8 @@ class ObservedMesh:
     standard_gateway_api: Mapping[str, str] = field(default_factory=dict)
     foreign_configs: tuple[ForeignConfig, ...] = ()
     asked_probe: Probe | None = None
+    workloads: Workloads | None = None
+    zones: Mapping[str, tzinfo] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

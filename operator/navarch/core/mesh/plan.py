@@ -23,6 +23,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.mesh.rollback import Return, fall_back, turn_back
+from navarch.core.mesh.rollout import plan_restarts
 from navarch.core.mesh.succession import Succession, find_succession, restate_others
 from navarch.core.mesh.teardown import find_removable, is_leaving, plan_teardown
 from navarch.core.mesh.unread import mark_unread
@@ -41,6 +42,7 @@ from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.route import read_route, redirect, restate_tags
 from navarch.core.revision.source import is_renderable
+from navarch.core.rollout.plan import RolloutPlan
 from navarch.core.world.hosting import read_home
 
 
@@ -50,7 +52,8 @@ class MeshDecision:
     not accepted, None when there is none), `plan` what is to be done now, `gateways` the MeshGateways that
     the spec asks for (none while it is not accepted: those that stand are left as they are), `succession`
     what becomes of its revisions (None where nothing is planned). `hold` is a change that waits for an
-    approval: `revision` is without it. `returned` says that `revision` is what was proved before."""
+    approval: `revision` is without it. `returned` says that `revision` is what was proved before. `rollout`
+    is how workloads come to the proxy that is injected now (None where their owners see to it)."""
 
     revision: Manifest | None
     plan: Plan
@@ -58,6 +61,7 @@ class MeshDecision:
     succession: Succession | None = None
     hold: Hold | None = None
     returned: Return | None = None
+    rollout: RolloutPlan | None = None
 
 
 def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecision:
@@ -102,9 +106,12 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
         ready = (*ready, build_gateway_wave(observed, gateways))
     surplus = _find_surplus(observed, (wanted, *beside), kept, succession.stays)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
-    requeue = min(filter(None, (SAFETY_REQUEUE if waiting else None, succession.wait)), default=None)
-    plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue)
-    return MeshDecision(wanted, plan, gateways, succession, hold, returned)
+    rollout = plan_restarts(observed, succession, accepted=accepted)
+    waits = (SAFETY_REQUEUE if waiting else None, succession.wait, rollout.requeue_after if rollout else None)
+    restarts = rollout.restarts if rollout is not None else ()
+    requeue = min(filter(None, waits), default=None)
+    plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue, restarts=restarts)
+    return MeshDecision(wanted, plan, gateways, succession, hold, returned, rollout)
 
 
 def _find_pointed(observed: ObservedMesh, revisions: Iterable[Manifest], target: str) -> Manifest | None:

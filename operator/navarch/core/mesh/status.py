@@ -11,7 +11,7 @@ from typing import Any
 
 from navarch.api.controlplane import KIND
 from navarch.core.mesh.approval import tell_hold
-from navarch.core.mesh.census import count_proxies, determine_proxies, is_of_own_gateway
+from navarch.core.mesh.census import count_proxies, is_of_own_gateway
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_wanted_crds
 from navarch.core.mesh.gateways import determine_gateways, summarise_gateways, view_gateways
@@ -20,6 +20,7 @@ from navarch.core.mesh.members import determine_members, summarise_members, view
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import MeshDecision
 from navarch.core.mesh.rollback import tell_return
+from navarch.core.mesh.rollout import determine_rolled, summarise_data_plane
 from navarch.core.mesh.succession import Succession, find_candidate
 from navarch.core.mesh.teardown import is_leaving
 from navarch.core.mesh.upgrade import summarise_upgrade, tell_phase, tell_upgrade
@@ -176,7 +177,7 @@ def determine_up_to_date(
     if progressing.is_true:
         held = progressing.reason is Reason.UPGRADE_HELD
         return Verdict("False", Reason.UPGRADE_HELD if held else Reason.VERSION_PENDING, progressing.message)
-    return determine_proxies(observed)
+    return determine_rolled(observed, decision.rollout)
 
 
 def _tell_kept(observed: ObservedMesh, decision: MeshDecision, accepted: Verdict) -> Verdict | None:
@@ -346,6 +347,8 @@ def summarise_mesh(
     if upgrade := summarise_upgrade(observed, decision.succession):
         status["upgrade"] = upgrade
         version["upgradeTo"] = version["desired"]
+    if data_plane := summarise_data_plane(observed, decision.rollout):
+        status["dataPlane"] = data_plane
     status |= {"version": version} if version else {}
     return observed.kinds.fit(KIND, "status", status)
 

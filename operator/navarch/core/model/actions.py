@@ -7,12 +7,13 @@ Invariant: a Plan applied twice changes nothing the second time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from navarch.core.model.claims import Claim
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.model.restarts import Restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Plan:
     `waves` are applied in order; what `waiting` names was not ready when the plan was made, so later waves
     are absent and come with a later plan. `claims`, labels on objects of others, come after all waves, and
     then `prune` is removed in the order given; neither where an object could not be applied, unless its
-    objects are `independent` of each other. `requeue_after` is in seconds; None waits for the
+    objects are `independent` of each other. `restarts`, of workloads of others, come last, and do not keep
+    anything waiting. `requeue_after` is in seconds; None waits for the
     next event.
     """
 
@@ -49,6 +51,7 @@ class Plan:
     requeue_after: float | None = None
     claims: tuple[Claim, ...] = ()
     independent: bool = False
+    restarts: tuple[Restart, ...] = ()
 
     def objects(self) -> Iterator[Manifest]:
         """All objects of all waves in order."""
@@ -97,6 +100,11 @@ class Outcome:
     results: tuple[ObjectOutcome, ...] = field(default=())
     retry_after: float | None = None
     withheld: tuple[Ref, ...] = ()
+
+    def again_after(self, seconds: float | None) -> Outcome:
+        """The same, and another look after so many seconds, or sooner."""
+        waits = [wait for wait in (self.retry_after, seconds) if wait is not None]
+        return replace(self, retry_after=min(waits, default=None))
 
     @property
     def failures(self) -> tuple[ObjectOutcome, ...]:

@@ -105,6 +105,13 @@ FINALIZER = meta.FINALIZER
 
 MEMBER_OF = meta.MEMBER_OF
 
+ROLLED_FOR = f"{GROUP}/rolled-for"
+"""Annotation on the pod template of a workload that Navarch restarted: the stamp of the proxy that its pods
+are to get."""
+
+ROLLOUT = f"{GROUP}/rollout"
+"""Annotation on a namespace or a workload: Never, First or Last, where Navarch restarts workloads."""
+
 SCOPE = f"{GROUP}/scope"
 """Label on the MeshRevision to whose mesh every namespace belongs: it stays until no istiod reaches them all
 any more. By it the API server is asked whether there is one."""

@@ -303,6 +303,32 @@ class Reason(Documented):
         "The operator may not read the Secrets of a gateway's listeners; the message has the command.",
     )
     PROXIES_OUTDATED = "ProxiesOutdated", "Pods must be restarted to run the proxy of the active revision."
+    PROXIES_ROLLING = (
+        "ProxiesRolling",
+        "Navarch restarts the workloads with older proxies, wave by wave.",
+    )
+    RESTARTS_WAITING = (
+        "RestartsWaiting",
+        "Workloads with older proxies are to be restarted by Navarch, and something has to come first: a "
+        "window, the end of a pause, the control plane, or a workload's own rollout.",
+    )
+    RESTARTS_HALTED = (
+        "RestartsHalted",
+        "A workload that Navarch restarted does not come up; no other is restarted meanwhile.",
+    )
+    RESTARTS_NOT_PERMITTED = (
+        "RestartsNotPermitted",
+        "A mesh asks for restarts of workloads, and the operator was not given the right; the message has "
+        "the command.",
+    )
+    TIME_ZONE_UNKNOWN = (
+        "TimeZoneUnknown",
+        "A window of spec.upgrade.dataPlane names no time zone of the IANA database.",
+    )
+    CANARY_NOT_A_MEMBER = (
+        "CanaryNotAMember",
+        "A namespace of spec.upgrade.dataPlane.canaryNamespaces does not belong to the mesh.",
+    )
     PROXIES_MISPLACED = (
         "ProxiesMisplaced",
         "Pods in the mesh's namespaces run the proxy of another control plane.",

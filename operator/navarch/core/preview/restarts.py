@@ -7,18 +7,23 @@ Invariant: each pod counts once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from navarch.api.dataplane import DataPlane
 from navarch.core.diagnosis.workloads import Workload
+from navarch.core.model.messages import join
+from navarch.core.rollout.waves import count_waves, find_wave, is_opted_out
+from navarch.core.rollout.windows import describe_window
 from navarch.core.world.proxies import Pins, ProxyPod, is_current
+from navarch.core.world.rollable import KINDS
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Restart:
     """A workload with pods whose proxies are not those that the mesh will inject: `pods` of `total`. `by`
-    says who replaces them."""
+    says who replaces them, and `when`, of those that Navarch restarts in waves, in which one."""
 
     namespace: str
     kind: str
@@ -27,23 +32,44 @@ class Restart:
     total: int
     by: str
     why: tuple[str, ...]
+    when: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As a part of the plan."""
         place = {"namespace": self.namespace, "kind": self.kind, "name": self.name}
-        return {**place, "pods": self.pods, "total": self.total, "by": self.by, "why": list(self.why)}
+        when = {"when": self.when} if self.when else {}
+        return {**place, "pods": self.pods, "total": self.total, "by": self.by, **when, "why": list(self.why)}
 
 
-BY_NAVARCH, BY_ROLLOUT, BY_HAND = "Navarch", "rollout", "hand"
-"""Who replaces pods: Navarch those of its gateways; a rollout restart, which somebody has to ask for; for
-bare pods and Jobs only whoever made them."""
+BY_NAVARCH, BY_WAVES, BY_ROLLOUT, BY_HAND = "Navarch", "waves", "rollout", "hand"
+"""Who replaces pods: Navarch those of its gateways, and in waves those of workloads where the mesh asks for
+that; a rollout restart, which somebody has to ask for; for bare pods and Jobs only whoever made them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waves:
+    """Where Navarch restarts workloads: its policy, the mesh's uid, and the annotations ROLLOUT of
+    namespaces. Those of workloads are not known to the command."""
+
+    policy: DataPlane
+    mesh: str
+    orders: Mapping[str, str]
+
+    def find(self, workload: Workload) -> str:
+        """When a workload is restarted, in words; empty where its owner does it."""
+        order = self.orders.get(workload.namespace, "")
+        if workload.kind not in KINDS or is_opted_out(order):
+            return ""
+        wave = find_wave(self.policy, self.mesh, workload.namespace, order)
+        place = f"wave {wave} of {count_waves(self.policy)}"
+        return join([place, *map(describe_window, self.policy.windows or ())])
 
 
 def find_restarts(
-    proxies: Iterable[tuple[ProxyPod, Workload]], *, stamp: str, pins: Pins
+    proxies: Iterable[tuple[ProxyPod, Workload]], *, stamp: str, pins: Pins, waves: Waves | None = None
 ) -> tuple[Restart, ...]:
     """The workloads among these pods with a proxy other than `stamp`, which the mesh will inject, or than
-    their gateway's pin."""
+    their gateway's pin. Without `waves` their owners restart them."""
     old: defaultdict[Workload, list[ProxyPod]] = defaultdict(list)
     total: defaultdict[Workload, int] = defaultdict(int)
     for proxy, workload in proxies:
@@ -58,17 +84,24 @@ def find_restarts(
                 workload.name,
                 len(pods),
                 total[workload],
-                _find_actor(workload, pods),
+                _find_actor(workload, pods, waves),
                 tuple(sorted({_explain(pod, stamp) for pod in pods})),
+                _find_time(workload, pods, waves),
             )
             for workload, pods in old.items()
         )
     )
 
 
-def _find_actor(workload: Workload, pods: Iterable[ProxyPod]) -> str:
+def _find_time(workload: Workload, pods: Iterable[ProxyPod], waves: Waves | None) -> str:
+    return waves.find(workload) if waves is not None and not all(pod.gateway for pod in pods) else ""
+
+
+def _find_actor(workload: Workload, pods: Iterable[ProxyPod], waves: Waves | None) -> str:
     if all(pod.gateway for pod in pods):
         return BY_NAVARCH
+    if _find_time(workload, pods, waves):
+        return BY_WAVES
     return BY_HAND if workload.manual else BY_ROLLOUT
 
 

@@ -27,13 +27,14 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class Namespace:
     """A namespace's name, labels and whether it is being deleted. `claimed` are the keys of the labels that
-    are there for its MeshMember's sake."""
+    are there for its MeshMember's sake, `order` is its annotation ROLLOUT."""
 
     name: str
     labels: Mapping[str, str]
     terminating: bool = False
     claimed: tuple[str, ...] = ()
     uid: str = ""
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ class ProxyPod:
     """A pod with a proxy. `revision` injected it; `proxy` is our annotation's value, empty on other meshes'
     pods: the injector's, or that of the template of a gateway whose version is pinned. `gateway` is the
     MeshGateway of its namespace that it belongs to, empty for none. `job` is the Job that it belongs to, and
-    `bare` says that it has no controller: no rollout replaces these pods."""
+    `bare` says that it has no controller: no rollout replaces these pods. `owner` is what does of all others,
+    as `<kind>/<name>`, and `leaving` says that the pod is being deleted."""
 
     namespace: str
     name: str
@@ -42,6 +43,8 @@ class ProxyPod:
     gateway: str = ""
     job: str = ""
     bare: bool = False
+    owner: str = ""
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +152,32 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
             stamp = annotations.get(RESTART if pinned else PROXY, "")
             owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
             job = str(owner["name"]) if owner is not None and owner["kind"] == "Job" else ""
+            whose = "" if job or owner is None else "/".join(find_owner(pod))
             return ProxyPod(
-                metadata["namespace"], metadata["name"], name, stamp, gateway, job, bare=owner is None
+                metadata["namespace"],
+                metadata["name"],
+                name,
+                stamp,
+                gateway,
+                job,
+                bare=owner is None,
+                owner=whose,
+                leaving="deletionTimestamp" in metadata,
             )
     return None
+
+
+def find_owner(pod: Manifest) -> tuple[str, str]:
+    """Kind and name of what makes a pod anew; of a pod without a controller its own. A Deployment's name is
+    its ReplicaSet's without the hash of the template."""
+    metadata = pod["metadata"]
+    owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
+    if owner is None:
+        return "Pod", metadata["name"]
+    template = (metadata.get("labels") or {}).get("pod-template-hash", "")
+    if owner["kind"] == "ReplicaSet" and template and owner["name"].endswith(f"-{template}"):
+        return "Deployment", owner["name"].removesuffix(f"-{template}")
+    return owner["kind"], owner["name"]
 
 
 Pins: TypeAlias = Mapping[tuple[str, str], str]

@@ -201,6 +201,28 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "Restart the workloads; `navarch describe` lists them.",
         "2 pods run an older proxy; restart the workloads to update them",
     ),
+    Reason.PROXIES_ROLLING: Advice(
+        Severity.INFO,
+        "Wait; `status.dataPlane` says how far it is. `spec.upgrade.dataPlane.pause: true` stops it.",
+        "wave 2 of 5: 7 of 12 workloads updated, 1 being restarted",
+    ),
+    Reason.RESTARTS_WAITING: Advice(
+        Severity.INFO,
+        "Wait for what the message names, or restart the workloads yourself; `navarch describe` lists them.",
+        "wave 2 of 5: 7 of 12 workloads updated; the next window opens on Mon 2026-11-30 22:00 Europe/Berlin",
+    ),
+    Reason.RESTARTS_HALTED: Advice(
+        Severity.ERROR,
+        "Find out why the workload's new pods do not come up, and repair or roll it back; or leave it out by "
+        "the annotation mesh.navarch.io/rollout=Never. The others go on by themselves.",
+        "wave 2 of 5: 7 of 12 workloads updated; Deployment shop/web: ProgressDeadlineExceeded: …",
+    ),
+    Reason.RESTARTS_NOT_PERMITTED: Advice(
+        Severity.ERROR,
+        "Give the right with the command that the message has, or set spec.upgrade.dataPlane.mode to Manual.",
+        "Navarch may not restart workloads: kubectl create clusterrolebinding navarch-rollouts "
+        "--clusterrole=navarch-rollouts --serviceaccount=navarch-system:navarch",
+    ),
     Reason.PROXIES_MISPLACED: Advice(
         Severity.WARNING,
         "Restart the workloads that the message names: their pods get the proxy of the mesh that their "

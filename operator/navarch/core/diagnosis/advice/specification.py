@@ -66,6 +66,17 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "spec.upgrade.rollback: true: no version and configuration that was proved before the present one "
         "is known; the mesh follows the rest of its spec",
     ),
+    Reason.TIME_ZONE_UNKNOWN: Advice(
+        Severity.ERROR,
+        "Write a name of the IANA database, such as Europe/Berlin or UTC.",
+        "spec.upgrade.dataPlane.windows[0].timeZone: 'CEST': no time zone has this name",
+    ),
+    Reason.CANARY_NOT_A_MEMBER: Advice(
+        Severity.WARNING,
+        "Have the namespace join the mesh, or name another.",
+        "spec.upgrade.dataPlane.canaryNamespaces: 'early': early is not in the mesh, so that no canary is "
+        "restarted there",
+    ),
     Reason.STRATEGY_FIXED: Advice(
         Severity.ERROR,
         "Put the strategy back, or make another mesh and move the members there.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 Ordinal: TypeAlias = tuple[int, ...]
@@ -127,13 +127,15 @@ class Release:
 class Catalog:
     """All releases, minors ascending. `values` are the modules of definitions of values, by name; `problems`
     say what in the cluster's own extensions of the catalog is left out, and why. Of a `closed` one meshes may
-    run only images whose references it has. `gateway_api` is the module with Gateway API's CRDs."""
+    run only images whose references it has. `gateway_api` is the module with Gateway API's CRDs.
+    `removed_variables` says from which minor on an istiod does not read a variable any more."""
 
     minors: tuple[Minor, ...]
     values: Mapping[str, Pin]
     gateway_api: Pin
     problems: tuple[str, ...] = ()
     closed: bool = False
+    removed_variables: Mapping[str, Ordinal] = field(default_factory=dict)
 
     def find(self, version: str) -> Release | None:
         """The release that `1.31` (its newest patch) or `1.31.1` names; a patch of a known minor that is
@@ -154,7 +156,7 @@ class Catalog:
 
 def _build_features(minor: str, rows: Mapping[str, Mapping[str, Any]]) -> Features:
     since = {name: ordinal_of(row["since"]) for name, row in rows.items()}
-    names = {field.name: _camel(field.name) for field in fields(Features)}
+    names = {each.name: _camel(each.name) for each in fields(Features)}
     if unknown := since.keys() ^ set(names.values()):
         raise ValueError(f"features of versions.yaml and of the code differ: {sorted(unknown)}")
     return Features(**{name: ordinal_of(minor) >= since[key] for name, key in names.items()})
@@ -209,4 +211,7 @@ def build_catalog(data: Mapping[str, Any]) -> Catalog:
         tuple(sorted(minors, key=lambda minor: ordinal_of(minor.name))),
         values,
         Pin(GATEWAY_API, module["version"], module["hash"]),
+        removed_variables={
+            n: ordinal_of(row["since"]) for n, row in data.get("removedVariables", {}).items()
+        },
     )

@@ -1,0 +1,234 @@
+"""Where each workload of a mesh stands on its way to the proxy that is injected now.
+
+Owns the verdict on one workload. Must never count, or compare workloads: the plan does. Invariants: a
+workload without an older proxy is never to be restarted; one that another client rolls is neither restarted
+nor a failure of ours.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from navarch.api.dataplane import DEADLINE
+from navarch.core.membership.selectors import matches
+from navarch.core.model.labels import ROLLOUT
+from navarch.core.model.messages import count
+from navarch.core.rollout.observed import ObservedRollout
+from navarch.core.rollout.waves import find_wave, is_opted_out, rank_of
+from navarch.core.world.proxies import ProxyPod, is_current
+from navarch.core.world.rollable import KINDS, Rollable, target_of
+
+
+class State(Enum):
+    """What is to become of a workload."""
+
+    CURRENT = auto()
+    """Nothing: its proxies are current, and no restart of ours is under way."""
+    WAITING = auto()
+    """It is to be restarted."""
+    ROLLING = auto()
+    """Navarch has restarted it, and that goes on."""
+    FAILED = auto()
+    """Navarch has restarted it, and it does not come up."""
+    BLOCKED = auto()
+    """It is to be restarted when something passes that is not Navarch's."""
+    MANUAL = auto()
+    """Its proxies are older, and Navarch does not restart it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A workload's verdict. `restarted` says that it was restarted for the present target, `in_flight` that
+    it counts against the budget, `until` when its deadline ends."""
+
+    namespace: str
+    kind: str
+    name: str
+    state: State
+    wave: int
+    rank: int = 1
+    why: str = ""
+    restarted: bool = False
+    in_flight: bool = False
+    until: datetime | None = None
+    workload: Rollable | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """By what workloads are put into order."""
+        return self.namespace, self.kind, self.name
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" + (f": {self.why}" if self.why else "")
+
+
+@dataclass(slots=True)
+class _Pods:
+    total: int = 0
+    outdated: int = 0
+
+
+def judge_workloads(observed: ObservedRollout) -> tuple[Standing, ...]:
+    """Every workload with a proxy of the mesh, in order. Gateways of Navarch's and of istiod's are none, nor
+    are pods that no rollout replaces."""
+    found: defaultdict[tuple[str, str, str], _Pods] = defaultdict(_Pods)
+    for pod in observed.pods:
+        if pod.gateway or not pod.owner:
+            continue
+        kind, _, name = pod.owner.partition("/")
+        pods = found[pod.namespace, kind, name]
+        pods.total += 1
+        pods.outdated += not pod.leaving and not _is_current(observed, pod)
+    known = {(w.namespace, w.kind, w.name): w for w in observed.workloads.rollables}
+    blocked = _find_blocked(observed, known.values())
+    now = datetime.fromisoformat(observed.now)
+    return tuple(_judge_all(observed, found, known, blocked, now))
+
+
+def _is_current(observed: ObservedRollout, pod: ProxyPod) -> bool:
+    return is_current(pod, {observed.revision: observed.target}, observed.pins)
+
+
+def _judge_all(
+    observed: ObservedRollout,
+    found: Mapping[tuple[str, str, str], _Pods],
+    known: Mapping[tuple[str, str, str], Rollable],
+    blocked: Mapping[tuple[str, str, str], str],
+    now: datetime,
+) -> Iterator[Standing]:
+    for place, pods in sorted(found.items()):
+        namespace, kind, name = place
+        workload, order = known.get(place), observed.orders.get(namespace, "")
+        wave = find_wave(observed.policy, observed.mesh, namespace, order)
+        if workload is None:
+            why = _tell_unknown(kind)
+            state = State.MANUAL if pods.outdated else State.CURRENT
+            yield Standing(namespace, kind, name, state, wave, why=why if pods.outdated else "")
+        elif not workload.follows:
+            yield _judge(
+                observed, workload, pods.outdated, wave=wave, blocked=blocked.get(place, ""), now=now
+            )
+
+
+def _tell_unknown(kind: str) -> str:
+    return "it was not seen" if kind in KINDS else f"Navarch restarts no {kind}"
+
+
+def _judge(
+    observed: ObservedRollout, workload: Rollable, outdated: int, *, wave: int, blocked: str, now: datetime
+) -> Standing:
+    until = _find_deadline(observed, workload)
+    restart = _Restart(
+        aimed=bool(observed.target) and target_of(workload) == observed.target,
+        ours=until is not None and not workload.edited,
+        overdue=until is not None and now >= until,
+    )
+    state, why = _decide(observed, workload, outdated, restart, blocked)
+    # One that broke by a restart for an older target is waited for no longer, and still is not available.
+    flying = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
+    broken = state is State.WAITING and restart.ours and not workload.rolled
+    in_flight = flying or broken or state in (State.ROLLING, State.FAILED)
+    return Standing(
+        workload.namespace,
+        workload.kind,
+        workload.name,
+        state,
+        wave,
+        rank=rank_of(workload.order),
+        why=why,
+        restarted=restart.aimed,
+        in_flight=in_flight,
+        until=until if in_flight else None,
+        workload=workload,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Restart:
+    """The last restart by Navarch: whether it was for the present target, whether what goes on is still its
+    work, and whether its deadline is over."""
+
+    aimed: bool
+    ours: bool
+    overdue: bool
+
+
+def _decide(
+    observed: ObservedRollout, workload: Rollable, outdated: int, restart: _Restart, blocked: str
+) -> tuple[State, str]:
+    going = restart.ours and not workload.rolled
+    if not outdated and not (restart.aimed and going):
+        return State.CURRENT, ""
+    if outdated and (refusal := _find_refusal(observed, workload)):
+        return State.MANUAL, refusal
+    if restart.ours and restart.aimed:
+        return _follow(workload, outdated, overdue=restart.overdue)
+    if not going and not workload.rolled and workload.stuck:
+        return State.MANUAL, f"it did not come up before: {workload.stuck}"
+    why = next(_find_blocks(observed, workload, restart, blocked), "")
+    return (State.BLOCKED, why) if why else (State.WAITING, "")
+
+
+def _find_blocks(
+    observed: ObservedRollout, workload: Rollable, restart: _Restart, budget: str
+) -> Iterator[str]:
+    """What a workload that is to be restarted has to wait for, and Navarch cannot bring about."""
+    if restart.ours and not workload.rolled and not restart.overdue and not workload.stuck:
+        yield "its restart for an older target goes on"
+    if not restart.ours and not workload.rolled:
+        yield "it is being rolled out by another client"
+    if workload.namespace in observed.leaving:
+        yield "its namespace is being deleted"
+    if why := observed.workloads.refused.get(workload.uid):
+        yield why
+    if budget:
+        yield f"PodDisruptionBudget {budget} allows no disruption"
+
+
+def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
+    """Why Navarch does not restart a workload at all; empty where it may."""
+    if is_opted_out(order := observed.orders.get(workload.namespace, "")):
+        return f"its namespace has {ROLLOUT}: {order}"
+    return f"it has {ROLLOUT}: {workload.order}" if is_opted_out(workload.order) else workload.refusal
+
+
+def _follow(workload: Rollable, outdated: int, *, overdue: bool) -> tuple[State, str]:
+    """A workload that was restarted for the present target and is not done."""
+    old = f"{count(outdated, 'pod has', 'pods have')} the older proxy" if outdated else ""
+    if workload.stuck:
+        return State.FAILED, workload.stuck
+    if not overdue:
+        return State.ROLLING, old
+    if not outdated and workload.kind == "DaemonSet":
+        # Its status does not tell a rollout that never ended from a node that was lost afterwards.
+        return State.CURRENT, ""
+    told = old or "its pods did not become available"
+    return State.FAILED, f"not done in workloadDeadlineSeconds: {told}"
+
+
+def _find_deadline(observed: ObservedRollout, workload: Rollable) -> datetime | None:
+    """When a restart by Navarch has to be done; None where there was none."""
+    if not workload.restarted_for or not workload.restarted_at:
+        return None
+    seconds = observed.policy.workload_deadline_seconds or DEADLINE
+    return datetime.fromisoformat(workload.restarted_at) + timedelta(seconds=seconds)
+
+
+def _find_blocked(
+    observed: ObservedRollout, workloads: Iterable[Rollable]
+) -> dict[tuple[str, str, str], str]:
+    """The PodDisruptionBudget that forbids the restart of a workload."""
+    blockers: defaultdict[str, list[tuple[str, Mapping[str, object]]]] = defaultdict(list)
+    for blocker in observed.workloads.blockers:
+        blockers[blocker.namespace].append((blocker.name, blocker.selector))
+    found = {}
+    for workload in workloads:
+        for name, selector in blockers.get(workload.namespace, ()):
+            if matches(selector, dict(workload.labels)):
+                found[workload.namespace, workload.kind, workload.name] = name
+                break
+    return found

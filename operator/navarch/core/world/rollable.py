@@ -1,0 +1,146 @@
+"""A workload as its restart sees it: its rollout, what Navarch wrote into its template, what forbids more.
+
+Owns the reading of Deployments, StatefulSets and DaemonSets. Must never keep a pod template. Invariants:
+generation-aware; a rollout that was complete once stays so until the template changes, whatever becomes of
+pods, where the API says that (Deployment, StatefulSet).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLED_FOR, ROLLOUT
+from navarch.core.model.messages import shorten
+from navarch.core.model.ownership import fields_of, is_own_entry
+from navarch.core.model.refs import Manifest
+from navarch.core.model.restarts import ROLLER
+from navarch.core.world.workload import determine_rollout
+
+KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+"""Kinds of apps/v1 that are restarted by their template."""
+LONGEST = 300
+"""Characters of a controller's message that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollable:
+    """A workload whose pods a change of its template replaces. `rolled` says that its last rollout is
+    complete, `stuck` why its controller gave it up (empty: it did not), `refusal` why its template must not
+    be changed, or would change nothing. `restarted_for` is what its template says (ROLLED_FOR), and
+    `restarted_at` when Navarch wrote that; `edited` says that another client has changed the template since.
+    `order` is its annotation ROLLOUT; `follows` says that something else rolls it: Navarch or istiod.
+    `labels` are those of its pods."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    rolled: bool
+    stuck: str = ""
+    refusal: str = ""
+    restarted_for: str = ""
+    restarted_at: str = ""
+    edited: bool = False
+    order: str = ""
+    follows: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def read_rollable(manifest: Manifest) -> Rollable:
+    """What a restart has to know of a workload, with managedFields as the API server sends them."""
+    metadata, spec = manifest["metadata"], manifest.get("spec") or {}
+    template = (spec.get("template") or {}).get("metadata") or {}
+    labels = metadata.get("labels") or {}
+    restarted, edited = _read_writes(metadata.get("managedFields") or ())
+    return Rollable(
+        manifest["kind"],
+        metadata["namespace"],
+        metadata["name"],
+        metadata["uid"],
+        rolled=_is_rolled(manifest),
+        stuck=_read_stuck(manifest),
+        refusal=_find_refusal(manifest["kind"], metadata, spec),
+        restarted_for=str((template.get("annotations") or {}).get(ROLLED_FOR, ""))[:LONGEST],
+        restarted_at=restarted,
+        edited=bool(restarted) and edited > restarted,
+        order=str((metadata.get("annotations") or {}).get(ROLLOUT, ""))[:LONGEST],
+        follows=MESH_NAME in labels or GATEWAY_API_NAME in labels,
+        labels=tuple(sorted((str(k), str(v)) for k, v in (template.get("labels") or {}).items())),
+    )
+
+
+def _is_rolled(manifest: Manifest) -> bool:
+    status = manifest.get("status") or {}
+    generation = int(manifest["metadata"].get("generation", 0))
+    if int(status.get("observedGeneration", 0)) < generation:
+        return False
+    if manifest["kind"] == "StatefulSet":
+        wanted = int((manifest.get("spec") or {}).get("replicas", 1))
+        done = int(status.get("updatedReplicas", 0)) >= wanted <= int(status.get("availableReplicas", 0))
+        # The controller equates the two when the last pod is ready, and no pod that fails later undoes it.
+        current = status.get("currentRevision")
+        return done or bool(current and current == status.get("updateRevision"))
+    if manifest["kind"] == "Deployment" and _progress(status).get("reason") == "NewReplicaSetAvailable":
+        return True
+    rollout = determine_rollout(manifest)
+    return rollout.complete or not rollout.desired
+
+
+def _progress(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(
+        (c for c in status.get("conditions") or () if c.get("type") == "Progressing"), {}
+    )
+    return found
+
+
+def _read_stuck(manifest: Manifest) -> str:
+    status = manifest.get("status") or {}
+    if int(status.get("observedGeneration", 0)) < int(manifest["metadata"].get("generation", 0)):
+        return ""
+    progress = _progress(status)
+    if progress.get("reason") != "ProgressDeadlineExceeded":
+        return ""
+    line = "".join(c if c.isprintable() else " " for c in str(progress.get("message", "")))
+    return shorten(f"ProgressDeadlineExceeded: {line}", LONGEST)
+
+
+def _find_refusal(kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    if "deletionTimestamp" in metadata:
+        return "it is being deleted"
+    if kind == "Deployment":
+        return "spec.paused is true" if spec.get("paused") else ""
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return "its updateStrategy is OnDelete"
+    if (strategy.get("rollingUpdate") or {}).get("partition"):
+        return "its updateStrategy has a partition, below which no pod is replaced"
+    return ""
+
+
+def _read_writes(entries: Any) -> tuple[str, str]:
+    """When Navarch wrote the template, and when another client did last; empty for never. Both are the API
+    server's time, in seconds."""
+    restarted = edited = ""
+    for entry in entries:
+        at = str(entry.get("time", ""))
+        if is_own_entry(entry, ROLLER):
+            restarted = at
+        elif not entry.get("subresource") and "f:template" in (fields_of(entry).get("f:spec") or {}):
+            edited = max(edited, at)
+    return restarted, edited
+
+
+def target_of(workload: Rollable) -> str:
+    """The proxy for whose sake a workload was restarted last. What follows a slash counts restarts."""
+    return workload.restarted_for.partition("/")[0]
+
+
+def next_mark(workload: Rollable, target: str) -> str:
+    """What the template is to say after a restart for this proxy: another text than it says, also where it
+    was restarted for the same proxy before, and was given an older one by its owner since."""
+    if target_of(workload) != target:
+        return target
+    counted = workload.restarted_for.partition("/")[2]
+    return f"{target}/{int(counted) + 1 if counted.isdigit() and len(counted) < 9 else 2}"

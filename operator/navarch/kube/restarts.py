@@ -1,0 +1,100 @@
+"""Carrying out restarts: one annotation on the pod template of workloads of others.
+
+Owns the field manager of restarts, and how long a refusal counts. Must never ask for force, nor write to
+another object than the one that was seen. Invariants: what another client takes back is not written again for
+an hour; a workload that cannot be restarted does not keep others waiting; what was written is in the store
+when the next look begins.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+import structlog
+
+from navarch.core.model.labels import ROLLED_FOR
+from navarch.core.model.restarts import ROLLER, Restart
+from navarch.kube.client import Client, Object
+from navarch.kube.errors import Conflict, KubeError, NotFound
+from navarch.kube.store import Store
+
+log = structlog.get_logger(__name__)
+
+SHORT, LONG = 60.0, 3600.0
+"""Seconds for which a refusal counts: by the API server, and by a client that takes restarts back."""
+AGAIN = 1.0
+"""Seconds until the next look after a refusal: others may be restarted in its place."""
+_REMEMBERED = 10_000
+
+
+class Refusals:
+    """Why workloads, by uid, could not be restarted of late. It may be lost: then they are tried again."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._of: dict[str, tuple[float, str]] = {}
+
+    def note(self, uid: str, why: str, *, seconds: float) -> None:
+        """The workload is left alone for so long."""
+        if len(self._of) >= _REMEMBERED:
+            self._of.clear()
+        self._of[uid] = (self._clock() + seconds, why)
+
+    def read(self, uids: Collection[str]) -> dict[str, str]:
+        """The reasons that count still, of these workloads."""
+        now = self._clock()
+        return {uid: why for uid, (until, why) in self._of.items() if uid in uids and now < until}
+
+
+class Restarter:
+    """Carries out restarts. `stores` hold the workloads by kind."""
+
+    def __init__(self, client: Client, stores: Mapping[str, Store], refusals: Refusals) -> None:
+        self._client, self._stores, self._refusals = client, stores, refusals
+        self._written: dict[str, str] = {}
+
+    async def carry_out(self, restarts: Iterable[Restart]) -> float | None:
+        """Write the annotations. Seconds until another look is due where one was refused; None where none
+        was."""
+        refused = [restart for restart in restarts if not await self._settle(restart)]
+        return AGAIN if refused else None
+
+    async def _settle(self, restart: Restart) -> bool:
+        if self._written.get(restart.uid) == restart.mark:
+            del self._written[restart.uid]
+            told = (
+                f"another client took Navarch's restart back: let it keep the annotation {ROLLED_FOR} of the "
+                "pod template, or restart it yourself"
+            )
+            self._refusals.note(restart.uid, told, seconds=LONG)
+            return False
+        try:
+            written = await self._client.apply(build_manifest(restart), manager=ROLLER)
+        except (Conflict, NotFound) as error:
+            fields = "; ".join(error.fields) if isinstance(error, Conflict) else ""
+            told = f"{fields}: Navarch takes no field from another client" if fields else error.message
+            self._refusals.note(restart.uid, told, seconds=LONG if fields else SHORT)
+            return False
+        except KubeError as error:
+            self._refusals.note(restart.uid, error.message, seconds=SHORT)
+            return False
+        log.info("restarted", object=str(restart.ref), mark=restart.mark)
+        if len(self._written) >= _REMEMBERED:
+            self._written.clear()
+        self._written[restart.uid] = restart.mark
+        store = self._stores.get(restart.ref.kind)
+        if store is not None:  # an empty one counts as false
+            store.observe(written)
+        return True
+
+
+def build_manifest(restart: Restart) -> Object:
+    """What is sent: the uid sees to it that nothing is made where the workload is gone."""
+    ref = restart.ref
+    return {
+        "apiVersion": ref.api_version,
+        "kind": ref.kind,
+        "metadata": {"namespace": ref.namespace, "name": ref.name, "uid": restart.uid},
+        "spec": {"template": {"metadata": {"annotations": {ROLLED_FOR: restart.mark}}}},
+    }

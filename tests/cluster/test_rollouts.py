@@ -1,0 +1,212 @@
+"""Restarts of workloads by Navarch, on real controllers: the right that it takes, canaries first, one at a
+time, a halt and its end, an opt-out, and a SIGKILL in the middle. What the audit log says is what counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from tests.cluster.conftest import assert_quiet, remove_namespace
+from tests.polling import eventually
+from tests.support.api import Api, Object, Refused
+from tests.support.audit import Audit, Request
+from tests.support.meshes import build_mesh, edit, read_condition, wait_for
+from tests.support.operator import SYSTEM, Operator
+from tests.support.workloads import ECHO, create_namespace, is_rolled_out, wait_for_deployments
+
+ROLE = "navarch-rollouts"
+MARK = "mesh.navarch.io/rolled-for"
+KEPT = ("late", "kept")
+WORKLOADS = [("late", "api"), KEPT, ("late", "web"), ("early", "first")]
+
+
+def build_deployment(namespace: str, name: str) -> Object:
+    """A Deployment of one pod."""
+    pod = {"containers": [{"name": "app", "image": ECHO}], "terminationGracePeriodSeconds": 0}
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+@pytest.fixture
+def granted(api: Api) -> Iterator[Object]:
+    """The binding that an administrator makes, which is not there before a test makes it."""
+    group = "rbac.authorization.k8s.io"
+    yield {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": ROLE},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": "navarch", "namespace": SYSTEM}],
+    }
+    api.delete("clusterrolebinding", "", ROLE)
+
+
+def list_restarts(audit: Audit, mark: int) -> list[Request]:
+    """The writes by Navarch's field manager of restarts, in order."""
+    return [r for r in audit.writes(mark) if "fieldManager=navarch-rollouts" in r.uri]
+
+
+def order(api: Api, namespace: str, name: str, value: str | None) -> None:
+    """What a Deployment says of its restarts by Navarch."""
+    patch = {"metadata": {"annotations": {"mesh.navarch.io/rollout": value}}}
+    api.patch("deployment", namespace, name, patch)
+
+
+def read_mark(api: Api, namespace: str, name: str) -> str:
+    template = (api.get("deployment", namespace, name) or {})["spec"]["template"]["metadata"]
+    return str((template.get("annotations") or {}).get(MARK, ""))
+
+
+def assert_one_at_a_time(audit: Audit, mark: int, old: dict[tuple[str, str], str]) -> None:
+    """The old pod of each workload was gone before the next one was restarted."""
+    requests = audit.everybody(mark)
+    restarts = [(r.namespace, r.name, at) for at, r in enumerate(requests) if "navarch-rollouts" in r.uri]
+    for (namespace, name, began), (_, _, following) in pairwise(restarts):
+        gone = [
+            at
+            for at, r in enumerate(requests)
+            if (r.verb, r.resource, r.name) == ("delete", "pods", old[namespace, name])
+        ]
+        assert gone, f"{namespace}/{name} was never replaced"
+        assert began < gone[0] < following, f"{namespace}/{name} was still being replaced"
+
+
+async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_kill(
+    api: Api, audit: Audit, operator: Operator, granted: Object, fresh: str
+) -> None:
+    late, early = f"{fresh}-late", f"{fresh}-early"
+    names = {"late": late, "early": early}
+    workloads = [(names[place], name) for place, name in WORKLOADS]
+    policy = {"mode": "Managed", "canaryNamespaces": [early], "waves": 1, "soakSeconds": 1}
+    api.create(build_mesh(fresh, upgrade={"dataPlane": policy}))
+    await wait_for(api, fresh)
+    await wait_for(api, fresh, condition="SpecAccepted", reason="CanaryNotAMember")
+    try:
+        for namespace in (late, early):
+            await create_namespace(api, namespace, {"istio.io/rev": f"{fresh}-demo"})
+        for namespace, name in workloads:
+            api.create(build_deployment(namespace, name))
+        for namespace in (late, early):
+            await wait_for_deployments(api, namespace, [n for ns, n in workloads if ns == namespace])
+        api.patch(
+            "deployment", late, "kept", {"metadata": {"annotations": {"mesh.navarch.io/rollout": "Never"}}}
+        )
+        old = {
+            (ns, pod["metadata"]["labels"]["app"]): pod["metadata"]["name"]
+            for ns in (late, early)
+            for pod in api.list("pod", ns)
+        }
+        mark = audit.mark()
+
+        # Without the right nothing is restarted, and the command that gives it is told.
+        edit(api, fresh, proxy={"logLevel": "debug"})
+        told = await wait_for(
+            api, fresh, condition="UpToDate", status="False", reason="RestartsNotPermitted", seconds=90
+        )
+        message = read_condition(told, "UpToDate")["message"]
+        assert f"kubectl create clusterrolebinding {ROLE}" in message
+        assert list_restarts(audit, mark) == []
+
+        # With it nothing begins during a pause, nor while a window cannot be read.
+        edit(api, fresh, upgrade={"dataPlane": {"pause": True}})
+        quota = {"pods": str(len([w for w in workloads if w[0] == late]))}
+        api.create(
+            {
+                "apiVersion": "v1",
+                "kind": "ResourceQuota",
+                "metadata": {"namespace": late, "name": "full"},
+                "spec": {"hard": quota},
+            }
+        )
+        api.create(granted)
+        await wait_for(api, fresh, condition="UpToDate", status="False", reason="RestartsWaiting", seconds=90)
+        window = {"start": "00:00", "durationMinutes": 1440, "timeZone": "Mars/Olympus"}
+        edit(api, fresh, upgrade={"dataPlane": {"pause": None, "windows": [window]}})
+        await wait_for(api, fresh, condition="SpecAccepted", status="False", reason="TimeZoneUnknown")
+        assert list_restarts(audit, mark) == []
+
+        # Then the canary comes first; a process that is killed then is followed by one that goes on.
+        edit(api, fresh, upgrade={"dataPlane": {"windows": [window | {"timeZone": "UTC"}]}})
+        await eventually(lambda: list_restarts(audit, mark), seconds=90, what="the first restart")
+        operator.kill()
+        operator.start()
+        await eventually(operator.is_ready, seconds=60, what="the operator is back")
+
+        # One that cannot make its new pod is waited for, and stops the others when it is given up.
+        await eventually(lambda: read_mark(api, late, "api"), seconds=120, what="api is restarted")
+        await wait_for(api, fresh, condition="UpToDate", status="False", reason="ProxiesRolling", seconds=90)
+        shorter = build_deployment(late, "api") | {"spec": {"progressDeadlineSeconds": 4}}
+        api.apply(shorter, manager="impatient")
+        halted = await wait_for(
+            api, fresh, condition="UpToDate", status="False", reason="RestartsHalted", seconds=120
+        )
+        message = read_condition(halted, "UpToDate")["message"]
+        assert f"Deployment {late}/api: ProgressDeadlineExceeded" in message
+        assert halted["status"]["dataPlane"]["phase"] == "Halted"
+        assert [(r.namespace, r.name) for r in list_restarts(audit, mark)] == [
+            (early, "first"),
+            (late, "api"),
+        ]
+
+        # When the cause is gone it goes on by itself, and leaves out what opted out.
+        api.delete("quota", late, "full")
+        done = await eventually(lambda: find_done(api, fresh), seconds=120, what="the rollout is done")
+        plane = done["status"]["dataPlane"]
+        assert (plane["total"], plane["updated"], plane["manual"], plane["waves"]) == (4, 3, 1, 2)
+        assert f"{late}/kept: it has mesh.navarch.io/rollout: Never" in plane["waitingFor"]
+        restarted = [(r.namespace, r.name) for r in list_restarts(audit, mark)]
+        assert restarted == [(early, "first"), (late, "api"), (late, "web")]
+        assert not read_mark(api, late, "kept")
+        assert all(is_rolled_out(api.get("deployment", ns, name)) for ns, name in workloads)
+        assert_one_at_a_time(audit, mark, old)
+
+        # The one that was left out follows when its owner lets it.
+        api.patch(
+            "deployment", late, "kept", {"metadata": {"annotations": {"mesh.navarch.io/rollout": None}}}
+        )
+        await eventually(lambda: read_mark(api, late, "kept"), seconds=90, what="the last one is restarted")
+        await wait_for(api, fresh, condition="UpToDate", seconds=90)
+        await assert_quiet(api, audit, operator, fresh, "demo")
+    finally:
+        for namespace in (late, early):
+            remove_namespace(api, namespace)
+
+
+WINDOW = {"start": "22:00", "durationMinutes": 60, "timeZone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ({"waves": 0}, "waves"),
+        ({"maxUnavailable": 0}, "maxUnavailable"),
+        ({"maxUnavailable": 2, "perNamespaceParallelism": 3}, "raise maxUnavailable, or lower this"),
+        ({"windows": [WINDOW | {"days": []}]}, "days"),
+        ({"windows": [WINDOW | {"start": "24:00"}]}, "start"),
+        ({"windows": [WINDOW | {"durationMinutes": 0}]}, "durationMinutes"),
+        ({"windows": [WINDOW | {"timeZone": "/etc/passwd"}]}, "timeZone"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_field(
+    api: Api, installed: object, policy: Object, told: str
+) -> None:
+    mesh = build_mesh("default", upgrade={"dataPlane": {"mode": "Managed", **policy}})
+    with pytest.raises(Refused, match=told):
+        api.create(mesh, dry_run=True)
+
+
+def find_done(api: Api, namespace: str) -> Object | None:
+    mesh = api.get("mesh", namespace, "demo")
+    told = ((mesh or {}).get("status") or {}).get("dataPlane") or {}
+    return mesh if told.get("phase") == "Done" else None
