@@ -3,16 +3,20 @@ the way back needs no new istiod, and a revision goes on evidence only."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from navarch.assets import load_assets
 
+from lab.cluster import Cluster
 from tests.cluster.test_edits import NOWHERE
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
+from tests.support.command import Ended, navarch
 from tests.support.meshes import build_mesh, edit, list_owned, read_condition, read_versions, wait_for
+from tests.support.operator import Operator
 from tests.support.workloads import build_pod, is_injected
 
 CATALOG = load_assets().catalog
@@ -126,7 +130,11 @@ async def test_a_mesh_goes_on_is_held_goes_back_and_on_and_what_serves_is_never_
     assert read_specs(list_of(api, settled, OLD)) == before, "a pod uses it"
 
     # Back: to the istiod that is still there; nothing uses the newer one, and it goes.
-    edit(api, settled, version="1.30")
+    edit(api, settled, upgrade={"rollback": True})
+    mesh = await wait_for(api, settled, status="False", reason="RolledBack")
+    assert mesh["spec"]["version"] == "1.31"
+    await eventually(lambda: read_target(api, settled) == old, what="the tag is back")
+    edit(api, settled, version="1.30", upgrade={"rollback": None})
     await eventually(lambda: not list_of(api, settled, NEW), what="the newer revision is gone")
     mesh = await wait_for(api, settled)
     assert (mesh["status"]["activeRevision"], read_target(api, settled)) == (old, old)
@@ -188,3 +196,56 @@ async def test_a_mesh_has_four_revisions_at_most_and_all_go_with_it(api: Api, fr
     assert read_target(api, fresh) == name_revision(fresh, others[-1])
     api.delete("mesh", fresh, "demo")
     await eventually(lambda: not list_owned(api, fresh), what="all of it is gone")
+
+
+async def test_in_place_what_is_not_proved_in_time_is_taken_back_once_and_tried_again_when_told_to(
+    api: Api, light: Cluster, operator: Operator, settled: str
+) -> None:
+    name = f"{settled}-demo-inplace"
+
+    async def roll_back(*options: str) -> Ended:
+        arguments = ("rollback", "demo", "-n", settled, *options)
+        return await asyncio.to_thread(navarch, *arguments, kubeconfig=light.kubeconfig)
+
+    def read_revision() -> Object:
+        return api.get("revision", settled, name) or {}
+
+    def read_input() -> tuple[str, Any]:
+        spec = read_revision()["spec"]
+        return spec["version"], spec["config"]
+
+    api.create(build_mesh(settled, version="1.30", upgrade={"rollback": True}))
+    await wait_for(api, settled, condition="SpecAccepted", reason="NothingToGoBackTo")
+    edit(api, settled, upgrade={"rollback": None})
+    await wait_for(api, settled)
+    first = read_input()
+
+    # It never comes up: the older istiod serves, and after the deadline the mesh is as it was.
+    edit(api, settled, version="1.31", controlPlane=NOWHERE, upgrade={"progressDeadlineSeconds": 1})
+    mesh = await wait_for(api, settled, status="False", reason="RolledBack")
+    assert f"Istio {NEW} was not available in 1 s" in read_condition(mesh, "Ready")["message"]
+    assert read_condition(mesh, "Available")["status"] == "True"
+    assert mesh["status"]["version"] == {"desired": NEW, "active": OLD}
+    assert read_input() == first
+    assert read_revision()["metadata"]["generation"] == 3, "made, changed, and changed back"
+    operator.kill()
+    operator.start()
+    await eventually(operator.is_ready, seconds=60, what="the operator is ready again")
+    await wait_for(api, settled, condition="UpToDate", status="False", reason="RolledBack")
+    assert read_revision()["metadata"]["generation"] == 3
+
+    # The same again, with the cause removed in the cluster's eyes: another spec, proved.
+    edit(api, settled, controlPlane={"placement": None}, upgrade={"progressDeadlineSeconds": 600})
+    await wait_for(api, settled)
+    assert read_input()[0] == NEW
+
+    # By hand: back to what was proved before, and on again.
+    assert (await roll_back()).code == 0
+    mesh = await wait_for(api, settled, status="False", reason="RolledBack")
+    assert "spec.upgrade.rollback is true" in read_condition(mesh, "Ready")["message"]
+    assert read_input() == first
+    twice = await roll_back()
+    assert (twice.code, "is true already" in twice.err) == (1, True)
+    assert (await roll_back("--retry")).code == 0
+    await wait_for(api, settled)
+    assert read_input()[0] == NEW

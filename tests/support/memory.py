@@ -84,11 +84,14 @@ class Memory:
     ) -> None:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.requests: list[str] = []
+        self.now = NOW
         self.stores = {watch.name: _build_store(watch, pool or Pool(), heed) for watch in WATCHES}
         self._versions = itertools.count(1)
         environment = Environment((1, 35), SYSTEM, PROBE)
         client = cast(Client, self)
-        self.world = World(client, self.stores, data or assets(), environment=environment, now=lambda: NOW)
+        self.world = World(
+            client, self.stores, data or assets(), environment=environment, now=lambda: self.now
+        )
         contests = Contests()
         self.applier = Applier(
             client, stores_of_owned(self.stores), inventories=self.world.inventories, contests=contests

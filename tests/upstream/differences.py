@@ -320,6 +320,13 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "Deployment istiod",
+        "spec.strategy.rollingUpdate.maxUnavailable",
+        "25%",
+        "0",
+        "no istiod goes before its successor is available, however many there are",
+    ),
+    Difference(
+        "Deployment istiod",
         "spec.template.metadata.annotations.mesh.navarch.io/restart",
         None,
         ANY,

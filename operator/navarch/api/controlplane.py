@@ -118,8 +118,9 @@ class Upgrade(Model):
     )
     progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] | None = Field(
         None,
-        description="RevisionBased: seconds in which a new revision is to be proved. After that the upgrade "
-        "is held (reason UpgradeHeld), and the older revision serves on. "
+        description="Seconds in which a change of version or configuration is to be proved. After that a "
+        "new revision is held (reason UpgradeHeld), and the older one serves on; a revision that is changed "
+        "where it stands goes back to what was proved last (reason RolledBack). "
         f"Default: {PROGRESS_DEADLINE}.",
     )
     inactive_revision_grace_period_seconds: Annotated[int, Field(ge=0, le=2592000)] | None = Field(
@@ -133,6 +134,12 @@ class Upgrade(Model):
         "them.",
     )
     approval: Approval | None = Field(None, description="Which changes wait for an approval. Default: none.")
+    rollback: bool | None = Field(
+        None,
+        description="While true the mesh runs with what was proved before its present version and "
+        "configuration, which it keeps to whatever the spec asks for; it needs no approval. With "
+        "RevisionBased that is the revision before the present one, while it is there. Default: false.",
+    )
 
 
 class MeshControlPlaneSpec(MeshSettings):

@@ -19,6 +19,10 @@ KIND = "MeshRevision"
 PLURAL = "meshrevisions"
 MOST_EXCLUDED = 1024
 """How many namespaces a revision can name that stay outside."""
+MOST_PROVED = 3
+"""Inputs that a revision remembers: the one that serves, and those before it."""
+MOST_RECORDED = 262144
+"""Characters of all configurations that it remembers: of what does not fit only the hash is kept."""
 
 
 def _never_changes(field: str) -> JSONObject:
@@ -110,6 +114,30 @@ class MeshRevisionSpec(Model):
     config: RevisionConfig = Field(description="The sum of profiles and spec, with nothing left to default.")
 
 
+class ProvedInput(Model):
+    """What the revision was rendered from when it was Ready and its webhooks trusted."""
+
+    hash: str = Field(max_length=64, description="Hash of version and configuration.")
+    version: str = Field(max_length=20, description="Exact version of Istio.")
+    config: str | None = Field(
+        None,
+        max_length=MOST_RECORDED,
+        description="The configuration as JSON; absent where it is too large to be kept, and cannot be gone "
+        "back to.",
+    )
+
+
+class Attempt(Model):
+    """An input that is being rolled out and was not proved yet."""
+
+    hash: str = Field(max_length=64, description="Hash of version and configuration.")
+    since: str = Field(
+        max_length=64,
+        json_schema_extra={"format": "date-time"},
+        description="When it was first seen: from here progressDeadlineSeconds count.",
+    )
+
+
 class MeshRevisionStatus(Model):
     """What was seen."""
 
@@ -127,6 +155,15 @@ class MeshRevisionStatus(Model):
     )
     components: list[ComponentStatus] | None = Field(
         None, max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"}, description="Workloads."
+    )
+    proved: list[ProvedInput] | None = Field(
+        None,
+        max_length=MOST_PROVED,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="What it was proved with, the last first: where a roll back leads to.",
+    )
+    attempt: Attempt | None = Field(
+        None, description="The change that is being rolled out; absent once it is proved."
     )
 
 

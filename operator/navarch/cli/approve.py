@@ -6,14 +6,12 @@ hash that was named: between a look at a plan and its approval the spec may have
 
 from __future__ import annotations
 
-from navarch.api.controlplane import KIND
-from navarch.api.meta import API_VERSION, APPROVED
+from navarch.api.meta import APPROVED
 from navarch.cli.inputs import InputError
-from navarch.core.model.messages import join
+from navarch.cli.meshes import annotate, check_version, find_mesh
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
-from navarch.kube.resources import resource_of
 from navarch.survey.session import Target
 
 
@@ -22,35 +20,12 @@ async def approve(target: Target, name: str, wanted: str, *, namespace: str) -> 
     waits, and KubeError where the mesh cannot be read or written."""
     credentials = await load_credentials(target.kubeconfig, context=target.context)
     async with Client(credentials, user_agent="navarch-cli") as client:
-        mesh = await _find_mesh(client, name, namespace)
+        mesh = await find_mesh(client, name, namespace)
         plan = (mesh.get("status") or {}).get("plan") or {}
         if plan.get("hash") != wanted:
             raise InputError(_tell_difference(mesh, plan.get("hash", ""), wanted))
-        pointer = "/metadata/annotations"
-        key = APPROVED.replace("/", "~1")
-        empty = [] if mesh["metadata"].get("annotations") else [{"op": "add", "path": pointer, "value": {}}]
-        version = mesh["metadata"]["resourceVersion"]
-        await client.patch(
-            ref_of(mesh),
-            [
-                {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-                *empty,
-                {"op": "add", "path": f"{pointer}/{key}", "value": wanted},
-            ],
-        )
+        await client.patch(ref_of(mesh), [check_version(mesh), *annotate(mesh, APPROVED, wanted)])
         return f"{ref_of(mesh)}: {plan['change']}, Istio {plan['from']} to {plan['to']}: approved"
-
-
-async def _find_mesh(client: Client, name: str, namespace: str) -> Manifest:
-    resource = resource_of(API_VERSION, KIND)
-    listing = await client.list(resource, namespace=namespace, field_selector=f"metadata.name={name}")
-    where = f" in namespace {namespace}" if namespace else ""
-    if not listing.items:
-        raise InputError(f"there is no mesh {name}{where}")
-    if len(listing.items) > 1:
-        names = join(sorted(mesh["metadata"]["namespace"] for mesh in listing.items))
-        raise InputError(f"there are meshes of the name {name} in {names}: choose one with -n")
-    return listing.items[0]
 
 
 def _tell_difference(mesh: Manifest, waiting: str, wanted: str) -> str:

@@ -1,7 +1,7 @@
-"""The commands that look at a cluster: `check`, `describe`, `plan`, `approve` and `must-gather`.
+"""The commands that look at a cluster: `check`, `describe`, `plan`, `approve`, `rollback`, `must-gather`.
 
-Owns their arguments and options. Must never hold logic of its own. Invariants: only `approve` writes; what
-went wrong while looking never looks like a report (`told`).
+Owns their arguments and options. Must never hold logic of its own. Invariants: only `approve` and `rollback`
+write; what went wrong while looking never looks like a report (`told`).
 """
 
 from __future__ import annotations
@@ -222,6 +222,38 @@ def approve(
     with told("approve", blind=Exit.WARNINGS):
         target = _build_target(kubeconfig, context, operator_namespace)
         typer.echo(asyncio.run(command.approve(target, mesh, plan_hash, namespace=namespace)))
+
+
+def rollback(
+    mesh: Annotated[str, typer.Argument(help="Name of the mesh.")],
+    *,
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry",
+            help="Instead try what the spec asks for once more, and end a roll back by this command.",
+        ),
+    ] = False,
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", help="Namespace of the mesh. Default: all are searched.")
+    ] = "",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    operator_namespace: OperatorNamespace = None,
+) -> None:
+    """Have a mesh go back to what was proved before its present version and configuration, and stay there: it
+    sets `spec.upgrade.rollback`.
+
+    It needs the verb `host` on the mesh, as an edit of guarded fields does, and no approval. A mesh goes back
+    by itself where a change is not proved in `spec.upgrade.progressDeadlineSeconds`; after that `--retry` has
+    the same tried again.
+    """
+    from navarch.cli import rollback as command
+
+    _log_to_stderr()
+    with told("rollback", blind=Exit.WARNINGS):
+        target = _build_target(kubeconfig, context, operator_namespace)
+        typer.echo(asyncio.run(command.roll_back(target, mesh, namespace=namespace, retry=retry)))
 
 
 def must_gather(

@@ -207,6 +207,7 @@ app.command()(cluster.check)
 app.command()(cluster.describe)
 app.command()(cluster.plan)
 app.command()(cluster.approve)
+app.command()(cluster.rollback)
 app.command(name="must-gather")(cluster.must_gather)
 
 

@@ -39,7 +39,7 @@ class Exit(IntEnum):
     WARNINGS = (
         1,
         "`check`: warnings, and no error. `plan`: the plan could not be made whole, or not be carried out. "
-        "`approve`: nothing was approved. "
+        "`approve`, `rollback`: nothing was written. "
         "`render`, `images`, `manifests`: the input is wrong, or the package's own data is missing. `run`: "
         "it has failed. All: standard output could not be written.",
     )

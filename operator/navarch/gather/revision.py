@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from navarch.api import controlplane, revision
 from navarch.api.meta import API_VERSION
-from navarch.core.model.labels import revision_of
+from navarch.core.model.labels import MESH_COMPONENTS, component_of, revision_of
+from navarch.core.model.ordering import WEBHOOK_KINDS
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.model.scope import has_to_ask, is_of_cluster
@@ -18,6 +19,7 @@ from navarch.core.revision.manifest import is_hosted
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.world.hosting import read_home
 from navarch.core.world.workload import find_deployment
+from navarch.gather.cluster import read_webhook
 from navarch.gather.workload import read_pod, read_problems
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
@@ -55,6 +57,12 @@ async def gather_revision(world: World, namespace: str, name: str) -> ObservedRe
         kinds=await world.kinds.gather(),
         home=home,
         rivals=await _find_rivals(world, body),
+        webhooks=tuple(
+            read_webhook(o)
+            for o in owned
+            if o["kind"] in WEBHOOK_KINDS and component_of(o) not in MESH_COMPONENTS
+        ),
+        root=world.cluster.root(namespace),
     )
 
 

@@ -43,6 +43,14 @@ SPEC: Table = build_table(
     ),
     (free("a change waits, or does not"), "upgrade.approval.**"),
     (
+        free(
+            "while true the mesh runs with an earlier configuration, which may have had fields that are "
+            "guarded; to end it needs nothing",
+            allowed=(None, False),
+        ),
+        "upgrade.rollback",
+    ),
+    (
         guard("it has workloads of others restarted, by rights that their owners did not give the editor"),
         "upgrade.dataPlane.mode upgrade.dataPlane.canaryNamespaces.** upgrade.dataPlane.waves "
         "upgrade.dataPlane.maxUnavailable upgrade.dataPlane.perNamespaceParallelism "

@@ -15,6 +15,7 @@ from typing import Any
 from navarch.core.istio.catalog import ordinal_of
 from navarch.core.mesh.checks.version import running_version
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.rollback import read_return
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.labels import APPROVED
 from navarch.core.model.refs import Manifest
@@ -49,6 +50,8 @@ def find_hold(observed: ObservedMesh, wanted: Manifest) -> Hold | None:
     there = observed.revision
     if upgrade is None or upgrade.approval is None or there is None or running_version(observed) is None:
         return None
+    if read_return(wanted) is not None:
+        return None  # spec.upgrade.rollback is an approval of its own
     change = _classify(there["spec"], wanted["spec"])
     if change is None or getattr(upgrade.approval, change) != "Manual":
         return None

@@ -22,8 +22,9 @@ from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.mesh.resolve import resolve_mesh
+from navarch.core.mesh.rollback import Return, fall_back, turn_back
 from navarch.core.mesh.rollout import plan_restarts
-from navarch.core.mesh.succession import Succession, find_succession, restate, restate_others
+from navarch.core.mesh.succession import Succession, find_succession, restate_others
 from navarch.core.mesh.teardown import find_removable, is_leaving, plan_teardown
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Waiting, Wave
@@ -36,7 +37,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.scope import OF_CLUSTER, holds_anything, is_of_cluster, reaches_cluster
-from navarch.core.revision.manifest import build_revision_manifest, is_hosted
+from navarch.core.revision.manifest import build_revision_manifest, is_hosted, restate
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.route import read_route, redirect, restate_tags
@@ -51,14 +52,15 @@ class MeshDecision:
     not accepted, None when there is none), `plan` what is to be done now, `gateways` the MeshGateways that
     the spec asks for (none while it is not accepted: those that stand are left as they are), `succession`
     what becomes of its revisions (None where nothing is planned). `hold` is a change that waits for an
-    approval: `revision` is without it. `rollout` is how workloads come to the
-    proxy that is injected now (None where their owners see to it)."""
+    approval: `revision` is without it. `returned` says that `revision` is what was proved before. `rollout`
+    is how workloads come to the proxy that is injected now (None where their owners see to it)."""
 
     revision: Manifest | None
     plan: Plan
     gateways: tuple[Manifest, ...] = ()
     succession: Succession | None = None
     hold: Hold | None = None
+    returned: Return | None = None
     rollout: RolloutPlan | None = None
 
 
@@ -78,8 +80,9 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     hold = find_hold(observed, wanted) if accepted else None
     if hold is not None:
         wanted = hold_back(observed, wanted)
+    wanted, returned = fall_back(observed, wanted, fixed=hold is not None or not accepted)
     if not is_renderable(wanted, observed.assets):
-        return MeshDecision(wanted, Plan(observed.parent), hold=hold)
+        return MeshDecision(wanted, Plan(observed.parent), hold=hold, returned=returned)
     succession = find_succession(observed, wanted, accepted=accepted)
     others = restate_others(observed, wanted, succession)
     beside = tuple(_keep_reach(observed, other) for other in others)
@@ -108,7 +111,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     restarts = rollout.restarts if rollout is not None else ()
     requeue = min(filter(None, waits), default=None)
     plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue, restarts=restarts)
-    return MeshDecision(wanted, plan, gateways, succession, hold, rollout)
+    return MeshDecision(wanted, plan, gateways, succession, hold, returned, rollout)
 
 
 def _find_pointed(observed: ObservedMesh, revisions: Iterable[Manifest], target: str) -> Manifest | None:
@@ -118,7 +121,7 @@ def _find_pointed(observed: ObservedMesh, revisions: Iterable[Manifest], target:
 
 
 def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
-    """The MeshRevision that an accepted spec resolves to."""
+    """The MeshRevision that an accepted spec resolves to: what was proved before, where it asks for that."""
     spec = observed.spec
     release = find_release(observed)
     if spec is None or release is None:
@@ -142,7 +145,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     # Without its field a CRD of an older release would bring the control plane to the tenant, or let go of
     # every namespace without a MeshMember.
     same = is_hosted(fitted) == is_hosted(wanted) and is_of_cluster(fitted) == is_of_cluster(wanted)
-    return _keep_reach(observed, fitted) if same else None
+    return turn_back(observed, _keep_reach(observed, fitted)) if same else None
 
 
 def _restate_revision(observed: ObservedMesh) -> Manifest | None:

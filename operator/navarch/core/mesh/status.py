@@ -12,12 +12,14 @@ from typing import Any
 from navarch.api.controlplane import KIND
 from navarch.core.mesh.approval import tell_hold
 from navarch.core.mesh.census import count_proxies, is_of_own_gateway
+from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_wanted_crds
 from navarch.core.mesh.gateways import determine_gateways, summarise_gateways, view_gateways
 from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.members import determine_members, summarise_members, view_members
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import MeshDecision
+from navarch.core.mesh.rollback import tell_return
 from navarch.core.mesh.rollout import determine_rolled, summarise_data_plane
 from navarch.core.mesh.succession import Succession, find_candidate
 from navarch.core.mesh.teardown import is_leaving
@@ -146,7 +148,7 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
     upgrading = tell_upgrade(observed, decision.succession)
     rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
     for part in (_part_of_revision(observed, ConditionType.RECONCILED), rolling):
-        if part.reason in (Reason.INTERNAL_ERROR, Reason.ROLLOUT_STUCK):
+        if part.reason in (Reason.INTERNAL_ERROR, Reason.ROLLOUT_STUCK, Reason.UPGRADE_HELD):
             return part
     if decision.plan.waiting and upgrading is None:
         return Verdict("True", Reason.PROGRESSING, join(w.message for w in decision.plan.waiting))
@@ -185,7 +187,15 @@ def _tell_kept(observed: ObservedMesh, decision: MeshDecision, accepted: Verdict
         return Verdict("False", accepted.reason, message)
     if decision.hold is not None:
         return Verdict("False", Reason.APPROVAL_PENDING, tell_hold(observed, decision.hold))
-    return None
+    return _tell_returned(observed, decision)
+
+
+def _tell_returned(observed: ObservedMesh, decision: MeshDecision) -> Verdict | None:
+    """That what was proved before is in force; None where it is not."""
+    made, revision = decision.returned, decision.revision
+    if made is None or revision is None:
+        return None
+    return Verdict("False", Reason.ROLLED_BACK, tell_return(observed, made, revision))
 
 
 def _is_told(observed: ObservedMesh) -> bool:
@@ -276,8 +286,9 @@ def determine_mesh(
     }
     causes = _causes(available, progressing, reconciled)
     own = determine_gateways(view for view in gateways if view.inline)
+    returned = filter(None, [_tell_returned(observed, decision)])
     verdicts[ConditionType.READY] = summarise_ready(
-        [invert(deleting), accepted, dependencies, *causes, injection, own]
+        [invert(deleting), accepted, dependencies, *causes, *returned, injection, own]
     )
     return verdicts
 
@@ -293,7 +304,7 @@ def _causes(available: Verdict, progressing: Verdict, reconciled: Verdict) -> li
     rolling = invert(progressing)
     if reconciled.status == "False":
         return [reconciled, available, rolling]
-    if progressing.reason is Reason.ROLLOUT_STUCK:
+    if progressing.reason in (Reason.ROLLOUT_STUCK, Reason.UPGRADE_HELD):
         return [rolling, available, reconciled]
     return [available, rolling, reconciled]
 
@@ -323,7 +334,7 @@ def summarise_mesh(
         status["gateways"] = gateways
     version: dict[str, str] = {}
     if decision.revision is not None:
-        version["desired"] = decision.hold.wanted if decision.hold else decision.revision["spec"]["version"]
+        version["desired"] = _find_desired(observed, decision, decision.revision)
         status["tag"] = decision.revision["spec"]["tag"]
         if is_hosted(decision.revision):
             status["controlPlaneNamespace"] = find_home(observed.parent, hosted=True)
@@ -340,6 +351,14 @@ def summarise_mesh(
         status["dataPlane"] = data_plane
     status |= {"version": version} if version else {}
     return observed.kinds.fit(KIND, "status", status)
+
+
+def _find_desired(observed: ObservedMesh, decision: MeshDecision, revision: Manifest) -> str:
+    """The version that the spec resolves to, whether or not it is in force."""
+    if decision.hold is not None:
+        return decision.hold.wanted
+    release = find_release(observed) if decision.returned is not None else None
+    return release.version if release is not None else str(revision["spec"]["version"])
 
 
 def _summarise_revision_of_mesh(

@@ -21,13 +21,14 @@ from navarch.api.controlplane import GRACE_PERIOD, PROGRESS_DEADLINE, Upgrade
 from navarch.core.mesh.checks.version import find_asked_name
 from navarch.core.mesh.injection import find_distrust, is_injected_by
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.rollback import read_return
 from navarch.core.model.actions import Waiting
 from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import IDLE, revision_of
-from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.revision.manifest import restate
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +127,6 @@ def find_succession(observed: ObservedMesh, asked: Manifest, *, accepted: bool) 
     )
 
 
-def restate(parent: Parent, existing: Manifest) -> Manifest:
-    """A MeshRevision in the words it was applied with."""
-    metadata = {"name": existing["metadata"]["name"], "namespace": parent.namespace}
-    return {
-        "apiVersion": existing["apiVersion"],
-        "kind": existing["kind"],
-        "metadata": {**metadata, "labels": parent.labels(component="revision")},
-        "spec": existing["spec"],
-    }
-
-
 def restate_others(observed: ObservedMesh, asked: Manifest, succession: Succession) -> tuple[Manifest, ...]:
     """The MeshRevisions that stay beside the one asked for, as they were applied, but for who belongs to the
     mesh: all istiods of a mesh look at the same namespaces. One that only waits for the end of its grace
@@ -148,8 +138,10 @@ def restate_others(observed: ObservedMesh, asked: Manifest, succession: Successi
             continue
         restated = restate(observed.parent, existing)
         metadata, spec = restated["metadata"], restated["spec"]
+        if (made := read_return(existing)) is not None and made.by_hand:
+            metadata = {key: value for key, value in metadata.items() if key != "annotations"}
         if since := succession.idle.get(name):
-            metadata = {**metadata, "annotations": {IDLE: since}}
+            metadata = {**metadata, "annotations": {**metadata.get("annotations", {}), IDLE: since}}
         spec = {**spec, "members": asked["spec"]["members"]}
         others.append({**restated, "metadata": metadata, "spec": spec})
     return tuple(others)

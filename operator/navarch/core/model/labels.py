@@ -95,6 +95,12 @@ FORCE_DELETE = meta.FORCE_DELETE
 
 APPROVED = meta.APPROVED
 
+RETRY = meta.RETRY
+
+ROLLED_BACK = f"{GROUP}/rolled-back"
+"""Annotation on a MeshRevision that stands at an earlier input than its mesh asks for: what was given up, and
+why, as JSON."""
+
 FINALIZER = meta.FINALIZER
 
 MEMBER_OF = meta.MEMBER_OF

@@ -245,8 +245,17 @@ class Reason(Documented):
     )
     UPGRADE_HELD = (
         "UpgradeHeld",
-        "A new revision was not proved in upgrade.progressDeadlineSeconds. The one before it serves on, and "
-        "the tag still moves once the new one is proved.",
+        "A change was not proved in upgrade.progressDeadlineSeconds. A new revision is waited for, while the "
+        "one before it serves on; one that is changed where it stands goes back to what was proved last.",
+    )
+    ROLLED_BACK = (
+        "RolledBack",
+        "The mesh runs with what was proved last and not with what its spec asks for, which was not proved "
+        "in time or, with upgrade.rollback, is not wanted; the message says why, and how to try again.",
+    )
+    NOTHING_TO_GO_BACK_TO = (
+        "NothingToGoBackTo",
+        "spec.upgrade.rollback is true, and nothing that was proved before is known.",
     )
     ROLLOUT_STUCK = (
         "RolloutStuck",

@@ -14,6 +14,7 @@ from navarch.api.controlplane import HOSTED, IN_PLACE, REVISION_BASED
 from navarch.api.meta import API_VERSION
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.catalog import Release
+from navarch.core.model.labels import ROLLED_BACK
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
@@ -59,6 +60,19 @@ def build_revision_manifest(
             | ({"cluster": True} if cluster else {}),
             "config": config.to_json(),
         },
+    }
+
+
+def restate(parent: Parent, existing: Manifest) -> Manifest:
+    """A MeshRevision in the words it was applied with."""
+    metadata = {"name": existing["metadata"]["name"], "namespace": parent.namespace}
+    made = (existing["metadata"].get("annotations") or {}).get(ROLLED_BACK)
+    kept = {"annotations": {ROLLED_BACK: made}} if made else {}
+    return {
+        "apiVersion": existing["apiVersion"],
+        "kind": existing["kind"],
+        "metadata": {**metadata, "labels": parent.labels(component="revision"), **kept},
+        "spec": existing["spec"],
     }
 
 

@@ -13,7 +13,7 @@ from navarch.core.istio.assets import Assets
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
-from navarch.core.world.cluster import Environment, Namespace
+from navarch.core.world.cluster import Environment, Namespace, Webhook
 from navarch.core.world.hosting import Home
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.workload import PodProblem, WorkloadPod
@@ -25,7 +25,8 @@ class ObservedRevision:
     gone; `roles` are the installation's roles for istiods, by name with the hashes of their rules;
     `inventory` says which objects were made for it, those of the mesh among them; `kinds` what Navarch's own
     CRDs lack; `rivals` are the meshes whose revisions keep this one from being rolled out; `home` is the
-    namespace of Navarch's in which the control plane is hosted, None where it is beside the mesh."""
+    namespace of Navarch's in which the control plane is hosted, None where it is beside the mesh; `webhooks`
+    are the revision's own, `root` is the fingerprint of the mesh's root, empty while unknown."""
 
     environment: Environment
     assets: Assets
@@ -42,6 +43,8 @@ class ObservedRevision:
     kinds: ServedKinds = CURRENT
     home: Home | None = None
     rivals: tuple[str, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    root: str = ""
 
     @property
     def generation(self) -> int:

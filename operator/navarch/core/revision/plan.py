@@ -19,6 +19,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import RIVAL_REQUEUE, SAFETY_REQUEUE
 from navarch.core.revision.alone import tell_rivals
 from navarch.core.revision.observed import ObservedRevision
+from navarch.core.revision.proof import find_time_left
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import RIGHTS, find_missing, may_lose_rights, withhold
 from navarch.core.revision.route import determine_route, read_route, redirect
@@ -76,7 +77,8 @@ def plan_revision(observed: ObservedRevision) -> RevisionDecision:
         waiting = (*waiting, *(_wait_for_end(pod, ref_of(wanted)) for pod in outdated))
     route, wait = determine_route(read_route(observed.owned, name), observed.pods, now=observed.now)
     waves = redirect(waves, route)
-    requeue = min((s for s in (SAFETY_REQUEUE if waiting else None, wait) if s is not None), default=None)
+    pauses = (SAFETY_REQUEUE if waiting else None, wait, find_time_left(observed) or None)
+    requeue = min((s for s in pauses if s is not None), default=None)
     plan = Plan(observed.parent, waves, tuple(order_for_removal(surplus)), waiting, requeue)
     return RevisionDecision(plan, rendered.proxy)
 

@@ -28,6 +28,7 @@ from navarch.core.model.urgency import Awaited
 from navarch.core.revision.alone import tell_rivals
 from navarch.core.revision.observed import ObservedRevision
 from navarch.core.revision.plan import RevisionDecision
+from navarch.core.revision.proof import hold_overdue, summarise_proof
 from navarch.core.revision.source import find_obstacle
 from navarch.core.world.workload import determine_rollout, find_deployment, has_service
 
@@ -80,7 +81,7 @@ def determine_progressing(observed: ObservedRevision, plan: Plan) -> Verdict:
     by this condition the next look knows whether it has to ask for them again."""
     if observed.rivals:
         return Verdict("True", Reason.SCOPE_CONFLICT, tell_rivals(observed.body, observed.rivals))
-    return determine_rolling(observed, plan)
+    return hold_overdue(observed, plan, determine_rolling(observed, plan))
 
 
 def _tell_unplanned(plan: Plan) -> Verdict:
@@ -155,6 +156,7 @@ def summarise_revision(
     version = observed.body["spec"]["version"] if settled else previous.get("version")
     proxy = decision.proxy if _is_injector_applied(observed, plan) else previous.get("proxy")
     status |= ({"version": version} if version else {}) | ({"proxy": proxy} if proxy else {})
+    status |= summarise_proof(observed, ready=verdicts[ConditionType.READY])
     return observed.kinds.fit(KIND, "status", status)
 
 

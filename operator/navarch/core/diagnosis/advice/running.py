@@ -135,7 +135,7 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.UPGRADE_HELD: Advice(
         Severity.ERROR,
-        "Remove what the message names, or set spec.version back to the version that serves.",
+        "Remove what the message names, or put the spec back to what serves.",
         "Istio 1.31.1 (shop-mesh-1-31-1) was not proved in 600 s, and shop-mesh-1-30-3 serves on: "
         "MeshRevision shop/shop-mesh-1-31-1 is not ready: pod istiod-…-x2x: ErrImagePull: not found",
     ),
@@ -245,6 +245,15 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
         "Istio 1.30.8 to 1.31.4 waits for approval; look at it with `navarch plan demo -n shop`, and approve "
         "it with `navarch approve demo 0a1b2c3d4e5f -n shop`, or by the annotation "
         "mesh.navarch.io/approved=0a1b2c3d4e5f",
+    ),
+    Reason.ROLLED_BACK: Advice(
+        Severity.ERROR,
+        "Correct what the message quotes and change the spec, or try the same again with the command that it "
+        "has; put the spec back to stay where the mesh is. docs/how-to/roll-back.md.",
+        "Istio 1.30.8 runs with what was proved last, and not with what the spec asks for, which was given "
+        "up: Istio 1.31.4 was not available in 600 s: pod istiod-shop-mesh-inplace-7c5d: ErrImagePull: not "
+        "found; the older istiod still serves; change the spec, or try the same again with `navarch rollback "
+        "mesh -n shop --retry`, or by another value of the annotation mesh.navarch.io/retry",
     ),
     Reason.VERSION_PENDING: Advice(
         Severity.INFO,

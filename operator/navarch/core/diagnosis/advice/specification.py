@@ -60,6 +60,12 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Restart the workloads that still use the older revisions; status.revisions counts their pods.",
         "spec.version: '1.31.4': would make one revision more than 4: shop-mesh-1-30-1, …",
     ),
+    Reason.NOTHING_TO_GO_BACK_TO: Advice(
+        Severity.WARNING,
+        "Remove the field, and write the earlier version and configuration into the spec.",
+        "spec.upgrade.rollback: true: no version and configuration that was proved before the present one "
+        "is known; the mesh follows the rest of its spec",
+    ),
     Reason.TIME_ZONE_UNKNOWN: Advice(
         Severity.ERROR,
         "Write a name of the IANA database, such as Europe/Berlin or UTC.",

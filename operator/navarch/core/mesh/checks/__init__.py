@@ -115,6 +115,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     values.check_values_are_read,
     values.check_gateway_classes_are_read,
     contests.check_no_field_is_switched_off,
+    strategy.check_rollback_leads_somewhere,
     dataplane.check_canaries_are_members,
     version.check_catalog_extensions,
     version.check_support,

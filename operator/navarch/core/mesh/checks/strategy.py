@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from navarch.core.mesh.checks.version import find_asked_name
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.model.findings import Finding
+from navarch.core.mesh.rollback import has_way_back, is_by_hand
+from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 
@@ -46,4 +47,19 @@ def check_revisions_are_few(observed: ObservedMesh) -> Iterator[Finding]:
         observed.spec.version,
         f"would make one revision more than {MOST_REVISIONS}: {join(there)}",
         "restart the workloads that still use the older ones, and wait until these are gone",
+    )
+
+
+def check_rollback_leads_somewhere(observed: ObservedMesh) -> Iterator[Finding]:
+    """What is to be gone back to is known; else the spec counts as it stands."""
+    if not is_by_hand(observed) or has_way_back(observed, find_asked_name(observed)):
+        return
+    yield Finding(
+        Reason.NOTHING_TO_GO_BACK_TO,
+        "spec.upgrade.rollback",
+        "true",
+        "no version and configuration that was proved before the present one is known; the mesh follows the "
+        "rest of its spec",
+        "remove it, and put the spec back as it was",
+        Severity.WARNING,
     )

@@ -14,6 +14,7 @@ from navarch.core.istio.catalog import Catalog, Minor, Release, dotted, ordinal_
 from navarch.core.istio.gatewayapi import find_awaited, find_ignored
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.resolve import resolve_mesh
+from navarch.core.mesh.rollback import find_earlier
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.messages import count, join
 from navarch.core.model.naming import revision_name
@@ -47,7 +48,9 @@ def find_asked_name(observed: ObservedMesh) -> str:
     if observed.in_place:
         return revision_name(observed.tag)
     release = find_release(observed)
-    return revision_name(observed.tag, release.version) if release is not None else ""
+    name = revision_name(observed.tag, release.version) if release is not None else ""
+    earlier = find_earlier(observed, name)
+    return str(earlier["metadata"]["name"]) if earlier is not None else name
 
 
 def running_version(observed: ObservedMesh) -> str | None:
