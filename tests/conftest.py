@@ -30,6 +30,13 @@ def full(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("--full"))
 
 
+@pytest.fixture(scope="session")
+def in_full(full: bool) -> None:
+    """For a test that takes minutes, and whose core another one shows: `make soak` alone runs it."""
+    if not full:
+        pytest.skip("takes minutes on a busy machine: `make soak` runs it")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

@@ -273,11 +273,8 @@ async def test_an_api_server_out_of_reach_is_told_by_metrics_that_are_still_read
 
 
 @pytest.mark.long
-async def test_without_an_operator_nobody_leads_and_one_that_restarts_is_told(
-    world: World, full: bool
-) -> None:
-    if not full:
-        pytest.skip("takes minutes on a busy machine: `make soak` runs it")
+@pytest.mark.usefixtures("in_full")
+async def test_without_an_operator_nobody_leads_and_one_that_restarts_is_told(world: World) -> None:
     world.operator.stop()
     await world.fires("no-leader")
     for _ in range(3):
