@@ -30,7 +30,7 @@ from tests.support.meshes import build_mesh, edit, read_versions
 from tests.support.operator import SYSTEM, USER, Operator
 from tests.support.witness import Name, find_left, find_written, list_labelled, name_objects
 
-SHORT = 5
+SHORT = 3
 """Kills of each operation in the short form."""
 BEFORE: dict[str, Any] = {
     "version": "1.30",
