@@ -59,7 +59,7 @@ cluster-test: assets ## against a real API server (light lab, or CLUSTER=current
 node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, root)
 	@$(BIN)/python -m scripts.suite node
 
-soak: assets ## the tests that have a longer form, in that form (about 120 minutes)
+soak: assets ## the tests marked `long`, in full (about 120 minutes)
 	@$(BIN)/python -m scripts.suite --serial --soak cluster node olm monitoring -- --full -m long
 	@rm -rf .suite/oldest && mkdir -p .suite/oldest
 	@SUITE_RUN=.suite/oldest NAVARCH_LAB_KUBERNETES=1.32 $(BIN)/python -m pytest $(foreach module,admission apply drift injection status bad_input,tests/cluster/test_$(module).py)

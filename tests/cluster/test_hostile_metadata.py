@@ -30,8 +30,8 @@ from tests.support.swollen import KINDS
 
 LIMIT = 512 * 1024 * 1024
 """The memory limit of the operator's Deployment."""
-MEGABYTES = 200
-"""Hostile objects of each kind."""
+MEGABYTES = {True: 200, False: 5}
+"""Hostile objects of each kind in the full form, and in the short one."""
 OF_KOPF = {"customresourcedefinitions", "meshcontrolplanes", "meshrevisions"}
 EDITS = 9
 
@@ -138,15 +138,14 @@ def _fetch(url: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("in_full")
 @pytest.mark.timeout(3000)
 async def test_with_any_content_of_others_the_operator_runs_within_its_limit_and_serves_edits(
-    lab: Cluster,
+    lab: Cluster, full: bool
 ) -> None:
     api = Api(lab.kubeconfig)
     await install(api)
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
     api.create(build_mesh("shop"))
     assert "too large" not in await run_beside(lab, api, 0, name="shop")
-    log = await run_beside(lab, api, MEGABYTES, name="shop")
+    log = await run_beside(lab, api, MEGABYTES[full], name="shop")
     assert "an object is too large to be kept whole" in log

@@ -169,7 +169,7 @@ def choose_writes(total: int, *, full: bool) -> Iterator[int]:
     if full:
         yield from count(1)
     step = max(1, round(total / (SHORT - 2)))
-    first = random.randrange(2, 2 + step)
+    first = random.randrange(2, max(3, min(2 + step, total)))
     print(f"{total} writes; killed after 1, {total}, and each {step}th from {first}")
     yield from sorted({1, *range(first, total, step), total})
 
