@@ -49,6 +49,12 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol() -> None:
+    """What a test waits for before it begins is none of its own time."""
+    run.await_room()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     run.begin(item)
 
@@ -62,5 +68,4 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     run.choose(config, items)
-    if hasattr(config, "workerinput"):
-        run.sort_by_duration(items, hints=DURATIONS)
+    run.sort_by_duration(items, hints=DURATIONS, in_workers=hasattr(config, "workerinput"))
