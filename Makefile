@@ -22,8 +22,8 @@ demo: assets ## a cluster, the operator, a mesh, two applications with mTLS betw
 demo-down: venv ## remove everything that `make demo` made
 	@$(BIN)/python -m scripts.demo down
 
-test: assets ## lint and all suites; what this machine cannot run is named and left out
-	@$(BIN)/python -m scripts.suite
+test: assets ## lint and all suites; what this machine cannot run is named and left out. MINUTES=50: no test on a real cluster begins later
+	@$(BIN)/python -m scripts.suite $(if $(MINUTES),--minutes=$(MINUTES))
 
 lint: assets check-generated ## style, types, layers, and freshness of everything generated
 	$(BIN)/ruff check .
@@ -59,8 +59,8 @@ cluster-test: assets ## against a real API server (light lab, or CLUSTER=current
 node-test: assets ## with a real kubelet, istiod and Envoy (node lab: Linux, root)
 	@$(BIN)/python -m scripts.suite node
 
-soak: assets ## the tests that have a longer form, in that form (about 120 minutes)
-	@$(BIN)/python -m scripts.suite --serial --soak cluster node -- --full -m long
+soak: assets ## the tests marked `long`, in full (about 120 minutes)
+	@$(BIN)/python -m scripts.suite --serial --soak cluster node olm monitoring -- --full -m long
 	@rm -rf .suite/oldest && mkdir -p .suite/oldest
 	@SUITE_RUN=.suite/oldest NAVARCH_LAB_KUBERNETES=1.32 $(BIN)/python -m pytest $(foreach module,admission apply drift injection status bad_input,tests/cluster/test_$(module).py)
 	@$(BIN)/python -m scripts.suite.support .suite/oldest && $(MAKE) --no-print-directory generate

@@ -30,6 +30,13 @@ def full(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("--full"))
 
 
+@pytest.fixture(scope="session")
+def in_full(full: bool) -> None:
+    """For a test that takes minutes, and whose core another one shows: `make soak` alone runs it."""
+    if not full:
+        pytest.skip("takes minutes on a busy machine: `make soak` runs it")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -39,6 +46,12 @@ def pytest_runtest_makereport(
     note_outcome(item, report)
     run.note_end(item, report)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol() -> None:
+    """What a test waits for before it begins is none of its own time."""
+    run.await_room()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,5 +68,4 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     run.choose(config, items)
-    if hasattr(config, "workerinput"):
-        run.sort_by_duration(items, hints=DURATIONS)
+    run.sort_by_duration(items, hints=DURATIONS, in_workers=hasattr(config, "workerinput"))

@@ -1,6 +1,8 @@
 """The run as a whole: which steps, in which lanes, what is run again, and the last line.
 
-    python -m scripts.suite [--serial] [--soak] [PART]... [-- ARGUMENT OF PYTEST]...
+    python -m scripts.suite [--serial] [--soak] [--minutes=N] [PART]... [-- ARGUMENT OF PYTEST]...
+
+With `--minutes` no test on a real cluster begins later than that, and the end tells which did not.
 
 Must never call a run green that it has not seen: a step that ended oddly fails it, and so does a part that
 was asked for by name and cannot run.
@@ -8,6 +10,7 @@ was asked for by name and cannot run.
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 import os
@@ -24,7 +27,7 @@ from lab.cluster import is_current
 from scripts.suite import results
 from scripts.suite.durations import KNOWN, renew_durations
 from scripts.suite.parts import PARTS, REAL, find_obstacle
-from scripts.suite.protocol import LAST
+from scripts.suite.protocol import LAST, UNTIL
 from scripts.suite.results import Case
 from scripts.suite.steps import FINE, TOLD, Ended, Step, build_pytest, interrupt, run_lanes, say
 
@@ -51,6 +54,8 @@ class Run:
     folder: Path
     passed_on: list[str]
     serial: bool
+    until: float | None = None
+    """When the last test on a real cluster begins, in seconds since the epoch."""
     ended: list[Ended] = field(default_factory=list)
     tests: dict[str, Case] = field(default_factory=dict)
     flaky: list[Case] = field(default_factory=list)
@@ -113,29 +118,30 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
         return [build_pytest(name, *paths, *arguments, *run.passed_on, parts=there, env=env)] if paths else []
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    collect = choose_collection(memory)
+    limit = {UNTIL: str(run.until)} if run.until else {}
+    labs = choose_collection(memory) | limit
     spread = ["-n", str(count_workers(memory)), "--dist", "loadfile", "--no-loadscope-reorder"]
     spread = [] if run.serial else spread
-    light = build("light", "lab", "olm", "cluster", arguments=spread, **{LAST: "defer"}, **collect)
+    light = build("light", "lab", "olm", "cluster", arguments=spread, **{LAST: "defer"}, **labs)
     # A process of its own: as one file of a worker's its lab would go on to the worker's end, and compute.
-    oldest = build("oldest", "oldest", **collect)
+    oldest = build("oldest", "oldest", **labs)
     lint = [LINT] if "lint" in parts else []
     quick, compared = (
-        [step for name in names for step in build(name, name)]
-        for names in (("unit", "packaging"), ("upstream", "monitoring"))
+        [step for name in names for step in build(name, name, **env)]
+        for names, env in ((("unit", "packaging"), {}), (("upstream", "monitoring"), limit))
     )
     # One thing is built at a time: what the longest lane waits for comes first.
     first = tuple(part for step in light for part in step.parts)
-    node = [replace(step, parts=(*first, *step.parts)) for step in build("node", "node", **collect)]
+    node = [replace(step, parts=(*first, *step.parts)) for step in build("node", "node", **labs)]
     judge = build("judge", "cluster", **{LAST: "only"})
-    bench = build("bench", "bench")
+    bench = build("bench", "bench", **limit)
     if run.serial:
         return [[[*lint, *quick, *compared, *light, *oldest, *node]], [judge], [bench]]
     return [[light, [*node, *oldest], quick, [*lint, *compared]], [judge], [bench]]
 
 
 @contextmanager
-def a_run(passed_on: list[str], *, serial: bool) -> Iterator[Run]:
+def a_run(passed_on: list[str], *, serial: bool, until: float | None) -> Iterator[Run]:
     """The one run of this checkout; another one at the same time is refused."""
     HOME.mkdir(exist_ok=True)
     with (HOME / "lock").open("a+") as lock:
@@ -151,7 +157,7 @@ def a_run(passed_on: list[str], *, serial: bool) -> Iterator[Run]:
         print(os.getpid(), file=lock, flush=True)
         shutil.rmtree(HOME / "run", ignore_errors=True)
         (HOME / "run").mkdir()
-        yield Run(HOME / "run", passed_on, serial)
+        yield Run(HOME / "run", passed_on, serial, until)
 
 
 def choose_parts(asked: Sequence[str]) -> list[str] | None:
@@ -179,21 +185,24 @@ def judge_flaky() -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run the named parts, or all; 0 when everything is green."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.suite", allow_abbrev=False)
+    parser.add_argument("--serial", action="store_true")
+    parser.add_argument("--soak", action="store_true")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("parts", nargs="*", metavar="PART")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
-    asked, passed_on = arguments[:cut], arguments[cut + 1 :]
-    options = {argument for argument in asked if argument.startswith("--")}
-    asked = [argument for argument in asked if argument not in options]
-    if unknown := sorted(options - {"--serial", "--soak"} | set(asked) - PARTS.keys()):
-        print(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}", file=sys.stderr)
-        return 2
-    parts = choose_parts(asked)
+    asked, passed_on = parser.parse_args(arguments[:cut]), arguments[cut + 1 :]
+    if unknown := sorted(set(asked.parts) - PARTS.keys()):
+        parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    parts = choose_parts(asked.parts)
     if parts is None:
         return 1
-    serial = "--serial" in options or is_current() or any(a.startswith(WATCHED) for a in passed_on)
+    serial = asked.serial or is_current() or any(a.startswith(WATCHED) for a in passed_on)
+    until = time.time() + 60 * asked.minutes if asked.minutes else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     started = time.monotonic()
-    with a_run(passed_on, serial=serial) as run:
+    with a_run(passed_on, serial=serial, until=until) as run:
         for lanes in build_lanes(parts, run):
             run.carry_out(lanes)
         results.note_flaky(FLAKY, run.flaky)
@@ -201,7 +210,7 @@ def main(arguments: list[str]) -> int:
         durations = renew_durations(json.loads(KNOWN.read_text()), real)
         (HOME / "durations.json").write_text(json.dumps(durations, indent=1) + "\n")
         green = run.is_green
-        if "--soak" in options:
+        if asked.soak:
             green = judge_flaky() and green
         seconds = time.monotonic() - started
         tests = list(run.tests.values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ from scripts.suite.parts import PARTS, REAL, find_part
 from scripts.suite.steps import Ended
 
 SLOWEST = 20
+LEFT = "left"
+"""The outcome of a test that did not begin, since the time of the run was over."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,9 @@ class Case:
         self.cpu += float(str(entry.get("cpu", 0)))
         self.chain = self.chain or bool(entry.get("chain"))
         self.met = tuple(map(str, entry.get("met") or self.met))  # type: ignore[call-overload]
-        if entry["outcome"] == "failed":
+        if entry.get("left"):
+            self.outcome, self.why = LEFT, ""
+        elif entry["outcome"] == "failed":
             self.outcome, self.why, self.reported = "failed", str(entry.get("why", "")), True
         elif not self.reported and (entry["when"] == "call" or entry["outcome"] == "skipped"):
             self.outcome, self.why, self.reported = str(entry["outcome"]), "", True
@@ -130,10 +134,23 @@ def build_summary(
     lines += ["", f"the {SLOWEST} slowest tests:"]
     slowest = sorted(tests, key=lambda test: -test.seconds)[:SLOWEST]
     lines += [f"{test.seconds:>7.1f} s  {test.name}" for test in slowest]
-    lines += ["", *(f"FAILED {test.name}" for test in list_failed(tests))]
+    lines += ["", *_list_left(tests), *(f"FAILED {test.name}" for test in list_failed(tests))]
     lines += [f"FLAKY {test.name}" for test in flaky]
     lines += [e.problem for e in ended if e.problem]
     lines += [f"{e.step.name}: exit code {e.code}" for e in ended if e.code and not e.problem]
-    counts = {word: sum(test.outcome == word for test in tests) for word in ("passed", "failed", "skipped")}
-    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    counts = Counter(test.outcome for test in tests)
+    not_run = counts["skipped"] + counts[LEFT]
+    skipped = f", {not_run} skipped" if not_run else ""
     return [*lines, f"{counts['passed']} passed, {counts['failed']} failed{skipped}"]
+
+
+def _list_left(tests: Sequence[Case]) -> list[str]:
+    """What did not begin in time, by file."""
+    left = Counter(test.file for test in tests if test.outcome == LEFT)
+    if not left:
+        return []
+    of = Counter(test.file for test in tests)
+    return [
+        f"NOT RUN, since the time was over: {left.total()} tests (without --minutes, `make test` runs them)",
+        *(f"  {left[file]:>4} of {of[file]:<4} {file}" for file in sorted(left)),
+    ]

@@ -92,6 +92,8 @@ async def replace_the_operator(api: Api, old: Operator, new: Operator) -> None:
     await wait_for_rest(new)
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("in_full")
 async def test_the_next_build_writes_only_what_its_plan_names_and_restarts_nothing(
     cluster: Cluster, previous: Build
 ) -> None:

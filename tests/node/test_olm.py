@@ -33,6 +33,7 @@ from tests.support.meshes import is_current, read_condition, wait_for
 from tests.support.operator import SYSTEM
 from tests.support.workloads import ask, is_ready, load_profile, start_apps
 
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("in_full")]
 MESH, NAME, APPS, OUTSIDE = "mesh", "demo", "shop", "outside"
 VERSION = ISTIO_VERSIONS[-1]
 

@@ -127,6 +127,8 @@ def list_missing_roles(api: Api, mesh: Mesh) -> list[str]:
     return [name for name in named if api.get("clusterrole", "", name) is None]
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("in_full")
 async def test_meshes_that_are_being_deleted_while_navarch_is_removed_go_when_it_is_back(clean: Hub) -> None:
     """One whose deletion waits for another client's finalizer, and one that was deleted after the operator
     had ended."""
@@ -173,8 +175,11 @@ def is_going(api: Api, kind: str, namespace: str, name: str) -> bool:
     return "deletionTimestamp" in ((api.get(kind, namespace, name) or {}).get("metadata") or {})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("has_older", [True, False])
-async def test_a_release_may_be_skipped(clean: Hub, has_older: bool) -> None:
+async def test_a_release_may_be_skipped(request: pytest.FixtureRequest, clean: Hub, has_older: bool) -> None:
+    if not has_older:
+        request.getfixturevalue("in_full")
     await clean.install(OLDEST)
     blobs = build_catalog(OLDEST, BEFORE, RELEASE)
     if not has_older:

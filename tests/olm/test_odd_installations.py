@@ -32,6 +32,8 @@ async def test_an_installation_for_one_namespace_is_refused_in_the_csv(clean: Hu
     assert clean.api.get("deployment", SYSTEM, "navarch") is None
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("in_full")
 async def test_env_and_resources_of_the_subscription_reach_the_operator(clean: Hub) -> None:
     resources = {"requests": {"cpu": "70m", "memory": "200Mi"}, "limits": {"memory": "1Gi"}}
     env = [{"name": "NAVARCH_LOG_LEVEL", "value": "debug"}, {"name": "ODD", "value": "a=b $(C) \u00e4"}]
@@ -44,6 +46,8 @@ async def test_env_and_resources_of_the_subscription_reach_the_operator(clean: H
         assert '"level": "debug"' in operator.log.read_text()
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("in_full")
 async def test_a_setting_of_the_subscription_that_is_wrong_is_named_by_the_operator(clean: Hub) -> None:
     env = [{"name": "NAVARCH_WORKERS", "value": "many"}]
     await clean.install(RELEASE, config={"env": env})
@@ -114,6 +118,8 @@ def add_field(crd: Object) -> None:
     schema["newer"] = {"type": "string", "description": "What only a newer release knows."}
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("in_full")
 async def test_kinds_of_a_newer_navarch_are_never_replaced_by_those_of_an_older_bundle(clean: Hub) -> None:
     name = "meshcontrolplanes.mesh.navarch.io"
     await clean.install(RELEASE)

@@ -65,6 +65,8 @@ def test_operator_verify_says_of_the_bundle_what_stays_for_a_reason_and_of_a_bro
     assert "owned CRD" in verify(tmp_path / "bundle")
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("in_full")
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [

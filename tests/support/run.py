@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 import os
 import resource
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.suite.protocol import FOLDER, LAST, STEP
+from scripts.suite.protocol import FOLDER, LAST, STEP, UNTIL
 from tests.support import platforms
 
 UNKNOWN_SECONDS = 120.0
 """How long a file is taken for that has no hint yet: it may be long, and starting a short one early costs
 nothing."""
+MOST_LOAD, LOAD_OF_A_WORKER = 35, 5
+"""Processes that wait for a core (the load of the last minute) above which the second of several workers, and
+each further one, begins nothing. On two cores with all lanes it is 10 to 30."""
 _STARTED = pytest.StashKey[float]()
 
 
@@ -44,10 +48,13 @@ def read(kind: str) -> set[str]:
 
 
 def list_files(suite: str) -> set[str]:
-    """Names of the files of a suite (`tests/cluster`) of which the run has begun a test so far."""
+    """Names of the files of a suite (`tests/cluster`) of which the run has begun a test so far, and has left
+    out none for want of time."""
     files = folder.glob("results-*.jsonl") if (folder := find_folder()) else ()
-    tests = (json.loads(line)["test"] for file in files for line in file.read_text().splitlines())
-    return {test.partition("::")[0].removeprefix(f"{suite}/") for test in tests if test.startswith(suite)}
+    entries = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    left = {entry["test"].partition("::")[0] for entry in entries if entry.get("left")}
+    begun = {entry["test"].partition("::")[0] for entry in entries} - left
+    return {file.removeprefix(f"{suite}/") for file in begun if file.startswith(suite)}
 
 
 def read_cpu() -> float:
@@ -76,6 +83,7 @@ class Recorder:
                 "cpu": dict(report.user_properties).get("cpu", 0.0),
                 "met": dict(report.user_properties).get("met", []),
                 "chain": "chain" in report.keywords,
+                "left": "left" in dict(report.user_properties),
                 "why": str(report.longrepr)[-2000:] if report.failed else "",
             }
         )
@@ -93,6 +101,24 @@ def begin(item: pytest.Item) -> None:
     """A test begins: its CPU is counted from here, and what it stands on is noted."""
     item.stash[_STARTED] = read_cpu()
     platforms.begin()
+    if is_over():
+        item.user_properties.append(("left", True))
+        pytest.skip("not begun: the time of this run is over")
+
+
+def is_over() -> bool:
+    """Whether the run begins no more tests."""
+    return UNTIL in os.environ and time.time() >= float(os.environ[UNTIL])
+
+
+def await_room() -> None:
+    """A worker of several begins its next test when the machine has room for it, each later worker at a lower
+    load: where programs compute for much longer than usual, fewer labs run beside each other, and none waits
+    for an API server that waits for a core. The first worker never waits."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    most = MOST_LOAD - number * LOAD_OF_A_WORKER
+    while number and find_folder() and os.getloadavg()[0] > most and not is_over():
+        time.sleep(1)
 
 
 def note_end(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -115,8 +141,13 @@ def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = parted[True]
 
 
-def sort_by_duration(items: list[pytest.Item], *, hints: Path) -> None:
-    """Puts the files that took longest first, so that workers end together; the order in a file stays."""
+def sort_by_duration(items: list[pytest.Item], *, hints: Path, in_workers: bool) -> None:
+    """Puts the files that took longest first, so that workers end together; where the run has a time, those
+    that took least, so that as many as possible begin in it. The order in a file stays."""
+    if not in_workers and UNTIL not in os.environ:
+        return
     seconds: dict[str, float] = json.loads(hints.read_text()) if hints.exists() else {}
-    root = Path(__file__).parents[2]
-    items.sort(key=lambda item: -seconds.get(item.path.relative_to(root).as_posix(), UNKNOWN_SECONDS))
+    items.sort(
+        key=lambda item: seconds.get(item.nodeid.partition("::")[0], UNKNOWN_SECONDS),
+        reverse=UNTIL not in os.environ,
+    )

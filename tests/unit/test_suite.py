@@ -8,15 +8,21 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from scripts.suite import results
 from scripts.suite.__main__ import HOME, MOST_AGAIN, MOST_WORKERS, ROOT, Run, build_lanes, count_workers
 from scripts.suite.parts import PARTS
-from scripts.suite.results import Case
+from scripts.suite.protocol import FOLDER, UNTIL
+from scripts.suite.results import LEFT, Case
 from scripts.suite.steps import Ended, Step, build_pytest, run_lanes
+from scripts.suite.support import is_whole
+from tests.support import run as processes
 from tests.support.operator import Operator
 
 PASSES_AT_SECOND_TRY = """
@@ -78,6 +84,68 @@ def test_only_tests_on_real_clusters_are_run_again_and_what_passes_then_is_flaky
     results.note_flaky(checkout / "flaky.jsonl", run.flaky)
     results.note_flaky(checkout / "flaky.jsonl", run.flaky)
     assert results.read_flaky(checkout / "flaky.jsonl") == {name: 2}
+
+
+def test_what_has_not_begun_in_time_is_left_out_and_told_and_counts_as_nothing_else(checkout: Path) -> None:
+    files = {
+        "tests/cluster/test_a.py": FAILS + PASSES,
+        "tests/cluster/test_b.py": PASSES,
+        "tests/unit/test_c.py": PASSES,
+    }
+    for name, text in files.items():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(text)
+    run = Run(checkout / "run", [], serial=True)
+    late = {UNTIL: str(time.time() - 1)}
+    in_time = {UNTIL: str(time.time() + 600)}
+    steps = [
+        build_pytest("light", "tests/cluster/test_a.py", parts=(), env=late),
+        build_pytest("node", "tests/cluster/test_b.py", parts=(), env=in_time),
+        build_pytest("unit", "tests/unit/test_c.py", parts=()),
+    ]
+    run.carry_out([steps])
+    cases = [*run.tests.values()]
+    assert {case.outcome for case in cases if case.file == "tests/cluster/test_a.py"} == {LEFT}
+    assert [case.outcome for case in cases if case.file != "tests/cluster/test_a.py"] == ["passed"] * 2
+    assert run.is_green
+    assert not is_whole("tests/cluster/test_a.py", cases[:2], root=checkout)
+    lines = results.build_summary(cases, [], ended=run.ended, seconds=1)
+    assert "NOT RUN, since the time was over: 2 tests (without --minutes, `make test` runs them)" in lines
+    assert "     2 of 2    tests/cluster/test_a.py" in lines
+    assert lines[-1] == "2 passed, 0 failed, 2 skipped"
+
+
+def test_what_takes_least_comes_first_where_a_run_has_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hints = tmp_path / "durations.json"
+    hints.write_text(json.dumps({"tests/a.py": 1.0, "tests/b.py": 9.0}))
+
+    def build(file: str, name: str) -> pytest.Item:
+        return cast(pytest.Item, SimpleNamespace(nodeid=f"{file}::{name}", name=name))
+
+    items = [build("tests/a.py", "1"), build("tests/b.py", "2"), build("tests/a.py", "3")]
+    processes.sort_by_duration(items, hints=hints, in_workers=True)
+    assert [item.name for item in items] == ["2", "1", "3"]
+    monkeypatch.setenv(UNTIL, "0")
+    processes.sort_by_duration(items, hints=hints, in_workers=False)
+    assert [item.name for item in items] == ["1", "3", "2"]
+
+
+@pytest.mark.parametrize(
+    ("worker", "load", "waits"), [("gw0", 99, False), ("gw1", 29, False), ("gw4", 16, True)]
+)
+def test_a_later_worker_waits_for_a_machine_with_room(
+    worker: str, load: float, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    waited: list[float] = []
+    loads = iter([load, load, 1.0, 1.0])
+    monkeypatch.setattr(processes.os, "getloadavg", lambda: (next(loads), 0.0, 0.0))
+    monkeypatch.setattr(processes.time, "sleep", waited.append)
+    processes.await_room()
+    assert bool(waited) == waits
 
 
 def test_a_test_whose_process_dies_has_failed(checkout: Path) -> None:

@@ -31,7 +31,7 @@ class Window(Model):
         json_schema_extra={"x-kubernetes-list-type": "set"},
         description="Days on which it opens. Default: every day.",
     )
-    start: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = Field(
+    start: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)] = Field(
         description="When it opens, by the clock of timeZone (`22:00`). Where the clocks are put forward "
         "over it, it opens that much later; where they are put back over it, the first time."
     )

@@ -13,7 +13,7 @@ from navarch.api.dataplane import DataPlane
 from navarch.core.mesh.census import determine_proxies
 from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.observed import ObservedMesh, is_held
-from navarch.core.mesh.succession import Succession
+from navarch.core.mesh.succession import Succession, read_upgrade
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
@@ -41,7 +41,7 @@ def view_rollout(observed: ObservedMesh, *, hindrance: str = "") -> ObservedRoll
     same = bool(target) and told.get("target") == target
     return ObservedRollout(
         mesh=observed.parent.uid,
-        policy=_read_policy(observed),
+        policy=read_upgrade(observed).data_plane or DataPlane(),
         target=target,
         revision=observed.active,
         now=observed.now,
@@ -61,11 +61,6 @@ def find_target(observed: ObservedMesh) -> str:
     """What the revision that serves stamps on pods now; empty while that is not known."""
     active = observed.find_revision(observed.active)
     return str((active.get("status") or {}).get("proxy", "")) if active is not None else ""
-
-
-def _read_policy(observed: ObservedMesh) -> DataPlane:
-    upgrade = observed.spec.upgrade if observed.spec is not None else None
-    return (upgrade.data_plane if upgrade is not None else None) or DataPlane()
 
 
 def _find_hindrance(observed: ObservedMesh, succession: Succession | None, *, accepted: bool) -> str:

@@ -26,6 +26,7 @@ from navarch.core.model.actions import Waiting
 from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import IDLE, revision_of
+from navarch.core.model.moments import read_moment
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.revision.manifest import restate
@@ -89,22 +90,14 @@ def determine_succession(
             left = (since + timedelta(seconds=grace) - datetime.fromisoformat(now)).total_seconds()
             if left > 0:
                 stays.add(standing.name)
-                idle[standing.name] = standing.idle if since == _read(standing.idle) else now
+                idle[standing.name] = standing.idle if since == read_moment(standing.idle) else now
                 waits.append(left)
     return Succession(asked, active, target, frozenset(stays), idle, min(waits, default=None), tuple(missing))
 
 
-def _read(moment: str) -> datetime | None:
-    try:
-        read = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return read if read.tzinfo is not None else None
-
-
 def _read_since(idle: str, now: str) -> datetime:
     """Since when nothing uses a revision: what cannot be read, or is yet to come, is now."""
-    read, moment = _read(idle), datetime.fromisoformat(now)
+    read, moment = read_moment(idle), datetime.fromisoformat(now)
     return read if read is not None and read <= moment else moment
 
 
@@ -239,11 +232,11 @@ def read_since(observed: ObservedMesh, succession: Succession) -> str:
     told = (observed.body.get("status") or {}).get("upgrade") or {}
     same = (told.get("from"), told.get("to")) == (succession.active, succession.asked)
     since = str(told.get("since") or "") if same else ""
-    return since if _read(since) is not None else observed.now
+    return since if read_moment(since) is not None else observed.now
 
 
 def is_overdue(observed: ObservedMesh, succession: Succession) -> bool:
     """Whether the revision that is asked for was not proved in time."""
-    began, now = _read(read_since(observed, succession)), _read(observed.now)
+    began, now = read_moment(read_since(observed, succession)), read_moment(observed.now)
     seconds = read_upgrade(observed).progress_deadline_seconds or PROGRESS_DEADLINE
     return began is not None and now is not None and now - began >= timedelta(seconds=seconds)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from navarch.api.controlplane import PROGRESS_DEADLINE
@@ -19,6 +18,7 @@ from navarch.core.model.actions import Plan
 from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.hashing import stable_hash
+from navarch.core.model.moments import read_moment
 from navarch.core.model.ordering import WEBHOOK_KINDS
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
@@ -78,7 +78,7 @@ def find_attempt(observed: ObservedRevision) -> dict[str, str] | None:
     if not proved or proved[0]["hash"] == hash_ or is_revision_held(observed):
         return None
     told = status.get("attempt") or {}
-    same = told.get("hash") == hash_ and _read(str(told.get("since"))) is not None
+    same = told.get("hash") == hash_ and read_moment(str(told.get("since"))) is not None
     return {"hash": hash_, "since": told["since"] if same else observed.now}
 
 
@@ -91,7 +91,7 @@ def read_deadline(observed: ObservedRevision) -> int:
 def find_time_left(observed: ObservedRevision) -> float | None:
     """Seconds until a change has to be proved, at least none; None where nothing is tried."""
     attempt = find_attempt(observed)
-    began, now = _read(attempt["since"]) if attempt else None, _read(observed.now)
+    began, now = read_moment(attempt["since"]) if attempt else None, read_moment(observed.now)
     if began is None or now is None:
         return None
     return max(0.0, read_deadline(observed) - (now - began).total_seconds())
@@ -141,11 +141,3 @@ def _keep(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield entry
         else:
             yield {key: value for key, value in entry.items() if key != "config"}
-
-
-def _read(moment: str) -> datetime | None:
-    try:
-        read = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return read if read.tzinfo is not None else None

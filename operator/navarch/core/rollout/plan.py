@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from navarch.api.dataplane import MAX_UNAVAILABLE, PARALLELISM, SOAK
 from navarch.core.model.messages import count, join
+from navarch.core.model.moments import read_moment
 from navarch.core.model.refs import Ref
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.restarts import Restart
@@ -182,13 +183,8 @@ def _find_soak(
 def _read_since(observed: ObservedRollout, wave: int) -> str:
     """Since when this wave is the next one: as status says it of the same wave and target, else since now. A
     status that is lost makes the wait longer, never shorter."""
-    if observed.told_wave != wave:
-        return observed.now
-    try:
-        told = datetime.fromisoformat(observed.told_since)
-        return observed.told_since if told.tzinfo is not None else observed.now
-    except ValueError:
-        return observed.now
+    known = observed.told_wave == wave and read_moment(observed.told_since) is not None
+    return observed.told_since if known else observed.now
 
 
 def _choose(observed: ObservedRollout, standings: Sequence[Standing], wave: int) -> Iterable[Standing]:
