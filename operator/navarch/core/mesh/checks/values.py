@@ -159,11 +159,12 @@ def check_gateway_classes_are_read(content: MeshContent) -> Iterator[Finding]:
     """A hosted mesh changes no defaults of a Gateway class: istiod looks for them in its own namespace, which
     is none of those that it watches. Seen with istiod 1.30 and 1.31."""
     config = resolved_config(content) if content.spec.hosting == HOSTED else None
-    if config is not None and (config.values or {}).get(GATEWAY_CLASSES):
+    classes = (config.values or {}).get(GATEWAY_CLASSES) if config is not None else None
+    if classes:
         own = GATEWAY_CLASSES in (content.spec.values or {})
         field = f"spec.values.{GATEWAY_CLASSES}" if own else "spec.profiles"
         subject = "" if own else f"values.{GATEWAY_CLASSES} of a profile "
-        value = shorten(config.values[GATEWAY_CLASSES])
+        value = shorten(classes)
         message = f"{subject}is not read by the istiod of a hosted mesh, and has no effect here"
         remedy = "name a ConfigMap in spec.infrastructure.parametersRef of each Gateway instead"
         yield Finding(Reason.VALUE_UNREAD, field, value, message, remedy, Severity.WARNING)
