@@ -282,6 +282,17 @@ class CertificateStatus(Model):
     )
 
 
+class Turn(Model):
+    """When a gateway of several takes over the mesh's proxies."""
+
+    proxy: str = Field(max_length=128, description="What its pods are to carry in mesh.navarch.io/restart.")
+    at: str = Field(
+        max_length=64,
+        json_schema_extra={"format": "date-time"},
+        description="When its pods are replaced: gateways of a mesh do not all drain at the same time.",
+    )
+
+
 class MeshGatewayStatus(Model):
     """What was seen."""
 
@@ -330,6 +341,10 @@ class MeshGatewayStatus(Model):
         ge=0,
         description="Pods with a proxy of another version or configuration than spec.version, or else the "
         "mesh, asks for.",
+    )
+    turn: Turn | None = Field(
+        None,
+        description="When it rolls after a change of the mesh's proxies; absent once it has.",
     )
 
 

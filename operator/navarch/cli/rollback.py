@@ -12,6 +12,7 @@ from typing import Any
 from navarch.api.meta import RETRY
 from navarch.cli.inputs import InputError
 from navarch.cli.meshes import annotate, check_version, find_mesh
+from navarch.core.model.moments import format_moment
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
@@ -26,7 +27,7 @@ async def roll_back(target: Target, name: str, *, namespace: str, retry: bool) -
         mesh = await find_mesh(client, name, namespace)
         asked = bool((mesh["spec"].get("upgrade") or {}).get("rollback"))
         if retry:
-            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            now = format_moment(datetime.now(UTC))
             operations = [*annotate(mesh, RETRY, now), *(_write_field(mesh, wanted=False) if asked else ())]
             told = "what the spec asks for is tried again"
         elif asked:

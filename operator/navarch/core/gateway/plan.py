@@ -15,10 +15,11 @@ from typing import Any
 from navarch.core.gateway.address import find_deadline
 from navarch.core.gateway.autoscalers import is_left_to_others
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection
-from navarch.core.gateway.pin import find_pin, stamp_of
+from navarch.core.gateway.pin import find_pin
 from navarch.core.gateway.recreation import choose_recreation, find_uninjected, read_recreation
 from navarch.core.gateway.succession import choose_replicas, find_standing, find_workload
 from navarch.core.gateway.teardown import plan_teardown
+from navarch.core.gateway.turn import choose_stamp, find_turn
 from navarch.core.istio.roles import GATEWAY_ROLE, find_missing
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
@@ -54,6 +55,7 @@ def plan_gateway(observed: ObservedGateway, findings: Sequence[Finding]) -> Plan
     waves, gone = _build_waves(objects), tuple(order_for_removal(prune))
     waits = [_find_next_recreation(observed), _find_address_deadline(observed)]
     waits += [observed.certificates.next] if observed.certificates else []
+    waits += [turn.waits] if (turn := find_turn(observed)) is not None and turn.waits else []
     soonest = min((wait for wait in waits if wait is not None), default=None)
     return Plan(observed.parent, waves, gone, requeue_after=soonest)
 
@@ -90,7 +92,7 @@ def build_gateway(observed: ObservedGateway) -> list[Manifest]:
         observed.parent,
         observed.spec,
         str(mesh.get("tag", "")),
-        stamp_of(observed),
+        choose_stamp(observed),
         _choose_pull_policy(images),
         recreated=str(recreation or ""),
         image=pin.image if pin is not None else "",

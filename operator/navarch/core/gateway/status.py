@@ -19,6 +19,7 @@ from navarch.core.gateway.recreation import describe, find_uninjected, read_recr
 from navarch.core.gateway.routes import determine_routes, find_hosts, summarise_routes
 from navarch.core.gateway.succession import find_workload
 from navarch.core.gateway.teardown import describe_left
+from navarch.core.gateway.turn import find_turn
 from navarch.core.model.accepted import determine_accepted
 from navarch.core.model.actions import Outcome, Plan
 from navarch.core.model.applied import is_applied
@@ -138,6 +139,8 @@ def determine_up_to_date(observed: ObservedGateway, findings: Sequence[Finding],
     if outdated := count_outdated(observed):
         asking = "spec.version asks for" if find_pin(observed) else "the mesh has"
         told = f"{outdated} pods run another proxy than {asking}"
+        if (turn := find_turn(observed)) is not None and turn.waits:
+            told += f"; they are replaced at {turn.at}, after those of other gateways of the mesh"
         return Verdict("False", Reason.PROXIES_OUTDATED, told)
     behind = [w.message for w in plan.waiting]
     behind += [f"{ref_of(observed.former)} is yet to go"] if observed.former is not None else []
@@ -237,6 +240,8 @@ def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
         if observed.revision is not None and (observed.revision.get("status") or {}).get("version"):
             told["revision"] = observed.revision["metadata"]["name"]
         told |= tell_version(observed)
+        if (turn := find_turn(observed)) is not None:
+            told["turn"] = {"proxy": turn.proxy, "at": turn.at}
         if certificates := summarise_certificates(observed):
             told["certificates"] = certificates
     return told

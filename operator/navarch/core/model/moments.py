@@ -1,11 +1,11 @@
 """Moments as objects of the API carry them.
 
-Owns the reading of one that anybody may have written. Must never read a clock.
+Owns how one is written, and the reading of one that anybody may have written. Must never read a clock.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def read_moment(text: str) -> datetime | None:
@@ -15,3 +15,8 @@ def read_moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return read if read.tzinfo is not None else None
+
+
+def format_moment(moment: datetime) -> str:
+    """A moment with an offset as Kubernetes writes it: of UTC, in whole seconds."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
