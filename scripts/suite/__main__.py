@@ -106,10 +106,11 @@ def choose_collection(memory: int) -> dict[str, str]:
 
 
 def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
-    """Phases of lanes of steps: what waits beside what computes, then what judges, then what measures.
+    """Phases of lanes of steps: what computes without pause, then what waits for Kubernetes, then what judges
+    all of that, then what measures.
 
-    No lane should take longer than the light one: that is why the fast suites, each of them one process that
-    computes without pause, stand in two lanes, and none of them before the node lab.
+    The fast suites and lint are two processes that keep two cores busy: beside labs they would take as long
+    as those, and labs would wait for them. What the light lane needs is built meanwhile.
     """
 
     def build(name: str, *chosen: str, arguments: Sequence[str] = (), **env: str) -> list[Step]:
@@ -126,10 +127,9 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     # A process of its own: as one file of a worker's its lab would go on to the worker's end, and compute.
     oldest = build("oldest", "oldest", **labs)
     lint = [LINT] if "lint" in parts else []
-    quick, compared = (
-        [step for name in names for step in build(name, name, **env)]
-        for names, env in ((("unit", "packaging"), {}), (("upstream", "monitoring"), limit))
-    )
+    quick = [*build("unit", "unit"), *build("packaging", "packaging")]
+    compared = [*build("upstream", "upstream", **limit), *build("monitoring", "monitoring", **limit)]
+    builds = [Step("builds", ("true",), step.parts) for step in light]
     # One thing is built at a time: what the longest lane waits for comes first.
     first = tuple(part for step in light for part in step.parts)
     node = [replace(step, parts=(*first, *step.parts)) for step in build("node", "node", **labs)]
@@ -137,7 +137,7 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     bench = build("bench", "bench", **limit)
     if run.serial:
         return [[[*lint, *quick, *compared, *light, *oldest, *node]], [judge], [bench]]
-    return [[light, [*node, *oldest], quick, [*lint, *compared]], [judge], [bench]]
+    return [[quick, lint, builds], [light, [*node, *oldest], compared], [judge], [bench]]
 
 
 @contextmanager

