@@ -318,9 +318,8 @@ def list_metrics() -> Iterator[tuple[Metric, Sequence[str]]]:
 
 def build_commands_page() -> str:
     """The `navarch` command, as its own help says it."""
-    group = typer.main.get_command(commands.app)
     pages = ["# The navarch command\n"]
-    for name, command in sorted(getattr(group, "commands", {}).items()):
+    for name, command in _list_commands(typer.main.get_command(commands.app)):
         pages.append(f"\n## navarch {name}\n\n{command.help}\n\n")
         rows = [
             (code(", ".join(option.opts)), escape(getattr(option, "help", None) or ""))
@@ -333,3 +332,10 @@ def build_commands_page() -> str:
         "\n## Exit codes\n\n" + build_table(["code", "meaning"], [(str(e.value), e.doc) for e in Exit])
     )
     return "".join(pages)
+
+
+def _list_commands(group: Any) -> Iterator[tuple[str, Any]]:
+    """Every command by its words, those of a group after the group itself."""
+    for name, command in sorted(getattr(group, "commands", {}).items()):
+        yield name, command
+        yield from ((f"{name} {below}", each) for below, each in _list_commands(command))

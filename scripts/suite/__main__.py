@@ -127,7 +127,9 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     # A process of its own: as one file of a worker's its lab would go on to the worker's end, and compute.
     oldest = build("oldest", "oldest", **labs)
     lint = [LINT] if "lint" in parts else []
-    quick = [*build("unit", "unit"), *build("packaging", "packaging")]
+    # As many as there are cores: lint, beside it, ends sooner.
+    halves = [] if run.serial else ["-n", "2"]
+    quick = [*build("unit", "unit", arguments=halves), *build("packaging", "packaging")]
     compared = [*build("upstream", "upstream", **limit), *build("monitoring", "monitoring", **limit)]
     builds = [Step("builds", ("true",), step.parts) for step in light]
     # One thing is built at a time: what the longest lane waits for comes first.

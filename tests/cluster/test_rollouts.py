@@ -3,15 +3,18 @@ time, a halt and its end, an opt-out, and a SIGKILL in the middle. What the audi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
+from lab.cluster import Cluster
 from tests.cluster.conftest import assert_quiet, remove_namespace
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit, Request
+from tests.support.command import Ended, navarch
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
 from tests.support.operator import SYSTEM, Operator
 from tests.support.workloads import ECHO, create_namespace, is_rolled_out, wait_for_deployments
@@ -83,10 +86,16 @@ def assert_one_at_a_time(audit: Audit, mark: int, old: dict[tuple[str, str], str
 
 
 async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_kill(
-    api: Api, audit: Audit, operator: Operator, granted: Object, fresh: str
+    api: Api, audit: Audit, light: Cluster, operator: Operator, granted: Object, fresh: str
 ) -> None:
     late, early = f"{fresh}-late", f"{fresh}-early"
     names = {"late": late, "early": early}
+
+    async def ask(*words: str) -> Ended:
+        action, *options = words
+        arguments = ("upgrade", action, "demo", "-n", fresh, *options)
+        return await asyncio.to_thread(navarch, *arguments, kubeconfig=light.kubeconfig)
+
     workloads = [(names[place], name) for place, name in WORKLOADS]
     policy = {"mode": "Managed", "canaryNamespaces": [early], "waves": 1, "soakSeconds": 1}
     api.create(build_mesh(fresh, upgrade={"dataPlane": policy}))
@@ -119,7 +128,9 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
         assert list_restarts(audit, mark) == []
 
         # With it nothing begins during a pause, nor while a window cannot be read.
-        edit(api, fresh, upgrade={"dataPlane": {"pause": True}})
+        assert (await ask("pause")).code == 0
+        twice = await ask("pause")
+        assert (twice.code, "is true already" in twice.err) == (1, True)
         quota = {"pods": str(len([w for w in workloads if w[0] == late]))}
         api.create(
             {
@@ -131,9 +142,12 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
         )
         api.create(granted)
         await wait_for(api, fresh, condition="UpToDate", status="False", reason="RestartsWaiting", seconds=90)
+        stands = await ask("status", "-o", "json")
+        assert (stands.code, stands.json["phase"], stands.json["pace"]) == (1, "Paused", "Standing")
         window = {"start": "00:00", "durationMinutes": 1440, "timeZone": "Mars/Olympus"}
-        edit(api, fresh, upgrade={"dataPlane": {"pause": None, "windows": [window]}})
+        edit(api, fresh, upgrade={"dataPlane": {"windows": [window]}})
         await wait_for(api, fresh, condition="SpecAccepted", status="False", reason="TimeZoneUnknown")
+        assert (await ask("resume")).code == 0
         assert list_restarts(audit, mark) == []
 
         # Then the canary comes first; a process that is killed then is followed by one that goes on.

@@ -207,6 +207,11 @@ async def test_in_place_what_is_not_proved_in_time_is_taken_back_once_and_tried_
         arguments = ("rollback", "demo", "-n", settled, *options)
         return await asyncio.to_thread(navarch, *arguments, kubeconfig=light.kubeconfig)
 
+    async def ask(*words: str) -> Ended:
+        action, *options = words
+        arguments = ("upgrade", action, "demo", "-n", settled, *options)
+        return await asyncio.to_thread(navarch, *arguments, kubeconfig=light.kubeconfig)
+
     def read_revision() -> Object:
         return api.get("revision", settled, name) or {}
 
@@ -224,6 +229,8 @@ async def test_in_place_what_is_not_proved_in_time_is_taken_back_once_and_tried_
     edit(api, settled, version="1.31", controlPlane=NOWHERE, upgrade={"progressDeadlineSeconds": 1})
     mesh = await wait_for(api, settled, status="False", reason="RolledBack")
     assert f"Istio {NEW} was not available in 1 s" in read_condition(mesh, "Ready")["message"]
+    stands = await ask("status")
+    assert (stands.code, "RolledBack" in stands.out) == (1, True)
     assert read_condition(mesh, "Available")["status"] == "True"
     assert mesh["status"]["version"] == {"desired": NEW, "active": OLD}
     assert read_input() == first
@@ -238,6 +245,9 @@ async def test_in_place_what_is_not_proved_in_time_is_taken_back_once_and_tried_
     edit(api, settled, controlPlane={"placement": None}, upgrade={"progressDeadlineSeconds": 600})
     await wait_for(api, settled)
     assert read_input()[0] == NEW
+
+    followed = await ask("status", "--watch", "--timeout", "60")
+    assert (followed.code, f"Istio {NEW}: Done" in followed.out) == (0, True)
 
     # By hand: back to what was proved before, and on again.
     assert (await roll_back()).code == 0

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from navarch.survey.session import Target
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Log to standard error, so that log lines do not mix with the printed result."""
     configure_logging("error", as_json=False)
 
 
-def _build_target(kubeconfig: Path | None, context: str | None, operator_namespace: str | None) -> Target:
+def build_target(kubeconfig: Path | None, context: str | None, operator_namespace: str | None) -> Target:
+    """What the options of a command name; the rest by the settings of the environment."""
     from navarch.cli.inputs import load_settings
     from navarch.survey.session import Target
 
@@ -82,10 +83,10 @@ def check(
     from navarch.cli.inputs import parse_meshes, read_file
     from navarch.survey.checkup import Scope
 
-    _log_to_stderr()
+    log_to_stderr()
     with told("check"):
         manifests = parse_meshes(read_file(file), namespace=namespace) if file else []
-        target = _build_target(kubeconfig, context, operator_namespace)
+        target = build_target(kubeconfig, context, operator_namespace)
         upgrades = bool(for_version or manifests)
         scope = Scope(namespace, mesh, for_version, upgrades=upgrades)
         report = asyncio.run(command.check(target, scope, manifests))
@@ -130,9 +131,9 @@ def describe(
         TreeOutput.JSON: command.print_json,
         TreeOutput.YAML: command.print_yaml,
     }
-    _log_to_stderr()
+    log_to_stderr()
     with told("describe"):
-        target = _build_target(kubeconfig, context, operator_namespace)
+        target = build_target(kubeconfig, context, operator_namespace)
         printers[output](asyncio.run(_look(target, what, namespace=namespace)))
 
 
@@ -189,10 +190,10 @@ def plan(
         PlanOutput.YAML: command.print_yaml,
         PlanOutput.MARKDOWN: command.print_markdown,
     }
-    _log_to_stderr()
+    log_to_stderr()
     with told("plan", blind=Exit.WARNINGS):
         manifests = parse_meshes(read_file(file), namespace=namespace) if file else []
-        target = _build_target(kubeconfig, context, operator_namespace)
+        target = build_target(kubeconfig, context, operator_namespace)
         found = asyncio.run(preview(target, Scope(namespace, mesh), manifests))
         printers[output](found)
     raise typer.Exit(command.determine_exit(found))
@@ -218,9 +219,9 @@ def approve(
     """
     from navarch.cli import approve as command
 
-    _log_to_stderr()
+    log_to_stderr()
     with told("approve", blind=Exit.WARNINGS):
-        target = _build_target(kubeconfig, context, operator_namespace)
+        target = build_target(kubeconfig, context, operator_namespace)
         typer.echo(asyncio.run(command.approve(target, mesh, plan_hash, namespace=namespace)))
 
 
@@ -250,9 +251,9 @@ def rollback(
     """
     from navarch.cli import rollback as command
 
-    _log_to_stderr()
+    log_to_stderr()
     with told("rollback", blind=Exit.WARNINGS):
-        target = _build_target(kubeconfig, context, operator_namespace)
+        target = build_target(kubeconfig, context, operator_namespace)
         typer.echo(asyncio.run(command.roll_back(target, mesh, namespace=namespace, retry=retry)))
 
 
@@ -291,10 +292,10 @@ def must_gather(
     from navarch.cli import must_gather as command
     from navarch.survey.archive.limits import Limits
 
-    _log_to_stderr()
+    log_to_stderr()
     with told("must-gather"):
         command.check_place(output=output, directory=directory)
-        target = _build_target(kubeconfig, context, operator_namespace)
+        target = build_target(kubeconfig, context, operator_namespace)
         limits = Limits(seconds=timeout)
         folder = asyncio.run(command.gather(target, limits, places=tuple(namespaces or ())))
         if (written := command.save(folder, output=output, directory=directory)) is not None:

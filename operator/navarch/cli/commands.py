@@ -21,7 +21,7 @@ import typer
 import yaml
 
 from navarch.api.meta import IMAGE
-from navarch.cli import cluster
+from navarch.cli import cluster, upgrade
 from navarch.cli.exits import Commands, Exit
 from navarch.cli.options import BorrowAccount, Context, Kubeconfig, Output
 from navarch.telemetry.logs import configure_logging
@@ -208,6 +208,7 @@ app.command()(cluster.describe)
 app.command()(cluster.plan)
 app.command()(cluster.approve)
 app.command()(cluster.rollback)
+app.add_typer(upgrade.app, name="upgrade")
 app.command(name="must-gather")(cluster.must_gather)
 
 
