@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from lab.cluster import Cluster
+from lab.node.cluster import enter
 from scripts.demo.installation import install
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
@@ -23,6 +24,11 @@ from tests.support.workloads import create_namespace, load_profile, start_apps
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mesh.yaml"
 PROFILES = ["default", "lab"]
+_OPERATORS = """
+for process in /proc/[0-9]*; do
+  if tr '\\0' ' ' < $process/cmdline 2>/dev/null | grep -q '[n]avarch.* run'; then echo ${process#/proc/}; fi
+done
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +123,10 @@ def remove_mesh(made: Mesh) -> None:
         made.api.patch("mesh", made.namespace, made.name, force)
         made.api.delete("mesh", made.namespace, made.name)
     made.api.delete("namespace", "", made.namespace)
+
+
+def kill_operators(cluster: Cluster) -> None:
+    """SIGKILL to every process of the operator."""
+    killed = enter(cluster, "sh", "-c", _OPERATORS).split()
+    assert killed
+    enter(cluster, "kill", "-KILL", *killed)

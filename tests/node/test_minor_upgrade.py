@@ -9,8 +9,7 @@ import pytest
 
 from lab.builds import ISTIO_LINES
 from lab.cluster import Cluster
-from lab.node.cluster import enter
-from tests.node.conftest import Mesh, make_mesh, remove_mesh
+from tests.node.conftest import Mesh, kill_operators, make_mesh, remove_mesh
 from tests.node.streams import streams
 from tests.node.teams import read_images, wait_for_census
 from tests.polling import eventually
@@ -22,11 +21,6 @@ OLD, NEW = (line.versions[-1] for line in ISTIO_LINES[-2:])
 ENDED = ("connection reset", "broken pipe", "EOF")
 """In what words the one pod may be refused whose request is under way when an istiod ends: while no operator
 leads, none lets the API server leave its connections (docs/explanation/when-things-fail.md)."""
-OPERATORS = """
-for process in /proc/[0-9]*; do
-  if tr '\\0' ' ' < $process/cmdline 2>/dev/null | grep -q '[n]avarch.* run'; then echo ${process#/proc/}; fi
-done
-"""
 
 
 @pytest.fixture
@@ -60,9 +54,7 @@ async def test_a_minor_is_upgraded_in_place_without_a_request_lost_or_a_pod_left
         await eventually(lambda: seen.requests and seen.proxies[OLD], seconds=60, what="both streams flow")
         older.edit(version=NEW)
         await eventually(lambda: has_both(older), seconds=90, every=0.05, what="both istiods are there")
-        killed = enter(older.cluster, "sh", "-c", OPERATORS).split()
-        assert killed
-        enter(older.cluster, "kill", "-KILL", *killed)
+        kill_operators(older.cluster)
         found = await older.wait_for(seconds=240)
         assert found["status"]["version"] == {"desired": NEW, "active": NEW}
         await eventually(lambda: list_versions(older) == {NEW}, seconds=60, what="the old istiod is gone")

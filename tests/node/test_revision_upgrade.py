@@ -1,0 +1,110 @@
+"""From one minor of Istio to the next and back, revision beside revision: real istiods, agents and Envoys of
+both, traffic, pods that are created all the while, workloads that Navarch restarts, and an operator that is
+killed in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from lab.builds import ISTIO_LINES
+from lab.cluster import Cluster
+from tests.node.conftest import Mesh, kill_operators, make_mesh, remove_mesh
+from tests.node.streams import streams
+from tests.node.teams import wait_for_census
+from tests.polling import eventually
+from tests.support.api import Api
+from tests.support.meshes import read_condition
+from tests.support.operator import SYSTEM
+from tests.support.workloads import find_proxy, is_ready, restart, wait_for_deployments
+
+OLD, NEW = (line.versions[-1] for line in ISTIO_LINES[-2:])
+ROLE = "navarch-rollouts"
+UPGRADE = {
+    "strategy": "RevisionBased",
+    "inactiveRevisionGracePeriodSeconds": 3600,
+    "dataPlane": {"mode": "Managed", "waves": 1, "soakSeconds": 0},
+}
+
+
+@pytest.fixture
+async def older(operator: Cluster, api: Api) -> AsyncIterator[Mesh]:
+    group = "rbac.authorization.k8s.io"
+    api.create(
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": ROLE},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": ROLE},
+            "subjects": [{"kind": "ServiceAccount", "name": "navarch", "namespace": SYSTEM}],
+        }
+    )
+    made = await make_mesh(operator, api, "aside", version=OLD, mtls={"mode": "Strict"}, upgrade=UPGRADE)
+    try:
+        yield made
+    finally:
+        api.delete("clusterrolebinding", "", ROLE)
+        remove_mesh(made)
+
+
+def list_versions(mesh: Mesh, *, ready: bool = True) -> set[str]:
+    """Of which versions there are istiods: ready ones, or in any state."""
+    pods = mesh.api.list("pod", mesh.namespace, labels="app=istiod")
+    counted = [pod for pod in pods if is_ready(pod) or not ready]
+    return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in counted}
+
+
+async def wait_for_server(mesh: Mesh, version: str) -> None:
+    """Until the server's pods, and no others, have the proxy of a version, and are ready."""
+
+    def has_it() -> bool:
+        pods = mesh.api.list("pod", mesh.apps, labels="app=server")
+        images = {find_proxy(pod)["image"].rpartition(":")[2] for pod in pods}
+        return images == {version} and all(map(is_ready, pods))
+
+    await eventually(has_it, seconds=120, every=0.5, what=f"the server has the proxy of {version}")
+
+
+@pytest.mark.timeout(1200)
+async def test_a_minor_comes_up_beside_the_other_takes_over_and_gives_way_again_without_a_request_lost(
+    older: Mesh, api: Api
+) -> None:
+    await wait_for_census(older, current=2, outdated=0)
+    # Requests are sent from the client's pod: one that is replaced would end those of the test itself.
+    stays = {"metadata": {"annotations": {"mesh.navarch.io/rollout": "Never"}}}
+    api.patch("deployment", older.apps, "client", stays)
+    with streams(older) as seen:
+        await eventually(lambda: seen.requests and seen.proxies[OLD], seconds=60, what="both streams flow")
+        older.edit(version=NEW)
+        await eventually(
+            lambda: NEW in list_versions(older, ready=False), seconds=90, every=0.05, what="both are there"
+        )
+        kill_operators(older.cluster)
+        found = await older.wait_for(seconds=240)
+        assert found["status"]["version"] == {"desired": NEW, "active": NEW}
+        await wait_for_server(older, NEW)
+        assert list_versions(older) == {OLD, NEW}, "the older one is kept for the way back"
+
+        older.edit(upgrade={"rollback": True})
+        found = await older.wait_for(status="False", reason="RolledBack", seconds=240)
+        assert found["status"]["version"] == {"desired": NEW, "active": OLD}
+        before = seen.proxies[OLD]
+        await eventually(lambda: seen.proxies[OLD] > before, seconds=60, what="pods get the older proxy")
+        await wait_for_server(older, OLD)
+
+        older.edit(upgrade={"rollback": None, "inactiveRevisionGracePeriodSeconds": 0})
+        await older.wait_for(seconds=240)
+        await wait_for_server(older, NEW)
+        served = seen.requests
+        await eventually(lambda: seen.requests > served, seconds=60, what="requests reach the new server")
+    print(f"{seen.requests} requests; {seen.pods} pods: {dict(seen.proxies)}, refused {len(seen.refusals)}")
+    assert seen.failures == []
+    assert (seen.bare, seen.refusals) == (0, [])
+    assert set(seen.proxies) == {OLD, NEW}
+    assert OLD in list_versions(older), "the client's proxy is connected to it"
+    restart(older.cluster, older.apps, "client")
+    await wait_for_deployments(api, older.apps, ("client",))
+    await eventually(lambda: list_versions(older) == {NEW}, seconds=180, what="what nothing uses is gone")
+    found = await wait_for_census(older, current=2, outdated=0)
+    assert read_condition(found, "UpToDate")["status"] == "True"
