@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from navarch.api.dataplane import DataPlane, Window
 from navarch.core.mesh.checks.dataplane import check_canaries_are_members, check_time_zones_are_known
+from navarch.core.mesh.rollout import read_orders
 from navarch.core.model.findings import Severity
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import ref_of
@@ -18,6 +19,7 @@ from navarch.core.rollout.observed import Blocker, ObservedRollout, Workloads
 from navarch.core.rollout.plan import Phase, plan_rollout
 from navarch.core.rollout.standing import Standing, State, judge_workloads
 from navarch.core.rollout.windows import find_opening
+from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.core.world.rollable import Rollable, next_mark, read_rollable
 from navarch.gather.excerpts import shrink_workload
@@ -358,3 +360,15 @@ async def test_what_another_client_takes_back_is_told_and_not_written_again() ->
     assert await restarter.carry_out(restarts) is not None
     assert len(memory.requests) == sent
     assert "took Navarch's restart back" in memory.world.refusals.read({restarts[0].uid})[restarts[0].uid]
+
+
+def test_a_team_says_by_its_member_when_its_workloads_are_restarted_unless_the_annotation_does() -> None:
+    members = tuple(
+        {"metadata": {"namespace": name, "name": "default"}, "spec": {"restarts": said} if said else {}}
+        for name, said in (("early", "First"), ("out", "Never"), ("plain", None), ("both", "First"))
+    )
+    namespaces = {
+        name: Namespace(name, {}, order=order) for name, order in (("both", "Never"), ("own", "Last"))
+    }
+    observed = an_observed_mesh(members=members, namespaces=namespaces)
+    assert read_orders(observed) == {"early": "First", "out": "Never", "both": "Never", "own": "Last"}

@@ -48,6 +48,13 @@ class MeshMemberSpec(Model):
         description="Whether pods of the namespace get a sidecar, unless their own labels say otherwise. "
         "Default: Enabled.",
     )
+    restarts: Literal["Never", "First", "Last"] | None = Field(
+        None,
+        description="When Navarch restarts the namespace's workloads for newer proxies, where the mesh has "
+        "that done (spec.upgrade.dataPlane). Never: their owners do. First: in the first wave after the "
+        "canaries. Last: in the last wave. The annotation mesh.navarch.io/rollout on the namespace counts "
+        "before this. Default: in a wave by the namespace's name.",
+    )
 
 
 MOST_WORKLOADS = 32

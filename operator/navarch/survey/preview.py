@@ -18,6 +18,7 @@ from navarch.core.mesh.checks import run_checks
 from navarch.core.mesh.checks.version import count_minors_at_once, running_version
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import build_wanted_revision
+from navarch.core.mesh.rollout import read_orders
 from navarch.core.mesh.teardown import find_removable
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Wave
@@ -160,8 +161,7 @@ def find_waves(observed: ObservedMesh) -> Waves | None:
     policy = read_policy(observed.spec)
     if policy is None or policy.mode != MANAGED:
         return None
-    orders = {name: ns.order for name, ns in observed.namespaces.items() if ns.order}
-    return Waves(policy, observed.parent.uid, orders)
+    return Waves(policy, observed.parent.uid, read_orders(observed))
 
 
 def _name(manifest: Manifest, current: Manifest) -> Manifest:

@@ -48,13 +48,21 @@ def view_rollout(observed: ObservedMesh, *, hindrance: str = "") -> ObservedRoll
         pods=observed.census.counted,
         workloads=observed.workloads,
         pins=read_pins(observed.gateways),
-        orders={name: ns.order for name, ns in observed.namespaces.items() if ns.order},
+        orders=read_orders(observed),
         leaving=frozenset(name for name, ns in observed.namespaces.items() if ns.terminating),
         zones=observed.zones,
         hindrance=hindrance,
         told_wave=int(told.get("wave") or 0) if same else 0,
         told_since=str(told.get("since") or "") if same else "",
     )
+
+
+def read_orders(observed: ObservedMesh) -> dict[str, str]:
+    """What is said of the place of namespaces among restarts: by their MeshMember, or before that by the
+    annotation, which whoever may change the namespace has written."""
+    said = {o["metadata"]["namespace"]: o["spec"].get("restarts") for o in observed.members}
+    said |= {name: ns.order for name, ns in observed.namespaces.items() if ns.order}
+    return {name: order for name, order in said.items() if order}
 
 
 def find_target(observed: ObservedMesh) -> str:

@@ -41,9 +41,9 @@ class Workloads:
 class ObservedRollout:
     """`pods` are the proxies of the mesh by its census; `target` is what the mesh's injector stamps on pods,
     empty where that is not known; `revision` is the one that does; `hindrance` says why no pod must be made
-    anew now, though it could be. `orders` are the annotations ROLLOUT of namespaces, `leaving` those that are
-    being deleted. `told_wave`, `told_since` are what status says: the wave that was the next one for this
-    target, and since when."""
+    anew now, though it could be. `orders` is what the annotation ROLLOUT, or their MeshMember, says of
+    namespaces, `leaving` are those that are being deleted. `told_wave`, `told_since` are what status says:
+    the wave that was the next one for this target, and since when."""
 
     mesh: str
     policy: DataPlane

@@ -192,7 +192,7 @@ def _find_blocks(
 def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
     """Why Navarch does not restart a workload at all; empty where it may."""
     if is_opted_out(order := observed.orders.get(workload.namespace, "")):
-        return f"its namespace has {ROLLOUT}: {order}"
+        return f"restarts of its namespace: {order} (spec.restarts of its MeshMember, or {ROLLOUT})"
     return f"it has {ROLLOUT}: {workload.order}" if is_opted_out(workload.order) else workload.refusal
 
 
