@@ -101,6 +101,7 @@ TYPED: Mapping[str, Object] = {
         f"upgrade.dataPlane.{name}": {"upgrade": {"dataPlane": {name: value}}}
         for name, value in DATA_PLANE.items()
     },
+    "upgrade.rollback": {"upgrade": {"rollback": True}},
     "mtls.mode": {"mtls": {"mode": "Permissive"}},
     "mtls.cipherSuites": {"mtls": {"cipherSuites": ["x"]}},
     "proxy.logLevel": {"proxy": {"logLevel": "trace"}},
