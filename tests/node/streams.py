@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.node.conftest import Mesh
 from tests.support.api import Api, Refused
-from tests.support.workloads import ask, build_pod, find_proxy, is_injected
+from tests.support.workloads import PATIENCE, ask, build_pod, find_proxy, is_injected
 
 BATCH = 20
 """Requests of one call of the client."""
@@ -71,7 +71,7 @@ def _running(loop: Callable[..., None], *arguments: Any) -> Iterator[None]:
 
 def _send_requests(mesh: Mesh, seen: Seen, over: threading.Event) -> None:
     while not over.is_set():
-        answer = ask(mesh.cluster, mesh.apps, mesh.url, count=BATCH)
+        answer = ask(mesh.cluster, mesh.apps, mesh.url, count=BATCH, seconds=PATIENCE)
         if answer.ok:
             seen.requests += BATCH
         else:

@@ -18,6 +18,8 @@ from tests.support.api import Api, Object
 MANIFESTS = Path(__file__).parents[2] / "lab" / "manifests"
 ECHO = "lab.local/echo:1"
 STATUS = "sidecar.istio.io/status"
+PATIENCE = 60
+"""Seconds after which a request counts as lost: on a machine that is busy an answer may be late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +132,12 @@ def _build_command(
     return [*kubectl, "exec", f"deploy/{client}", "-c", "client", "--", "/echo", "get", *flags, url]
 
 
-def ask(cluster: Cluster, namespace: str, url: str, *, client: str = "client", count: int = 1) -> Answer:
-    """Requests from a client's pod, one after the other."""
-    command = _build_command(cluster, namespace, url, client=client, flags=("-n", str(count), "-t", "5s"))
+def ask(
+    cluster: Cluster, namespace: str, url: str, *, client: str = "client", count: int = 1, seconds: int = 5
+) -> Answer:
+    """Requests from a client's pod, one after the other, each of which is given up after so many seconds."""
+    flags = ("-n", str(count), "-t", f"{seconds}s")
+    command = _build_command(cluster, namespace, url, client=client, flags=flags)
     done = subprocess.run(command, capture_output=True, text=True, timeout=240 + count, check=False)
     return Answer(done.returncode == 0, done.stdout + done.stderr)
 
@@ -143,7 +148,7 @@ def traffic(
 ) -> Iterator[None]:
     """Five requests a second from a client's pod, each on a connection of its own, while the block runs and
     until `count` were sent; at the end each of them must have been answered."""
-    flags = ("-n", str(count), "-i", "200ms", "-t", "5s", "-q")
+    flags = ("-n", str(count), "-i", "200ms", "-t", f"{PATIENCE}s", "-q")
     command = _build_command(cluster, namespace, url, client=client, flags=flags)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         try:
