@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from navarch.api.dataplane import DataPlane, DataPlaneStatus
+from navarch.api.dataplane import DataPlaneStatus
 from navarch.api.inline import MeshSettings
 from navarch.api.member import MOST_WORKLOADS
 from navarch.api.member import ManualWorkload as OwnManualWorkload
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
 from navarch.api.networkpolicies import MANAGE_RULE
 from navarch.api.spec import Version
+from navarch.api.upgrade import PlanStatus, Upgrade, UpgradeStatus
 
 KIND = "MeshControlPlane"
 PLURAL = "meshcontrolplanes"
@@ -25,10 +26,6 @@ CLUSTER = "Cluster"
 """The scope of a mesh to which every namespace belongs."""
 HOSTED = "Hosted"
 """The hosting of a mesh whose control plane runs in a namespace that Navarch makes."""
-REVISION_BASED, IN_PLACE = "RevisionBased", "InPlace"
-"""The strategies of an upgrade."""
-PROGRESS_DEADLINE, GRACE_PERIOD = 600, 300
-"""Seconds: the defaults of spec.upgrade."""
 HOSTED_FORM = "^navarch-[0-9a-f]{20}$"
 """Names of such namespaces, as a regular expression."""
 
@@ -86,60 +83,6 @@ _REPLICAS_RULE = build_rule(
     "false",
     shown="self.controlPlane.replicas",
 )
-
-
-Gate = Literal["Automatic", "Manual"]
-_GATE = "Manual: it waits until the plan's hash, `status.plan.hash`, is approved. Default: Automatic."
-
-
-class Approval(Model):
-    """Which changes of what runs wait for an approval. Membership and MeshGateways wait for none."""
-
-    minor: Gate | None = Field(None, description=f"Another minor of Istio. {_GATE}")
-    patch: Gate | None = Field(
-        None,
-        description="Another patch of the same minor, also one that a minor as version stands for since "
-        f"Navarch or its catalog knows it. {_GATE}",
-    )
-    config: Gate | None = Field(
-        None, description=f"Any other change of what istiod and proxies run with. {_GATE}"
-    )
-
-
-class Upgrade(Model):
-    """How the mesh goes from one version to the next."""
-
-    strategy: Literal["RevisionBased", "InPlace"] | None = Field(
-        None,
-        description="InPlace: one revision, updated where it stands, one minor at a time. RevisionBased: a "
-        "new version comes up beside the one that serves, at most two minors on; the tag moves when it is "
-        "proved. Cannot be changed while the mesh has a MeshRevision. Default: the one of the release of "
-        "Navarch that created the mesh, recorded in its MeshRevision (this release: InPlace).",
-    )
-    progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] | None = Field(
-        None,
-        description="Seconds in which a change of version or configuration is to be proved. After that a "
-        "new revision is held (reason UpgradeHeld), and the older one serves on; a revision that is changed "
-        "where it stands goes back to what was proved last (reason RolledBack). "
-        f"Default: {PROGRESS_DEADLINE}.",
-    )
-    inactive_revision_grace_period_seconds: Annotated[int, Field(ge=0, le=2592000)] | None = Field(
-        None,
-        description="RevisionBased: seconds for which a revision that served is kept after nothing uses it "
-        f"any more; until then the way back needs no new istiod. Default: {GRACE_PERIOD}.",
-    )
-    data_plane: DataPlane | None = Field(
-        None,
-        description="How workloads come to the proxy that the mesh injects. Default: their owners restart "
-        "them.",
-    )
-    approval: Approval | None = Field(None, description="Which changes wait for an approval. Default: none.")
-    rollback: bool | None = Field(
-        None,
-        description="While true the mesh runs with what was proved before its present version and "
-        "configuration, which it keeps to whatever the spec asks for; it needs no approval. With "
-        "RevisionBased that is the revision before the present one, while it is there. Default: false.",
-    )
 
 
 class MeshControlPlaneSpec(MeshSettings):
@@ -204,36 +147,6 @@ class VersionStatus(Model):
         max_length=20,
         description="The exact version to which the tag is to move; absent while no upgrade is under way.",
     )
-
-
-class UpgradeStatus(Model):
-    """An upgrade that is under way: a revision is there, or is to be, to which the tag does not point yet."""
-
-    from_: str = Field(alias="from", max_length=253, description="The revision that serves.")
-    to: str = Field(max_length=253, description="The revision to which the tag is to move.")
-    phase: Literal["Proving", "Held"] = Field(
-        description="Proving: the new revision is made and proved. Held: it was not proved in "
-        "progressDeadlineSeconds; the older one serves on, and the tag still moves once it is proved."
-    )
-    since: str = Field(
-        max_length=64,
-        json_schema_extra={"format": "date-time"},
-        description="When this upgrade was first seen.",
-    )
-    waiting_for: str | None = Field(
-        None, max_length=4096, description="What is missing before the tag moves."
-    )
-
-
-class PlanStatus(Model):
-    """A change that waits for an approval."""
-
-    hash: str = Field(max_length=64, description="What has to be approved; another change has another hash.")
-    change: Literal["minor", "patch", "config"] = Field(
-        description="Which of spec.upgrade.approval holds it."
-    )
-    from_: str = Field(alias="from", max_length=20, description="Exact version of Istio that runs.")
-    to: str = Field(max_length=20, description="Exact version of Istio that the spec resolves to.")
 
 
 class ManualWorkload(OwnManualWorkload):

@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from navarch.api.controlplane import IN_PLACE, REVISION_BASED, ComponentStatus
+from navarch.api.controlplane import ComponentStatus
 from navarch.api.meta import Column, Conditions, JSONObject, Model, Name, Resource, build_rule
 from navarch.api.spec import RevisionConfig
+from navarch.api.upgrade import IN_PLACE, REVISION_BASED
 
 KIND = "MeshRevision"
 PLURAL = "meshrevisions"

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.api.controlplane import HOSTED, REVISION_BASED, MeshControlPlaneSpec
+from navarch.api.controlplane import HOSTED, MeshControlPlaneSpec
+from navarch.api.upgrade import REVISION_BASED
 from navarch.core.istio.assets import Assets
 from navarch.core.membership.rule import read_member_of
 from navarch.core.mesh.checks import run_checks

@@ -12,7 +12,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from navarch.api import controlplane
+from navarch.api import controlplane, upgrade
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.assets import Assets
 from navarch.core.membership.rule import read_member_of
@@ -225,7 +225,7 @@ def is_in_place(mesh: Manifest, revision: Manifest | None) -> bool:
     """Whether a mesh is updated in place: by what its revision was made under, else by its spec."""
     asked = ((mesh.get("spec") or {}).get("upgrade") or {}).get("strategy")
     recorded = (revision["spec"] if revision is not None else {}).get("strategy")
-    return bool((recorded or asked) != controlplane.REVISION_BASED)
+    return bool((recorded or asked) != upgrade.REVISION_BASED)
 
 
 def asks_for_default(mesh: Manifest) -> bool:

@@ -7,8 +7,8 @@ the mesh's own, and not another mesh's of that tag.
 from __future__ import annotations
 
 from navarch.api import revision
-from navarch.api.controlplane import REVISION_BASED
 from navarch.api.meta import API_VERSION
+from navarch.api.upgrade import REVISION_BASED
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from navarch.api.controlplane import REVISION_BASED
 from navarch.api.member import KIND as MEMBER
+from navarch.api.upgrade import REVISION_BASED
 from navarch.core.diagnosis.gateways import build_deployed, build_gateway, name_gateway
 from navarch.core.diagnosis.node import Node, Trouble
 from navarch.core.diagnosis.report import Diagnosis, subject_of

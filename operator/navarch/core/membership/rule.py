@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from navarch.api.controlplane import CLUSTER, MEMBERS, REVISION_BASED
+from navarch.api.controlplane import CLUSTER, MEMBERS
+from navarch.api.upgrade import REVISION_BASED
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, MEMBER_OF
 from navarch.core.model.naming import DEFAULT_TAG, name_members, revision_name
 from navarch.core.model.refs import Manifest

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
-from navarch.api.controlplane import REVISION_BASED, MeshControlPlaneSpec
+from navarch.api.controlplane import MeshControlPlaneSpec
+from navarch.api.upgrade import REVISION_BASED
 from navarch.core.istio.assets import Assets
 from navarch.core.model.naming import revision_name
 from navarch.core.model.ownership import NOTHING, Inventory

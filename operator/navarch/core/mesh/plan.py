@@ -11,8 +11,9 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from navarch.api.controlplane import HOSTED, IN_PLACE, REVISION_BASED
+from navarch.api.controlplane import HOSTED
 from navarch.api.revision import KIND as REVISION_KIND
+from navarch.api.upgrade import IN_PLACE, REVISION_BASED
 from navarch.core.mesh.approval import Hold, find_hold, hold_back
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds

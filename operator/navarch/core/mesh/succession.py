@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from navarch.api.controlplane import GRACE_PERIOD, PROGRESS_DEADLINE, Upgrade
+from navarch.api.upgrade import GRACE_PERIOD, PROGRESS_DEADLINE, Upgrade
 from navarch.core.mesh.checks.version import find_asked_name
 from navarch.core.mesh.injection import find_distrust, is_injected_by
 from navarch.core.mesh.observed import ObservedMesh

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from navarch.api.controlplane import PROGRESS_DEADLINE
+from navarch.api.upgrade import PROGRESS_DEADLINE
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.succession import Succession, is_overdue, read_since, read_upgrade
 from navarch.core.model.conditions import Verdict

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from navarch.api import revision as revision_api
-from navarch.api.controlplane import HOSTED, IN_PLACE, REVISION_BASED
+from navarch.api.controlplane import HOSTED
 from navarch.api.meta import API_VERSION
 from navarch.api.spec import RevisionConfig
+from navarch.api.upgrade import IN_PLACE, REVISION_BASED
 from navarch.core.istio.catalog import Release
 from navarch.core.model.labels import ROLLED_BACK
 from navarch.core.model.naming import revision_name

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.api.controlplane import PROGRESS_DEADLINE
 from navarch.api.revision import MOST_PROVED, MOST_RECORDED
+from navarch.api.upgrade import PROGRESS_DEADLINE
 from navarch.core.model.actions import Plan
 from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition

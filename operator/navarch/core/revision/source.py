@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from navarch.api.controlplane import HOSTED, REVISION_BASED
+from navarch.api.controlplane import HOSTED
 from navarch.api.problems import list_problems
 from navarch.api.revision import MeshRevisionSpec
 from navarch.api.spec import Images
+from navarch.api.upgrade import REVISION_BASED
 from navarch.core.istio.assets import BASE_PROFILE, MAY_BE_EMPTY, Assets
 from navarch.core.istio.catalog import Release
 from navarch.core.istio.catalog.extension import VARIANTS
