@@ -109,8 +109,8 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     """Phases of lanes of steps: what computes without pause, then what waits for Kubernetes, then what judges
     all of that, then what measures.
 
-    The fast suites and lint are two processes that keep two cores busy: beside labs they would take as long
-    as those, and labs would wait for them. What the light lane needs is built meanwhile.
+    The fast suites, lint and the comparison with Istio's installer keep two cores busy: beside labs they
+    would take as long as those, and labs would wait for them. What the light lane needs is built meanwhile.
     """
 
     def build(name: str, *chosen: str, arguments: Sequence[str] = (), **env: str) -> list[Step]:
@@ -127,10 +127,9 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     # A process of its own: as one file of a worker's its lab would go on to the worker's end, and compute.
     oldest = build("oldest", "oldest", **labs)
     lint = [LINT] if "lint" in parts else []
-    # As many as there are cores: lint, beside it, ends sooner.
     halves = [] if run.serial else ["-n", "2"]
     quick = [*build("unit", "unit", arguments=halves), *build("packaging", "packaging")]
-    compared = [*build("upstream", "upstream", **limit), *build("monitoring", "monitoring", **limit)]
+    compared, watched = build("upstream", "upstream", **limit), build("monitoring", "monitoring", **limit)
     builds = [Step("builds", ("true",), step.parts) for step in light]
     # One thing is built at a time: what the longest lane waits for comes first.
     first = tuple(part for step in light for part in step.parts)
@@ -138,8 +137,8 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     judge = build("judge", "cluster", **{LAST: "only"})
     bench = build("bench", "bench", **limit)
     if run.serial:
-        return [[[*lint, *quick, *compared, *light, *oldest, *node]], [judge], [bench]]
-    return [[quick, lint, builds], [light, [*node, *oldest], compared], [judge], [bench]]
+        return [[[*lint, *quick, *compared, *watched, *light, *oldest, *node]], [judge], [bench]]
+    return [[quick, [*lint, *compared], builds], [light, [*node, *oldest], watched], [judge], [bench]]
 
 
 @contextmanager
