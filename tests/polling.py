@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE, LEAST = 6, 180.0
+PATIENCE, LEAST = 6, 300.0
 """How much longer than on an idle machine a wait may take, and how long any may at the least: a deadline says
 that something hangs, and never that a machine is busy."""
 

@@ -40,6 +40,12 @@ quarter of its time, so that five and the other lanes keep two cores busy; more 
 takes up to 2 GiB, with the second lab of a test that has one of its own."""
 ROOMY_GIB = 20
 """From how much memory on labs may take more of it, to compute less."""
+TIMED_WORKERS = 3
+"""The same, where the run has a time: it is meant for a machine of any speed."""
+TAIL = 20
+"""Minutes after which what had begun in the time of a run is ended."""
+LEAST = 5
+"""Minutes that each phase has in any case: what judges and what measures come last."""
 MOST_AGAIN = 20
 """When more tests than that failed, it is not chance, and none is run again."""
 WATCHED = ("-s", "--pdb", "--full", "-n", "--capture=no")
@@ -62,9 +68,11 @@ class Run:
 
     def carry_out(self, lanes: Sequence[Sequence[Step]]) -> None:
         """Run these lanes, and what failed in them on real clusters once more, in labs of its own."""
-        ended = run_lanes([lane for lane in lanes if lane], folder=self.folder)
+        cut_at = max(self.until + 60 * TAIL, time.time() + 60 * LEAST) if self.until else None
+        ended = run_lanes([lane for lane in lanes if lane], folder=self.folder, cut_at=cut_at)
         self.ended += ended
-        seen = results.read_results(self.folder, [one.step.name for one in ended])
+        seen = results.read_results(self.folder, [one.step.name for one in ended if not one.cut])
+        seen |= results.read_results(self.folder, [one.step.name for one in ended if one.cut], cut=True)
         self.tests |= seen
         failed = results.list_failed(seen.values())
         again = results.choose_again(failed, most=MOST_AGAIN)
@@ -84,7 +92,7 @@ class Run:
     @property
     def is_green(self) -> bool:
         """Whether every step was seen to its end and no test's last try failed."""
-        fine = all(one.code in FINE or self._has_told(one) for one in self.ended)
+        fine = all(one.code in FINE or one.cut or self._has_told(one) for one in self.ended)
         return fine and not results.list_failed(self.tests.values())
 
     def _has_told(self, one: Ended) -> bool:
@@ -121,7 +129,8 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = {UNTIL: str(run.until)} if run.until else {}
     labs = choose_collection(memory) | limit
-    spread = ["-n", str(count_workers(memory)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    workers = min(count_workers(memory), TIMED_WORKERS if run.until else MOST_WORKERS)
+    spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     spread = [] if run.serial else spread
     light = build("light", "lab", "olm", "cluster", arguments=spread, **{LAST: "defer"}, **labs)
     # A process of its own: as one file of a worker's its lab would go on to the worker's end, and compute.

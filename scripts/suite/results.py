@@ -19,7 +19,7 @@ from scripts.suite.steps import Ended
 
 SLOWEST = 20
 LEFT = "left"
-"""The outcome of a test that did not begin, since the time of the run was over."""
+"""The outcome of a test that did not begin, or not end, since the time of the run was over."""
 
 
 @dataclass(slots=True)
@@ -59,8 +59,9 @@ class Case:
             self.outcome, self.why, self.reported = str(entry["outcome"]), "", True
 
 
-def read_results(folder: Path, steps: Iterable[str]) -> dict[str, Case]:
-    """Every test of some steps, by id; of one that ran in several steps the last."""
+def read_results(folder: Path, steps: Iterable[str], *, cut: bool = False) -> dict[str, Case]:
+    """Every test of some steps, by id; of one that ran in several steps the last. Where the run has `cut` the
+    steps, one that had not ended was left."""
     tests: dict[str, Case] = {}
     for step in steps:
         file = folder / f"results-{step}.jsonl"
@@ -70,6 +71,9 @@ def read_results(folder: Path, steps: Iterable[str]) -> dict[str, Case]:
             test = own.setdefault(entry["test"], Case(entry["test"]))
             if entry["when"] != "start":
                 test.take(entry)
+        for test in own.values():
+            if cut and not test.reported and test.outcome == "failed":
+                test.outcome, test.why = LEFT, ""
         tests |= own
     return tests
 

@@ -23,6 +23,8 @@ from scripts.suite.parts import prepare
 from scripts.suite.protocol import FOLDER, STEP
 
 HEARTBEAT_SECONDS, LOOK_SECONDS = 60.0, 0.1
+GRACE_SECONDS = 300.0
+"""How long a step that is ended may take labs down."""
 FINE = (0, 5)
 """Exit codes of pytest: all passed, or there was nothing to run."""
 TOLD = 1
@@ -44,13 +46,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a step ended: `code` is its exit code, `problem` a sentence where it could not run at all."""
+    """How a step ended: `code` is its exit code, `problem` a sentence where it could not run at all, `cut`
+    that the run has ended it since its time was over."""
 
     step: Step
     code: int
     seconds: float = 0.0
     cpu: float = 0.0
     problem: str = ""
+    cut: bool = False
 
 
 def build_pytest(name: str, *arguments: str, parts: Sequence[str], env: dict[str, str] | None = None) -> Step:
@@ -58,15 +62,20 @@ def build_pytest(name: str, *arguments: str, parts: Sequence[str], env: dict[str
     return Step(name, (sys.executable, "-m", "pytest", *arguments), tuple(parts), env or {})
 
 
-def run_lanes(lanes: Sequence[Sequence[Step]], *, folder: Path) -> list[Ended]:
-    """Run all lanes beside each other; returns when all have ended."""
+def run_lanes(lanes: Sequence[Sequence[Step]], *, folder: Path, cut_at: float | None = None) -> list[Ended]:
+    """Run all lanes beside each other; returns when all have ended, which they have to at `cut_at` (seconds
+    since the epoch)."""
     alone = sum(map(len, lanes)) == 1
+
+    def run_all(lane: Sequence[Step]) -> list[Ended]:
+        return [run(step, folder=folder, alone=alone, cut_at=cut_at) for step in lane]
+
     with ThreadPoolExecutor(max(1, len(lanes))) as pool:
-        ended = list(pool.map(lambda lane: [run(step, folder=folder, alone=alone) for step in lane], lanes))
+        ended = list(pool.map(run_all, lanes))
     return [one for lane in ended for one in lane]
 
 
-def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
+def run(step: Step, *, folder: Path, alone: bool = False, cut_at: float | None = None) -> Ended:
     """Build what a step needs, and run it; nothing begins after an interruption."""
     if _interrupted.is_set():
         return Ended(step, 1, problem=f"{step.name}: interrupted before it began")
@@ -80,7 +89,7 @@ def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
     if alone:
         child = subprocess.Popen(step.argv, env=env)
         _children[child.pid] = False
-        return _see_end(step, child, started)
+        return _see_end(step, child, started, cut_at=cut_at)
     say(f"{step.name}: begins")
     results = folder / f"results-{step.name}.jsonl"
     log = folder / f"{step.name}.log"
@@ -89,7 +98,7 @@ def run(step: Step, *, folder: Path, alone: bool = False) -> Ended:
             step.argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
         )
         _children[child.pid] = True
-        ended = _see_end(step, child, started, results=results)
+        ended = _see_end(step, child, started, results=results, cut_at=cut_at)
     bar = "=" * 20
     print(f"{bar} {step.name} {bar}\n{log.read_text(errors='replace')}", flush=True)
     say(f"{step.name}: ended after {ended.seconds:.0f} s, {ended.cpu:.0f} s of CPU, exit code {ended.code}")
@@ -103,13 +112,24 @@ def build_bytecode(folder: Path) -> dict[str, str]:
 
 
 def _see_end(
-    step: Step, child: subprocess.Popen[bytes], started: float, *, results: Path | None = None
+    step: Step,
+    child: subprocess.Popen[bytes],
+    started: float,
+    *,
+    results: Path | None = None,
+    cut_at: float | None = None,
 ) -> Ended:
     """Waits for a process, and tells how far it is; its CPU is its own and that of all descendants that were
     waited for."""
-    told = started
+    told, cut = started, False
     while (found := os.wait4(child.pid, os.WNOHANG))[0] == 0:
         time.sleep(LOOK_SECONDS)
+        if cut_at is not None and not cut and time.time() > cut_at:
+            cut = True
+            say(f"{step.name}: is ended, since the time of the run is over")
+            os.kill(child.pid, signal.SIGINT)
+        if cut_at is not None and time.time() > cut_at + GRACE_SECONDS:
+            child.kill()
         if results and time.monotonic() > told + HEARTBEAT_SECONDS:
             told = time.monotonic()
             say(f"{step.name}: {_count_ended(results)} tests after {told - started:.0f} s")
@@ -117,7 +137,7 @@ def _see_end(
     _, status, usage = found
     child.returncode = os.waitstatus_to_exitcode(status)
     cpu = usage.ru_utime + usage.ru_stime
-    return Ended(step, child.returncode, time.monotonic() - started, cpu)
+    return Ended(step, child.returncode, time.monotonic() - started, cpu, cut=cut)
 
 
 def _count_ended(results: Path) -> int:

@@ -46,7 +46,7 @@ def navarch(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         check=False,
         cwd="/",
         env={**os.environ, **(environment or {})},

@@ -23,7 +23,7 @@ from tests.support import platforms
 UNKNOWN_SECONDS = 120.0
 """How long a file is taken for that has no hint yet: it may be long, and starting a short one early costs
 nothing."""
-MOST_LOAD, LOAD_OF_A_WORKER = 26, 4
+MOST_LOAD, LOAD_OF_A_WORKER = 26, 6
 """The load of the last minute above which the first of several workers would begin nothing, and how much less
 for each further one. With all lanes on two cores it is 10 to 30; above that the kubelet of a node lab finds
 pods not ready that are."""

@@ -115,6 +115,20 @@ def test_what_has_not_begun_in_time_is_left_out_and_told_and_counts_as_nothing_e
     assert lines[-1] == "2 passed, 0 failed, 2 skipped"
 
 
+def test_what_has_begun_and_does_not_end_in_time_is_ended_and_is_no_failure(checkout: Path) -> None:
+    text = f"{PASSES}def test_that_takes_long():\n    import time\n    time.sleep(600)\n"
+    (checkout / "tests/cluster").mkdir(parents=True)
+    (checkout / "tests/cluster/test_a.py").write_text(text)
+    step = build_pytest("light", "tests/cluster/test_a.py", parts=())
+    (ended,) = run_lanes([[step]], folder=checkout / "run", cut_at=time.time() + 10)
+    assert ended.cut
+    cases = results.read_results(checkout / "run", ["light"], cut=True)
+    assert {case.outcome for case in cases.values()} <= {"passed", LEFT}
+    uncut = results.read_results(checkout / "run", ["light"])
+    # Where it had not even begun there is no word of it.
+    assert {case.outcome for case in uncut.values() if "takes_long" in case.name} <= {"failed"}
+
+
 def test_what_takes_least_comes_first_where_a_run_has_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +147,7 @@ def test_what_takes_least_comes_first_where_a_run_has_a_time(
 
 
 @pytest.mark.parametrize(
-    ("worker", "load", "waits"), [("gw0", 99, False), ("gw1", 21, False), ("gw4", 11, True)]
+    ("worker", "load", "waits"), [("gw0", 99, False), ("gw1", 19, False), ("gw2", 15, True)]
 )
 def test_a_later_worker_waits_for_a_machine_with_room(
     worker: str, load: float, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
