@@ -75,7 +75,8 @@ def _send_requests(mesh: Mesh, seen: Seen, over: threading.Event) -> None:
         if answer.ok:
             seen.requests += BATCH
         elif not _is_unresolved(answer.text):
-            seen.failures.append(answer.text)
+            lines = (line for line in answer.text.splitlines() if " 200 " not in line)
+            seen.failures.append("\n".join(lines))
         over.wait(REST)
 
 
