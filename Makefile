@@ -22,7 +22,7 @@ demo: assets ## a cluster, the operator, a mesh, two applications with mTLS betw
 demo-down: venv ## remove everything that `make demo` made
 	@$(BIN)/python -m scripts.demo down
 
-test: assets ## lint and all suites; what this machine cannot run is named and left out. MINUTES=42: no test on a real cluster begins later
+test: assets ## lint and all suites; what this machine cannot run is named and left out. MINUTES=38: no test on a real cluster begins later
 	@$(BIN)/python -m scripts.suite $(if $(MINUTES),--minutes=$(MINUTES))
 
 lint: assets check-generated ## style, types, layers, and freshness of everything generated

@@ -42,12 +42,13 @@ ROOMY_GIB = 20
 """From how much memory on labs may take more of it, to compute less."""
 TIMED_WORKERS = 3
 """The same, where the run has a time: it is meant for a machine of any speed."""
-TAIL = 20
+TAIL = 15
 """Minutes after which what had begun in the time of a run is ended."""
 LEAST = 5
 """Minutes that each phase has in any case: what judges and what measures come last."""
-MOST_AGAIN = 20
-"""When more tests than that failed, it is not chance, and none is run again."""
+MOST_AGAIN, AGAIN = 100, 12
+"""When more tests than that failed, it is not chance, and none is run again: one lab that does not come up
+fails all that were to run in it. In a run with a time they have so many minutes."""
 WATCHED = ("-s", "--pdb", "--full", "-n", "--capture=no")
 """Arguments of pytest with which one wants to see, or to measure, one test after the other."""
 LINT = Step("lint", ("make", "--no-print-directory", "lint"))
@@ -83,7 +84,9 @@ class Run:
         file = self.folder / f"{name}.txt"
         file.write_text("\n".join(again))
         options = [argument for argument in self.passed_on if argument in ("--full",)]
-        (once_more,) = run_lanes([[build_pytest(name, f"@{file}", *options, parts=())]], folder=self.folder)
+        step = build_pytest(name, f"@{file}", *options, parts=())
+        cut_at = time.time() + 60 * AGAIN if self.until else None
+        (once_more,) = run_lanes([[step]], folder=self.folder, cut_at=cut_at)
         self.ended.append(once_more)
         second = results.read_results(self.folder, [name])
         self.flaky += [test for test in failed if second.get(test.name, test).outcome == "passed"]

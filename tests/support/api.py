@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from copy import copy
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from navarch.kube.resources import resource_of
 from urllib3 import connection_from_url
 
 Object = dict[str, Any]
+TRIES = 5
+"""How often a request is sent that the server did not get to."""
 GVK = {
     "mesh": ("mesh.navarch.io/v1beta1", "MeshControlPlane"),
     "revision": ("mesh.navarch.io/v1beta1", "MeshRevision"),
@@ -100,7 +103,12 @@ class Api:
         if self._user:
             headers["Impersonate-User"] = self._user
         data = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
-        response = self._pool.urlopen(method, path, body=data, headers=headers)
+        # A server that waited for a core for a minute says so; what changes nothing the second time is asked
+        # for again.
+        for _ in range(TRIES):
+            response = self._pool.urlopen(method, path, body=data, headers=headers)
+            if response.status != HTTPStatus.GATEWAY_TIMEOUT or method == "POST":
+                break
         if response.status >= 400:
             raise Refused(response.status, _message(response.data))
         return bytes(response.data)
