@@ -20,6 +20,12 @@ from scripts.suite.steps import Ended
 SLOWEST = 20
 LEFT = "left"
 """The outcome of a test that did not begin, or not end, since the time of the run was over."""
+UNJUDGED, UNFIT_SECONDS = "unjudged", 1.0
+"""The outcome of a test on a lab that failed, in a run with a time, while Python took longer than that to
+start, which takes a tenth of it where nothing else is to be done: API servers, kubelets and leases give up
+after times of their own. What is unjudged says nothing, and is told."""
+LABS = ("monitoring", "lab", "olm", "cluster", "oldest", "bench", "node")
+"""Parts whose tests run against programs that give up after times of their own."""
 
 
 @dataclass(slots=True)
@@ -33,6 +39,8 @@ class Case:
     why: str = "it began and never ended"
     chain: bool = False
     met: tuple[str, ...] = ()
+    start: float = 0.0
+    """Where it failed, the seconds in which Python started then."""
     reported: bool = field(default=False, repr=False)
 
     @property
@@ -50,6 +58,7 @@ class Case:
         self.seconds += float(str(entry.get("seconds", 0)))
         self.cpu += float(str(entry.get("cpu", 0)))
         self.chain = self.chain or bool(entry.get("chain"))
+        self.start = max(self.start, float(str(entry.get("start", 0))))
         self.met = tuple(map(str, entry.get("met") or self.met))  # type: ignore[call-overload]
         if entry.get("left"):
             self.outcome, self.why = LEFT, ""
@@ -76,6 +85,13 @@ def read_results(folder: Path, steps: Iterable[str], *, cut: bool = False) -> di
                 test.outcome, test.why = LEFT, ""
         tests |= own
     return tests
+
+
+def leave_unjudged(tests: Iterable[Case]) -> None:
+    """What failed on a lab while the machine was not fit for one is no failure, and no success."""
+    for test in list_failed(tests):
+        if test.part in LABS and test.start > UNFIT_SECONDS:
+            test.outcome = UNJUDGED
 
 
 def list_failed(tests: Iterable[Case]) -> list[Case]:
@@ -138,14 +154,28 @@ def build_summary(
     lines += ["", f"the {SLOWEST} slowest tests:"]
     slowest = sorted(tests, key=lambda test: -test.seconds)[:SLOWEST]
     lines += [f"{test.seconds:>7.1f} s  {test.name}" for test in slowest]
-    lines += ["", *_list_left(tests), *(f"FAILED {test.name}" for test in list_failed(tests))]
+    lines += [
+        "",
+        *_list_left(tests),
+        *_list_unjudged(tests),
+        *(f"FAILED {test.name}" for test in list_failed(tests)),
+    ]
     lines += [f"FLAKY {test.name}" for test in flaky]
     lines += [e.problem for e in ended if e.problem]
     lines += [f"{e.step.name}: exit code {e.code}" for e in ended if e.code and not e.problem]
     counts = Counter(test.outcome for test in tests)
-    not_run = counts["skipped"] + counts[LEFT]
+    not_run = counts["skipped"] + counts[LEFT] + counts[UNJUDGED]
     skipped = f", {not_run} skipped" if not_run else ""
     return [*lines, f"{counts['passed']} passed, {counts['failed']} failed{skipped}"]
+
+
+def _list_unjudged(tests: Sequence[Case]) -> list[str]:
+    """What failed while the machine was not fit for it."""
+    return [
+        f"NOT JUDGED, since Python took {test.start:.1f} s to start when it failed: {test.name}"
+        for test in tests
+        if test.outcome == UNJUDGED
+    ]
 
 
 def _list_left(tests: Sequence[Case]) -> list[str]:

@@ -7,6 +7,7 @@ step that is alone writes to the terminal, others write into a log that is print
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -71,8 +72,19 @@ def run_lanes(lanes: Sequence[Sequence[Step]], *, folder: Path, cut_at: float | 
         return [run(step, folder=folder, alone=alone, cut_at=cut_at) for step in lane]
 
     with ThreadPoolExecutor(max(1, len(lanes))) as pool:
-        ended = list(pool.map(run_all, lanes))
-    return [one for lane in ended for one in lane]
+        ended = [one for lane in pool.map(run_all, lanes) for one in lane]
+    if any(one.cut for one in ended):
+        end_left(folder)
+    return ended
+
+
+def end_left(folder: Path) -> None:
+    """Ends what steps that were ended have left running: every process that knows this run."""
+    knows = f"{FOLDER}={folder}".encode()
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int(place.name) != os.getpid() and knows in (place / "environ").read_bytes().split(b"\0"):
+                os.kill(int(place.name), signal.SIGKILL)
 
 
 def run(step: Step, *, folder: Path, alone: bool = False, cut_at: float | None = None) -> Ended:

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from scripts.suite.results import LEFT, Case, list_failed, read_results
+from scripts.suite.results import LEFT, UNJUDGED, Case, list_failed, read_results
 
 ROOT = Path(__file__).parents[2]
 SEEN = ROOT / "tests" / "support.json"
@@ -46,7 +46,7 @@ def is_whole(file: str, cases: Iterable[Case], *, root: Path = ROOT) -> bool:
     """Whether every test function of a file has run, but for those that judge the run itself, and none has
     failed."""
     ran = {case.name.partition("::")[2].partition("[")[0] for case in cases}
-    all_began = not any(case.outcome == LEFT for case in cases)
+    all_began = not any(case.outcome in (LEFT, UNJUDGED) for case in cases)
     return all_began and not list_failed(cases) and bool(ran) and ran >= list_functions(root / file)
 
 

@@ -115,18 +115,51 @@ def test_what_has_not_begun_in_time_is_left_out_and_told_and_counts_as_nothing_e
     assert lines[-1] == "2 passed, 0 failed, 2 skipped"
 
 
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
 def test_what_has_begun_and_does_not_end_in_time_is_ended_and_is_no_failure(checkout: Path) -> None:
-    text = f"{PASSES}def test_that_takes_long():\n    import time\n    time.sleep(600)\n"
+    begin = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1)"
+    text = f"{PASSES}def test_that_takes_long():\n    {begin}; child.wait()\n"
     (checkout / "tests/cluster").mkdir(parents=True)
     (checkout / "tests/cluster/test_a.py").write_text(text)
     step = build_pytest("light", "tests/cluster/test_a.py", parts=())
     (ended,) = run_lanes([[step]], folder=checkout / "run", cut_at=time.time() + 10)
     assert ended.cut
+    knows = f"{FOLDER}={checkout / 'run'}".encode()
+    assert not [p for p in Path("/proc").glob("[0-9]*/environ") if knows in _read(p)]
     cases = results.read_results(checkout / "run", ["light"], cut=True)
     assert {case.outcome for case in cases.values()} <= {"passed", LEFT}
     uncut = results.read_results(checkout / "run", ["light"])
     # Where it had not even begun there is no word of it.
     assert {case.outcome for case in uncut.values() if "takes_long" in case.name} <= {"failed"}
+
+
+def test_what_failed_on_a_lab_while_the_machine_was_not_fit_for_it_is_told_and_not_judged() -> None:
+    slow = results.UNFIT_SECONDS + 1
+    node = Case("tests/node/test_a.py::test_b", start=slow)
+    fit = Case("tests/cluster/test_a.py::test_b", start=0.2)
+    fast = Case("tests/unit/test_a.py::test_b", start=slow)
+    compared = Case("tests/upstream/test_a.py::test_b", start=slow)
+    results.leave_unjudged([node, fit, fast, compared])
+    assert results.list_failed([node, fit, fast, compared]) == [fit, fast, compared]
+    lines = results.build_summary([node, fit], [], ended=[], seconds=1)
+    assert f"NOT JUDGED, since Python took {slow:.1f} s to start when it failed: {node.name}" in lines
+    assert lines[-1] == "0 passed, 1 failed, 1 skipped"
+    assert not is_whole("tests/node/test_a.py", [node])
+
+
+def test_how_fit_the_machine_is_is_written_beside_a_failure(checkout: Path) -> None:
+    run = carry_out(checkout, {"tests/unit/test_a.py": FAILS + PASSES})
+    assert {case.name.rpartition("::")[2]: case.start > 0 for case in run.tests.values()} == {
+        "test_of_a_bug": True,
+        "test_of_what_is_well": False,
+    }
+    assert not run.is_green
 
 
 def test_what_takes_least_comes_first_where_a_run_has_a_time(
