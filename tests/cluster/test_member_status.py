@@ -300,5 +300,6 @@ async def test_members_are_released_with_their_mesh_and_taken_over_when_both_are
     await be_injected(api, apps)
     await leave(api, apps)
     left = {ISTIO_REV: joined[ISTIO_REV]}
-    assert read_labels(api, apps) == left, "a tag is another client's where a backup's restore wrote it"
+    # Where the member was looked at before its mesh was back, the tag is Navarch's own.
+    assert read_labels(api, apps) in (left, {}), "a tag is another client's where a restore wrote it"
     assert not is_injected(api.create(build_pod(apps, "probe"), dry_run=True)), "and has no effect"
