@@ -111,7 +111,7 @@ def begin(item: pytest.Item) -> None:
 
 
 def measure_start() -> float:
-    """Seconds in which the machine starts Python now: about a tenth of one where nothing else is to be done."""
+    """Seconds in which the machine starts Python now: a tenth of one where nothing else is to be done."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-S", "-c", "import json, ssl, asyncio"], check=True)
     return round(time.monotonic() - began, 3)
