@@ -4,8 +4,8 @@
 
 With `--minutes` no test on a real cluster begins later than that, and the end tells which did not.
 
-Must never call a run green that it has not seen: a step that ended oddly fails it, and so does a part that
-was asked for by name and cannot run.
+Must never call a run green that it has not seen, unless it has a time, and then it tells what it has not seen
+or not judged: a step that ended oddly fails it, and so does a part that was asked for by name and cannot run.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Run:
         file = self.folder / f"{name}.txt"
         file.write_text("\n".join(again))
         options = [argument for argument in self.passed_on if argument in ("--full",)]
-        step = build_pytest(name, f"@{file}", *options, parts=())
+        step = build_pytest(name, f"@{file}", *options, parts=(), timed=True)
         cut_at = time.time() + 60 * AGAIN if self.until else None
         (once_more,) = run_lanes([[step]], folder=self.folder, cut_at=cut_at)
         self.ended.append(once_more)
@@ -128,7 +128,8 @@ def build_lanes(parts: Sequence[str], run: Run) -> list[list[list[Step]]]:
     def build(name: str, *chosen: str, arguments: Sequence[str] = (), **env: str) -> list[Step]:
         there = [part for part in chosen if part in parts]
         paths = [path for part in there for path in PARTS[part]]
-        return [build_pytest(name, *paths, *arguments, *run.passed_on, parts=there, env=env)] if paths else []
+        argv = (*paths, *arguments, *run.passed_on)
+        return [build_pytest(name, *argv, parts=there, env=env, timed=UNTIL in env)] if paths else []
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = {UNTIL: str(run.until)} if run.until else {}

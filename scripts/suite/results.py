@@ -20,7 +20,7 @@ from scripts.suite.steps import Ended
 SLOWEST = 20
 LEFT = "left"
 """The outcome of a test that did not begin, or not end, since the time of the run was over."""
-UNJUDGED, UNFIT_SECONDS = "unjudged", 0.7
+UNJUDGED, UNFIT_SECONDS = "unjudged", 1.0
 """The outcome of a test on a lab that failed, in a run with a time, while Python took longer than that to
 start, which takes a tenth of a second where nothing else is to be done: API servers, kubelets and leases give
 up after times of their own. What is unjudged says nothing, and is told."""

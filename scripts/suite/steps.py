@@ -37,12 +37,14 @@ _interrupted = threading.Event()
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One process of a run; `parts` is what it runs, and must be built before."""
+    """One process of a run; `parts` is what it runs, and must be built before. `timed` says that it may be
+    ended when the time of the run is over; any other is seen to its end."""
 
     name: str
     argv: tuple[str, ...]
     parts: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,20 @@ class Ended:
     cut: bool = False
 
 
-def build_pytest(name: str, *arguments: str, parts: Sequence[str], env: dict[str, str] | None = None) -> Step:
+def build_pytest(
+    name: str,
+    *arguments: str,
+    parts: Sequence[str],
+    env: dict[str, str] | None = None,
+    timed: bool = False,
+) -> Step:
     """A step that is a pytest process."""
-    return Step(name, (sys.executable, "-m", "pytest", *arguments), tuple(parts), env or {})
+    return Step(name, (sys.executable, "-m", "pytest", *arguments), tuple(parts), env or {}, timed)
 
 
 def run_lanes(lanes: Sequence[Sequence[Step]], *, folder: Path, cut_at: float | None = None) -> list[Ended]:
-    """Run all lanes beside each other; returns when all have ended, which they have to at `cut_at` (seconds
-    since the epoch)."""
+    """Run all lanes beside each other; returns when all have ended, which timed steps have to at `cut_at`
+    (seconds since the epoch)."""
     alone = sum(map(len, lanes)) == 1
 
     def run_all(lane: Sequence[Step]) -> list[Ended]:
@@ -89,6 +97,7 @@ def end_left(folder: Path) -> None:
 
 def run(step: Step, *, folder: Path, alone: bool = False, cut_at: float | None = None) -> Ended:
     """Build what a step needs, and run it; nothing begins after an interruption."""
+    cut_at = cut_at if step.timed else None
     if _interrupted.is_set():
         return Ended(step, 1, problem=f"{step.name}: interrupted before it began")
     try:

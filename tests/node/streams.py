@@ -74,13 +74,13 @@ def _send_requests(mesh: Mesh, seen: Seen, over: threading.Event) -> None:
         answer = ask(mesh.cluster, mesh.apps, mesh.url, count=BATCH, seconds=PATIENCE)
         if answer.ok:
             seen.requests += BATCH
-        elif not _is_unresolved(answer.text):
+        elif not is_unresolved(answer.text):
             lines = (line for line in answer.text.splitlines() if " 200 " not in line)
             seen.failures.append("\n".join(lines))
         over.wait(REST)
 
 
-def _is_unresolved(text: str) -> bool:
+def is_unresolved(text: str) -> bool:
     """Whether all that failed was to learn the server's address: the lab's DNS, which no proxy is asked for,
     answers late on a machine that is busy."""
     errors = [line for line in text.splitlines() if " error " in line]

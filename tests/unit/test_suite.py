@@ -127,7 +127,7 @@ def test_what_has_begun_and_does_not_end_in_time_is_ended_and_is_no_failure(chec
     text = f"{PASSES}def test_that_takes_long():\n    {begin}; child.wait()\n"
     (checkout / "tests/cluster").mkdir(parents=True)
     (checkout / "tests/cluster/test_a.py").write_text(text)
-    step = build_pytest("light", "tests/cluster/test_a.py", parts=())
+    step = build_pytest("light", "tests/cluster/test_a.py", parts=(), timed=True)
     (ended,) = run_lanes([[step]], folder=checkout / "run", cut_at=time.time() + 10)
     assert ended.cut
     knows = f"{FOLDER}={checkout / 'run'}".encode()
@@ -137,6 +137,15 @@ def test_what_has_begun_and_does_not_end_in_time_is_ended_and_is_no_failure(chec
     uncut = results.read_results(checkout / "run", ["light"])
     # Where it had not even begun there is no word of it.
     assert {case.outcome for case in uncut.values() if "takes_long" in case.name} <= {"failed"}
+
+
+def test_what_always_runs_is_not_ended_by_the_time_of_a_run(tmp_path: Path) -> None:
+    takes_longer = Step("unit", (sys.executable, "-c", "import time; time.sleep(1)"))
+    (ended,) = run_lanes([[takes_longer]], folder=tmp_path, cut_at=time.time() - 1)
+    assert (ended.code, ended.cut) == (0, False)
+    phases = build_lanes([*PARTS], Run(tmp_path, [], serial=False, until=time.time()))
+    steps = [step for lanes in phases for lane in lanes for step in lane]
+    assert {step.name for step in steps if not step.timed} == {"unit", "packaging", "lint", "builds", "judge"}
 
 
 def test_what_failed_on_a_lab_while_the_machine_was_not_fit_for_it_is_told_and_not_judged() -> None:
