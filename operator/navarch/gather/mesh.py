@@ -14,6 +14,7 @@ from navarch.api.meta import API_VERSION
 from navarch.core.membership.rule import build_membership, is_member, take_census
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.rollout import ask_gates
 from navarch.core.mesh.succession import list_revisions
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -109,10 +110,14 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         standard_gateway_api=read_standard_gateway_api(world.stores["crds"], world.assets.catalog),
     )
     observed = replace(observed, census=_take_census(world, observed))
-    return replace(
+    observed = replace(
         observed,
         workloads=gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted}),
         zones=read_zones(spec),
+    )
+    return replace(
+        observed,
+        gates=world.gatekeeper.read(parent.uid, ask_gates(observed)),
         probe=await world.prober.probe(observed),
         asked_probe=await world.prober.probe_asked(observed),
     )
