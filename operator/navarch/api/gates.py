@@ -21,12 +21,11 @@ TIMEOUT = 10
 PLACEHOLDER = "$(NAMESPACES)"
 """In a query: a regular expression of the namespaces in which workloads were restarted."""
 
+_SERVER = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+_PATH = r"(/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?"
+Base = Annotated[str, Field(pattern=f"{_SERVER}{_PATH}$", max_length=1024)]
 URL = Annotated[
-    str,
-    Field(
-        pattern=r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?$",
-        max_length=1024,
-    ),
+    str, Field(pattern=_SERVER + _PATH + r"(\?[A-Za-z0-9._~%!$&'()*+,;=:@/?-]*)?$", max_length=1024)
 ]
 Bound = Annotated[str, Field(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$", max_length=32)]
 Bundle = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=65536)]
@@ -71,7 +70,7 @@ class Query(Model):
 class Prometheus(Model):
     """Where the mesh's metrics are, and what is asked there."""
 
-    url: URL = Field(
+    url: Base = Field(
         description="The server's address as the operator reaches it (`http://prometheus.monitoring:9090`); "
         "/api/v1/query is asked beneath it, without credentials."
     )

@@ -38,12 +38,14 @@ _LONGEST = 2048
 @dataclass(frozen=True, slots=True)
 class Return:
     """That a MeshRevision stands at an earlier input. `attempt` names what was asked for, `version` its
-    Istio, `because` says why it was given up, and `by_hand` that the spec asks for the way back."""
+    Istio, `left` its MeshRevision, `because` says why it was given up, and `by_hand` that the spec asks for
+    the way back."""
 
     attempt: str
     version: str
     because: str = ""
     by_hand: bool = False
+    left: str = ""
 
     def to_text(self) -> str:
         """The value of the annotation."""
@@ -93,10 +95,13 @@ def turn_back(observed: ObservedMesh, wanted: Manifest) -> Manifest:
 
 
 def find_earlier(observed: ObservedMesh, asked: str) -> Manifest | None:
-    """The MeshRevision to which a mesh with several goes back while its spec asks for that and names `asked`:
-    the one to which it went already, else the one that serves, else the newest that has served."""
-    if observed.in_place or not is_by_hand(observed):
+    """The MeshRevision to which a mesh with several goes back while its spec names `asked`: the one to which
+    it went from there by itself; where the spec asks for the way back, the one to which it went already, else
+    the one that serves, else the newest that has served."""
+    if observed.in_place:
         return None
+    if not is_by_hand(observed):
+        return next((r for r in observed.revisions if _is_from(r, asked)), None)
     marked = [r for r in observed.revisions if (made := read_return(r)) is not None and made.by_hand]
     if marked:
         return marked[0]
@@ -121,9 +126,11 @@ def fall_back(observed: ObservedMesh, wanted: Manifest, *, fixed: bool) -> tuple
     there = observed.find_revision(wanted["metadata"]["name"])
     if is_by_hand(observed):
         return wanted, read_return(wanted) if there is not None else None
-    attempt = hash_attempt(observed, wanted)
-    if not fixed and (left := _find_left(observed, wanted, attempt)) is not None:
-        return left, read_return(left)
+    attempt, name = hash_attempt(observed, wanted), wanted["metadata"]["name"]
+    earlier = find_earlier(observed, name) if not fixed else None
+    gone = read_return(earlier) if earlier is not None else None
+    if earlier is not None and gone is not None and gone.attempt == attempt:
+        return _mark(_join(observed, earlier, wanted), gone), gone
     made = read_return(there) if there is not None else None
     told = made is not None and not made.by_hand and made.attempt == attempt
     if there is not None and made is not None and (fixed or told):
@@ -134,19 +141,14 @@ def fall_back(observed: ObservedMesh, wanted: Manifest, *, fixed: bool) -> tuple
     target = next(_find_ways_back(observed, wanted, there), None) if because else None
     if target is None:
         return wanted, None
-    made = Return(attempt, wanted["spec"]["version"], because[:_LONGEST])
+    made = Return(attempt, wanted["spec"]["version"], because[:_LONGEST], left=name)
     return _mark(target, made), made
 
 
-def _find_left(observed: ObservedMesh, wanted: Manifest, attempt: str) -> Manifest | None:
-    """The other MeshRevision to which a mesh went back from this attempt; None where it did not."""
-    for revision in observed.revisions:
-        made = read_return(revision)
-        if made is None or made.by_hand or made.attempt != attempt:
-            continue
-        if revision["metadata"]["name"] != wanted["metadata"]["name"]:
-            return _join(observed, revision, wanted)
-    return None
+def _is_from(revision: Manifest, left: str) -> bool:
+    """Whether a mesh went back to this MeshRevision from another, by itself."""
+    made = read_return(revision)
+    return made is not None and not made.by_hand and made.left == left != revision["metadata"]["name"]
 
 
 def _find_failure(observed: ObservedMesh, there: Manifest) -> str:
