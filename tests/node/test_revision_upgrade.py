@@ -1,6 +1,7 @@
 """From one minor of Istio to the next and back, revision beside revision: real istiods, agents and Envoys of
 both, traffic, pods that are created all the while, workloads that Navarch restarts, and an operator that is
-killed in the middle."""
+killed in the middle. And a new version whose proxies refuse what istiod sends them, which gives way by itself
+to the one before it."""
 
 from __future__ import annotations
 
@@ -14,13 +15,14 @@ from tests.node.conftest import Mesh, kill_operators, make_mesh, remove_mesh
 from tests.node.streams import streams
 from tests.node.teams import wait_for_census
 from tests.polling import eventually
-from tests.support.api import Api
+from tests.support.api import Api, Object
 from tests.support.meshes import read_condition
 from tests.support.operator import SYSTEM
 from tests.support.workloads import find_proxy, is_ready, restart, wait_for_deployments
 
 OLD, NEW = (line.versions[-1] for line in ISTIO_LINES[-2:])
 ROLE = "navarch-rollouts"
+MANAGER = "envoy.filters.network.http_connection_manager"
 UPGRADE = {
     "strategy": "RevisionBased",
     "inactiveRevisionGracePeriodSeconds": 3600,
@@ -108,3 +110,62 @@ async def test_a_minor_comes_up_beside_the_other_takes_over_and_gives_way_again_
     await eventually(lambda: list_versions(older) == {NEW}, seconds=180, what="what nothing uses is gone")
     found = await wait_for_census(older, current=2, outdated=0)
     assert read_condition(found, "UpToDate")["status"] == "True"
+
+
+def build_poison(namespace: str) -> Object:
+    """An EnvoyFilter that istiod takes and proxies of the newer minor refuse: its script does not parse."""
+    script = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+        "defaultSourceCode": {"inlineString": "function ("},
+    }
+    chain = {"filter": {"name": MANAGER, "subFilter": {"name": "envoy.filters.http.router"}}}
+    minor = NEW.rpartition(".")[0].replace(".", "\\.")
+    patch = {
+        "applyTo": "HTTP_FILTER",
+        "match": {
+            "context": "SIDECAR_INBOUND",
+            "proxy": {"proxyVersion": f"^{minor}.*"},
+            "listener": {"filterChain": chain},
+        },
+        "patch": {"operation": "INSERT_BEFORE", "value": {"name": "poison", "typedConfig": script}},
+    }
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": {"namespace": namespace, "name": "poison"},
+        "spec": {"workloadSelector": {"labels": {"app": "server"}}, "configPatches": [patch]},
+    }
+
+
+@pytest.mark.timeout(1200)
+async def test_proxies_that_refuse_their_configuration_take_the_mesh_back_by_itself(
+    older: Mesh, api: Api
+) -> None:
+    await wait_for_census(older, current=2, outdated=0)
+    stays = {"metadata": {"annotations": {"mesh.navarch.io/rollout": "Never"}}}
+    api.patch("deployment", older.apps, "client", stays)
+    api.create(build_poison(older.apps))
+    older.edit(upgrade={"dataPlane": {"onFailure": "Rollback"}})
+    with streams(older) as seen:
+        await eventually(lambda: seen.requests and seen.proxies[OLD], seconds=60, what="both streams flow")
+        older.edit(version=NEW)
+        halted = await older.wait_for("UpToDate", "False", reason="RestartsHalted", seconds=300)
+        assert "refuses its listeners" in read_condition(halted, "UpToDate")["message"]
+        (gate,) = halted["status"]["dataPlane"]["gates"]
+        assert (gate["name"], gate["state"]) == ("proxies", "Failed")
+        found = await older.wait_for(status="False", reason="RolledBack", seconds=300)
+        assert "gate proxies:" in read_condition(found, "UpToDate")["message"]
+        assert found["status"]["version"] == {"desired": NEW, "active": OLD}
+        await wait_for_server(older, OLD)
+        await older.wait_for("UpToDate", "False", reason="RolledBack")
+
+        api.delete("envoyfilter", older.apps, "poison")
+        again = {"metadata": {"annotations": {"mesh.navarch.io/retry": "1"}}}
+        api.patch("mesh", older.namespace, older.name, again)
+        await older.wait_for(seconds=240)
+        await wait_for_server(older, NEW)
+        served = seen.requests
+        await eventually(lambda: seen.requests > served, seconds=60, what="requests reach the new server")
+    print(f"{seen.requests} requests; {seen.pods} pods: {dict(seen.proxies)}, refused {len(seen.refusals)}")
+    assert seen.failures == []
+    assert (seen.bare, seen.refusals) == (0, [])

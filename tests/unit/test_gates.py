@@ -263,12 +263,36 @@ def test_a_failed_gate_is_told_although_the_rollout_is_paused_or_out_of_its_wind
     assert plan(UNKNOWN, policy=replace_policy(pause=True)).phase is Phase.PAUSED
 
 
+@pytest.mark.parametrize(
+    ("order", "gates", "held"),
+    [("", Gates(), True), ("Never", Gates(), False), ("", Gates(workloads="Ignored"), False)],
+)
+def test_a_workload_that_loses_pods_after_its_restart_is_waited_for(
+    order: str, gates: Gates, held: bool
+) -> None:
+    seen = observe()
+    moved = replace(seen.workloads.rollables[0], lacking=True, order=order)
+    workloads = Workloads((moved, *seen.workloads.rollables[1:]))
+    found = plan_rollout(replace(seen, workloads=workloads, policy=replace_policy(gates=gates)))
+    assert (found.phase is Phase.WAITING, not found.restarts) == (held, held)
+    assert not held or "Deployment a/web" in found.why[0]
+
+
 def test_the_way_back_waits_for_no_window_and_no_soaking() -> None:
     closed = Window(start="03:00", duration_minutes=1, time_zone="Nowhere/Atall")
     policy = replace_policy(windows=[closed], soak_seconds=600, waves=20)
     assert plan(None, policy=policy).restarts == ()
     back = plan(None, policy=policy, returning=True)
     assert [r.ref.namespace for r in back.restarts] == ["b"]
+
+
+def test_on_the_way_back_a_restart_for_what_was_given_up_is_not_waited_for() -> None:
+    going = workload("a", restarted_for=OLD, restarted_at="2026-11-30T11:59:00Z", rolled=False)
+    seen = observe((), waiting=())
+    pod = ProxyPod("a", "web-1", "mesh", OLD, owner="Deployment/web")
+    seen = replace(seen, workloads=Workloads((going,)), pods=(pod,))
+    assert plan_rollout(seen).restarts == ()
+    assert [r.ref.namespace for r in plan_rollout(replace(seen, returning=True)).restarts] == ["a"]
 
 
 # --- asking ---------------------------------------------------------------------------------------------

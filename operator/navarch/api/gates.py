@@ -108,6 +108,11 @@ class Gates(Model):
         "refuse none of it, and istiod counts no more refusals than before. They are asked by the API "
         "server's pod proxy. Default: Required.",
     )
+    workloads: Literal["Required", "Ignored"] | None = Field(
+        None,
+        description="Required: workloads that were restarted have all pods that they should have available, "
+        "also after the restart. Default: Required.",
+    )
     prometheus: Prometheus | None = Field(None, description="Questions to a Prometheus. Default: none.")
     webhooks: list[Webhook] | None = Field(
         None,

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from navarch.api.dataplane import MAX_UNAVAILABLE, PARALLELISM, SOAK
+from navarch.api.gates import IGNORED, Gates
 from navarch.core.model.messages import count, join
 from navarch.core.model.moments import read_moment
 from navarch.core.model.refs import Ref
@@ -25,7 +26,7 @@ from navarch.core.model.restarts import Restart
 from navarch.core.rollout.gates import INTERVAL, GateState, find_closed_gates
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.standing import Standing, State, judge_workloads
-from navarch.core.rollout.waves import count_waves
+from navarch.core.rollout.waves import count_waves, is_opted_out
 from navarch.core.rollout.windows import find_opening
 from navarch.core.world.rollable import next_mark
 
@@ -152,6 +153,18 @@ def _find_stops(
         yield from _find_times(observed, standings, wave=wave, since=since, now=now)
     if unknown := find_closed_gates(observed.gates, GateState.UNKNOWN):
         yield _Stop(Phase.WAITING, join(unknown))
+    if lacking := [*_find_lacking(observed, standings)]:
+        yield _Stop(Phase.WAITING, f"pods that were available are not any more: {join(lacking)}")
+
+
+def _find_lacking(observed: ObservedRollout, standings: Iterable[Standing]) -> Iterator[Standing]:
+    """Workloads that were restarted, were done, and lack pods since, unless nobody wants to know."""
+    if observed.returning or (observed.policy.gates or Gates()).workloads == IGNORED:
+        return
+    for s in standings:
+        done = s.restarted and s.state is State.CURRENT and not s.in_flight
+        if done and s.workload is not None and s.workload.lacking and not is_opted_out(s.workload.order):
+            yield s
 
 
 def _find_times(
