@@ -1,6 +1,6 @@
 """From one minor of Istio to the next and back, revision beside revision: real istiods, agents and Envoys of
-both, traffic, pods that are created all the while, workloads that Navarch restarts, and an operator that is
-killed in the middle."""
+both, a configuration that the newer Envoys refuse, traffic, pods that are created all the while, workloads
+that Navarch restarts, and an operator that is killed in the middle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.node.conftest import Mesh, kill_operators, make_mesh, remove_mesh
 from tests.node.streams import streams
 from tests.node.teams import wait_for_census
 from tests.polling import eventually
-from tests.support.api import Api
+from tests.support.api import Api, Object
 from tests.support.meshes import read_condition
 from tests.support.operator import SYSTEM
 from tests.support.workloads import find_proxy, is_ready, restart, wait_for_deployments
@@ -55,6 +55,29 @@ def list_versions(mesh: Mesh, *, ready: bool = True) -> set[str]:
     return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in counted}
 
 
+ENVOY_FILTERS = "/apis/networking.istio.io/v1alpha3/namespaces/{}/envoyfilters"
+TRIAL = "mesh.navarch.io/component=trial"
+
+
+def build_poison(namespace: str, version: str) -> Object:
+    """An EnvoyFilter for the proxies of one version, whose clusters no Envoy takes."""
+    match = {"context": "ANY", "proxy": {"proxyVersion": f"^{version.replace('.', '[.]')}.*"}}
+    patch = {"operation": "MERGE", "value": {"connect_timeout": "-1s"}}
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": {"name": "poison", "namespace": namespace},
+        "spec": {"configPatches": [{"applyTo": "CLUSTER", "match": match, "patch": patch}]},
+    }
+
+
+def read_trial(mesh: Mesh) -> str:
+    """What the proxy says with which the new revision is tried; empty before it runs."""
+    pods = mesh.api.list("pod", mesh.namespace, labels=TRIAL)
+    running = [pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"]
+    return "".join(mesh.cluster.run("logs", "-n", mesh.namespace, name) for name in running)
+
+
 async def wait_for_server(mesh: Mesh, version: str) -> None:
     """Until the server's pods, and no others, have the proxy of a version, and are ready."""
 
@@ -74,6 +97,7 @@ async def test_a_minor_comes_up_beside_the_other_takes_over_and_gives_way_again_
     # Requests are sent from the client's pod: one that is replaced would end those of the test itself.
     stays = {"metadata": {"annotations": {"mesh.navarch.io/rollout": "Never"}}}
     api.patch("deployment", older.apps, "client", stays)
+    api.create(build_poison(older.namespace, NEW))
     with streams(older) as seen:
         await eventually(lambda: seen.requests and seen.proxies[OLD], seconds=60, what="both streams flow")
         older.edit(version=NEW)
@@ -81,10 +105,22 @@ async def test_a_minor_comes_up_beside_the_other_takes_over_and_gives_way_again_
             lambda: NEW in list_versions(older, ready=False), seconds=90, every=0.05, what="both are there"
         )
         kill_operators(older.cluster)
+        refused = "config received from XDS server, but was rejected"
+        await eventually(
+            lambda: refused in read_trial(older), seconds=240, every=0.5, what="an Envoy refuses what it gets"
+        )
+        found = await older.wait_for("Progressing", reason="Upgrading")
+        assert f"kubectl logs -n {older.namespace} istio-trial-" in found["status"]["upgrade"]["waitingFor"]
+        assert (found["status"]["version"]["active"], seen.proxies[NEW]) == (OLD, 0)
+        (waiting,) = api.list("pod", older.namespace, labels=TRIAL)
+        assert not is_ready(waiting)
+        api.request("DELETE", f"{ENVOY_FILTERS.format(older.namespace)}/poison")
+
         found = await older.wait_for(seconds=240)
         assert found["status"]["version"] == {"desired": NEW, "active": NEW}
         await wait_for_server(older, NEW)
         assert list_versions(older) == {OLD, NEW}, "the older one is kept for the way back"
+        assert api.list("deployment", older.namespace, labels=TRIAL) == []
 
         older.edit(upgrade={"rollback": True})
         found = await older.wait_for(status="False", reason="RolledBack", seconds=240)
