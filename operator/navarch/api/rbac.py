@@ -196,6 +196,12 @@ SYSTEM_USES: tuple[Use, ...] = (
 
 PROBE_USES: tuple[Use, ...] = (
     Use("", ("pods",), ("create",), "dry-run pods prove injection; none is ever stored"),
+    Use(
+        "networking.istio.io",
+        ("virtualservices",),
+        ("create",),
+        "dry runs of a good and of a bad one prove validation; none is ever stored",
+    ),
 )
 """In the probe namespace."""
 

@@ -42,6 +42,7 @@ SPEC: Table = build_table(
         "networkPolicies.**",
     ),
     (free("a change waits, or does not"), "upgrade.approval.**"),
+    (free("a new revision is tried by a proxy in the mesh's own namespace, or is not"), "upgrade.trialProxy"),
     (
         free(
             "while true the mesh runs with an earlier configuration, which may have had fields that are "
