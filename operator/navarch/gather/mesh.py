@@ -120,7 +120,7 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         workloads=gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted}),
         zones=read_zones(spec),
     )
-    return replace(
+    observed = replace(
         observed,
         gates=world.gatekeeper.read(parent.uid, ask_gates(observed)),
         probe=await world.prober.probe(observed),
