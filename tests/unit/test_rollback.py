@@ -301,7 +301,7 @@ async def test_from_revision_to_revision_the_way_back_leads_to_the_one_before_an
     await cluster.settle()
     assert cluster.find_injector(TAG) == named(OLD)
     assert cluster.list_revisions() == [named(OLD)], "nothing uses the newer one"
-    assert not [r for r in cluster.requests[before:] if r.startswith("apply Deployment")]
+    assert not [r for r in cluster.requests[before:] if r.startswith(f"apply Deployment {NS}/istiod-")]
     other = cluster.restart()
     await other.settle()
     assert not [r for r in other.requests if r.startswith("delete") or r.endswith(f"{named(OLD)} ")]
