@@ -1,6 +1,7 @@
 """From one minor of Istio to the next and back, revision beside revision: real istiods, agents and Envoys of
-both, a configuration that the newer Envoys refuse, traffic, pods that are created all the while, workloads
-that Navarch restarts, and an operator that is killed in the middle."""
+both, traffic, pods that are created all the while, workloads that Navarch restarts, and an operator that is
+killed in the middle. And a new version whose proxies refuse what istiod sends them: it does not take over,
+or, where only those of a workload do, gives way by itself to the one before it."""
 
 from __future__ import annotations
 
@@ -55,7 +56,6 @@ def list_versions(mesh: Mesh, *, ready: bool = True) -> set[str]:
     return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in counted}
 
 
-ENVOY_FILTERS = "/apis/networking.istio.io/v1alpha3/namespaces/{}/envoyfilters"
 TRIAL = "mesh.navarch.io/component=trial"
 
 
@@ -114,7 +114,7 @@ async def test_a_minor_comes_up_beside_the_other_takes_over_and_gives_way_again_
         assert (found["status"]["version"]["active"], seen.proxies[NEW]) == (OLD, 0)
         (waiting,) = api.list("pod", older.namespace, labels=TRIAL)
         assert not is_ready(waiting)
-        api.request("DELETE", f"{ENVOY_FILTERS.format(older.namespace)}/poison")
+        api.delete("envoyfilter", older.namespace, "poison")
 
         found = await older.wait_for(seconds=240)
         assert found["status"]["version"] == {"desired": NEW, "active": NEW}
@@ -144,3 +144,37 @@ async def test_a_minor_comes_up_beside_the_other_takes_over_and_gives_way_again_
     await eventually(lambda: list_versions(older) == {NEW}, seconds=180, what="what nothing uses is gone")
     found = await wait_for_census(older, current=2, outdated=0)
     assert read_condition(found, "UpToDate")["status"] == "True"
+
+
+@pytest.mark.timeout(1200)
+async def test_proxies_that_refuse_their_configuration_take_the_mesh_back_by_itself(
+    older: Mesh, api: Api
+) -> None:
+    await wait_for_census(older, current=2, outdated=0)
+    stays = {"metadata": {"annotations": {"mesh.navarch.io/rollout": "Never"}}}
+    api.patch("deployment", older.apps, "client", stays)
+    api.create(build_poison(older.apps, NEW))
+    older.edit(upgrade={"dataPlane": {"onFailure": "Rollback"}})
+    with streams(older) as seen:
+        await eventually(lambda: seen.requests and seen.proxies[OLD], seconds=60, what="both streams flow")
+        older.edit(version=NEW)
+        halted = await older.wait_for("UpToDate", "False", reason="RestartsHalted", seconds=300)
+        assert "refuses its clusters" in read_condition(halted, "UpToDate")["message"]
+        (gate,) = halted["status"]["dataPlane"]["gates"]
+        assert (gate["name"], gate["state"]) == ("proxies", "Failed")
+        found = await older.wait_for(status="False", reason="RolledBack", seconds=300)
+        assert "gate proxies:" in read_condition(found, "UpToDate")["message"]
+        assert found["status"]["version"] == {"desired": NEW, "active": OLD}
+        await wait_for_server(older, OLD)
+        await older.wait_for("UpToDate", "False", reason="RolledBack")
+
+        api.delete("envoyfilter", older.apps, "poison")
+        again = {"metadata": {"annotations": {"mesh.navarch.io/retry": "1"}}}
+        api.patch("mesh", older.namespace, older.name, again)
+        await older.wait_for(seconds=240)
+        await wait_for_server(older, NEW)
+        served = seen.requests
+        await eventually(lambda: seen.requests > served, seconds=60, what="requests reach the new server")
+    print(f"{seen.requests} requests; {seen.pods} pods: {dict(seen.proxies)}, refused {len(seen.refusals)}")
+    assert seen.failures == []
+    assert (seen.bare, seen.refusals) == (0, [])

@@ -177,6 +177,10 @@ class Memory:
 
     # --- the client ----------------------------------------------------------------------------------------
 
+    def guarded(self, guard: object, *, requests: int | None = None) -> Memory:
+        """The same: it has neither a guard nor slots."""
+        return self
+
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Object:
         self.requests.append(f"get {ref}")
         found = self.objects.get((ref.kind, ref.namespace, ref.name))

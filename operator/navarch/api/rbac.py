@@ -178,6 +178,7 @@ ROLLOUT_USES: tuple[Use, ...] = (
         "spec.upgrade.dataPlane.mode: Managed",
     ),
     Use("policy", ("poddisruptionbudgets",), _CACHE, "which of them must not be disrupted"),
+    Use("", ("pods/proxy",), ("get",), "gates read what proxies of restarted workloads, and istiods, count"),
 )
 """In the whole cluster, by a ClusterRole that nobody is bound to unless an administrator wants that."""
 

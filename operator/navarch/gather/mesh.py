@@ -16,6 +16,7 @@ from navarch.core.membership.rule import build_membership, is_member, take_censu
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.proof import find_candidate
+from navarch.core.mesh.rollout import ask_gates
 from navarch.core.mesh.succession import list_revisions
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -118,6 +119,10 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         observed,
         workloads=gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted}),
         zones=read_zones(spec),
+    )
+    observed = replace(
+        observed,
+        gates=world.gatekeeper.read(parent.uid, ask_gates(observed)),
         probe=await world.prober.probe(observed),
         asked_probe=await world.prober.probe_asked(observed),
         trial=tuple(_gather_trial(world, observed)),

@@ -56,7 +56,11 @@ SPEC: Table = build_table(
         "upgrade.dataPlane.mode upgrade.dataPlane.canaryNamespaces.** upgrade.dataPlane.waves "
         "upgrade.dataPlane.maxUnavailable upgrade.dataPlane.perNamespaceParallelism "
         "upgrade.dataPlane.soakSeconds upgrade.dataPlane.workloadDeadlineSeconds "
-        "upgrade.dataPlane.windows.**",
+        "upgrade.dataPlane.windows.** upgrade.dataPlane.onFailure",
+    ),
+    (
+        guard("the operator sends requests to addresses of the editor's choice, from where it runs"),
+        "upgrade.dataPlane.gates.**",
     ),
     (free("no restart begins, or those that a host has asked for do"), "upgrade.dataPlane.pause"),
     (

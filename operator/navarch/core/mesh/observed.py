@@ -18,6 +18,7 @@ from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.pointed import find_pointed
 from navarch.core.model.refs import Manifest
+from navarch.core.rollout.gates import Gate
 from navarch.core.rollout.observed import Workloads
 from navarch.core.world.cluster import CRD, Environment, ForeignConfig, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
@@ -49,7 +50,7 @@ class ObservedMesh:
     mesh. `asked_probe` is the dry run for the revision that the spec asks for, while the tag points to
     another, `asked_validation` the same of configuration, and `trial` the pods of the proxy with which it is
     tried. `workloads` are those with proxies of the mesh, where it asks for restarts of them; `zones` are
-    the time zones that it names, of those that are known.
+    the time zones that it names, of those that are known; `gates` is how the gates of the restarts stand.
     """
 
     environment: Environment
@@ -87,6 +88,7 @@ class ObservedMesh:
     trial: tuple[TrialPod, ...] = ()
     workloads: Workloads | None = None
     zones: Mapping[str, tzinfo] = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
 
     @property
     def generation(self) -> int:

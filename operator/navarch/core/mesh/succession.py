@@ -128,7 +128,7 @@ def restate_others(observed: ObservedMesh, asked: Manifest, succession: Successi
             continue
         restated = restate(observed.parent, existing)
         metadata, spec = restated["metadata"], restated["spec"]
-        if (made := read_return(existing)) is not None and made.by_hand:
+        if read_return(existing) is not None:
             metadata = {key: value for key, value in metadata.items() if key != "annotations"}
         if since := succession.idle.get(name):
             metadata = {**metadata, "annotations": {**metadata.get("annotations", {}), IDLE: since}}
