@@ -123,6 +123,12 @@ class DataPlaneStatus(Model):
         "come up, and nothing more is restarted. Paused: by dataPlane.pause. Done: every proxy is current "
         "that a restart by Navarch could make current."
     )
+    phase_since: str | None = Field(
+        None,
+        max_length=64,
+        json_schema_extra={"format": "date-time"},
+        description="Since when it has been in this phase, for this target.",
+    )
     wave: int | None = Field(
         None, ge=1, description="The wave that is worked on; that of the canaries, if any, is the first."
     )

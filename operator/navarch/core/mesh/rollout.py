@@ -16,6 +16,7 @@ from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.succession import Succession, read_upgrade
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.messages import join
+from navarch.core.model.moments import read_moment
 from navarch.core.model.reasons import Reason
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.plan import Phase, RolloutPlan, plan_rollout, tell_progress
@@ -112,4 +113,16 @@ def _reason_of(plan: RolloutPlan) -> Reason:
 
 def summarise_data_plane(observed: ObservedMesh, plan: RolloutPlan | None) -> dict[str, Any]:
     """status.dataPlane; empty where the mesh does not ask for restarts."""
-    return summarise_rollout(plan, target=find_target(observed)) if plan is not None else {}
+    if plan is None:
+        return {}
+    target = find_target(observed)
+    return summarise_rollout(plan, target=target, since=_read_phase_since(observed, plan.phase, target))
+
+
+def _read_phase_since(observed: ObservedMesh, phase: Phase, target: str) -> str:
+    """Since when the restarts have been in a phase: as status says it of the same one and the same target,
+    else since now."""
+    told = (observed.body.get("status") or {}).get("dataPlane") or {}
+    since = str(told.get("phaseSince") or "")
+    same = (told.get("phase"), told.get("target")) == (phase.value, target)
+    return since if same and read_moment(since) is not None else observed.now
