@@ -135,7 +135,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
     cluster = Cluster(policy, NEW, {name: draw(words) for name in namespaces})
     for namespace in namespaces:
         for i in range(draw(st.integers(0, 3))):
-            kind = draw(st.sampled_from(["Deployment", "StatefulSet", "DaemonSet"]))
+            kind = draw(st.sampled_from(["Deployment", "StatefulSet", "DaemonSet", "Rollout"]))
             seen = Rollable(
                 kind, namespace, f"app-{i}", f"uid-{namespace}-{i}", rolled=True, order=draw(words)
             )

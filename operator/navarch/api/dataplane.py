@@ -65,7 +65,8 @@ class DataPlane(Model):
     mode: Literal["Manual", "Managed"] | None = Field(
         None,
         description="Manual: workloads are restarted by their owners. Managed: Navarch restarts Deployments, "
-        "StatefulSets and DaemonSets with older proxies, as `kubectl rollout restart` does; that takes the "
+        "StatefulSets and DaemonSets with older proxies, as `kubectl rollout restart` does, and Rollouts of "
+        "Argo, as `kubectl argo rollouts restart` does; that takes the "
         "ClusterRole navarch-rollouts, bound to the operator. To say Managed needs the verb host. "
         "Default: Manual.",
     )

@@ -18,6 +18,7 @@ from navarch.core.model.claims import find_claimed
 from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT
 from navarch.core.model.parent import parent_of
 from navarch.core.model.trees import read_tree
+from navarch.core.world.argo import read_rollout
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.core.world.rollable import read_rollable
 from navarch.kube import inventory
@@ -80,6 +81,11 @@ def shrink_proxy_pod(manifest: Object) -> Object:
 def shrink_workload(manifest: Object) -> Object:
     """Of a workload of others: how far its rollout is, and what was restarted; not its template."""
     return _without_labels(_shrink(manifest, **{ROLLABLE: read_rollable(manifest)}))
+
+
+def shrink_rollout(manifest: Object) -> Object:
+    """The same of a Rollout of Argo Rollouts."""
+    return _without_labels(_shrink(manifest, **{ROLLABLE: read_rollout(manifest)}))
 
 
 def shrink_budget(manifest: Object) -> Object:

@@ -17,7 +17,7 @@ from navarch.core.model.messages import join
 from navarch.core.rollout.waves import count_waves, find_wave, is_opted_out
 from navarch.core.rollout.windows import describe_window
 from navarch.core.world.proxies import Pins, ProxyPod, is_current
-from navarch.core.world.rollable import KINDS
+from navarch.core.world.rollable import API_VERSIONS
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,7 +58,7 @@ class Waves:
     def find(self, workload: Workload) -> str:
         """When a workload is restarted, in words; empty where its owner does it."""
         order = self.orders.get(workload.namespace, "")
-        if workload.kind not in KINDS or is_opted_out(order):
+        if workload.kind not in API_VERSIONS or is_opted_out(order):
             return ""
         wave = find_wave(self.policy, self.mesh, workload.namespace, order)
         place = f"wave {wave} of {count_waves(self.policy)}"

@@ -27,14 +27,15 @@ class Blocker:
 @dataclass(frozen=True, slots=True)
 class Workloads:
     """What is known of the workloads in a mesh's namespaces. `gap` says why nothing is: the operator may not
-    look at them (`forbidden`), or has not yet. `refused` says of some, by uid, why a restart failed of
-    late."""
+    look at them (`forbidden`), or has not yet; `unread` says it of single kinds, which a cluster may lack.
+    `refused` says of some workloads, by uid, why a restart failed of late."""
 
     rollables: tuple[Rollable, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     gap: str = ""
     forbidden: bool = False
     refused: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

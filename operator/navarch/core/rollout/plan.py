@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from navarch.api.dataplane import MAX_UNAVAILABLE, PARALLELISM, SOAK
 from navarch.core.model.messages import count, join
-from navarch.core.model.moments import read_moment
+from navarch.core.model.moments import format_moment, read_moment
 from navarch.core.model.refs import Ref
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.restarts import Restart
@@ -96,7 +96,7 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
         phase,
         waves,
         standings,
-        restarts=tuple(_build(each, observed.target) for each in chosen),
+        restarts=tuple(_build(observed, each) for each in chosen),
         wave=wave,
         since=since,
         why=(*([gate.why] if gate else ()), *_tell_others(standings)),
@@ -208,11 +208,12 @@ def _choose(observed: ObservedRollout, standings: Sequence[Standing], wave: int)
             yield standing
 
 
-def _build(standing: Standing, target: str) -> Restart:
+def _build(observed: ObservedRollout, standing: Standing) -> Restart:
     workload = standing.workload
     assert workload is not None
-    ref = Ref("apps/v1", workload.kind, workload.namespace, workload.name)
-    return Restart(ref, workload.uid, next_mark(workload, target))
+    at = format_moment(datetime.fromisoformat(observed.now))
+    ref = Ref(workload.api_version, workload.kind, workload.namespace, workload.name)
+    return Restart(ref, workload.uid, next_mark(workload, observed.target), at)
 
 
 def tell_progress(plan: RolloutPlan) -> str:

@@ -17,10 +17,14 @@ from navarch.api.dataplane import DEADLINE
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ROLLOUT
 from navarch.core.model.messages import count
+from navarch.core.model.restarts import ARGO
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.waves import find_wave, is_opted_out, rank_of
 from navarch.core.world.proxies import ProxyPod, is_current
-from navarch.core.world.rollable import KINDS, Rollable, target_of
+from navarch.core.world.rollable import API_VERSIONS, Rollable, target_of
+
+_FORGETFUL = ("DaemonSet", ARGO)
+"""Kinds whose status does not tell a rollout that never ended from pods that were lost afterwards."""
 
 
 class State(Enum):
@@ -105,7 +109,7 @@ def _judge_all(
         workload, order = known.get(place), observed.orders.get(namespace, "")
         wave = find_wave(observed.policy, observed.mesh, namespace, order)
         if workload is None:
-            why = _tell_unknown(kind)
+            why = observed.workloads.unread.get(kind) or _tell_unknown(kind)
             state = State.MANUAL if pods.outdated else State.CURRENT
             yield Standing(namespace, kind, name, state, wave, why=why if pods.outdated else "")
         elif not workload.follows:
@@ -115,7 +119,7 @@ def _judge_all(
 
 
 def _tell_unknown(kind: str) -> str:
-    return "it was not seen" if kind in KINDS else f"Navarch restarts no {kind}"
+    return "it was not seen" if kind in API_VERSIONS else f"Navarch restarts no {kind}"
 
 
 def _judge(
@@ -169,6 +173,8 @@ def _decide(
         return _follow(workload, outdated, overdue=restart.overdue)
     if not going and not workload.rolled and workload.stuck:
         return State.MANUAL, f"it did not come up before: {workload.stuck}"
+    if workload.kind == ARGO and going and (restart.overdue or workload.stuck):
+        return State.MANUAL, "it replaces no pod while those of its last restart do not come up: delete these"
     why = next(_find_blocks(observed, workload, restart, blocked), "")
     return (State.BLOCKED, why) if why else (State.WAITING, "")
 
@@ -199,13 +205,12 @@ def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
 def _follow(workload: Rollable, outdated: int, *, overdue: bool) -> tuple[State, str]:
     """A workload that was restarted for the present target and is not done."""
     old = f"{count(outdated, 'pod has', 'pods have')} the older proxy" if outdated else ""
+    if overdue and not outdated and workload.kind in _FORGETFUL:
+        return State.CURRENT, ""
     if workload.stuck:
         return State.FAILED, workload.stuck
     if not overdue:
         return State.ROLLING, old
-    if not outdated and workload.kind == "DaemonSet":
-        # Its status does not tell a rollout that never ended from a node that was lost afterwards.
-        return State.CURRENT, ""
     told = old or "its pods did not become available"
     return State.FAILED, f"not done in workloadDeadlineSeconds: {told}"
 
