@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support import argo
 from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit, Request
 from tests.support.command import Ended, navarch
+from tests.support.members import build_member, wait_for_member
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
 from tests.support.operator import SYSTEM, Operator
 from tests.support.workloads import ECHO, create_namespace, is_rolled_out, wait_for_deployments
@@ -226,7 +228,10 @@ async def test_a_rollout_of_argo_is_restarted_by_its_moment_where_there_is_such_
             old = {pod["metadata"]["name"] for pod in argo.list_ready(api, apps, "web")}
             (made,) = (api.get("replicaset", apps, f"web-{argo.HASH}"),)
             mark = audit.mark()
+            api.create(build_member(apps, fresh, restartWindows=[open_in(hours=12)]))
+            await wait_for_member(api, apps)
             edit(api, fresh, proxy={"logLevel": "debug"})
+            await assert_own_windows_hold(api, audit, fresh, apps, mark)
             rollout = await eventually(
                 lambda: find_restarted(api, apps, "web"), seconds=120, what="restarted"
             )
@@ -253,8 +258,42 @@ async def test_a_rollout_of_argo_is_restarted_by_its_moment_where_there_is_such_
         await eventually(
             lambda: find_counted(api, fresh, total=1, updated=1), seconds=90, what="they are gone"
         )
+        api.delete("member", apps, "default")
+        await eventually(lambda: api.get("member", apps, "default") is None, seconds=60, what="it has left")
     finally:
         remove_namespace(api, apps)
+
+
+def open_in(*, hours: int) -> Object:
+    """A window of an hour that opens so many hours from now."""
+    start = datetime.now(UTC) + timedelta(hours=hours)
+    return {"start": f"{start:%H:%M}", "durationMinutes": 60, "timeZone": "UTC"}
+
+
+async def assert_own_windows_hold(api: Api, audit: Audit, mesh: str, namespace: str, mark: int) -> None:
+    """While what a namespace says of its windows is closed, or cannot be read, nothing in it is restarted,
+    and that is told; at the end it says nothing that closes them."""
+    key = "mesh.navarch.io/restart-windows"
+    always = {"start": "00:00", "durationMinutes": 1440, "timeZone": "UTC"}
+
+    async def waits(told: str, *, no_more: str = "never") -> None:
+        def is_told() -> bool:
+            plane = (api.get("mesh", mesh, "demo") or {})["status"].get("dataPlane") or {}
+            said = plane.get("waitingFor", "")
+            return plane.get("phase") == "Waiting" and told in said and no_more not in said
+
+        await eventually(is_told, seconds=90, what=told)
+        assert list_restarts(audit, mark) == []
+
+    await waits("its own restart windows open on ")
+    lost = {"spec": {"restartWindows": [always | {"timeZone": "Mars/Olympus"}]}}
+    api.patch("member", namespace, "default", lost)
+    await wait_for_member(api, namespace, condition="SpecAccepted", reason="TimeZoneUnknown")
+    await waits("no time zone is named Mars/Olympus")
+    api.patch("namespace", "", namespace, {"metadata": {"annotations": {key: "at night"}}})
+    api.patch("member", namespace, "default", {"spec": {"restartWindows": [always]}})
+    await waits("its own restart windows cannot be read", no_more="Mars")
+    api.patch("namespace", "", namespace, {"metadata": {"annotations": {key: None}}})
 
 
 def find_counted(api: Api, namespace: str, **counts: int) -> Object | None:

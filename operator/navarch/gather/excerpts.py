@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from navarch.api.windows import LONGEST as LONGEST_WINDOWS
 from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import hash_rules
 from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.claims import find_claimed
-from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT
+from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT, WINDOWS
 from navarch.core.model.parent import parent_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.argo import read_rollout
@@ -32,6 +33,7 @@ CLASS = "class"
 UNINJECTED = "uninjected"
 CLAIMED = "claimed"
 ORDER = "order"
+OPEN = "windows"
 ROLLABLE = "rollable"
 CLOSED = "closed"
 DISCOVERY = "discovery"
@@ -57,8 +59,11 @@ def _shrink(manifest: Object, **more: Any) -> Object:
 def shrink_namespace(manifest: Object) -> Object:
     """Of a Namespace: name, labels, whether it is being deleted, which labels a MeshMember holds, and when
     its workloads may be restarted."""
-    order = str((manifest["metadata"].get("annotations") or {}).get(ROLLOUT, ""))[:LONGEST_NAME]
-    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)}, **({ORDER: order} if order else {}))
+    annotations = manifest["metadata"].get("annotations") or {}
+    order = str(annotations.get(ROLLOUT, ""))[:LONGEST_NAME]
+    windows = str(annotations.get(WINDOWS, ""))[:LONGEST_WINDOWS]
+    said = {key: text for key, text in ((ORDER, order), (OPEN, windows)) if text}
+    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)}, **said)
 
 
 def shrink_proxy_pod(manifest: Object) -> Object:

@@ -15,6 +15,7 @@ from navarch.core.membership.rule import build_membership, is_member, take_censu
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.succession import list_revisions
+from navarch.core.mesh.windows import list_windows
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.proxies import Census
@@ -109,10 +110,11 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         standard_gateway_api=read_standard_gateway_api(world.stores["crds"], world.assets.catalog),
     )
     observed = replace(observed, census=_take_census(world, observed))
+    workloads = gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted})
+    observed = replace(observed, workloads=workloads)
     return replace(
         observed,
-        workloads=gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted}),
-        zones=read_zones(spec),
+        zones=read_zones(spec, list_windows(observed) if workloads is not None else ()),
         probe=await world.prober.probe(observed),
         asked_probe=await world.prober.probe_asked(observed),
     )

@@ -11,7 +11,7 @@ from datetime import tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from navarch.api.controlplane import MeshControlPlaneSpec
-from navarch.api.dataplane import MANAGED, DataPlane
+from navarch.api.dataplane import MANAGED, DataPlane, Window
 from navarch.api.install import NAME, ROLLOUTS_ROLE
 from navarch.core.rollout.observed import Blocker, Workloads
 from navarch.gather.excerpts import CLOSED, ROLLABLE
@@ -75,11 +75,15 @@ def _tell_grant(world: World) -> str:
     )
 
 
-def read_zones(spec: MeshControlPlaneSpec | None) -> dict[str, tzinfo]:
-    """The time zones that a mesh's windows name, of those that are known."""
+def read_zones(spec: MeshControlPlaneSpec | None, others: Iterable[Window] = ()) -> dict[str, tzinfo]:
+    """The time zones that a mesh's windows, and others, name: of those that are known."""
     policy = read_policy(spec)
-    names = {window.time_zone for window in (policy.windows or () if policy is not None else ())}
-    return dict(_find_zones(sorted(names)))
+    return find_zones([*(policy.windows or () if policy is not None else ()), *others])
+
+
+def find_zones(windows: Iterable[Window]) -> dict[str, tzinfo]:
+    """The time zones that windows name, of those that are known."""
+    return dict(_find_zones(sorted({window.time_zone for window in windows})))
 
 
 def _find_zones(names: Iterable[str]) -> Iterator[tuple[str, tzinfo]]:

@@ -14,6 +14,7 @@ from navarch.core.mesh.census import determine_proxies
 from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.succession import Succession, read_upgrade
+from navarch.core.mesh.windows import read_own_windows
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.messages import join
 from navarch.core.model.moments import read_moment
@@ -50,6 +51,7 @@ def view_rollout(observed: ObservedMesh, *, hindrance: str = "") -> ObservedRoll
         workloads=observed.workloads,
         pins=read_pins(observed.gateways),
         orders=read_orders(observed),
+        windows=read_own_windows(observed),
         leaving=frozenset(name for name, ns in observed.namespaces.items() if ns.terminating),
         zones=observed.zones,
         hindrance=hindrance,

@@ -112,6 +112,9 @@ stamp of the proxy that its pods are to get."""
 ROLLOUT = f"{GROUP}/rollout"
 """Annotation on a namespace or a workload: Never, First or Last, where Navarch restarts workloads."""
 
+WINDOWS = f"{GROUP}/restart-windows"
+"""Annotation on a namespace or a workload: when Navarch may restart it, as JSON (api/windows.py)."""
+
 SCOPE = f"{GROUP}/scope"
 """Label on the MeshRevision to whose mesh every namespace belongs: it stays until no istiod reaches them all
 any more. By it the API server is asked whether there is one."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from navarch.api.dataplane import DataPlane
+from navarch.api.windows import Windows
 from navarch.core.diagnosis.workloads import Workload
 from navarch.core.model.messages import join
 from navarch.core.rollout.waves import count_waves, find_wave, is_opted_out
@@ -48,12 +49,13 @@ that; a rollout restart, which somebody has to ask for; for bare pods and Jobs o
 
 @dataclass(frozen=True, slots=True)
 class Waves:
-    """Where Navarch restarts workloads: its policy, the mesh's uid, and the annotations ROLLOUT of
-    namespaces. Those of workloads are not known to the command."""
+    """Where Navarch restarts workloads: its policy, the mesh's uid, and what namespaces say
+    of their place and of their windows. What workloads say themselves is not known to the command."""
 
     policy: DataPlane
     mesh: str
     orders: Mapping[str, str]
+    windows: Mapping[str, tuple[Windows, ...]] = field(default_factory=dict)
 
     def find(self, workload: Workload) -> str:
         """When a workload is restarted, in words; empty where its owner does it."""
@@ -62,7 +64,13 @@ class Waves:
             return ""
         wave = find_wave(self.policy, self.mesh, workload.namespace, order)
         place = f"wave {wave} of {count_waves(self.policy)}"
-        return join([place, *map(describe_window, self.policy.windows or ())])
+        own = [_describe(layer) for layer in self.windows.get(workload.namespace, ())]
+        return join([place, *map(describe_window, self.policy.windows or ()), *own])
+
+
+def _describe(windows: Windows) -> str:
+    told = " or ".join(map(describe_window, windows))
+    return f"only while its namespace's are open: {told or 'these cannot be read'}"
 
 
 def find_restarts(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from navarch.api.dataplane import DataPlane
+from navarch.api.windows import Windows
 from navarch.core.world.proxies import Pins, ProxyPod
 from navarch.core.world.rollable import Rollable
 
@@ -43,7 +44,8 @@ class ObservedRollout:
     """`pods` are the proxies of the mesh by its census; `target` is what the mesh's injector stamps on pods,
     empty where that is not known; `revision` is the one that does; `hindrance` says why no pod must be made
     anew now, though it could be. `orders` is what the annotation ROLLOUT, or their MeshMember, says of
-    namespaces, `leaving` are those that are being deleted. `told_wave`, `told_since` are what status says:
+    namespaces, and `windows` what these say of
+    when; `leaving` are those that are being deleted. `told_wave`, `told_since` are what status says:
     the wave that was the next one for this target, and since when."""
 
     mesh: str
@@ -56,6 +58,7 @@ class ObservedRollout:
     pins: Pins = field(default_factory=dict)
     orders: Mapping[str, str] = field(default_factory=dict)
     leaving: frozenset[str] = frozenset()
+    windows: Mapping[str, tuple[Windows, ...]] = field(default_factory=dict)
     zones: Mapping[str, tzinfo] = field(default_factory=dict)
     hindrance: str = ""
     told_wave: int = 0

@@ -79,9 +79,10 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
         return RolloutPlan(Phase.WAITING, waves, why=(why,), forbidden=observed.workloads.forbidden)
     now = datetime.fromisoformat(observed.now)
     standings = judge_workloads(observed)
-    pending = [s for s in standings if s.state in (State.WAITING, State.ROLLING, State.FAILED)]
+    active = (State.WAITING, State.ROLLING, State.FAILED)
+    pending = [s for s in standings if s.state in active or _holds(observed, s)]
     if not pending:
-        return _rest(waves, standings)
+        return _rest(waves, standings, now)
     wave = min(s.wave for s in pending)
     since = _read_since(observed, wave)
     gate = _find_gate(observed, standings, wave=wave, since=since, now=now)
@@ -91,7 +92,7 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
     if gate is not None and (gate.phase in (Phase.HALTED, Phase.PAUSED) or not rolling):
         phase = gate.phase
     ends = [s.until for s in rolling if s.until is not None] + ([gate.at] if gate and gate.at else [])
-    later = [max((end - now).total_seconds(), SHORTEST) for end in ends]
+    later = [max((end - now).total_seconds(), SHORTEST) for end in (*ends, *_list_openings(standings))]
     return RolloutPlan(
         phase,
         waves,
@@ -104,16 +105,27 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
     )
 
 
-def _rest(waves: int, standings: tuple[Standing, ...]) -> RolloutPlan:
+def _holds(observed: ObservedRollout, standing: Standing) -> bool:
+    """Whether a workload that waits for its own windows keeps all others waiting: a canary comes first."""
+    return standing.opens is not None and standing.namespace in (observed.policy.canary_namespaces or ())
+
+
+def _list_openings(standings: Iterable[Standing]) -> list[datetime]:
+    return [s.opens for s in standings if s.opens is not None]
+
+
+def _rest(waves: int, standings: tuple[Standing, ...], now: datetime) -> RolloutPlan:
     """Nothing is to be restarted, or can be."""
     blocked = any(s.state is State.BLOCKED for s in standings)
+    unsure = any(s.in_flight or (s.state is State.BLOCKED and s.opens is None) for s in standings)
+    later = [max((at - now).total_seconds(), SHORTEST) for at in _list_openings(standings)]
     phase = Phase.WAITING if blocked else Phase.DONE
     return RolloutPlan(
         phase,
         waves,
         standings,
         why=tuple(_tell_others(standings)),
-        requeue_after=SAFETY_REQUEUE if blocked or any(s.in_flight for s in standings) else None,
+        requeue_after=min([*later, *([SAFETY_REQUEUE] if unsure else [])], default=None),
     )
 
 

@@ -14,10 +14,12 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from navarch.api.dataplane import DEADLINE
+from navarch.api.windows import read_windows
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ROLLOUT
 from navarch.core.model.messages import count
 from navarch.core.model.restarts import ARGO
+from navarch.core.rollout.narrowing import Closed, Narrowing
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.waves import find_wave, is_opted_out, rank_of
 from navarch.core.world.proxies import ProxyPod, is_current
@@ -47,7 +49,8 @@ class State(Enum):
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A workload's verdict. `restarted` says that it was restarted for the present target, `in_flight` that
-    it counts against the budget, `until` when its deadline ends."""
+    it counts against the budget, `until` when its deadline ends, and `opens` when the windows of its own open
+    that it waits for."""
 
     namespace: str
     kind: str
@@ -60,6 +63,7 @@ class Standing:
     in_flight: bool = False
     until: datetime | None = None
     workload: Rollable | None = None
+    opens: datetime | None = None
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -90,7 +94,8 @@ def judge_workloads(observed: ObservedRollout) -> tuple[Standing, ...]:
     known = {(w.namespace, w.kind, w.name): w for w in observed.workloads.rollables}
     blocked = _find_blocked(observed, known.values())
     now = datetime.fromisoformat(observed.now)
-    return tuple(_judge_all(observed, found, known, blocked, now))
+    narrowing = Narrowing(observed.policy.windows or (), observed.zones, now)
+    return tuple(_judge_all(observed, found, known, blocked, narrowing))
 
 
 def _is_current(observed: ObservedRollout, pod: ProxyPod) -> bool:
@@ -102,7 +107,7 @@ def _judge_all(
     found: Mapping[tuple[str, str, str], _Pods],
     known: Mapping[tuple[str, str, str], Rollable],
     blocked: Mapping[tuple[str, str, str], str],
-    now: datetime,
+    narrowing: Narrowing,
 ) -> Iterator[Standing]:
     for place, pods in sorted(found.items()):
         namespace, kind, name = place
@@ -113,9 +118,17 @@ def _judge_all(
             state = State.MANUAL if pods.outdated else State.CURRENT
             yield Standing(namespace, kind, name, state, wave, why=why if pods.outdated else "")
         elif not workload.follows:
+            closed = _find_closed(observed, workload, narrowing) if pods.outdated else None
+            budget = blocked.get(place, "")
             yield _judge(
-                observed, workload, pods.outdated, wave=wave, blocked=blocked.get(place, ""), now=now
+                observed, workload, pods.outdated, wave=wave, blocked=budget, closed=closed, now=narrowing.now
             )
+
+
+def _find_closed(observed: ObservedRollout, workload: Rollable, narrowing: Narrowing) -> Closed | None:
+    """What windows of its namespace, and of its own, keep a workload from being restarted now."""
+    layers = observed.windows.get(workload.namespace, ())
+    return narrowing.find_closed((*layers, read_windows(workload.windows)) if workload.windows else layers)
 
 
 def _tell_unknown(kind: str) -> str:
@@ -123,7 +136,14 @@ def _tell_unknown(kind: str) -> str:
 
 
 def _judge(
-    observed: ObservedRollout, workload: Rollable, outdated: int, *, wave: int, blocked: str, now: datetime
+    observed: ObservedRollout,
+    workload: Rollable,
+    outdated: int,
+    *,
+    wave: int,
+    blocked: str,
+    closed: Closed | None,
+    now: datetime,
 ) -> Standing:
     until = _find_deadline(observed, workload)
     restart = _Restart(
@@ -131,7 +151,7 @@ def _judge(
         ours=until is not None and not workload.edited,
         overdue=until is not None and now >= until,
     )
-    state, why = _decide(observed, workload, outdated, restart, blocked)
+    state, why = _decide(observed, workload, outdated, restart, blocked or (closed.why if closed else ""))
     # One that broke by a restart for an older target is waited for no longer, and still is not available.
     flying = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
     broken = state is State.WAITING and restart.ours and not workload.rolled
@@ -148,6 +168,7 @@ def _judge(
         in_flight=in_flight,
         until=until if in_flight else None,
         workload=workload,
+        opens=closed.at if closed is not None and state is State.BLOCKED and why == closed.why else None,
     )
 
 
@@ -180,7 +201,7 @@ def _decide(
 
 
 def _find_blocks(
-    observed: ObservedRollout, workload: Rollable, restart: _Restart, budget: str
+    observed: ObservedRollout, workload: Rollable, restart: _Restart, blocked: str
 ) -> Iterator[str]:
     """What a workload that is to be restarted has to wait for, and Navarch cannot bring about."""
     if restart.ours and not workload.rolled and not restart.overdue and not workload.stuck:
@@ -191,8 +212,8 @@ def _find_blocks(
         yield "its namespace is being deleted"
     if why := observed.workloads.refused.get(workload.uid):
         yield why
-    if budget:
-        yield f"PodDisruptionBudget {budget} allows no disruption"
+    if blocked:
+        yield blocked
 
 
 def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
@@ -226,7 +247,7 @@ def _find_deadline(observed: ObservedRollout, workload: Rollable) -> datetime | 
 def _find_blocked(
     observed: ObservedRollout, workloads: Iterable[Rollable]
 ) -> dict[tuple[str, str, str], str]:
-    """The PodDisruptionBudget that forbids the restart of a workload."""
+    """What is to be said of workloads whose restart a PodDisruptionBudget forbids."""
     blockers: defaultdict[str, list[tuple[str, Mapping[str, object]]]] = defaultdict(list)
     for blocker in observed.workloads.blockers:
         blockers[blocker.namespace].append((blocker.name, blocker.selector))
@@ -234,6 +255,7 @@ def _find_blocked(
     for workload in workloads:
         for name, selector in blockers.get(workload.namespace, ()):
             if matches(selector, dict(workload.labels)):
-                found[workload.namespace, workload.kind, workload.name] = name
+                told = f"PodDisruptionBudget {name} allows no disruption"
+                found[workload.namespace, workload.kind, workload.name] = told
                 break
     return found

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLED_FOR
+from navarch.api.windows import LONGEST as LONGEST_WINDOWS
+from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLED_FOR, ROLLOUT, WINDOWS
 from navarch.core.model.moments import read_moment
 from navarch.core.model.ownership import fields_of, is_own_entry
 from navarch.core.model.refs import Manifest
 from navarch.core.model.restarts import ARGO, ROLLER
-from navarch.core.world.rollable import LONGEST, Rollable, quote, read_labels, read_order
+from navarch.core.world.rollable import LONGEST, Rollable, quote, read_annotation, read_labels
 
 CRD = "rollouts.argoproj.io"
 TEMPLATE_HASH = "rollouts-pod-template-hash"
@@ -44,7 +45,8 @@ def read_rollout(manifest: Manifest) -> Rollable:
         restarted_for=str(annotations.get(ROLLED_FOR, ""))[:LONGEST] if written else "",
         restarted_at=written,
         edited=bool(written) and (edited > written or not promoted),
-        order=read_order(metadata),
+        order=read_annotation(metadata, ROLLOUT),
+        windows=read_annotation(metadata, WINDOWS, longest=LONGEST_WINDOWS),
         follows=MESH_NAME in labels or GATEWAY_API_NAME in labels,
         # One whose template stands in a Deployment (workloadRef) has its selector alone.
         labels=read_labels(template or (spec.get("selector") or {}).get("matchLabels")),

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLED_FOR, ROLLOUT
+from navarch.api.windows import LONGEST as LONGEST_WINDOWS
+from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLED_FOR, ROLLOUT, WINDOWS
 from navarch.core.model.messages import shorten
 from navarch.core.model.ownership import fields_of, is_own_entry
 from navarch.core.model.refs import Manifest
@@ -33,7 +34,7 @@ class Rollable:
     restarted, or that would change nothing. `restarted_for` is what a restart wrote into it (ROLLED_FOR), and
     `restarted_at` when; `edited` says that what goes on since is another client's doing.
     `order` is its annotation ROLLOUT; `follows` says that something else rolls it: Navarch or istiod.
-    `labels` are those of its pods."""
+    `labels` are those of its pods, `windows` is its annotation WINDOWS."""
 
     kind: str
     namespace: str
@@ -48,6 +49,7 @@ class Rollable:
     order: str = ""
     follows: bool = False
     labels: tuple[tuple[str, str], ...] = ()
+    windows: str = ""
 
     @property
     def api_version(self) -> str:
@@ -72,15 +74,16 @@ def read_rollable(manifest: Manifest) -> Rollable:
         restarted_for=str((template.get("annotations") or {}).get(ROLLED_FOR, ""))[:LONGEST],
         restarted_at=restarted,
         edited=bool(restarted) and edited > restarted,
-        order=read_order(metadata),
+        order=read_annotation(metadata, ROLLOUT),
         follows=MESH_NAME in labels or GATEWAY_API_NAME in labels,
         labels=read_labels(template.get("labels")),
+        windows=read_annotation(metadata, WINDOWS, longest=LONGEST_WINDOWS),
     )
 
 
-def read_order(metadata: Mapping[str, Any]) -> str:
+def read_annotation(metadata: Mapping[str, Any], name: str, *, longest: int = LONGEST) -> str:
     """What a workload's own annotation says of its restarts."""
-    return str((metadata.get("annotations") or {}).get(ROLLOUT, ""))[:LONGEST]
+    return str((metadata.get("annotations") or {}).get(name, ""))[:longest]
 
 
 def read_labels(labels: Any) -> tuple[tuple[str, str], ...]:
