@@ -123,7 +123,8 @@ ALERTS: tuple[Alert, ...] = (
         Severity.WARNING,
         "The restarts of workloads of mesh {{ $labels.namespace }}/{{ $labels.mesh }} are halted.",
         "For 5 minutes Navarch has restarted no workload of mesh {{ $labels.mesh }} in "
-        "{{ $labels.namespace }}, because one does not come up after its restart; status.dataPlane names it.",
+        "{{ $labels.namespace }}, because one does not come up after its restart, or a gate failed; "
+        "status.dataPlane names it.",
     ),
     Alert(
         "upgrade-held",

@@ -11,6 +11,7 @@ from datetime import tzinfo
 
 from navarch.api.dataplane import DataPlane
 from navarch.api.windows import Windows
+from navarch.core.rollout.gates import Gate
 from navarch.core.world.proxies import Pins, ProxyPod
 from navarch.core.world.rollable import Rollable
 
@@ -44,9 +45,10 @@ class ObservedRollout:
     """`pods` are the proxies of the mesh by its census; `target` is what the mesh's injector stamps on pods,
     empty where that is not known; `revision` is the one that does; `hindrance` says why no pod must be made
     anew now, though it could be. `orders` is what the annotation ROLLOUT, or their MeshMember, says of
-    namespaces, and `windows` what these say of
-    when; `leaving` are those that are being deleted. `told_wave`, `told_since` are what status says:
-    the wave that was the next one for this target, and since when."""
+    namespaces, `windows` what these say of when, and `leaving` are those that are being deleted. `told_wave`,
+    `told_since` are what status says: the wave that was the next one for this target, and since when. `gates`
+    is how the gates stand, empty while none is asked. `returning` says that the mesh went back to what was
+    proved before."""
 
     mesh: str
     policy: DataPlane
@@ -63,3 +65,5 @@ class ObservedRollout:
     hindrance: str = ""
     told_wave: int = 0
     told_since: str = ""
+    gates: tuple[Gate, ...] = ()
+    returning: bool = False

@@ -126,7 +126,10 @@ def _judge_all(
 
 
 def _find_closed(observed: ObservedRollout, workload: Rollable, narrowing: Narrowing) -> Closed | None:
-    """What windows of its namespace, and of its own, keep a workload from being restarted now."""
+    """What windows of its namespace, and of its own, keep a workload from being restarted now. On its way
+    back the mesh waits for none."""
+    if observed.returning:
+        return None
     layers = observed.windows.get(workload.namespace, ())
     return narrowing.find_closed((*layers, read_windows(workload.windows)) if workload.windows else layers)
 
@@ -204,7 +207,8 @@ def _find_blocks(
     observed: ObservedRollout, workload: Rollable, restart: _Restart, blocked: str
 ) -> Iterator[str]:
     """What a workload that is to be restarted has to wait for, and Navarch cannot bring about."""
-    if restart.ours and not workload.rolled and not restart.overdue and not workload.stuck:
+    going = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
+    if going and not observed.returning:  # what was given up is waited for no longer
         yield "its restart for an older target goes on"
     if not restart.ours and not workload.rolled:
         yield "it is being rolled out by another client"

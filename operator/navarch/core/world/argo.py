@@ -48,6 +48,7 @@ def read_rollout(manifest: Manifest) -> Rollable:
         order=read_annotation(metadata, ROLLOUT),
         windows=read_annotation(metadata, WINDOWS, longest=LONGEST_WINDOWS),
         follows=MESH_NAME in labels or GATEWAY_API_NAME in labels,
+        lacking=bool(written) and _count(status, "availableReplicas") < _count(spec, "replicas", 1),
         # One whose template stands in a Deployment (workloadRef) has its selector alone.
         labels=read_labels(template or (spec.get("selector") or {}).get("matchLabels")),
     )

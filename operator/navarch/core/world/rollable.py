@@ -34,7 +34,8 @@ class Rollable:
     restarted, or that would change nothing. `restarted_for` is what a restart wrote into it (ROLLED_FOR), and
     `restarted_at` when; `edited` says that what goes on since is another client's doing.
     `order` is its annotation ROLLOUT; `follows` says that something else rolls it: Navarch or istiod.
-    `labels` are those of its pods, `windows` is its annotation WINDOWS."""
+    `labels` are those of its pods, `windows` is its annotation WINDOWS; `lacking` says of one that Navarch
+    has restarted that not all pods that it should have are available."""
 
     kind: str
     namespace: str
@@ -50,6 +51,7 @@ class Rollable:
     follows: bool = False
     labels: tuple[tuple[str, str], ...] = ()
     windows: str = ""
+    lacking: bool = False
 
     @property
     def api_version(self) -> str:
@@ -63,6 +65,7 @@ def read_rollable(manifest: Manifest) -> Rollable:
     template = (spec.get("template") or {}).get("metadata") or {}
     labels = metadata.get("labels") or {}
     restarted, edited = _read_writes(metadata.get("managedFields") or ())
+    rolled_for = str((template.get("annotations") or {}).get(ROLLED_FOR, ""))[:LONGEST]
     return Rollable(
         manifest["kind"],
         metadata["namespace"],
@@ -71,13 +74,14 @@ def read_rollable(manifest: Manifest) -> Rollable:
         rolled=_is_rolled(manifest),
         stuck=_read_stuck(manifest),
         refusal=_find_refusal(manifest["kind"], metadata, spec),
-        restarted_for=str((template.get("annotations") or {}).get(ROLLED_FOR, ""))[:LONGEST],
+        restarted_for=rolled_for,
         restarted_at=restarted,
         edited=bool(restarted) and edited > restarted,
         order=read_annotation(metadata, ROLLOUT),
         follows=MESH_NAME in labels or GATEWAY_API_NAME in labels,
         labels=read_labels(template.get("labels")),
         windows=read_annotation(metadata, WINDOWS, longest=LONGEST_WINDOWS),
+        lacking=bool(rolled_for) and _is_lacking(manifest),
     )
 
 
@@ -89,6 +93,14 @@ def read_annotation(metadata: Mapping[str, Any], name: str, *, longest: int = LO
 def read_labels(labels: Any) -> tuple[tuple[str, str], ...]:
     """Labels of pods, in order."""
     return tuple(sorted((str(k), str(v)) for k, v in (labels or {}).items()))
+
+
+def _is_lacking(manifest: Manifest) -> bool:
+    status = manifest.get("status") or {}
+    if manifest["kind"] == "DaemonSet":
+        return int(status.get("numberUnavailable", 0)) > 0
+    wanted = int((manifest.get("spec") or {}).get("replicas", 1))
+    return int(status.get("availableReplicas", 0)) < wanted
 
 
 def _is_rolled(manifest: Manifest) -> bool:
