@@ -436,9 +436,20 @@ def test_a_fifth_revision_is_refused_and_one_that_is_there_may_be_asked_for() ->
     assert not list(strategy.check_revisions_are_few(by_revision(*four, active="1.31.3", asked="1.31.0")))
 
 
-def test_a_mesh_that_was_made_with_a_strategy_keeps_it() -> None:
+def test_a_mesh_that_says_no_strategy_keeps_that_of_what_serves() -> None:
     made = by_revision("1.31.0", active="1.31.0", asked="1.31")
-    assert not list(strategy.check_strategy_is_kept(made))
-    other = an_observed_mesh(spec=a_spec(upgrade={"strategy": "InPlace"}), revisions=made.revisions)
-    assert only(strategy.check_strategy_is_kept, other).reason is Reason.STRATEGY_FIXED
-    assert not other.in_place, "what runs counts"
+    silent = an_observed_mesh(spec=a_spec(), revisions=made.revisions)
+    assert (silent.strategy, silent.in_place) == ("RevisionBased", False)
+    assert (an_observed_mesh().strategy, an_observed_mesh().in_place) == ("InPlace", True)
+    asks = an_observed_mesh(spec=a_spec(upgrade={"strategy": "InPlace"}), revisions=made.revisions)
+    assert (asks.strategy, asks.in_place) == ("InPlace", False), "what is left counts"
+
+
+def test_in_place_is_one_minor_at_a_time_from_a_revision_for_one_version_too() -> None:
+    made = by_revision("1.29.0", active="1.29.0", asked="1.31")
+    asks = an_observed_mesh(
+        spec=a_spec(version="1.31", upgrade={"strategy": "InPlace"}),
+        revisions=made.revisions,
+        status=made.body["status"],
+    )
+    assert "1.30" in only(version.check_minors_are_not_skipped, asks).remedy

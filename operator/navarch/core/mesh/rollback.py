@@ -118,6 +118,8 @@ def fall_back(observed: ObservedMesh, wanted: Manifest, *, fixed: bool) -> tuple
         return wanted, None
     if is_by_hand(observed):
         return wanted, read_return(wanted)
+    if not observed.in_place and observed.active not in ("", wanted["metadata"]["name"]):
+        return wanted, None  # one that is to follow is held: the tag must not move to what it was before
     made = read_return(there)
     told = made is not None and not made.by_hand and made.attempt == hash_attempt(observed, wanted)
     if made is not None and (fixed or told):
@@ -131,6 +133,14 @@ def fall_back(observed: ObservedMesh, wanted: Manifest, *, fixed: bool) -> tuple
     because = str(rolling["message"])[:_LONGEST] if rolling is not None else ""
     made = Return(hash_attempt(observed, wanted), wanted["spec"]["version"], because)
     return _mark(target, made), made
+
+
+def take_back(observed: ObservedMesh, existing: Manifest) -> Manifest:
+    """A MeshRevision that stays beside the one that is asked for, as it was applied; a change of it that was
+    given up is taken back."""
+    restated = restate(observed.parent, existing)
+    proved = list_proved(existing)[:1] if is_given_up(existing) else []
+    return next((t for p in proved if (t := _reach(observed, restated, p, existing))), restated)
 
 
 def has_way_back(observed: ObservedMesh, name: str) -> bool:

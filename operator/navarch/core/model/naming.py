@@ -76,12 +76,17 @@ def revision_name(tag: str, version: str = "") -> str:
     return f"{tag}-{version.replace('.', '-')}" if version else tag + IN_PLACE
 
 
+def is_in_place(revision: str) -> bool:
+    """Whether a revision of this name is updated where it stands; else it is of one version for good."""
+    return revision.endswith(IN_PLACE)
+
+
 def _scoped(base: str, revision: str, namespace: str) -> str:
     """A name in the cluster's scope. Concatenation alone could be read in two ways where something ends like
     a revision beside the revision's own end; then a hash of both parts settles it."""
     tail = revision + (f"-{namespace}" if namespace else "")
     name = f"{base}-{tail}"
-    if revision.endswith(IN_PLACE):
+    if is_in_place(revision):
         is_plain = name.count(IN_PLACE) == 1
     else:
         parts = tail.split("-")
