@@ -1,6 +1,7 @@
-"""Whatever is edited in whatever order (strategy, version, the way back by hand), whichever istiods come up,
-and wherever the operator is killed: somebody injects and validates at every moment, the tag moves to what
-serves only, no proxy loses its istiod, and a mesh ends at what its spec asks for."""
+"""Whatever is edited in whatever order (strategy, version, configuration with canaries and without, the way
+back by hand), whichever istiods come up, and wherever the operator is killed: somebody injects and validates
+at every moment, the tag moves to what serves only, no proxy loses its istiod, and a mesh ends at what its
+spec asks for."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from tests.unit.test_successions import TAG, Killed, put_pod
 MINORS = ("1.30", "1.31", "1.32")
 EXACT = {minor: assets().catalog.find(minor).version for minor in MINORS}  # type: ignore[union-attr]
 NEVER = 10**6
+GRACE = {"inactiveRevisionGracePeriodSeconds": 0}
 
 
 class Fates(InPlace):
@@ -107,18 +109,12 @@ def _validates(webhook: Object) -> bool:
     return any('"DoesNotExist"' in json.dumps(entry["objectSelector"]) for entry in webhook["webhooks"])
 
 
-def build_upgrade(strategy: str, *, rollback: bool) -> dict[str, Any]:
-    grace = {"inactiveRevisionGracePeriodSeconds": 0}
-    return {"strategy": strategy, **grace, **({"rollback": True} if rollback else {})}
-
-
 @cache
 def a_settled_mesh(strategy: str) -> Fates:
     cluster = Fates()
     cluster.put(build_namespace(NS))
     cluster.put(build_root_config(NS))
-    upgrade = build_upgrade(strategy, rollback=False)
-    cluster.put(build_mesh(NS, version="1.30", upgrade=upgrade))
+    cluster.put(build_mesh(NS, version="1.30", upgrade={"strategy": strategy, **GRACE}))
     asyncio.run(cluster.settle())
     cluster.restart_pods()
     return cluster
@@ -130,7 +126,8 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("strategy"), kinds, writes),
         st.tuples(st.just("version"), st.sampled_from(MINORS), writes),
-        st.tuples(st.just("rollback"), st.booleans(), writes),
+        st.tuples(st.sampled_from(("rollback", "canaryConfig")), st.booleans(), writes),
+        st.tuples(st.just("level"), st.sampled_from(("debug", "warn")), writes),
         st.tuples(st.just("sick"), st.sampled_from(MINORS), writes),
         st.tuples(st.just("heal"), st.none(), writes),
         st.tuples(st.just("wait"), st.none(), writes),
@@ -141,27 +138,33 @@ steps = st.lists(
 )
 
 
-async def run(cluster: Fates, strategy: str, steps: list[tuple[str, Any, int]]) -> None:
-    rollback = False
+def carry_out(cluster: Fates, step: str, value: Any) -> None:
+    match step:
+        case "version":
+            cluster.edit(version=value)
+        case "level":
+            cluster.edit(controlPlane={"logging": {"level": f"default:{value}"}})
+        case "strategy" | "rollback" | "canaryConfig":
+            upgrade = {**cluster.mesh["spec"]["upgrade"], step: value}
+            if upgrade["strategy"] == "InPlace":  # with which canaries are refused
+                upgrade["canaryConfig"] = False
+            cluster.edit(upgrade=upgrade)
+        case "sick":
+            cluster.sick = cluster.sick | {value}
+        case "heal":
+            cluster.heal()
+        case "wait":
+            cluster.wait(700)
+        case "pods":
+            cluster.restart_pods()
+
+
+async def run(cluster: Fates, steps: list[tuple[str, Any, int]]) -> None:
     for step, value, writes in steps:
-        match step:
-            case "version":
-                cluster.edit(version=value)
-            case "strategy" | "rollback":
-                strategy = value if step == "strategy" else strategy
-                rollback = value if step == "rollback" else rollback
-                cluster.edit(upgrade=build_upgrade(strategy, rollback=rollback))
-            case "sick":
-                cluster.sick = cluster.sick | {value}
-            case "heal":
-                cluster.heal()
-            case "wait":
-                cluster.wait(700)
-            case "pods":
-                cluster.restart_pods()
+        carry_out(cluster, step, value)
         cluster = await cluster.go_on(writes)
     cluster.heal()
-    cluster.edit(upgrade=build_upgrade(strategy, rollback=False))
+    carry_out(cluster, "rollback", False)
     for minor in MINORS[1:]:
         cluster.edit(version=minor)
         for _ in range(2):
@@ -173,7 +176,7 @@ async def run(cluster: Fates, strategy: str, steps: list[tuple[str, Any, int]]) 
     assert read_condition(cluster.mesh, "Ready")["status"] == "True", cluster.mesh["status"]
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(first=kinds, steps=steps)
 @example(
     first="InPlace",
@@ -192,7 +195,9 @@ async def run(cluster: Fates, strategy: str, steps: list[tuple[str, Any, int]]) 
         ("version", "1.31", NEVER),
         ("strategy", "InPlace", NEVER),
         ("version", "1.30", NEVER),
-        ("pods", None, NEVER),
+        ("canaryConfig", True, NEVER),
+        ("strategy", "RevisionBased", NEVER),
+        ("level", "debug", 9),
         ("version", "1.31", 5),
         ("rollback", True, 3),
     ],
@@ -200,4 +205,4 @@ async def run(cluster: Fates, strategy: str, steps: list[tuple[str, Any, int]]) 
 def test_a_mesh_serves_through_every_edit_and_ends_at_what_its_spec_asks_for(
     first: str, steps: list[tuple[str, Any, int]]
 ) -> None:
-    asyncio.run(run(a_settled_mesh(first).restart(), first, steps))
+    asyncio.run(run(a_settled_mesh(first).restart(), steps))

@@ -46,6 +46,13 @@ class Upgrade(Model):
         "proved. A change of it leaves what serves as it is, and shows at the next version, which comes up "
         "beside. Default: that of the revision that serves; of a mesh without one, InPlace.",
     )
+    canary_config: bool | None = Field(
+        None,
+        description="RevisionBased: a change of the configuration at the same version comes up beside what "
+        "serves, too, as a revision with six digits behind its version: proved before the tag moves, with "
+        "proxies of the older one until they are restarted. Default: false, which makes it where the serving "
+        "revision stands.",
+    )
     progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] | None = Field(
         None,
         description="Seconds in which a change of version or configuration is to be proved. After that a "

@@ -14,7 +14,8 @@ from functools import partial
 from navarch.api.controlplane import HOSTED
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.mesh.approval import Hold, find_hold, hold_back
-from navarch.core.mesh.checks.version import choose_name, find_release
+from navarch.core.mesh.checks.version import find_release
+from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
 from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways
 from navarch.core.mesh.injection import find_validators

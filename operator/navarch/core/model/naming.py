@@ -70,10 +70,11 @@ def is_hosting(namespace: str) -> bool:
     return re.match(HOSTED_FORM, namespace) is not None
 
 
-def revision_name(tag: str, version: str = "") -> str:
+def revision_name(tag: str, version: str = "", config: str = "") -> str:
     """The revision of a mesh that is updated in place; with `version`, that of this exact version in a mesh
-    that has a revision for each."""
-    return f"{tag}-{version.replace('.', '-')}" if version else tag + IN_PLACE
+    that has a revision for each, and with `config` (digits) that of one of its configurations."""
+    parts = (tag, version.replace(".", "-"), config)
+    return "-".join(filter(None, parts)) if version else tag + IN_PLACE
 
 
 def is_in_place(revision: str) -> bool:

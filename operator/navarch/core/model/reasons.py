@@ -69,6 +69,10 @@ class Reason(Documented):
         "spec.version asks for an update of a revision that pods still use, and to which the tag does not "
         "point.",
     )
+    CANARY_IN_PLACE = (
+        "CanaryInPlace",
+        "spec.upgrade.canaryConfig is true in a mesh that is updated in place.",
+    )
     STRATEGY_PENDING = (
         "StrategyPending",
         "spec.upgrade.strategy is another than the one that made what serves, and shows at the next version.",

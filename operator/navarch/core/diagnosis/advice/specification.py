@@ -88,6 +88,11 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Restart the workloads that still use it, or go on from revision to revision.",
         "spec.version: '1.31': shop-mesh-inplace, which would be updated to it, runs Istio 1.30.7 for 3 pods",
     ),
+    Reason.CANARY_IN_PLACE: Advice(
+        Severity.ERROR,
+        "Go from revision to revision, or make changes of the configuration where the revision stands.",
+        "spec.upgrade.canaryConfig: 'true': the mesh is updated in place, where no second istiod comes up",
+    ),
     Reason.STRATEGY_PENDING: Advice(
         Severity.INFO,
         "Nothing is to be done: the next version comes up beside what serves, as the strategy has it.",

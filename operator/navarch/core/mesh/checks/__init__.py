@@ -43,6 +43,7 @@ from navarch.core.mesh.checks import (
 )
 from navarch.core.mesh.checks.neighbours import summary_of
 from navarch.core.mesh.checks.version import find_release
+from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
@@ -71,6 +72,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_minors_are_not_skipped,
     strategy.check_no_namespace_names_the_revision,
     strategy.check_the_one_in_place_is_free,
+    strategy.check_canaries_are_revisions,
     strategy.check_revisions_are_few,
     dataplane.check_time_zones_are_known,
     scope.check_cluster_is_its_own,
@@ -168,7 +170,7 @@ def build_content(observed: ObservedMesh, spec: MeshControlPlaneSpec) -> MeshCon
         assets=observed.assets,
         parent=observed.parent,
         tag=own.tag,
-        revision=version.choose_name(observed, release.version) if release is not None else "",
+        revision=choose_name(observed, release.version) if release is not None else "",
         default_tag=own.default_tag,
         spec=spec,
         release=release,

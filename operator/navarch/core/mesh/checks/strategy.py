@@ -75,6 +75,20 @@ def check_the_one_in_place_is_free(observed: ObservedMesh) -> Iterator[Finding]:
     )
 
 
+def check_canaries_are_revisions(observed: ObservedMesh) -> Iterator[Finding]:
+    """A change of the configuration comes up beside what serves only where revisions do."""
+    upgrade = observed.spec.upgrade if observed.spec is not None else None
+    if upgrade is None or not upgrade.canary_config or observed.strategy == REVISION_BASED:
+        return
+    yield Finding(
+        Reason.CANARY_IN_PLACE,
+        "spec.upgrade.canaryConfig",
+        "true",
+        f"the mesh is updated in place, where no second istiod comes up ({FIELD})",
+        f"set {FIELD} to {REVISION_BASED}, which restarts nothing, or remove it",
+    )
+
+
 def check_strategy_made_what_serves(observed: ObservedMesh) -> Iterator[Finding]:
     """While another strategy asks than made what serves, the spec says when it shows: at the next version."""
     serving, asked = observed.active, find_asked_name(observed)
@@ -99,10 +113,12 @@ def check_revisions_are_few(observed: ObservedMesh) -> Iterator[Finding]:
     there = sorted(str(r["metadata"]["name"]) for r in observed.revisions)
     if observed.in_place or observed.spec is None or asked in ("", *there) or len(there) < MOST_REVISIONS:
         return
+    serving, release = observed.find_revision(observed.active), find_release(observed)
+    same = serving is not None and release is not None and serving["spec"]["version"] == release.version
     yield Finding(
         Reason.TOO_MANY_REVISIONS,
-        "spec.version",
-        observed.spec.version,
+        "spec.upgrade.canaryConfig" if same else "spec.version",
+        "true" if same else observed.spec.version,
         f"would make one revision more than {MOST_REVISIONS}: {join(there)}",
         "restart the workloads that still use the older ones, and wait until these are gone",
     )

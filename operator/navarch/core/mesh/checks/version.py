@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from navarch.api.upgrade import REVISION_BASED
 from navarch.core.istio.catalog import Catalog, Minor, Release, dotted, ordinal_of
 from navarch.core.istio.gatewayapi import find_awaited, find_ignored
+from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.mesh.rollback import find_earlier
@@ -52,21 +53,6 @@ def find_asked_name(observed: ObservedMesh) -> str:
     name = choose_name(observed, release.version) if release is not None else ""
     earlier = find_earlier(observed, name)
     return str(earlier["metadata"]["name"]) if earlier is not None else name
-
-
-def choose_name(observed: ObservedMesh, version: str) -> str:
-    """The revision that is to be of this version. One that is so already is taken as it is, whichever
-    strategy made it, and the one that serves before others: so a change of the strategy alone asks for
-    nothing new. What is to be made has the name that the strategy gives."""
-    made = revision_name(observed.tag, version if observed.strategy == REVISION_BASED else "")
-    if observed.in_place:
-        return made
-    there = sorted(
-        str(r["metadata"]["name"])
-        for r in observed.revisions
-        if (r["spec"]["version"], r["spec"]["tag"]) == (version, observed.tag)
-    )
-    return next((name for name in (observed.active, made, *there) if name in there), made)
 
 
 def running_version(observed: ObservedMesh) -> str | None:
