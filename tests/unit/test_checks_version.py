@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kubernetes.utils import quantity
-from navarch.core.mesh.checks import capacity, layers, schema, strategy, version
+from navarch.core.mesh.checks import capacity, layers, overlays, schema, strategy, version
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.model.findings import Finding, Severity
@@ -443,6 +443,21 @@ def test_a_mesh_that_says_no_strategy_keeps_that_of_what_serves() -> None:
     assert (an_observed_mesh().strategy, an_observed_mesh().in_place) == ("InPlace", True)
     asks = an_observed_mesh(spec=a_spec(upgrade={"strategy": "InPlace"}), revisions=made.revisions)
     assert (asks.strategy, asks.in_place) == ("InPlace", False), "what is left counts"
+
+
+def test_an_overlay_names_what_is_made_next() -> None:
+    def observe(strategy: str, name: str) -> ObservedMesh:
+        overlay = {"target": {"kind": "Deployment", "name": name}, "patch": {"spec": {"minReadySeconds": 5}}}
+        upgrade = {"strategy": strategy}
+        return an_observed_mesh(spec=a_spec(version="1.31.0", upgrade=upgrade, overlays=[overlay]))
+
+    for strategy_, right, wrong in (
+        ("InPlace", "istiod-shop-mesh-inplace", "istiod-shop-mesh-1-31-0"),
+        ("RevisionBased", "istiod-shop-mesh-1-31-0", "istiod-shop-mesh-inplace"),
+    ):
+        assert not list(ask(overlays.check_overlays_apply, observe(strategy_, right)))
+        finding = only(overlays.check_overlays_apply, observe(strategy_, wrong))
+        assert finding.reason is Reason.OVERLAY_UNMATCHED
 
 
 def test_in_place_is_one_minor_at_a_time_from_a_revision_for_one_version_too() -> None:
