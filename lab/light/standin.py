@@ -1,7 +1,7 @@
 """The process that stands in for every istiod of a light lab; the API server reaches them through it.
 
-Owns the egress socket and one Istiod for each revision that has a ready pod. Pods are pretended in a light
-lab; what a real istiod would do while its pod is ready, is done here.
+Owns the egress socket, one Istiod for each revision that has a ready pod, and the metrics of proxies. Pods
+are pretended in a light lab; what a real istiod would do while its pod is ready, is done here.
 Must never serve a revision that has no ready pod: its webhook calls then fail like those to a dead Service.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
 from lab.light import egress
 from lab.light.api import Account, Api, ApiError, Object, Store
@@ -30,6 +31,12 @@ WEBHOOK_PORTS = (15017, "https-webhook", "https-webhooks")
 SERVED_AT = "lab.navarch.io/served-at"
 """Annotation of a Service: the port on 127.0.0.1 where a process of this machine plays its backend."""
 LONGEST_PAUSE = 10.0
+PROXY_PORT, ISTIOD_PORT = 15090, 15014
+"""Where a proxy and an istiod serve their metrics."""
+COUNTERS = "".join(
+    f"{name}_update_success{{}} 1\n" for name in ("envoy_cluster_manager_cds", "envoy_listener_manager_lds")
+)
+"""What a proxy that has its configuration counts. Proxies are pretended here, and all of them are well."""
 
 
 def find_upstream(
@@ -66,6 +73,20 @@ def is_ready(pod: Object) -> bool:
     return ready and "deletionTimestamp" not in pod["metadata"]
 
 
+async def serve_counters(socket: Path) -> None:
+    """The metrics of every proxy and every istiod, of which none has refused anything."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text="pilot_xds 1\n" if request.path == "/metrics" else COUNTERS)
+
+    application = web.Application()
+    application.router.add_get("/metrics", answer)
+    application.router.add_get("/stats/prometheus", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.UnixSite(runner, str(socket)).start()
+
+
 class StandIn:
     """All istiods of a lab."""
 
@@ -93,10 +114,14 @@ class StandIn:
         """The egress proxy's question."""
         sockets = {key: istiod.socket for key, istiod in self._istiods.items() if istiod.socket}
         ready = [pod for pod in self._stores.pods if is_ready(pod)]
+        istiods = {(pod.get("status") or {}).get("podIP") for pod in ready}
+        if target.port == PROXY_PORT or (target.port == ISTIOD_PORT and target.host in istiods):
+            return self._sockets / "counters.sock"
         return find_upstream(target, services=self._stores.services, pods=ready, sockets=sockets)
 
     async def run(self) -> None:
         """Serves and reconciles until cancelled."""
+        await serve_counters(self._sockets / "counters.sock")
         await egress.serve(self._sockets / "egress.sock", self.find)
         async with asyncio.TaskGroup() as tasks:
             for store in self._all_stores:

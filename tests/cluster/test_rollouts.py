@@ -4,8 +4,12 @@ time, a halt and its end, an opt-out, and a SIGKILL in the middle. What the audi
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from threading import Thread
 
 import pytest
 
@@ -66,6 +70,44 @@ def order(api: Api, namespace: str, name: str, value: str | None) -> None:
     api.patch("deployment", namespace, name, patch)
 
 
+class Board:
+    """Somebody who is asked before more workloads are restarted, on loopback."""
+
+    def __init__(self) -> None:
+        self.status = 503
+        self.heard: list[Object] = []
+        asked = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(asked.status)
+                self.end_headers()
+                if asked.status != 204:
+                    self.wfile.write(b"ask again")
+
+            def log_message(self, *_: object) -> None:
+                """Nothing: a test tells what it heard."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/may-it"
+
+    def __enter__(self) -> Board:
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def find_waiting(api: Api, namespace: str, words: str) -> Object | None:
+    """The mesh, once its rollout says that it waits for this."""
+    mesh = api.get("mesh", namespace, "demo") or {}
+    told = ((mesh.get("status") or {}).get("dataPlane") or {}).get("waitingFor", "")
+    return mesh if words in told else None
+
+
 def read_mark(api: Api, namespace: str, name: str) -> str:
     template = (api.get("deployment", namespace, name) or {})["spec"]["template"]["metadata"]
     return str((template.get("annotations") or {}).get(MARK, ""))
@@ -96,6 +138,7 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
         arguments = ("upgrade", action, "demo", "-n", fresh, *options)
         return await asyncio.to_thread(navarch, *arguments, kubeconfig=light.kubeconfig)
 
+    stack = ExitStack()
     workloads = [(names[place], name) for place, name in WORKLOADS]
     policy = {"mode": "Managed", "canaryNamespaces": [early], "waves": 1, "soakSeconds": 1}
     api.create(build_mesh(fresh, upgrade={"dataPlane": policy}))
@@ -150,10 +193,32 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
         assert (await ask("resume")).code == 0
         assert list_restarts(audit, mark) == []
 
-        # Then the canary comes first; a process that is killed then is followed by one that goes on.
-        edit(api, fresh, upgrade={"dataPlane": {"windows": [window | {"timeZone": "UTC"}]}})
-        await eventually(lambda: list_restarts(audit, mark), seconds=90, what="the first restart")
+        # Then the canary comes first; nobody is asked before, and nothing comes after it while somebody who
+        # is asked gives no answer, or says no.
+        board = Board()
+        stack.enter_context(board)
+        gates = {"webhooks": [{"name": "board", "url": board.url}]}
+        open_now = [window | {"timeZone": "UTC"}]
+        edit(api, fresh, upgrade={"dataPlane": {"windows": open_now, "gates": gates}})
+        await wait_for(api, fresh, condition="UpToDate", status="False", reason="RestartsWaiting", seconds=90)
+        told = await eventually(
+            lambda: find_waiting(api, fresh, "gate webhook/board: it answered 503: ask again"),
+            seconds=90,
+            what="the gate that does not know is told",
+        )
+        assert [(g["name"], g["state"]) for g in told["status"]["dataPlane"]["gates"]] == [
+            ("proxies", "Passed"),
+            ("webhook/board", "Unknown"),
+        ]
+        board.status = 403
+        await wait_for(api, fresh, condition="UpToDate", status="False", reason="RestartsHalted", seconds=90)
+        assert [(r.namespace, r.name) for r in list_restarts(audit, mark)] == [(early, "first")]
+        assert board.heard[0]["namespaces"] == [early]
+        assert (await ask("status")).code == 1
+
+        # A process that is killed then is followed by one that goes on once the answer is another.
         operator.kill()
+        board.status = 204
         operator.start()
         await eventually(operator.is_ready, seconds=60, what="the operator is back")
 
@@ -193,6 +258,7 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
         await wait_for(api, fresh, condition="UpToDate", seconds=90)
         await assert_quiet(api, audit, operator, fresh, "demo")
     finally:
+        stack.close()
         for namespace in (late, early):
             remove_namespace(api, namespace)
 
@@ -249,6 +315,8 @@ async def test_another_configuration_reaches_the_canary_namespace_alone_and_goes
             remove_namespace(api, namespace)
 
 
+PROMETHEUS = {"url": "http://prometheus.monitoring:9090"}
+QUERY = {"name": "q", "query": "up", "min": "1"}
 WINDOW = {"start": "22:00", "durationMinutes": 60, "timeZone": "Europe/Berlin"}
 
 
@@ -258,6 +326,19 @@ WINDOW = {"start": "22:00", "durationMinutes": 60, "timeZone": "Europe/Berlin"}
         ({"waves": 0}, "waves"),
         ({"maxUnavailable": 0}, "maxUnavailable"),
         ({"maxUnavailable": 2, "perNamespaceParallelism": 3}, "raise maxUnavailable, or lower this"),
+        ({"gates": {"webhooks": [{"name": "w", "url": "ftp://x"}]}}, "url"),
+        ({"gates": {"webhooks": [{"name": "w", "url": "http://user:secret@x/"}]}}, "url"),
+        (
+            {"gates": {"prometheus": PROMETHEUS | {"queries": [{"name": "q", "query": "up"}]}}},
+            "set min, max or both",
+        ),
+        (
+            {"gates": {"prometheus": PROMETHEUS | {"queries": [QUERY | {"min": "1", "max": "0.5"}]}}},
+            "raise max, or lower min",
+        ),
+        ({"gates": {"prometheus": PROMETHEUS | {"queries": [QUERY | {"min": "NaN"}]}}}, "min"),
+        ({"gates": {"prometheus": PROMETHEUS | {"queries": [QUERY, QUERY]}}}, "Duplicate value"),
+        ({"onFailure": "Panic"}, "onFailure"),
         ({"windows": [WINDOW | {"days": []}]}, "days"),
         ({"windows": [WINDOW | {"start": "24:00"}]}, "start"),
         ({"windows": [WINDOW | {"durationMinutes": 0}]}, "durationMinutes"),

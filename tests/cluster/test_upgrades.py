@@ -4,7 +4,8 @@ the way back needs no new istiod, and a revision goes on evidence only."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -251,6 +252,94 @@ async def test_a_version_that_changes_while_another_one_is_proved_leaves_nothing
     await eventually(lambda: not list_of(api, fresh, OLD), what="the older one is gone")
     api.delete("mesh", fresh, "demo")
     await eventually(lambda: not list_owned(api, fresh), what="all of it is gone")
+
+
+@asynccontextmanager
+async def forbidding(
+    api: Api, name: str, resource: Mapping[str, Any], labels: Mapping[str, str]
+) -> AsyncIterator[str]:
+    """A policy of the cluster's own, in force until it is taken back: no objects with these labels are to be
+    made. Gives what it says."""
+    group, words = "admissionregistration.k8s.io", f"the house wants none of {name}"
+    asked = {"apiGroups": [""], "resources": ["configmaps"]}
+    rules = [{"operations": ["CREATE"], "apiVersions": ["*"], **each} for each in (resource, asked)]
+    policy = {
+        "matchConstraints": {"resourceRules": rules, "objectSelector": {"matchLabels": dict(labels)}},
+        "validations": [{"expression": "false", "message": words}],
+    }
+    specs = {"": policy, "Binding": {"policyName": name, "validationActions": ["Deny"]}}
+    for end, spec in specs.items():
+        kind = f"ValidatingAdmissionPolicy{end}"
+        api.create({"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+    metadata = {"name": "asked", "namespace": "default", "labels": dict(labels)}
+
+    def is_in_force() -> bool:
+        try:
+            api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, dry_run=True)
+        except Refused as refused:
+            return words in str(refused)
+        return False
+
+    try:
+        await eventually(is_in_force, what="the policy is in force")
+        yield words
+    finally:
+        for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+            api.request("DELETE", f"/apis/{group}/v1/{kind}/{name}")
+
+
+async def test_before_the_tag_moves_configuration_is_validated_and_a_proxy_takes_it_and_nothing_of_that_stays(
+    api: Api, operator: Operator, fresh: str
+) -> None:
+    old, new = name_revision(fresh, OLD), name_revision(fresh, NEW)
+    upgrade = {**UPGRADE, "progressDeadlineSeconds": 600, "inactiveRevisionGracePeriodSeconds": 3600}
+    api.create(build_mesh(fresh, version="1.30", upgrade=upgrade))
+    await wait_for(api, fresh)
+    tag = read_versions([*find_tag(api, fresh)])
+    services = {"apiGroups": ["networking.istio.io"], "resources": ["virtualservices"]}
+    pods = {"apiGroups": [""], "resources": ["pods"]}
+    of_trials = {"mesh.navarch.io/component": "trial", "mesh.navarch.io/mesh-namespace": fresh}
+
+    def list_trials() -> list[Object]:
+        found = [o for kind in ("deployment", "serviceaccount", "pod") for o in api.list(kind, fresh)]
+        return [o for o in found if "istio-trial-" in o["metadata"]["name"]]
+
+    async def wait_for_words(words: str, to: str) -> Object:
+        def says_so() -> Object | None:
+            upgrade = ((api.get("mesh", fresh, "demo") or {}).get("status") or {}).get("upgrade") or {}
+            held = upgrade.get("to") == to and words in upgrade.get("waitingFor", "")
+            return upgrade if held else None
+
+        return await eventually(says_so, what=f"the upgrade waits: {words}")  # type: ignore[return-value]
+
+    async with forbidding(api, f"pods-{fresh}", pods, of_trials) as no_pods:
+        async with forbidding(api, f"services-{fresh}", services, {"istio.io/rev": new}) as no_services:
+            edit(api, fresh, version="1.31")
+            await wait_for_words(no_services, new)
+            assert list_trials() == []
+        told = await wait_for_words(no_pods, new)
+        assert "spec.upgrade.trialProxy: Never" in told["waitingFor"]
+        before = [o["metadata"]["uid"] for o in list_trials()]
+        assert len(before) == 2, "its workload and its account"
+        operator.kill()
+        operator.start()
+        await eventually(operator.is_ready, seconds=60, what="the operator is ready again")
+        assert [o["metadata"]["uid"] for o in list_trials()] == before
+        assert read_versions([*find_tag(api, fresh)]) == tag
+    mesh = await wait_for(api, fresh)
+    assert (mesh["status"]["activeRevision"], read_target(api, fresh)) == (new, new)
+    await eventually(lambda: list_trials() == [], what="the proxy is gone")
+    assert mesh["status"]["proxies"]["total"] == 0, "it was no workload of the mesh"
+
+    # On the way back the mesh is deleted, while nobody looks.
+    async with forbidding(api, f"pods-again-{fresh}", pods, of_trials) as no_pods:
+        edit(api, fresh, version="1.30")
+        await wait_for_words(no_pods, old)
+        operator.kill()
+        api.delete("mesh", fresh, "demo")
+        operator.start()
+        await eventually(lambda: not list_owned(api, fresh), what="all of it is gone")
+    assert list_trials() == []
 
 
 async def test_a_mesh_has_four_revisions_at_most_and_all_go_with_it(api: Api, fresh: str) -> None:

@@ -21,7 +21,9 @@ from navarch.core.membership.rule import read_membership
 from navarch.core.model.parent import MEMBER, Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.components.networkpolicies import build_member_policy
+from navarch.core.render.components.trial import build_objects as build_trial
 from navarch.core.render.engine import dump_yaml
+from navarch.core.revision.source import build_revision_input
 
 from tests.golden.rendering import (
     ASSETS,
@@ -148,6 +150,31 @@ def render_templates(minor: str) -> dict[str, str]:
     return {f"{name}.tpl": template for name, template in templates.items()}
 
 
+_TRIED = {"upgrade": {"strategy": "RevisionBased"}}
+TRIALS: Mapping[str, Mapping[str, Any]] = {
+    "plain": _TRIED,
+    "placed": {
+        **_TRIED,
+        "hosting": "Hosted",
+        "scope": "Members",
+        "images": {"pullPolicy": "Always"},
+        "values": {"global": {"proxy": {"resources": {"limits": {"memory": "2Gi"}}}}},
+        "controlPlane": {
+            "placement": {
+                "nodeSelector": {"pool": "infra"},
+                "tolerations": [{"key": "infra", "operator": "Exists"}],
+                "affinity": {
+                    "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []},
+                    "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []},
+                },
+                "priorityClassName": "high",
+            }
+        },
+    },
+}
+"""What the proxy is rendered with by which a new revision is tried."""
+
+
 def build_file(minor: str, name: str, text: str, of_full: Mapping[str, str]) -> tuple[str, str]:
     """A file's name and what it is to hold: all of a text of FULL, of another minor what differs from FULL's
     text of that name; nothing where nothing does."""
@@ -205,10 +232,18 @@ def test_network_policies_are_what_was_reviewed(option: str) -> None:
     compare(f"policies-{option}.yaml", "---\n".join(map(dump_yaml, both)))
 
 
+@pytest.mark.parametrize("option", TRIALS)
+def test_a_trial_proxy_renders_to_what_was_reviewed(option: str) -> None:
+    revision = find_one(render_mesh(TRIALS[option]), "MeshRevision")
+    source = build_revision_input(revision, ASSETS, ENVIRONMENT)
+    compare(f"trial-{option}.yaml", "---\n".join(map(dump_yaml, build_trial(source, ASSETS, attempt="0123"))))
+
+
 def test_no_golden_file_is_left_over() -> None:
     names = {f"{minor}-{option}.yaml" for minor, option in CASES}
     names |= {f"{minor}-{name}" for minor in MINORS for name in render_templates(minor)}
     wanted = {name if name.startswith(FULL) else f"{name}.diff" for name in names}
     wanted |= {f"gateway-{option}.yaml" for option in GATEWAYS}
     wanted |= {f"policies-{option}.yaml" for option in POLICIES}
+    wanted |= {f"trial-{option}.yaml" for option in TRIALS}
     assert {path.name for path in FILES.iterdir()} <= wanted

@@ -44,6 +44,7 @@ GVK = {
     "vwc": ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
     "crd": ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
     "peerauthentication": ("security.istio.io/v1", "PeerAuthentication"),
+    "envoyfilter": ("networking.istio.io/v1alpha3", "EnvoyFilter"),
     "event": ("events.k8s.io/v1", "Event"),
     "lease": ("coordination.k8s.io/v1", "Lease"),
     "quota": ("v1", "ResourceQuota"),

@@ -21,7 +21,13 @@ from navarch.controllers.report import Reporter
 from navarch.controllers.revision import RevisionController
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.roles import ROLE_LABELS, build_roles
-from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, NAMESPACE_NAME
+from navarch.core.model.labels import (
+    ISTIO_INJECTION,
+    ISTIO_REV,
+    NAMESPACE_NAME,
+    SIDECAR_INJECT,
+    SIDECAR_STATUS,
+)
 from navarch.core.model.naming import effective_tag, revision_name
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -32,7 +38,7 @@ from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client, Listing
 from navarch.kube.contest import Contests
-from navarch.kube.errors import Conflict, NotFound
+from navarch.kube.errors import Conflict, Denial, Forbidden, NotFound
 from navarch.kube.events import Recorder
 from navarch.kube.index import Read
 from navarch.kube.resources import Resource, resource_of
@@ -171,6 +177,10 @@ class Memory:
 
     # --- the client ----------------------------------------------------------------------------------------
 
+    def guarded(self, guard: object, *, requests: int | None = None) -> Memory:
+        """The same: it has neither a guard nor slots."""
+        return self
+
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Object:
         self.requests.append(f"get {ref}")
         found = self.objects.get((ref.kind, ref.namespace, ref.name))
@@ -189,6 +199,8 @@ class Memory:
         self.requests.append(f"create {manifest['kind']}")
         if manifest["kind"] == "Pod" and dry_run:
             return _inject(manifest)
+        if manifest["kind"] == "VirtualService" and dry_run:
+            return validate(manifest)
         return self.put(manifest)
 
     async def apply(
@@ -289,8 +301,13 @@ def _build_pods(deployment: Manifest) -> Iterator[Object]:
     template, name = deployment["spec"]["template"], deployment["metadata"]["name"]
     namespace = deployment["metadata"]["namespace"]
     metadata = {**template["metadata"], "name": f"{name}-5d8f9c7b6d-abcde", "namespace": namespace}
-    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-    yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
+    if template["metadata"]["labels"].get(SIDECAR_INJECT) == "true":
+        revision = template["metadata"]["labels"][ISTIO_REV]
+        status = {SIDECAR_STATUS: json.dumps({"revision": revision})}
+        metadata["annotations"] = {**metadata.get("annotations", {}), **status}
+        metadata["labels"] = {**metadata["labels"], "service.istio.io/canonical-name": name}
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": ready}
 
 
 def _inject(pod: Manifest) -> Object:
@@ -299,6 +316,17 @@ def _inject(pod: Manifest) -> Object:
     annotations = {"sidecar.istio.io/status": json.dumps({"revision": revision})}
     spec = {"containers": [*pod["spec"]["containers"], {"name": "istio-proxy"}]}
     return {**pod, "metadata": {**pod["metadata"], "annotations": annotations}, "spec": spec}
+
+
+def validate(manifest: Manifest) -> Object:
+    """A VirtualService that came through the validator of the revision that it names."""
+    weights = [r["weight"] for http in manifest["spec"]["http"] for r in http["route"]]
+    if not sum(weights):
+        denied = (
+            'admission webhook "rev.validation.istio.io" denied the request: total destination weight = 0'
+        )
+        raise Forbidden(denied, denial=Denial.ADMISSION, status=400)
+    return dict(manifest)
 
 
 def _build_store(watch: Watch, pool: Pool, heed: Heed | None) -> CountingStore:

@@ -4,13 +4,18 @@ cluster in memory."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from navarch.core.mesh.checks import run_checks
+from navarch.core.mesh.plan import MeshDecision, plan_mesh
 from navarch.core.mesh.rollback import read_return
 from navarch.core.revision.proof import hash_input
+from navarch.core.rollout.gates import SETTLED, Gate, GateState
 from navarch.engine.key import Key
+from navarch.gather.mesh import gather_mesh
 from navarch.kube.store import Object
 
 from tests.support.memory import MESH, REVISION, build_namespace, build_root_config
@@ -301,7 +306,7 @@ async def test_from_revision_to_revision_the_way_back_leads_to_the_one_before_an
     await cluster.settle()
     assert cluster.find_injector(TAG) == named(OLD)
     assert cluster.list_revisions() == [named(OLD)], "nothing uses the newer one"
-    assert not [r for r in cluster.requests[before:] if r.startswith("apply Deployment")]
+    assert not [r for r in cluster.requests[before:] if r.startswith("apply Deployment shop/istiod-")]
     other = cluster.restart()
     await other.settle()
     assert not [r for r in other.requests if r.startswith("delete") or r.endswith(f"{named(OLD)} ")]
@@ -311,3 +316,77 @@ async def test_from_revision_to_revision_the_way_back_leads_to_the_one_before_an
     await other.settle()
     assert other.find_injector(TAG) == named(NEW)
     assert other.list_revisions() == sorted([named(OLD), named(NEW)])
+
+
+BACK = {"mode": "Managed", "onFailure": "Rollback"}
+TROUBLE = "0.2 is more than 0.01"
+
+
+async def decide_beside_a_gate(cluster: Cluster, *, lasting: float = SETTLED) -> MeshDecision:
+    """What a look decides that finds a gate failed for so many seconds."""
+    observed = await gather_mesh(cluster.world, NS, "demo")
+    assert observed is not None
+    gate = Gate("query/errors", GateState.FAILED, TROUBLE, since=lasting, failing=0)
+    return plan_mesh(replace(observed, gates=(gate,)), run_checks(observed))
+
+
+async def test_a_gate_that_fails_once_workloads_have_moved_takes_the_mesh_back_and_it_stays_there() -> None:
+    cluster = await a_mesh(dataPlane=BACK)
+    cluster.edit(version="1.31")
+    await cluster.settle()
+    soon = await decide_beside_a_gate(cluster, lasting=SETTLED - 1)
+    assert (soon.returned, soon.revision and soon.revision["spec"]["version"]) == (None, NEW)
+    decision = await decide_beside_a_gate(cluster)
+    assert decision.revision is not None
+    assert decision.revision["spec"]["version"] == OLD
+    await cluster.applier.apply(decision.plan)
+
+    other = await (await cluster.tell()).tell()
+    assert other.revision["spec"]["version"] == OLD
+    ready = read_condition(other.mesh, "Ready")
+    assert ready["reason"] == "RolledBack", ready
+    assert f"gate query/errors: {TROUBLE}" in ready["message"]
+    again = await decide_beside_a_gate(other)
+    assert again.revision is not None
+    assert again.revision["spec"]["version"] == OLD, "a way back is not turned round"
+    upgrade = other.mesh["spec"]["upgrade"]
+    other.edit(version="1.31", upgrade={**upgrade, "progressDeadlineSeconds": 60})
+    await other.settle()
+    assert other.revision["spec"]["version"] == OLD, "the same input is not tried again"
+    other.edit(version="1.31", proxy={"logLevel": "debug"})
+    await other.settle()
+    assert other.revision["spec"]["version"] == NEW
+
+
+async def test_a_gate_that_halts_takes_nothing_back() -> None:
+    cluster = await a_mesh(dataPlane={"mode": "Managed"})
+    cluster.edit(version="1.31")
+    await cluster.settle()
+    assert (await decide_beside_a_gate(cluster, lasting=9999)).returned is None
+
+
+async def test_from_revision_to_revision_a_gate_takes_the_tag_back_and_what_moved_is_outdated_again() -> None:
+    cluster = await a_mesh_of_revisions()
+    upgrade = cluster.mesh["spec"]["upgrade"]
+    cluster.edit(upgrade={**upgrade, "dataPlane": BACK})
+    put_pod(cluster, named(OLD))
+    cluster.edit(version="1.31")
+    await cluster.settle()
+    put_pod(cluster, named(NEW))
+    assert cluster.find_injector(TAG) == named(NEW)
+    decision = await decide_beside_a_gate(cluster)
+    assert decision.returned is not None
+    await cluster.applier.apply(decision.plan)
+    before = cluster.restart()
+    await before.settle()
+    other = before.restart()
+    await other.settle()
+    assert tell(other) == (named(OLD), sorted([named(OLD), named(NEW)]))
+    assert read_condition(other.mesh, "Ready")["reason"] == "RolledBack"
+    assert other.mesh["status"]["proxies"]["outdated"] == 1, "only what moved"
+    other.edit(version="1.30")
+    await other.settle()
+    assert all(read_return(r) is None for r in other.list_kind(REVISION))
+    other.edit(version="1.31")
+    await other.settle()
+    assert other.find_injector(TAG) == named(NEW), "asked for anew, it is tried anew"

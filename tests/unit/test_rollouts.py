@@ -143,6 +143,15 @@ def test_gateways_of_navarch_and_of_istiod_are_left_to_those_who_roll_them() -> 
         assert read_rollable(a_workload(labels={label: "x"})).follows
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+def test_only_one_that_was_restarted_is_said_to_lack_pods(kind: str) -> None:
+    less = {"availableReplicas": 2, "numberUnavailable": 1}
+    mark = {"mesh.navarch.io/rolled-for": NEW}
+    assert read_rollable(a_workload(kind, status=less, template=mark)).lacking
+    assert not read_rollable(a_workload(kind, template=mark)).lacking
+    assert not read_rollable(a_workload(kind, status=less)).lacking
+
+
 def test_a_mark_is_another_text_at_each_restart() -> None:
     workload = read_rollable(a_workload())
     marks = [next_mark(workload, NEW)]

@@ -130,7 +130,7 @@ async def test_a_change_of_strategy_and_version_killed_after_any_write_ends_as_o
         whole = before.restart()
         await ask(whole, upgrade=upgrade, version="1.31")
         wanted = whole.list_names()
-        for writes in range(1, 200, 2):
+        for writes in range(1, 200, 3):
             cluster, killed = before.restart(), False
             cluster.left = writes
             try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from navarch.core.istio.assets import Assets, CRDSets
-from navarch.core.mesh.succession import tell_unready
+from navarch.core.mesh.proof import tell_unready
 from navarch.core.model.labels import IDLE, REVISION
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref
@@ -92,7 +92,8 @@ class Cluster(Memory):
 
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Object:
         if manifest["kind"] != "Pod":
-            self._count()
+            if not dry_run:
+                self._count()
             return await super().create(manifest, dry_run=dry_run)
         revision = self.find_injector(manifest["metadata"]["labels"]["istio.io/rev"])
         annotations = {"sidecar.istio.io/status": json.dumps({"revision": revision})}

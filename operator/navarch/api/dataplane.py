@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from navarch.api.gates import Gates, GateStatus
 from navarch.api.meta import Model, build_rule
 
 MANAGED = "Managed"
@@ -107,6 +108,15 @@ class DataPlane(Model):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description="When restarts may begin; in one of them is enough. Default: at any time.",
     )
+    gates: Gates | None = Field(
+        None, description="What has to hold before more workloads are restarted. Default: the proxies."
+    )
+    on_failure: Literal["Halt", "Rollback"] | None = Field(
+        None,
+        description="What a gate does that has failed for a minute. Halt: nothing more is restarted until it "
+        "has passed for a minute. Rollback: the mesh goes back to what was proved before, and the workloads "
+        "that were restarted are restarted once more (reason RolledBack). Default: Halt.",
+    )
     pause: bool | None = Field(
         None,
         description="While true no restart begins; those that have begun are not stopped. Default: false.",
@@ -139,6 +149,12 @@ class DataPlaneStatus(Model):
     waiting: int = Field(ge=0, description="Workloads that are to be restarted.")
     manual: int = Field(
         ge=0, description="Workloads with older proxies that Navarch does not restart: the owner has to."
+    )
+    gates: list[GateStatus] | None = Field(
+        None,
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        description="The gates, while they are asked.",
     )
     waiting_for: str | None = Field(
         None, max_length=4096, description="What is waited for, and for which workloads nothing is done."

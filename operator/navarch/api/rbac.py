@@ -178,6 +178,7 @@ ROLLOUT_USES: tuple[Use, ...] = (
         "spec.upgrade.dataPlane.mode: Managed",
     ),
     Use("policy", ("poddisruptionbudgets",), _CACHE, "which of them must not be disrupted"),
+    Use("", ("pods/proxy",), ("get",), "gates read what proxies of restarted workloads, and istiods, count"),
 )
 """In the whole cluster, by a ClusterRole that nobody is bound to unless an administrator wants that."""
 
@@ -195,6 +196,12 @@ SYSTEM_USES: tuple[Use, ...] = (
 
 PROBE_USES: tuple[Use, ...] = (
     Use("", ("pods",), ("create",), "dry-run pods prove injection; none is ever stored"),
+    Use(
+        "networking.istio.io",
+        ("virtualservices",),
+        ("create",),
+        "dry runs of a good and of a bad one prove validation; none is ever stored",
+    ),
 )
 """In the probe namespace."""
 

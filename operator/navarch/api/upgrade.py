@@ -65,6 +65,12 @@ class Upgrade(Model):
         description="RevisionBased: seconds for which a revision that served is kept after nothing uses it "
         f"any more; until then the way back needs no new istiod. Default: {GRACE_PERIOD}.",
     )
+    trial_proxy: Literal["Always", "Never"] | None = Field(
+        None,
+        description="RevisionBased: whether a proxy of Navarch's own, a pod in the mesh's namespace, has to "
+        "take the configuration that the new revision sends before the tag moves. Never: the tag moves "
+        "without that proof, which is for clusters in which such a pod cannot run. Default: Always.",
+    )
     data_plane: DataPlane | None = Field(
         None,
         description="How workloads come to the proxy that the mesh injects. Default: their owners restart "

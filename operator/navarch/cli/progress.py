@@ -132,6 +132,9 @@ def build_lines(mesh: Manifest) -> Iterator[Text]:
         yield _build_bar("proxies", proxies["current"], proxies["total"], "are current")
     if rollout := status.get("dataPlane"):
         yield _build_bar("workloads", rollout["updated"], rollout["total"], _tell_rollout(rollout))
+        for gate in rollout.get("gates") or ():
+            told = f": {escape(gate['message'])}" if gate.get("message") else ""
+            yield Text(f"gate       {escape(gate['name'])}  {gate['state']}{told}")
 
 
 def _build_head(mesh: Manifest, status: Mapping[str, Any], progress: Progress) -> Text:

@@ -7,6 +7,7 @@ Invariant: an excerpt depends on its object alone.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from navarch.core.istio.catalog.extension import read_extension
@@ -15,8 +16,8 @@ from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import hash_rules
 from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.claims import find_claimed
-from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT
-from navarch.core.model.parent import parent_of
+from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT, TRIAL, component_of
+from navarch.core.model.parent import MESH, parent_of
 from navarch.core.model.trees import read_tree
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.core.world.rollable import read_rollable
@@ -29,6 +30,7 @@ ROOT = "fingerprint"
 RULES = "hashes"
 CLASS = "class"
 UNINJECTED = "uninjected"
+INJECTED_BY = "injectedBy"
 CLAIMED = "claimed"
 ORDER = "order"
 ROLLABLE = "rollable"
@@ -60,9 +62,16 @@ def shrink_namespace(manifest: Object) -> Object:
     return _shrink(manifest, **{CLAIMED: find_claimed(manifest)}, **({ORDER: order} if order else {}))
 
 
+def is_of_trial(manifest: Mapping[str, Any]) -> bool:
+    """Whether a pod is the proxy with which a mesh tries a revision. A policy guards the labels of meshes."""
+    parent = parent_of(manifest)
+    return parent is not None and parent.kind == MESH and component_of(manifest) == TRIAL
+
+
 def shrink_proxy_pod(manifest: Object) -> Object:
-    """Of a pod with a proxy: who injected it and what it was stamped with; not its labels."""
-    proxy = read_proxy_pod(manifest)
+    """Of a pod with a proxy: who injected it and what it was stamped with; not its labels. Of one with which
+    a revision is tried nothing: it is no workload of the mesh."""
+    proxy = None if is_of_trial(manifest) else read_proxy_pod(manifest)
     if proxy is not None:
         # There are thousands, and few namespaces, revisions and stamps: each is kept once.
         texts = (proxy.namespace, proxy.revision, proxy.proxy, proxy.gateway, proxy.job)
@@ -97,9 +106,9 @@ def shrink_root(manifest: Object) -> Object:
 
 
 def shrink_istiod_pod(manifest: Object) -> Object:
-    """Of a pod of ours: its labels, when it ends, what its status says of readiness, and whether it was made
-    without the proxy that it asks for. Of a pod that only has our labels in a namespace without a mesh:
-    nothing but its name."""
+    """Of a pod of ours: its labels, when it ends, what its status says of readiness, whether it was made
+    without the proxy that it asks for, and who injected one with which a revision is tried. Of a pod that
+    only has our labels in a namespace without a mesh: nothing but its name."""
     if not parent_of(manifest):
         return _shrink(manifest, status={})
     status = manifest.get("status") or {}
@@ -109,8 +118,10 @@ def shrink_istiod_pod(manifest: Object) -> Object:
         if k in status
     }
     containers = (manifest.get("spec") or {}).get("containers") or ()
-    bare = {UNINJECTED: True} if any(c.get("image") == TO_BE_INJECTED for c in containers) else {}
-    return _shrink(manifest, status=kept, **bare)
+    more: Object = {UNINJECTED: True} if any(c.get("image") == TO_BE_INJECTED for c in containers) else {}
+    if is_of_trial(manifest) and (proxy := read_proxy_pod(manifest)) is not None:
+        more[INJECTED_BY] = proxy.revision[:LONGEST_NAME]
+    return _shrink(manifest, status=kept, **more)
 
 
 def shrink_profile(manifest: Object) -> Object:

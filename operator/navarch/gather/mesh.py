@@ -7,6 +7,7 @@ alone that its own decisions depend on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from navarch.api.controlplane import MeshControlPlaneSpec
@@ -14,15 +15,20 @@ from navarch.api.meta import API_VERSION
 from navarch.core.membership.rule import build_membership, is_member, take_census
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.proof import find_candidate
+from navarch.core.mesh.rollout import ask_gates
 from navarch.core.mesh.succession import list_revisions
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.proxies import Census
+from navarch.core.world.trial import TrialPod
 from navarch.gather.crds import read_gateway_api, read_standard_gateway_api
 from navarch.gather.gateway import by_mesh
 from navarch.gather.member import by_mesh as by_mesh_of_member
+from navarch.gather.neighbours import by_parent
 from navarch.gather.rollout import gather_workloads, read_zones
 from navarch.gather.specs import parse_spec
+from navarch.gather.workload import read_trial_pod
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound, Unserved
 from navarch.kube.resources import resource_of
@@ -109,13 +115,26 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         standard_gateway_api=read_standard_gateway_api(world.stores["crds"], world.assets.catalog),
     )
     observed = replace(observed, census=_take_census(world, observed))
-    return replace(
+    observed = replace(
         observed,
         workloads=gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted}),
         zones=read_zones(spec),
+    )
+    observed = replace(
+        observed,
+        gates=world.gatekeeper.read(parent.uid, ask_gates(observed)),
         probe=await world.prober.probe(observed),
         asked_probe=await world.prober.probe_asked(observed),
+        trial=tuple(_gather_trial(world, observed)),
     )
+    return replace(observed, asked_validation=await world.prober.validate_asked(observed))
+
+
+def _gather_trial(world: World, observed: ObservedMesh) -> Iterator[TrialPod]:
+    """The pods of the proxy with which a revision is tried; none while there is nothing to try."""
+    if find_candidate(observed) is not None:
+        pods = world.stores["istiods"].find(by_parent, observed.parent.any_uid)
+        yield from filter(None, map(read_trial_pod, pods))
 
 
 def _take_census(world: World, observed: ObservedMesh) -> Census:

@@ -1,16 +1,21 @@
-"""The dry-run pod that proves injection.
+"""The dry runs that prove injection and validation.
 
-Owns one request: create a pod with `dryRun=All` in the probe namespace, and read what came back. Must never
-create a pod for real. Invariant: while nothing that the result depends on changes, a proof is not repeated.
+Owns these requests: create a pod, or a VirtualService, with `dryRun=All` in the probe namespace, and read
+what came back. Must never create one for real. Invariant: while nothing that the result depends on changes, a
+proof is not repeated.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
 from navarch.core.mesh.injection import (
+    MUTATING,
+    VALIDATING,
     compute_evidence,
     compute_evidence_of,
     determine_injection,
@@ -19,18 +24,21 @@ from navarch.core.mesh.injection import (
     is_probe_due,
 )
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.mesh.succession import find_candidate, is_ready
+from navarch.core.mesh.proof import find_candidate, is_ready
+from navarch.core.mesh.validation import judge_bad, judge_good, list_validators
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.model.refs import Manifest
-from navarch.core.world.probe import Probe, ProbeVerdict
+from navarch.core.world.probe import Probe, ProbeVerdict, Validation
 from navarch.core.world.proxies import read_proxy_pod
 from navarch.engine.result import Cause, Fault
 from navarch.kube.client import Client
 from navarch.kube.errors import KubeError
 
 PROXY_CONTAINER = "istio-proxy"
-ASKED = "asked"
-"""Beside a mesh's uid: what is known of the revision that its spec asks for."""
+ASKED, REFUSES, ADMITS = "asked", "refuses", "admits"
+"""Beside a mesh's uid: what is known of the revision that its spec asks for, whether it injects pods, refuses
+bad configuration, and lets good configuration pass."""
+Result = TypeVar("Result")
 
 
 def build_probe_pod(namespace: str, tag: str) -> Manifest:
@@ -40,6 +48,19 @@ def build_probe_pod(namespace: str, tag: str) -> Manifest:
         "kind": "Pod",
         "metadata": {"name": "navarch-probe", "namespace": namespace, "labels": {ISTIO_REV: tag}},
         "spec": {"containers": [{"name": "probe", "image": "probe.invalid/probe:1"}]},
+    }
+
+
+def build_virtual_service(namespace: str, revision: str, *, weights: tuple[int, int]) -> Manifest:
+    """A VirtualService that names a revision. With weights that add up to 0 istiod refuses it, and nothing
+    else does: its CRD lets them pass (pkg/config/validation of istio.io/istio)."""
+    host = "navarch-probe.invalid"
+    routes = [{"destination": {"host": host}, "weight": weight} for weight in weights]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "navarch-probe", "namespace": namespace, "labels": {ISTIO_REV: revision}},
+        "spec": {"hosts": [host], "http": [{"route": routes}]},
     }
 
 
@@ -61,17 +82,17 @@ class Prober:
 
     def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._clock = client, clock
-        self._proofs: dict[tuple[str, str], tuple[str, Probe]] = {}
+        self._proofs: dict[tuple[str, str], tuple[str, Any]] = {}
         self._failures: dict[tuple[str, str], tuple[str, float]] = {}
 
     async def probe(self, observed: ObservedMesh) -> Probe | None:
         """The result for what was observed; None while a dry run could tell nothing."""
         if not is_probe_due(observed):
             return None
-        return await self._prove(
-            observed,
+        return await self._prove_injection(
             (observed.parent.uid, ""),
             compute_evidence(observed),
+            lambda: self._run(observed, observed.tag),
             lambda probe: determine_injection(replace(observed, probe=probe)).is_true,
         )
 
@@ -80,32 +101,52 @@ class Prober:
         uid = observed.parent.uid
         revision = find_candidate(observed)
         if revision is None:
-            self._drop((uid, ASKED))
+            for which in (ASKED, REFUSES, ADMITS):
+                self._drop((uid, which))
             return None
         name = revision["metadata"]["name"]
         if not is_ready(revision) or find_distrust(observed, name):
             return None
-        evidence = f"{name}/{compute_evidence_of(observed, revision)}"
-        return await self._prove(
-            observed, (uid, ASKED), evidence, lambda probe: is_injected_by(probe, name), label=name
+        return await self._prove_injection(
+            (uid, ASKED),
+            f"{name}/{compute_evidence_of(observed, revision, MUTATING)}",
+            lambda: self._run(observed, name),
+            lambda probe: is_injected_by(probe, name),
         )
 
-    async def _prove(
+    async def validate_asked(self, observed: ObservedMesh) -> Validation | None:
+        """What dry runs of configuration tell of the revision that a mesh's spec asks for; None before it
+        injects pods, and where its validator is not asked about configuration."""
+        revision = find_candidate(observed)
+        name = revision["metadata"]["name"] if revision is not None else ""
+        if revision is None or not is_injected_by(observed.asked_probe, name):
+            return None
+        names = list_validators(observed, name)
+        if not names:
+            return None
+        uid, evidence = observed.parent.uid, f"{name}/{compute_evidence_of(observed, revision, VALIDATING)}"
+        place = observed.environment.probe_namespace
+        told: Validation | None = None
+        for which, weights in ((REFUSES, (0, 0)), (ADMITS, (1, 0))):
+            manifest = build_virtual_service(place, name, weights=weights)
+            judge = partial(judge_bad, name, names) if which == REFUSES else partial(judge_good, name)
+            told = await self._prove(
+                (uid, which), evidence, partial(self._validate, manifest, judge), _has_no_problem
+            )
+            if told.problem:
+                break
+        return told
+
+    async def _prove_injection(
         self,
-        observed: ObservedMesh,
         key: tuple[str, str],
         evidence: str,
+        run: Callable[[], Awaitable[Probe]],
         is_proof: Callable[[Probe], bool],
-        *,
-        label: str = "",
     ) -> Probe:
-        known = self._proofs.get(key)
-        if known is not None and known[0] == evidence:
-            return known[1]
-        probe = await self._run(observed, label or observed.tag)
+        probe = await self._prove(key, evidence, run, is_proof)
         if is_proof(probe):
             self._failures.pop(key, None)
-            self._proofs[key] = (evidence, probe)
             return probe
         failed, since = self._failures.get(key, ("", 0.0))
         if failed != evidence:
@@ -113,9 +154,26 @@ class Prober:
             self._failures[key] = (evidence, since)
         return replace(probe, failing=self._clock() - since)
 
+    async def _prove(
+        self,
+        key: tuple[str, str],
+        evidence: str,
+        run: Callable[[], Awaitable[Result]],
+        is_proof: Callable[[Result], bool],
+    ) -> Result:
+        """What was proved with this evidence, or what `run` tells now."""
+        known = self._proofs.get(key)
+        if known is not None and known[0] == evidence:
+            proved: Result = known[1]
+            return proved
+        told = await run()
+        if is_proof(told):
+            self._proofs[key] = (evidence, told)
+        return told
+
     def forget(self, uid: str) -> None:
         """Drop what is known of a mesh that is gone."""
-        for which in ("", ASKED):
+        for which in ("", ASKED, REFUSES, ADMITS):
             self._drop((uid, which))
 
     def _drop(self, key: tuple[str, str]) -> None:
@@ -130,6 +188,17 @@ class Prober:
             return Probe(determine_denial(error), message=str(error))
         except Fault as error:
             return Probe(ProbeVerdict.UNREACHABLE, message=str(error))
+
+    async def _validate(self, manifest: Manifest, judge: Callable[[str | None], Validation]) -> Validation:
+        try:
+            await self._client.create(manifest, dry_run=True)
+        except Fault as error:
+            return judge(str(error))
+        return judge(None)
+
+
+def _has_no_problem(validation: Validation) -> bool:
+    return not validation.problem
 
 
 def determine_denial(error: KubeError) -> ProbeVerdict:

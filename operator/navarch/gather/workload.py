@@ -15,8 +15,9 @@ from typing import Any
 from navarch.core.model.labels import TEMPLATE
 from navarch.core.model.messages import shorten
 from navarch.core.model.refs import Manifest
+from navarch.core.world.trial import TrialPod
 from navarch.core.world.workload import PodProblem, WorkloadPod, determine_rollout
-from navarch.gather.excerpts import UNINJECTED
+from navarch.gather.excerpts import INJECTED_BY, UNINJECTED, is_of_trial
 
 LONGEST = 500
 """Characters of a status's message that are quoted."""
@@ -56,6 +57,22 @@ def read_pod(pod: Manifest) -> WorkloadPod | None:
         leaving=_find_request(metadata, deadline),
         ready=since,
         uninjected=UNINJECTED in pod,
+    )
+
+
+def read_trial_pod(pod: Manifest) -> TrialPod | None:
+    """A pod of a trial proxy; None for one that has ended, and for others."""
+    seen = read_pod(pod) if is_of_trial(pod) else None
+    if seen is None:
+        return None
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return TrialPod(
+        seen.name,
+        seen.template,
+        revision=str(pod.get(INJECTED_BY, "")),
+        ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
+        leaving="deletionTimestamp" in pod["metadata"],
+        problem=str(read_problem(pod) or ""),
     )
 
 

@@ -15,6 +15,7 @@ from navarch.gather.catalog import ExtendedAssets
 from navarch.gather.certificates import CertificateReader
 from navarch.gather.cluster import ClusterReader
 from navarch.gather.crds import CRDInspector
+from navarch.gather.gates import Gatekeeper
 from navarch.gather.kinds import KindReader
 from navarch.gather.neighbours import NeighbourReader
 from navarch.gather.orphans import OrphanFinder
@@ -58,6 +59,7 @@ class World:
         self.owned = OwnedReader(client, stores, self.inventories)
         self.orphans = OrphanFinder(client, self.owned, seconds=orphan_seconds, clock=clock)
         self.prober = Prober(client)
+        self.gatekeeper = Gatekeeper(client, clock=clock)
         self.refusals = Refusals(clock)
         self.certificates = CertificateReader(client, seconds=certificate_seconds, clock=clock)
         self.kinds = KindReader(client, stores["crds"])

@@ -42,6 +42,7 @@ SPEC: Table = build_table(
         "networkPolicies.**",
     ),
     (free("a change waits, or does not"), "upgrade.approval.**"),
+    (free("a new revision is tried by a proxy in the mesh's own namespace, or is not"), "upgrade.trialProxy"),
     (
         free(
             "while true the mesh runs with an earlier configuration, which may have had fields that are "
@@ -55,7 +56,11 @@ SPEC: Table = build_table(
         "upgrade.dataPlane.mode upgrade.dataPlane.canaryNamespaces.** upgrade.dataPlane.waves "
         "upgrade.dataPlane.maxUnavailable upgrade.dataPlane.perNamespaceParallelism "
         "upgrade.dataPlane.soakSeconds upgrade.dataPlane.workloadDeadlineSeconds "
-        "upgrade.dataPlane.windows.**",
+        "upgrade.dataPlane.windows.** upgrade.dataPlane.onFailure",
+    ),
+    (
+        guard("the operator sends requests to addresses of the editor's choice, from where it runs"),
+        "upgrade.dataPlane.gates.**",
     ),
     (free("no restart begins, or those that a host has asked for do"), "upgrade.dataPlane.pause"),
     (

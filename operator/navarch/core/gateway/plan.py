@@ -8,9 +8,8 @@ once the wanted one serves (core/gateway/succession.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from navarch.core.gateway.address import find_deadline
 from navarch.core.gateway.autoscalers import is_left_to_others
@@ -20,6 +19,7 @@ from navarch.core.gateway.recreation import choose_recreation, find_uninjected, 
 from navarch.core.gateway.succession import choose_replicas, find_standing, find_workload
 from navarch.core.gateway.teardown import plan_teardown
 from navarch.core.gateway.turn import choose_stamp, find_turn
+from navarch.core.istio.images import choose_pull_policy
 from navarch.core.istio.roles import GATEWAY_ROLE, find_missing
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
@@ -93,7 +93,7 @@ def build_gateway(observed: ObservedGateway) -> list[Manifest]:
         observed.spec,
         str(mesh.get("tag", "")),
         choose_stamp(observed),
-        _choose_pull_policy(images),
+        choose_pull_policy(images),
         recreated=str(recreation or ""),
         image=pin.image if pin is not None else "",
         replicas=choose_replicas(observed),
@@ -116,11 +116,6 @@ def _find_address_deadline(observed: ObservedGateway) -> float | None:
     deadline = find_deadline(observed.service, observed.spec)
     left = (deadline - datetime.fromisoformat(observed.now)).total_seconds() if deadline else 0.0
     return left + 1 if left >= 0 and deadline else None
-
-
-def _choose_pull_policy(images: Mapping[str, Any]) -> str:
-    """The policy of a mesh's images; where it says none, what Kubernetes makes of their tag."""
-    return str(images.get("pullPolicy") or ("Always" if images.get("tag") == "latest" else "IfNotPresent"))
 
 
 def _find_unmet(observed: ObservedGateway, objects: Sequence[Manifest]) -> Iterator[Waiting]:

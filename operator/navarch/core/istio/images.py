@@ -6,12 +6,20 @@ variants (distroless, debug), agentgateway and images of another hub are a mesh'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from navarch.core.istio.catalog import Catalog, Release
 
 TO_BE_INJECTED = "auto"
 """Image of a container that the injector fills in: a pod that still has it was not injected."""
 NAMES = ("pilot", "proxyv2")
 """What every mesh runs."""
+
+
+def choose_pull_policy(images: Mapping[str, Any]) -> str:
+    """The policy of a mesh's images; where it says none, what Kubernetes makes of their tag."""
+    return str(images.get("pullPolicy") or ("Always" if images.get("tag") == "latest" else "IfNotPresent"))
 
 
 def list_images(catalog: Catalog) -> dict[str, str]:

@@ -117,10 +117,10 @@ def compute_evidence(observed: ObservedMesh) -> str:
     return _hash_evidence(observed, _find_serving(observed), find_injectors(observed))
 
 
-def compute_evidence_of(observed: ObservedMesh, revision: Manifest) -> str:
-    """The same of the dry run for one revision."""
+def compute_evidence_of(observed: ObservedMesh, revision: Manifest, kind: str) -> str:
+    """The same of the dry run for one revision, by its webhooks of a kind."""
     name = revision["metadata"]["name"]
-    own = [w for w in find_own_webhooks(observed) if w.ref.kind == MUTATING and w.revision == name]
+    own = [w for w in find_own_webhooks(observed) if w.ref.kind == kind and w.revision == name]
     return _hash_evidence(observed, (revision,), own)
 
 

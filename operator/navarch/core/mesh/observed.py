@@ -18,12 +18,14 @@ from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.pointed import find_pointed
 from navarch.core.model.refs import Manifest
+from navarch.core.rollout.gates import Gate
 from navarch.core.rollout.observed import Workloads
 from navarch.core.world.cluster import CRD, Environment, ForeignConfig, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.neighbours import MeshSummary
-from navarch.core.world.probe import Probe
+from navarch.core.world.probe import Probe, Validation
 from navarch.core.world.proxies import Census
+from navarch.core.world.trial import TrialPod
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,9 @@ class ObservedMesh:
     API's CRDs, by plural, of those that istiod does not read in every version; `standard_gateway_api` the
     same of the standard channel, of those that it may wait for. `members` are the MeshMembers that name the
     mesh. `asked_probe` is the dry run for the revision that the spec asks for, while the tag points to
-    another. `workloads` are those with proxies of the mesh, where it asks for restarts of them; `zones` are
-    the time zones that it names, of those that are known.
+    another, `asked_validation` the same of configuration, and `trial` the pods of the proxy with which it is
+    tried. `workloads` are those with proxies of the mesh, where it asks for restarts of them; `zones` are
+    the time zones that it names, of those that are known; `gates` is how the gates of the restarts stand.
     """
 
     environment: Environment
@@ -81,8 +84,11 @@ class ObservedMesh:
     standard_gateway_api: Mapping[str, str] = field(default_factory=dict)
     foreign_configs: tuple[ForeignConfig, ...] = ()
     asked_probe: Probe | None = None
+    asked_validation: Validation | None = None
+    trial: tuple[TrialPod, ...] = ()
     workloads: Workloads | None = None
     zones: Mapping[str, tzinfo] = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
 
     @property
     def generation(self) -> int:

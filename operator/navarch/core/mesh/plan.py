@@ -21,12 +21,14 @@ from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways
 from navarch.core.mesh.injection import find_validators
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.proof import is_trial_due
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.mesh.rollback import Return, fall_back, turn_back
 from navarch.core.mesh.rollout import plan_restarts
 from navarch.core.mesh.succession import Succession, find_succession, is_beside, restate_others
 from navarch.core.mesh.teardown import find_removable, is_leaving, plan_teardown
+from navarch.core.mesh.trial import build_last_wave, plan_trial
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
@@ -95,6 +97,10 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     gateways = build_wanted_gateways(observed) if accepted else ()
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     kept |= {ref_of(o) for o in (gateways if accepted else observed.own_gateways)}
+    upgrading = succession.is_upgrading
+    due = upgrading and is_trial_due(observed, wanted)
+    trial = plan_trial(observed, wanted, upgrading=upgrading, due=due)
+    kept |= trial.kept
     if pointed is None:  # what this release cannot render is left as it is
         kept |= {ref_of(o) for o in observed.owned if component_of(o) in ("tags", "policies")}
     ready, waiting = _split_mesh_waves(observed, wanted, pointed, waves)
@@ -103,8 +109,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     ready = redirect(mark_unread(ready, observed), route)
     if not any(wave.name == "tags" for wave in ready):
         ready = (*ready, *restate_tags(observed.owned, route))
-    if gateways:  # last: one that cannot be applied keeps nothing else waiting
-        ready = (*ready, build_gateway_wave(observed, gateways))
+    ready = (*ready, *build_last_wave(build_gateway_wave(observed, gateways).objects, trial))
     surplus = _find_surplus(observed, (wanted, *beside), kept, succession.stays)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     rollout = plan_restarts(observed, succession, accepted=accepted)

@@ -14,6 +14,7 @@ itself; a way back that fails is not turned round.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from navarch.core.model.refs import Manifest
 from navarch.core.revision.manifest import restate
 from navarch.core.revision.proof import Proved, hash_input, is_given_up, list_proved
 from navarch.core.revision.source import is_renderable
+from navarch.core.rollout.gates import find_lasting_failure
 
 _LONGEST = 2048
 """Characters of the reason that is kept: annotations of an object share 256 KiB."""
@@ -36,12 +38,14 @@ _LONGEST = 2048
 @dataclass(frozen=True, slots=True)
 class Return:
     """That a MeshRevision stands at an earlier input. `attempt` names what was asked for, `version` its
-    Istio, `because` says why it was given up, and `by_hand` that the spec asks for the way back."""
+    Istio, `left` its MeshRevision, `because` says why it was given up, and `by_hand` that the spec asks for
+    the way back."""
 
     attempt: str
     version: str
     because: str = ""
     by_hand: bool = False
+    left: str = ""
 
     def to_text(self) -> str:
         """The value of the annotation."""
@@ -78,9 +82,7 @@ def turn_back(observed: ObservedMesh, wanted: Manifest) -> Manifest:
         return wanted
     if (earlier := find_earlier(observed, wanted["metadata"]["name"])) is not None:
         asked = Return(hash_attempt(observed, wanted), wanted["spec"]["version"], by_hand=True)
-        restated = restate(observed.parent, earlier)
-        spec = {**restated["spec"], "members": wanted["spec"]["members"]}
-        return _mark({**restated, "spec": spec}, read_return(earlier) or asked)
+        return _mark(_join(observed, earlier, wanted), read_return(earlier) or asked)
     if there is None:
         return wanted
     if (made := read_return(there)) is not None:
@@ -93,13 +95,21 @@ def turn_back(observed: ObservedMesh, wanted: Manifest) -> Manifest:
 
 
 def find_earlier(observed: ObservedMesh, asked: str) -> Manifest | None:
-    """The MeshRevision to which a mesh with several goes back while its spec asks for that and names `asked`:
-    the one to which it went already, else the one that serves, else the newest that has served."""
-    if observed.in_place or not is_by_hand(observed):
+    """The MeshRevision to which a mesh with several goes back while its spec names `asked`: the one to which
+    it went from there by itself; where the spec asks for the way back, the one to which it went already, else
+    the one that serves, else the newest that has served."""
+    if observed.in_place:
         return None
+    if not is_by_hand(observed):
+        return next((r for r in observed.revisions if _is_from(r, asked)), None)
     marked = [r for r in observed.revisions if (made := read_return(r)) is not None and made.by_hand]
     if marked:
         return marked[0]
+    return _find_served(observed, asked)
+
+
+def _find_served(observed: ObservedMesh, asked: str) -> Manifest | None:
+    """The MeshRevision beside `asked` that serves, else the newest that has; None while there is none."""
     served = [r for r in observed.revisions if (r.get("status") or {}).get("version")]
     others = [r for r in served if r["metadata"]["name"] != asked]
     return max(others, key=lambda r: _rank(observed, r), default=None)
@@ -114,24 +124,26 @@ def fall_back(observed: ObservedMesh, wanted: Manifest, *, fixed: bool) -> tuple
     """`wanted`, or what was proved last while `wanted` is given up, with what there is to say of it. `fixed`
     says that `wanted` is not what the spec asks for (it is refused, or waits): what was given up stays so."""
     there = observed.find_revision(wanted["metadata"]["name"])
-    if there is None:
-        return wanted, None
     if is_by_hand(observed):
-        return wanted, read_return(wanted)
-    if not observed.in_place and observed.active not in ("", wanted["metadata"]["name"]):
-        return wanted, None  # one that is to follow is held: the tag must not move to what it was before
-    made = read_return(there)
-    told = made is not None and not made.by_hand and made.attempt == hash_attempt(observed, wanted)
-    if made is not None and (fixed or told):
+        return wanted, read_return(wanted) if there is not None else None
+    attempt, name = hash_attempt(observed, wanted), wanted["metadata"]["name"]
+    earlier = find_earlier(observed, name) if not fixed else None
+    gone = read_return(earlier) if earlier is not None else None
+    if earlier is not None and gone is not None and gone.attempt == attempt:
+        return _mark(_join(observed, earlier, wanted), gone), gone
+    # One that is to follow is held, and never given up: the tag must not move to what it was before.
+    follows = not observed.in_place and observed.active not in ("", name)
+    made = read_return(there) if there is not None and not follows else None
+    told = made is not None and not made.by_hand and made.attempt == attempt
+    if there is not None and made is not None and (fixed or told):
         return _keep(there, wanted, made), None if fixed else made
-    given_up = is_given_up(there) and hash_input(there["spec"]) == hash_input(wanted["spec"])
-    proved = list_proved(there)[:1] if given_up else []
-    target = next((_reach(observed, wanted, last, there) for last in proved), None)
+    if there is None or follows or hash_input(there["spec"]) != hash_input(wanted["spec"]):
+        return wanted, None
+    because = _find_failure(observed, there)
+    target = next(_find_ways_back(observed, wanted, there), None) if because else None
     if target is None:
         return wanted, None
-    rolling = find_condition(there, ConditionType.PROGRESSING)
-    because = str(rolling["message"])[:_LONGEST] if rolling is not None else ""
-    made = Return(hash_attempt(observed, wanted), wanted["spec"]["version"], because)
+    made = Return(attempt, wanted["spec"]["version"], because[:_LONGEST], left=name)
     return _mark(target, made), made
 
 
@@ -141,6 +153,34 @@ def take_back(observed: ObservedMesh, existing: Manifest) -> Manifest:
     restated = restate(observed.parent, existing)
     proved = list_proved(existing)[:1] if is_given_up(existing) else []
     return next((t for p in proved if (t := _reach(observed, restated, p, existing))), restated)
+
+
+def _is_from(revision: Manifest, left: str) -> bool:
+    """Whether a mesh went back to this MeshRevision from another, by itself."""
+    made = read_return(revision)
+    return made is not None and not made.by_hand and made.left == left != revision["metadata"]["name"]
+
+
+def _find_failure(observed: ObservedMesh, there: Manifest) -> str:
+    """Why the input of a MeshRevision is given up: istiod was not available in time, or a gate has failed for
+    workloads that were restarted with it; empty where it is not."""
+    if is_given_up(there):
+        rolling = find_condition(there, ConditionType.PROGRESSING)
+        return str(rolling["message"]) if rolling is not None else ""
+    upgrade = observed.spec.upgrade if observed.spec is not None else None
+    policy = upgrade.data_plane if upgrade is not None else None
+    failed = find_lasting_failure(policy, observed.gates) if policy is not None else None
+    return str(failed) if failed is not None and there["metadata"]["name"] == observed.active else ""
+
+
+def _find_ways_back(observed: ObservedMesh, wanted: Manifest, there: Manifest) -> Iterator[Manifest]:
+    """Where a mesh may go from an input that is given up, the nearest first: to what its MeshRevision was
+    proved with before, else to the MeshRevision before it."""
+    given_up = is_given_up(there)
+    recorded = list_proved(there)[:1] if given_up else list_proved(there)
+    yield from filter(None, (_reach(observed, wanted, proved, there) for proved in recorded))
+    if not given_up and (earlier := _find_served(observed, there["metadata"]["name"])) is not None:
+        yield _join(observed, earlier, wanted)
 
 
 def has_way_back(observed: ObservedMesh, name: str) -> bool:
@@ -184,6 +224,12 @@ def _keep(there: Manifest, wanted: Manifest, made: Return) -> Manifest:
     """`wanted` with the input at which the MeshRevision stands."""
     spec = {**wanted["spec"], "version": there["spec"]["version"], "config": there["spec"]["config"]}
     return _mark({**wanted, "spec": spec}, made)
+
+
+def _join(observed: ObservedMesh, earlier: Manifest, wanted: Manifest) -> Manifest:
+    """An earlier MeshRevision as it was applied, but for who belongs to the mesh."""
+    restated = restate(observed.parent, earlier)
+    return {**restated, "spec": {**restated["spec"], "members": wanted["spec"]["members"]}}
 
 
 def _mark(manifest: Manifest, made: Return) -> dict[str, Any]:

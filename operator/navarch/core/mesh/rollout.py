@@ -13,12 +13,14 @@ from navarch.api.dataplane import DataPlane
 from navarch.core.mesh.census import determine_proxies
 from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.observed import ObservedMesh, is_held
+from navarch.core.mesh.rollback import read_return
 from navarch.core.mesh.succession import Succession, read_upgrade
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.plan import Phase, RolloutPlan, plan_rollout, tell_progress
+from navarch.core.rollout.questions import Questions, find_questions
 from navarch.core.rollout.status import summarise_rollout
 from navarch.core.world.proxies import read_pins
 
@@ -54,6 +56,24 @@ def view_rollout(observed: ObservedMesh, *, hindrance: str = "") -> ObservedRoll
         hindrance=hindrance,
         told_wave=int(told.get("wave") or 0) if same else 0,
         told_since=str(told.get("since") or "") if same else "",
+        gates=observed.gates,
+        returning=is_returning(observed),
+    )
+
+
+def is_returning(observed: ObservedMesh) -> bool:
+    """Whether what serves is what was proved before, to which the mesh went back."""
+    active = observed.find_revision(observed.active)
+    return active is not None and read_return(active) is not None
+
+
+def ask_gates(observed: ObservedMesh) -> Questions | None:
+    """What is to be asked for the mesh's restarts now."""
+    if observed.workloads is None or observed.deleting or is_held(observed):
+        return None
+    parent = observed.parent
+    return find_questions(
+        view_rollout(observed), mesh=(parent.namespace, parent.name), home=observed.own.home
     )
 
 
@@ -112,4 +132,6 @@ def _reason_of(plan: RolloutPlan) -> Reason:
 
 def summarise_data_plane(observed: ObservedMesh, plan: RolloutPlan | None) -> dict[str, Any]:
     """status.dataPlane; empty where the mesh does not ask for restarts."""
-    return summarise_rollout(plan, target=find_target(observed)) if plan is not None else {}
+    if plan is None:
+        return {}
+    return summarise_rollout(plan, target=find_target(observed), gates=observed.gates)

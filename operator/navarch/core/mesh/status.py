@@ -19,9 +19,10 @@ from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.members import determine_members, summarise_members, view_members
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.plan import MeshDecision
+from navarch.core.mesh.proof import find_candidate
 from navarch.core.mesh.rollback import tell_return
 from navarch.core.mesh.rollout import determine_rolled, summarise_data_plane
-from navarch.core.mesh.succession import Succession, find_candidate
+from navarch.core.mesh.succession import Succession
 from navarch.core.mesh.teardown import is_leaving
 from navarch.core.mesh.upgrade import summarise_upgrade, tell_phase, tell_upgrade
 from navarch.core.model.accepted import determine_accepted

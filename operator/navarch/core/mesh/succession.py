@@ -14,23 +14,21 @@ is used, stays; equal standings give an equal succession.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from navarch.api.upgrade import GRACE_PERIOD, PROGRESS_DEADLINE, Upgrade
-from navarch.core.mesh.checks.version import find_asked_name
-from navarch.core.mesh.injection import find_distrust, find_tag_validators, is_injected_by
+from navarch.core.mesh.injection import find_tag_validators
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.proof import find_missing_proof
 from navarch.core.mesh.rollback import read_return, take_back
 from navarch.core.model.actions import Waiting
-from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import IDLE, revision_of
 from navarch.core.model.moments import read_moment
 from navarch.core.model.naming import is_in_place
-from navarch.core.model.reasons import Reason
-from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.refs import Manifest
 from navarch.core.revision.manifest import stands_beside
 
 
@@ -135,7 +133,7 @@ def restate_others(observed: ObservedMesh, asked: Manifest, succession: Successi
             continue
         restated = take_back(observed, existing)
         metadata, spec = restated["metadata"], restated["spec"]
-        if (made := read_return(existing)) is not None and made.by_hand:
+        if read_return(existing) is not None:
             metadata = {key: value for key, value in metadata.items() if key != "annotations"}
         if since := succession.idle.get(name):
             metadata = {**metadata, "annotations": {**metadata.get("annotations", {}), IDLE: since}}
@@ -194,59 +192,6 @@ def _read_standing(observed: ObservedMesh, name: str) -> Standing:
 def _is_available(manifest: Manifest) -> bool:
     condition = find_condition(manifest, ConditionType.AVAILABLE)
     return condition is not None and condition["status"] == "True"
-
-
-def find_candidate(observed: ObservedMesh) -> Manifest | None:
-    """The MeshRevision to which the tag is to move; None where there is none yet, or it points there."""
-    name = find_asked_name(observed)
-    if observed.in_place or not observed.active or name in ("", observed.active):
-        return None
-    return observed.find_revision(name)
-
-
-def find_missing_proof(observed: ObservedMesh, asked: Manifest) -> Iterator[Waiting]:
-    """What the revision that is asked for lacks before the tag may move to it: the first thing of: its
-    MeshRevision as it should be and Ready, the root in all its webhooks, a dry-run pod with its sidecar."""
-    ref, there = ref_of(asked), observed.find_revision(asked["metadata"]["name"])
-    if there is None:
-        yield Waiting(ref, f"{ref} is not there yet")
-    elif not is_applied(there, asked):
-        yield Waiting(ref, f"{ref} is not yet as the spec asks")
-    elif not is_ready(there):
-        yield Waiting(ref, f"{ref} is not ready: {tell_unready(there)}")
-    elif distrust := find_distrust(observed, ref.name):
-        yield Waiting(ref, distrust)
-    elif not is_injected_by(observed.asked_probe, ref.name):
-        message = observed.asked_probe.message if observed.asked_probe is not None else ""
-        told = f": {message}" if message else ""
-        yield Waiting(ref, f"no dry-run pod that asks for {ref.name} came back with its sidecar{told}")
-
-
-def tell_unready(revision: Manifest) -> str:
-    """Why a MeshRevision is not Ready, the most specific cause first: an object that was refused, or a pod
-    that does not start, is why no istiod is available."""
-    if _is_behind(revision):
-        return "nothing is known of it yet"
-    reconciled = find_condition(revision, ConditionType.RECONCILED)
-    rolling = find_condition(revision, ConditionType.PROGRESSING)
-    ready = find_condition(revision, ConditionType.READY)
-    if reconciled is not None and reconciled["status"] == "False":
-        return str(reconciled["message"])
-    if rolling is not None and rolling["reason"] == Reason.ROLLOUT_STUCK:
-        return str(rolling["message"])
-    return str(ready["message"]) if ready is not None else ""
-
-
-def is_ready(revision: Manifest) -> bool:
-    """Whether a MeshRevision is Ready, and says so of its present spec."""
-    condition = find_condition(revision, ConditionType.READY)
-    return condition is not None and condition["status"] == "True" and not _is_behind(revision)
-
-
-def _is_behind(revision: Manifest) -> bool:
-    condition = find_condition(revision, ConditionType.READY)
-    generation = int(revision["metadata"].get("generation", 0))
-    return condition is None or int(condition["observedGeneration"]) < generation
 
 
 def read_since(observed: ObservedMesh, succession: Succession) -> str:

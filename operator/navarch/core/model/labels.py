@@ -65,7 +65,9 @@ PROXY_IMAGE = "sidecar.istio.io/proxyImage"
 """Istio's annotation by which a pod names its proxy's image: on pods of gateways that have a version of their
 own."""
 
-MESH_COMPONENTS = frozenset({"crds", "hosting", "revision", "tags", "policies", "gateways"})
+TRIAL = "trial"
+"""The component of the proxy with which a revision is tried."""
+MESH_COMPONENTS = frozenset({"crds", "hosting", "revision", "tags", "policies", "gateways", TRIAL})
 """Components that belong to the mesh as a whole; all others belong to one revision."""
 
 REREAD = f"{GROUP}/reread"

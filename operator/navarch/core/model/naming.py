@@ -26,6 +26,9 @@ IN_PLACE = "-inplace"
 ISTIOD = "istiod-"
 """What the names of a revision's istiod and its Service begin with."""
 
+TRIAL_NAMES = "istio-trial-"
+"""What the names of a revision's trial proxy and its account begin with."""
+
 LONGEST_ROLE = "navarch-istiod-namespace-1.100-12345678"
 """A name as long as any of the installation's roles will be."""
 ISTIO_SYSTEM = "istio-system"
@@ -107,6 +110,11 @@ class Names:
     def istiod(self) -> str:
         """Deployment, Service, ServiceAccount, autoscaler, budget and NetworkPolicy of istiod."""
         return ISTIOD + self.revision
+
+    @property
+    def trial(self) -> str:
+        """Deployment and ServiceAccount of the proxy with which the revision is tried."""
+        return TRIAL_NAMES + self.revision
 
     @property
     def mesh_config(self) -> str:

@@ -17,10 +17,11 @@ from typing import Any
 from navarch.core.model.labels import (
     COMPONENT,
     REVISION,
+    TRIAL,
     component_of,
     revision_of,
 )
-from navarch.core.model.naming import DEFAULT_VALIDATOR, hosted_namespace
+from navarch.core.model.naming import DEFAULT_VALIDATOR, TRIAL_NAMES, hosted_namespace
 from navarch.core.model.parent import GATEWAY, MEMBER, MESH, PARENT_KINDS, ROLL, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 
@@ -95,6 +96,7 @@ CLOSED_WORLD: Mapping[str, Mapping[str, frozenset[str]]] = {
         "hosting": frozenset({"Namespace"}),
         "revision": frozenset({"MeshRevision"}),
         "gateways": frozenset({GATEWAY}),
+        TRIAL: frozenset({"ServiceAccount", "Deployment"}),
     },
     GATEWAY: {
         "gateway": frozenset(
@@ -130,6 +132,8 @@ def _is_named_by_mesh(manifest: Manifest, parent: Parent, component: str) -> boo
         return name == hosted_namespace(parent.namespace, parent.name)
     if component in ("revision", "gateways"):
         return True
+    if component == TRIAL:
+        return name.startswith(TRIAL_NAMES)
     if component == "policies":
         return name == "default"
     if component == "tags":

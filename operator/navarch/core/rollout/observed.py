@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from navarch.api.dataplane import DataPlane
+from navarch.core.rollout.gates import Gate
 from navarch.core.world.proxies import Pins, ProxyPod
 from navarch.core.world.rollable import Rollable
 
@@ -43,7 +44,9 @@ class ObservedRollout:
     empty where that is not known; `revision` is the one that does; `hindrance` says why no pod must be made
     anew now, though it could be. `orders` is what the annotation ROLLOUT, or their MeshMember, says of
     namespaces, `leaving` are those that are being deleted. `told_wave`, `told_since` are what status says:
-    the wave that was the next one for this target, and since when."""
+    the wave that was the next one for this target, and since when. `gates` is how the gates stand, empty
+    while none is asked. `returning` says that the mesh went back to what
+    was proved before."""
 
     mesh: str
     policy: DataPlane
@@ -59,3 +62,5 @@ class ObservedRollout:
     hindrance: str = ""
     told_wave: int = 0
     told_since: str = ""
+    gates: tuple[Gate, ...] = ()
+    returning: bool = False

@@ -3,26 +3,30 @@
 Owns waves, soaking, windows and the budget. Must never act or look anything up. Invariants: with what is
 planned, no more workloads are in a restart than the budget allows, in the mesh and in each namespace; of two
 waves with workloads to restart only the first is worked on; while a restarted workload does not come up,
-nothing is planned; every wait ends with an event, or with the next look that is asked for.
+nothing is planned, nor while a gate has failed, or is not known; on the way back to what was proved before
+nothing is waited for but what would be restarted twice; every wait ends with an event, or with the next look
+that is asked for.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from navarch.api.dataplane import MAX_UNAVAILABLE, PARALLELISM, SOAK
+from navarch.api.gates import IGNORED, Gates
 from navarch.core.model.messages import count, join
 from navarch.core.model.moments import read_moment
 from navarch.core.model.refs import Ref
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.restarts import Restart
+from navarch.core.rollout.gates import INTERVAL, GateState, find_closed_gates
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.standing import Standing, State, judge_workloads
-from navarch.core.rollout.waves import count_waves
+from navarch.core.rollout.waves import count_waves, is_opted_out
 from navarch.core.rollout.windows import find_opening
 from navarch.core.world.rollable import next_mark
 
@@ -63,7 +67,7 @@ class RolloutPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Gate:
+class _Stop:
     """Why no restart begins, and when that may pass by itself."""
 
     phase: Phase
@@ -84,14 +88,15 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
         return _rest(waves, standings)
     wave = min(s.wave for s in pending)
     since = _read_since(observed, wave)
-    gate = _find_gate(observed, standings, wave=wave, since=since, now=now)
-    chosen = () if gate is not None else tuple(_choose(observed, standings, wave))
+    stop = next(_find_stops(observed, standings, wave=wave, since=since, now=now), None)
+    chosen = () if stop is not None else tuple(_choose(observed, standings, wave))
     rolling = [s for s in pending if s.state is State.ROLLING]
     phase = Phase.ROLLING if rolling or chosen else Phase.WAITING
-    if gate is not None and (gate.phase in (Phase.HALTED, Phase.PAUSED) or not rolling):
-        phase = gate.phase
-    ends = [s.until for s in rolling if s.until is not None] + ([gate.at] if gate and gate.at else [])
+    if stop is not None and (stop.phase in (Phase.HALTED, Phase.PAUSED) or not rolling):
+        phase = stop.phase
+    ends = [s.until for s in rolling if s.until is not None] + ([stop.at] if stop and stop.at else [])
     later = [max((end - now).total_seconds(), SHORTEST) for end in ends]
+    later += [INTERVAL if stop is None else SHORTEST] if observed.gates else []
     return RolloutPlan(
         phase,
         waves,
@@ -99,7 +104,7 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
         restarts=tuple(_build(each, observed.target) for each in chosen),
         wave=wave,
         since=since,
-        why=(*([gate.why] if gate else ()), *_tell_others(standings)),
+        why=(*([stop.why] if stop else ()), *_tell_others(standings)),
         requeue_after=min([*later, *([SAFETY_REQUEUE] if observed.workloads.refused else [])], default=None),
     )
 
@@ -127,39 +132,61 @@ def _tell_others(standings: Iterable[Standing]) -> list[str]:
     return told
 
 
-def _find_gate(
+def _find_stops(
     observed: ObservedRollout, standings: Sequence[Standing], *, wave: int, since: str, now: datetime
-) -> _Gate | None:
-    """The first reason for which no restart may begin."""
-    policy = observed.policy
+) -> Iterator[_Stop]:
+    """The reasons for which no restart may begin, the first one first."""
     failed = [s for s in standings if s.state is State.FAILED]
     if failed:
         remedy = (
             "nothing more is restarted until it comes up, its owner has rolled it out anew, or it has the "
             "annotation mesh.navarch.io/rollout: Never"
         )
-        return _Gate(Phase.HALTED, f"{join(str(s) for s in failed)}; {remedy}")
-    if policy.pause:
-        return _Gate(Phase.PAUSED, "spec.upgrade.dataPlane.pause is true")
+        yield _Stop(Phase.HALTED, f"{join(str(s) for s in failed)}; {remedy}")
+    if halting := find_closed_gates(observed.gates, GateState.FAILED):
+        yield _Stop(Phase.HALTED, join(halting))
+    if observed.policy.pause:
+        yield _Stop(Phase.PAUSED, "spec.upgrade.dataPlane.pause is true")
     if observed.hindrance:
-        return _Gate(Phase.WAITING, observed.hindrance)
-    if (gate := _find_closed(observed, now)) is not None:
-        return gate
+        yield _Stop(Phase.WAITING, observed.hindrance)
+    if not observed.returning:
+        yield from _find_times(observed, standings, wave=wave, since=since, now=now)
+    if unknown := find_closed_gates(observed.gates, GateState.UNKNOWN):
+        yield _Stop(Phase.WAITING, join(unknown))
+    if lacking := [*_find_lacking(observed, standings)]:
+        yield _Stop(Phase.WAITING, f"pods that were available are not any more: {join(lacking)}")
+
+
+def _find_lacking(observed: ObservedRollout, standings: Iterable[Standing]) -> Iterator[Standing]:
+    """Workloads that were restarted, were done, and lack pods since, unless nobody wants to know."""
+    if observed.returning or (observed.policy.gates or Gates()).workloads == IGNORED:
+        return
+    for s in standings:
+        done = s.restarted and s.state is State.CURRENT and not s.in_flight
+        if done and s.workload is not None and s.workload.lacking and not is_opted_out(s.workload.order):
+            yield s
+
+
+def _find_times(
+    observed: ObservedRollout, standings: Sequence[Standing], *, wave: int, since: str, now: datetime
+) -> Iterator[_Stop]:
+    """What only has to pass."""
+    if (closed := _find_closed(observed, now)) is not None:
+        yield closed
     if (end := _find_soak(observed, standings, wave=wave, since=since)) is not None and now < end:
         told = f"wave {wave} begins when the one before it has run for {_soak(observed)} s"
-        return _Gate(Phase.SOAKING, told, end)
-    return None
+        yield _Stop(Phase.SOAKING, told, end)
 
 
-def _find_closed(observed: ObservedRollout, now: datetime) -> _Gate | None:
+def _find_closed(observed: ObservedRollout, now: datetime) -> _Stop | None:
     """That no window is open."""
     if not observed.policy.windows:
         return None
     opening = find_opening(observed.policy.windows, observed.zones, now)
     if opening is None:
-        return _Gate(Phase.WAITING, "no window can be read: its time zone is unknown")
+        return _Stop(Phase.WAITING, "no window can be read: its time zone is unknown")
     return (
-        None if opening.open else _Gate(Phase.WAITING, f"the next window opens on {opening.told}", opening.at)
+        None if opening.open else _Stop(Phase.WAITING, f"the next window opens on {opening.told}", opening.at)
     )
 
 

@@ -177,7 +177,8 @@ def _find_blocks(
     observed: ObservedRollout, workload: Rollable, restart: _Restart, budget: str
 ) -> Iterator[str]:
     """What a workload that is to be restarted has to wait for, and Navarch cannot bring about."""
-    if restart.ours and not workload.rolled and not restart.overdue and not workload.stuck:
+    going = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
+    if going and not observed.returning:  # what was given up is waited for no longer
         yield "its restart for an older target goes on"
     if not restart.ours and not workload.rolled:
         yield "it is being rolled out by another client"

@@ -5,9 +5,11 @@ Owns status.dataPlane. Must never decide anything: the plan does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from navarch.core.model.messages import join, shorten
+from navarch.core.rollout.gates import Gate
 from navarch.core.rollout.plan import RolloutPlan
 from navarch.core.rollout.standing import State
 
@@ -15,8 +17,9 @@ LONGEST = 4096
 """Characters of status.dataPlane.waitingFor."""
 
 
-def summarise_rollout(plan: RolloutPlan, *, target: str) -> dict[str, Any]:
+def summarise_rollout(plan: RolloutPlan, *, target: str, gates: Iterable[Gate] = ()) -> dict[str, Any]:
     """status.dataPlane."""
+    asked = [_summarise(gate) for gate in gates]
     counts = {state: len(plan.list(state)) for state in State}
     told = join(plan.why)
     return {
@@ -29,5 +32,11 @@ def summarise_rollout(plan: RolloutPlan, *, target: str) -> dict[str, Any]:
         "rolling": counts[State.ROLLING] + counts[State.FAILED],
         "waiting": counts[State.WAITING] + counts[State.BLOCKED],
         "manual": counts[State.MANUAL],
+        **({"gates": asked} if asked else {}),
         **({"waitingFor": shorten(told, LONGEST)} if told else {}),
     }
+
+
+def _summarise(gate: Gate) -> dict[str, str]:
+    told = {"message": gate.message} if gate.message else {}
+    return {"name": gate.name, "state": gate.state.value, **told}

@@ -1,7 +1,7 @@
-"""The result of a dry-run pod.
+"""The results of dry runs: of a pod, and of configuration.
 
-Owns the record. Must never judge it: mesh/injection.py does. Invariant: one verdict for each answer that
-an API server can give.
+Owns the records. Must never judge them: mesh/injection.py and mesh/validation.py do. Invariant: one verdict
+for each answer to a pod that an API server can give.
 """
 
 from __future__ import annotations
@@ -31,3 +31,11 @@ class Probe:
     revision: str = ""
     message: str = ""
     failing: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Result of the dry runs of a good and of a bad VirtualService. `problem` says why they prove nothing;
+    empty where istiod's webhook let the one pass and refused the other."""
+
+    problem: str = ""

@@ -31,7 +31,8 @@ class Rollable:
     be changed, or would change nothing. `restarted_for` is what its template says (ROLLED_FOR), and
     `restarted_at` when Navarch wrote that; `edited` says that another client has changed the template since.
     `order` is its annotation ROLLOUT; `follows` says that something else rolls it: Navarch or istiod.
-    `labels` are those of its pods."""
+    `labels` are those of its pods; `lacking` says of one that Navarch has restarted that not all pods that it
+    should have are available."""
 
     kind: str
     namespace: str
@@ -46,6 +47,7 @@ class Rollable:
     order: str = ""
     follows: bool = False
     labels: tuple[tuple[str, str], ...] = ()
+    lacking: bool = False
 
 
 def read_rollable(manifest: Manifest) -> Rollable:
@@ -54,6 +56,7 @@ def read_rollable(manifest: Manifest) -> Rollable:
     template = (spec.get("template") or {}).get("metadata") or {}
     labels = metadata.get("labels") or {}
     restarted, edited = _read_writes(metadata.get("managedFields") or ())
+    rolled_for = str((template.get("annotations") or {}).get(ROLLED_FOR, ""))[:LONGEST]
     return Rollable(
         manifest["kind"],
         metadata["namespace"],
@@ -62,13 +65,22 @@ def read_rollable(manifest: Manifest) -> Rollable:
         rolled=_is_rolled(manifest),
         stuck=_read_stuck(manifest),
         refusal=_find_refusal(manifest["kind"], metadata, spec),
-        restarted_for=str((template.get("annotations") or {}).get(ROLLED_FOR, ""))[:LONGEST],
+        restarted_for=rolled_for,
         restarted_at=restarted,
         edited=bool(restarted) and edited > restarted,
         order=str((metadata.get("annotations") or {}).get(ROLLOUT, ""))[:LONGEST],
         follows=MESH_NAME in labels or GATEWAY_API_NAME in labels,
         labels=tuple(sorted((str(k), str(v)) for k, v in (template.get("labels") or {}).items())),
+        lacking=bool(rolled_for) and _is_lacking(manifest),
     )
+
+
+def _is_lacking(manifest: Manifest) -> bool:
+    status = manifest.get("status") or {}
+    if manifest["kind"] == "DaemonSet":
+        return int(status.get("numberUnavailable", 0)) > 0
+    wanted = int((manifest.get("spec") or {}).get("replicas", 1))
+    return int(status.get("availableReplicas", 0)) < wanted
 
 
 def _is_rolled(manifest: Manifest) -> bool:
