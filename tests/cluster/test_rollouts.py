@@ -375,6 +375,58 @@ def find_restarted(api: Api, namespace: str, name: str) -> Object | None:
     return rollout if MARK in (rollout["metadata"].get("annotations") or {}) else None
 
 
+def find_injectors(api: Api, namespace: str) -> set[str]:
+    """The revisions whose sidecars run in a namespace."""
+    pods = [pod["metadata"] for pod in api.list("pod", namespace)]
+    return {pod["annotations"]["istio.io/rev"] for pod in pods if "deletionTimestamp" not in pod}
+
+
+async def test_another_configuration_reaches_the_canary_namespace_alone_and_goes_back_from_there(
+    api: Api, audit: Audit, operator: Operator, granted: Object, fresh: str
+) -> None:
+    late, early = f"{fresh}-late", f"{fresh}-early"
+    policy = {"mode": "Managed", "canaryNamespaces": [early], "waves": 1, "soakSeconds": 3600}
+    upgrade = {"strategy": "RevisionBased", "canaryConfig": True, "inactiveRevisionGracePeriodSeconds": 0}
+    api.create(granted)
+    api.create(build_mesh(fresh, upgrade={**upgrade, "dataPlane": policy}))
+    first = (await wait_for(api, fresh))["status"]["activeRevision"]
+    try:
+        for namespace in (late, early):
+            await create_namespace(api, namespace, {"istio.io/rev": f"{fresh}-demo"})
+            api.create(build_deployment(namespace, "app"))
+            await wait_for_deployments(api, namespace, ["app"])
+        await wait_for(api, fresh, condition="UpToDate")
+        mark = audit.mark()
+        edit(api, fresh, controlPlane={"logging": {"level": "default:debug"}})
+        await eventually(
+            lambda: list_restarts(audit, mark) and find_injectors(api, early) != {first},
+            seconds=90,
+            what="the canary is restarted",
+        )
+        await eventually(lambda: len(api.list("revision", fresh)) == 2, what="there are two revisions")
+        (second,) = {r["metadata"]["name"] for r in api.list("revision", fresh)} - {first}
+        assert second.startswith(f"{first}-")
+        await eventually(lambda: find_injectors(api, early) == {second}, what="it has the new sidecar")
+        assert find_injectors(api, late) == {first}
+        deployment = ("deployments", f"istiod-{first}")
+        assert deployment not in {(r.resource, r.name) for r in audit.writes(mark)}
+
+        edit(api, fresh, upgrade={"rollback": True})
+        await wait_for(api, fresh, status="False", reason="RolledBack")
+        await eventually(
+            lambda: [r["metadata"]["name"] for r in api.list("revision", fresh)] == [first],
+            seconds=120,
+            what="the canary is back, and the second revision gone",
+        )
+        assert find_injectors(api, early) | find_injectors(api, late) == {first}
+        assert deployment not in {(r.resource, r.name) for r in audit.writes(mark)}
+        assert {(r.namespace, r.name) for r in list_restarts(audit, mark)} == {(early, "app")}
+        await assert_quiet(api, audit, operator, fresh, "demo")
+    finally:
+        for namespace in (late, early):
+            remove_namespace(api, namespace)
+
+
 PROMETHEUS = {"url": "http://prometheus.monitoring:9090"}
 QUERY = {"name": "q", "query": "up", "min": "1"}
 WINDOW = {"start": "22:00", "durationMinutes": 60, "timeZone": "Europe/Berlin"}

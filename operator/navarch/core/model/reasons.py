@@ -60,9 +60,22 @@ class Reason(Documented):
         "TooManyRevisions",
         "A mesh has as many revisions as it may have, and spec.version asks for another one.",
     )
-    STRATEGY_FIXED = (
-        "StrategyFixed",
-        "spec.upgrade.strategy is another than the one with which the mesh was made.",
+    REVISION_NAMED = (
+        "RevisionNamed",
+        "spec.upgrade.strategy would leave a revision behind that labels of namespaces name.",
+    )
+    REVISION_IN_USE = (
+        "RevisionInUse",
+        "spec.version asks for an update of a revision that pods still use, and to which the tag does not "
+        "point.",
+    )
+    CANARY_IN_PLACE = (
+        "CanaryInPlace",
+        "spec.upgrade.canaryConfig is true in a mesh that is updated in place.",
+    )
+    STRATEGY_PENDING = (
+        "StrategyPending",
+        "spec.upgrade.strategy is another than the one that made what serves, and shows at the next version.",
     )
     PROXIES_TOO_OLD = "ProxiesTooOld", "Proxies are more than one minor older than the control plane."
     VERSION_OUTSIDE_SKEW = (
