@@ -7,9 +7,10 @@ of its days, also on one on which its hour does not exist, or comes twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 from navarch.api.dataplane import DAYS, Window
 
@@ -44,16 +45,22 @@ def find_opening(windows: Sequence[Window], zones: Mapping[str, tzinfo], now: da
 
 def list_spans(
     window: Window, zones: Mapping[str, tzinfo], now: datetime
-) -> Iterator[tuple[datetime, datetime]]:
+) -> tuple[tuple[datetime, datetime], ...]:
     """When a window opens and closes, of the days about now."""
     zone = zones[window.time_zone]
-    today = now.astimezone(zone).date()
-    days = window.days or DAYS
-    for offset in range(-_BEFORE, _AFTER):
-        day = today + timedelta(days=offset)
-        if DAYS[day.weekday()] in days:
-            start = _resolve(day, window.start, zone)
-            yield start, start + timedelta(minutes=window.duration_minutes)
+    days = tuple(window.days or DAYS)
+    return _list_spans(now.astimezone(zone).date(), days, window.start, window.duration_minutes, zone)
+
+
+@lru_cache(maxsize=8192)
+def _list_spans(
+    today: date, days: tuple[str, ...], clock: str, minutes: int, zone: tzinfo
+) -> tuple[tuple[datetime, datetime], ...]:
+    """The same: of a thousand namespaces most have one of a few windows, and the next look is on the same
+    day."""
+    about = (today + timedelta(days=offset) for offset in range(-_BEFORE, _AFTER))
+    starts = (_resolve(day, clock, zone) for day in about if DAYS[day.weekday()] in days)
+    return tuple((start, start + timedelta(minutes=minutes)) for start in starts)
 
 
 def _resolve(day: date, clock: str, zone: tzinfo) -> datetime:
