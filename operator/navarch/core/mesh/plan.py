@@ -21,14 +21,14 @@ from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways
 from navarch.core.mesh.injection import find_validators
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.mesh.proof import is_trial_due
+from navarch.core.mesh.proof import find_retry, is_trial_due
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.mesh.rollback import Return, fall_back, turn_back
 from navarch.core.mesh.rollout import plan_restarts
 from navarch.core.mesh.succession import Succession, find_succession, is_beside, restate_others
 from navarch.core.mesh.teardown import find_removable, is_leaving, plan_teardown
-from navarch.core.mesh.trial import build_last_wave, plan_trial
+from navarch.core.mesh.trial import Trial, build_last_wave, plan_trial
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
@@ -97,9 +97,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     gateways = build_wanted_gateways(observed) if accepted else ()
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     kept |= {ref_of(o) for o in (gateways if accepted else observed.own_gateways)}
-    upgrading = succession.is_upgrading
-    due = upgrading and is_trial_due(observed, wanted)
-    trial = plan_trial(observed, wanted, upgrading=upgrading, due=due)
+    trial = _decide_trial(observed, wanted, succession)
     kept |= trial.kept
     if pointed is None:  # what this release cannot render is left as it is
         kept |= {ref_of(o) for o in observed.owned if component_of(o) in ("tags", "policies")}
@@ -113,11 +111,18 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     surplus = _find_surplus(observed, (wanted, *beside), kept, succession.stays)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     rollout = plan_restarts(observed, succession, accepted=accepted)
-    waits = (SAFETY_REQUEUE if waiting else None, succession.wait, rollout.requeue_after if rollout else None)
+    later = (SAFETY_REQUEUE if waiting else None, succession.wait, rollout.requeue_after if rollout else None)
     restarts = rollout.restarts if rollout is not None else ()
-    requeue = min(filter(None, waits), default=None)
+    requeue = min(filter(None, (*later, find_retry(observed))), default=None)
     plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue, restarts=restarts)
     return MeshDecision(wanted, plan, gateways, succession, hold, returned, rollout)
+
+
+def _decide_trial(observed: ObservedMesh, wanted: Manifest, succession: Succession) -> Trial:
+    """What becomes of the proxy with which the wanted MeshRevision is tried."""
+    upgrading = succession.is_upgrading
+    due = upgrading and is_trial_due(observed, wanted)
+    return plan_trial(observed, wanted, upgrading=upgrading, due=due)
 
 
 def _find_pointed(observed: ObservedMesh, revisions: Iterable[Manifest], target: str) -> Manifest | None:

@@ -336,7 +336,11 @@ class Reason(Documented):
     )
     TIME_ZONE_UNKNOWN = (
         "TimeZoneUnknown",
-        "A window of spec.upgrade.dataPlane names no time zone of the IANA database.",
+        "A window of restarts names no time zone of the IANA database.",
+    )
+    WINDOWS_NEVER_OPEN = (
+        "WindowsNeverOpen",
+        "The restart windows of a MeshMember are never open together with those of its mesh.",
     )
     CANARY_NOT_A_MEMBER = (
         "CanaryNotAMember",

@@ -30,21 +30,22 @@ class Opening:
 
 def find_opening(windows: Sequence[Window], zones: Mapping[str, tzinfo], now: datetime) -> Opening | None:
     """The state of the windows; None where there are none, or where none can be read: no zone is known."""
-    spans = [(*span, w) for w in windows if w.time_zone in zones for span in _list_spans(w, zones, now)]
+    spans = [(*span, w) for w in windows if w.time_zone in zones for span in list_spans(w, zones, now)]
     current = [(end, w) for start, end, w in spans if start <= now < end]
     if current:
         end, window = max(current, key=lambda each: each[0])
-        return Opening(True, end, _tell(end, window, zones))
+        return Opening(True, end, tell_moment(end, window, zones))
     later = [(start, w) for start, _, w in spans if start > now]
     if not later:
         return None
     start, window = min(later, key=lambda each: each[0])
-    return Opening(False, start, _tell(start, window, zones))
+    return Opening(False, start, tell_moment(start, window, zones))
 
 
-def _list_spans(
+def list_spans(
     window: Window, zones: Mapping[str, tzinfo], now: datetime
 ) -> Iterator[tuple[datetime, datetime]]:
+    """When a window opens and closes, of the days about now."""
     zone = zones[window.time_zone]
     today = now.astimezone(zone).date()
     days = window.days or DAYS
@@ -62,7 +63,8 @@ def _resolve(day: date, clock: str, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(hour, minute), tzinfo=zone).astimezone(UTC)
 
 
-def _tell(moment: datetime, window: Window, zones: Mapping[str, tzinfo]) -> str:
+def tell_moment(moment: datetime, window: Window, zones: Mapping[str, tzinfo]) -> str:
+    """A moment in the words of a window."""
     local = moment.astimezone(zones[window.time_zone])
     return f"{DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M} {window.time_zone}"
 

@@ -71,6 +71,12 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Write a name of the IANA database, such as Europe/Berlin or UTC.",
         "spec.upgrade.dataPlane.windows[0].timeZone: 'CEST': no time zone has this name",
     ),
+    Reason.WINDOWS_NEVER_OPEN: Advice(
+        Severity.WARNING,
+        "Name a time that is in both, or ask whoever owns the mesh for another window.",
+        "spec.restartWindows: '': never open together with spec.upgrade.dataPlane.windows of the mesh: "
+        "nothing is restarted",
+    ),
     Reason.CANARY_NOT_A_MEMBER: Advice(
         Severity.WARNING,
         "Have the namespace join the mesh, or name another.",
