@@ -369,7 +369,7 @@ class Reason(Documented):
     WEBHOOK_MISSING = "WebhookMissing", "An injection webhook does not exist yet."
     CA_BUNDLE_MISSING = "CABundleMissing", "istiod has not written its root into a webhook yet."
     CA_BUNDLE_MISMATCH = "CABundleMismatch", "A webhook trusts another root than the mesh's."
-    INJECTION_FAILED = "InjectionFailed", "The dry-run pod was denied or hung in the injection webhook."
+    INJECTION_FAILED = "InjectionFailed", "Injection denied the dry-run pod, made it invalid, or hung."
     NOT_INJECTED = "NotInjected", "The dry-run pod came back without a sidecar."
     WRONG_REVISION = "WrongRevision", "The dry-run pod was injected by another revision."
     PROBE_DENIED = "ProbeDenied", "The dry-run pod was denied by something that is not the mesh's webhook."
