@@ -330,7 +330,7 @@ def _seen_by_members(mesh: Object | None) -> Any:
     told = injects.get("status"), injects.get("reason"), injects.get("message")
     active = str(status.get("activeRevision") or "")
     serving = "" if active.endswith(IN_PLACE) else active  # in place it follows from the tag
-    return status.get("tag"), serving, spec.get("paused"), told
+    return status.get("tag"), serving, spec.get("paused"), spec.get("excludedNamespaces"), told
 
 
 def _seen_of_revision(revision: Object | None) -> Any:
