@@ -98,6 +98,7 @@ class Reason(Documented):
         "The namespace is the operator's or the cluster's own and can neither hold a mesh nor belong to one, "
         "or it holds a mesh itself.",
     )
+    NAMESPACE_EXCLUDED = "NamespaceExcluded", "The mesh's spec.excludedNamespaces keeps the namespace out."
     MESH_NOT_FOUND = "MeshNotFound", "The MeshControlPlane that is named does not exist."
     NAMESPACE_NOT_FOUND = "NamespaceNotFound", "A namespace that a MeshMemberRoll names does not exist."
     MEMBER_OF_ANOTHER = (
