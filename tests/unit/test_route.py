@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from navarch.core.render.components.istiod import DRAIN_SECONDS
 from navarch.core.revision.route import AWAY, IDLE, Route, determine_route
@@ -135,6 +135,8 @@ class ApiServer:
     st.lists(st.tuples(st.integers(1, 130), st.integers(0, 40)), min_size=1, max_size=8),
     st.integers(1, 3),
 )
+@example([(1, 0)] * 5, 1)
+@example([(2, 0)] * 8, 1)
 def test_no_request_is_under_way_to_an_istiod_when_it_ends(
     rolls: list[tuple[int, int]], replicas: int
 ) -> None:

@@ -33,7 +33,7 @@ SetTransportDefaults)."""
 PLAIN = ("", "/")
 """Suffixes of a path that make a client of its own and are not sent: client-go joins the path anew."""
 _SUFFIX = re.compile(r"/(?:[0-9]{9,})?$")
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_NEVER, _EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,14 @@ def determine_route(there: Route, pods: Iterable[WorkloadPod], *, now: str) -> t
 
 
 def _find_moments(pods: Iterable[WorkloadPod]) -> Iterator[datetime]:
-    """For each pod that leaves, from when on new connections lead to another that stays."""
+    """For each pod that leaves, from when on new connections lead to another: one that stays, or that was
+    told to end only after that moment, and has one of its own."""
     found = list(pods)
-    staying = [_read(pod.ready) for pod in found if pod.ready and not pod.leaving]
-    if staying:
-        yield from (max(_read(pod.leaving), min(staying)) + AWAY for pod in found if pod.leaving)
+    ready = [(_read(p.ready), _read(p.leaving) if p.leaving else _EVER) for p in found if p.ready]
+    for pod in found:
+        if pod.leaving:
+            moments = [(max(_read(pod.leaving), since) + AWAY, end) for since, end in ready]
+            yield from sorted(moment for moment, end in moments if moment <= end)[:1]
 
 
 def redirect(waves: Iterable[Wave], route: Route) -> tuple[Wave, ...]:
