@@ -211,8 +211,8 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.GATEWAY_NOT_PROGRAMMED: Advice(
         Severity.WARNING,
-        "Where a controller is waited for, correct or remove istio.io/rev on the Gateway; else look at quotas, "
-        "the load balancer and istiod's log.",
+        "Where a controller is waited for, correct or remove istio.io/rev on the Gateway; else look at "
+        "quotas, the load balancer and istiod's log.",
         "istiod has made no proxy for it that can be reached; Programmed is Unknown: Waiting for controller",
     ),
     Sign.LISTENER_WITHOUT_CERTIFICATE: Advice(
