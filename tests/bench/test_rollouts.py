@@ -27,7 +27,7 @@ from tests.support.kills import SETTINGS
 from tests.support.operator import SYSTEM
 from tests.support.workloads import is_rolled_out
 
-SECTION = "Restarts of workloads"
+SECTION = "Restarts"
 NS, TAG = "rolling", "rolling-demo"
 DEPLOYMENTS = "/apis/apps/v1/deployments"
 LATEST = ISTIO_LINES[-1].versions[-1]

@@ -272,14 +272,6 @@ async def test_a_refused_edit_amid_an_upgrade_takes_nothing_away() -> None:
     assert tell(cluster) == (named(OLD), sorted([named(OLD), named(NEW)])), "nothing is asked for"
 
 
-async def test_the_strategy_of_a_mesh_that_is_there_is_kept() -> None:
-    cluster = await a_mesh()
-    cluster.edit(upgrade={"strategy": "InPlace"})
-    await cluster.settle()
-    assert read_condition(cluster.mesh, "SpecAccepted")["reason"] == "StrategyFixed"
-    assert cluster.list_revisions() == [named(OLD)]
-
-
 async def test_a_tag_whose_webhook_was_deleted_amid_an_upgrade_comes_back_where_it_was() -> None:
     cluster = await a_mesh()
     cluster.down = {named(NEW)}

@@ -21,6 +21,10 @@ SPEC: Table = build_table(
         guard("it decides which namespaces the mesh reaches; Cluster takes the verb in all namespaces"),
         "scope",
     ),
+    (
+        free("it puts namespaces out, as taking them off a roll does, and takes in none that may not join"),
+        "excludedNamespaces",
+    ),
     (guard("beside the mesh, istiod's account can be had by whoever may make pods there"), "hosting"),
     (guard("it decides whose identities the mesh believes"), "trust.**"),
     (
@@ -65,7 +69,8 @@ SPEC: Table = build_table(
     (free("no restart begins, or those that a host has asked for do"), "upgrade.dataPlane.pause"),
     (
         free("a mesh has at most four revisions, and its tag points to none that is not proved"),
-        "upgrade.strategy upgrade.progressDeadlineSeconds upgrade.inactiveRevisionGracePeriodSeconds",
+        "upgrade.strategy upgrade.canaryConfig upgrade.progressDeadlineSeconds "
+        "upgrade.inactiveRevisionGracePeriodSeconds",
     ),
     (free("it refuses plaintext; anything else weakens authentication", allowed=("Strict",)), "mtls.mode"),
     (free("either is safe between proxies"), "mtls.minimumProtocolVersion"),

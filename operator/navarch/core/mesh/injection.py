@@ -32,9 +32,18 @@ def find_injectors(observed: ObservedMesh) -> list[Webhook]:
 
 def find_validators(observed: ObservedMesh) -> list[Webhook]:
     """The mesh's own validating webhooks that matter to what is applied for it: of a mesh with several
-    revisions the one that follows the tag, which validates what names no revision."""
+    revisions the one that follows the tag, which validates what names no revision; before there is one, those
+    of the revision that serves."""
     found = [w for w in find_own_webhooks(observed) if w.ref.kind == VALIDATING]
-    return found if observed.in_place else [w for w in found if w.tag == observed.tag]
+    if observed.in_place:
+        return found
+    return find_tag_validators(observed) or [w for w in found if w.revision == observed.active]
+
+
+def find_tag_validators(observed: ObservedMesh) -> list[Webhook]:
+    """The validating webhooks that follow the mesh's tag."""
+    own = (w for w in find_own_webhooks(observed) if w.ref.kind == VALIDATING)
+    return [w for w in own if w.tag == observed.tag]
 
 
 def find_own_webhooks(observed: ObservedMesh) -> Iterator[Webhook]:

@@ -60,9 +60,22 @@ class Reason(Documented):
         "TooManyRevisions",
         "A mesh has as many revisions as it may have, and spec.version asks for another one.",
     )
-    STRATEGY_FIXED = (
-        "StrategyFixed",
-        "spec.upgrade.strategy is another than the one with which the mesh was made.",
+    REVISION_NAMED = (
+        "RevisionNamed",
+        "spec.upgrade.strategy would leave a revision behind that labels of namespaces name.",
+    )
+    REVISION_IN_USE = (
+        "RevisionInUse",
+        "spec.version asks for an update of a revision that pods still use, and to which the tag does not "
+        "point.",
+    )
+    CANARY_IN_PLACE = (
+        "CanaryInPlace",
+        "spec.upgrade.canaryConfig is true in a mesh that is updated in place.",
+    )
+    STRATEGY_PENDING = (
+        "StrategyPending",
+        "spec.upgrade.strategy is another than the one that made what serves, and shows at the next version.",
     )
     PROXIES_TOO_OLD = "ProxiesTooOld", "Proxies are more than one minor older than the control plane."
     VERSION_OUTSIDE_SKEW = (
@@ -85,6 +98,7 @@ class Reason(Documented):
         "The namespace is the operator's or the cluster's own and can neither hold a mesh nor belong to one, "
         "or it holds a mesh itself.",
     )
+    NAMESPACE_EXCLUDED = "NamespaceExcluded", "The mesh's spec.excludedNamespaces keeps the namespace out."
     MESH_NOT_FOUND = "MeshNotFound", "The MeshControlPlane that is named does not exist."
     NAMESPACE_NOT_FOUND = "NamespaceNotFound", "A namespace that a MeshMemberRoll names does not exist."
     MEMBER_OF_ANOTHER = (
@@ -323,7 +337,11 @@ class Reason(Documented):
     )
     TIME_ZONE_UNKNOWN = (
         "TimeZoneUnknown",
-        "A window of spec.upgrade.dataPlane names no time zone of the IANA database.",
+        "A window of restarts names no time zone of the IANA database.",
+    )
+    WINDOWS_NEVER_OPEN = (
+        "WindowsNeverOpen",
+        "The restart windows of a MeshMember are never open together with those of its mesh.",
     )
     CANARY_NOT_A_MEMBER = (
         "CanaryNotAMember",
