@@ -1,22 +1,29 @@
-"""Five thousand members of twenty meshes, made at once: what is written of each, and what they take."""
+"""Five thousand members of twenty meshes: made at once, looked at by a new process while others join, and
+what an edit of their mesh, or an event of one namespace, costs them."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
 
 from tests.bench.conftest import Bed, Note, a_bed
-from tests.bench.measure import read_cpu, read_rss
+from tests.bench.measure import Moment, read_cpu, read_rss, show_spread
 from tests.polling import eventually
-from tests.support.activity import read_metric
-from tests.support.members import build_member
+from tests.support.activity import is_leading, read_metric
+from tests.support.members import ISTIO_REV, MEMBER_OF, build_member, read_labels
+from tests.support.meshes import edit, wait_for
+from tests.support.operator import USER
 
+pytestmark = pytest.mark.chain  # the members that the first test makes are what the others look at
 SECTION = "Many members"
 BATCH = 500
+OF_MEMBERS = {"namespaces", "meshmembers"}
+
+Rounds = Callable[[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -90,3 +97,113 @@ async def test_members_are_taken_in_by_one_write_of_each_namespace(
     note(SECTION, "writes of a namespace, and of its member's status", "1 and 1 to 2", bound="1 and 2")
     note(SECTION, "looks at a member until then", f"{looks / len(names):.1f}")
     note(SECTION, "memory (RSS) for each member", f"{1024 * grown / len(names):.0f} KiB")
+
+
+def count_looks(bed: Bed, kind: str = "MeshMember") -> float:
+    return read_metric(bed.operator, "reconcile_total", controller=kind)
+
+
+def list_of_members(bed: Bed, mark: int) -> list[Moment]:
+    """The operator's writes of namespaces and of MeshMembers, with their status."""
+    return [w for w in bed.list_writes(mark) if w.resource in OF_MEMBERS]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_a_restart_over_settled_members_writes_nothing_of_them_and_others_join_meanwhile(
+    bed: Bed, homes: Homes, rounds: Rounds, note: Note
+) -> None:
+    await bed.rest()
+    joining = [f"joins-{number}" for number in range(rounds(5, 50))]
+    await make_namespaces(bed, joining)
+    await bed.rest()
+    assert bed.operator.stop() == 0
+    mark = bed.audit.mark()
+    bed.operator.start()
+    await eventually(lambda: bed.operator.is_ready() and is_leading(bed.operator), seconds=60, every=0.05)
+    mesh = homes.meshes[0]
+    for name in joining:
+        bed.api.create(build_member(name, mesh))
+        await eventually(lambda name=name: read_labels(bed.api, name), seconds=60, every=0.02, what=name)
+    looked = count_looks(bed)
+    await bed.rest()
+    writes = list_of_members(bed, mark)
+    settled = [str(w) for w in writes if (w.namespace or w.name) not in joining and w.name not in joining]
+    assert settled == [], "a restart makes no write"
+    assert Counter(w.name for w in writes if w.resource == "namespaces") == dict.fromkeys(joining, 1)
+    made = {
+        m.namespace: m.ended for m in bed.moments(mark) if (m.resource, m.verb) == ("meshmembers", "create")
+    }
+    labelled = {w.name: w.ended for w in writes if w.resource == "namespaces"}
+    note(
+        SECTION, f"a restart over {len(homes.members)} settled members", "0 writes of them", bound="0 writes"
+    )
+    note(
+        SECTION,
+        f"create of a MeshMember to its namespace's labels, {len(joining)} times meanwhile",
+        show_spread([labelled[name] - made[name] for name in joining]),
+    )
+    note(SECTION, "looks at members until then, of those that a start asks for", f"{looked:.0f}")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_an_edit_of_a_mesh_writes_of_its_members_only_what_changes_for_them(
+    bed: Bed, homes: Homes, note: Note
+) -> None:
+    """What istiod logs is nothing to members; which proxies pods get is told in their status; and what
+    isolates them is an object in each."""
+    mesh = homes.meshes[-1]
+    own = {name for name, of in homes.members.items() if of == mesh}
+
+    async def change(**spec: object) -> tuple[list[Moment], float]:
+        """What is written outside of the mesh's namespace because of an edit, and the looks at members."""
+        await bed.rest()
+        mark, before = bed.audit.mark(), count_looks(bed)
+        edit(bed.api, mesh, **spec)
+        await wait_for(bed.api, mesh, seconds=120)
+        await bed.rest()
+        looks = count_looks(bed) - before
+        return [w for w in bed.list_writes(mark) if w.namespace in own or w.name in own], looks
+
+    logged, looks = await change(controlPlane={"logging": {"level": "all:info"}})
+    assert ([str(w) for w in logged], looks) == ([], 0)
+    what = f"an edit of a mesh with {len(own)} members that is nothing to them"
+    note(SECTION, what, "0 writes of them, 0 looks at them", bound="0 and 0")
+
+    stamped, looks = await change(proxy={"logLevel": "debug"})
+    assert [str(w) for w in stamped] == []
+    assert looks >= len(own)
+    what = "the same, where pods get other proxies and there are none yet"
+    note(SECTION, what, f"0 writes of them, {looks / len(own):.1f} looks at each", bound="0 writes")
+
+    isolated, _ = await change(networkPolicies={"manage": True, "isolateMembers": True})
+    policies = Counter(w.namespace for w in isolated if w.resource == "networkpolicies")
+    assert policies == dict.fromkeys(own, 1)
+    assert [str(w) for w in isolated if w.resource == "namespaces"] == []
+    note(SECTION, "the same, where they are isolated", "1 NetworkPolicy in each", bound="1")
+
+
+@pytest.mark.long
+async def test_an_event_of_one_namespace_leads_to_one_look_whatever_others_there_are(
+    bed: Bed, homes: Homes, rounds: Rounds, note: Note
+) -> None:
+    await bed.rest()
+    mark, before, number = bed.audit.mark(), count_looks(bed), rounds(5, 20)
+    others = count_looks(bed, "MeshControlPlane")
+    chosen = list(homes.members)[:number]
+    for name in chosen:
+        bed.api.patch("namespace", "", name, {"metadata": {"labels": {"team": "blue"}}})
+        await bed.rest()
+    members, meshes = count_looks(bed) - before, count_looks(bed, "MeshControlPlane") - others
+    asked = [m for m in bed.moments(mark) if m.user == USER and m.verb != "watch" and m.resource != "leases"]
+    assert [str(m) for m in asked if m.is_write] == []
+    assert members <= number
+    assert meshes <= number
+    assert {m.verb for m in asked} <= {"get"}
+    assert len(asked) <= members + meshes
+    assert all(read_labels(bed.api, name).keys() == {MEMBER_OF, ISTIO_REV} for name in chosen)
+    what = f"an event of one namespace among {len(homes.members)} members, {number} times"
+    each = f"{members / number:.1f} looks at members, {meshes / number:.1f} at meshes"
+    told = f"{each}, {len(asked) / number:.1f} requests, 0 writes"
+    note(SECTION, what, told, bound="1, 1, 2 and 0")

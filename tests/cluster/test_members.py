@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -58,11 +59,7 @@ async def test_a_namespace_joins_by_a_member_is_quiet_and_leaves_without_a_trace
     await eventually(
         lambda: is_injected(api.create(build_pod(apps, "app"), dry_run=True)), what="pods are injected"
     )
-    await eventually(
-        lambda: (api.get("mesh", mesh, "demo") or {})["status"]["members"]["summary"] == "1/1",
-        seconds=30,
-        what="the mesh has counted it",
-    )
+    await wait_for_members(api, mesh, "1/1")
     await assert_quiet(api, audit, operator, mesh, "demo")
     mark = audit.mark()
     api.patch("member", apps, "default", {"metadata": {"annotations": {"example.com/touched": "1"}}})
@@ -100,6 +97,46 @@ async def test_member_mesh_and_namespace_come_in_any_order(
     await wait_for_member(api, apps, status="False", reason="MeshNotFound")
     assert read_labels(api, apps) == {}, "it is released with the mesh, whoever holds that object"
     api.patch("mesh", fresh, "demo", {"metadata": {"finalizers": None}})
+
+
+async def test_a_mesh_s_administrator_puts_a_namespace_out_that_joined_by_itself_and_it_stays_out(
+    api: Api, audit: Audit, light: Cluster, operator: Operator, mesh: str, apps: str
+) -> None:
+    api.create(bind(mesh, "navarch-mesh-admin"))
+    api.create(build_member(apps, mesh))
+    await wait_for_member(api, apps)
+    await wait_for_members(api, mesh, "1/1")
+    put_out = json.dumps({"spec": {"excludedNamespaces": [apps]}})
+    patch = ("patch", "meshcp", "demo", "-n", mesh, "--type=merge", "-p", put_out)
+    await eventually(lambda: say(light, *patch) == "", what="it takes no right but to edit the mesh")
+    told = await wait_for_member(api, apps, status="False", reason="NamespaceExcluded")
+    assert f"spec.excludedNamespaces of mesh {mesh}/demo" in read_condition(told, "Ready")["message"]
+    assert read_labels(api, apps) == {}
+    assert not is_injected(api.create(build_pod(apps, "app"), dry_run=True))
+    await wait_for_members(api, mesh, "0/0")
+    await wait_for(api, mesh, condition="MembersReady")
+
+    # Made anew it joins no more, and neither does a label bring it in.
+    await leave(api, apps)
+    api.create(build_member(apps, mesh))
+    await wait_for_member(api, apps, status="False", reason="NamespaceExcluded")
+    api.patch("namespace", "", apps, {"metadata": {"labels": {ISTIO_REV: f"{mesh}-demo"}}})
+    assert not is_injected(api.create(build_pod(apps, "app"), dry_run=True))
+    api.patch("namespace", "", apps, {"metadata": {"labels": {ISTIO_REV: None}}})
+    assert read_labels(api, apps) == {}
+    await assert_quiet(api, audit, operator, mesh, "demo")
+
+    edit(api, mesh, excludedNamespaces=None)
+    await wait_for_member(api, apps)
+    assert read_labels(api, apps) == joined(mesh)
+
+
+async def wait_for_members(api: Api, mesh: str, summary: str) -> None:
+    await eventually(
+        lambda: (api.get("mesh", mesh, "demo") or {})["status"]["members"]["summary"] == summary,
+        seconds=30,
+        what=f"the mesh counts {summary} members",
+    )
 
 
 async def test_a_member_may_do_without_injection_and_take_it_up_again(api: Api, mesh: str, apps: str) -> None:

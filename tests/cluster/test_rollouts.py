@@ -1,5 +1,6 @@
 """Restarts of workloads by Navarch, on real controllers: the right that it takes, canaries first, one at a
-time, a halt and its end, an opt-out, and a SIGKILL in the middle. What the audit log says is what counts."""
+time, a halt and its end, an opt-out, what MeshMembers say of their place, and a SIGKILL in the middle. What
+the audit log says is what counts."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ from tests.support.workloads import ECHO, create_namespace, is_rolled_out, wait_
 ROLE = "navarch-rollouts"
 MARK = "mesh.navarch.io/rolled-for"
 KEPT = ("late", "kept")
-WORKLOADS = [("late", "api"), KEPT, ("late", "web"), ("early", "first")]
+WORKLOADS = [("late", "api"), KEPT, ("late", "web"), ("early", "first"), ("end", "tail"), ("out", "left")]
+ORDERS = {"late": "First", "end": "Last", "out": "Never"}
+"""What MeshMembers say of their namespaces: the first and the last wave after the canaries, or none."""
 
 
 def build_deployment(namespace: str, name: str) -> Object:
@@ -133,8 +136,8 @@ def assert_one_at_a_time(audit: Audit, mark: int, old: dict[tuple[str, str], str
 async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_kill(
     api: Api, audit: Audit, light: Cluster, operator: Operator, granted: Object, fresh: str
 ) -> None:
-    late, early = f"{fresh}-late", f"{fresh}-early"
-    names = {"late": late, "early": early}
+    names = {place: f"{fresh}-{place}" for place in ("late", "early", "end", "out")}
+    late, early, end, out = names.values()
 
     async def ask(*words: str) -> Ended:
         action, *options = words
@@ -143,23 +146,26 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
 
     stack = ExitStack()
     workloads = [(names[place], name) for place, name in WORKLOADS]
-    policy = {"mode": "Managed", "canaryNamespaces": [early], "waves": 1, "soakSeconds": 1}
+    policy = {"mode": "Managed", "canaryNamespaces": [early], "waves": 2, "soakSeconds": 1}
     api.create(build_mesh(fresh, upgrade={"dataPlane": policy}))
     await wait_for(api, fresh)
     await wait_for(api, fresh, condition="SpecAccepted", reason="CanaryNotAMember")
     try:
-        for namespace in (late, early):
-            await create_namespace(api, namespace, {"istio.io/rev": f"{fresh}-demo"})
+        await create_namespace(api, early, {"istio.io/rev": f"{fresh}-demo"})
+        for place, value in ORDERS.items():
+            await create_namespace(api, names[place])
+            api.create(build_member(names[place], fresh, restarts=value))
+            await wait_for_member(api, names[place])
         for namespace, name in workloads:
             api.create(build_deployment(namespace, name))
-        for namespace in (late, early):
+        for namespace in names.values():
             await wait_for_deployments(api, namespace, [n for ns, n in workloads if ns == namespace])
         api.patch(
             "deployment", late, "kept", {"metadata": {"annotations": {"mesh.navarch.io/rollout": "Never"}}}
         )
         old = {
             (ns, pod["metadata"]["labels"]["app"]): pod["metadata"]["name"]
-            for ns in (late, early)
+            for ns in names.values()
             for pod in api.list("pod", ns)
         }
         mark = audit.mark()
@@ -241,28 +247,32 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
             (late, "api"),
         ]
 
-        # When the cause is gone it goes on by itself, and leaves out what opted out.
+        # When the cause is gone it goes on by itself, to what is to come last, and leaves out what opted out.
         api.delete("quota", late, "full")
         done = await eventually(lambda: find_done(api, fresh), seconds=120, what="the rollout is done")
         plane = done["status"]["dataPlane"]
-        assert (plane["total"], plane["updated"], plane["manual"], plane["waves"]) == (4, 3, 1, 2)
+        assert (plane["total"], plane["updated"], plane["manual"], plane["waves"]) == (6, 4, 2, 3)
         assert f"{late}/kept: it has mesh.navarch.io/rollout: Never" in plane["waitingFor"]
+        assert f"{out}/left: restarts of its namespace: Never" in plane["waitingFor"]
         restarted = [(r.namespace, r.name) for r in list_restarts(audit, mark)]
-        assert restarted == [(early, "first"), (late, "api"), (late, "web")]
+        assert restarted == [(early, "first"), (late, "api"), (late, "web"), (end, "tail")]
         assert not read_mark(api, late, "kept")
         assert all(is_rolled_out(api.get("deployment", ns, name)) for ns, name in workloads)
         assert_one_at_a_time(audit, mark, old)
 
-        # The one that was left out follows when its owner lets it.
+        # What was left out follows when its owner lets it.
         api.patch(
             "deployment", late, "kept", {"metadata": {"annotations": {"mesh.navarch.io/rollout": None}}}
         )
-        await eventually(lambda: read_mark(api, late, "kept"), seconds=90, what="the last one is restarted")
+        await eventually(lambda: read_mark(api, late, "kept"), seconds=90, what="the workload is restarted")
+        assert not read_mark(api, out, "left")
+        api.patch("member", out, "default", {"spec": {"restarts": None}})
+        await eventually(lambda: read_mark(api, out, "left"), seconds=90, what="the last one is restarted")
         await wait_for(api, fresh, condition="UpToDate", seconds=90)
         await assert_quiet(api, audit, operator, fresh, "demo")
     finally:
         stack.close()
-        for namespace in (late, early):
+        for namespace in names.values():
             remove_namespace(api, namespace)
 
 

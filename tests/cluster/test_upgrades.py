@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import yaml
 from navarch.assets import load_assets
 
 from lab.cluster import Cluster
@@ -207,7 +208,19 @@ async def test_a_mesh_changes_its_strategy_there_and_back_and_only_a_version_sta
 
     await change("RevisionBased", stands)
 
-    # The next version comes up beside it; the operator dies amid that.
+    # What is to be restarted is announced: a new istiod beside, and none where one stands.
+    upgrade = {**grace, "strategy": "RevisionBased"}
+    following = build_mesh(settled, version=first, upgrade=upgrade, mtls={"mode": "Strict"})
+    planned = await asyncio.to_thread(
+        navarch, "plan", "-f", "-", "-o", "json", kubeconfig=light.kubeconfig, stdin=yaml.safe_dump(following)
+    )
+    assert planned.code == 2, planned
+    (found,) = planned.json["plans"]
+    deployments = {(o["change"], o["name"]) for o in found["objects"] if o["kind"] == "Deployment"}
+    assert deployments == {("create", f"istiod-{beside}"), ("remove", f"istiod-{stands}")}
+    assert [(r["name"], r["pods"]) for r in found["restarts"]] == [("web", 1)]
+
+    # It comes up beside; the operator dies amid that.
     mark = audit.mark()
     edit(api, settled, version=first)
     await eventually(lambda: list_named(api, settled, beside), what="the next one is made")

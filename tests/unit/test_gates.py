@@ -469,7 +469,8 @@ async def test_who_does_not_answer_sends_elsewhere_or_talks_for_ever_lets_nothin
     pem = base64.b64encode(b"no certificate").decode()
     async with listening(answer) as url, asking(tmp_path, Mesh()) as asker:
         hooks = [
-            Webhook(name=name, url=f"{url}/{name}", timeout_seconds=1) for name in ("moved", "long", "never")
+            Webhook(name=name, url=f"{url}/{name}", timeout_seconds=seconds)
+            for name, seconds in (("moved", 30), ("long", 30), ("never", 1))
         ]
         hooks += [Webhook(name="nobody", url="http://127.0.0.1:9", timeout_seconds=1)]
         hooks += [Webhook(name="trust", url=f"{url}/trust", ca_bundle=pem)]

@@ -92,10 +92,17 @@ def test_a_second_change_while_one_waits_is_a_turn_of_its_own() -> None:
     assert stamp_in(later(after_a_look(again), 14)) == "1.31.1-abc"
 
 
-def test_an_edit_of_the_gateway_waits_for_no_turn() -> None:
+def edited(observed: ObservedGateway) -> ObservedGateway:
+    metadata = {**observed.body["metadata"], "generation": 4}
+    return replace(observed, body={**observed.body, "metadata": metadata})
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_an_edit_of_the_gateway_waits_for_no_turn(told: bool) -> None:
     observed = changed("a", "b")
-    edited = {**observed.body, "metadata": {**observed.body["metadata"], "generation": 4}}
-    assert stamp_in(replace(observed, body=edited)) == AFTER
+    at_once = edited(after_a_look(observed) if told else observed)
+    assert stamp_in(at_once) == AFTER
+    assert stamp_in(after_a_look(at_once)) == AFTER, "its write may have failed"
 
 
 def test_a_gateway_that_is_new_or_pinned_waits_for_none() -> None:

@@ -130,6 +130,20 @@ def test_a_mesh_that_has_no_tag_yet_is_waited_for() -> None:
     assert verdicts(waiting)["Ready"] == ("False", "Progressing")
 
 
+def put_out(observed: ObservedMember, *names: str) -> ObservedMember:
+    """The same once its mesh names these namespaces as none of its own."""
+    assert observed.mesh is not None
+    return replace(observed, mesh={**observed.mesh, "spec": {"excludedNamespaces": [*names]}})
+
+
+def test_a_namespace_that_its_mesh_puts_out_loses_its_labels_and_no_other_does() -> None:
+    settled = joined(a_member())
+    (claim,) = claims_of(put_out(settled, "front", "back"))
+    assert dict(claim.labels) == {}
+    assert claims_of(put_out(settled, "back")) == ()
+    assert verdicts(put_out(settled, "back"))["Ready"] == ("True", "AsExpected")
+
+
 @pytest.mark.parametrize(
     ("observed", "reason"),
     [
@@ -140,6 +154,7 @@ def test_a_mesh_that_has_no_tag_yet_is_waited_for() -> None:
         (a_member(namespace="navarch-system"), Reason.NAMESPACE_REFUSED),
         (a_member(namespace="navarch-probe"), Reason.NAMESPACE_REFUSED),
         (a_member(namespace=hosted_namespace("shop", "mesh")), Reason.NAMESPACE_REFUSED),
+        (put_out(a_member(), "front"), Reason.NAMESPACE_EXCLUDED),
         (replace(a_member(), spec=None, spec_error="spec.injection: no"), Reason.INVALID_SPEC),
     ],
 )

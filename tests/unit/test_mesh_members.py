@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from navarch.api.controlplane import MOST_PENDING
+from navarch.core.membership.rule import is_member
 from navarch.core.mesh.checks.foreign import check_foreign_istio
 from navarch.core.mesh.checks.neighbours import check_namespaces_are_its_own
 from navarch.core.mesh.members import determine_members, summarise_members, view_members
+from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.mesh.plan import plan_mesh
+from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
 from navarch.core.mesh.status import determine_mesh
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Severity
@@ -68,6 +70,30 @@ def test_a_namespace_counts_once_by_its_member_or_else_by_its_label() -> None:
         "pending": [{"namespace": "back", "reason": "NotYetDetermined"}],
         "summary": "2/3",
     }
+
+
+@pytest.mark.parametrize("scope", [None, "Members", "Cluster"])
+def test_what_a_mesh_puts_out_is_no_member_of_it_in_any_scope_and_its_own_namespace_stays(
+    scope: str | None,
+) -> None:
+    said_of_scope = {"scope": scope} if scope else {}
+    spec = a_spec(excludedNamespaces=["front", "later", "shop"], **said_of_scope)
+    labels = {"istio.io/rev": "shop-mesh", "mesh.navarch.io/member-of": "shop.mesh"}
+    observed = an_observed_mesh(spec=spec)
+    places = {name: Namespace(name, labels) for name in ("front", "back", "shop")}
+    observed = replace(observed, members=(said("front", "True"),), namespaces=places)
+    mesh = find_effective_membership(observed)
+    assert [is_member(mesh, name, labels) for name in ("front", "later", "back", "shop")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert [view.namespace for view in view_members(observed)] == ["back"]
+    wanted = build_wanted_revision(observed)
+    assert wanted is not None
+    assert {"front", "later"} <= {*wanted["spec"]["members"]["excluded"]}
+    assert "shop" not in wanted["spec"]["members"]["excluded"]
 
 
 @pytest.mark.parametrize(
@@ -197,3 +223,12 @@ def test_what_a_mesh_says_of_its_members_leads_to_no_gateway_and_no_member() -> 
         return {**mesh, "status": {"conditions": [condition], "members": {"total": total}}}
 
     assert {*dependents.keys_for_mesh(state("True", 1), state("False", 2))} == {MESH_KEY}
+
+
+def test_whom_a_mesh_puts_out_leads_to_its_members_and_to_its_roll() -> None:
+    dependents = build_dependents()
+    roll = {"kind": "MeshMemberRoll", "metadata": {"namespace": "shop", "name": "default"}, "spec": {}}
+    dependents.known.change(None, roll)
+    mesh = {"kind": "MeshControlPlane", "metadata": {"namespace": "shop", "name": "mesh"}, "spec": {}}
+    woken = {*dependents.keys_for_mesh(mesh, {**mesh, "spec": {"excludedNamespaces": ["front"]}})}
+    assert {"MeshMember", "MeshMemberRoll"} <= {key.kind for key in woken}

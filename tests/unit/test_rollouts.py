@@ -215,6 +215,9 @@ OVERDUE = {"restarted_for": NEW, "restarted_at": LONG_AGO}
         ({"order": "Last"}, (OLD,), State.WAITING),
         (RESTARTED | {"rolled": False}, (OLD, NEW), State.ROLLING),
         (RESTARTED | {"rolled": False}, (NEW,), State.ROLLING),
+        # Its rollout is complete, and an injector of before gave some of the new pods the older proxy.
+        (RESTARTED, (OLD, NEW), State.ROLLING),
+        (OVERDUE, (OLD, NEW), State.FAILED),
         (RESTARTED, (NEW,), State.CURRENT),
         (RESTARTED | {"rolled": False, "stuck": "x"}, (OLD,), State.FAILED),
         (OVERDUE | {"rolled": False}, (OLD,), State.FAILED),

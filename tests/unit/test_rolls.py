@@ -70,6 +70,7 @@ def test_a_roll_makes_members_for_the_mesh_beside_it_and_then_nothing_is_to_be_d
         ("navarch-probe", {}, Reason.NAMESPACE_REFUSED),
         ("shop", {}, Reason.NAMESPACE_REFUSED),
         ("b", {"holds": {"b": "other"}}, Reason.NAMESPACE_REFUSED),
+        ("b", {"mesh": a_mesh(excludedNamespaces=["b"])}, Reason.NAMESPACE_EXCLUDED),
         ("b", {"members": {"b": a_member("b", "ops")}}, Reason.MEMBER_OF_ANOTHER),
         ("b", {"members": {"b": a_member("b", "ops", roll="ops")}}, Reason.MEMBER_OF_ANOTHER),
         ("b", {"members": {"b": a_member("b", ready=None)}}, Reason.PROGRESSING),
@@ -112,6 +113,14 @@ def test_a_member_that_a_backup_brought_is_taken_over_and_not_removed_before() -
     observed = a_roll("a", namespaces=[A], members=[restored])
     assert (made(observed), status_of(observed)["members"]["selfJoined"]) == (["a"], 0)
     assert removed(replace(observed, spec=a_roll("b").spec)) == []
+
+
+def test_what_the_mesh_puts_out_is_left_out_by_an_asterisk_and_the_rolls_own_members_there_go() -> None:
+    there = [a_member("a", roll="shop"), a_member("b", roll="shop")]
+    settled = a_roll("*", namespaces=[A, B], members=there)
+    assert removed(settled) == []
+    out = replace(settled, mesh=a_mesh(excludedNamespaces=["b"]))
+    assert (made(out), removed(out), pending(out)) == (["a"], ["b"], {})
 
 
 def test_an_asterisk_means_what_may_belong_to_the_mesh_and_tells_of_nothing_else() -> None:
@@ -206,6 +215,19 @@ def test_a_large_roll_is_carried_out_in_parts_and_its_status_has_a_bound() -> No
     assert leaving.requeue_after is not None
 
 
+def test_look_by_look_every_namespace_of_a_large_roll_joins_and_none_leaves() -> None:
+    places = [Namespace(f"n{at:04}", {}) for at in range(5 * AT_ONCE)]
+    there: list[str] = []
+    for _ in range(5):
+        observed = a_roll("*", namespaces=places, members=[a_member(name, roll="shop") for name in there])
+        assert {*there} <= {*made(observed)}
+        assert removed(observed) == []
+        there = made(observed)
+    assert sorted(there) == [place.name for place in places]
+    done = a_roll("*", namespaces=places, members=[a_member(name, roll="shop") for name in there])
+    assert verdicts(done)["Ready"] == ("True", "AsExpected")
+
+
 # --- keys ---------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +239,7 @@ def test_a_member_is_worked_on_where_it_lies_so_that_a_rolls_members_join_side_b
     member = a_member("a", roll="shop")
     assert key_of(member) == Key(MEMBER, "a", "default")
     assert key_of(member).lane == key_of(a_member("a")).lane
+    assert len({key_of(a_member(name, roll="shop")).lane for name in ("a", "b", "c")}) == 3
 
 
 def test_a_change_of_a_member_leads_to_its_roll_and_to_those_that_ask_for_its_namespace() -> None:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from navarch.core.world.proxies import read_proxy_pod
 
 from lab.builds import ISTIO_LINES, NEWEST_ISTIO, IstioLine
 from lab.cluster import Cluster
@@ -13,7 +14,7 @@ from tests.support.istiod import InjectionRefused, Istiod, Object, run_istiod
 from tests.upstream.injected_differences import INJECTED
 from tests.upstream.injection_settings import SETTINGS
 from tests.upstream.inputs import build_annotated_pods, read_pods
-from tests.upstream.installations import Setting, build_configuration, render_ours, render_theirs
+from tests.upstream.installations import REVISION, Setting, build_configuration, render_ours, render_theirs
 from tests.upstream.object_comparison import Difference, compare
 
 USED: set[int] = set()
@@ -71,12 +72,25 @@ def explain(difference: Difference, name: str) -> bool:
     return bool(found)
 
 
+def has_proxy(pod: Object) -> bool:
+    """Whether a pod has the proxy, as a container or as a native sidecar; some of Istio's are left alone."""
+    containers = [c for key in ("initContainers", "containers") for c in pod.get("spec", {}).get(key) or ()]
+    return any(container["name"] == "istio-proxy" for container in containers)
+
+
+def read_revision(pod: Object) -> str:
+    """The revision for which a pod is counted among proxies; the pods of Istio's tests have no names."""
+    proxy = read_proxy_pod({**pod, "metadata": {"namespace": "apps", "name": "pod", **pod["metadata"]}})
+    return proxy.revision if proxy is not None else ""
+
+
 @pytest.mark.parametrize(("line", "name"), CASES, ids=[f"{line.minor}-{name}" for line, name in CASES])
 def test_pods_are_injected_as_upstream_injects_them(
     cluster: Cluster, line: IstioLine, name: str, tmp_path: Path
 ) -> None:
     theirs, ours = inject_both(cluster, SETTINGS[name], line, tmp_path)
     assert sum("refused" not in pod for pod in theirs.values()) > 80
+    assert {read_revision(pod) for pod in ours.values() if has_proxy(pod)} == {REVISION}
     unexplained: dict[str, list[str]] = {}
     for pod in pods_of(line):
         for difference in compare_pods(theirs[pod], ours[pod]):

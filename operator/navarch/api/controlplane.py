@@ -24,6 +24,8 @@ MEMBERS = "Members"
 """The scope of a mesh whose members are the namespaces with a MeshMember."""
 CLUSTER = "Cluster"
 """The scope of a mesh to which every namespace belongs."""
+MOST_PUT_OUT = 256
+"""Names in spec.excludedNamespaces."""
 HOSTED = "Hosted"
 """The hosting of a mesh whose control plane runs in a namespace that Navarch makes."""
 HOSTED_FORM = "^navarch-[0-9a-f]{20}$"
@@ -119,6 +121,13 @@ class MeshControlPlaneSpec(MeshSettings):
         "label written by hand takes in none. Cluster: every namespace, with the tag as the label by which "
         "pods are injected; then no other mesh can be in the cluster, and to set it takes the verb host in "
         "all namespaces. Default: those that carry its tag.",
+    )
+    excluded_namespaces: list[Name] | None = Field(
+        None,
+        max_length=MOST_PUT_OUT,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description="Namespaces that do not belong to the mesh, whatever their labels, their MeshMember or a "
+        "MeshMemberRoll say; one that did leaves it. The mesh's own stays.",
     )
     hosting: Literal["InNamespace", "Hosted"] | None = Field(
         None,

@@ -15,7 +15,7 @@ from typing import Any
 from navarch.api import controlplane, upgrade
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.assets import Assets
-from navarch.core.membership.rule import read_member_of
+from navarch.core.membership.rule import read_member_of, read_put_out
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import ISTIO_TAG
 from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, is_in_place, revision_name
@@ -177,6 +177,7 @@ class NeighbourReader:
             in_place=is_served_in_place(mesh, revisions),
             revisions=tuple(sorted(str(r["metadata"]["name"]) for r in revisions)),
             active=str((mesh.get("status") or {}).get("activeRevision") or ""),
+            put_out=read_put_out(mesh),
         )
 
     def minors(self) -> tuple[str, ...]:

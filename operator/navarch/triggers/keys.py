@@ -332,7 +332,7 @@ def _seen_by_members(mesh: Object | None) -> Any:
     active = str(status.get("activeRevision") or "")
     serving = "" if active.endswith(IN_PLACE) else active  # in place it follows from the tag
     windows = ((spec.get("upgrade") or {}).get("dataPlane") or {}).get("windows")
-    return status.get("tag"), serving, spec.get("paused"), told, windows
+    return status.get("tag"), serving, spec.get("paused"), spec.get("excludedNamespaces"), told, windows
 
 
 def _seen_of_revision(revision: Object | None) -> Any:

@@ -21,6 +21,10 @@ SPEC: Table = build_table(
         guard("it decides which namespaces the mesh reaches; Cluster takes the verb in all namespaces"),
         "scope",
     ),
+    (
+        free("it puts namespaces out, as taking them off a roll does, and takes in none that may not join"),
+        "excludedNamespaces",
+    ),
     (guard("beside the mesh, istiod's account can be had by whoever may make pods there"), "hosting"),
     (guard("it decides whose identities the mesh believes"), "trust.**"),
     (

@@ -50,6 +50,7 @@ def list_memberships(observed: ObservedCluster) -> Iterator[tuple[MeshSummary, M
                 meshes=meshes,
                 namespaces=observed.namespaces or {},
                 home=mesh.home,
+                put_out=mesh.put_out,
             ),
         )
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.core.diagnosis.installations import Installation, Installer
-from navarch.core.membership.rule import build_membership, is_member
+from navarch.core.membership.rule import NEVER_MEMBERS, build_membership, is_member
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import NAMESPACE_NAME
 from navarch.core.model.refs import Manifest
@@ -41,6 +41,7 @@ def find_members(mesh: MeshSummary, namespaces: Mapping[str, Namespace], *, prob
         mesh.tag,
         default=mesh.default_tag,
         probe=probe,
+        excluded=(*NEVER_MEMBERS, *mesh.put_out),
         member_of=mesh.member_of,
         cluster=mesh.cluster,
         in_place=mesh.in_place,

@@ -40,9 +40,10 @@ def find_turn(observed: ObservedGateway) -> Turn | None:
     if now is None or not wanted or not there or wanted == there or find_pin(observed) is not None:
         return None
     told = (observed.body.get("status") or {}).get("turn") or {}
-    kept = read_moment(str(told.get("at"))) if told.get("proxy") == wanted else None
-    apart = _count_before(observed) * _APART if _is_seen(observed) else timedelta()
-    at = min(kept or now + apart, now + _LONGEST)
+    at = now
+    if _is_seen(observed):
+        kept = read_moment(str(told.get("at"))) if told.get("proxy") == wanted else None
+        at = min(kept or now + _count_before(observed) * _APART, now + _LONGEST)
     return Turn(wanted, format_moment(at), max(0.0, (at - now).total_seconds()))
 
 

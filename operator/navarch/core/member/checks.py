@@ -15,6 +15,7 @@ from navarch.api.windows import Windows
 from navarch.core.member.isolation import isolates, read_policies
 from navarch.core.member.observed import ObservedMember
 from navarch.core.membership.places import tell_refusal
+from navarch.core.membership.rule import read_put_out
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.messages import join
@@ -50,6 +51,16 @@ def check_mesh(observed: ObservedMember) -> Iterator[Finding]:
         remedy = "create the mesh, or make a MeshMember for another one"
         shown = f"{ref.namespace}/{ref.name}"
         yield Finding(Reason.MESH_NOT_FOUND, "spec.controlPlaneRef", shown, message, remedy)
+
+
+def check_let_in(observed: ObservedMember) -> Iterator[Finding]:
+    """The mesh's administrator has not put the namespace out."""
+    if observed.mesh is None or observed.namespace not in read_put_out(observed.mesh):
+        return
+    mesh = "{namespace}/{name}".format(**observed.mesh["metadata"])
+    message = f"spec.excludedNamespaces of mesh {mesh} names this namespace, so it is no member"
+    remedy = "ask the mesh's administrator, or delete the MeshMember"
+    yield Finding(Reason.NAMESPACE_EXCLUDED, "metadata.namespace", observed.namespace, message, remedy)
 
 
 def check_alone(observed: ObservedMember) -> Iterator[Finding]:
@@ -110,6 +121,7 @@ def read_mesh_windows(mesh: Manifest | None) -> Windows:
 CHECKS: tuple[Callable[[ObservedMember], Iterator[Finding]], ...] = (
     check_place,
     check_mesh,
+    check_let_in,
     check_alone,
     check_webhooks_are_let_in,
     check_restart_windows,

@@ -1,8 +1,8 @@
 """Which namespaces stay outside of a mesh by name: the one list in what follows from membership.
 
-Owns its content and its bound. Must never grow with what tenants name or label: beside fixed names it holds
-only namespaces of other meshes' control planes, and of those no more than a MeshRevision can name. Invariant:
-equal input gives the same sorted names.
+Owns its content and its bound. Must never grow with what tenants name or label: beside fixed names, and those
+that the mesh's own spec gives, it holds only namespaces of other meshes' control planes, and of those no more
+than a MeshRevision can name. Invariant: equal input gives the same sorted names.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ def exclude(
     meshes: Iterable[MeshSummary],
     namespaces: Mapping[str, Namespace],
     home: str = "",
+    put_out: Iterable[str] = (),
 ) -> Membership:
-    """The mesh's membership without the cluster's own namespaces, the operator's, that of its own control
-    plane (`home`) where that is another than its own, and those of other meshes' control planes that would
-    belong to it. Of the latter as many as there is room for, installed and old meshes first, so that no later
-    mesh changes what an earlier one had. To a mesh that takes every namespace, one that holds nothing counts
-    for nothing: whoever may make a mesh would change what the other one reaches."""
-    fixed = {*NEVER_MEMBERS, operator_namespace}
+    """The mesh's membership without the cluster's own namespaces, the operator's, those that the mesh's spec
+    keeps out (`put_out`), that of its own control plane (`home`) where that is another than its own, and
+    those of other meshes' control planes that would belong to it. Of the latter as many as there is room for,
+    installed and old meshes first, so that no later mesh changes what an earlier one had. To a mesh that
+    takes every namespace, one that holds nothing counts for nothing: whoever may make a mesh would change
+    what the other one reaches."""
+    fixed = {*NEVER_MEMBERS, operator_namespace, *put_out}
     if mesh.cluster and home not in ("", mesh.namespace):
         fixed.add(home)
     counted = (other for other in sorted(meshes) if not (mesh.cluster and other.waiting))

@@ -83,6 +83,12 @@ def read_member_of(mesh: Manifest) -> str:
     return name_members(metadata["namespace"], metadata["name"]) if scope in (MEMBERS, CLUSTER) else ""
 
 
+def read_put_out(mesh: Manifest) -> tuple[str, ...]:
+    """The namespaces that a mesh's spec keeps out of it, but for its own."""
+    named = (mesh.get("spec") or {}).get("excludedNamespaces") or ()
+    return tuple(sorted({*named} - {mesh["metadata"]["namespace"]}))
+
+
 def read_membership(revision: Manifest, *, probe: str) -> Membership:
     """The membership of the mesh that a MeshRevision is of, as the revision says it."""
     spec = revision["spec"]

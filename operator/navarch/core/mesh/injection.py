@@ -168,6 +168,11 @@ _VERDICTS: Mapping[ProbeVerdict, Callable[[Probe], Verdict]] = {
         "False", Reason.NOT_INJECTED, "the dry-run pod came back without a sidecar"
     ),
     ProbeVerdict.WEBHOOK_FAILED: lambda probe: Verdict("False", Reason.INJECTION_FAILED, probe.message),
+    ProbeVerdict.MADE_INVALID: lambda probe: Verdict(
+        "False",
+        Reason.INJECTION_FAILED,
+        f"what admission made of the dry-run pod is no valid pod: {probe.message}",
+    ),
     ProbeVerdict.DENIED: lambda probe: Verdict("Unknown", Reason.PROBE_DENIED, probe.message),
     ProbeVerdict.NOT_PERMITTED: lambda probe: Verdict("Unknown", Reason.MISSING_PERMISSION, probe.message),
     ProbeVerdict.UNREACHABLE: lambda probe: Verdict("Unknown", Reason.NOT_YET_DETERMINED, probe.message),

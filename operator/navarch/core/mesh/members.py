@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.api.controlplane import MOST_PENDING
-from navarch.core.membership.rule import is_member, is_reserved
+from navarch.core.membership.rule import is_member, is_reserved, read_put_out
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import ConditionType, Truth, Verdict, find_condition
@@ -35,9 +35,12 @@ class MemberView:
 
 
 def view_members(observed: ObservedMesh) -> tuple[MemberView, ...]:
-    """Every namespace whose MeshMember names the mesh, and those that belong to it without one, by name. The
-    platform's, whose pods get no proxy whatever their labels say, are none of the latter."""
-    views = {o["metadata"]["namespace"]: _view(o) for o in observed.members}
+    """Every namespace whose MeshMember names the mesh, unless the mesh has put it out, and those that belong
+    to it without one, by name. The platform's, whose pods get no proxy whatever their labels say, are none
+    of the latter."""
+    out = read_put_out(observed.body)
+    named = [o for o in observed.members if o["metadata"]["namespace"] not in out]
+    views = {o["metadata"]["namespace"]: _view(o) for o in named}
     mesh = find_effective_membership(observed)
     for name, namespace in observed.namespaces.items():
         if name == mesh.namespace or name in views or is_reserved(name):

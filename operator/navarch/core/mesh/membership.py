@@ -7,7 +7,7 @@ same observation gives the same membership.
 from __future__ import annotations
 
 from navarch.core.membership.exclusions import exclude
-from navarch.core.membership.rule import Membership, build_membership
+from navarch.core.membership.rule import Membership, build_membership, read_put_out
 from navarch.core.mesh.observed import ObservedMesh
 
 
@@ -29,4 +29,5 @@ def find_effective_membership(observed: ObservedMesh) -> Membership:
         meshes=observed.meshes,
         namespaces=observed.namespaces,
         home=observed.own.home,
+        put_out=read_put_out(observed.body),
     )

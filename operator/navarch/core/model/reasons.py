@@ -98,6 +98,7 @@ class Reason(Documented):
         "The namespace is the operator's or the cluster's own and can neither hold a mesh nor belong to one, "
         "or it holds a mesh itself.",
     )
+    NAMESPACE_EXCLUDED = "NamespaceExcluded", "The mesh's spec.excludedNamespaces keeps the namespace out."
     MESH_NOT_FOUND = "MeshNotFound", "The MeshControlPlane that is named does not exist."
     NAMESPACE_NOT_FOUND = "NamespaceNotFound", "A namespace that a MeshMemberRoll names does not exist."
     MEMBER_OF_ANOTHER = (
@@ -369,7 +370,7 @@ class Reason(Documented):
     WEBHOOK_MISSING = "WebhookMissing", "An injection webhook does not exist yet."
     CA_BUNDLE_MISSING = "CABundleMissing", "istiod has not written its root into a webhook yet."
     CA_BUNDLE_MISMATCH = "CABundleMismatch", "A webhook trusts another root than the mesh's."
-    INJECTION_FAILED = "InjectionFailed", "The dry-run pod was denied or hung in the injection webhook."
+    INJECTION_FAILED = "InjectionFailed", "Injection denied the dry-run pod, made it invalid, or hung."
     NOT_INJECTED = "NotInjected", "The dry-run pod came back without a sidecar."
     WRONG_REVISION = "WrongRevision", "The dry-run pod was injected by another revision."
     PROBE_DENIED = "ProbeDenied", "The dry-run pod was denied by something that is not the mesh's webhook."

@@ -14,6 +14,7 @@ from typing import Any
 
 from navarch.api.roll import ALL
 from navarch.core.membership.places import tell_refusal
+from navarch.core.membership.rule import read_put_out
 from navarch.core.membership.selectors import matches
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import MEMBER_OF
@@ -57,7 +58,7 @@ def is_left(observed: ObservedRoll, member: Manifest, asked: Mapping[str, How]) 
     """Whether a MeshMember of the roll's own is to go: nothing asks for its namespace any more, or the
     namespace may be no member, or it names another mesh than that beside the roll."""
     name = member["metadata"]["namespace"]
-    if name not in asked or _tell_refusal(observed, name):
+    if name not in asked or _tell_refusal(observed, name) or _is_put_out(observed, name):
         return True
     return observed.mesh is not None and not names_mesh(observed, member)
 
@@ -110,11 +111,17 @@ def _tell_refusal(observed: ObservedRoll, name: str) -> str:
     return tell_refusal(name, environment=observed.environment, holds=observed.holds.get(name, ""))
 
 
+def _is_put_out(observed: ObservedRoll, name: str) -> bool:
+    return observed.mesh is not None and name in read_put_out(observed.mesh)
+
+
 def _tell_ineligible(observed: ObservedRoll, name: str) -> tuple[Reason, str] | None:
     """Why a namespace can be no member now, whatever its MeshMember says."""
     namespace = observed.namespaces.get(name)
     if refusal := _tell_refusal(observed, name):
         return Reason.NAMESPACE_REFUSED, refusal
+    if _is_put_out(observed, name):
+        return Reason.NAMESPACE_EXCLUDED, "spec.excludedNamespaces of the mesh names it"
     if namespace is None:
         return Reason.NAMESPACE_NOT_FOUND, "there is no such namespace; it joins when there is"
     if namespace.terminating:

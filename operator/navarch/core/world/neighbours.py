@@ -25,6 +25,7 @@ class MeshSummary:
     nothing. `hosted` says that its control plane is in a namespace of Navarch's, `asks_default` that its spec
     asks for the tag `default`, refused or not. `in_place` is False for a mesh that a revision for one version
     serves: `revisions` are those that it holds, `active` is the one to which its tag points, by its status.
+    `put_out` are the namespaces that its spec keeps out of it.
     """
 
     waiting: bool
@@ -44,6 +45,7 @@ class MeshSummary:
     in_place: bool = True
     revisions: tuple[str, ...] = ()
     active: str = ""
+    put_out: tuple[str, ...] = ()
 
     @property
     def home(self) -> str:

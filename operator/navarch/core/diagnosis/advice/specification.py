@@ -140,6 +140,13 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Create the mesh in a namespace of its own.",
         "metadata.namespace: 'kube-system': cannot hold a mesh",
     ),
+    Reason.NAMESPACE_EXCLUDED: Advice(
+        Severity.ERROR,
+        "Ask the mesh's administrator, who may take the name off spec.excludedNamespaces of the mesh; or "
+        "delete the MeshMember, or take the name out of the MeshMemberRoll.",
+        "metadata.namespace: 'shop': spec.excludedNamespaces of mesh mesh/demo names this namespace, so it "
+        "is no member",
+    ),
     Reason.MESH_NOT_FOUND: Advice(
         Severity.ERROR,
         "Create the mesh, or make the gateway or MeshMember for another one and remove this one.",

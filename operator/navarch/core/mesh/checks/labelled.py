@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from navarch.core.membership.places import tell_refusal
-from navarch.core.membership.rule import Membership
+from navarch.core.membership.rule import Membership, read_put_out
 from navarch.core.mesh.checks.neighbours import describe
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
@@ -80,6 +80,8 @@ def _explain(observed: ObservedMesh, mesh: Membership, namespace: Namespace) -> 
         return f"it holds {describe(holders[0])}"
     if tell_refusal(name, environment=observed.environment, holds=""):
         return "it is the platform's or Navarch's own"
+    if name in read_put_out(observed.body):
+        return "spec.excludedNamespaces of the mesh names it"
     if mesh.member_of and namespace.labels.get(MEMBER_OF) != mesh.member_of:
         return "it has no MeshMember of this mesh, which takes in no namespace by a label"
     return ""
