@@ -119,13 +119,13 @@ class Bed:
 
 
 @asynccontextmanager
-async def a_bed(name: str) -> AsyncIterator[Bed]:
-    """A lab with the operator running and at rest."""
+async def a_bed(name: str, **settings: str) -> AsyncIterator[Bed]:
+    """A lab with the operator running with these settings, and at rest."""
     with a_lab(f"bench{name}") as cluster:
         api = Api(cluster.kubeconfig)
         await install(api)
         assert cluster.audit_log is not None
-        operator, crowd = build_operator(cluster), Crowd(cluster.kubeconfig)
+        operator, crowd = build_operator(cluster, **settings), Crowd(cluster.kubeconfig)
         bed = Bed(cluster, api, Audit(cluster.audit_log, USER), operator, crowd)
         try:
             await bed.start()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 from navarch.kube.resources import resource_of
 
@@ -40,6 +41,14 @@ class Crowd:
     async def send(self, method: str, path: str, body: Object | None = None) -> Object:
         async with self._slots:
             return await self._requests.send(method, path, body=body)
+
+    async def list(self, path: str) -> Object:
+        """A whole collection."""
+        return await self._requests.list(path, query={})
+
+    async def watch(self, path: str, version: str) -> aiohttp.ClientResponse:
+        """The stream of a collection's changes after a resource version."""
+        return await self._requests.watch(path, query={}, version=version)
 
     async def create(self, manifests: Iterable[Object]) -> None:
         """Create all of these objects."""

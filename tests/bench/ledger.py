@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SECTIONS = ("One mesh", "Many meshes", "Many gateways", "Many members", "Many pods", "Policies")
+SECTIONS = ("One mesh", "Many meshes", "Many gateways", "Many members", "Many pods", "Restarts", "Policies")
 COMMAND = ".venv/bin/python -m scripts.suite bench -- --full -k"
 ELSEWHERE = "Sail, measured elsewhere on the same kind of cluster"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 from typing import Any
 
 from tests.cluster.test_deletion import build_pod
@@ -79,13 +80,27 @@ async def test_a_pod_that_comes_back_without_sidecar_is_no_proof(api: Api, lent:
 async def test_an_istiod_that_cannot_inject_is_quoted(api: Api, lent: str) -> None:
     edit(api, lent, paused=True)
     await wait_for(api, lent, condition="Paused")
-    api.patch("configmap", lent, f"istio-sidecar-injector-{lent}-demo-inplace", {"data": {"values": "{}"}})
-    elsewhere = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["elsewhere"]}
-    patch_entries(
-        api, lent, "add", "namespaceSelector/matchExpressions/-", elsewhere
-    )  # calls for a new dry run
-    mesh = await wait_for(api, lent, condition="InjectionReady", status="False", reason="InjectionFailed")
-    assert "Pod injection failed" in read_condition(mesh, "InjectionReady")["message"]
+    name = f"istio-sidecar-injector-{lent}-demo-inplace"
+    good = json.loads((api.get("configmap", lent, name) or {})["data"]["values"])
+    # Of the second the injector makes a pod that the API server refuses at a field.
+    spoilt = {**good, "global": {**good["global"], "hub": " registry.invalid"}}
+    for values, words in (({}, "Pod injection failed"), (spoilt, "spec.initContainers[0].image")):
+        api.patch("configmap", lent, name, {"data": {"values": json.dumps(values)}})
+        elsewhere = {
+            "key": "kubernetes.io/metadata.name",
+            "operator": "NotIn",
+            "values": [f"elsewhere-{len(values)}"],
+        }
+        patch_entries(
+            api, lent, "add", "namespaceSelector/matchExpressions/-", elsewhere
+        )  # calls for a new dry run
+
+        def is_told(words: str = words) -> bool:
+            said = read_condition(api.get("mesh", lent, "demo"), "InjectionReady")
+            told = (said["status"], said["reason"]) == ("False", "InjectionFailed")
+            return told and words in said["message"]
+
+        await eventually(is_told, seconds=60, what=f"InjectionReady quotes {words}")
     edit(api, lent, paused=None)
     await wait_for(api, lent)
 

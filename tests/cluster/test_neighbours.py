@@ -204,6 +204,12 @@ async def test_the_default_tag_has_one_owner_and_passes_on(api: Api, settled: st
             "default" in o["metadata"]["name"] for o in list_owned(api, settled) if o["kind"][-5:] == "ation"
         )
 
+        api.delete("mesh", other, "demo")
+        await see_gone(api, other, "demo")
+        assert list_owned(api, other) == [], "what has moved to another namespace goes like all else"
+        edit(api, settled, defaultTag=True)
+        await wait_for(api, settled)
+
 
 # --- control-plane namespaces ------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from threading import Thread
@@ -17,6 +18,7 @@ import pytest
 from lab.cluster import Cluster
 from tests.cluster.conftest import assert_quiet, remove_namespace
 from tests.polling import eventually
+from tests.support import argo
 from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit, Request
 from tests.support.command import Ended, navarch
@@ -271,6 +273,167 @@ async def test_workloads_come_to_a_newer_proxy_one_by_one_through_a_halt_and_a_k
     finally:
         stack.close()
         for namespace in names.values():
+            remove_namespace(api, namespace)
+
+
+async def test_a_rollout_of_argo_is_restarted_by_its_moment_where_there_is_such_a_kind(
+    api: Api, audit: Audit, operator: Operator, granted: Object, fresh: str
+) -> None:
+    apps, mark = f"{fresh}-apps", audit.mark()
+    api.create(granted)
+    api.create(build_mesh(fresh, upgrade={"dataPlane": {"mode": "Managed", "waves": 1, "soakSeconds": 0}}))
+    await wait_for(api, fresh)
+    try:
+        await create_namespace(api, apps, {"istio.io/rev": f"{fresh}-demo"})
+        api.create(build_deployment(apps, "plain"))
+
+        # Without such a kind all else goes on, and the API server is never asked for it.
+        await eventually(
+            lambda: find_counted(api, fresh, total=1, updated=1), seconds=90, what="one workload"
+        )
+        assert [r for r in audit.since(mark) if r.group == "argoproj.io" or "argoproj" in r.uri] == []
+
+        # The kind comes later, with a Rollout that its owner has restarted before, and one that is paused.
+        async with argo.rollouts_served(api):
+            await argo.start_rollout(api, apps, "web")
+            await argo.start_rollout(api, apps, "held", paused=True)
+            before = "2026-01-01T10:00:00Z"
+            api.patch("rollout", apps, "web", {"spec": {"restartAt": before}})
+            argo.tell(api, apps, "web", "Healthy", restartedAt=before)
+            await eventually(lambda: find_counted(api, fresh, total=3, updated=3), seconds=90, what="all")
+            old = {pod["metadata"]["name"] for pod in argo.list_ready(api, apps, "web")}
+            (made,) = (api.get("replicaset", apps, f"web-{argo.HASH}"),)
+            mark = audit.mark()
+            api.create(build_member(apps, fresh, restartWindows=[open_in(hours=12)]))
+            await wait_for_member(api, apps)
+            edit(api, fresh, proxy={"logLevel": "debug"})
+            await assert_own_windows_hold(api, audit, fresh, apps, mark)
+            rollout = await eventually(
+                lambda: find_restarted(api, apps, "web"), seconds=120, what="restarted"
+            )
+            assert rollout["spec"]["restartAt"] > before
+            assert MARK not in str(rollout["spec"]["template"])
+            assert {pod["metadata"]["name"] for pod in argo.list_ready(api, apps, "web")} == old
+            await argo.carry_out_restart(api, apps, "web")
+
+            done = await eventually(lambda: find_done(api, fresh), seconds=120, what="the rollout is done")
+            plane = done["status"]["dataPlane"]
+            assert (plane["total"], plane["updated"], plane["manual"]) == (3, 2, 1)
+            assert f"Rollout {apps}/held: spec.paused is true" in plane["waitingFor"]
+            pods = argo.list_ready(api, apps, "web")
+            assert not old & {pod["metadata"]["name"] for pod in pods}
+            assert {pod["metadata"]["annotations"]["mesh.navarch.io/proxy"] for pod in pods} == {
+                plane["target"]
+            }
+            (kept,) = (api.get("replicaset", apps, f"web-{argo.HASH}"),)
+            assert made is not None
+            assert kept is not None
+            assert (kept["metadata"]["uid"], kept["spec"]) == (made["metadata"]["uid"], made["spec"])
+            assert sorted(r.name for r in list_restarts(audit, mark) if r.code < 400) == ["plain", "web"]
+            await assert_quiet(api, audit, operator, fresh, "demo")
+        await eventually(
+            lambda: find_counted(api, fresh, total=1, updated=1), seconds=90, what="they are gone"
+        )
+        api.delete("member", apps, "default")
+        await eventually(lambda: api.get("member", apps, "default") is None, seconds=60, what="it has left")
+    finally:
+        remove_namespace(api, apps)
+
+
+def open_in(*, hours: int) -> Object:
+    """A window of an hour that opens so many hours from now."""
+    start = datetime.now(UTC) + timedelta(hours=hours)
+    return {"start": f"{start:%H:%M}", "durationMinutes": 60, "timeZone": "UTC"}
+
+
+async def assert_own_windows_hold(api: Api, audit: Audit, mesh: str, namespace: str, mark: int) -> None:
+    """While what a namespace says of its windows is closed, or cannot be read, nothing in it is restarted,
+    and that is told; at the end it says nothing that closes them."""
+    key = "mesh.navarch.io/restart-windows"
+    always = {"start": "00:00", "durationMinutes": 1440, "timeZone": "UTC"}
+
+    async def waits(told: str, *, no_more: str = "never") -> None:
+        def is_told() -> bool:
+            plane = (api.get("mesh", mesh, "demo") or {})["status"].get("dataPlane") or {}
+            said = plane.get("waitingFor", "")
+            return plane.get("phase") == "Waiting" and told in said and no_more not in said
+
+        await eventually(is_told, seconds=90, what=told)
+        assert list_restarts(audit, mark) == []
+
+    await waits("its own restart windows open on ")
+    lost = {"spec": {"restartWindows": [always | {"timeZone": "Mars/Olympus"}]}}
+    api.patch("member", namespace, "default", lost)
+    await wait_for_member(api, namespace, condition="SpecAccepted", reason="TimeZoneUnknown")
+    await waits("no time zone is named Mars/Olympus")
+    api.patch("namespace", "", namespace, {"metadata": {"annotations": {key: "at night"}}})
+    api.patch("member", namespace, "default", {"spec": {"restartWindows": [always]}})
+    await waits("its own restart windows cannot be read", no_more="Mars")
+    api.patch("namespace", "", namespace, {"metadata": {"annotations": {key: None}}})
+
+
+def find_counted(api: Api, namespace: str, **counts: int) -> Object | None:
+    """The mesh, where its status counts workloads so."""
+    mesh = api.get("mesh", namespace, "demo")
+    told = ((mesh or {}).get("status") or {}).get("dataPlane") or {}
+    return mesh if counts.items() <= told.items() else None
+
+
+def find_restarted(api: Api, namespace: str, name: str) -> Object | None:
+    """A Rollout that Navarch has restarted."""
+    rollout = api.get("rollout", namespace, name) or {}
+    return rollout if MARK in (rollout["metadata"].get("annotations") or {}) else None
+
+
+def find_injectors(api: Api, namespace: str) -> set[str]:
+    """The revisions whose sidecars run in a namespace."""
+    pods = [pod["metadata"] for pod in api.list("pod", namespace)]
+    return {pod["annotations"]["istio.io/rev"] for pod in pods if "deletionTimestamp" not in pod}
+
+
+async def test_another_configuration_reaches_the_canary_namespace_alone_and_goes_back_from_there(
+    api: Api, audit: Audit, operator: Operator, granted: Object, fresh: str
+) -> None:
+    late, early = f"{fresh}-late", f"{fresh}-early"
+    policy = {"mode": "Managed", "canaryNamespaces": [early], "waves": 1, "soakSeconds": 3600}
+    upgrade = {"strategy": "RevisionBased", "canaryConfig": True, "inactiveRevisionGracePeriodSeconds": 0}
+    api.create(granted)
+    api.create(build_mesh(fresh, upgrade={**upgrade, "dataPlane": policy}))
+    first = (await wait_for(api, fresh))["status"]["activeRevision"]
+    try:
+        for namespace in (late, early):
+            await create_namespace(api, namespace, {"istio.io/rev": f"{fresh}-demo"})
+            api.create(build_deployment(namespace, "app"))
+            await wait_for_deployments(api, namespace, ["app"])
+        await wait_for(api, fresh, condition="UpToDate")
+        mark = audit.mark()
+        edit(api, fresh, controlPlane={"logging": {"level": "default:debug"}})
+        await eventually(
+            lambda: list_restarts(audit, mark) and find_injectors(api, early) != {first},
+            seconds=90,
+            what="the canary is restarted",
+        )
+        await eventually(lambda: len(api.list("revision", fresh)) == 2, what="there are two revisions")
+        (second,) = {r["metadata"]["name"] for r in api.list("revision", fresh)} - {first}
+        assert second.startswith(f"{first}-")
+        await eventually(lambda: find_injectors(api, early) == {second}, what="it has the new sidecar")
+        assert find_injectors(api, late) == {first}
+        deployment = ("deployments", f"istiod-{first}")
+        assert deployment not in {(r.resource, r.name) for r in audit.writes(mark)}
+
+        edit(api, fresh, upgrade={"rollback": True})
+        await wait_for(api, fresh, status="False", reason="RolledBack")
+        await eventually(
+            lambda: [r["metadata"]["name"] for r in api.list("revision", fresh)] == [first],
+            seconds=120,
+            what="the canary is back, and the second revision gone",
+        )
+        assert find_injectors(api, early) | find_injectors(api, late) == {first}
+        assert deployment not in {(r.resource, r.name) for r in audit.writes(mark)}
+        assert {(r.namespace, r.name) for r in list_restarts(audit, mark)} == {(early, "app")}
+        await assert_quiet(api, audit, operator, fresh, "demo")
+    finally:
+        for namespace in (late, early):
             remove_namespace(api, namespace)
 
 

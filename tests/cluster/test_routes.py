@@ -26,6 +26,7 @@ HTTP = {"port": {"number": 8080, "name": "http", "protocol": "HTTP"}, "hosts": [
 OF_ROUTES = (
     "RouteWithoutGateway",
     "GatewayWithoutPods",
+    "GatewayNotProgrammed",
     "ListenerWithoutCertificate",
     "ListenerBehindNoPort",
     "PortProtocolsClash",
@@ -157,6 +158,7 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
         ("PortProtocolsClash", f"Gateway {mesh}/web"),
         ("PortProtocolsClash", f"Gateway {member}/db"),
         ("ListenerWithoutCertificate", f"Gateway.gateway.networking.k8s.io {member}/own"),
+        ("GatewayNotProgrammed", f"Gateway.gateway.networking.k8s.io {member}/own"),
         ("RouteWithoutGateway", f"HTTPRoute {member}/gone"),
     }
     assert await check(light.kubeconfig, mesh) == (expected, "")

@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import yaml
 from navarch.assets import load_assets
 
 from lab.cluster import Cluster
 from tests.cluster.test_edits import NOWHERE
 from tests.polling import eventually
+from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object, Refused
+from tests.support.audit import Audit
 from tests.support.command import Ended, navarch
 from tests.support.meshes import build_mesh, edit, list_owned, read_condition, read_versions, wait_for
 from tests.support.operator import Operator
@@ -60,7 +63,10 @@ def read_sidecar(api: Api, namespace: str) -> str:
 
 def list_of(api: Api, namespace: str, version: str) -> list[Object]:
     """What is there of a revision: its MeshRevision, and all that carries its label."""
-    name = name_revision(namespace, version)
+    return list_named(api, namespace, name_revision(namespace, version))
+
+
+def list_named(api: Api, namespace: str, name: str) -> list[Object]:
     owned = list_owned(api, namespace)
     return [
         o
@@ -157,11 +163,89 @@ async def test_a_mesh_goes_on_is_held_goes_back_and_on_and_what_serves_is_never_
     assert [o["metadata"]["uid"] for o in find_tag(api, settled)] == uids
     with pytest.raises(Refused, match="does not go back"):
         edit(api, settled, version="1.30")
-    edit(api, settled, upgrade={"strategy": "InPlace"})
-    await wait_for(api, settled, condition="SpecAccepted", status="False", reason="StrategyFixed")
-    edit(api, settled, upgrade={"strategy": None})
-    mesh = await wait_for(api, settled)
-    assert mesh["status"]["activeRevision"] == new
+
+
+def read_istiod(api: Api, namespace: str, revision: str) -> Any:
+    """istiod's Deployment, but for its status."""
+    return read_specs([o for o in list_named(api, namespace, revision) if o["kind"] == "Deployment"])
+
+
+def list_written(audit: Audit, mark: int, namespace: str) -> set[tuple[str, str]]:
+    """What the operator wrote of a mesh since: resource and name; its words about it are left out."""
+    return {
+        (request.resource, request.name)
+        for request in audit.writes(mark)
+        if request.subresource != "status"
+        and request.resource not in ("events", "pods")
+        and namespace in (request.namespace, *request.name.split("-"))
+    }
+
+
+async def test_a_mesh_changes_its_strategy_there_and_back_and_only_a_version_starts_an_istiod(
+    api: Api, light: Cluster, operator: Operator, audit: Audit, settled: str
+) -> None:
+    stands, first = f"{settled}-demo-inplace", CATALOG.find("1.31").minor.patches[0]  # type: ignore[union-attr]
+    beside = name_revision(settled, first)
+    grace = {"inactiveRevisionGracePeriodSeconds": 0}
+    api.create(build_mesh(settled, version="1.30", upgrade=grace, mtls={"mode": "Strict"}))
+    await wait_for(api, settled)
+    api.create(build_pod(settled, "web", labels={"istio.io/rev": f"{settled}-demo"}))
+    await wait_for(api, settled, condition="UpToDate")
+    uids = [o["metadata"]["uid"] for o in find_tag(api, settled)]
+    istiod = read_istiod(api, settled, stands)
+
+    async def change(strategy: str, serving: str) -> None:
+        await wait_for_rest(operator)
+        mark = audit.mark()
+        edit(api, settled, upgrade={"strategy": strategy})
+        mesh = await wait_for(api, settled, condition="SpecAccepted", reason="StrategyPending")
+        assert read_condition(mesh, "Ready")["status"] == "True"
+        planned = await asyncio.to_thread(navarch, "plan", "demo", "-n", settled, kubeconfig=light.kubeconfig)
+        assert (planned.code, "StrategyPending" in planned.out) == (0, True), planned
+        await wait_for_rest(operator)
+        assert list_written(audit, mark, settled) == set()
+        assert read_sidecar(api, settled) == serving
+
+    await change("RevisionBased", stands)
+
+    # What is to be restarted is announced: a new istiod beside, and none where one stands.
+    upgrade = {**grace, "strategy": "RevisionBased"}
+    following = build_mesh(settled, version=first, upgrade=upgrade, mtls={"mode": "Strict"})
+    planned = await asyncio.to_thread(
+        navarch, "plan", "-f", "-", "-o", "json", kubeconfig=light.kubeconfig, stdin=yaml.safe_dump(following)
+    )
+    assert planned.code == 2, planned
+    (found,) = planned.json["plans"]
+    deployments = {(o["change"], o["name"]) for o in found["objects"] if o["kind"] == "Deployment"}
+    assert deployments == {("create", f"istiod-{beside}"), ("remove", f"istiod-{stands}")}
+    assert [(r["name"], r["pods"]) for r in found["restarts"]] == [("web", 1)]
+
+    # It comes up beside; the operator dies amid that.
+    mark = audit.mark()
+    edit(api, settled, version=first)
+    await eventually(lambda: list_named(api, settled, beside), what="the next one is made")
+    operator.kill()
+    assert read_sidecar(api, settled) in (stands, beside)
+    operator.start()
+    await wait_for(api, settled, condition="UpToDate", status="False", reason="ProxiesOutdated")
+    assert (read_target(api, settled), read_sidecar(api, settled)) == (beside, beside)
+    assert [o["metadata"]["uid"] for o in find_tag(api, settled)] == uids
+    assert read_istiod(api, settled, stands) == istiod
+    assert ("deployments", f"istiod-{stands}") not in list_written(audit, mark, settled)
+    api.delete("pod", settled, "web")
+    await eventually(lambda: not list_named(api, settled, stands), what="the one in place is gone")
+    await wait_for(api, settled)
+
+    # And in place again.
+    await change("InPlace", beside)
+    mark = audit.mark()
+    edit(api, settled, version=NEW)
+    await eventually(lambda: not list_named(api, settled, beside), what="that of one version is gone")
+    mesh = await wait_for(api, settled, condition="UpToDate")
+    assert ("deployments", f"istiod-{stands}") in list_written(audit, mark, settled)
+    assert (read_target(api, settled), read_sidecar(api, settled)) == (stands, stands)
+    assert [o["metadata"]["uid"] for o in find_tag(api, settled)] == uids
+    assert "spec.upgrade.strategy" not in read_condition(mesh, "SpecAccepted")["message"]
 
 
 async def test_a_version_that_changes_while_another_one_is_proved_leaves_nothing_of_that(
@@ -248,23 +332,19 @@ async def test_before_the_tag_moves_configuration_is_validated_and_a_proxy_takes
             assert list_trials() == []
         told = await wait_for_words(no_pods, new)
         assert "spec.upgrade.trialProxy: Never" in told["waitingFor"]
-        before = [o["metadata"]["uid"] for o in list_trials()]
-        assert len(before) == 2, "its workload and its account"
-        operator.kill()
-        operator.start()
-        await eventually(operator.is_ready, seconds=60, what="the operator is ready again")
-        assert [o["metadata"]["uid"] for o in list_trials()] == before
+        assert len(list_trials()) == 2, "its workload and its account"
         assert read_versions([*find_tag(api, fresh)]) == tag
     mesh = await wait_for(api, fresh)
     assert (mesh["status"]["activeRevision"], read_target(api, fresh)) == (new, new)
     await eventually(lambda: list_trials() == [], what="the proxy is gone")
     assert mesh["status"]["proxies"]["total"] == 0, "it was no workload of the mesh"
 
-    # On the way back the mesh is deleted, while nobody looks.
+    # On the way back the operator is killed, and the mesh deleted while nobody looks.
     async with forbidding(api, f"pods-again-{fresh}", pods, of_trials) as no_pods:
         edit(api, fresh, version="1.30")
         await wait_for_words(no_pods, old)
         operator.kill()
+        assert len(list_trials()) == 2
         api.delete("mesh", fresh, "demo")
         operator.start()
         await eventually(lambda: not list_owned(api, fresh), what="all of it is gone")

@@ -27,6 +27,7 @@ class Situation:
 
 MESH = {"kind": "MeshControlPlane", "namespace": "shop", "name": "mesh"}
 GATEWAY = {"kind": "MeshGateway", "namespace": "shop", "name": "ingress"}
+OF_MESH = {"namespace": "shop", "mesh": "mesh"}
 REPLICA = {"instance": "10.0.0.1:8443"}
 
 
@@ -38,6 +39,10 @@ def write(metric: str, *labels: Mapping[str, str], **more: str) -> str:
 
 def condition(of: Mapping[str, str], kind: str, status: str = "True", instance: str = "a") -> str:
     return write("navarch_condition", of, type=kind, status=status, instance=instance)
+
+
+def in_phase(what: str, phase: str) -> str:
+    return write(f"navarch_{what}_phase", OF_MESH, phase=phase)
 
 
 LEADS, DRIFT = "navarch_leader_election_master_status", "navarch_drift_repaired_total"
@@ -97,6 +102,26 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
             {"namespace": "shop", "mesh": "mesh"},
             "3",
         ),
+    ),
+    "rollout-halted": (
+        Situation({in_phase("rollout", "Halted"): "0x9 1x29 0x20"}, (9, 14), (15, 39), (41,), OF_MESH),
+        # One that comes up late, and one that is followed by another.
+        Situation({in_phase("rollout", "Halted"): "0x9 1x4 0x9 1x4 0x20"}, (14, 20, 29, 45)),
+        Situation({in_phase("rollout", "Rolling"): "1x60", in_phase("rollout", "Halted"): "0x60"}, (60,)),
+    ),
+    "upgrade-held": (
+        # The upgrade goes on; or another version is asked for, and the series end.
+        Situation(
+            {
+                in_phase("upgrade", "Held"): "_x5 0x3 1x29 _x20",
+                in_phase("upgrade", "Proving"): "_x5 1x3 0x29 _x20",
+            },
+            (9, 13),
+            (15, 38),
+            (50,),
+            OF_MESH,
+        ),
+        Situation({in_phase("upgrade", "Proving"): "1x60", in_phase("upgrade", "Held"): "0x60"}, (60,)),
     ),
     "drift-returns": (
         Situation({write(DRIFT, MESH): "0x9 0+1x79 80x60"}, (9, 45), (70, 89), (115,), MESH),

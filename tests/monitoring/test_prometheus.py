@@ -21,15 +21,18 @@ from lab.cluster import Cluster
 from scripts.files import ROOT
 from tests.cluster.conftest import a_lab, build_operator, install
 from tests.cluster.test_gateway_certificates import bind, build_listener, put_secret
+from tests.cluster.test_rollouts import ROLE as ROLLOUTS_ROLE
+from tests.cluster.test_rollouts import build_deployment
+from tests.cluster.test_upgrades import NOWHERE, UPGRADE
 from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
 from tests.support.faults import Late, Proxy, Reset, Seen
 from tests.support.gateways import build_gateway
-from tests.support.meshes import build_mesh, wait_for
-from tests.support.operator import Operator
+from tests.support.meshes import build_mesh, edit, wait_for
+from tests.support.operator import SYSTEM, Operator
 from tests.support.prometheus import Prometheus, a_prometheus, shorten
 from tests.support.scraping import bind_reader, request_token
-from tests.support.workloads import build_pod, create_namespace, is_injected
+from tests.support.workloads import build_pod, create_namespace, is_injected, wait_for_deployments
 
 PACE = {
     "NavarchApiServerUnreachable": 6.0,
@@ -185,6 +188,35 @@ async def test_alerts_on_meshes_fire_and_end_with_their_situations(world: World)
     await world.ends("mesh-not-ready", **of["broken"])
 
 
+async def test_an_upgrade_that_is_held_and_restarts_that_are_halted_are_told_until_they_go_on(
+    world: World,
+) -> None:
+    api, halting, apps, held = world.api, "halting", "halting-apps", "held"
+    world.cluster.run(
+        *("create", "clusterrolebinding", ROLLOUTS_ROLE, f"--clusterrole={ROLLOUTS_ROLE}"),
+        f"--serviceaccount={SYSTEM}:navarch",
+    )
+    policy = {"mode": "Managed", "workloadDeadlineSeconds": 10}
+    await make(world, halting, upgrade={"dataPlane": policy})
+    await make(world, held, version="1.30", upgrade=UPGRADE)
+    await create_namespace(api, apps, {"istio.io/rev": "halting-demo"})
+    await wait_for(api, halting)
+    api.create(build_deployment(apps, "web"))
+    await wait_for_deployments(api, apps, ["web"])
+    # A second pod beside the first one is refused, and a new istiod fits on no node.
+    quota = {"metadata": {"name": "full", "namespace": apps}, "spec": {"hard": {"pods": "1"}}}
+    api.create({"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+    edit(api, halting, proxy={"logLevel": "debug"})
+    await wait_for(api, held)
+    edit(api, held, version="1.31", controlPlane=NOWHERE)
+    await world.fires("upgrade-held", namespace=held, mesh="demo")
+    await world.fires("rollout-halted", namespace=halting, mesh="demo")
+    api.delete("quota", apps, "full")
+    edit(api, held, version="1.30", controlPlane={"placement": None})
+    await world.ends("rollout-halted", namespace=halting)
+    await world.ends("upgrade-held", namespace=held)
+
+
 async def age_a_proxy(api: Api) -> None:
     """A pod gets a proxy, and then the mesh gets another configuration of proxies."""
     await create_namespace(api, "aging-apps", {"istio.io/rev": "aging-demo"})
@@ -299,7 +331,7 @@ async def test_without_an_operator_nobody_leads_and_one_that_restarts_is_told(wo
 
 
 def test_every_alert_fired(request: pytest.FixtureRequest, full: bool) -> None:
-    if len([item for item in request.session.items if item.path == Path(__file__)]) < 9:
+    if len([item for item in request.session.items if item.path == Path(__file__)]) < 10:
         pytest.skip("judges all tests of this file")
     in_full_only = set() if full else {"no-leader", "operator-not-live"}
     assert seen | in_full_only == NAMES.keys()

@@ -5,6 +5,7 @@ or, where only those of a workload do, gives way by itself to the one before it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.workloads import find_proxy, is_ready, restart, wait_for_depl
 
 OLD, NEW = (line.versions[-1] for line in ISTIO_LINES[-2:])
 ROLE = "navarch-rollouts"
+_numbers = itertools.count(1)
 UPGRADE = {
     "strategy": "RevisionBased",
     "inactiveRevisionGracePeriodSeconds": 3600,
@@ -41,7 +43,9 @@ async def older(operator: Cluster, api: Api) -> AsyncIterator[Mesh]:
             "subjects": [{"kind": "ServiceAccount", "name": "navarch", "namespace": SYSTEM}],
         }
     )
-    made = await make_mesh(operator, api, "aside", version=OLD, mtls={"mode": "Strict"}, upgrade=UPGRADE)
+    # The namespace of the test before may not be gone yet.
+    name = f"aside{next(_numbers)}"
+    made = await make_mesh(operator, api, name, version=OLD, mtls={"mode": "Strict"}, upgrade=UPGRADE)
     try:
         yield made
     finally:

@@ -135,7 +135,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
     cluster = Cluster(policy, NEW, {name: draw(words) for name in namespaces})
     for namespace in namespaces:
         for i in range(draw(st.integers(0, 3))):
-            kind = draw(st.sampled_from(["Deployment", "StatefulSet", "DaemonSet"]))
+            kind = draw(st.sampled_from(["Deployment", "StatefulSet", "DaemonSet", "Rollout"]))
             seen = Rollable(
                 kind, namespace, f"app-{i}", f"uid-{namespace}-{i}", rolled=True, order=draw(words)
             )
@@ -155,7 +155,7 @@ def step(cluster: Cluster, choose: st.DataObject) -> RolloutPlan:
     for restart in plan.restarts[:survives]:
         cluster.write(restart)
     if choose.draw(st.booleans()):  # the status was written before the process was killed
-        cluster.status = summarise_rollout(plan, target=cluster.target)
+        cluster.status = summarise_rollout(plan, target=cluster.target, since=cluster.now.isoformat())
     rolling = sorted(key for key, w in cluster.workloads.items() if not w.seen.rolled)
     for key in choose.draw(st.lists(st.sampled_from(rolling), unique=True)) if rolling else ():
         cluster.replace_pod(key)
@@ -174,7 +174,7 @@ def test_whatever_is_interrupted_every_eligible_workload_ends_current_within_the
         step(cluster, data)
     for _ in range(400):
         plan = plan_rollout(cluster.observe())
-        cluster.status = summarise_rollout(plan, target=cluster.target)
+        cluster.status = summarise_rollout(plan, target=cluster.target, since=cluster.now.isoformat())
         if plan.phase is Phase.DONE:
             break
         for restart in plan.restarts:
@@ -206,7 +206,7 @@ def test_a_version_that_changes_in_the_middle_keeps_the_budget_and_ends_current(
     cluster.target = NEWER
     for _ in range(600):
         plan = plan_rollout(cluster.observe())
-        cluster.status = summarise_rollout(plan, target=cluster.target)
+        cluster.status = summarise_rollout(plan, target=cluster.target, since=cluster.now.isoformat())
         if plan.phase is Phase.DONE:
             break
         for restart in plan.restarts:
@@ -232,7 +232,7 @@ def test_one_that_does_not_come_up_stops_all_others_until_it_does(
     broken = data.draw(st.sampled_from(sorted(eligible)))
     for _ in range(400):
         plan = plan_rollout(cluster.observe())
-        cluster.status = summarise_rollout(plan, target=cluster.target)
+        cluster.status = summarise_rollout(plan, target=cluster.target, since=cluster.now.isoformat())
         if plan.phase in (Phase.DONE, Phase.HALTED):
             break
         for restart in plan.restarts:

@@ -27,6 +27,8 @@ GVK = {
     "roll": ("mesh.navarch.io/v1beta1", "MeshMemberRoll"),
     "deployment": ("apps/v1", "Deployment"),
     "daemonset": ("apps/v1", "DaemonSet"),
+    "replicaset": ("apps/v1", "ReplicaSet"),
+    "rollout": ("argoproj.io/v1alpha1", "Rollout"),
     "service": ("v1", "Service"),
     "serviceaccount": ("v1", "ServiceAccount"),
     "configmap": ("v1", "ConfigMap"),

@@ -11,6 +11,10 @@ from navarch.core.model.actions import Action, ObjectOutcome, Outcome
 from navarch.core.model.refs import Ref
 from navarch.telemetry import metrics
 
+SINCE = "2026-11-30T10:00:00Z"
+STATES = ("updated", "rolling", "waiting", "manual")
+"""Of workloads in status.dataPlane."""
+
 
 def note(number: int) -> None:
     """All that there may be to tell of a mesh, its revision and a gateway."""
@@ -27,6 +31,8 @@ def note(number: int) -> None:
             "proxies": {"total": 10, "current": 9, "outdated": 1},
             "components": [{"name": "istiod", "ready": 1, "desired": 1}],
             "members": {"total": 3, "ready": 2},
+            "dataPlane": {"phase": "Rolling", "phaseSince": SINCE} | dict.fromkeys(STATES, 1),
+            "upgrade": {"phase": "Proving", "since": SINCE},
             "certificates": [{"namespace": place, "name": "cert", "notAfter": "2026-12-06T10:00:00Z"}],
         }
         if name == "MeshRevision":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kubernetes.utils import quantity
-from navarch.core.mesh.checks import capacity, layers, schema, strategy, version
+from navarch.core.mesh.checks import capacity, layers, overlays, schema, strategy, version
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.model.findings import Finding, Severity
@@ -436,9 +436,35 @@ def test_a_fifth_revision_is_refused_and_one_that_is_there_may_be_asked_for() ->
     assert not list(strategy.check_revisions_are_few(by_revision(*four, active="1.31.3", asked="1.31.0")))
 
 
-def test_a_mesh_that_was_made_with_a_strategy_keeps_it() -> None:
+def test_a_mesh_that_says_no_strategy_keeps_that_of_what_serves() -> None:
     made = by_revision("1.31.0", active="1.31.0", asked="1.31")
-    assert not list(strategy.check_strategy_is_kept(made))
-    other = an_observed_mesh(spec=a_spec(upgrade={"strategy": "InPlace"}), revisions=made.revisions)
-    assert only(strategy.check_strategy_is_kept, other).reason is Reason.STRATEGY_FIXED
-    assert not other.in_place, "what runs counts"
+    silent = an_observed_mesh(spec=a_spec(), revisions=made.revisions)
+    assert (silent.strategy, silent.in_place) == ("RevisionBased", False)
+    assert (an_observed_mesh().strategy, an_observed_mesh().in_place) == ("InPlace", True)
+    asks = an_observed_mesh(spec=a_spec(upgrade={"strategy": "InPlace"}), revisions=made.revisions)
+    assert (asks.strategy, asks.in_place) == ("InPlace", False), "what is left counts"
+
+
+def test_an_overlay_names_what_is_made_next() -> None:
+    def observe(strategy: str, name: str) -> ObservedMesh:
+        overlay = {"target": {"kind": "Deployment", "name": name}, "patch": {"spec": {"minReadySeconds": 5}}}
+        upgrade = {"strategy": strategy}
+        return an_observed_mesh(spec=a_spec(version="1.31.0", upgrade=upgrade, overlays=[overlay]))
+
+    for strategy_, right, wrong in (
+        ("InPlace", "istiod-shop-mesh-inplace", "istiod-shop-mesh-1-31-0"),
+        ("RevisionBased", "istiod-shop-mesh-1-31-0", "istiod-shop-mesh-inplace"),
+    ):
+        assert not list(ask(overlays.check_overlays_apply, observe(strategy_, right)))
+        finding = only(overlays.check_overlays_apply, observe(strategy_, wrong))
+        assert finding.reason is Reason.OVERLAY_UNMATCHED
+
+
+def test_in_place_is_one_minor_at_a_time_from_a_revision_for_one_version_too() -> None:
+    made = by_revision("1.29.0", active="1.29.0", asked="1.31")
+    asks = an_observed_mesh(
+        spec=a_spec(version="1.31", upgrade={"strategy": "InPlace"}),
+        revisions=made.revisions,
+        status=made.body["status"],
+    )
+    assert "1.30" in only(version.check_minors_are_not_skipped, asks).remedy

@@ -251,7 +251,7 @@ def test_restarts_wait_for_their_gates_and_status_names_the_one_that_keeps_them(
     assert (unknown.phase, unknown.restarts) == (Phase.WAITING, ())
     assert unknown.requeue_after == 1
     gates = (Gate("query/errors", FAILED, "0.2 is more than 0.01"), Gate("proxies", PASSED))
-    assert summarise_rollout(failed, target=NEW, gates=gates)["gates"] == [
+    assert summarise_rollout(failed, target=NEW, since="", gates=gates)["gates"] == [
         {"name": "query/errors", "state": "Failed", "message": "0.2 is more than 0.01"},
         {"name": "proxies", "state": "Passed"},
     ]

@@ -99,6 +99,22 @@ def test_a_mesh_of_which_only_the_object_is_left_wakes_its_members() -> None:
     assert Key(MEMBER, "front", "default") in set(dependents.keys_for_mesh(held, left))
 
 
+def test_windows_of_restarts_wake_who_tells_of_them_or_restarts_by_them() -> None:
+    member = an_object(
+        MEMBER, "apps", "default", spec={"controlPlaneRef": {"namespace": "shop", "name": "mesh"}}
+    )
+    managed = {"upgrade": {"dataPlane": {"mode": "Managed"}}}
+    window = [{"start": "22:00", "durationMinutes": 60, "timeZone": "UTC"}]
+    narrower = {"upgrade": {"dataPlane": {"mode": "Managed", "windows": window}}}
+    old, new = (an_object(MESH, "shop", "mesh", spec=spec) for spec in (managed, narrower))
+    dependents = Dependents(Known([old, member]), find_namespace=NAMESPACES.get)
+    of_member = Key(MEMBER, "apps", "default")
+    assert of_member in set(dependents.keys_for_mesh(old, new))
+    assert of_member not in set(dependents.keys_for_mesh(new, new))
+    before, after = (an_object("Namespace", "", "shop", windows=text) for text in ("", "[]"))
+    assert OURS in {ask.key for ask in dependents.asks_for_namespace(before, after)}
+
+
 def test_a_webhook_of_a_foreign_istio_wakes_every_mesh() -> None:
     foreign = an_object("MutatingWebhookConfiguration", "", "w", metadata={"labels": {"istio.io/rev": "x"}})
     assert list(DEPENDENTS.keys_for_webhook(foreign)) == [OURS, OTHER]

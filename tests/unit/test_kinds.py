@@ -18,6 +18,8 @@ from navarch.telemetry import metrics
 from navarch.triggers.keys import Dependents
 from navarch.triggers.known import Known
 
+from tests.support.crowd import SINCE, STATES
+
 
 def test_every_kind_of_ours_has_a_row_and_every_watch_of_them_belongs_to_one() -> None:
     assert [*KINDS] == [resource.kind for resource in RESOURCES]
@@ -71,6 +73,8 @@ def test_nothing_is_measured_of_objects_that_are_gone() -> None:
         "proxies": {"total": 3, "current": 2, "outdated": 1},
         "components": [{"name": "istiod", "ready": 1, "desired": 1}],
         "members": {"total": 2, "ready": 1},
+        "dataPlane": {"phase": "Halted", "phaseSince": SINCE} | dict.fromkeys(STATES, 1),
+        "upgrade": {"phase": "Held", "since": SINCE},
         "certificates": [{"namespace": place, "name": "cert", "notAfter": "2026-12-06T10:00:00Z"}],
     }
     drifted = ObjectOutcome(Ref("v1", "Service", place, "x"), Action.CONFIGURED, drift=True)

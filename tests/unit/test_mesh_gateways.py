@@ -226,7 +226,7 @@ def test_a_gateway_is_made_only_where_its_namespace_belongs_to_the_mesh() -> Non
         {"ingress": [{"name": "a"}, {"name": "b", "namespace": "front"}, {"name": "c", "namespace": "x"}]}
     )
     wave = plan_mesh(observed, ()).plan.waves[-1]
-    assert wave.name == "gateways"
+    assert wave.name == "last"
     assert [(o["metadata"]["namespace"], o["metadata"]["name"]) for o in wave.objects] == [
         ("shop", "a"),
         ("front", "b"),
@@ -266,7 +266,7 @@ def test_while_a_spec_is_refused_the_gateways_of_the_mesh_stay_as_they_are() -> 
 
 def test_gateways_are_applied_after_all_else_and_removed_before_istiod() -> None:
     observed = asking({"ingress": [{"name": "web"}]})
-    assert [wave.name for wave in plan_mesh(observed, ()).plan.waves][-1] == "gateways"
+    assert [wave.name for wave in plan_mesh(observed, ()).plan.waves][-1] == "last"
     refs = [Ref("v1", kind, "shop", "x") for kind in ("Deployment", "MeshRevision", GATEWAY, "ConfigMap")]
     assert order_for_removal(refs)[0].kind == GATEWAY
 

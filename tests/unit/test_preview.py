@@ -152,6 +152,13 @@ def test_where_navarch_restarts_workloads_the_plan_says_in_which_wave_and_when()
     rest = [("gate", "Navarch", ""), ("web", "waves", when), ("import", "hand", "")]
     assert list_told({}) == rest
     assert list_told({"shop": "Never"})[1] == ("web", "rollout", "")
+    own = (Window(start="02:00", duration_minutes=60, time_zone="UTC"),)
+    waves = Waves(policy, "uid", {}, {"shop": (own, ())})
+    told = find_restarts(proxies, stamp=STAMP, pins={}, waves=waves)[1].when
+    assert told.endswith(
+        "; only while its namespace's are open: daily 02:00 for 60 min (UTC); "
+        "only while its namespace's are open: these cannot be read"
+    )
 
 
 def test_a_workload_whose_pods_are_all_current_is_not_restarted() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.world.probe import Probe, ProbeVerdict
-from navarch.gather.probe import Prober
+from navarch.gather.probe import Prober, determine_denial, read_probe
 from navarch.kube.client import Client
-from navarch.kube.errors import Unavailable
+from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError, Unavailable
+from navarch.survey.placement import read_pod
 
 from tests.unit.test_status import settled
 
@@ -90,3 +92,41 @@ async def test_how_long_it_has_failed_counts_from_the_last_change_of_what_it_dep
     pods.broken = True
     prober.forget(observed.parent.uid)
     assert await fail(other, after=60) == 0
+
+
+# --- what a pod tells that came back, or did not ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+@pytest.mark.parametrize("at", range(3))
+def test_the_proxy_is_found_by_its_name_wherever_it_stands(kind: str, at: int) -> None:
+    """Istio moved it from the last place to the first, and from there among the init containers."""
+    others = [{"name": "app"}, {"name": "helper"}]
+    spec = {"containers": others, "initContainers": others}
+    spec[kind] = [*others[:at], {"name": "istio-proxy"}, *others[at:]]
+    metadata = {
+        "name": "p",
+        "namespace": "n",
+        "annotations": {"sidecar.istio.io/status": '{"revision": "a"}'},
+    }
+    assert read_probe({"metadata": metadata, "spec": spec}) == Probe(ProbeVerdict.INJECTED, revision="a")
+    assert read_pod({"metadata": metadata, "spec": spec}).native is (kind == "initContainers")
+
+
+FIELD = "spec.initContainers[1].readinessProbe"
+WORDS = "Forbidden: may not be set for init containers without restartPolicy=Always"
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (Invalid(WORDS, status=422, causes=[{"field": FIELD}]), ProbeVerdict.MADE_INVALID),
+        (Invalid("ValidatingAdmissionPolicy 'x' denied request", status=422), ProbeVerdict.DENIED),
+        (Forbidden("exceeded quota", denial=Denial.ADMISSION, status=403), ProbeVerdict.DENIED),
+        (Unavailable(UNTRUSTED, status=500), ProbeVerdict.WEBHOOK_FAILED),
+    ],
+)
+def test_a_pod_that_became_invalid_on_its_way_is_no_denial_of_the_probe_alone(
+    error: KubeError, verdict: ProbeVerdict
+) -> None:
+    assert determine_denial(error) is verdict

@@ -100,6 +100,7 @@ OTHERWISE: dict[str, Any] = {
     "environment": replace(ENVIRONMENT, operator_namespace="elsewhere"),
     "parent": Parent(MESH, "shop", "another", "uid-shop"),
     "tag": "another",
+    "revision": "shop-mesh-1-30-8",
     "default_tag": True,
     "spec": MeshControlPlaneSpec.model_validate({"version": "1.30"}),
     "release": None,

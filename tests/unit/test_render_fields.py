@@ -401,6 +401,23 @@ def test_proxies_are_outdated_by_what_only_a_restart_changes(path: str) -> None:
     assert (stamp_of(without) != stamp_of(with_field)) is (path in RESTARTED)
 
 
+@pytest.mark.parametrize(
+    ("mesh_config", "outdated"),
+    [
+        ({"defaultConfig": {"concurrency": 4}}, True),
+        ({"defaultConfig": {"proxyMetadata": {"A": "b"}}}, True),
+        ({"defaultConfig": {"tracing": {"sampling": 5}}}, True),
+        ({"defaultConfig": {"terminationDrainDuration": "9s"}}, True),
+        ({"accessLogFile": "/dev/stdout"}, False),
+    ],
+    ids=str,
+)
+def test_of_mesh_config_what_a_proxy_starts_with_outdates_it(
+    mesh_config: dict[str, Any], outdated: bool
+) -> None:
+    assert (stamp_of(render_mesh({"meshConfig": mesh_config})) != stamp_of(render_mesh({}))) is outdated
+
+
 def test_pull_secrets_and_policy_reach_proxies_too() -> None:
     values = values_of(render_mesh({"images": {"pullPolicy": "Always", "pullSecrets": [{"name": "s"}]}}))[
         "global"

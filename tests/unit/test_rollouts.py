@@ -215,6 +215,9 @@ OVERDUE = {"restarted_for": NEW, "restarted_at": LONG_AGO}
         ({"order": "Last"}, (OLD,), State.WAITING),
         (RESTARTED | {"rolled": False}, (OLD, NEW), State.ROLLING),
         (RESTARTED | {"rolled": False}, (NEW,), State.ROLLING),
+        # Its rollout is complete, and an injector of before gave some of the new pods the older proxy.
+        (RESTARTED, (OLD, NEW), State.ROLLING),
+        (OVERDUE, (OLD, NEW), State.FAILED),
         (RESTARTED, (NEW,), State.CURRENT),
         (RESTARTED | {"rolled": False, "stuck": "x"}, (OLD,), State.FAILED),
         (OVERDUE | {"rolled": False}, (OLD,), State.FAILED),
@@ -236,11 +239,11 @@ def test_what_is_not_restarted_by_a_template_is_left_to_its_owner() -> None:
     seen = observe()
     job = ProxyPod("shop", "job-1", "mesh", OLD, job="job")
     gateway = ProxyPod("shop", "ingress-1", "mesh", OLD, gateway="ingress", owner="Deployment/ingress")
-    rollout = ProxyPod("shop", "x-1", "mesh", OLD, owner="Rollout/x")
+    rollout = ProxyPod("shop", "x-1", "mesh", OLD, owner="CloneSet/x")
     leaving = ProxyPod("shop", "y-1", "mesh", OLD, owner="Deployment/y", leaving=True)
     (x, y) = sorted(judge_workloads(replace(seen, pods=(job, gateway, rollout, leaving))), key=str)
     assert {x.state, y.state} == {State.MANUAL, State.CURRENT}
-    assert "Navarch restarts no Rollout" in f"{x}{y}"
+    assert "Navarch restarts no CloneSet" in f"{x}{y}"
 
 
 def test_a_disruption_budget_that_allows_none_holds_only_what_it_is_for() -> None:

@@ -215,6 +215,19 @@ def test_a_large_roll_is_carried_out_in_parts_and_its_status_has_a_bound() -> No
     assert leaving.requeue_after is not None
 
 
+def test_look_by_look_every_namespace_of_a_large_roll_joins_and_none_leaves() -> None:
+    places = [Namespace(f"n{at:04}", {}) for at in range(5 * AT_ONCE)]
+    there: list[str] = []
+    for _ in range(5):
+        observed = a_roll("*", namespaces=places, members=[a_member(name, roll="shop") for name in there])
+        assert {*there} <= {*made(observed)}
+        assert removed(observed) == []
+        there = made(observed)
+    assert sorted(there) == [place.name for place in places]
+    done = a_roll("*", namespaces=places, members=[a_member(name, roll="shop") for name in there])
+    assert verdicts(done)["Ready"] == ("True", "AsExpected")
+
+
 # --- keys ---------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +239,7 @@ def test_a_member_is_worked_on_where_it_lies_so_that_a_rolls_members_join_side_b
     member = a_member("a", roll="shop")
     assert key_of(member) == Key(MEMBER, "a", "default")
     assert key_of(member).lane == key_of(a_member("a")).lane
+    assert len({key_of(a_member(name, roll="shop")).lane for name in ("a", "b", "c")}) == 3
 
 
 def test_a_change_of_a_member_leads_to_its_roll_and_to_those_that_ask_for_its_namespace() -> None:

@@ -131,6 +131,34 @@ def test_a_gateway_without_pods_is_told_with_the_routes_that_reach_nothing() -> 
     assert "VirtualService front/shop" in diagnosis.message
 
 
+LISTENER = {"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
+WAITING = {"type": "Programmed", "status": "Unknown", "message": "Waiting for controller"}
+LONG = {"type": "Programmed", "status": "False", "message": "hostname x not found"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "conditions", "words"),
+    [
+        ({"gatewayClassName": "istio"}, [WAITING], "Programmed is Unknown: Waiting for controller"),
+        ({"gatewayClassName": "istio"}, [LONG], "Programmed is False: hostname x not found"),
+        ({"gatewayClassName": "istio-waypoint"}, [], "Programmed is not set"),
+        ({"gatewayClassName": "istio"}, [{"type": "Programmed", "status": "True"}], ""),
+        ({"gatewayClassName": "eg"}, [WAITING], ""),
+        ({"gatewayClassName": "istio", "addresses": [{"type": "Hostname", "value": "x"}]}, [WAITING], ""),
+    ],
+)
+def test_a_gateway_for_which_istiod_made_nothing_is_told_in_the_words_of_its_status(
+    spec: dict[str, Any], conditions: list[Any], words: str
+) -> None:
+    manifest = an_object("Gateway", "front", "web", "", {**spec, "listeners": [LISTENER]})
+    seen = ObservedRoutes(
+        (read_gateway({**manifest, "status": {"conditions": conditions}}),), (http_route("front", "shop"),)
+    )
+    told = [d.message for d in run_rules_of_routes(seen)]
+    assert len(told) == bool(words)
+    assert all(words in message and "HTTPRoute front/shop" in message for message in told)
+
+
 @pytest.mark.parametrize(
     ("tls", "told"),
     [

@@ -342,6 +342,7 @@ def without_bundles(observed: ObservedMesh, bundle: str) -> ObservedMesh:
         (settled(probe=Probe(ProbeVerdict.INJECTED, revision="x")), "False", Reason.WRONG_REVISION),
         (settled(probe=Probe(ProbeVerdict.NOT_INJECTED)), "False", Reason.NOT_INJECTED),
         (settled(probe=Probe(ProbeVerdict.WEBHOOK_FAILED, message="x509")), "False", Reason.INJECTION_FAILED),
+        (settled(probe=Probe(ProbeVerdict.MADE_INVALID, message="x")), "False", Reason.INJECTION_FAILED),
         (settled(probe=Probe(ProbeVerdict.DENIED, message="quota")), "Unknown", Reason.PROBE_DENIED),
         (settled(probe=Probe(ProbeVerdict.UNREACHABLE)), "Unknown", Reason.NOT_YET_DETERMINED),
     ],

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from navarch.core.istio.assets import Assets, CRDSets
+from navarch.core.membership.selectors import matches
 from navarch.core.mesh.proof import tell_unready
-from navarch.core.model.labels import IDLE, REVISION
+from navarch.core.model.labels import IDLE, NAMESPACE_NAME, REVISION
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref
 from navarch.engine.key import Key
@@ -170,15 +171,19 @@ def put_pod(cluster: Cluster, revision: str) -> None:
     cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}})
 
 
-async def a_mesh(**spec: Any) -> Cluster:
-    """A settled mesh of the older version."""
-    cluster = Cluster()
+def fill(cluster: Cluster, **spec: Any) -> Cluster:
+    """The cluster with a mesh of the older version that no look has seen."""
     cluster.put(build_namespace(NS))
     cluster.put(build_root_config(NS))
-    cluster.put(build_mesh(NS, version="1.30", upgrade=UPGRADE, mtls={"mode": "Strict"}, **spec))
+    cluster.put(build_mesh(NS, **{"version": "1.30", "upgrade": UPGRADE, "mtls": {"mode": "Strict"}, **spec}))
+    return cluster
+
+
+async def a_mesh(**spec: Any) -> Cluster:
+    """The same, settled."""
+    cluster = fill(Cluster(), **spec)
     await cluster.settle()
     assert read_condition(cluster.mesh, "Ready")["status"] == "True", cluster.mesh["status"]
-    assert cluster.list_revisions() == [named(OLD)]
     return cluster
 
 
@@ -188,6 +193,7 @@ def tell(cluster: Cluster) -> tuple[str, list[str]]:
 
 async def test_the_tag_moves_to_a_revision_that_serves_and_what_nothing_uses_goes() -> None:
     cluster = await a_mesh()
+    assert cluster.list_revisions() == [named(OLD)]
     before = cluster.objects["MutatingWebhookConfiguration", "", f"istio-revision-tag-{TAG}"]
     cluster.edit(version="1.31")
     await cluster.settle()
@@ -266,14 +272,6 @@ async def test_a_refused_edit_amid_an_upgrade_takes_nothing_away() -> None:
     assert tell(cluster) == (named(OLD), sorted([named(OLD), named(NEW)])), "nothing is asked for"
 
 
-async def test_the_strategy_of_a_mesh_that_is_there_is_kept() -> None:
-    cluster = await a_mesh()
-    cluster.edit(upgrade={"strategy": "InPlace"})
-    await cluster.settle()
-    assert read_condition(cluster.mesh, "SpecAccepted")["reason"] == "StrategyFixed"
-    assert cluster.list_revisions() == [named(OLD)]
-
-
 async def test_a_tag_whose_webhook_was_deleted_amid_an_upgrade_comes_back_where_it_was() -> None:
     cluster = await a_mesh()
     cluster.down = {named(NEW)}
@@ -323,6 +321,103 @@ async def test_an_upgrade_killed_after_any_write_ends_as_one_that_was_not() -> N
     else:
         pytest.fail("there was no end of writes")
     assert writes > 20
+
+
+# --- the default tag ----------------------------------------------------------------------------------------
+
+WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+
+
+def list_callers(cluster: Cluster, kind: str, place: dict[str, str]) -> list[str]:
+    """The istiods that the API server calls for an object without labels in a namespace with these, once for
+    each webhook that takes it."""
+    return [
+        entry["clientConfig"]["service"]["name"]
+        for configuration in cluster.list_kind(kind)
+        for entry in configuration["webhooks"]
+        if matches(entry.get("namespaceSelector"), {NAMESPACE_NAME: "apps", **place})
+        and matches(entry.get("objectSelector"), {})
+    ]
+
+
+def assert_only_what_serves_is_called(cluster: Cluster) -> None:
+    """By each label that leads to the mesh one webhook takes a pod; configuration goes to the same istiod."""
+    serving = f"istiod-{cluster.mesh['status']['activeRevision']}"
+    for place in PLACES:
+        assert list_callers(cluster, WEBHOOKS[0], place) == [serving], place
+        assert {*list_callers(cluster, WEBHOOKS[1], place)} == {serving}, place
+
+
+PLACES = ({"istio-injection": "enabled"}, {"istio.io/rev": "default"}, {"istio.io/rev": TAG})
+PATCHES = assets().catalog.find("1.31").minor.patches  # type: ignore[union-attr]
+IN_PLACE = {"strategy": "InPlace"}
+
+
+class Watched(Cluster):
+    """A cluster that notes when no webhook takes a pod, or configuration, of the mesh."""
+
+    gaps: list[str]
+
+    def note_gaps(self, after: str) -> None:
+        if any(not list_callers(self, kind, place) for kind in WEBHOOKS for place in PLACES):
+            self.gaps.append(after)
+
+    async def apply(self, manifest: Manifest, **how: Any) -> Object:
+        made = await super().apply(manifest, **how)
+        self.note_gaps(f"apply {manifest['kind']}")
+        return made
+
+    async def delete(self, ref: Ref, **how: Any) -> Object:
+        gone = await super().delete(ref, **how)
+        self.note_gaps(f"delete {ref}")
+        return gone
+
+
+@pytest.mark.parametrize("upgrade", [UPGRADE, IN_PLACE], ids=["by revision", "in place"])
+@pytest.mark.parametrize(("first", "then"), [PATCHES[:2], (OLD, NEW)], ids=["patch", "minor"])
+async def test_the_owner_of_the_default_tag_goes_on_and_at_no_moment_is_it_called_by_none(
+    upgrade: dict[str, Any], first: str, then: str
+) -> None:
+    """Also of what calls the older istiod nothing is left, though that is there for the way back."""
+    cluster = Watched()
+    fill(cluster, defaultTag=True, version=first, upgrade=upgrade)
+    cluster.gaps = []
+    await cluster.settle()
+    assert_only_what_serves_is_called(cluster)
+    put_pod(cluster, cluster.mesh["status"]["activeRevision"])
+    cluster.gaps.clear()
+    cluster.edit(version=then)
+    await cluster.settle()
+    assert cluster.mesh["status"]["version"]["active"] == then
+    assert read_condition(cluster.mesh, "Ready")["status"] == "True", cluster.mesh["status"]
+    assert cluster.gaps == []
+    assert_only_what_serves_is_called(cluster)
+
+
+async def test_an_installation_killed_after_any_write_is_upgraded_like_one_that_was_not() -> None:
+    whole = await a_mesh(defaultTag=True, upgrade=IN_PLACE)
+    whole.edit(version="1.31")
+    await whole.settle()
+    for writes in count_writes():
+        cluster = fill(Cluster(), defaultTag=True, upgrade=IN_PLACE)
+        cluster.left = writes
+        try:
+            await cluster.settle()
+        except Killed:
+            killed = True
+        else:
+            killed = False
+        other = cluster.restart()
+        other.edit(version="1.31")
+        await other.settle()
+        assert other.list_names() ^ whole.list_names() == set(), writes
+        assert other.mesh["status"]["version"]["active"] == NEW
+        assert_only_what_serves_is_called(other)
+        if not killed:
+            break
+    else:
+        pytest.fail("there was no end of writes")
+    assert writes > 10
 
 
 def test_a_pod_that_does_not_start_is_named_before_the_istiod_that_is_not_available() -> None:

@@ -16,6 +16,7 @@ from navarch.core.mesh.upgrade import summarise_upgrade
 from navarch.core.mesh.validation import list_validators
 from navarch.core.model.labels import COMPONENT, TEMPLATE, TRIAL
 from navarch.core.model.refs import Manifest
+from navarch.core.model.requeue import PROBE_REQUEUE
 from navarch.core.world.proxies import Census
 from navarch.core.world.trial import TrialPod
 from navarch.engine.key import Key
@@ -253,6 +254,8 @@ async def test_a_validator_that_does_not_tell_good_from_bad_keeps_the_tag(
     await cluster.settle()
     assert told in await read_waiting(cluster)
     assert cluster.list_trial() == [], "nothing is tried before that"
+    observed = await observe(cluster)
+    assert plan_mesh(observed, run_checks(observed)).plan.requeue_after == PROBE_REQUEUE
     cluster.answers.clear()
     await cluster.settle()
     assert tell(cluster) == (named(NEW), [named(NEW)])

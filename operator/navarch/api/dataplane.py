@@ -66,7 +66,8 @@ class DataPlane(Model):
     mode: Literal["Manual", "Managed"] | None = Field(
         None,
         description="Manual: workloads are restarted by their owners. Managed: Navarch restarts Deployments, "
-        "StatefulSets and DaemonSets with older proxies, as `kubectl rollout restart` does; that takes the "
+        "StatefulSets and DaemonSets with older proxies, as `kubectl rollout restart` does, and Rollouts of "
+        "Argo, as `kubectl argo rollouts restart` does; that takes the "
         "ClusterRole navarch-rollouts, bound to the operator. To say Managed needs the verb host. "
         "Default: Manual.",
     )
@@ -132,6 +133,12 @@ class DataPlaneStatus(Model):
         "to wait for soakSeconds. Waiting: something else has to come first. Halted: a workload does not "
         "come up, and nothing more is restarted. Paused: by dataPlane.pause. Done: every proxy is current "
         "that a restart by Navarch could make current."
+    )
+    phase_since: str | None = Field(
+        None,
+        max_length=64,
+        json_schema_extra={"format": "date-time"},
+        description="Since when it has been in this phase, for this target.",
     )
     wave: int | None = Field(
         None, ge=1, description="The wave that is worked on; that of the canaries, if any, is the first."

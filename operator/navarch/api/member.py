@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from navarch.api.dataplane import Window
 from navarch.api.meta import Column, Conditions, Model, Name, Resource, build_rule
 
 KIND = "MeshMember"
@@ -54,6 +55,14 @@ class MeshMemberSpec(Model):
         "that done (spec.upgrade.dataPlane). Never: their owners do. First: in the first wave after the "
         "canaries. Last: in the last wave. The annotation mesh.navarch.io/rollout on the namespace counts "
         "before this. Default: in a wave by the namespace's name.",
+    )
+    restart_windows: list[Window] | None = Field(
+        None,
+        max_length=20,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="When such restarts may begin here; in one of them is enough. They narrow the windows "
+        "of the mesh: both have to be open, and what the annotation mesh.navarch.io/restart-windows says as "
+        "well. Default: when those of the mesh are.",
     )
 
 

@@ -177,6 +177,12 @@ ROLLOUT_USES: tuple[Use, ...] = (
         "workloads of others are restarted, one annotation on their pods' template, where a mesh says "
         "spec.upgrade.dataPlane.mode: Managed",
     ),
+    Use(
+        "argoproj.io",
+        ("rollouts",),
+        (*_CACHE, "patch"),
+        "the same of Argo Rollouts, where a cluster has them: a moment in spec.restartAt",
+    ),
     Use("policy", ("poddisruptionbudgets",), _CACHE, "which of them must not be disrupted"),
     Use("", ("pods/proxy",), ("get",), "gates read what proxies of restarted workloads, and istiods, count"),
 )

@@ -1,8 +1,8 @@
 """MeshRevision: one resolved installation of a control plane, written by the operator only.
 
 It is to a MeshControlPlane what a ReplicaSet is to a Deployment: the unit of render, apply, readiness and
-prune. Invariant: its name, mesh, tag and strategy never change, nor with RevisionBased its version;
-everything it renders follows from its spec and the catalog.
+prune. Invariants: its name, mesh, tag and strategy never change, nor with RevisionBased its version; its name
+says its strategy; everything it renders follows from its spec and the catalog.
 """
 
 from __future__ import annotations
@@ -105,6 +105,12 @@ class MeshRevisionSpec(Model):
     )
     strategy: Literal["RevisionBased", "InPlace"] = Field(
         description="Upgrade strategy that the revision was made under."
+    )
+    beside: bool | None = Field(
+        None,
+        description="InPlace: whether it has been one of several revisions of its mesh, so that the webhook "
+        "that follows the tag validates the configuration that names no revision, and not its own. Default: "
+        "false.",
     )
     hosting: Literal["Hosted"] | None = Field(
         None,

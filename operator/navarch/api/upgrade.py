@@ -43,8 +43,15 @@ class Upgrade(Model):
         None,
         description="InPlace: one revision, updated where it stands, one minor at a time. RevisionBased: a "
         "new version comes up beside the one that serves, at most two minors on; the tag moves when it is "
-        "proved. Cannot be changed while the mesh has a MeshRevision. Default: the one of the release of "
-        "Navarch that created the mesh, recorded in its MeshRevision (this release: InPlace).",
+        "proved. A change of it leaves what serves as it is, and shows at the next version, which comes up "
+        "beside. Default: that of the revision that serves; of a mesh without one, InPlace.",
+    )
+    canary_config: bool | None = Field(
+        None,
+        description="RevisionBased: a change of the configuration at the same version comes up beside what "
+        "serves, too, as a revision with six digits behind its version: proved before the tag moves, with "
+        "proxies of the older one until they are restarted. Default: false, which makes it where the serving "
+        "revision stands.",
     )
     progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] | None = Field(
         None,

@@ -15,12 +15,12 @@ from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Ref
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
 from navarch.gather.cluster import by_service
+from navarch.gather.rolled import OF_ROLLOUTS
 from navarch.gather.watches import (
     CRDS,
     GATEWAYS,
     MESHES,
     NAMESPACES,
-    OF_ROLLOUTS,
     WATCHES,
     WEBHOOK_KINDS,
     Role,
@@ -143,7 +143,10 @@ class Watching:
             self._queue.add(key, priority=BACKGROUND)
 
     def _is_wanted(self, watch: Watch) -> bool:
-        """Whether a kind is to be watched at all: of some that is asked for by meshes."""
+        """Whether a kind is to be watched at all: of some that is asked for by meshes, and of some that comes
+        with a CRD, whose coming wakes the reflector."""
+        if watch.crd and self.store(CRDS).get(Ref(CRDS.api_version, CRDS.kind, "", watch.crd)) is None:
+            return False
         return watch.asked_by is None or any(map(watch.asked_by, self.store(MESHES).list()))
 
     def _find_unserved_delay(self, watch: Watch) -> float:

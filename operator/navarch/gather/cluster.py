@@ -20,7 +20,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import ForeignConfig, Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import ProxyPod
-from navarch.gather.excerpts import CLAIMED, DISCOVERY, ORDER, ROOT, RULES
+from navarch.gather.excerpts import CLAIMED, DISCOVERY, OPEN, ORDER, ROOT, RULES
 from navarch.gather.neighbours import by_webhook_tag
 from navarch.gather.watches import ROOT_CONFIG_MAP, WEBHOOK_KINDS
 from navarch.kube.store import Store
@@ -205,6 +205,7 @@ def read_namespace(manifest: Manifest) -> Namespace:
         claimed=manifest.get(CLAIMED, ()),
         uid=metadata.get("uid", ""),
         order=manifest.get(ORDER, ""),
+        windows=manifest.get(OPEN, ""),
     )
 
 

@@ -10,15 +10,17 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from navarch.api.windows import LONGEST as LONGEST_WINDOWS
 from navarch.core.istio.catalog.extension import read_extension
 from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import hash_rules
 from navarch.core.mesh.profiles import read_profile
 from navarch.core.model.claims import find_claimed
-from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT, TRIAL, component_of
+from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT, TRIAL, WINDOWS, component_of
 from navarch.core.model.parent import MESH, parent_of
 from navarch.core.model.trees import read_tree
+from navarch.core.world.argo import read_rollout
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.core.world.rollable import read_rollable
 from navarch.kube import inventory
@@ -33,6 +35,7 @@ UNINJECTED = "uninjected"
 INJECTED_BY = "injectedBy"
 CLAIMED = "claimed"
 ORDER = "order"
+OPEN = "windows"
 ROLLABLE = "rollable"
 CLOSED = "closed"
 DISCOVERY = "discovery"
@@ -58,8 +61,11 @@ def _shrink(manifest: Object, **more: Any) -> Object:
 def shrink_namespace(manifest: Object) -> Object:
     """Of a Namespace: name, labels, whether it is being deleted, which labels a MeshMember holds, and when
     its workloads may be restarted."""
-    order = str((manifest["metadata"].get("annotations") or {}).get(ROLLOUT, ""))[:LONGEST_NAME]
-    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)}, **({ORDER: order} if order else {}))
+    annotations = manifest["metadata"].get("annotations") or {}
+    order = str(annotations.get(ROLLOUT, ""))[:LONGEST_NAME]
+    windows = str(annotations.get(WINDOWS, ""))[:LONGEST_WINDOWS]
+    said = {key: text for key, text in ((ORDER, order), (OPEN, windows)) if text}
+    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)}, **said)
 
 
 def is_of_trial(manifest: Mapping[str, Any]) -> bool:
@@ -89,6 +95,11 @@ def shrink_proxy_pod(manifest: Object) -> Object:
 def shrink_workload(manifest: Object) -> Object:
     """Of a workload of others: how far its rollout is, and what was restarted; not its template."""
     return _without_labels(_shrink(manifest, **{ROLLABLE: read_rollable(manifest)}))
+
+
+def shrink_rollout(manifest: Object) -> Object:
+    """The same of a Rollout of Argo Rollouts."""
+    return _without_labels(_shrink(manifest, **{ROLLABLE: read_rollout(manifest)}))
 
 
 def shrink_budget(manifest: Object) -> Object:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from navarch.api import member
 from navarch.api.member import MeshMemberSpec
 from navarch.api.meta import API_VERSION
+from navarch.core.member.checks import read_mesh_windows
 from navarch.core.member.observed import ObservedMember
 from navarch.core.membership.rule import is_member, read_membership
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
@@ -22,6 +23,7 @@ from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import read_pins
 from navarch.gather.neighbours import by_members_default, by_revision_tag
 from navarch.gather.reference import find_held, find_revision, find_standing_mesh, name_revisions
+from navarch.gather.rollout import find_zones
 from navarch.gather.specs import parse_spec
 from navarch.gather.world import World
 from navarch.kube.errors import NotFound
@@ -72,6 +74,9 @@ async def observe_member(world: World, namespace: str, body: Manifest | None) ->
         now=world.now(),
         kinds=await world.kinds.gather(),
         kind_deleted=await world.orphans.find_kind_deletion(body) if body is not None else "",
+        zones=find_zones(
+            [*(spec.restart_windows or () if spec is not None else ()), *read_mesh_windows(mesh)]
+        ),
         webhooks=tuple(sorted(str(w.ref) for w in world.cluster.calls(namespace) if w.parent is None)),
     )
 

@@ -18,6 +18,7 @@ from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.proof import find_candidate
 from navarch.core.mesh.rollout import ask_gates
 from navarch.core.mesh.succession import list_revisions
+from navarch.core.mesh.windows import list_windows
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.proxies import Census
@@ -115,11 +116,10 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         standard_gateway_api=read_standard_gateway_api(world.stores["crds"], world.assets.catalog),
     )
     observed = replace(observed, census=_take_census(world, observed))
-    observed = replace(
-        observed,
-        workloads=gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted}),
-        zones=read_zones(spec),
-    )
+    workloads = gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted})
+    observed = replace(observed, workloads=workloads)
+    zones = read_zones(spec, list_windows(observed) if workloads is not None else ())
+    observed = replace(observed, zones=zones)
     observed = replace(
         observed,
         gates=world.gatekeeper.read(parent.uid, ask_gates(observed)),

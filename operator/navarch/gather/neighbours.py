@@ -18,7 +18,7 @@ from navarch.core.istio.assets import Assets
 from navarch.core.membership.rule import read_member_of, read_put_out
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import ISTIO_TAG
-from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, revision_name
+from navarch.core.model.naming import DEFAULT_TAG, IN_PLACE, effective_tag, is_in_place, revision_name
 from navarch.core.model.parent import Parent, identify, parent_of
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.model.scope import (
@@ -174,7 +174,7 @@ class NeighbourReader:
             holds_cluster=holds,
             holds_any=any(map(holds_anything, revisions)),
             asks_default=asks_for_default(mesh),
-            in_place=is_in_place(mesh, revision),
+            in_place=is_served_in_place(mesh, revisions),
             revisions=tuple(sorted(str(r["metadata"]["name"]) for r in revisions)),
             active=str((mesh.get("status") or {}).get("activeRevision") or ""),
             put_out=read_put_out(mesh),
@@ -222,11 +222,15 @@ def _holds_member_of(revision: Manifest) -> str:
     return str(read_members(revision).get("memberOf") or "")
 
 
-def is_in_place(mesh: Manifest, revision: Manifest | None) -> bool:
-    """Whether a mesh is updated in place: by what its revision was made under, else by its spec."""
+def is_served_in_place(mesh: Manifest, revisions: Iterable[Manifest]) -> bool:
+    """Whether the revision that serves a mesh is one that is updated in place: by its name, or that of what
+    is there before any serves; else by what the spec asks for."""
+    told = str((mesh.get("status") or {}).get("activeRevision") or "")
+    names = (told, *(str(r["metadata"]["name"]) for r in revisions))
+    if serving := next(filter(None, names), ""):
+        return is_in_place(serving)
     asked = ((mesh.get("spec") or {}).get("upgrade") or {}).get("strategy")
-    recorded = (revision["spec"] if revision is not None else {}).get("strategy")
-    return bool((recorded or asked) != upgrade.REVISION_BASED)
+    return bool(asked != upgrade.REVISION_BASED)
 
 
 def asks_for_default(mesh: Manifest) -> bool:

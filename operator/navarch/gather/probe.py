@@ -32,7 +32,7 @@ from navarch.core.world.probe import Probe, ProbeVerdict, Validation
 from navarch.core.world.proxies import read_proxy_pod
 from navarch.engine.result import Cause, Fault
 from navarch.kube.client import Client
-from navarch.kube.errors import KubeError
+from navarch.kube.errors import Invalid, KubeError
 
 PROXY_CONTAINER = "istio-proxy"
 ASKED, REFUSES, ADMITS = "asked", "refuses", "admits"
@@ -202,10 +202,13 @@ def _has_no_problem(validation: Validation) -> bool:
 
 
 def determine_denial(error: KubeError) -> ProbeVerdict:
-    """Whose denial it was: a webhook of Istio's names itself in the API server's message."""
+    """Whose denial it was: a webhook of Istio's names itself in the API server's message. The pod that was
+    sent is valid: where the API server refuses a field, admission changed it, and each pod gets the same."""
     if error.cause is Cause.NOT_PERMITTED:
         return ProbeVerdict.NOT_PERMITTED
     text = str(error)
     if "sidecar-injector.istio.io" in text or "Pod injection failed" in text:
         return ProbeVerdict.WEBHOOK_FAILED
+    if isinstance(error, Invalid) and any(cause.get("field") for cause in error.causes):
+        return ProbeVerdict.MADE_INVALID
     return ProbeVerdict.DENIED

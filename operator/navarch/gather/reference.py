@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from navarch.api import revision
 from navarch.api.meta import API_VERSION
-from navarch.api.upgrade import REVISION_BASED
 from navarch.core.model.naming import revision_name
 from navarch.core.model.parent import MESH, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -33,7 +32,7 @@ def find_revision(world: World, mesh: Manifest | None) -> Manifest | None:
     if mesh is None or not tag:
         return None
     active = str((mesh.get("status") or {}).get("activeRevision") or "")
-    for name in filter(None, (revision_name(str(tag)), active)):
+    for name in filter(None, (active, revision_name(str(tag)))):
         ref = Ref(API_VERSION, revision.KIND, mesh["metadata"]["namespace"], name)
         found = world.stores["revisions"].get(ref)
         named = parent_of(found) if found is not None else None
@@ -47,8 +46,6 @@ def name_revisions(world: World, serving: Manifest | None) -> frozenset[str]:
     parent = parent_of(serving) if serving is not None else None
     if serving is None or parent is None:
         return frozenset()
-    if serving["spec"].get("strategy") != REVISION_BASED:
-        return frozenset({serving["metadata"]["name"]})
     return frozenset(r["metadata"]["name"] for r in world.owned.revisions(parent))
 
 

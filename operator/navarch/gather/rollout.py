@@ -6,17 +6,18 @@ Invariant: a mesh that does not ask for it costs nothing here; one that does cos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from navarch.api.controlplane import MeshControlPlaneSpec
-from navarch.api.dataplane import MANAGED, DataPlane
+from navarch.api.dataplane import MANAGED, DataPlane, Window
 from navarch.api.install import NAME, ROLLOUTS_ROLE
 from navarch.core.rollout.observed import Blocker, Workloads
 from navarch.gather.excerpts import CLOSED, ROLLABLE
-from navarch.gather.watches import BUDGETS, OF_ROLLOUTS, ROLLED
+from navarch.gather.rolled import BUDGETS, OF_ROLLOUTS, ROLLED
 from navarch.gather.world import World
+from navarch.kube.store import Store
 
 
 def read_policy(spec: MeshControlPlaneSpec | None) -> DataPlane | None:
@@ -33,9 +34,10 @@ def gather_workloads(
     if policy is None or policy.mode != MANAGED or BUDGETS.name not in world.stores:
         return None
     stores = {watch.name: world.stores[watch.name] for watch in OF_ROLLOUTS}
-    if refused := next((store.refused for store in stores.values() if store.refused), ""):
+    needed = [stores[watch.name] for watch in OF_ROLLOUTS if not watch.crd]
+    if refused := next((store.refused for store in needed if store.refused), ""):
         return Workloads(gap=f"{_tell_grant(world)} ({refused})", forbidden=True)
-    if not all(store.served for store in stores.values()):
+    if not all(store.served for store in needed):
         return Workloads(gap="the workloads of the mesh's namespaces are not known yet")
     names = sorted({*namespaces})
     rollables = tuple(
@@ -51,7 +53,18 @@ def gather_workloads(
         if manifest[CLOSED] is not None
     )
     known = {workload.uid for workload in rollables}
-    return Workloads(rollables, blockers, refused=world.refusals.read(known))
+    return Workloads(rollables, blockers, refused=world.refusals.read(known), unread=_find_unread(stores))
+
+
+def _find_unread(stores: Mapping[str, Store]) -> dict[str, str]:
+    """Why nothing is known of kinds that a cluster may lack: a ClusterRole of an older release knows nothing
+    of them."""
+    return {
+        kind: f"Navarch may not look at {kind}s: bring the ClusterRole {ROLLOUTS_ROLE} to this release "
+        f"({stores[watch.name].refused})"
+        for kind, watch in ROLLED.items()
+        if watch.crd and stores[watch.name].refused
+    }
 
 
 def _tell_grant(world: World) -> str:
@@ -62,11 +75,15 @@ def _tell_grant(world: World) -> str:
     )
 
 
-def read_zones(spec: MeshControlPlaneSpec | None) -> dict[str, tzinfo]:
-    """The time zones that a mesh's windows name, of those that are known."""
+def read_zones(spec: MeshControlPlaneSpec | None, others: Iterable[Window] = ()) -> dict[str, tzinfo]:
+    """The time zones that a mesh's windows, and others, name: of those that are known."""
     policy = read_policy(spec)
-    names = {window.time_zone for window in (policy.windows or () if policy is not None else ())}
-    return dict(_find_zones(sorted(names)))
+    return find_zones([*(policy.windows or () if policy is not None else ()), *others])
+
+
+def find_zones(windows: Iterable[Window]) -> dict[str, tzinfo]:
+    """The time zones that windows name, of those that are known."""
+    return dict(_find_zones(sorted({window.time_zone for window in windows})))
 
 
 def _find_zones(names: Iterable[str]) -> Iterator[tuple[str, tzinfo]]:

@@ -15,11 +15,9 @@ from navarch.api import controlplane, gateway, gatewayroutes, member, revision, 
 from navarch.api.meta import API_VERSION
 from navarch.core.istio.roles import ROLE_LABELS
 from navarch.core.model.labels import CATALOG, GATEWAY_CLASS_DEFAULTS, INVENTORY, MESH_NAME, PROFILE
-from navarch.core.world.rollable import KINDS
 from navarch.gather.crds import shrink_crd
 from navarch.gather.excerpts import (
     Object,
-    shrink_budget,
     shrink_catalog,
     shrink_gateway_defaults,
     shrink_inventory,
@@ -31,7 +29,6 @@ from navarch.gather.excerpts import (
     shrink_proxy_pod,
     shrink_role,
     shrink_root,
-    shrink_workload,
 )
 from navarch.gather.policies import shrink_peer_policy
 from navarch.kube.client import PAGE
@@ -47,7 +44,6 @@ from navarch.triggers.keys import (
     keys_for_inventory,
     keys_for_owned,
 )
-from navarch.triggers.known import asks_for_rollouts
 
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
 SMALL_PAGE = 50
@@ -95,6 +91,8 @@ class Watch:
     asked_by: Callable[[Object], bool] | None = None
     """Whether one of our meshes asks for a kind that the operator may not read without a right that is given
     for its sake: while none does, it is not watched at all."""
+    crd: str = ""
+    """The CustomResourceDefinition without which a kind is not asked for."""
 
 
 OWNED_KINDS = (
@@ -358,34 +356,6 @@ WATCHES = (
         transform=shrink_inventory,
     ),
 )
-BUDGETS = Watch(
-    "rolled-budgets",
-    "policy/v1",
-    "PodDisruptionBudget",
-    Role.LOOKED_AT,
-    by_state(Dependents.asks_for_workload),
-    transform=shrink_budget,
-    bound=Bound(object=8 * 1024),
-    page=SMALL_PAGE,
-    asked_by=asks_for_rollouts,
-)
-ROLLED = {
-    kind: Watch(
-        f"rolled-{kind.lower()}s",
-        "apps/v1",
-        kind,
-        Role.LOOKED_AT,
-        by_state(Dependents.asks_for_workload),
-        transform=shrink_workload,
-        bound=Bound(object=8 * 1024),
-        page=SMALL_PAGE,
-        asked_by=asks_for_rollouts,
-    )
-    for kind in KINDS
-}
-OF_ROLLOUTS = (*ROLLED.values(), BUDGETS)
-"""Workloads of others, watched by the operator while a mesh asks for them to be restarted; the command does
-not look at them."""
 
 OWNED = tuple(watch for watch in WATCHES if watch.role is Role.OWNED)
 OF_A_MESH = (*OWNED, REVISIONS, GATEWAYS)

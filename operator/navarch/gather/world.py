@@ -21,7 +21,7 @@ from navarch.gather.neighbours import NeighbourReader
 from navarch.gather.orphans import OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
-from navarch.gather.watches import ROLLED
+from navarch.gather.rolled import ROLLED
 from navarch.kube.client import Client
 from navarch.kube.inventory import Inventories
 from navarch.kube.restarts import Refusals

@@ -62,6 +62,7 @@ RESOURCES: tuple[Resource, ...] = (
         "apps/v1", ("DaemonSet", "daemonsets"), ("Deployment", "deployments"), ("ReplicaSet", "replicasets")
     ),
     *_table("apps/v1", ("StatefulSet", "statefulsets")),
+    *_table("argoproj.io/v1alpha1", ("Rollout", "rollouts")),
     *_table("autoscaling/v2", ("HorizontalPodAutoscaler", "horizontalpodautoscalers")),
     *_table("batch/v1", ("CronJob", "cronjobs"), ("Job", "jobs")),
     *_table("coordination.k8s.io/v1", ("Lease", "leases")),

@@ -1,9 +1,9 @@
-"""Carrying out restarts: one annotation on the pod template of workloads of others.
+"""Carrying out restarts: one annotation on the pod template of workloads of others, or a moment in a Rollout.
 
-Owns the field manager of restarts, and how long a refusal counts. Must never ask for force, nor write to
-another object than the one that was seen. Invariants: what another client takes back is not written again for
-an hour; a workload that cannot be restarted does not keep others waiting; what was written is in the store
-when the next look begins.
+Owns the field manager of restarts, and how long a refusal counts. Must never ask for force but for that
+moment, of which nobody has any use once it was carried out, nor write to another object than the one that was
+seen. Invariants: what another client takes back is not written again for an hour; a workload that cannot be
+restarted does not keep others waiting; what was written is in the store when the next look begins.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import structlog
 
 from navarch.core.model.labels import ROLLED_FOR
-from navarch.core.model.restarts import ROLLER, Restart
+from navarch.core.model.restarts import ARGO, ROLLER, Restart
 from navarch.kube.client import Client, Object
 from navarch.kube.errors import Conflict, KubeError, NotFound
 from navarch.kube.store import Store
@@ -26,6 +26,7 @@ SHORT, LONG = 60.0, 3600.0
 AGAIN = 1.0
 """Seconds until the next look after a refusal: others may be restarted in its place."""
 _REMEMBERED = 10_000
+_MOMENT = ".spec.restartAt:"
 
 
 class Refusals:
@@ -70,7 +71,7 @@ class Restarter:
             self._refusals.note(restart.uid, told, seconds=LONG)
             return False
         try:
-            written = await self._client.apply(build_manifest(restart), manager=ROLLER)
+            written = await self._apply(restart)
         except (Conflict, NotFound) as error:
             fields = "; ".join(error.fields) if isinstance(error, Conflict) else ""
             told = f"{fields}: Navarch takes no field from another client" if fields else error.message
@@ -88,13 +89,22 @@ class Restarter:
             store.observe(written)
         return True
 
+    async def _apply(self, restart: Restart) -> Object:
+        manifest = build_manifest(restart)
+        try:
+            return await self._client.apply(manifest, manager=ROLLER)
+        except Conflict as error:
+            # Whoever asked for a restart before still owns the moment of it, though it has passed.
+            if not error.fields or not all(each.startswith(_MOMENT) for each in error.fields):
+                raise
+        return await self._client.apply(manifest, manager=ROLLER, force=True)
+
 
 def build_manifest(restart: Restart) -> Object:
     """What is sent: the uid sees to it that nothing is made where the workload is gone."""
-    ref = restart.ref
-    return {
-        "apiVersion": ref.api_version,
-        "kind": ref.kind,
-        "metadata": {"namespace": ref.namespace, "name": ref.name, "uid": restart.uid},
-        "spec": {"template": {"metadata": {"annotations": {ROLLED_FOR: restart.mark}}}},
-    }
+    ref, mark = restart.ref, {"annotations": {ROLLED_FOR: restart.mark}}
+    metadata: Object = {"namespace": ref.namespace, "name": ref.name, "uid": restart.uid}
+    spec: Object = {"template": {"metadata": mark}}
+    if ref.kind == ARGO:
+        metadata, spec = {**metadata, **mark}, {"restartAt": restart.at}
+    return {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata, "spec": spec}

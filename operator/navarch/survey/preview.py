@@ -21,6 +21,7 @@ from navarch.core.mesh.plan import build_wanted_revision
 from navarch.core.mesh.rollout import read_orders
 from navarch.core.mesh.teardown import find_removable
 from navarch.core.mesh.unread import mark_unread
+from navarch.core.mesh.windows import read_own_windows
 from navarch.core.model.actions import Plan, Wave
 from navarch.core.model.findings import Severity, is_accepted
 from navarch.core.model.labels import component_of
@@ -161,7 +162,7 @@ def find_waves(observed: ObservedMesh) -> Waves | None:
     policy = read_policy(observed.spec)
     if policy is None or policy.mode != MANAGED:
         return None
-    return Waves(policy, observed.parent.uid, read_orders(observed))
+    return Waves(policy, observed.parent.uid, read_orders(observed), read_own_windows(observed))
 
 
 def _name(manifest: Manifest, current: Manifest) -> Manifest:

@@ -22,12 +22,15 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from navarch.telemetry.objects import Conditions, Numbers, Owner, name_owner
+from navarch.telemetry.objects import Conditions, Numbers, Owner, Series, name_owner
 
 # They double the series of counters and histograms.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry(auto_describe=True)
 process = ProcessCollector(namespace="navarch", registry=REGISTRY)
+ROLLOUT_PHASES = ("Waiting", "Rolling", "Soaking", "Halted", "Paused", "Done")
+UPGRADE_PHASES = ("Proving", "Held")
+"""Of status.dataPlane and status.upgrade: a series for each, so that a query finds each."""
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 reconcile_total = Counter(
@@ -187,6 +190,32 @@ member_proxies = numbers.add_series(
     "Pods with a proxy of the mesh in a namespace with a MeshMember, by state.",
     ["namespace", "member", "state"],
 )
+rollout_phase = numbers.add_series(
+    "navarch_rollout_phase",
+    "1 for the present phase of the restarts of a mesh's workloads. Only of a mesh whose workloads Navarch "
+    "restarts.",
+    ["namespace", "mesh", "phase"],
+)
+rollout_phase_start = numbers.add_series(
+    "navarch_rollout_phase_start_timestamp_seconds",
+    "Since when the restarts of a mesh's workloads have been in their present phase, in Unix time.",
+    ["namespace", "mesh"],
+)
+rollout_workloads = numbers.add_series(
+    "navarch_rollout_workloads",
+    "Workloads with proxies of a mesh, by how far their restart is.",
+    ["namespace", "mesh", "state"],
+)
+upgrade_phase = numbers.add_series(
+    "navarch_upgrade_phase",
+    "1 for the present phase of an upgrade to another revision. Only of a mesh with one under way.",
+    ["namespace", "mesh", "phase"],
+)
+upgrade_start = numbers.add_series(
+    "navarch_upgrade_start_timestamp_seconds",
+    "Since when an upgrade to another revision has been under way, in Unix time.",
+    ["namespace", "mesh"],
+)
 gateway_ready = numbers.add_series(
     "navarch_gateway_ready_pods",
     "Pods of a MeshGateway that are ready.",
@@ -271,8 +300,8 @@ def count_outcome(kind: str, namespace: str, name: str, outcome: _Outcome) -> No
 
 
 def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, Any]) -> None:
-    """Publish a status: its conditions, a mesh's components, proxies and members, a gateway's pods, and a
-    member's proxies."""
+    """Publish a status: its conditions, a mesh's components, proxies, members, upgrade and restarts, a
+    gateway's pods, and a member's proxies."""
     owner = name_owner(kind, namespace, name)
     conditions.set(owner, status["conditions"])
     if kind == "MeshControlPlane":
@@ -297,6 +326,27 @@ def _set_numbers_of_mesh(owner: Owner, status: Mapping[str, Any]) -> None:
     for component in status.get("components") or ():
         numbers.set(owner, component_ready, component["ready"], component["name"])
         numbers.set(owner, component_desired, component["desired"], component["name"])
+    rollout = status.get("dataPlane") or {}
+    _set_phase(owner, rollout_phase, ROLLOUT_PHASES, rollout)
+    _set_start(owner, rollout_phase_start, rollout.get("phaseSince"))
+    states = {state: rollout[state] for state in ("updated", "rolling", "waiting", "manual") if rollout}
+    numbers.keep(owner, rollout_workloads, states)
+    upgrade = status.get("upgrade") or {}
+    _set_phase(owner, upgrade_phase, UPGRADE_PHASES, upgrade)
+    _set_start(owner, upgrade_start, upgrade.get("since"))
+
+
+def _set_phase(owner: Owner, series: Series, phases: Iterable[str], told: Mapping[str, Any]) -> None:
+    """A number for each phase, of which one is 1; none of what is not under way."""
+    numbers.keep(owner, series, {phase: float(phase == told["phase"]) for phase in phases} if told else {})
+
+
+def _set_start(owner: Owner, series: Series, since: str | None) -> None:
+    """When something began; no number while nobody knows."""
+    if since:
+        numbers.set(owner, series, datetime.fromisoformat(since).timestamp())
+    else:
+        numbers.drop(owner, series)
 
 
 def _read_ends(certificates: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -103,6 +103,12 @@ class Numbers(Collector):
         for label, value in labels.items():
             self.set(owner, series, value, label)
 
+    def drop(self, owner: Owner, series: Series) -> None:
+        """There is no number of this series any more."""
+        told = self._told.get(owner, {})
+        for which in [each for each in told if each[0] is series]:
+            del told[which]
+
     def forget(self, owner: Owner) -> None:
         """Drop those of an object that is gone."""
         self._told.pop(owner, None)

@@ -223,7 +223,8 @@ class Dependents:
         if (old is None) != (new is None) or read_istio_labels(old) != read_istio_labels(new):
             yield from (Ask(key, MEMBER_DELAY) for key in self.known.find(By.CLUSTER, ""))
         yield from (Ask(key, ROLL_DELAY) for key in keys_for_rolls_of_namespace(self.known, old, new))
-        if new is not None and old is not None and old.get("order") != new.get("order"):
+        said = ("order", "windows")
+        if new is not None and old is not None and any(old.get(key) != new.get(key) for key in said):
             yield from self._find_managing(new["metadata"]["name"], new)
 
     def keys_for_role(self, _: Object) -> Iterator[Key]:
@@ -330,7 +331,8 @@ def _seen_by_members(mesh: Object | None) -> Any:
     told = injects.get("status"), injects.get("reason"), injects.get("message")
     active = str(status.get("activeRevision") or "")
     serving = "" if active.endswith(IN_PLACE) else active  # in place it follows from the tag
-    return status.get("tag"), serving, spec.get("paused"), spec.get("excludedNamespaces"), told
+    windows = ((spec.get("upgrade") or {}).get("dataPlane") or {}).get("windows")
+    return status.get("tag"), serving, spec.get("paused"), spec.get("excludedNamespaces"), told, windows
 
 
 def _seen_of_revision(revision: Object | None) -> Any:

@@ -50,6 +50,10 @@ def _of_objects(selector: str, *, value: int) -> str:
     return f"max by (kind, namespace, name) (navarch_condition{{{selector}}}) == {value}"
 
 
+def _in_phase(what: str, phase: str) -> str:
+    return f'max by (namespace, mesh) (navarch_{what}_phase{{phase="{phase}"}}) == 1'
+
+
 def _returns(metric: str, window: int) -> str:
     """Grew in each of the last three windows of so many minutes: once is not again and again."""
     by = "sum by (kind, namespace, name)"
@@ -111,6 +115,25 @@ ALERTS: tuple[Alert, ...] = (
         "{{ $value }} proxies of mesh {{ $labels.namespace }}/{{ $labels.mesh }} are outdated.",
         "For a day, pods of mesh {{ $labels.mesh }} in {{ $labels.namespace }} have run proxies of another "
         "version or configuration than the mesh has. They get the new one when they are restarted.",
+    ),
+    Alert(
+        "rollout-halted",
+        _in_phase("rollout", "Halted"),
+        "5m",
+        Severity.WARNING,
+        "The restarts of workloads of mesh {{ $labels.namespace }}/{{ $labels.mesh }} are halted.",
+        "For 5 minutes Navarch has restarted no workload of mesh {{ $labels.mesh }} in "
+        "{{ $labels.namespace }}, because one does not come up after its restart, or a gate failed; "
+        "status.dataPlane names it.",
+    ),
+    Alert(
+        "upgrade-held",
+        _in_phase("upgrade", "Held"),
+        "5m",
+        Severity.WARNING,
+        "The upgrade of mesh {{ $labels.namespace }}/{{ $labels.mesh }} is held.",
+        "The new revision of mesh {{ $labels.mesh }} in {{ $labels.namespace }} was not proved in its time, "
+        "and the older one serves on; status.upgrade says what is missing.",
     ),
     Alert(
         "drift-returns",

@@ -13,6 +13,10 @@ from navarch.api.meta import JSONObject
 
 _WIDTH, _HEIGHT = 8, 7
 _GATEWAY_ENDS = "navarch_gateway_certificate_not_after_timestamp_seconds"
+_OF_A_MESH = "{{namespace}}/{{mesh}} {{phase}}"
+_UPGRADE_START, _ROLLOUT_START = (
+    f"navarch_{what}_start_timestamp_seconds" for what in ("upgrade", "rollout_phase")
+)
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -123,6 +127,50 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     (
                         "sum by (kind, namespace, name) (increase(navarch_drift_repaired_total[1h])) > 0",
                         "{{kind}} {{namespace}}/{{name}}",
+                    ),
+                ),
+            ),
+        ),
+    ),
+    (
+        "Upgrades",
+        (
+            Panel(
+                "Under way or held",
+                (("max by (namespace, mesh, phase) (navarch_upgrade_phase) == 1", _OF_A_MESH),),
+                kind="table",
+            ),
+            Panel(
+                "Restarts of workloads",
+                (
+                    (
+                        'max by (namespace, mesh, phase) (navarch_rollout_phase{phase!="Done"}) == 1',
+                        _OF_A_MESH,
+                    ),
+                ),
+                kind="table",
+            ),
+            Panel(
+                "Time in the present phase",
+                (
+                    (
+                        f"time() - max by (namespace, mesh) ({_UPGRADE_START})",
+                        "{{namespace}}/{{mesh}} upgrade",
+                    ),
+                    (
+                        f"time() - max by (namespace, mesh) ({_ROLLOUT_START} and on (namespace, mesh) "
+                        '(navarch_rollout_phase{phase="Done"} == 0))',
+                        "{{namespace}}/{{mesh}} restarts",
+                    ),
+                ),
+                "s",
+            ),
+            Panel(
+                "Workloads to be restarted",
+                (
+                    (
+                        'sum by (namespace, mesh, state) (navarch_rollout_workloads{state!="updated"}) > 0',
+                        "{{namespace}}/{{mesh}} {{state}}",
                     ),
                 ),
             ),

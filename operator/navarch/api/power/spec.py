@@ -69,7 +69,8 @@ SPEC: Table = build_table(
     (free("no restart begins, or those that a host has asked for do"), "upgrade.dataPlane.pause"),
     (
         free("a mesh has at most four revisions, and its tag points to none that is not proved"),
-        "upgrade.strategy upgrade.progressDeadlineSeconds upgrade.inactiveRevisionGracePeriodSeconds",
+        "upgrade.strategy upgrade.canaryConfig upgrade.progressDeadlineSeconds "
+        "upgrade.inactiveRevisionGracePeriodSeconds",
     ),
     (free("it refuses plaintext; anything else weakens authentication", allowed=("Strict",)), "mtls.mode"),
     (free("either is safe between proxies"), "mtls.minimumProtocolVersion"),

@@ -47,7 +47,7 @@ def check_namespaces_are_answered(observed: ObservedCluster) -> Iterator[Diagnos
 
 def _list_taken(mesh: MeshSummary) -> tuple[str, ...]:
     """The revisions of a mesh by which it takes namespaces."""
-    return mesh.names if mesh.in_place else ()
+    return (mesh.serving,) if mesh.in_place else ()
 
 
 def _tell_tags(asked: str, namespace: str, meshes: Iterable[MeshSummary]) -> str:

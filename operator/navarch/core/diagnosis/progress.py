@@ -88,7 +88,8 @@ def _find_proxies(status: Mapping[str, Any]) -> Iterator[Progress]:
     rollout = status.get("dataPlane") or {}
     if rollout.get("phase") in _ROLLOUT:
         phase = rollout["phase"]
-        yield Progress(phase, _ROLLOUT[phase], rollout.get("waitingFor", ""), rollout.get("since", ""))
+        since = rollout.get("phaseSince") or rollout.get("since", "")
+        yield Progress(phase, _ROLLOUT[phase], rollout.get("waitingFor", ""), since)
     if (status.get("proxies") or {}).get("outdated"):
         waits = "owners of workloads: their pods keep the proxy that they have until they are restarted"
         yield Progress("ProxiesOutdated", Pace.STANDING, waits)

@@ -22,6 +22,7 @@ OF_ROUTES = frozenset(
     {
         Sign.ROUTE_WITHOUT_GATEWAY,
         Sign.GATEWAY_WITHOUT_PODS,
+        Sign.GATEWAY_NOT_PROGRAMMED,
         Sign.LISTENER_WITHOUT_CERTIFICATE,
         Sign.LISTENER_BEHIND_NO_PORT,
         Sign.PORT_PROTOCOLS_CLASH,
@@ -95,6 +96,16 @@ def check_gateways_have_pods(observed: ObservedRoutes) -> Iterator[Diagnosis]:
             if routes := observed.attached(entrance):
                 message += f"; its routes reach nothing: {list_names(sorted(str(r.subject) for r in routes))}"
             yield diagnose(Sign.GATEWAY_WITHOUT_PODS, entrance.subject, message)
+
+
+def check_gateways_are_programmed(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """istiod has made the pods and the Service of every Gateway of its classes."""
+    for entrance in observed.entrances:
+        if entrance.missing:
+            message = f"istiod has made no proxy for it that can be reached; {entrance.missing}"
+            if routes := observed.attached(entrance):
+                message += f"; its routes reach nothing: {list_names(sorted(str(r.subject) for r in routes))}"
+            yield diagnose(Sign.GATEWAY_NOT_PROGRAMMED, entrance.subject, message)
 
 
 def check_listeners_have_certificates(observed: ObservedRoutes) -> Iterator[Diagnosis]:
@@ -193,6 +204,7 @@ def _list_takers(observed: ObservedRoutes, of: Subject, listener: Listener) -> d
 RULES_OF_ROUTES: tuple[Callable[[ObservedRoutes], Iterator[Diagnosis]], ...] = (
     check_routes_name_a_gateway,
     check_gateways_have_pods,
+    check_gateways_are_programmed,
     check_listeners_have_certificates,
     check_listeners_are_behind_a_port,
     check_ports_have_one_protocol,

@@ -70,12 +70,14 @@ class Listener:
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """A Gateway. Pods with the labels of `selector` serve it; `addresses` are Services that do, where Gateway
-    API names them. One of Gateway API without an address has pods of its own, which istiod makes."""
+    API names them. One of Gateway API without an address has pods of its own, which istiod makes; `missing`
+    says what its status says where it has none of them yet."""
 
     subject: Subject
     selector: Mapping[str, str]
     listeners: tuple[Listener, ...]
     addresses: tuple[str, ...] = ()
+    missing: str = ""
 
     @property
     def is_istios(self) -> bool:
@@ -244,7 +246,29 @@ def read_gateway(manifest: Manifest) -> Entrance:
         if each.get("type") == "Hostname" and each.get("value")
     )
     listeners = tuple(map(_read_listener, _maps(spec.get("listeners"))))
-    return Entrance(Subject(API, metadata["namespace"], metadata["name"]), {}, listeners, addresses)
+    subject = Subject(API, metadata["namespace"], metadata["name"])
+    missing = "" if addresses else _read_missing(manifest)
+    return Entrance(subject, {}, listeners, addresses, missing)
+
+
+ISTIO_CLASSES = frozenset(
+    {"istio", "istio-waypoint", "istio-east-west", "istio-agentgateway", "istio-agentgateway-waypoint"}
+)
+"""The classes of Gateways for which istiod makes pods and a Service (pilot/pkg/config/kube/gateway/
+deploymentcontroller.go). A class of another name may be another controller's."""
+
+
+def _read_missing(manifest: Mapping[str, Any]) -> str:
+    """What the status of a Gateway of Istio's says while it is not programmed; empty once it is, and for
+    those of other classes."""
+    if _map(manifest.get("spec")).get("gatewayClassName") not in ISTIO_CLASSES:
+        return ""
+    conditions = {str(c.get("type")): c for c in _maps(_map(manifest.get("status")).get("conditions"))}
+    programmed = conditions.get("Programmed", {})
+    if programmed.get("status") == "True":
+        return ""
+    told = str(programmed.get("message") or "")
+    return f"Programmed is {programmed.get('status') or 'not set'}" + (f": {told}" if told else "")
 
 
 def _read_listener(listener: Mapping[str, Any]) -> Listener:

@@ -60,6 +60,10 @@ class Sign(Documented):
         "A route names a Gateway that does not exist, or that does not take it.",
     )
     GATEWAY_WITHOUT_PODS = "GatewayWithoutPods", "No pod has the labels that a Gateway of Istio's selects."
+    GATEWAY_NOT_PROGRAMMED = (
+        "GatewayNotProgrammed",
+        "istiod made no proxy, or no address, for a Gateway of Gateway API in a mesh's namespace.",
+    )
     LISTENER_WITHOUT_CERTIFICATE = (
         "ListenerWithoutCertificate",
         "A listener of a Gateway ends TLS and names no certificate.",
@@ -204,6 +208,12 @@ OF_SIGNS: Mapping[Sign, Advice] = {
         Severity.WARNING,
         "Correct the selector (pods of a MeshGateway have `istio: <its name>`), or make the MeshGateway.",
         "no pod has the labels istio=ingress that it selects",
+    ),
+    Sign.GATEWAY_NOT_PROGRAMMED: Advice(
+        Severity.WARNING,
+        "Where a controller is waited for, correct or remove istio.io/rev on the Gateway; else look at "
+        "quotas, the load balancer and istiod's log.",
+        "istiod has made no proxy for it that can be reached; Programmed is Unknown: Waiting for controller",
     ),
     Sign.LISTENER_WITHOUT_CERTIFICATE: Advice(
         Severity.WARNING,

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from navarch.api.member import KIND as MEMBER
-from navarch.api.upgrade import REVISION_BASED
 from navarch.core.diagnosis.gateways import build_deployed, build_gateway, name_gateway
 from navarch.core.diagnosis.node import Node, Trouble
 from navarch.core.diagnosis.report import Diagnosis, subject_of
@@ -20,6 +19,7 @@ from navarch.core.diagnosis.rolls import build_roll
 from navarch.core.diagnosis.routes import OF_ROUTES, ObservedRoutes
 from navarch.core.diagnosis.workloads import Tally, Workload, build_workload
 from navarch.core.model.conditions import ConditionType, find_condition
+from navarch.core.model.naming import is_in_place
 from navarch.core.model.parent import GATEWAY, ROLL
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
@@ -207,7 +207,7 @@ def count_workloads(portrait: Portrait) -> dict[Workload, Tally]:
     stamps = {
         r["metadata"]["name"]: (r.get("status") or {}).get("proxy", "")
         for r in portrait.revisions
-        if r["metadata"]["name"] == active or r["spec"].get("strategy") != REVISION_BASED
+        if r["metadata"]["name"] == active or (not active and is_in_place(r["metadata"]["name"]))
     }
     counted: dict[Workload, Tally] = defaultdict(Tally)
     pins = read_pins(portrait.gateways)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from navarch.core.diagnosis.advice import OF_REASONS
 from navarch.core.diagnosis.node import Node, Trouble
 from navarch.core.model.reasons import Reason
+from navarch.core.model.restarts import ARGO
+from navarch.core.world.rollable import KINDS
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,6 +71,8 @@ def _tell_restart(workload: Workload) -> str:
         return "delete the pod and create it again: it belongs to nothing that would"
     if workload.kind == "Job":
         return "wait for the job to end, or run it again"
-    if workload.kind in ("Deployment", "StatefulSet", "DaemonSet"):
+    if workload.kind in KINDS:
         return f"kubectl rollout restart {workload.kind.lower()}/{workload.name} -n {workload.namespace}"
+    if workload.kind == ARGO:
+        return f"kubectl argo rollouts restart {workload.name} -n {workload.namespace}"
     return f"have {workload.kind} {workload.name} make its pods again"

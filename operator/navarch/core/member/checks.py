@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from pydantic import ValidationError
+
+from navarch.api.dataplane import Window
+from navarch.api.windows import Windows
 from navarch.core.member.isolation import isolates, read_policies
 from navarch.core.member.observed import ObservedMember
 from navarch.core.membership.places import tell_refusal
@@ -15,7 +19,10 @@ from navarch.core.membership.rule import read_put_out
 from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV
 from navarch.core.model.messages import join
+from navarch.core.model.moments import read_moment
 from navarch.core.model.reasons import Reason
+from navarch.core.model.refs import Manifest
+from navarch.core.rollout.narrowing import Narrowing
 
 
 def run_checks(observed: ObservedMember) -> tuple[Finding, ...]:
@@ -82,11 +89,41 @@ def check_webhooks_are_let_in(observed: ObservedMember) -> Iterator[Finding]:
     yield Finding(Reason.WEBHOOK_CUT_OFF, "", "", message, remedy, Severity.WARNING)
 
 
+def check_restart_windows(observed: ObservedMember) -> Iterator[Finding]:
+    """The windows of restarts can be read, and are open at some time when those of the mesh are. No mistake
+    in them takes the namespace out of the mesh: nothing in it is restarted."""
+    windows = tuple((observed.spec.restart_windows if observed.spec is not None else None) or ())
+    unknown = [(i, w.time_zone) for i, w in enumerate(windows) if w.time_zone not in observed.zones]
+    for place, name in unknown:
+        message = "no time zone has this name: nothing is restarted in this window"
+        remedy = "write a name of the IANA database, such as Europe/Berlin or UTC"
+        field = f"spec.restartWindows[{place}].timeZone"
+        yield Finding(Reason.TIME_ZONE_UNKNOWN, field, name, message, remedy, Severity.WARNING)
+    now = read_moment(observed.now)
+    if not windows or len(unknown) == len(windows) or now is None:
+        return
+    closed = Narrowing(read_mesh_windows(observed.mesh), observed.zones, now).find_closed([windows])
+    if closed is not None and closed.at is None:
+        message = "never open together with spec.upgrade.dataPlane.windows of the mesh: nothing is restarted"
+        remedy = "name a time that is in both"
+        yield Finding(Reason.WINDOWS_NEVER_OPEN, "spec.restartWindows", "", message, remedy, Severity.WARNING)
+
+
+def read_mesh_windows(mesh: Manifest | None) -> Windows:
+    """The windows of a mesh; none where it has none, or none that can be read: its own checks say so."""
+    upgrade = ((mesh or {}).get("spec") or {}).get("upgrade") or {}
+    try:
+        return tuple(map(Window.model_validate, (upgrade.get("dataPlane") or {}).get("windows") or ()))
+    except (ValidationError, TypeError):
+        return ()
+
+
 CHECKS: tuple[Callable[[ObservedMember], Iterator[Finding]], ...] = (
     check_place,
     check_mesh,
     check_let_in,
     check_alone,
     check_webhooks_are_let_in,
+    check_restart_windows,
 )
 """The rules, in the order in which they are told."""

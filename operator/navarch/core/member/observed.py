@@ -6,7 +6,9 @@ equal observations give equal findings, plans and statuses.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 
 from navarch.api.member import MeshMemberSpec
 from navarch.core.istio.assets import Assets
@@ -31,7 +33,8 @@ class ObservedMember:
     control planes there, and `pins` what those of its gateways there are pinned to. `taker` is another mesh
     (`<namespace>/<name>`) to which the namespace belongs by its labels, empty for none. `kind_deleted` is
     when the deletion of the kind itself was asked for; empty where it was not. `webhooks` are the webhook
-    configurations that call a Service in the namespace.
+    configurations that call a Service in the namespace, and `zones` the time zones of its windows, and of
+    the mesh's, that are known.
     """
 
     environment: Environment
@@ -56,6 +59,7 @@ class ObservedMember:
     kinds: ServedKinds = CURRENT
     kind_deleted: str = ""
     webhooks: tuple[str, ...] = ()
+    zones: Mapping[str, tzinfo] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

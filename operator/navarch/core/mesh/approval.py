@@ -22,6 +22,8 @@ from navarch.core.model.refs import Manifest
 
 _HELD = ("version", "config")
 """Of a MeshRevision's spec, what a change of waits."""
+_OF_ITS_NAME = ("strategy", "beside")
+"""Of a MeshRevision's spec, what belongs to this very one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,10 @@ def hold_back(observed: ObservedMesh, wanted: Manifest) -> Manifest:
     """`wanted` as far as it may be applied before the approval."""
     there = observed.revision
     assert there is not None
-    kept = {key: there["spec"][key] for key in _HELD if key in there["spec"]}
+    kept = {key: there["spec"][key] for key in (*_HELD, *_OF_ITS_NAME) if key in there["spec"]}
     metadata = {**wanted["metadata"], "name": there["metadata"]["name"]}
-    return {**wanted, "metadata": metadata, "spec": {**wanted["spec"], **kept}}
+    spec = {key: value for key, value in wanted["spec"].items() if key not in _OF_ITS_NAME}
+    return {**wanted, "metadata": metadata, "spec": {**spec, **kept}}
 
 
 def tell_hold(observed: ObservedMesh, hold: Hold) -> str:

@@ -21,7 +21,8 @@ from navarch.core.world.cluster import Environment
 class MeshContent:
     """The specification of the mesh `parent`, and what it is read with.
 
-    `tag` is the effective tag, `default_tag` says whether the mesh has the tag `default` or asks for it.
+    `tag` is the effective tag, `revision` the name of what is to run this (empty while the version is
+    unknown), `default_tag` says whether the mesh has the tag `default` or asks for it.
     `release` is what its version stands for, None for an unknown one. `profiles` are the users' own, by name,
     `profile_errors` says of others why they cannot be read.
     """
@@ -30,6 +31,7 @@ class MeshContent:
     assets: Assets
     parent: Parent
     tag: str
+    revision: str
     default_tag: bool
     spec: MeshControlPlaneSpec
     release: Release | None

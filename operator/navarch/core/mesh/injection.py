@@ -32,9 +32,18 @@ def find_injectors(observed: ObservedMesh) -> list[Webhook]:
 
 def find_validators(observed: ObservedMesh) -> list[Webhook]:
     """The mesh's own validating webhooks that matter to what is applied for it: of a mesh with several
-    revisions the one that follows the tag, which validates what names no revision."""
+    revisions the one that follows the tag, which validates what names no revision; before there is one, those
+    of the revision that serves."""
     found = [w for w in find_own_webhooks(observed) if w.ref.kind == VALIDATING]
-    return found if observed.in_place else [w for w in found if w.tag == observed.tag]
+    if observed.in_place:
+        return found
+    return find_tag_validators(observed) or [w for w in found if w.revision == observed.active]
+
+
+def find_tag_validators(observed: ObservedMesh) -> list[Webhook]:
+    """The validating webhooks that follow the mesh's tag."""
+    own = (w for w in find_own_webhooks(observed) if w.ref.kind == VALIDATING)
+    return [w for w in own if w.tag == observed.tag]
 
 
 def find_own_webhooks(observed: ObservedMesh) -> Iterator[Webhook]:
@@ -159,6 +168,11 @@ _VERDICTS: Mapping[ProbeVerdict, Callable[[Probe], Verdict]] = {
         "False", Reason.NOT_INJECTED, "the dry-run pod came back without a sidecar"
     ),
     ProbeVerdict.WEBHOOK_FAILED: lambda probe: Verdict("False", Reason.INJECTION_FAILED, probe.message),
+    ProbeVerdict.MADE_INVALID: lambda probe: Verdict(
+        "False",
+        Reason.INJECTION_FAILED,
+        f"what admission made of the dry-run pod is no valid pod: {probe.message}",
+    ),
     ProbeVerdict.DENIED: lambda probe: Verdict("Unknown", Reason.PROBE_DENIED, probe.message),
     ProbeVerdict.NOT_PERMITTED: lambda probe: Verdict("Unknown", Reason.MISSING_PERMISSION, probe.message),
     ProbeVerdict.UNREACHABLE: lambda probe: Verdict("Unknown", Reason.NOT_YET_DETERMINED, probe.message),

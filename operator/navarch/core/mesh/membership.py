@@ -23,7 +23,7 @@ def find_effective_membership(observed: ObservedMesh) -> Membership:
             probe=probe,
             member_of=observed.own.member_of,
             cluster=observed.own.cluster,
-            in_place=observed.in_place,
+            in_place=observed.own.in_place,
         ),
         operator_namespace=observed.environment.operator_namespace,
         meshes=observed.meshes,

@@ -6,14 +6,14 @@ Invariant: equal observations give equal findings, plans and statuses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from navarch.api.controlplane import MeshControlPlaneSpec
-from navarch.api.upgrade import REVISION_BASED
+from navarch.api.upgrade import IN_PLACE, REVISION_BASED
 from navarch.core.istio.assets import Assets
-from navarch.core.model.naming import revision_name
+from navarch.core.model.naming import is_in_place, revision_name
 from navarch.core.model.ownership import NOTHING, Inventory
 from navarch.core.model.parent import GATEWAY, Parent
 from navarch.core.model.pointed import find_pointed
@@ -96,16 +96,25 @@ class ObservedMesh:
         return int(self.body["metadata"].get("generation", 0))
 
     @property
-    def in_place(self) -> bool:
-        """Whether the mesh has one revision; else one for each version. What it was made under counts."""
+    def strategy(self) -> str:
+        """How the mesh goes from one version to the next: as its spec says, else as what serves was made."""
         upgrade = self.spec.upgrade if self.spec is not None else None
-        strategy = self.recorded_strategy or (upgrade.strategy if upgrade else None)
-        return strategy != REVISION_BASED
+        if upgrade is not None and upgrade.strategy:
+            return upgrade.strategy
+        names = (self._told, *_names_of(self.revisions), find_pointed(self.owned, self.tag))
+        serving = next(filter(None, names), "")
+        return REVISION_BASED if serving and not is_in_place(serving) else IN_PLACE
 
     @property
-    def recorded_strategy(self) -> str:
-        """The strategy under which the mesh's revisions were made; empty while there is none."""
-        return next((str(r["spec"].get("strategy") or "") for r in self.revisions), "")
+    def in_place(self) -> bool:
+        """Whether the mesh has one revision, which is updated where it stands: it asks for that, and nothing
+        of a revision for one version is left. Else it may have several."""
+        if self.strategy == REVISION_BASED:
+            return False
+        names = [*filter(None, (self._told, *_names_of(self.revisions)))]
+        if not names:
+            names = [*filter(None, (find_pointed(self.owned, self.tag),))]
+        return all(map(is_in_place, names))
 
     @property
     def active(self) -> str:
@@ -114,8 +123,11 @@ class ObservedMesh:
         was seen last."""
         if self.in_place:
             return revision_name(self.tag)
-        told = str((self.body.get("status") or {}).get("activeRevision") or "")
-        return find_pointed(self.owned, self.tag) or told
+        return find_pointed(self.owned, self.tag) or self._told
+
+    @property
+    def _told(self) -> str:
+        return str((self.body.get("status") or {}).get("activeRevision") or "")
 
     @property
     def revision(self) -> Manifest | None:
@@ -153,6 +165,10 @@ class ObservedMesh:
     def namespace(self) -> Namespace | None:
         """The mesh's own namespace; None when it is gone."""
         return self.namespaces.get(self.parent.namespace)
+
+
+def _names_of(revisions: Iterable[Manifest]) -> Iterator[str]:
+    return (str(r["metadata"]["name"]) for r in revisions)
 
 
 def _age_of(manifest: Manifest) -> tuple[str, str]:

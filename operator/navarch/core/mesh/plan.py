@@ -13,22 +13,22 @@ from functools import partial
 
 from navarch.api.controlplane import HOSTED
 from navarch.api.revision import KIND as REVISION_KIND
-from navarch.api.upgrade import IN_PLACE, REVISION_BASED
 from navarch.core.mesh.approval import Hold, find_hold, hold_back
 from navarch.core.mesh.checks.version import find_release
+from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
 from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways
 from navarch.core.mesh.injection import find_validators
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
-from navarch.core.mesh.proof import is_trial_due
+from navarch.core.mesh.proof import find_retry, is_trial_due
 from navarch.core.mesh.render import build_mesh_waves
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.mesh.rollback import Return, fall_back, turn_back
 from navarch.core.mesh.rollout import plan_restarts
-from navarch.core.mesh.succession import Succession, find_succession, restate_others
+from navarch.core.mesh.succession import Succession, find_succession, is_beside, restate_others
 from navarch.core.mesh.teardown import find_removable, is_leaving, plan_teardown
-from navarch.core.mesh.trial import build_last_wave, plan_trial
+from navarch.core.mesh.trial import Trial, build_last_wave, plan_trial
 from navarch.core.mesh.unread import mark_unread
 from navarch.core.model.actions import Plan, Waiting, Wave
 from navarch.core.model.applied import is_applied
@@ -40,7 +40,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.scope import OF_CLUSTER, holds_anything, is_of_cluster, reaches_cluster
-from navarch.core.revision.manifest import build_revision_manifest, is_hosted, restate
+from navarch.core.revision.manifest import build_revision_manifest, is_hosted, restate, stands_beside
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.route import read_route, redirect, restate_tags
@@ -97,9 +97,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     gateways = build_wanted_gateways(observed) if accepted else ()
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     kept |= {ref_of(o) for o in (gateways if accepted else observed.own_gateways)}
-    upgrading = succession.is_upgrading
-    due = upgrading and is_trial_due(observed, wanted)
-    trial = plan_trial(observed, wanted, upgrading=upgrading, due=due)
+    trial = _decide_trial(observed, wanted, succession)
     kept |= trial.kept
     if pointed is None:  # what this release cannot render is left as it is
         kept |= {ref_of(o) for o in observed.owned if component_of(o) in ("tags", "policies")}
@@ -113,11 +111,18 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     surplus = _find_surplus(observed, (wanted, *beside), kept, succession.stays)
     prune = [ref_of(o) for o in surplus if component_of(o) != "tags" or _may_lose_tags(observed, ready)]
     rollout = plan_restarts(observed, succession, accepted=accepted)
-    waits = (SAFETY_REQUEUE if waiting else None, succession.wait, rollout.requeue_after if rollout else None)
+    later = (SAFETY_REQUEUE if waiting else None, succession.wait, rollout.requeue_after if rollout else None)
     restarts = rollout.restarts if rollout is not None else ()
-    requeue = min(filter(None, waits), default=None)
+    requeue = min(filter(None, (*later, find_retry(observed))), default=None)
     plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue, restarts=restarts)
     return MeshDecision(wanted, plan, gateways, succession, hold, returned, rollout)
+
+
+def _decide_trial(observed: ObservedMesh, wanted: Manifest, succession: Succession) -> Trial:
+    """What becomes of the proxy with which the wanted MeshRevision is tried."""
+    upgrading = succession.is_upgrading
+    due = upgrading and is_trial_due(observed, wanted)
+    return plan_trial(observed, wanted, upgrading=upgrading, due=due)
 
 
 def _find_pointed(observed: ObservedMesh, revisions: Iterable[Manifest], target: str) -> Manifest | None:
@@ -135,6 +140,7 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     config = resolve_mesh(observed.parent, spec, observed.assets, profiles=observed.profiles)
     if config is None:
         return None
+    name = choose_name(observed, release.version)
     wanted = build_revision_manifest(
         observed.parent,
         tag=observed.tag,
@@ -145,12 +151,13 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
         member_of=observed.own.member_of,
         cluster=observed.own.cluster,
         hosted=spec.hosting == HOSTED,
-        strategy=IN_PLACE if observed.in_place else REVISION_BASED,
+        name=name,
+        beside=is_beside(observed, name),
     )
     fitted = {**wanted, "spec": observed.kinds.fit(REVISION_KIND, "spec", wanted["spec"])}
-    # Without its field a CRD of an older release would bring the control plane to the tenant, or let go of
-    # every namespace without a MeshMember.
-    same = is_hosted(fitted) == is_hosted(wanted) and is_of_cluster(fitted) == is_of_cluster(wanted)
+    # Without its field a CRD of an older release would bring the control plane to the tenant, let go of every
+    # namespace without a MeshMember, or have an istiod that is not proved validate configuration.
+    same = all(read(fitted) == read(wanted) for read in (is_hosted, is_of_cluster, stands_beside))
     return turn_back(observed, _keep_reach(observed, fitted)) if same else None
 
 
@@ -225,8 +232,12 @@ def _split_mesh_waves(
     if pointed is wanted:
         gates["revision"] = partial(_find_unmet, wanted=wanted)
         gates["tags"] = partial(_find_pending_revision, wanted=wanted)
-    elif unmet := tuple(_find_unmet(observed, wanted=wanted)):  # what serves is kept up without it
-        waves = [replace(w, objects=tuple(o for o in w.objects if o is not wanted)) for w in waves]
+    else:  # what serves is kept up without what it may lead to
+        unmet = tuple(_find_unmet(observed, wanted=wanted))
+        if unmet:
+            waves = [replace(w, objects=tuple(o for o in w.objects if o is not wanted)) for w in waves]
+        if pointed is not None:
+            gates["tags"] = partial(_find_unfinished, pointed=pointed)
     ready, waiting = _split(observed, waves, gates)
     return ready, (*unmet, *waiting)
 
@@ -274,14 +285,22 @@ def _find_pending_revision(observed: ObservedMesh, *, wanted: Manifest) -> Itera
         yield Waiting(ref_of(wanted), "the revision was just made")
         return
     condition = find_condition(revision, ConditionType.AVAILABLE)
-    active = (revision.get("status") or {}).get("version")
     if condition is None or condition["status"] != "True":
         message = condition["message"] if condition else "nothing is known of it yet"
         yield Waiting(
             ref_of(revision), f"{REVISION_KIND} {ref_of(revision).name} is not available: {message}"
         )
-    elif active and active != wanted["spec"]["version"]:
-        yield Waiting(ref_of(revision), f"{REVISION_KIND} {ref_of(revision).name} still serves {active}")
+    else:
+        yield from _find_unfinished(observed, pointed=wanted)
+
+
+def _find_unfinished(observed: ObservedMesh, *, pointed: Manifest) -> Iterable[Waiting]:
+    """The revision that serves while it still serves another version than it should: that was begun in place,
+    before another one was asked for."""
+    revision = observed.find_revision(ref_of(pointed).name)
+    active = ((revision or {}).get("status") or {}).get("version")
+    if active and active != pointed["spec"]["version"]:
+        yield Waiting(ref_of(pointed), f"{REVISION_KIND} {ref_of(pointed).name} still serves {active}")
 
 
 def _find_untrusted_validators(observed: ObservedMesh) -> Iterable[Waiting]:

@@ -24,6 +24,7 @@ from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, ref_of
+from navarch.core.model.requeue import PROBE_REQUEUE
 
 
 def find_candidate(observed: ObservedMesh) -> Manifest | None:
@@ -45,6 +46,17 @@ def find_missing_proof(observed: ObservedMesh, asked: Manifest) -> Iterator[Wait
 def is_trial_due(observed: ObservedMesh, asked: Manifest) -> bool:
     """Whether all is proved that can be without a proxy."""
     return not _tell_first(observed, asked)
+
+
+def find_retry(observed: ObservedMesh) -> float | None:
+    """Seconds until dry runs for a revision that came to nothing are made again: no watch tells that they
+    would pass now. None where none did."""
+    candidate = find_candidate(observed)
+    if candidate is None:
+        return None
+    probe, validation = observed.asked_probe, observed.asked_validation
+    bare = probe is not None and not is_injected_by(probe, candidate["metadata"]["name"])
+    return PROBE_REQUEUE if bare or (validation is not None and validation.problem) else None
 
 
 def _tell_first(observed: ObservedMesh, asked: Manifest) -> str:

@@ -131,11 +131,13 @@ def fall_back(observed: ObservedMesh, wanted: Manifest, *, fixed: bool) -> tuple
     gone = read_return(earlier) if earlier is not None else None
     if earlier is not None and gone is not None and gone.attempt == attempt:
         return _mark(_join(observed, earlier, wanted), gone), gone
-    made = read_return(there) if there is not None else None
+    # One that is to follow is held, and never given up: the tag must not move to what it was before.
+    follows = not observed.in_place and observed.active not in ("", name)
+    made = read_return(there) if there is not None and not follows else None
     told = made is not None and not made.by_hand and made.attempt == attempt
     if there is not None and made is not None and (fixed or told):
         return _keep(there, wanted, made), None if fixed else made
-    if there is None or hash_input(there["spec"]) != hash_input(wanted["spec"]):
+    if there is None or follows or hash_input(there["spec"]) != hash_input(wanted["spec"]):
         return wanted, None
     because = _find_failure(observed, there)
     target = next(_find_ways_back(observed, wanted, there), None) if because else None
@@ -143,6 +145,14 @@ def fall_back(observed: ObservedMesh, wanted: Manifest, *, fixed: bool) -> tuple
         return wanted, None
     made = Return(attempt, wanted["spec"]["version"], because[:_LONGEST], left=name)
     return _mark(target, made), made
+
+
+def take_back(observed: ObservedMesh, existing: Manifest) -> Manifest:
+    """A MeshRevision that stays beside the one that is asked for, as it was applied; a change of it that was
+    given up is taken back."""
+    restated = restate(observed.parent, existing)
+    proved = list_proved(existing)[:1] if is_given_up(existing) else []
+    return next((t for p in proved if (t := _reach(observed, restated, p, existing))), restated)
 
 
 def _is_from(revision: Manifest, left: str) -> bool:

@@ -15,8 +15,10 @@ from navarch.core.mesh.injection import determine_injection
 from navarch.core.mesh.observed import ObservedMesh, is_held
 from navarch.core.mesh.rollback import read_return
 from navarch.core.mesh.succession import Succession, read_upgrade
+from navarch.core.mesh.windows import read_own_windows
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.messages import join
+from navarch.core.model.moments import read_moment
 from navarch.core.model.reasons import Reason
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.plan import Phase, RolloutPlan, plan_rollout, tell_progress
@@ -51,6 +53,7 @@ def view_rollout(observed: ObservedMesh, *, hindrance: str = "") -> ObservedRoll
         workloads=observed.workloads,
         pins=read_pins(observed.gateways),
         orders=read_orders(observed),
+        windows=read_own_windows(observed),
         leaving=frozenset(name for name, ns in observed.namespaces.items() if ns.terminating),
         zones=observed.zones,
         hindrance=hindrance,
@@ -134,4 +137,15 @@ def summarise_data_plane(observed: ObservedMesh, plan: RolloutPlan | None) -> di
     """status.dataPlane; empty where the mesh does not ask for restarts."""
     if plan is None:
         return {}
-    return summarise_rollout(plan, target=find_target(observed), gates=observed.gates)
+    target = find_target(observed)
+    since = _read_phase_since(observed, plan.phase, target)
+    return summarise_rollout(plan, target=target, since=since, gates=observed.gates)
+
+
+def _read_phase_since(observed: ObservedMesh, phase: Phase, target: str) -> str:
+    """Since when the restarts have been in a phase: as status says it of the same one and the same target,
+    else since now."""
+    told = (observed.body.get("status") or {}).get("dataPlane") or {}
+    since = str(told.get("phaseSince") or "")
+    same = (told.get("phase"), told.get("target")) == (phase.value, target)
+    return since if same and read_moment(since) is not None else observed.now

@@ -5,8 +5,9 @@
                            target    where the tag points next: asked once that is proved, active until then
     all others                       retire: nothing uses them, a grace period passes, they go
 
-Owns these decisions for a mesh that has a revision for each version; one that is updated in place has one,
-and what is left of an earlier tag goes at once. Must never remember anything. Invariants (tests/property):
+Owns these decisions for a mesh that may have several revisions; one that is updated in place has one, and
+what is left of an earlier tag goes at once. A mesh that changes its strategy may have several as well, until
+the ones of the other strategy have gone. Must never remember anything. Invariants (tests/property):
 the tag never moves to a revision that is not proved while another one serves; what serves, is asked for, or
 is used, stays; equal standings give an equal succession.
 """
@@ -14,19 +15,21 @@ is used, stays; equal standings give an equal succession.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from navarch.api.upgrade import GRACE_PERIOD, PROGRESS_DEADLINE, Upgrade
+from navarch.core.mesh.injection import find_tag_validators
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.proof import find_missing_proof
-from navarch.core.mesh.rollback import read_return
+from navarch.core.mesh.rollback import read_return, take_back
 from navarch.core.model.actions import Waiting
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import IDLE, revision_of
 from navarch.core.model.moments import read_moment
+from navarch.core.model.naming import is_in_place
 from navarch.core.model.refs import Manifest
-from navarch.core.revision.manifest import restate
+from navarch.core.revision.manifest import stands_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Standing:
 class Succession:
     """`stays` are the revisions whose objects are kept, `idle` those of them that only wait for the end of
     their grace period, each with its beginning; `wait` is in seconds until the first of these ends. `missing`
-    says what the revision that is asked for lacks before the tag moves to it."""
+    says what the revision that is asked for lacks before the tag moves to it, `version` is its Istio."""
 
     asked: str
     active: str
@@ -55,6 +58,7 @@ class Succession:
     idle: Mapping[str, str]
     wait: float | None = None
     missing: tuple[Waiting, ...] = ()
+    version: str = ""
 
     @property
     def is_upgrading(self) -> bool:
@@ -112,9 +116,10 @@ def find_succession(observed: ObservedMesh, asked: Manifest, *, accepted: bool) 
     missing = tuple(find_missing_proof(observed, asked)) if active and active != name else ()
     seconds = read_upgrade(observed).inactive_revision_grace_period_seconds
     grace = GRACE_PERIOD if seconds is None else seconds
-    return determine_succession(
+    found = determine_succession(
         standings, asked=name, active=active, missing=missing, grace=grace, now=observed.now
     )
+    return replace(found, version=asked["spec"]["version"])
 
 
 def restate_others(observed: ObservedMesh, asked: Manifest, succession: Succession) -> tuple[Manifest, ...]:
@@ -126,15 +131,33 @@ def restate_others(observed: ObservedMesh, asked: Manifest, succession: Successi
         name = existing["metadata"]["name"]
         if name == asked["metadata"]["name"] or name not in succession.stays:
             continue
-        restated = restate(observed.parent, existing)
+        restated = take_back(observed, existing)
         metadata, spec = restated["metadata"], restated["spec"]
         if read_return(existing) is not None:
             metadata = {key: value for key, value in metadata.items() if key != "annotations"}
         if since := succession.idle.get(name):
             metadata = {**metadata, "annotations": {**metadata.get("annotations", {}), IDLE: since}}
         spec = {**spec, "members": asked["spec"]["members"]}
+        if is_beside(observed, name):
+            spec = {**spec, "beside": True}
         others.append({**restated, "metadata": metadata, "spec": spec})
     return tuple(others)
+
+
+def is_beside(observed: ObservedMesh, name: str) -> bool:
+    """Whether a revision that is updated in place leaves configuration that names no revision to the webhook
+    that follows the tag: while the tag points to another one, and from then on. One that validated it before
+    goes on until that webhook is trusted."""
+    if not is_in_place(name):
+        return False
+    there = observed.find_revision(name)
+    if there is not None and stands_beside(there):
+        return True
+    if observed.in_place or observed.active in ("", name):
+        return False
+    following = find_tag_validators(observed)
+    trusted = bool(following) and all(entry.ca_bundle for w in following for entry in w.entries)
+    return there is None or trusted
 
 
 def list_revisions(observed: ObservedMesh) -> list[str]:

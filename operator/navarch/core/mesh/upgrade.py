@@ -31,8 +31,7 @@ def tell_upgrade(observed: ObservedMesh, succession: Succession | None) -> Verdi
     """The verdict Progressing of an upgrade that is under way; None where there is none."""
     if succession is None or not _is_told(observed, succession):
         return None
-    version = succession.asked.removeprefix(f"{observed.tag}-").replace("-", ".")
-    asked, missing = f"Istio {version} ({succession.asked})", _tell_missing(succession)
+    asked, missing = f"Istio {succession.version} ({succession.asked})", _tell_missing(succession)
     if succession.missing and is_overdue(observed, succession):
         seconds = read_upgrade(observed).progress_deadline_seconds or PROGRESS_DEADLINE
         message = f"{asked} was not proved in {seconds} s, and {succession.active} serves on: {missing}"

@@ -108,11 +108,14 @@ FINALIZER = meta.FINALIZER
 MEMBER_OF = meta.MEMBER_OF
 
 ROLLED_FOR = f"{GROUP}/rolled-for"
-"""Annotation on the pod template of a workload that Navarch restarted: the stamp of the proxy that its pods
-are to get."""
+"""Annotation on the pod template of a workload that Navarch restarted, or on a Rollout of Argo itself: the
+stamp of the proxy that its pods are to get."""
 
 ROLLOUT = f"{GROUP}/rollout"
 """Annotation on a namespace or a workload: Never, First or Last, where Navarch restarts workloads."""
+
+WINDOWS = f"{GROUP}/restart-windows"
+"""Annotation on a namespace or a workload: when Navarch may restart it, as JSON (api/windows.py)."""
 
 SCOPE = f"{GROUP}/scope"
 """Label on the MeshRevision to whose mesh every namespace belongs: it stays until no istiod reaches them all

@@ -73,10 +73,16 @@ def is_hosting(namespace: str) -> bool:
     return re.match(HOSTED_FORM, namespace) is not None
 
 
-def revision_name(tag: str, version: str = "") -> str:
+def revision_name(tag: str, version: str = "", config: str = "") -> str:
     """The revision of a mesh that is updated in place; with `version`, that of this exact version in a mesh
-    that has a revision for each."""
-    return f"{tag}-{version.replace('.', '-')}" if version else tag + IN_PLACE
+    that has a revision for each, and with `config` (digits) that of one of its configurations."""
+    parts = (tag, version.replace(".", "-"), config)
+    return "-".join(filter(None, parts)) if version else tag + IN_PLACE
+
+
+def is_in_place(revision: str) -> bool:
+    """Whether a revision of this name is updated where it stands; else it is of one version for good."""
+    return revision.endswith(IN_PLACE)
 
 
 def _scoped(base: str, revision: str, namespace: str) -> str:
@@ -84,7 +90,7 @@ def _scoped(base: str, revision: str, namespace: str) -> str:
     a revision beside the revision's own end; then a hash of both parts settles it."""
     tail = revision + (f"-{namespace}" if namespace else "")
     name = f"{base}-{tail}"
-    if revision.endswith(IN_PLACE):
+    if is_in_place(revision):
         is_plain = name.count(IN_PLACE) == 1
     else:
         parts = tail.split("-")

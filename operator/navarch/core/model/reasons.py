@@ -60,9 +60,22 @@ class Reason(Documented):
         "TooManyRevisions",
         "A mesh has as many revisions as it may have, and spec.version asks for another one.",
     )
-    STRATEGY_FIXED = (
-        "StrategyFixed",
-        "spec.upgrade.strategy is another than the one with which the mesh was made.",
+    REVISION_NAMED = (
+        "RevisionNamed",
+        "spec.upgrade.strategy would leave a revision behind that labels of namespaces name.",
+    )
+    REVISION_IN_USE = (
+        "RevisionInUse",
+        "spec.version asks for an update of a revision that pods still use, and to which the tag does not "
+        "point.",
+    )
+    CANARY_IN_PLACE = (
+        "CanaryInPlace",
+        "spec.upgrade.canaryConfig is true in a mesh that is updated in place.",
+    )
+    STRATEGY_PENDING = (
+        "StrategyPending",
+        "spec.upgrade.strategy is another than the one that made what serves, and shows at the next version.",
     )
     PROXIES_TOO_OLD = "ProxiesTooOld", "Proxies are more than one minor older than the control plane."
     VERSION_OUTSIDE_SKEW = (
@@ -324,7 +337,11 @@ class Reason(Documented):
     )
     TIME_ZONE_UNKNOWN = (
         "TimeZoneUnknown",
-        "A window of spec.upgrade.dataPlane names no time zone of the IANA database.",
+        "A window of restarts names no time zone of the IANA database.",
+    )
+    WINDOWS_NEVER_OPEN = (
+        "WindowsNeverOpen",
+        "The restart windows of a MeshMember are never open together with those of its mesh.",
     )
     CANARY_NOT_A_MEMBER = (
         "CanaryNotAMember",
@@ -353,7 +370,7 @@ class Reason(Documented):
     WEBHOOK_MISSING = "WebhookMissing", "An injection webhook does not exist yet."
     CA_BUNDLE_MISSING = "CABundleMissing", "istiod has not written its root into a webhook yet."
     CA_BUNDLE_MISMATCH = "CABundleMismatch", "A webhook trusts another root than the mesh's."
-    INJECTION_FAILED = "InjectionFailed", "The dry-run pod was denied or hung in the injection webhook."
+    INJECTION_FAILED = "InjectionFailed", "Injection denied the dry-run pod, made it invalid, or hung."
     NOT_INJECTED = "NotInjected", "The dry-run pod came back without a sidecar."
     WRONG_REVISION = "WrongRevision", "The dry-run pod was injected by another revision."
     PROBE_DENIED = "ProbeDenied", "The dry-run pod was denied by something that is not the mesh's webhook."

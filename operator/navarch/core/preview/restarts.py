@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from navarch.api.dataplane import DataPlane
+from navarch.api.windows import Windows
 from navarch.core.diagnosis.workloads import Workload
 from navarch.core.model.messages import join
 from navarch.core.rollout.waves import count_waves, find_wave, is_opted_out
 from navarch.core.rollout.windows import describe_window
 from navarch.core.world.proxies import Pins, ProxyPod, is_current
-from navarch.core.world.rollable import KINDS
+from navarch.core.world.rollable import API_VERSIONS
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,21 +49,28 @@ that; a rollout restart, which somebody has to ask for; for bare pods and Jobs o
 
 @dataclass(frozen=True, slots=True)
 class Waves:
-    """Where Navarch restarts workloads: its policy, the mesh's uid, and the annotations ROLLOUT of
-    namespaces. Those of workloads are not known to the command."""
+    """Where Navarch restarts workloads: its policy, the mesh's uid, and what namespaces say
+    of their place and of their windows. What workloads say themselves is not known to the command."""
 
     policy: DataPlane
     mesh: str
     orders: Mapping[str, str]
+    windows: Mapping[str, tuple[Windows, ...]] = field(default_factory=dict)
 
     def find(self, workload: Workload) -> str:
         """When a workload is restarted, in words; empty where its owner does it."""
         order = self.orders.get(workload.namespace, "")
-        if workload.kind not in KINDS or is_opted_out(order):
+        if workload.kind not in API_VERSIONS or is_opted_out(order):
             return ""
         wave = find_wave(self.policy, self.mesh, workload.namespace, order)
         place = f"wave {wave} of {count_waves(self.policy)}"
-        return join([place, *map(describe_window, self.policy.windows or ())])
+        own = [_describe(layer) for layer in self.windows.get(workload.namespace, ())]
+        return join([place, *map(describe_window, self.policy.windows or ()), *own])
+
+
+def _describe(windows: Windows) -> str:
+    told = " or ".join(map(describe_window, windows))
+    return f"only while its namespace's are open: {told or 'these cannot be read'}"
 
 
 def find_restarts(

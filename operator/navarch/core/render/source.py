@@ -26,8 +26,7 @@ class RevisionInput:
     the exact Istio version of `minor`; `hub`, `image_tag` and `images` (digests or whole references by image,
     with its variant) say where images come from; `config` is the resolved configuration in which every field
     that rendering reads is set, except those whose absence has a meaning. `hosted` says that the control
-    plane is in a namespace of Navarch's, `beside_others` that the mesh has a revision for each version, so
-    that it may run beside others of the mesh.
+    plane is in a namespace of Navarch's, `beside_others` that it may run beside other revisions of the mesh.
     """
 
     parent: Parent

@@ -16,7 +16,7 @@ from navarch.api.spec import RevisionConfig
 from navarch.api.upgrade import IN_PLACE, REVISION_BASED
 from navarch.core.istio.catalog import Release
 from navarch.core.model.labels import ROLLED_BACK
-from navarch.core.model.naming import revision_name
+from navarch.core.model.naming import is_in_place, revision_name
 from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.model.scope import OF_CLUSTER
@@ -33,14 +33,15 @@ def build_revision_manifest(
     member_of: str = "",
     cluster: bool = False,
     hosted: bool = False,
-    strategy: str = IN_PLACE,
+    name: str = "",
+    beside: bool = False,
 ) -> dict[str, Any]:
     """The MeshRevision of a mesh: `tag` is its effective tag, `default` whether it owns tag `default`,
     `excluded` the namespaces that are never members, with any labels; with `member_of` only namespaces with
     that value of the label mesh.navarch.io/member-of are, and with `cluster` all without another value of it;
-    `hosted` says where the control plane is; `strategy` whether the mesh has one revision, or one for each
-    version."""
-    name = revision_name(tag, release.version if strategy == REVISION_BASED else "")
+    `hosted` says where the control plane is; `name` is the revision's, by default that of one that is updated
+    in place, and `beside` says that such a one is not the only one of its mesh."""
+    name = name or revision_name(tag)
     members = {"default": default, "excluded": sorted(set(excluded))}
     return {
         "apiVersion": API_VERSION,
@@ -54,7 +55,8 @@ def build_revision_manifest(
             "mesh": parent.name,
             "tag": tag,
             "version": release.version,
-            "strategy": strategy,
+            "strategy": IN_PLACE if is_in_place(name) else REVISION_BASED,
+            **({"beside": True} if beside and is_in_place(name) else {}),
             **({"hosting": HOSTED} if hosted else {}),
             "members": members
             | ({"memberOf": member_of} if member_of else {})
@@ -75,6 +77,12 @@ def restate(parent: Parent, existing: Manifest) -> Manifest:
         "metadata": {**metadata, "labels": parent.labels(component="revision"), **kept},
         "spec": existing["spec"],
     }
+
+
+def stands_beside(revision: Manifest) -> bool:
+    """Whether a MeshRevision that is updated in place leaves configuration that names no revision to the
+    webhook that follows the tag."""
+    return bool((revision.get("spec") or {}).get("beside"))
 
 
 def is_hosted(revision: Manifest) -> bool:

@@ -80,7 +80,7 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
         images=_choose_images(release, images),
         config=spec.config,
         hosted=spec.hosting == HOSTED,
-        beside_others=spec.strategy == REVISION_BASED,
+        beside_others=spec.strategy == REVISION_BASED or bool(spec.beside),
     )
 
 

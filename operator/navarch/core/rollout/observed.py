@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from navarch.api.dataplane import DataPlane
+from navarch.api.windows import Windows
 from navarch.core.rollout.gates import Gate
 from navarch.core.world.proxies import Pins, ProxyPod
 from navarch.core.world.rollable import Rollable
@@ -28,14 +29,15 @@ class Blocker:
 @dataclass(frozen=True, slots=True)
 class Workloads:
     """What is known of the workloads in a mesh's namespaces. `gap` says why nothing is: the operator may not
-    look at them (`forbidden`), or has not yet. `refused` says of some, by uid, why a restart failed of
-    late."""
+    look at them (`forbidden`), or has not yet; `unread` says it of single kinds, which a cluster may lack.
+    `refused` says of some workloads, by uid, why a restart failed of late."""
 
     rollables: tuple[Rollable, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     gap: str = ""
     forbidden: bool = False
     refused: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,10 @@ class ObservedRollout:
     """`pods` are the proxies of the mesh by its census; `target` is what the mesh's injector stamps on pods,
     empty where that is not known; `revision` is the one that does; `hindrance` says why no pod must be made
     anew now, though it could be. `orders` is what the annotation ROLLOUT, or their MeshMember, says of
-    namespaces, `leaving` are those that are being deleted. `told_wave`, `told_since` are what status says:
-    the wave that was the next one for this target, and since when. `gates` is how the gates stand, empty
-    while none is asked. `returning` says that the mesh went back to what
-    was proved before."""
+    namespaces, `windows` what these say of when, and `leaving` are those that are being deleted. `told_wave`,
+    `told_since` are what status says: the wave that was the next one for this target, and since when. `gates`
+    is how the gates stand, empty while none is asked. `returning` says that the mesh went back to what was
+    proved before."""
 
     mesh: str
     policy: DataPlane
@@ -58,6 +60,7 @@ class ObservedRollout:
     pins: Pins = field(default_factory=dict)
     orders: Mapping[str, str] = field(default_factory=dict)
     leaving: frozenset[str] = frozenset()
+    windows: Mapping[str, tuple[Windows, ...]] = field(default_factory=dict)
     zones: Mapping[str, tzinfo] = field(default_factory=dict)
     hindrance: str = ""
     told_wave: int = 0

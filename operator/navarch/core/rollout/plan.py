@@ -19,7 +19,7 @@ from enum import StrEnum
 from navarch.api.dataplane import MAX_UNAVAILABLE, PARALLELISM, SOAK
 from navarch.api.gates import IGNORED, Gates
 from navarch.core.model.messages import count, join
-from navarch.core.model.moments import read_moment
+from navarch.core.model.moments import format_moment, read_moment
 from navarch.core.model.refs import Ref
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.restarts import Restart
@@ -83,9 +83,10 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
         return RolloutPlan(Phase.WAITING, waves, why=(why,), forbidden=observed.workloads.forbidden)
     now = datetime.fromisoformat(observed.now)
     standings = judge_workloads(observed)
-    pending = [s for s in standings if s.state in (State.WAITING, State.ROLLING, State.FAILED)]
+    active = (State.WAITING, State.ROLLING, State.FAILED)
+    pending = [s for s in standings if s.state in active or _holds(observed, s)]
     if not pending:
-        return _rest(waves, standings)
+        return _rest(waves, standings, now)
     wave = min(s.wave for s in pending)
     since = _read_since(observed, wave)
     stop = next(_find_stops(observed, standings, wave=wave, since=since, now=now), None)
@@ -95,13 +96,13 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
     if stop is not None and (stop.phase in (Phase.HALTED, Phase.PAUSED) or not rolling):
         phase = stop.phase
     ends = [s.until for s in rolling if s.until is not None] + ([stop.at] if stop and stop.at else [])
-    later = [max((end - now).total_seconds(), SHORTEST) for end in ends]
+    later = [max((end - now).total_seconds(), SHORTEST) for end in (*ends, *_list_openings(standings))]
     later += [INTERVAL if stop is None else SHORTEST] if observed.gates else []
     return RolloutPlan(
         phase,
         waves,
         standings,
-        restarts=tuple(_build(each, observed.target) for each in chosen),
+        restarts=tuple(_build(observed, each) for each in chosen),
         wave=wave,
         since=since,
         why=(*([stop.why] if stop else ()), *_tell_others(standings)),
@@ -109,16 +110,27 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
     )
 
 
-def _rest(waves: int, standings: tuple[Standing, ...]) -> RolloutPlan:
+def _holds(observed: ObservedRollout, standing: Standing) -> bool:
+    """Whether a workload that waits for its own windows keeps all others waiting: a canary comes first."""
+    return standing.opens is not None and standing.namespace in (observed.policy.canary_namespaces or ())
+
+
+def _list_openings(standings: Iterable[Standing]) -> list[datetime]:
+    return [s.opens for s in standings if s.opens is not None]
+
+
+def _rest(waves: int, standings: tuple[Standing, ...], now: datetime) -> RolloutPlan:
     """Nothing is to be restarted, or can be."""
     blocked = any(s.state is State.BLOCKED for s in standings)
+    unsure = any(s.in_flight or (s.state is State.BLOCKED and s.opens is None) for s in standings)
+    later = [max((at - now).total_seconds(), SHORTEST) for at in _list_openings(standings)]
     phase = Phase.WAITING if blocked else Phase.DONE
     return RolloutPlan(
         phase,
         waves,
         standings,
         why=tuple(_tell_others(standings)),
-        requeue_after=SAFETY_REQUEUE if blocked or any(s.in_flight for s in standings) else None,
+        requeue_after=min([*later, *([SAFETY_REQUEUE] if unsure else [])], default=None),
     )
 
 
@@ -235,11 +247,12 @@ def _choose(observed: ObservedRollout, standings: Sequence[Standing], wave: int)
             yield standing
 
 
-def _build(standing: Standing, target: str) -> Restart:
+def _build(observed: ObservedRollout, standing: Standing) -> Restart:
     workload = standing.workload
     assert workload is not None
-    ref = Ref("apps/v1", workload.kind, workload.namespace, workload.name)
-    return Restart(ref, workload.uid, next_mark(workload, target))
+    at = format_moment(datetime.fromisoformat(observed.now))
+    ref = Ref(workload.api_version, workload.kind, workload.namespace, workload.name)
+    return Restart(ref, workload.uid, next_mark(workload, observed.target), at)
 
 
 def tell_progress(plan: RolloutPlan) -> str:

@@ -14,13 +14,19 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from navarch.api.dataplane import DEADLINE
+from navarch.api.windows import read_windows
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ROLLOUT
 from navarch.core.model.messages import count
+from navarch.core.model.restarts import ARGO
+from navarch.core.rollout.narrowing import Closed, Narrowing
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.waves import find_wave, is_opted_out, rank_of
 from navarch.core.world.proxies import ProxyPod, is_current
-from navarch.core.world.rollable import KINDS, Rollable, target_of
+from navarch.core.world.rollable import API_VERSIONS, Rollable, target_of
+
+_FORGETFUL = ("DaemonSet", ARGO)
+"""Kinds whose status does not tell a rollout that never ended from pods that were lost afterwards."""
 
 
 class State(Enum):
@@ -43,7 +49,8 @@ class State(Enum):
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A workload's verdict. `restarted` says that it was restarted for the present target, `in_flight` that
-    it counts against the budget, `until` when its deadline ends."""
+    it counts against the budget, `until` when its deadline ends, and `opens` when the windows of its own open
+    that it waits for."""
 
     namespace: str
     kind: str
@@ -56,6 +63,7 @@ class Standing:
     in_flight: bool = False
     until: datetime | None = None
     workload: Rollable | None = None
+    opens: datetime | None = None
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -86,7 +94,8 @@ def judge_workloads(observed: ObservedRollout) -> tuple[Standing, ...]:
     known = {(w.namespace, w.kind, w.name): w for w in observed.workloads.rollables}
     blocked = _find_blocked(observed, known.values())
     now = datetime.fromisoformat(observed.now)
-    return tuple(_judge_all(observed, found, known, blocked, now))
+    narrowing = Narrowing(observed.policy.windows or (), observed.zones, now)
+    return tuple(_judge_all(observed, found, known, blocked, narrowing))
 
 
 def _is_current(observed: ObservedRollout, pod: ProxyPod) -> bool:
@@ -98,28 +107,46 @@ def _judge_all(
     found: Mapping[tuple[str, str, str], _Pods],
     known: Mapping[tuple[str, str, str], Rollable],
     blocked: Mapping[tuple[str, str, str], str],
-    now: datetime,
+    narrowing: Narrowing,
 ) -> Iterator[Standing]:
     for place, pods in sorted(found.items()):
         namespace, kind, name = place
         workload, order = known.get(place), observed.orders.get(namespace, "")
         wave = find_wave(observed.policy, observed.mesh, namespace, order)
         if workload is None:
-            why = _tell_unknown(kind)
+            why = observed.workloads.unread.get(kind) or _tell_unknown(kind)
             state = State.MANUAL if pods.outdated else State.CURRENT
             yield Standing(namespace, kind, name, state, wave, why=why if pods.outdated else "")
         elif not workload.follows:
+            closed = _find_closed(observed, workload, narrowing) if pods.outdated else None
+            budget = blocked.get(place, "")
             yield _judge(
-                observed, workload, pods.outdated, wave=wave, blocked=blocked.get(place, ""), now=now
+                observed, workload, pods.outdated, wave=wave, blocked=budget, closed=closed, now=narrowing.now
             )
 
 
+def _find_closed(observed: ObservedRollout, workload: Rollable, narrowing: Narrowing) -> Closed | None:
+    """What windows of its namespace, and of its own, keep a workload from being restarted now. On its way
+    back the mesh waits for none."""
+    if observed.returning:
+        return None
+    layers = observed.windows.get(workload.namespace, ())
+    return narrowing.find_closed((*layers, read_windows(workload.windows)) if workload.windows else layers)
+
+
 def _tell_unknown(kind: str) -> str:
-    return "it was not seen" if kind in KINDS else f"Navarch restarts no {kind}"
+    return "it was not seen" if kind in API_VERSIONS else f"Navarch restarts no {kind}"
 
 
 def _judge(
-    observed: ObservedRollout, workload: Rollable, outdated: int, *, wave: int, blocked: str, now: datetime
+    observed: ObservedRollout,
+    workload: Rollable,
+    outdated: int,
+    *,
+    wave: int,
+    blocked: str,
+    closed: Closed | None,
+    now: datetime,
 ) -> Standing:
     until = _find_deadline(observed, workload)
     restart = _Restart(
@@ -127,7 +154,7 @@ def _judge(
         ours=until is not None and not workload.edited,
         overdue=until is not None and now >= until,
     )
-    state, why = _decide(observed, workload, outdated, restart, blocked)
+    state, why = _decide(observed, workload, outdated, restart, blocked or (closed.why if closed else ""))
     # One that broke by a restart for an older target is waited for no longer, and still is not available.
     flying = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
     broken = state is State.WAITING and restart.ours and not workload.rolled
@@ -144,6 +171,7 @@ def _judge(
         in_flight=in_flight,
         until=until if in_flight else None,
         workload=workload,
+        opens=closed.at if closed is not None and state is State.BLOCKED and why == closed.why else None,
     )
 
 
@@ -169,12 +197,14 @@ def _decide(
         return _follow(workload, outdated, overdue=restart.overdue)
     if not going and not workload.rolled and workload.stuck:
         return State.MANUAL, f"it did not come up before: {workload.stuck}"
+    if workload.kind == ARGO and going and (restart.overdue or workload.stuck):
+        return State.MANUAL, "it replaces no pod while those of its last restart do not come up: delete these"
     why = next(_find_blocks(observed, workload, restart, blocked), "")
     return (State.BLOCKED, why) if why else (State.WAITING, "")
 
 
 def _find_blocks(
-    observed: ObservedRollout, workload: Rollable, restart: _Restart, budget: str
+    observed: ObservedRollout, workload: Rollable, restart: _Restart, blocked: str
 ) -> Iterator[str]:
     """What a workload that is to be restarted has to wait for, and Navarch cannot bring about."""
     going = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
@@ -186,8 +216,8 @@ def _find_blocks(
         yield "its namespace is being deleted"
     if why := observed.workloads.refused.get(workload.uid):
         yield why
-    if budget:
-        yield f"PodDisruptionBudget {budget} allows no disruption"
+    if blocked:
+        yield blocked
 
 
 def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
@@ -200,13 +230,12 @@ def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
 def _follow(workload: Rollable, outdated: int, *, overdue: bool) -> tuple[State, str]:
     """A workload that was restarted for the present target and is not done."""
     old = f"{count(outdated, 'pod has', 'pods have')} the older proxy" if outdated else ""
+    if overdue and not outdated and workload.kind in _FORGETFUL:
+        return State.CURRENT, ""
     if workload.stuck:
         return State.FAILED, workload.stuck
     if not overdue:
         return State.ROLLING, old
-    if not outdated and workload.kind == "DaemonSet":
-        # Its status does not tell a rollout that never ended from a node that was lost afterwards.
-        return State.CURRENT, ""
     told = old or "its pods did not become available"
     return State.FAILED, f"not done in workloadDeadlineSeconds: {told}"
 
@@ -222,7 +251,7 @@ def _find_deadline(observed: ObservedRollout, workload: Rollable) -> datetime | 
 def _find_blocked(
     observed: ObservedRollout, workloads: Iterable[Rollable]
 ) -> dict[tuple[str, str, str], str]:
-    """The PodDisruptionBudget that forbids the restart of a workload."""
+    """What is to be said of workloads whose restart a PodDisruptionBudget forbids."""
     blockers: defaultdict[str, list[tuple[str, Mapping[str, object]]]] = defaultdict(list)
     for blocker in observed.workloads.blockers:
         blockers[blocker.namespace].append((blocker.name, blocker.selector))
@@ -230,6 +259,7 @@ def _find_blocked(
     for workload in workloads:
         for name, selector in blockers.get(workload.namespace, ()):
             if matches(selector, dict(workload.labels)):
-                found[workload.namespace, workload.kind, workload.name] = name
+                told = f"PodDisruptionBudget {name} allows no disruption"
+                found[workload.namespace, workload.kind, workload.name] = told
                 break
     return found

@@ -17,14 +17,17 @@ LONGEST = 4096
 """Characters of status.dataPlane.waitingFor."""
 
 
-def summarise_rollout(plan: RolloutPlan, *, target: str, gates: Iterable[Gate] = ()) -> dict[str, Any]:
-    """status.dataPlane."""
+def summarise_rollout(
+    plan: RolloutPlan, *, target: str, since: str, gates: Iterable[Gate] = ()
+) -> dict[str, Any]:
+    """status.dataPlane of a plan whose phase has lasted since then."""
     asked = [_summarise(gate) for gate in gates]
     counts = {state: len(plan.list(state)) for state in State}
     told = join(plan.why)
     return {
         "target": target,
         "phase": plan.phase.value,
+        "phaseSince": since,
         **({"wave": plan.wave, "since": plan.since} if plan.wave else {}),
         "waves": plan.waves,
         "total": len(plan.standings),

@@ -7,9 +7,10 @@ of its days, also on one on which its hour does not exist, or comes twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 from navarch.api.dataplane import DAYS, Window
 
@@ -30,29 +31,36 @@ class Opening:
 
 def find_opening(windows: Sequence[Window], zones: Mapping[str, tzinfo], now: datetime) -> Opening | None:
     """The state of the windows; None where there are none, or where none can be read: no zone is known."""
-    spans = [(*span, w) for w in windows if w.time_zone in zones for span in _list_spans(w, zones, now)]
+    spans = [(*span, w) for w in windows if w.time_zone in zones for span in list_spans(w, zones, now)]
     current = [(end, w) for start, end, w in spans if start <= now < end]
     if current:
         end, window = max(current, key=lambda each: each[0])
-        return Opening(True, end, _tell(end, window, zones))
+        return Opening(True, end, tell_moment(end, window, zones))
     later = [(start, w) for start, _, w in spans if start > now]
     if not later:
         return None
     start, window = min(later, key=lambda each: each[0])
-    return Opening(False, start, _tell(start, window, zones))
+    return Opening(False, start, tell_moment(start, window, zones))
 
 
-def _list_spans(
+def list_spans(
     window: Window, zones: Mapping[str, tzinfo], now: datetime
-) -> Iterator[tuple[datetime, datetime]]:
+) -> tuple[tuple[datetime, datetime], ...]:
+    """When a window opens and closes, of the days about now."""
     zone = zones[window.time_zone]
-    today = now.astimezone(zone).date()
-    days = window.days or DAYS
-    for offset in range(-_BEFORE, _AFTER):
-        day = today + timedelta(days=offset)
-        if DAYS[day.weekday()] in days:
-            start = _resolve(day, window.start, zone)
-            yield start, start + timedelta(minutes=window.duration_minutes)
+    days = tuple(window.days or DAYS)
+    return _list_spans(now.astimezone(zone).date(), days, window.start, window.duration_minutes, zone)
+
+
+@lru_cache(maxsize=8192)
+def _list_spans(
+    today: date, days: tuple[str, ...], clock: str, minutes: int, zone: tzinfo
+) -> tuple[tuple[datetime, datetime], ...]:
+    """The same: of a thousand namespaces most have one of a few windows, and the next look is on the same
+    day."""
+    about = (today + timedelta(days=offset) for offset in range(-_BEFORE, _AFTER))
+    starts = (_resolve(day, clock, zone) for day in about if DAYS[day.weekday()] in days)
+    return tuple((start, start + timedelta(minutes=minutes)) for start in starts)
 
 
 def _resolve(day: date, clock: str, zone: tzinfo) -> datetime:
@@ -62,7 +70,8 @@ def _resolve(day: date, clock: str, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(hour, minute), tzinfo=zone).astimezone(UTC)
 
 
-def _tell(moment: datetime, window: Window, zones: Mapping[str, tzinfo]) -> str:
+def tell_moment(moment: datetime, window: Window, zones: Mapping[str, tzinfo]) -> str:
+    """A moment in the words of a window."""
     local = moment.astimezone(zones[window.time_zone])
     return f"{DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M} {window.time_zone}"
 

@@ -27,7 +27,7 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class Namespace:
     """A namespace's name, labels and whether it is being deleted. `claimed` are the keys of the labels that
-    are there for its MeshMember's sake, `order` is its annotation ROLLOUT."""
+    are there for its MeshMember's sake, `order` is its annotation ROLLOUT, `windows` that of WINDOWS."""
 
     name: str
     labels: Mapping[str, str]
@@ -35,6 +35,7 @@ class Namespace:
     claimed: tuple[str, ...] = ()
     uid: str = ""
     order: str = ""
+    windows: str = ""
 
 
 @dataclass(frozen=True, slots=True)

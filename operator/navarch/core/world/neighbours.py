@@ -23,8 +23,8 @@ class MeshSummary:
     was not refused, and `holds_cluster` that it has them; `holds_any` that it has any, beside one that takes
     them all. `refused` is True for a mesh that holds nothing and whose present spec was refused: it claims
     nothing. `hosted` says that its control plane is in a namespace of Navarch's, `asks_default` that its spec
-    asks for the tag `default`, refused or not. `in_place` is False for a mesh that has a revision for each
-    version: `revisions` are those that it holds, `active` is the one to which its tag points, by its status.
+    asks for the tag `default`, refused or not. `in_place` is False for a mesh that a revision for one version
+    serves: `revisions` are those that it holds, `active` is the one to which its tag points, by its status.
     `put_out` are the namespaces that its spec keeps out of it.
     """
 
@@ -55,7 +55,8 @@ class MeshSummary:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its revisions."""
-        return (revision_name(self.tag),) if self.in_place else self.revisions
+        own = (revision_name(self.tag),) if self.in_place else ()
+        return tuple(sorted({*own, *self.revisions}))
 
     @property
     def serving(self) -> str:

@@ -16,6 +16,8 @@ class ProbeVerdict(StrEnum):
     INJECTED = "injected"
     NOT_INJECTED = "not-injected"
     WEBHOOK_FAILED = "webhook-failed"
+    MADE_INVALID = "made-invalid"
+    """What webhooks made of the pod is refused by the API server itself."""
     DENIED = "denied"
     NOT_PERMITTED = "not-permitted"
     UNREACHABLE = "unreachable"

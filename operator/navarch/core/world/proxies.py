@@ -23,6 +23,8 @@ from navarch.core.model.labels import (
 )
 from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.refs import Manifest
+from navarch.core.model.restarts import ARGO
+from navarch.core.world.argo import TEMPLATE_HASH
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """A revision is the value of a label."""
@@ -167,16 +169,21 @@ def read_proxy_pod(pod: Manifest) -> ProxyPod | None:
     return None
 
 
+_MAKERS = (("pod-template-hash", "Deployment"), (TEMPLATE_HASH, ARGO))
+"""Labels of pods with the hash of their template, and what makes ReplicaSets whose names end with it."""
+
+
 def find_owner(pod: Manifest) -> tuple[str, str]:
-    """Kind and name of what makes a pod anew; of a pod without a controller its own. A Deployment's name is
-    its ReplicaSet's without the hash of the template."""
+    """Kind and name of what makes a pod anew; of a pod without a controller its own. The name of a
+    Deployment, or of a Rollout of Argo Rollouts, is its ReplicaSet's without the hash of the template."""
     metadata = pod["metadata"]
     owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
     if owner is None:
         return "Pod", metadata["name"]
-    template = (metadata.get("labels") or {}).get("pod-template-hash", "")
-    if owner["kind"] == "ReplicaSet" and template and owner["name"].endswith(f"-{template}"):
-        return "Deployment", owner["name"].removesuffix(f"-{template}")
+    for label, kind in _MAKERS if owner["kind"] == "ReplicaSet" else ():
+        template = (metadata.get("labels") or {}).get(label, "")
+        if template and owner["name"].endswith(f"-{template}"):
+            return kind, owner["name"].removesuffix(f"-{template}")
     return owner["kind"], owner["name"]
 
 

@@ -1,8 +1,8 @@
 """A workload as its restart sees it: its rollout, what Navarch wrote into its template, what forbids more.
 
-Owns the reading of Deployments, StatefulSets and DaemonSets. Must never keep a pod template. Invariants:
-generation-aware; a rollout that was complete once stays so until the template changes, whatever becomes of
-pods, where the API says that (Deployment, StatefulSet).
+Owns the reading of Deployments, StatefulSets and DaemonSets, and what is known of every kind. Must never
+keep a pod template. Invariants: generation-aware; a rollout that was complete once stays so until the
+template changes, whatever becomes of pods, where the API says that (Deployment, StatefulSet).
 """
 
 from __future__ import annotations
@@ -11,28 +11,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLED_FOR, ROLLOUT
+from navarch.api.windows import LONGEST as LONGEST_WINDOWS
+from navarch.core.model.labels import GATEWAY_API_NAME, MESH_NAME, ROLLED_FOR, ROLLOUT, WINDOWS
 from navarch.core.model.messages import shorten
 from navarch.core.model.ownership import fields_of, is_own_entry
 from navarch.core.model.refs import Manifest
-from navarch.core.model.restarts import ROLLER
+from navarch.core.model.restarts import ARGO, ROLLER
 from navarch.core.world.workload import determine_rollout
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 """Kinds of apps/v1 that are restarted by their template."""
+API_VERSIONS = {**dict.fromkeys(KINDS, "apps/v1"), ARGO: "argoproj.io/v1alpha1"}
+"""Every kind that is restarted, and where it is served; for Rollouts of Argo see core/world/argo.py."""
 LONGEST = 300
 """Characters of a controller's message that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollable:
-    """A workload whose pods a change of its template replaces. `rolled` says that its last rollout is
-    complete, `stuck` why its controller gave it up (empty: it did not), `refusal` why its template must not
-    be changed, or would change nothing. `restarted_for` is what its template says (ROLLED_FOR), and
-    `restarted_at` when Navarch wrote that; `edited` says that another client has changed the template since.
+    """A workload whose pods are replaced when it is restarted. `rolled` says that its last rollout is
+    complete, `stuck` why its controller gave it up (empty: it did not), `refusal` why it must not be
+    restarted, or that would change nothing. `restarted_for` is what a restart wrote into it (ROLLED_FOR), and
+    `restarted_at` when; `edited` says that what goes on since is another client's doing.
     `order` is its annotation ROLLOUT; `follows` says that something else rolls it: Navarch or istiod.
-    `labels` are those of its pods; `lacking` says of one that Navarch has restarted that not all pods that it
-    should have are available."""
+    `labels` are those of its pods, `windows` is its annotation WINDOWS; `lacking` says of one that Navarch
+    has restarted that not all pods that it should have are available."""
 
     kind: str
     namespace: str
@@ -47,7 +50,13 @@ class Rollable:
     order: str = ""
     follows: bool = False
     labels: tuple[tuple[str, str], ...] = ()
+    windows: str = ""
     lacking: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """Where its kind is served."""
+        return API_VERSIONS[self.kind]
 
 
 def read_rollable(manifest: Manifest) -> Rollable:
@@ -68,11 +77,22 @@ def read_rollable(manifest: Manifest) -> Rollable:
         restarted_for=rolled_for,
         restarted_at=restarted,
         edited=bool(restarted) and edited > restarted,
-        order=str((metadata.get("annotations") or {}).get(ROLLOUT, ""))[:LONGEST],
+        order=read_annotation(metadata, ROLLOUT),
         follows=MESH_NAME in labels or GATEWAY_API_NAME in labels,
-        labels=tuple(sorted((str(k), str(v)) for k, v in (template.get("labels") or {}).items())),
+        labels=read_labels(template.get("labels")),
+        windows=read_annotation(metadata, WINDOWS, longest=LONGEST_WINDOWS),
         lacking=bool(rolled_for) and _is_lacking(manifest),
     )
+
+
+def read_annotation(metadata: Mapping[str, Any], name: str, *, longest: int = LONGEST) -> str:
+    """What a workload's own annotation says of its restarts."""
+    return str((metadata.get("annotations") or {}).get(name, ""))[:longest]
+
+
+def read_labels(labels: Any) -> tuple[tuple[str, str], ...]:
+    """Labels of pods, in order."""
+    return tuple(sorted((str(k), str(v)) for k, v in (labels or {}).items()))
 
 
 def _is_lacking(manifest: Manifest) -> bool:
@@ -114,8 +134,12 @@ def _read_stuck(manifest: Manifest) -> str:
     progress = _progress(status)
     if progress.get("reason") != "ProgressDeadlineExceeded":
         return ""
-    line = "".join(c if c.isprintable() else " " for c in str(progress.get("message", "")))
-    return shorten(f"ProgressDeadlineExceeded: {line}", LONGEST)
+    return quote(f"ProgressDeadlineExceeded: {progress.get('message', '')}")
+
+
+def quote(text: str) -> str:
+    """What a controller says, in one line that is not too long."""
+    return shorten("".join(c if c.isprintable() else " " for c in text), LONGEST)
 
 
 def _find_refusal(kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> str:

@@ -279,7 +279,8 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.INJECTION_FAILED: Advice(
         Severity.ERROR,
-        "Look at istiod's log and its Service: pods of the mesh are refused.",
+        "Look at istiod's log and its Service, and at other webhooks and policies that change pods: pods of "
+        "the mesh are refused.",
         "failed calling webhook rev.namespace.sidecar-injector.istio.io: connection refused",
     ),
     Reason.NOT_INJECTED: Advice(

@@ -71,16 +71,39 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Write a name of the IANA database, such as Europe/Berlin or UTC.",
         "spec.upgrade.dataPlane.windows[0].timeZone: 'CEST': no time zone has this name",
     ),
+    Reason.WINDOWS_NEVER_OPEN: Advice(
+        Severity.WARNING,
+        "Name a time that is in both, or ask whoever owns the mesh for another window.",
+        "spec.restartWindows: '': never open together with spec.upgrade.dataPlane.windows of the mesh: "
+        "nothing is restarted",
+    ),
     Reason.CANARY_NOT_A_MEMBER: Advice(
         Severity.WARNING,
         "Have the namespace join the mesh, or name another.",
         "spec.upgrade.dataPlane.canaryNamespaces: 'early': early is not in the mesh, so that no canary is "
         "restarted there",
     ),
-    Reason.STRATEGY_FIXED: Advice(
+    Reason.REVISION_NAMED: Advice(
         Severity.ERROR,
-        "Put the strategy back, or make another mesh and move the members there.",
-        "spec.upgrade.strategy: 'RevisionBased': the mesh was made with InPlace",
+        "Label the namespaces with the mesh's tag; running pods keep their sidecar and nothing is restarted.",
+        "spec.upgrade.strategy: 'RevisionBased': 1 namespace names revision shop-mesh-inplace in "
+        "istio.io/rev, which the next version would leave behind: apps",
+    ),
+    Reason.REVISION_IN_USE: Advice(
+        Severity.ERROR,
+        "Restart the workloads that still use it, or go on from revision to revision.",
+        "spec.version: '1.31': shop-mesh-inplace, which would be updated to it, runs Istio 1.30.7 for 3 pods",
+    ),
+    Reason.CANARY_IN_PLACE: Advice(
+        Severity.ERROR,
+        "Go from revision to revision, or make changes of the configuration where the revision stands.",
+        "spec.upgrade.canaryConfig: 'true': the mesh is updated in place, where no second istiod comes up",
+    ),
+    Reason.STRATEGY_PENDING: Advice(
+        Severity.INFO,
+        "Nothing is to be done: the next version comes up beside what serves, as the strategy has it.",
+        "spec.upgrade.strategy: 'RevisionBased': shop-mesh-inplace, which was made to be updated in place, "
+        "serves on as it is",
     ),
     Reason.PROXIES_TOO_OLD: Advice(
         Severity.WARNING,

@@ -43,6 +43,7 @@ from navarch.core.mesh.checks import (
 )
 from navarch.core.mesh.checks.neighbours import summary_of
 from navarch.core.mesh.checks.version import find_release
+from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.content import MeshContent
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.findings import Finding
@@ -69,7 +70,9 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     version.check_kubernetes_is_new_enough,
     version.check_version_does_not_go_back,
     version.check_minors_are_not_skipped,
-    strategy.check_strategy_is_kept,
+    strategy.check_no_namespace_names_the_revision,
+    strategy.check_the_one_in_place_is_free,
+    strategy.check_canaries_are_revisions,
     strategy.check_revisions_are_few,
     dataplane.check_time_zones_are_known,
     scope.check_cluster_is_its_own,
@@ -116,6 +119,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     values.check_gateway_classes_are_read,
     contests.check_no_field_is_switched_off,
     strategy.check_rollback_leads_somewhere,
+    strategy.check_strategy_made_what_serves,
     dataplane.check_canaries_are_members,
     version.check_catalog_extensions,
     version.check_support,
@@ -160,15 +164,16 @@ def run_checks(observed: ObservedMesh) -> tuple[Finding, ...]:
 
 def build_content(observed: ObservedMesh, spec: MeshControlPlaneSpec) -> MeshContent:
     """What the mesh asks for with this specification, which is its own."""
-    own = summary_of(observed)
+    own, release = summary_of(observed), find_release(observed)
     return MeshContent(
         environment=observed.environment,
         assets=observed.assets,
         parent=observed.parent,
         tag=own.tag,
+        revision=choose_name(observed, release.version) if release is not None else "",
         default_tag=own.default_tag,
         spec=spec,
-        release=find_release(observed),
+        release=release,
         profiles=observed.profiles,
         profile_errors=observed.profile_errors,
     )

@@ -61,7 +61,12 @@ def build_input(content: MeshContent, config: RevisionConfig) -> RevisionInput |
     if release is None or any(find_long_names(namespace=parent.namespace, name=parent.name, tag=tag)):
         return None
     revision = build_revision_manifest(
-        parent, tag=tag, release=release, config=config, default=content.default_tag
+        parent,
+        tag=tag,
+        release=release,
+        config=config,
+        default=content.default_tag,
+        name=content.revision,
     )
     return build_revision_input(revision, content.assets, content.environment)
 

@@ -10,8 +10,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from navarch.api.upgrade import REVISION_BASED
 from navarch.core.istio.catalog import Catalog, Minor, Release, dotted, ordinal_of
 from navarch.core.istio.gatewayapi import find_awaited, find_ignored
+from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.mesh.rollback import find_earlier
@@ -48,7 +50,7 @@ def find_asked_name(observed: ObservedMesh) -> str:
     if observed.in_place:
         return revision_name(observed.tag)
     release = find_release(observed)
-    name = revision_name(observed.tag, release.version) if release is not None else ""
+    name = choose_name(observed, release.version) if release is not None else ""
     earlier = find_earlier(observed, name)
     return str(earlier["metadata"]["name"]) if earlier is not None else name
 
@@ -152,7 +154,8 @@ def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:
     asked = observed.spec.version
     if ordinal_of(release.version) >= ordinal_of(running):
         return
-    if not observed.in_place and observed.find_revision(find_asked_name(observed)) is not None:
+    there = observed.find_revision(find_asked_name(observed))
+    if not observed.in_place and there is not None and there["spec"]["version"] == release.version:
         return  # the way back, to an istiod that is still there
     same_minor = ordinal_of(release.version)[:2] == ordinal_of(running)[:2]
     if same_minor and release.version == asked:
@@ -171,7 +174,7 @@ def check_version_does_not_go_back(observed: ObservedMesh) -> Iterator[Finding]:
 
 def count_minors_at_once(observed: ObservedMesh) -> int:
     """How many minors an upgrade of the mesh may go up."""
-    return 1 if observed.in_place else 2
+    return 2 if observed.strategy == REVISION_BASED else 1
 
 
 def check_minors_are_not_skipped(observed: ObservedMesh) -> Iterator[Finding]:
@@ -185,7 +188,7 @@ def check_minors_are_not_skipped(observed: ObservedMesh) -> Iterator[Finding]:
     if ordinal_of(release.minor.name) > following:
         told = (
             f"is more than one minor above {running}, which runs; in place it goes one at a time"
-            if observed.in_place
+            if observed.strategy != REVISION_BASED
             else f"is more than two minors above {running}, which serves"
         )
         yield Finding(

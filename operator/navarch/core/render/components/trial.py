@@ -15,12 +15,15 @@ from typing import Any
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.images import choose_pull_policy
 from navarch.core.model.labels import COMPONENT, ISTIO_REV, MESH_UID, RESTART, SIDECAR_INJECT, TRIAL
+from navarch.core.model.naming import TRIAL_NAMES
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import render_data
 from navarch.core.render.marks import mark_template
 from navarch.core.render.source import RevisionInput
 from navarch.core.render.values import build_values
 
+CANONICAL_NAME = TRIAL_NAMES.removesuffix("-")
+"""Without it the injector would make a label of the workload's name, which may be longer than labels are."""
 REQUESTS = {"cpu": "10m", "memory": "64Mi"}
 """For the seconds that it takes; its limits are those of the mesh's proxies, since it is sent as much."""
 
@@ -54,7 +57,13 @@ def build_objects(revision: RevisionInput, assets: Assets, *, attempt: str) -> I
 def build_pod_labels(revision: RevisionInput, labels: Mapping[str, str]) -> dict[str, str]:
     """The labels of its pod: without the mesh's uid, which a restore from a backup changes."""
     own = {key: value for key, value in labels.items() if key != MESH_UID}
-    return {**own, ISTIO_REV: revision.name, SIDECAR_INJECT: "true", "istio.io/dataplane-mode": "none"}
+    return {
+        **own,
+        ISTIO_REV: revision.name,
+        SIDECAR_INJECT: "true",
+        "istio.io/dataplane-mode": "none",
+        "service.istio.io/canonical-name": CANONICAL_NAME,
+    }
 
 
 def _build_resources(of_proxies: Mapping[str, Any]) -> dict[str, Any]:
