@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from navarch.core.model import compact as module
 from navarch.core.model.compact import compact
+from navarch.core.model.plain_yaml import PlainDumper
+from navarch.core.render.engine import dump_yaml
 from navarch.kube.weight import weigh
 
 SCALARS = st.none() | st.booleans() | st.sampled_from((0, 1, 2, 0.0, -0.0, 1.0, "", "a", "b", "1"))
@@ -30,6 +32,13 @@ def test_a_compact_tree_equals_its_source_after_any_earlier_trees(trees: list[An
     before = [spell(tree) for tree in trees]
     assert [spell(compact(tree)) for tree in trees] == before
     assert [spell(tree) for tree in trees] == before, "what came is left as it is"
+
+
+def test_a_map_that_says_the_same_twice_is_shared_too() -> None:
+    twice = '{"mine": %d, "both": {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}}'
+    first, second = (compact(json.loads(twice % number)) for number in (1, 2))
+    assert first["both"] is second["both"]
+    assert first["both"]["limits"] is first["both"]["requests"]
 
 
 def test_equal_parts_of_two_trees_are_one_and_others_are_not() -> None:
@@ -62,5 +71,7 @@ def test_what_is_remembered_keeps_nothing_large_of_a_tree_that_is_gone() -> None
 
 
 @given(trees=st.lists(TREES, max_size=6))
-def test_no_part_occurs_twice_in_one_tree_so_that_yaml_marks_none(trees: list[Any]) -> None:
-    assert "&id" not in "".join(yaml.safe_dump(compact(tree)) for tree in trees)
+def test_what_stands_twice_in_one_tree_is_written_in_full(trees: list[Any]) -> None:
+    for tree in map(compact, trees):
+        assert "&id" not in dump_yaml(tree) + yaml.dump(tree, Dumper=PlainDumper)
+        assert yaml.safe_load(yaml.dump(tree, Dumper=PlainDumper)) == tree

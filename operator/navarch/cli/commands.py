@@ -24,6 +24,7 @@ from navarch.api.meta import IMAGE
 from navarch.cli import cluster, upgrade
 from navarch.cli.exits import Commands, Exit
 from navarch.cli.options import BorrowAccount, Context, Kubeconfig, Output
+from navarch.core.model.plain_yaml import PlainDumper
 from navarch.telemetry.logs import configure_logging
 
 app = typer.Typer(
@@ -130,9 +131,7 @@ def render(
 
 
 def _print_all(documents: Iterable[Mapping[str, Any]]) -> None:
-    yaml.dump_all(
-        documents, sys.stdout, Dumper=yaml.CSafeDumper, sort_keys=False, explicit_start=True, width=1000
-    )
+    yaml.dump_all(documents, sys.stdout, Dumper=PlainDumper, sort_keys=False, explicit_start=True, width=1000)
 
 
 @app.command()

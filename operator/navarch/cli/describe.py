@@ -16,6 +16,7 @@ from navarch.cli.check import STYLES
 from navarch.cli.terminal import escape, escape_tree
 from navarch.core.diagnosis.node import Node
 from navarch.core.diagnosis.tree import TREE_VERSION
+from navarch.core.model.plain_yaml import PlainDumper
 
 
 def print_json(node: Node) -> None:
@@ -26,9 +27,7 @@ def print_json(node: Node) -> None:
 def print_yaml(node: Node) -> None:
     """The same as YAML."""
     document = {"schema": TREE_VERSION, "tree": escape_tree(node.to_json())}
-    print(
-        yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=1000), end=""
-    )
+    print(yaml.dump(document, Dumper=PlainDumper, sort_keys=False, allow_unicode=True, width=1000), end="")
 
 
 def print_text(node: Node, console: Console) -> None:

@@ -19,6 +19,7 @@ from navarch.cli.check import STYLES
 from navarch.cli.exits import Exit
 from navarch.cli.terminal import escape
 from navarch.core.diagnosis.report import Diagnosis, Subject
+from navarch.core.model.plain_yaml import PlainDumper
 from navarch.core.preview.fields import FieldChange
 from navarch.core.preview.preview import Change, ObjectChange, Preview
 from navarch.core.preview.restarts import Restart
@@ -53,7 +54,7 @@ def print_json(previews: Sequence[Preview]) -> None:
 
 def print_yaml(previews: Sequence[Preview]) -> None:
     """The plans as YAML."""
-    print(yaml.dump(build_json(previews), Dumper=yaml.CSafeDumper, sort_keys=False, width=1000), end="")
+    print(yaml.dump(build_json(previews), Dumper=PlainDumper, sort_keys=False, width=1000), end="")
 
 
 def print_text(previews: Sequence[Preview], console: Console) -> None:

@@ -27,8 +27,8 @@ _known: OrderedDict[_Key, Any] = OrderedDict()
 
 
 def compact(value: Any, *, longest: int = LONGEST) -> Any:
-    """The same tree, of parts that are shared with others; none of them occurs twice in it, which YAML would
-    mark."""
+    """The same tree, of parts that are shared with others, and within it: whoever writes one as YAML does so
+    by plain_yaml.py."""
     return _share_parts(share_texts(value, longest=longest), set())
 
 
@@ -57,7 +57,7 @@ def _share_parts(value: Any, used: set[int]) -> Any:
 
 
 def _share(key: _Key, value: Any, used: set[int]) -> Any:
-    """An equal map or list that is known and not `used` in this tree, else this one."""
+    """An equal map or list that is known, else this one; `used` are those of this tree."""
     if len(value) > _WIDEST or not all(_is_small(item, used) for item in key[1:]):
         return value
     known = _known.get(key)
@@ -65,8 +65,6 @@ def _share(key: _Key, value: Any, used: set[int]) -> Any:
         known = _known[key] = value
         if len(_known) > _REMEMBERED:
             _known.popitem(last=False)
-    elif id(known) in used:
-        return value
     else:
         _known.move_to_end(key)
     used.add(id(known))

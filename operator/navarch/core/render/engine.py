@@ -20,6 +20,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined, Undefined, pass_con
 from jinja2.runtime import Context
 
 from navarch.core.istio.assets import Assets
+from navarch.core.model.plain_yaml import PlainDumper
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -109,7 +110,7 @@ def render_text(assets: Assets, path: str, **context: Any) -> str:
     return _texts(assets).get_template(path).render(context)
 
 
-class _Dumper(yaml.CSafeDumper):
+class _Dumper(PlainDumper):
     """Writes YAML for Go programs too: what any of YAML's versions could take for a number or a word of its
     own is quoted, and a text of several lines stays readable."""
 

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from navarch.core.diagnosis.masking import mask_object, mask_text
+from navarch.core.model.plain_yaml import PlainDumper
 from navarch.core.model.refs import Manifest
 from navarch.kube.resources import Resource
 from navarch.survey.archive.limits import Limits
@@ -27,7 +28,6 @@ from navarch.survey.archive.limits import Limits
 ROOT = "navarch-must-gather"
 """The one folder of an archive."""
 NOT_READ = "not-read.txt"
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _ODD = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -145,4 +145,4 @@ def _join(texts: list[str]) -> str:
 
 
 def _dump(document: Any) -> str:
-    return str(yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1000))
+    return str(yaml.dump(document, Dumper=PlainDumper, sort_keys=False, allow_unicode=True, width=1000))

@@ -16,6 +16,7 @@ import yaml
 
 from navarch.core.diagnosis.masking.names import has_keyword, is_flag, is_plain, is_secret_name
 from navarch.core.diagnosis.masking.texts import MASK, mask_text
+from navarch.core.model.plain_yaml import PlainDumper
 from navarch.core.model.refs import Manifest
 from navarch.core.model.trees import read_tree
 
@@ -29,7 +30,6 @@ _REFERENCE = frozenset(
 )
 """Fields of what names a Secret, or a token's place, and holds neither."""
 _BETWEEN = re.compile(r"(^---.*\n)", re.MULTILINE)
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _RULES = ("CustomResourceDefinition", "ValidatingAdmissionPolicy")
 """Kinds whose spec speaks of fields with the names of secrets, and holds no value of one."""
 _OF_SECRETS = ("data", "stringData", "binaryData")
@@ -98,7 +98,7 @@ def _mask_document(text: str, *, by_name: bool) -> str:
     if not isinstance(said, (dict, list)):
         return text
     masked = _mask(said, secret=False, by_name=by_name)
-    return text if masked == said else yaml.dump(masked, Dumper=_DUMPER, sort_keys=False, width=1000)
+    return text if masked == said else yaml.dump(masked, Dumper=PlainDumper, sort_keys=False, width=1000)
 
 
 def _read_json(text: str) -> Any:
