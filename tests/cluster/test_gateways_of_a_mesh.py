@@ -85,7 +85,7 @@ async def test_gateways_of_a_mesh_roll_one_after_another_and_an_edit_waits_for_n
 
     def are_listed() -> bool:
         status = (api.get("mesh", fresh, "demo") or {})["status"]
-        return len(status["gateways"]) == status["proxies"]["total"] == len(names)
+        return len(status.get("gateways", ())) == status["proxies"]["total"] == len(names)
 
     await eventually(are_listed, seconds=60, what="the mesh lists all three")
     await wait_for_rest(operator)
