@@ -83,6 +83,8 @@ DATA_PLANE: Object = {
     "soakSeconds": 0,
     "workloadDeadlineSeconds": 60,
     "windows": [{"start": "22:00", "durationMinutes": 60, "timeZone": "UTC"}],
+    "gates": {"webhooks": [{"name": "x", "url": "http://169.254.169.254/"}]},
+    "onFailure": "Rollback",
 }
 
 TYPED: Mapping[str, Object] = {
