@@ -56,6 +56,17 @@ CASES = [
     ({"spec": {"paused": True}, "upgrade": UPGRADE}, "MeshPaused", Pace.STANDING, "spec.paused"),
     ({"c": [condition("SpecAccepted", "False", "X", "no such")]}, "Refused", Pace.STANDING, "no such"),
     ({"plan": PLAN}, "WaitingForApproval", Pace.STANDING, "ab12 (minor, Istio 1.30.8 to 1.31.4)"),
+    (
+        {
+            "dataPlane": rollout("Waiting"),
+            "c": [
+                condition("UpToDate", "False", "RestartsNotPermitted", "kubectl create clusterrolebinding")
+            ],
+        },
+        "NotPermitted",
+        Pace.STANDING,
+        "clusterrolebinding",
+    ),
     ({"upgrade": UPGRADE}, "Proving", Pace.MOVING, "istiod is not ready"),
     ({"upgrade": UPGRADE | {"phase": "Held"}}, "Held", Pace.STANDING, "istiod is not ready"),
     ({"c": [condition("Ready", "False", "RolledBack", "given up")]}, "RolledBack", Pace.STANDING, "given up"),

@@ -110,7 +110,9 @@ class DataPlane(Model):
         description="When restarts may begin; in one of them is enough. Default: at any time.",
     )
     gates: Gates | None = Field(
-        None, description="What has to hold before more workloads are restarted. Default: the proxies."
+        None,
+        description="What has to hold before more workloads are restarted. Default: what each of its fields "
+        "says.",
     )
     on_failure: Literal["Halt", "Rollback"] | None = Field(
         None,
@@ -131,8 +133,8 @@ class DataPlaneStatus(Model):
     phase: Literal["Waiting", "Rolling", "Soaking", "Halted", "Paused", "Done"] = Field(
         description="Rolling: workloads are being restarted. Soaking: a wave is done, and the next one has "
         "to wait for soakSeconds. Waiting: something else has to come first. Halted: a workload does not "
-        "come up, and nothing more is restarted. Paused: by dataPlane.pause. Done: every proxy is current "
-        "that a restart by Navarch could make current."
+        "come up, or a gate has failed, and nothing more is restarted. Paused: by dataPlane.pause. Done: "
+        "every proxy is current that a restart by Navarch could make current."
     )
     phase_since: str | None = Field(
         None,

@@ -52,7 +52,7 @@ def find_progress(mesh: Manifest) -> Progress:
     found = chain(
         _find_held(mesh, status),
         _find_control_plane(mesh, status),
-        _find_proxies(status),
+        _find_proxies(mesh, status),
         _find_trouble(mesh),
     )
     return next(found, Progress("Done", Pace.DONE))
@@ -84,8 +84,10 @@ def _find_control_plane(mesh: Manifest, status: Mapping[str, Any]) -> Iterator[P
         yield _tell("RollingOut", Pace.MOVING, progressing)
 
 
-def _find_proxies(status: Mapping[str, Any]) -> Iterator[Progress]:
-    rollout = status.get("dataPlane") or {}
+def _find_proxies(mesh: Manifest, status: Mapping[str, Any]) -> Iterator[Progress]:
+    rollout, current = status.get("dataPlane") or {}, find_condition(mesh, ConditionType.UP_TO_DATE)
+    if current is not None and current["reason"] == Reason.RESTARTS_NOT_PERMITTED:
+        yield _tell("NotPermitted", Pace.STANDING, current)
     if rollout.get("phase") in _ROLLOUT:
         phase = rollout["phase"]
         since = rollout.get("phaseSince") or rollout.get("since", "")

@@ -324,11 +324,13 @@ class Reason(Documented):
     RESTARTS_WAITING = (
         "RestartsWaiting",
         "Workloads with older proxies are to be restarted by Navarch, and something has to come first: a "
-        "window, the end of a pause, the control plane, or a workload's own rollout.",
+        "window, the end of a pause, the control plane, a workload's own rollout, a PodDisruptionBudget, or "
+        "a gate that does not know.",
     )
     RESTARTS_HALTED = (
         "RestartsHalted",
-        "A workload that Navarch restarted does not come up; no other is restarted meanwhile.",
+        "A workload that Navarch restarted does not come up, or a gate has failed; no other is restarted "
+        "meanwhile.",
     )
     RESTARTS_NOT_PERMITTED = (
         "RestartsNotPermitted",
