@@ -20,9 +20,9 @@ from scripts.markdown import build_table, code, escape
 
 _INTRODUCTION = """# Who may write which field
 
-A change of a mesh needs the verb `host` on `meshcontrolplanes` in its namespace, unless it is one of a field
-that is free. Free is what was shown harmless: it runs no code, reads no file, mounts nothing, changes no
-user, privilege or image, redirects neither trust nor discovery, moves no namespace, weakens no
+A change of a mesh needs the verb `host` on `meshcontrolplanes/host` in its namespace, unless it is one of
+a field that is free. Free is what was shown harmless: it runs no code, reads no file, mounts nothing,
+changes no user, privilege or image, redirects neither trust nor discovery, moves no namespace, weakens no
 authentication, and sends nothing of what workloads say elsewhere.
 [What `host` amounts to](../explanation/security.md).
 

@@ -100,7 +100,8 @@ async def test_namespaces_join_by_a_roll_are_quiet_and_leave_without_a_trace(
         lambda: [r for r in audit.since(mark) if r.resource == "meshmemberrolls"], what="it is looked at"
     )
     assert [str(write) for write in audit.writes(mark)] == []
-    assert len(audit.since(mark)) == 1
+    # A member may still be looked at for what came before.
+    assert len([r for r in audit.since(mark) if r.resource == "meshmemberrolls"]) == 1
 
     mark = audit.mark()
     operator.stop()

@@ -20,12 +20,13 @@ NOT_MADE = ("ForeignObject", "NotAMember", "NotInstalled")
 REQUESTS = 2
 """How many requests one reconcile of a settled mesh may cost."""
 MOST_LOOKS = 5
-"""Looks of which all but the last may bring status.members up to date."""
+"""Looks of which all but the last may bring status up to date."""
 
 
 async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: str, name: str) -> None:
     """Provoke one more reconcile and see that it writes nothing, Events included, and costs two requests at
-    most. One that brings status.members up to date, which follows members a second later, is not the last.
+    most. One that brings status up to date, whose numbers follow pods, members and gateways at a pace of
+    their own (controllers/pace.py), is not the last.
     """
     await eventually(
         lambda: not is_redirected(api, namespace, name),
@@ -37,9 +38,9 @@ async def assert_quiet(api: Api, audit: Audit, operator: Operator, namespace: st
     )
     for left in reversed(range(MOST_LOOKS)):
         await wait_for_rest(operator)
-        before = _read_members(api, namespace, name)
+        before = _read_status(api, namespace, name)
         reconciles, requests = await _look_again(api, audit, operator, namespace, name)
-        if left == 0 or before == _read_members(api, namespace, name):
+        if left == 0 or before == _read_status(api, namespace, name):
             break
     written = [str(request) for request in requests if request.is_mutating]
     assert not written, f"{namespace}/{name} is not quiet: {written}"
@@ -62,8 +63,8 @@ async def _look_again(
     return count_reconciles(operator) - before, [*leave_out(audit.since(mark), others)]
 
 
-def _read_members(api: Api, namespace: str, name: str) -> object:
-    return ((api.get("mesh", namespace, name) or {}).get("status") or {}).get("members")
+def _read_status(api: Api, namespace: str, name: str) -> object:
+    return (api.get("mesh", namespace, name) or {}).get("status")
 
 
 def is_redirected(api: Api, namespace: str, name: str) -> bool:

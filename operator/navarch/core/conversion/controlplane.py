@@ -113,10 +113,13 @@ def _build_proxy_rules() -> dict[str, Rule]:
         "proxy.envoyMetricsService.enabled": dropped("an address turns the service on"),
         **metrics,
         "proxy.injection.autoInject": by_hand(
-            "members get proxies unless their MeshMember says injection: Disabled; pods opt in "
-            'there by the label sidecar.istio.io/inject: "true"'
+            "pods of members get proxies without asking for them, unless they have the label "
+            'sidecar.istio.io/inject: "false"; with injection: Disabled in their MeshMember none gets one'
         ),
-        "proxy.injection.alwaysInjectSelector": by_hand('label the pods sidecar.istio.io/inject: "true"'),
+        "proxy.injection.alwaysInjectSelector": by_hand(
+            "pods of members get proxies without asking for them, unless their MeshMember says "
+            "injection: Disabled"
+        ),
         "proxy.injection.neverInjectSelector": by_hand('label the pods sidecar.istio.io/inject: "false"'),
         "proxy.injection.injectedAnnotations": by_hand("annotate the pods' templates"),
         "proxy.networking.clusterDomain": same("values.global.proxy.clusterDomain", take_text),

@@ -31,7 +31,7 @@ from navarch.core.conversion.rules import (
     take_text,
 )
 
-_ROUTES = "make an OpenShift Route of your own that points to the gateway's Service"
+_ROUTES = "name the hosts of its Routes (openshift.routes of the gateway)"
 _USUAL: Mapping[str, str] = {"ingress": "istio-ingressgateway", "egress": "istio-egressgateway"}
 """Names of the gateways that every mesh of Service Mesh has, by their list."""
 _MORE: Mapping[str, str] = {"ingress": "additionalIngress", "egress": "additionalEgress"}

@@ -128,7 +128,7 @@ def _tell_profiles(spec: Mapping[str, Any]) -> Iterator[Note]:
         else:
             text = (
                 "a profile of your own: convert its file as if it were a mesh, and make a ConfigMap of the "
-                "result as docs/how-to/profiles.md says"
+                "result as docs/how-to/use-profiles.md says"
             )
             yield Note(Outcome.BY_HAND, f"spec.profiles[{name}]", text=text)
 
