@@ -82,6 +82,13 @@ def read_trial(mesh: Mesh) -> str:
     return "".join(mesh.cluster.run("logs", "-n", mesh.namespace, name) for name in running)
 
 
+def find_waiting(mesh: Mesh, words: str) -> Object | None:
+    """The mesh, once its upgrade says that it waits for this."""
+    found = mesh.api.get("mesh", mesh.namespace, mesh.name) or {}
+    told = ((found.get("status") or {}).get("upgrade") or {}).get("waitingFor", "")
+    return found if words in told else None
+
+
 async def wait_for_server(mesh: Mesh, version: str) -> None:
     """Until the server's pods, and no others, have the proxy of a version, and are ready."""
 
@@ -113,8 +120,11 @@ async def test_a_minor_comes_up_beside_the_other_takes_over_and_gives_way_again_
         await eventually(
             lambda: refused in read_trial(older), seconds=240, every=0.5, what="an Envoy refuses what it gets"
         )
-        found = await older.wait_for("Progressing", reason="Upgrading")
-        assert f"kubectl logs -n {older.namespace} istio-trial-" in found["status"]["upgrade"]["waitingFor"]
+        found = await eventually(
+            lambda: find_waiting(older, f"kubectl logs -n {older.namespace} istio-trial-"),
+            seconds=90,
+            what="status says how to see what it refuses",
+        )
         assert (found["status"]["version"]["active"], seen.proxies[NEW]) == (OLD, 0)
         (waiting,) = api.list("pod", older.namespace, labels=TRIAL)
         assert not is_ready(waiting)

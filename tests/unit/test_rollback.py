@@ -372,6 +372,10 @@ async def test_from_revision_to_revision_a_gate_takes_the_tag_back_and_what_move
     put_pod(cluster, named(OLD))
     cluster.edit(version="1.31")
     await cluster.settle()
+    stays = next(pod for pod in cluster.list_kind("Pod") if pod["metadata"]["name"] == "web")
+    old = cluster.objects[REVISION, NS, named(OLD)]["status"]["proxy"]
+    stamped = {**stays["metadata"]["annotations"], "mesh.navarch.io/proxy": old}
+    cluster.put({**stays, "metadata": {**stays["metadata"], "name": "stays", "annotations": stamped}})
     put_pod(cluster, named(NEW))
     assert cluster.find_injector(TAG) == named(NEW)
     decision = await decide_beside_a_gate(cluster)

@@ -59,11 +59,12 @@ def check_the_one_in_place_is_free(observed: ObservedMesh) -> Iterator[Finding]:
     another one while pods use it: they would get an istiod that nobody chose for them."""
     name, release = find_asked_name(observed), find_release(observed)
     there = observed.find_revision(name)
-    if observed.spec is None or release is None or there is None or is_by_hand(observed):
+    if observed.spec is None or release is None or there is None or not is_in_place(name):
         return
     pods = sum(proxy.revision == name for proxy in observed.census.counted)
     version = str(there["spec"]["version"])
-    if observed.in_place or observed.active in ("", name) or version == release.version or not pods:
+    serves = observed.in_place or observed.active in ("", name)
+    if serves or version == release.version or not pods or is_by_hand(observed):
         return
     yield Finding(
         Reason.REVISION_IN_USE,
