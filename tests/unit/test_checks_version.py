@@ -412,6 +412,15 @@ def by_revision(*versions: str, active: str, asked: str) -> ObservedMesh:
     )
 
 
+def test_a_proxy_keeps_the_istiod_of_its_revision_however_old_it_is() -> None:
+    old = ProxyPod("apps", "web", revision_name("shop-mesh", "1.29.6"), "1.29.6-x")
+    beside = by_revision("1.29.6", active="1.29.6", asked="1.31")
+    assert not list(version.check_proxies_can_follow(replace(beside, census=Census(counted=(old,)))))
+    followed = replace(old, revision=revision_name("shop-mesh", "1.31.4"))
+    finding = only(version.check_proxies_can_follow, replace(beside, census=Census(counted=(followed,))))
+    assert finding.reason is Reason.PROXIES_TOO_OLD
+
+
 def test_from_revision_to_revision_a_mesh_may_skip_one_minor_and_no_more() -> None:
     assert not list(
         version.check_minors_are_not_skipped(by_revision("1.29.0", active="1.29.0", asked="1.31"))

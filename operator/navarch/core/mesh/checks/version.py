@@ -201,18 +201,20 @@ def check_minors_are_not_skipped(observed: ObservedMesh) -> Iterator[Finding]:
 
 
 def check_proxies_can_follow(observed: ObservedMesh) -> Iterator[Finding]:
-    """No proxy is more than one minor older than the control plane: Istio supports no more. It is a warning,
-    since the annotation that tells a proxy's version is its pod's owner's to write, and a pod must not hold
-    a mesh back."""
+    """No proxy is more than one minor older than its control plane: Istio supports no more. One of another
+    revision keeps the istiod that it has. It is a warning, since the annotation that tells a proxy's version
+    is its pod's owner's to write, and a pod must not hold a mesh back."""
     release = find_release(observed)
     if observed.spec is None or release is None:
         return
     major, minor = ordinal_of(release.minor.name)[:2]
     old: defaultdict[str, list[ProxyPod]] = defaultdict(list)
-    pins = read_pins(observed.gateways)
+    pins, asked = read_pins(observed.gateways), find_asked_name(observed)
     for proxy in observed.census.counted:
         if (proxy.namespace, proxy.gateway) in pins:
             continue  # pins.py tells of those
+        if not observed.in_place and proxy.revision != asked:
+            continue
         found = _MINOR.match(proxy.proxy)
         if found and (int(found[1]), int(found[2])) < (major, minor - 1):
             old[f"{int(found[1])}.{int(found[2])}"].append(proxy)
