@@ -38,6 +38,7 @@ from navarch.core.world.rollable import Rollable
 from navarch.gather.gates import ANSWER_BYTES, Gatekeeper, sum_counters
 from navarch.kube.client import Client
 
+from tests.polling import eventually
 from tests.unit.test_kube_transport import serving
 
 OLD, NEW = "1.30.1-aaaa", "1.31.1-bbbb"
@@ -311,13 +312,15 @@ class Mesh:
     """Proxies, istiods and an API server in front of them, as the counters say."""
 
     def __init__(self) -> None:
-        self.rejects = 0
+        self.rejects, self.away = 0, False
         self.refused: dict[str, int] = {}
         self.taken: dict[str, int] = {}
         self.asked: list[str] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
+        if request.path.endswith("/proxy/metrics") and self.away:
+            return web.Response(status=503, text="error trying to reach service")
         if request.path.endswith("/proxy/metrics"):
             return web.Response(text=f'pilot_total_xds_rejects{{type="lds"}} {self.rejects}\npilot_xds 4\n')
         if "/proxy/" in request.path:
@@ -379,6 +382,44 @@ async def test_proxies_are_asked_until_they_have_their_configuration_and_again_w
         assert refused.state is FAILED
         assert "Pod a/x refuses its listeners" in refused.message
         assert "Pod shop/istiod-1 counts 2 more refusals" in refused.message
+
+
+async def test_what_istiod_counts_while_it_does_not_answer_is_found_when_it_does(tmp_path: Path) -> None:
+    mesh = Mesh()
+    mesh.taken = {"x": 1}
+    async with asking(tmp_path, mesh) as asker:
+        assert (await asker.read(questions("x")))["proxies"].state is PASSED
+        mesh.away, mesh.rejects = True, 3
+        assert (await asker.read(questions("x")))["proxies"].state is UNKNOWN
+        mesh.away = False
+        found = (await asker.read(questions("x")))["proxies"]
+    assert (found.state, "3 more refusals" in found.message) == (FAILED, True)
+
+
+async def test_who_takes_long_keeps_no_other_answer_from_counting(tmp_path: Path) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/slow":
+            asked.set()
+            await go_on.wait()
+        return web.Response()
+
+    async with listening(answer) as url, asking(tmp_path, Mesh()) as asker:
+        hooks = tuple(
+            Webhook(name=name, url=f"{url}/{name}", timeout_seconds=30) for name in ("slow", "quick")
+        )
+        wanted = questions(pods=None, webhooks=hooks)
+        round_ = asyncio.create_task(asker.read(wanted))
+        await asyncio.wait_for(asked.wait(), 60)
+
+        def is_known() -> bool:
+            known = {gate.name: gate.state for gate in asker.keeper.read("uid", wanted)}
+            return known == {"webhook/slow": UNKNOWN, "webhook/quick": PASSED}
+
+        await eventually(is_known, what="the quick one's answer counts")
+        go_on.set()
+        assert {gate.state for gate in (await round_).values()} == {PASSED}
 
 
 async def test_a_proxy_that_was_not_asked_yet_lets_nothing_pass_and_is_asked_sooner(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 Owns the requests to proxies, istiods, a Prometheus and webhooks, and what was last answered. Must never judge
 an answer, nor keep a reconcile waiting. Invariants: a mesh has one round of questions under way at the most,
-and begins none within INTERVAL of the last; what is remembered goes with the rollout it was asked for; an
-answer is read up to a bound, and no redirect is followed.
+and begins none within SOONER of the last; an answer counts when it comes, whoever else is still asked; what
+is remembered goes with the rollout it was asked for; an answer is read up to a bound, and no redirect is
+followed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from urllib.parse import urlencode
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from navarch.api.gates import PLACEHOLDER, PROXIES, TIMEOUT, Prometheus, Webhook
+from navarch.api.gates import PLACEHOLDER, PROXIES, TIMEOUT, Prometheus, Query, Webhook
 from navarch.core.model.labels import ISTIO_REV
 from navarch.core.rollout.answers import (
     FILTER,
@@ -41,6 +42,8 @@ REJECTS = "pilot_total_xds_rejects"
 """An istiod's counter of refused configuration; it is there from the first refusal on."""
 AT_ONCE = 8
 """Pods that are asked at the same time."""
+LONGEST = 30.0
+"""Seconds for which the proxies are asked in one round; those that are left are asked in the next."""
 ANSWER_BYTES = 4 * 1024 * 1024
 """The most that is read of an answer of a Prometheus or a webhook."""
 ENVOY_PORT, ISTIOD_PORT = 15090, 15014
@@ -101,13 +104,16 @@ class Gatekeeper:
         asked: list[Awaitable[Iterable[Reading]]] = []
         if questions.pods is not None:
             asked.append(self._ask_proxies(rollout, questions, questions.pods))
-        if questions.prometheus is not None:
-            asked.append(_ask_prometheus(questions.prometheus, questions.namespaces))
+        if (server := questions.prometheus) is not None:
+            asked += [_ask_prometheus(server, query, questions.namespaces) for query in server.queries]
         asked += [_ask_webhook(webhook, questions) for webhook in questions.webhooks]
-        for readings in await asyncio.gather(*asked):
-            for reading in readings:
-                last = rollout.gates.get(reading.name)
-                rollout.gates[reading.name] = follow(last, reading, self._clock())
+        await asyncio.gather(*(self._note(rollout, each) for each in asked))
+
+    async def _note(self, rollout: _Rollout, asked: Awaitable[Iterable[Reading]]) -> None:
+        """Each gate's answer counts when it comes, however long others take."""
+        for reading in await asked:
+            last = rollout.gates.get(reading.name)
+            rollout.gates[reading.name] = follow(last, reading, self._clock())
 
     async def _ask_proxies(
         self, rollout: _Rollout, questions: Questions, pods: tuple[ProxyPod, ...]
@@ -124,7 +130,12 @@ class Gatekeeper:
             del rollout.counted[gone]
         rollout.good &= there.keys()
         due = [pod for key, pod in there.items() if key not in rollout.good]
-        silent = dict(filter(None, await asyncio.gather(*(self._ask_proxy(rollout, pod) for pod in due))))
+        try:
+            async with asyncio.timeout(LONGEST):
+                answers = await asyncio.gather(*(self._ask_proxy(rollout, pod) for pod in due))
+        except TimeoutError:
+            answers = [("a proxy", f"not all were asked in {LONGEST:.0f} s")]
+        silent = dict(filter(None, answers))
         counted = {key[0]: counts for key, counts in rollout.counted.items()}
         unread = [f"{name} did not answer: {why}" for name, why in silent.items() if name not in starting]
         return [judge_proxies(counted, unread, rises, starting=starting)]
@@ -151,16 +162,15 @@ class Gatekeeper:
             field_selector="status.phase=Running",
             metadata_only=True,
         )
-        known, rises = rollout.rejects, []
-        rollout.rejects = {}
+        counted, rises = dict[str, float](), []
         for pod in listing.items:
             name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
             text = await self._fetch(questions.home, name, ISTIOD_PORT, "metrics")
             rejects = sum(sum_counters(text, REJECTS).values())
-            if rejects > known.get(uid, rejects):
-                more = int(rejects - known[uid])
+            if (more := int(rejects - rollout.rejects.get(uid, rejects))) > 0:
                 rises.append(f"Pod {questions.home}/{name} counts {more} more refusals of its configuration")
-            rollout.rejects[uid] = rejects
+            counted[uid] = rejects
+        rollout.rejects = counted  # where one did not answer, what was counted before still counts
         return rises
 
     async def _fetch(self, namespace: str, pod: str, port: int, path: str, **query: str) -> str:
@@ -192,18 +202,14 @@ def _find_unasked(rollout: _Rollout, questions: Questions) -> str:
     return next((key[0] for key in new if key not in rollout.counted), "")
 
 
-async def _ask_prometheus(server: Prometheus, namespaces: Iterable[str]) -> list[Reading]:
-    chosen, url = "|".join(namespaces), f"{server.url.rstrip('/')}/api/v1/query"
-    readings = []
-    for query in server.queries:
-        form = {"query": query.query.replace(PLACEHOLDER, chosen)}
-        try:
-            status, text = await _post(server, url, data=form)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            readings.append(Reading(f"query/{query.name}", GateState.UNKNOWN, _tell(url, error)))
-        else:
-            readings.append(judge_query(query, status, text))
-    return readings
+async def _ask_prometheus(server: Prometheus, query: Query, namespaces: Iterable[str]) -> list[Reading]:
+    url = f"{server.url.rstrip('/')}/api/v1/query"
+    form = {"query": query.query.replace(PLACEHOLDER, "|".join(namespaces))}
+    try:
+        status, text = await _post(server, url, data=form)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return [Reading(f"query/{query.name}", GateState.UNKNOWN, _tell(url, error))]
+    return [judge_query(query, status, text)]
 
 
 async def _ask_webhook(webhook: Webhook, questions: Questions) -> list[Reading]:
