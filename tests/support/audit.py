@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tests.support.logs import find_end, read_events
 
@@ -54,16 +55,23 @@ class Request:
 
 
 def list_refused(log: Path, user: str) -> set[str]:
-    """Verb and resource of every request of a user that was refused for want of a right."""
+    """Verb and resource, with its subresource, of every request of a user that was refused for want of a
+    right."""
     with log.open("rb") as lines:
         # A log of a whole session has hundreds of thousands of lines: only these are taken apart.
         events = [json.loads(line) for line in lines if b'"forbid"' in line and line.endswith(b"\n")]
     return {
-        f"{event['verb']} {(event.get('objectRef') or {}).get('resource', event['requestURI'])}"
+        f"{event['verb']} {_name_asked(event)}"
         for event in events
         if event["user"].get("username") == user
         and (event.get("annotations") or {}).get(DECISION) == "forbid"
     }
+
+
+def _name_asked(event: dict[str, Any]) -> str:
+    about = event.get("objectRef") or {}
+    parts = (about.get("resource", event["requestURI"]), about.get("subresource", ""))
+    return "/".join(filter(None, parts))
 
 
 class Audit:

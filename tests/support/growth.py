@@ -15,6 +15,8 @@ status = dict(line.split(":", 1) for line in open(f"/proc/{PID}/status"))
 print(int(status["VmRSS"].split()[0]), int(status["Threads"]), len(os.listdir(f"/proc/{PID}/fd")))
 """
 """A program that prints the three numbers of a Held for process PID."""
+ARENA = 1024
+"""KiB by which CPython's allocator grows at a time (ARENA_SIZE in Objects/obmalloc.c since 3.10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,17 @@ def read_waited(pid: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A robust line through points: its slope, and the lower end of the slope's 95 % interval."""
+    """A robust line through points: its slope, the lower end of the slope's 95 % interval, and how far the
+    points reach along x."""
 
     slope: float
     least: float
+    reach: float
 
     def rises(self, *, more_than: float) -> bool:
-        """Whether the slope is above a bound, and that is more than noise."""
-        return self.slope > more_than and self.least > 0
+        """Whether the slope is above a bound, and what it comes to is more than noise and more than an arena:
+        on a slow machine there are too few reconciles for less to say anything."""
+        return self.slope > more_than and self.least > 0 and self.slope * self.reach > ARENA
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:
@@ -63,7 +68,8 @@ def fit(points: Sequence[tuple[float, float]]) -> Line:
     # Sen's interval: the deviation of Kendall's statistic, in ranks of the slopes (Hollander and Wolfe, 9.3).
     ranks = 1.96 * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
     least = slopes[max(0, math.floor((len(slopes) - ranks) / 2))]
-    return Line(statistics.median(slopes), least)
+    where = [x for x, _ in points]
+    return Line(statistics.median(slopes), least, max(where) - min(where))
 
 
 def show(samples: Sequence[tuple[float, Held]], line: Line) -> str:
