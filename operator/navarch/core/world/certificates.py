@@ -12,21 +12,19 @@ import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from navarch.core.model.messages import LISTED
+from navarch.core.model.pem import BROKEN, encode_public_key, find_unsigned
 from navarch.core.model.reasons import Reason
 
 _KEYS = (("tls.crt", "tls.key"), ("cert", "key"))
 """Under which keys istiod looks for certificate and private key (pilot/pkg/credentials/kube/secrets.go)."""
 NOTICE = (1, 7, 14, 30)
 """Days before its end from which a certificate is told, each with a text of its own."""
-_BROKEN = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +146,7 @@ def read_certificate(data: Mapping[str, Any] | None) -> Certificate:
     try:
         pem, key = (base64.b64decode(str(data[name]), validate=True) for name in keys)
         chain = x509.load_pem_x509_certificates(pem)
-    except (*_BROKEN, binascii.Error):
+    except (*BROKEN, binascii.Error):
         return Certificate(problem=f"{keys[0]} holds no certificate that can be read")
     return Certificate(
         frozenset(_read_names(chain[0])),
@@ -160,20 +158,17 @@ def read_certificate(data: Mapping[str, Any] | None) -> Certificate:
 
 def _find_problem(chain: Sequence[x509.Certificate], key: bytes, keys: tuple[str, str]) -> str:
     try:
-        private = load_pem_private_key(key, password=None).public_key()
-    except _BROKEN:
+        public = encode_public_key(load_pem_private_key(key, password=None).public_key())
+        own = encode_public_key(chain[0].public_key())
+    except BROKEN:
         return f"{keys[1]} holds no private key that can be read"
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if private.public_bytes(*form) != chain[0].public_key().public_bytes(*form):
+    if public != own:
         return f"{keys[1]} is not the key of the certificate in {keys[0]}"
-    for issued, issuer in pairwise(chain):
-        try:
-            issued.verify_directly_issued_by(issuer)
-        except (*_BROKEN, InvalidSignature):
-            return (
-                f"in the chain of {keys[0]}, {issuer.subject.rfc4514_string()} did not sign "
-                f"{issued.subject.rfc4514_string()}"
-            )
+    for issued, issuer in find_unsigned(tuple(chain)):
+        return (
+            f"in the chain of {keys[0]}, {issuer.subject.rfc4514_string()} did not sign "
+            f"{issued.subject.rfc4514_string()}"
+        )
     return ""
 
 
