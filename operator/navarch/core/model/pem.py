@@ -25,7 +25,9 @@ BROKEN = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 CERTIFICATE = "CERTIFICATE"
 _KEY = "PRIVATE KEY"
 _BLOCK = re.compile(
-    rb"^-----BEGIN (?P<label>[A-Z0-9 ]{1,40})-----[ \t\r]*\n(?P<body>.*?)^-----END (?P=label)-----[ \t\r]*$",
+    rb"^-----BEGIN (?P<label>[A-Z0-9 ]{1,40})-----[ \t\r]*\n"
+    rb"(?P<body>(?:(?!-----).)*)"
+    rb"^-----END (?P=label)-----[ \t\r]*$",
     re.MULTILINE | re.DOTALL,
 )
 _MARK = re.compile(rb"-----(BEGIN|END)")

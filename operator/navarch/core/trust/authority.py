@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -28,6 +29,10 @@ _OTHERS = (
     (ed448.Ed448PublicKey, "Ed448"),
     (dsa.DSAPublicKey, "DSA"),
 )
+
+
+UNKNOWN_DIGEST = "a hash that is not known"
+BROKEN_DIGESTS = frozenset({"MD5", "SHA1", UNKNOWN_DIGEST})
 
 
 class Form(StrEnum):
@@ -135,9 +140,12 @@ class Certificate:
 
     @property
     def digest(self) -> str:
-        """The hash function of its signature (`sha256`); empty where the algorithm has none of its own."""
-        algorithm = self.parsed.signature_hash_algorithm
-        return algorithm.name if algorithm else ""
+        """The hash function of its signature (`SHA256`); empty where the algorithm has none of its own."""
+        try:
+            algorithm = self.parsed.signature_hash_algorithm
+        except UnsupportedAlgorithm:
+            return UNKNOWN_DIGEST
+        return algorithm.name.upper() if algorithm else ""
 
     @property
     def is_self_issued(self) -> bool:
@@ -152,7 +160,10 @@ class Certificate:
             return None
 
     def is_signed_by(self, issuer: Certificate) -> bool:
-        """Whether it names `issuer` as its issuer and has a signature by its key."""
+        """Whether it names `issuer` as its issuer and has a signature by its key; with a hash that is broken,
+        which the library does not verify any more, the name counts alone."""
+        if self.digest in BROKEN_DIGESTS:
+            return self.parsed.issuer == issuer.parsed.subject
         return is_signed_by(self.parsed, issuer.parsed)
 
 
@@ -257,8 +268,11 @@ class Authority:
 
     @property
     def names(self) -> Names:
-        """The keys of its form."""
-        return NAMES.get(self.form or Form.ISTIO, NAMES[Form.ISTIO])
+        """The keys of its form; of a file it is its name that they all have."""
+        if self.form is Form.PEM:
+            name = self.parts[0].name if self.parts else "PEM"
+            return Names(name, name, name, name)
+        return NAMES[self.form or Form.ISTIO]
 
     def find(self, name: str) -> Part | None:
         """The part of this name; None where the Secret has no such key."""
@@ -267,30 +281,27 @@ class Authority:
     @property
     def signer(self) -> Certificate | None:
         """The certificate with which istiod signs: the first one of its part."""
-        part = self.parts[0] if self.form is Form.PEM and self.parts else self.find(self.names.signer)
+        part = self.find(self.names.signer)
         return part.certificates[0] if part and part.certificates else None
 
     @property
     def key(self) -> Key | None:
         """The key with which istiod signs."""
-        part = self.parts[0] if self.form is Form.PEM and self.parts else self.find(self.names.key)
+        part = self.find(self.names.key)
         return part.key if part else None
 
     @property
     def chain(self) -> tuple[Certificate, ...]:
         """What istiod sends behind each certificate that it signs, in that order."""
-        if self.form is Form.PEM:
-            return _join(self.parts)
         names = (self.names.signer, self.names.roots) if self.form is Form.TLS else (self.names.chain,)
         return _join(part for name in names if (part := self.find(name)))
 
     @property
     def anchors(self) -> tuple[Certificate, ...]:
         """What every proxy trusts, as it is written: in its order, and with duplicates."""
-        if self.form is Form.PEM:
-            return tuple(each for each in _join(self.parts) if each.is_self_issued)
         part = self.find(self.names.roots)
-        return part.certificates if part else ()
+        found = part.certificates if part else ()
+        return tuple(e for e in found if e.is_self_issued) if self.form is Form.PEM else found
 
     @property
     def roots(self) -> TrustBundle:

@@ -143,7 +143,6 @@ def _read_key(name: str, blocks: tuple[Block, ...]) -> Part:
         return Part(name)
     first = blocks[0]
     public = read_public_half(first) if first.label in _KEY_LABELS and not first.locked else b""
-    rest = tuple(Flaw(FlawKind.UNEXPECTED, each.line, each.label) for each in blocks[1:])
     if first.locked or first.label == _LOCKED:
         wrong = FlawKind.KEY_LOCKED
     elif first.label not in _KEY_LABELS:
@@ -153,9 +152,10 @@ def _read_key(name: str, blocks: tuple[Block, ...]) -> Part:
     elif not has_own_label(first):
         wrong = FlawKind.KEY_LABEL
     else:
+        rest = tuple(Flaw(FlawKind.UNEXPECTED, each.line, each.label) for each in blocks[1:])
         return Part(name, key=_describe_key(public), flaws=rest)
     key = _describe_key(public) if public else None
-    return Part(name, key=key, flaws=(Flaw(wrong, first.line, first.label), *rest))
+    return Part(name, key=key, flaws=(Flaw(wrong, first.line, first.label),))
 
 
 def _describe_key(public: bytes) -> Key:
@@ -179,11 +179,11 @@ def _read_lists(name: str, blocks: tuple[Block, ...]) -> Part:
 
 def read_bundle(pem: bytes) -> TrustBundle | None:
     """The roots in a PEM bundle; None where there are none, or one of them cannot be read."""
-    try:
-        parsed = x509.load_pem_x509_certificates(pem)
-    except BROKEN:
+    found = find_blocks(pem)
+    part = _read_certificates("", found.blocks)
+    if found.torn or part.flaws or not part.certificates:
         return None
-    return TrustBundle(frozenset(map(Certificate, parsed)))
+    return TrustBundle(frozenset(part.certificates))
 
 
 def fingerprint_bundle(pem: bytes) -> str:
