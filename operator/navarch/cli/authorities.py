@@ -34,6 +34,7 @@ from navarch.core.trust.checks import ObservedAuthority, judge_authority
 from navarch.core.trust.reading import read_authority, read_pem, read_secret
 from navarch.kube.client import Client
 from navarch.kube.credentials import load_credentials
+from navarch.kube.errors import NotFound
 from navarch.survey.session import Target, refuse_writes
 
 REPORT_VERSION = 1
@@ -107,7 +108,10 @@ async def _read(target: Target, source: str, namespace: str) -> Read:
 async def _get_secret(target: Target, namespace: str, name: str) -> Mapping[str, Any]:
     credentials = await load_credentials(target.kubeconfig, context=target.context)
     async with Client(credentials, guard=refuse_writes, user_agent="navarch-cli") as client:
-        return await client.get(Ref("v1", "Secret", namespace, name))
+        try:
+            return await client.get(Ref("v1", "Secret", namespace, name))
+        except NotFound:
+            raise InputError(f"there is no Secret {namespace}/{name}") from None
 
 
 def _read_files(source: str) -> Read:
