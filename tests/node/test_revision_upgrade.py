@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -17,13 +18,20 @@ from lab.cluster import Cluster
 from lab.node.cluster import enter
 from tests.node.conftest import Mesh, kill_operators, make_mesh, remove_mesh
 from tests.node.kubelet import signal_kubelet
-from tests.node.streams import streams
+from tests.node.streams import pods, streams
 from tests.node.teams import wait_for_census
 from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.support.meshes import read_condition
 from tests.support.operator import SYSTEM
-from tests.support.workloads import find_proxy, is_ready, is_rolled_out, restart, wait_for_deployments
+from tests.support.workloads import (
+    create_namespace,
+    find_proxy,
+    is_ready,
+    is_rolled_out,
+    restart,
+    wait_for_deployments,
+)
 
 OLD, NEW = (line.versions[-1] for line in ISTIO_LINES[-2:])
 ROLE = "navarch-rollouts"
@@ -135,6 +143,25 @@ def has_come_back(mesh: Mesh, revision: str) -> bool:
     pods = mesh.api.list("pod", mesh.namespace, labels=f"app=istiod,istio.io/rev={revision}")
     restarts = [status["restartCount"] for pod in pods for status in pod["status"]["containerStatuses"]]
     return bool(restarts) and min(restarts) > 0 and all(map(is_ready, pods))
+
+
+async def label_by_hand(mesh: Mesh) -> Mesh:
+    """A namespace whose pods are sent to the revision in place by a webhook that nobody proves, as where a
+    label, or a tag, is moved by hand; as that mesh's."""
+    name = f"{mesh.namespace}-by-hand"
+    await create_namespace(mesh.api, name)
+    tag = mesh.api.get("mwc", "", f"istio-revision-tag-{mesh.tag}") or {}
+    entry = tag["webhooks"][0]
+    service = {**entry["clientConfig"]["service"], "name": mesh.istiod}
+    entry |= {
+        "name": "by-hand.example.com",
+        "clientConfig": {**entry["clientConfig"], "service": service},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
+        "objectSelector": {},
+    }
+    kind = {"apiVersion": tag["apiVersion"], "kind": tag["kind"], "metadata": {"name": name}}
+    mesh.api.create({**kind, "webhooks": [entry]})
+    return replace(mesh, apps=name)
 
 
 def is_being_restarted(mesh: Mesh) -> bool:
@@ -257,7 +284,12 @@ async def test_a_mesh_changes_its_strategy_and_tries_a_configuration_whoever_end
         await older.wait_for("SpecAccepted", reason="StrategyPending")
         assert read_istiods(older) == before, "the change alone starts and ends nothing"
 
-        older.edit(version=NEW)
+        by_hand = await label_by_hand(older)
+        with pods(by_hand) as control:
+            older.edit(version=NEW)
+            await eventually(lambda: control.refusals, seconds=60, every=0.05, what="the control is refused")
+        api.delete("mwc", "", by_hand.apps)
+        api.delete("namespace", "", by_hand.apps)
         await eventually(
             lambda: read_target(older) == older.revision, seconds=240, every=0.02, what="the tag has moved"
         )
