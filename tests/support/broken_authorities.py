@@ -122,6 +122,12 @@ OF_THE_SECRET: Mapping[str, Broken] = {
         "data",
         "1,048,576 bytes in a Secret",
     ),
+    "65 certificates": Broken(
+        lambda: change(root_cert=a_root().pem * 65),
+        (Reason.AUTHORITY_TOO_LARGE,),
+        "root-cert.pem",
+        "has more than 64 PEM blocks",
+    ),
     "DER": Broken(
         lambda: change(ca_cert=a_signer().certificate.public_bytes(Encoding.DER)),
         (Reason.AUTHORITY_UNREADABLE,),

@@ -19,6 +19,7 @@ from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.reasons import Reason
 from navarch.core.trust.authority import TrustBundle
 from navarch.core.trust.checks import ObservedAuthority, judge_authority
+from navarch.core.trust.checks.observed import list_issuers
 from navarch.core.trust.reading import fingerprint_bundle, read_authority, read_bundle, read_pem, read_secret
 from navarch.survey.session import Target
 
@@ -103,6 +104,16 @@ def test_what_is_broken_is_told_with_its_key_and_by_its_own_rule_alone(broken: B
 
 def test_every_reason_of_authorities_has_a_case() -> None:
     assert {reason for broken in BROKEN.values() for reason in broken.reasons} == set(OF_AUTHORITIES)
+
+
+def test_certificates_that_have_all_signed_each_other_are_judged_by_few_looks() -> None:
+    """Whoever may write a Secret would stop the operator with them otherwise."""
+    key = make("x").key
+    same = [make("same", make("same", key=key), key=key, issuer="same") for _ in range(60)]
+    found = judge(write(same[0], chain=tuple(same), roots=(a_root(),)))
+    assert Reason.AUTHORITY_CHAIN_BROKEN in {each.reason for each in found}
+    looks = list_issuers.cache_info()
+    assert looks.misses + looks.hits < 20_000
 
 
 def test_a_new_root_must_be_told_from_those_of_today_by_its_subject() -> None:

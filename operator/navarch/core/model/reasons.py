@@ -376,7 +376,10 @@ class Reason(Documented):
         "AuthorityFormsMixed",
         "The Secret has istiod's own keys and those of kubernetes.io/tls; istiod reads the latter only.",
     )
-    AUTHORITY_TOO_LARGE = "AuthorityTooLarge", "The Secret is larger than the API server takes."
+    AUTHORITY_TOO_LARGE = (
+        "AuthorityTooLarge",
+        "The Secret is larger than the API server takes, or has too many certificates.",
+    )
     AUTHORITY_UNREADABLE = (
         "AuthorityUnreadable",
         "A key of the Secret holds something else than PEM, a broken block, or a block of another kind.",

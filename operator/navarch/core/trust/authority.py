@@ -203,6 +203,7 @@ class FlawKind(StrEnum):
 
     NOT_BASE64 = "is not base64"
     EMPTY = "is empty"
+    TOO_MANY = "has more PEM blocks than are read"
     DER = "is DER, and not PEM"
     NOT_PEM = "holds no PEM block"
     TORN = "has a BEGIN or END that belongs to no block"
@@ -244,7 +245,7 @@ class Part:
     size: int = 0
     certificates: tuple[Certificate, ...] = ()
     key: Key | None = None
-    lists: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False)
+    lists: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False, hash=False)
     flaws: tuple[Flaw, ...] = ()
 
 

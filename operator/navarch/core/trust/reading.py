@@ -39,6 +39,8 @@ from navarch.core.trust.authority import (
 
 MOST_BYTES = 1024 * 1024
 """What the API server takes in one Secret."""
+MOST_BLOCKS = 64
+"""PEM blocks in one key of a Secret that are read."""
 GENERATED = "istio-generated"
 """The key by which istiod marks a Secret `cacerts` that it made itself."""
 _CRL = "X509 CRL"
@@ -101,6 +103,8 @@ def _read_part(form: Form, name: str, text: bytes | None) -> Part:
     if not pem.blocks and not pem.torn:
         kind = FlawKind.DER if text.startswith(_DER) and not text.isascii() else FlawKind.NOT_PEM
         return Part(name, len(text), flaws=(Flaw(kind),))
+    if len(pem.blocks) > MOST_BLOCKS:
+        return Part(name, len(text), flaws=(Flaw(FlawKind.TOO_MANY),))
     torn = (Flaw(FlawKind.TORN, pem.torn),) if pem.torn else ()
     stray = (Flaw(FlawKind.STRAY, pem.stray),) if pem.stray else ()
     part = _choose_reader(form, name)(name, pem.blocks)
@@ -180,8 +184,10 @@ def _read_lists(name: str, blocks: tuple[Block, ...]) -> Part:
 def read_bundle(pem: bytes) -> TrustBundle | None:
     """The roots in a PEM bundle; None where there are none, or one of them cannot be read."""
     found = find_blocks(pem)
+    if found.torn or len(found.blocks) > MOST_BLOCKS:
+        return None
     part = _read_certificates("", found.blocks)
-    if found.torn or part.flaws or not part.certificates:
+    if part.flaws or not part.certificates:
         return None
     return TrustBundle(frozenset(part.certificates))
 

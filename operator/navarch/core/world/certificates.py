@@ -1,7 +1,8 @@
 """Certificates with which gateways end TLS: what is kept of the Secrets, and what is wrong with them.
 
 Owns the reading of such a Secret and the rules, for the operator and the command alike. Must never keep or
-quote anything of a Secret but names, hosts and dates. Invariant: equal Secrets give equal records, from which
+quote anything of a Secret but names, hosts and dates, nor have a number tested for being a prime: whoever may
+write a Secret would stop the operator with it. Invariant: equal Secrets give equal records, from which
 neither key nor certificate can be made again.
 """
 
@@ -12,19 +13,30 @@ import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice, pairwise
 from typing import Any, TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from navarch.core.model.messages import LISTED
-from navarch.core.model.pem import BROKEN, encode_public_key, find_unsigned
+from navarch.core.model.pem import (
+    ALGORITHMS,
+    BROKEN,
+    encode_public_key,
+    find_blocks,
+    is_signed_by,
+    read_public_half,
+)
 from navarch.core.model.reasons import Reason
 
 _KEYS = (("tls.crt", "tls.key"), ("cert", "key"))
 """Under which keys istiod looks for certificate and private key (pilot/pkg/credentials/kube/secrets.go)."""
 NOTICE = (1, 7, 14, 30)
 """Days before its end from which a certificate is told, each with a text of its own."""
+LONGEST = 64 * 1024
+"""Bytes of a chain, and of a key, that are read."""
+_LINKS = 16
+"""Certificates of a chain of which it is looked at who signed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +69,13 @@ class Served:
 @dataclass(frozen=True, slots=True)
 class SeenCertificates:
     """The certificates of one gateway as they were read last. `next` is after how many seconds they are read
-    again, `left_out` how many of its Secrets are beyond the bound, and `gap` why none could be looked for."""
+    again, `left_out` how many of its Secrets are beyond the bound, `unlisted` how many Gateways of the mesh's
+    namespaces are, and `gap` why none could be looked for."""
 
     served: tuple[Served, ...] = ()
     next: float = 0.0
     left_out: int = 0
+    unlisted: int = 0
     gap: str = ""
 
 
@@ -145,38 +159,48 @@ def read_certificate(data: Mapping[str, Any] | None) -> Certificate:
         return Certificate(missing="has neither tls.crt and tls.key nor cert and key")
     try:
         pem, key = (base64.b64decode(str(data[name]), validate=True) for name in keys)
-        chain = x509.load_pem_x509_certificates(pem)
-    except (*BROKEN, binascii.Error):
+    except binascii.Error:
         return Certificate(problem=f"{keys[0]} holds no certificate that can be read")
-    return Certificate(
-        frozenset(_read_names(chain[0])),
-        max(c.not_valid_before_utc for c in chain),
-        min(c.not_valid_after_utc for c in chain),
-        problem=_find_problem(chain, key, keys),
-    )
+    if long := next((name for name, text in zip(keys, (pem, key), strict=True) if len(text) > LONGEST), ""):
+        return Certificate(problem=f"{long} has more than {LONGEST // 1024} KiB, which is not read")
+    try:
+        chain = x509.load_pem_x509_certificates(pem)
+        names, begins = frozenset(_read_names(chain[0])), max(c.not_valid_before_utc for c in chain)
+        ends, problem = min(c.not_valid_after_utc for c in chain), _find_problem(chain, key, keys)
+    except BROKEN:
+        return Certificate(problem=f"{keys[0]} holds no certificate that can be read")
+    return Certificate(names, begins, ends, problem=problem)
 
 
 def _find_problem(chain: Sequence[x509.Certificate], key: bytes, keys: tuple[str, str]) -> str:
-    try:
-        public = encode_public_key(load_pem_private_key(key, password=None).public_key())
-        own = encode_public_key(chain[0].public_key())
-    except BROKEN:
+    public = _read_public_key(key)
+    if not public:
         return f"{keys[1]} holds no private key that can be read"
-    if public != own:
+    unread = (c for c in chain[: _LINKS + 1] if c.public_key_algorithm_oid not in ALGORITHMS)
+    if (other := next(unread, None)) is not None:
+        return f"in {keys[0]}, the key of {other.subject.rfc4514_string()} is none that servers have"
+    if public != encode_public_key(chain[0].public_key()):
         return f"{keys[1]} is not the key of the certificate in {keys[0]}"
-    for issued, issuer in find_unsigned(tuple(chain)):
-        return (
-            f"in the chain of {keys[0]}, {issuer.subject.rfc4514_string()} did not sign "
-            f"{issued.subject.rfc4514_string()}"
-        )
+    for issued, issuer in islice(pairwise(chain), _LINKS):
+        if not is_signed_by(issued, issuer):
+            return (
+                f"in the chain of {keys[0]}, {issuer.subject.rfc4514_string()} did not sign "
+                f"{issued.subject.rfc4514_string()}"
+            )
     return ""
+
+
+def _read_public_key(pem: bytes) -> bytes:
+    """The public half of the first private key in a text; empty where there is none that can be read."""
+    first = next((block for block in find_blocks(pem).blocks if block.is_key), None)
+    return read_public_half(first) if first else b""
 
 
 def _read_names(certificate: x509.Certificate) -> set[str]:
     """The DNS names of a certificate; the common name counts for no client any more."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *BROKEN):
         return set()
     return {name.lower() for name in found.value.get_values_for_type(x509.DNSName)}
 

@@ -13,7 +13,7 @@ from navarch.core.model.messages import join
 from navarch.core.model.reasons import Reason
 from navarch.core.trust.authority import NAMES, Flaw, FlawKind, Form, Part
 from navarch.core.trust.checks.observed import Check, ObservedAuthority
-from navarch.core.trust.reading import GENERATED, MOST_BYTES
+from navarch.core.trust.reading import GENERATED, MOST_BLOCKS, MOST_BYTES
 
 _OF_KEYS = {
     FlawKind.KEY_LOCKED: (
@@ -77,6 +77,15 @@ def check_fits_into_a_secret(observed: ObservedAuthority) -> Iterator[Finding]:
             "leave out every certificate that proxies need not trust and that no proxy's chain needs",
             value=f"{authority.size:,} bytes",
         )
+    for part, flaw in _list_flaws(observed):
+        if flaw.kind is FlawKind.TOO_MANY:
+            yield observed.tell(
+                Reason.AUTHORITY_TOO_LARGE,
+                part,
+                f"has more than {MOST_BLOCKS} PEM blocks, and none of them was read: each certificate there "
+                "is sent in every handshake, or can sign any identity of the mesh",
+                "leave out every certificate that proxies need not trust and that no proxy's chain needs",
+            )
 
 
 def check_is_complete(observed: ObservedAuthority) -> Iterator[Finding]:

@@ -7,9 +7,11 @@ like a missing certificate.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 from navarch.core.model.findings import Finding, Severity
@@ -18,7 +20,9 @@ from navarch.core.trust.authority import Authority, Certificate, Part, TrustBund
 
 Path: TypeAlias = tuple[Certificate, ...]
 _DEEPEST = 8
-_MOST_PATHS = 64
+_MOST_PATHS = 32
+_MOST_STEPS = 512
+"""Certificates can be made that have all signed each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +71,24 @@ Check: TypeAlias = Callable[[ObservedAuthority], Iterator[Finding]]
 PathCheck: TypeAlias = Callable[[ObservedAuthority, Path], Iterator[Finding]]
 
 
+@lru_cache(maxsize=16)
 def find_paths(authority: Authority) -> tuple[Path, ...]:
     """Every way from the signer to a root, through what istiod sends behind a proxy's certificate: each
     certificate is signed by the next, and the last one is trusted. The shortest first."""
-    signer = authority.signer
-    if signer is None:
-        return ()
-    return tuple(sorted(_walk(authority, (signer,)), key=len)[:_MOST_PATHS])
+    found: list[Path] = []
+    begun: deque[Path] = deque([(authority.signer,)] if authority.signer else [])
+    for _ in range(_MOST_STEPS):
+        if not begun or len(found) == _MOST_PATHS:
+            break
+        path = begun.popleft()
+        if path[-1] in authority.roots.roots:
+            found.append(path)
+        elif len(path) < _DEEPEST:
+            begun += ((*path, each) for each in list_issuers(authority, path[-1]) if each not in path)
+    return tuple(found)
 
 
-def _walk(authority: Authority, path: Path) -> Iterator[Path]:
-    last = path[-1]
-    if last in authority.roots.roots:
-        yield path
-        return
-    for issuer in list_issuers(authority, last):
-        if issuer not in path and len(path) < _DEEPEST:
-            yield from _walk(authority, (*path, issuer))
-
-
+@lru_cache(maxsize=256)
 def list_issuers(authority: Authority, certificate: Certificate) -> tuple[Certificate, ...]:
     """Who signed a certificate, among what is trusted and what is sent."""
     around = dict.fromkeys((*authority.anchors, *authority.chain))
