@@ -24,7 +24,7 @@ from tests.polling import eventually
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
-from tests.support.authorities import change
+from tests.support.brought_authorities import change
 from tests.support.command import Ended, navarch
 from tests.support.guides import list_commands, run_command
 from tests.support.meshes import build_mesh, edit, get_istiod, read_condition, read_told, wait_for

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from navarch.core.model.reasons import Reason
 
-from tests.support.authorities import (
+from tests.support.brought_authorities import (
     Broken,
     Data,
     Made,

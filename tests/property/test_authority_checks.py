@@ -14,7 +14,17 @@ from navarch.core.trust.authority import FlawKind
 from navarch.core.trust.checks import ObservedAuthority, judge_authority
 from navarch.core.trust.reading import fingerprint_bundle, read_authority, read_pem
 
-from tests.support.authorities import NOW, Data, Made, change, join, make, with_usage, write, write_tls
+from tests.support.brought_authorities import (
+    NOW,
+    Data,
+    Made,
+    change,
+    join,
+    make,
+    with_usage,
+    write,
+    write_tls,
+)
 
 CURVES = (ec.SECP256R1(), ec.SECP384R1())
 QUICK = settings(max_examples=60, deadline=None)

@@ -214,7 +214,7 @@ class Broken:
     """An authority that is not in order; tests/support/broken_authorities.py has the table. `reasons` are
     found, in any order; `field` is that of the first, and `says` a part of it. `istiod` is a part of istiod's
     own error, empty where it starts; `client` is a part of the error of a client, written in Go, that is
-    shown a certificate which istiod signed. tests/upstream/test_authorities.py asks both."""
+    shown a certificate which istiod signed. tests/upstream/test_authority_checks.py asks both."""
 
     data: Callable[[], Data]
     reasons: tuple[Reason, ...]

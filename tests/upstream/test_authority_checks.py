@@ -14,7 +14,8 @@ from navarch.core.model.findings import Severity
 from navarch.core.trust.checks import ObservedAuthority, judge_authority
 from navarch.core.trust.reading import read_secret
 
-from tests.support.authorities import (
+from tests.support.broken_authorities import BROKEN
+from tests.support.brought_authorities import (
     ISTIOD,
     NOW,
     Broken,
@@ -28,7 +29,6 @@ from tests.support.authorities import (
     write,
     write_tls,
 )
-from tests.support.broken_authorities import BROKEN
 from tests.support.verdicts import Readers, run_readers
 
 CLIENT = "client: "

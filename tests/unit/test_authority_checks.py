@@ -23,7 +23,8 @@ from navarch.core.trust.checks.observed import list_issuers
 from navarch.core.trust.reading import fingerprint_bundle, read_authority, read_bundle, read_pem, read_secret
 from navarch.survey.session import Target
 
-from tests.support.authorities import (
+from tests.support.broken_authorities import BROKEN
+from tests.support.brought_authorities import (
     ISTIOD,
     NOW,
     Broken,
@@ -39,7 +40,6 @@ from tests.support.authorities import (
     write,
     write_tls,
 )
-from tests.support.broken_authorities import BROKEN
 from tests.support.command import navarch
 
 TARGET = Target(None, None, "navarch-system", "navarch-probe")
