@@ -466,13 +466,13 @@ OF_CERTIFICATES: Mapping[str, Broken] = {
     ),
     "a signer that ends before a rotation could": Broken(
         lambda: signed_by(a_root(), days=2.5),
-        (Reason.AUTHORITY_EXPIRES,),
+        (Reason.AUTHORITY_ENDS_SOON,),
         "ca-cert.pem",
         "a rotation takes up to 72 hours",
     ),
     "a signer that ends soon": Broken(
         lambda: signed_by(a_root(), since=100, days=29),
-        (Reason.AUTHORITY_EXPIRES,),
+        (Reason.AUTHORITY_ENDS_SOON,),
         "ca-cert.pem",
         "it ends within 30 days",
     ),

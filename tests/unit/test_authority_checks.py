@@ -152,7 +152,7 @@ def test_proxies_whose_certificates_last_longer_need_an_authority_that_does() ->
     observed = observe(write(make("signer", a_root(), since=1, days=9)))
     assert judge_authority(observed) == ()
     longer = ObservedAuthority(observed.authority, NOW, leaf=timedelta(days=4))
-    assert [f.reason for f in judge_authority(longer)] == [Reason.AUTHORITY_EXPIRES]
+    assert [f.reason for f in judge_authority(longer)] == [Reason.AUTHORITY_ENDS_SOON]
 
 
 # --- roots as a set -----------------------------------------------------------------------------------------

@@ -419,8 +419,8 @@ class Reason(Documented):
         "More CAs are below a certificate than its path length allows.",
     )
     AUTHORITY_EXPIRED = "AuthorityExpired", "A certificate of the authority is not valid now."
-    AUTHORITY_EXPIRES = (
-        "AuthorityExpires",
+    AUTHORITY_ENDS_SOON = (
+        "AuthorityEndsSoon",
         "A certificate of the authority ends within 90, 60, 30 or 7 days, or before it could be replaced.",
     )
     AUTHORITY_OUTLIVES_ISSUER = (

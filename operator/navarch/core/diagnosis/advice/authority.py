@@ -89,7 +89,7 @@ OF_AUTHORITIES: Mapping[Reason, Advice] = {
         "Issue the certificate again, or correct the clock of who issued it.",
         "ca-cert.pem: 'CN=signer (serial 3f)': was valid until 2026-10-01 00:00 UTC",
     ),
-    Reason.AUTHORITY_EXPIRES: Advice(
+    Reason.AUTHORITY_ENDS_SOON: Advice(
         Severity.WARNING,
         "Issue the certificate again before it ends; one that ends within three lifetimes of a proxy's "
         "certificate is refused.",

@@ -125,7 +125,7 @@ def check_time_left(observed: ObservedAuthority, path: Path) -> Iterator[Finding
             continue
         if left <= needed:
             yield observed.tell(
-                Reason.AUTHORITY_EXPIRES,
+                Reason.AUTHORITY_ENDS_SOON,
                 each,
                 f"is valid until {_tell(each.ends)}: a rotation takes up to {_hours(needed)}, "
                 f"{SHORTEST} lifetimes of a proxy's certificate, and would not end before",
@@ -133,7 +133,7 @@ def check_time_left(observed: ObservedAuthority, path: Path) -> Iterator[Finding
             )
         elif days := next((d for d in _choose_notices(each) if left <= timedelta(d)), 0):
             yield observed.tell(
-                Reason.AUTHORITY_EXPIRES,
+                Reason.AUTHORITY_ENDS_SOON,
                 each,
                 f"is valid until {_tell(each.ends)}: it ends within {days} days",
                 "issue it again before",
