@@ -177,7 +177,7 @@ async def test_a_rollout_keeps_its_budget_at_every_instant_whatever_happens(
     def are_all_current() -> bool:
         return census.items() <= read_census(bed).items()
 
-    await eventually(are_all_current, seconds=600, every=0.5, what="all pods are injected")
+    await eventually(are_all_current, seconds=1800, every=0.5, what="all pods are injected")
     mark, kills = bed.audit.mark(), 0
     async with following(bed) as seen:
 
