@@ -81,7 +81,7 @@ def judge_query(query: Query, status: int, text: str) -> Reading:
     name = f"query/{query.name}"
     try:
         values = [*_read_values(json.loads(text))]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except _UNREADABLE:
         return Reading(
             name, GateState.UNKNOWN, shorten(f"the answer ({status}) is not Prometheus's: {text}", LONGEST)
         )
@@ -94,6 +94,10 @@ def judge_query(query: Query, status: int, text: str) -> Reading:
     if odd := [f"{text}{series}" for text, series in values if math.isnan(float(text))]:
         return Reading(name, GateState.UNKNOWN, shorten(f"the query gives {join(odd)}", LONGEST))
     return Reading(name, GateState.PASSED)
+
+
+_UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What comes of reading an answer that is JSON of any other shape, size or depth."""
 
 
 class _Refused(Exception):

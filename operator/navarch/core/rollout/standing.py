@@ -18,6 +18,7 @@ from navarch.api.windows import read_windows
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ROLLOUT
 from navarch.core.model.messages import count
+from navarch.core.model.moments import read_moment
 from navarch.core.model.restarts import ARGO
 from navarch.core.rollout.narrowing import Closed, Narrowing
 from navarch.core.rollout.observed import ObservedRollout
@@ -26,7 +27,8 @@ from navarch.core.world.proxies import ProxyPod, is_current
 from navarch.core.world.rollable import API_VERSIONS, Rollable, target_of
 
 _FORGETFUL = ("DaemonSet", ARGO)
-"""Kinds whose status does not tell a rollout that never ended from pods that were lost afterwards."""
+"""Kinds whose status does not tell a rollout that never ended from pods that were lost afterwards. A Rollout
+of Argo is never restarted in that state."""
 
 
 class State(Enum):
@@ -92,7 +94,7 @@ def judge_workloads(observed: ObservedRollout) -> tuple[Standing, ...]:
         pods.total += 1
         pods.outdated += not pod.leaving and not _is_current(observed, pod)
     known = {(w.namespace, w.kind, w.name): w for w in observed.workloads.rollables}
-    blocked = _find_blocked(observed, known.values())
+    blocked = _find_blocked(observed, [w for place, w in known.items() if found[place].outdated])
     now = datetime.fromisoformat(observed.now)
     narrowing = Narrowing(observed.policy.windows or (), observed.zones, now)
     return tuple(_judge_all(observed, found, known, blocked, narrowing))
@@ -148,16 +150,15 @@ def _judge(
     closed: Closed | None,
     now: datetime,
 ) -> Standing:
-    until = _find_deadline(observed, workload)
-    restart = _Restart(
-        aimed=bool(observed.target) and target_of(workload) == observed.target,
-        ours=until is not None and not workload.edited,
-        overdue=until is not None and now >= until,
-    )
+    until = _find_deadline(observed, workload, now)
+    ours, overdue = until is not None and not workload.edited, until is not None and now >= until
+    aimed = bool(observed.target) and target_of(workload) == observed.target
+    lost = overdue and not aimed and (workload.unsure or workload.kind == "DaemonSet")
+    restart = _Restart(aimed, ours, overdue, going=ours and not workload.rolled and not lost)
     state, why = _decide(observed, workload, outdated, restart, blocked or (closed.why if closed else ""))
     # One that broke by a restart for an older target is waited for no longer, and still is not available.
     flying = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
-    broken = state is State.WAITING and restart.ours and not workload.rolled
+    broken = state is State.WAITING and restart.going
     in_flight = flying or broken or state in (State.ROLLING, State.FAILED)
     return Standing(
         workload.namespace,
@@ -178,18 +179,21 @@ def _judge(
 @dataclass(frozen=True, slots=True)
 class _Restart:
     """The last restart by Navarch: whether it was for the present target, whether what goes on is still its
-    work, and whether its deadline is over."""
+    work, whether its deadline is over, and whether it is not done. One for an older target whose deadline is
+    over counts as done where missing pods, or a change of its scale, would look the same: a node that is away
+    would bring all DaemonSets of a mesh out of their turns."""
 
     aimed: bool
     ours: bool
     overdue: bool
+    going: bool
 
 
 def _decide(
     observed: ObservedRollout, workload: Rollable, outdated: int, restart: _Restart, blocked: str
 ) -> tuple[State, str]:
-    going = restart.ours and not workload.rolled
-    if not outdated and not (restart.aimed and going):
+    going = restart.going
+    if not outdated and (not (restart.aimed and going) or _find_opt_out(observed, workload)):
         return State.CURRENT, ""
     if outdated and (refusal := _find_refusal(observed, workload)):
         return State.MANUAL, refusal
@@ -207,7 +211,7 @@ def _find_blocks(
     observed: ObservedRollout, workload: Rollable, restart: _Restart, blocked: str
 ) -> Iterator[str]:
     """What a workload that is to be restarted has to wait for, and Navarch cannot bring about."""
-    going = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
+    going = restart.going and not restart.overdue and not workload.stuck
     if going and not observed.returning:  # what was given up is waited for no longer
         yield "its restart for an older target goes on"
     if not restart.ours and not workload.rolled:
@@ -222,15 +226,20 @@ def _find_blocks(
 
 def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
     """Why Navarch does not restart a workload at all; empty where it may."""
+    return _find_opt_out(observed, workload) or workload.refusal
+
+
+def _find_opt_out(observed: ObservedRollout, workload: Rollable) -> str:
+    """Who says that a workload is none of Navarch's; empty where nobody does."""
     if is_opted_out(order := observed.orders.get(workload.namespace, "")):
         return f"restarts of its namespace: {order} (spec.restarts of its MeshMember, or {ROLLOUT})"
-    return f"it has {ROLLOUT}: {workload.order}" if is_opted_out(workload.order) else workload.refusal
+    return f"it has {ROLLOUT}: {workload.order}" if is_opted_out(workload.order) else ""
 
 
 def _follow(workload: Rollable, outdated: int, *, overdue: bool) -> tuple[State, str]:
     """A workload that was restarted for the present target and is not done."""
     old = f"{count(outdated, 'pod has', 'pods have')} the older proxy" if outdated else ""
-    if overdue and not outdated and workload.kind in _FORGETFUL:
+    if overdue and not outdated and (workload.unsure or workload.kind in _FORGETFUL):
         return State.CURRENT, ""
     if workload.stuck:
         return State.FAILED, workload.stuck
@@ -240,12 +249,14 @@ def _follow(workload: Rollable, outdated: int, *, overdue: bool) -> tuple[State,
     return State.FAILED, f"not done in workloadDeadlineSeconds: {told}"
 
 
-def _find_deadline(observed: ObservedRollout, workload: Rollable) -> datetime | None:
-    """When a restart by Navarch has to be done; None where there was none."""
+def _find_deadline(observed: ObservedRollout, workload: Rollable, now: datetime) -> datetime | None:
+    """When a restart by Navarch has to be done; None where there was none. Its moment is what the API server
+    says, and whoever may write the workload: one that is far ahead, or none at all, would never be over."""
     if not workload.restarted_for or not workload.restarted_at:
         return None
-    seconds = observed.policy.workload_deadline_seconds or DEADLINE
-    return datetime.fromisoformat(workload.restarted_at) + timedelta(seconds=seconds)
+    began = read_moment(workload.restarted_at)
+    allowed = timedelta(seconds=observed.policy.workload_deadline_seconds or DEADLINE)
+    return now if began is None or began - now > allowed else began + allowed
 
 
 def _find_blocked(
