@@ -44,7 +44,7 @@ def build_files() -> dict[str, str]:
     files["deploy/install.yaml"] = dump(build_install(grants=grants, roles=roles))
     files["deploy/monitoring/prometheus-operator.yaml"] = dump(build_monitoring())
     files["deploy/monitoring/rules.yaml"] = dump([build_rules()])
-    files["deploy/openshift.yaml"] = dump(build_openshift())
+    files["deploy/openshift/sidecars.yaml"] = dump(build_openshift())
     files["docs/runbooks/README.md"] = build_runbooks_index()
     files["deploy/monitoring/dashboard.json"] = json.dumps(build_dashboard(), indent=2) + "\n"
     release = build_release()

@@ -168,8 +168,10 @@ def test_our_constraints_let_a_pod_do_nothing_more(context: dict[str, Any], misf
 
 
 def test_the_manifest_is_of_its_kind_and_names_the_account_of_the_probe_alone() -> None:
-    stored = list(yaml.safe_load_all((ROOT / "deploy" / "openshift.yaml").read_text()))
+    stored = list(yaml.safe_load_all((ROOT / "deploy" / "openshift" / "sidecars.yaml").read_text()))
     assert stored == build_openshift()
+    beside = {path.name for path in (ROOT / "deploy").glob("*.yaml")}
+    assert beside == {"install.yaml"}, "what other clusters lack the kinds of is in folders of its own"
     assert (CONSTRAINTS["apiVersion"], CONSTRAINTS["kind"]) == (
         "security.openshift.io/v1",
         "SecurityContextConstraints",
