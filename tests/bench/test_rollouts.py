@@ -206,7 +206,9 @@ async def test_a_rollout_keeps_its_budget_at_every_instant_whatever_happens(
     assert all(len(marks) == len(set(marks)) for marks in seen.marks.values()), "one write for each target"
     assert board.given[503], "it was not known once at least"
     what = f"{namespaces} namespaces and {namespaces * pods} pods"
-    note(SECTION, f"workloads in a restart at one instant, {what}", str(seen.most), bound=f"{budget}")
+    nobody = "`updateWorkloads` is declared and read by nobody"
+    most = f"workloads in a restart at one instant, {what}"
+    note(SECTION, most, str(seen.most), bound=f"{budget}", sail=nobody)
     moved = f"{len(restarts)} for {len(seen.begun)} restarts, {len(status)} of status"
     note(SECTION, f"writes of that, {kills} SIGKILLs, two versions on the way", moved, bound="one a restart")
     note(SECTION, "memory (RSS) after it", f"{read_rss(bed.operator.pid):.0f} MiB")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from navarch.core.diagnosis.certificates import Credential, run_rules_of_certificates
 from navarch.core.diagnosis.report import Subject
 from navarch.core.diagnosis.routes import OF_ROUTES
 from navarch.core.diagnosis.routing import read_gateway, read_istio_gateway
+from navarch.core.world.certificates import LONGEST
 
 from tests.support.certificates import build_data, issue
 
@@ -59,6 +64,74 @@ def test_a_key_of_another_certificate_is_told() -> None:
             "listener https: Secret front/cert: tls.key is not the key of the certificate in tls.crt",
         )
     ]
+
+
+def an_rsa_key(p: int, q: int, *, wrong: int = 0) -> rsa.RSAPrivateKey:
+    """A key of these parts, which need not be primes; its private exponent is `wrong` by so much."""
+    e, product = 65537, p * q
+    d = pow(e, -1, (p - 1) * (q - 1)) + wrong
+    public = rsa.RSAPublicNumbers(e, product)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def data_of(key: rsa.RSAPrivateKey, *extensions: x509.ExtensionType) -> dict[str, str]:
+    """A Secret with a certificate of this key for HOST, which another key has signed."""
+    by, name = issue("root", now=NOW), x509.Name([])
+    alternatives = [x509.SubjectAlternativeName([x509.DNSName(HOST)])]
+    builder = x509.CertificateBuilder(
+        name, by.certificate.subject, key.public_key(), 7, NOW - timedelta(60), NOW + timedelta(90)
+    )
+    for each in extensions or alternatives:
+        builder = builder.add_extension(each, critical=False)
+    pair = (
+        builder.sign(by.key, hashes.SHA256()).public_bytes(Encoding.PEM),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    return {n: base64.b64encode(text).decode() for n, text in zip(("tls.crt", "tls.key"), pair, strict=True)}
+
+
+def test_nothing_is_tested_for_being_a_prime_since_that_would_stop_the_operator_for_a_minute() -> None:
+    composite, prime = (2**127 - 1) * (2**89 - 1) ** 11, 2**1279 - 1
+    assert tell(data_of(an_rsa_key(prime, composite))) == [], "the parts belong to each other"
+    broken = "listener https: Secret front/cert: tls.key holds no private key that can be read"
+    assert tell(data_of(an_rsa_key(prime, 2**2203 - 1, wrong=2))) == [("CertificateBroken", broken)]
+
+
+def test_a_key_that_no_server_has_is_told_and_not_looked_into() -> None:
+    """Diffie-Hellman, with a modulus of 44,497 bits: OpenSSL says that this cannot be, with an error of its
+    own; of 10,000 it would find out for half a minute."""
+    modulus = (2**44497 - 1).to_bytes(5563, "big")
+    integer = bytes.fromhex("0282") + len(modulus).to_bytes(2, "big") + modulus
+    parameters = bytes.fromhex("3082") + (len(integer) + 3).to_bytes(2, "big") + integer + b"\x02\x01\x03"
+    kind = bytes.fromhex("06092a864886f70d010301") + parameters
+    algorithm = bytes.fromhex("3082") + len(kind).to_bytes(2, "big") + kind
+    content = b"\x02\x01\x00" + algorithm + bytes.fromhex("0403020105")
+    der = bytes.fromhex("3082") + len(content).to_bytes(2, "big") + content
+    pem = b"-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(der) + b"-----END PRIVATE KEY-----\n"
+    for text in (pem, b"-----BEGIN EC PARAMETERS-----\nBg==\n-----END EC PARAMETERS-----\n" + pem):
+        data = {**build_data(issue(HOST, now=NOW)), "tls.key": base64.b64encode(text).decode()}
+        ((which, message),) = tell(data)
+        assert (which, message.rpartition(": ")[2]) == (
+            "CertificateBroken",
+            "tls.key holds no private key that can be read",
+        )
+
+
+def test_a_certificate_with_names_of_an_odd_kind_is_one_without_names() -> None:
+    odd = x509.UnrecognizedExtension(
+        x509.SubjectAlternativeName.oid, bytes.fromhex("3002a300")
+    )  # x400Address
+    assert ids(data_of(an_rsa_key(2**1279 - 1, 2**2203 - 1), odd)) == ["CertificateOtherNames"]
+
+
+def test_what_is_larger_than_any_chain_is_not_read() -> None:
+    good = build_data(issue(HOST, now=NOW))
+    for name in ("tls.crt", "tls.key"):
+        long = base64.b64encode(base64.b64decode(good[name]) + b"\n" * LONGEST).decode()
+        ((which, message),) = tell({**good, name: long})
+        assert which == "CertificateBroken"
+        assert f"{name} has more than 64 KiB" in message
 
 
 def test_a_chain_holds_when_each_signed_the_one_before() -> None:

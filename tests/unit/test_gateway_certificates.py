@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from navarch.core.diagnosis.routing import read_istio_gateway
 from navarch.core.gateway.certificates import determine_certificates, summarise_certificates
 from navarch.core.gateway.plan import plan_gateway
 from navarch.core.gateway.status import summarise_gateway
@@ -16,10 +16,12 @@ from navarch.core.model.actions import Outcome
 from navarch.core.model.conditions import find_transitions
 from navarch.core.model.refs import Ref
 from navarch.core.world.certificates import SeenCertificates, Served, read_certificate
-from navarch.gather.certificates import MOST, CertificateReader, Place
+from navarch.gather.certificates import MOST, CertificateReader, Entrances, Place
 from navarch.kube.client import Client
 from navarch.kube.errors import Denial, Forbidden, NotFound, Unserved
 from navarch.kube.resources import Resource
+from navarch.kube.shelf import Bound
+from navarch.kube.weight import weigh
 from navarch.telemetry import metrics
 from prometheus_client import CollectorRegistry
 
@@ -79,14 +81,16 @@ class Cluster:
     def read(self) -> list[str]:
         return [each for each in self.asked if each.startswith("get")]
 
-    async def list(self, resource: Resource) -> Any:
+    async def list(self, resource: Resource, *, keep: Callable[[Any], None]) -> Any:
         self.asked.append(f"list {resource.group}")
         own = [
             g for g in self.gateways if ("listeners" in g["spec"]) == resource.group.startswith("gateway.")
         ]
         if resource.group.startswith("gateway.") and not own:
             raise Unserved("no such kind", status=404)
-        return SimpleNamespace(items=own)
+        for gateway in own:
+            keep(gateway)
+        return None
 
     async def get(self, ref: Ref) -> Any:
         self.asked.append(f"get {ref}")
@@ -185,11 +189,50 @@ async def test_a_gateway_with_many_secrets_reads_a_bounded_number_and_says_so() 
     assert "3 more Secrets are not looked at" in verdict(seen)[2]
 
 
+async def test_gateways_of_another_namespace_take_no_place_from_the_gateways_own() -> None:
+    cluster = Cluster(
+        istios(*(f"flood-{n}" for n in range(MOST * 2)), namespace="apps"),
+        istios("third", namespace="shop"),
+        istios("own"),
+        secrets={("front", name): good() for name in ("own", "third")},
+    )
+    seen = await see(cluster)
+    assert [each.name for each in seen.served][:3] == ["own", "flood-0", "third"]
+    assert len(seen.served) == MOST
+
+
+async def test_whatever_others_write_what_is_kept_of_gateways_has_a_bound_and_what_is_left_out_is_told() -> (
+    None
+):
+    bound = Bound(object=4096, watch=64 * 1024)
+    entrances = Entrances(bound)
+    entrances.put(read_istio_gateway(istios("own")))
+    for number in range(200):
+        hosts = tuple(f"{number}-{n}.example.com" for n in range(5))
+        gateway = istios("cert", namespace="evil")
+        gateway["metadata"]["name"] = f"web-{number}"
+        gateway["spec"]["servers"] = a_server("cert", hosts=hosts)
+        entrances.put(read_istio_gateway(gateway))
+    large = istios("cert", namespace="large")
+    large["spec"]["servers"] = a_server("cert", hosts=tuple(f"{n}.example.com" for n in range(500)))
+    entrances.put(read_istio_gateway(large))
+    entrances.put(read_istio_gateway(istios(namespace="plain")))
+    kept = [each.subject.namespace for each in entrances]
+    assert kept.count("front") == 1, "nobody else's is pushed out"
+    assert {*kept} == {"front", "evil"}, "too large is left out, and without a Secret nothing is looked for"
+    assert sum(map(weigh, entrances)) <= bound.watch
+    assert entrances.count_left_out(lambda namespace: namespace == "evil") == 200 - kept.count("evil") > 0
+    assert entrances.count_left_out(lambda namespace: namespace == "large") == 1
+    told = verdict(SeenCertificates(unlisted=3))
+    assert told[:2] == ("Unknown", "CertificatesUnreadable")
+    assert "3 Gateways of the mesh's namespaces are not looked at" in told[2]
+
+
 async def test_nothing_of_a_secret_is_kept_but_names_and_dates() -> None:
     data = good()
     reader = reader_of(Cluster(istios("cert"), secrets={("front", "cert"): data}))
     seen = await reader.gather(PLACE)
-    kept = repr((seen, reader._kept, reader._listed))
+    kept = repr((seen, reader._kept, [*reader._listed[1]]))
     assert HOST in kept
     for value in data.values():
         assert value[:40] not in kept

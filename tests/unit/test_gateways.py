@@ -19,6 +19,7 @@ from navarch.core.model.ownership import is_conceivable
 from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
+from navarch.core.world.cluster import Namespace
 from navarch.core.world.proxies import ProxyPod
 from navarch.core.world.workload import WorkloadPod
 
@@ -361,6 +362,19 @@ def test_pods_with_an_older_proxy_are_counted_and_named_by_a_condition() -> None
     status = summarise_gateway(observed, (), plan_gateway(observed, ()), Outcome())
     assert status["outdated"] == 1
     assert "version" not in status
+
+
+def test_a_namespace_that_is_being_deleted_is_held_by_no_gateway_of_a_paused_mesh() -> None:
+    there = settled(a_gateway())
+    body = {**there.body, "metadata": {**there.body["metadata"], "deletionTimestamp": NOW}}
+    paused = {**(there.mesh or {}), "spec": {"paused": True}}
+    ending = Namespace("front", {"istio.io/rev": TAG}, terminating=True)
+    left = replace(there, body=body, mesh=paused, namespace=ending)
+    gone = replace(left, owned=(), proxies=())
+    other = replace(gone, namespace=there.namespace)
+    for observed, released in ((left, False), (gone, True), (other, False)):
+        assert is_released(observed, plan_gateway(observed, run_checks(observed))) is released
+    assert verdicts(left)["Deleting"] == ("True", "Removing")
 
 
 def test_a_paused_mesh_holds_its_gateways() -> None:

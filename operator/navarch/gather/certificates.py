@@ -2,8 +2,9 @@
 
 Owns these requests and how long their results are kept. Must never keep data of a Secret, nor read one that
 is neither beside the gateway's pods nor beside the Gateway that names it: a gateway's status would tell of it
-to others. Invariant: in nine tenths of the interval a certificate costs one GET, all Gateways of the cluster
-one LIST for each kind, and a gateway that is looked at in between nothing.
+to others. Invariants: in nine tenths of the interval a certificate costs one GET, all Gateways of the cluster
+one LIST for each kind, and a gateway that is looked at in between nothing; what is kept of the Gateways has a
+bound, and those of one namespace push out no others.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 
 from navarch.core.diagnosis.routing import Entrance, read_gateway, read_istio_gateway
 from navarch.core.model.messages import shorten
@@ -22,11 +24,15 @@ from navarch.core.world.certificates import Certificate, SeenCertificates, Serve
 from navarch.kube.client import Client
 from navarch.kube.errors import Forbidden, NotFound, Unserved
 from navarch.kube.resources import Resource
+from navarch.kube.shelf import MIB, Bound, Pool, Shelf
+from navarch.kube.weight import weigh
 
 MOST = 64
 """Secrets of one gateway that are looked at."""
 _LONGEST = 100
 """Characters of a listener's name in a message."""
+BOUND = Bound(object=256 * 1024, watch=16 * MIB)
+"""Bytes of what is kept of a Gateway, and of all."""
 _KINDS = (
     (Resource("networking.istio.io/v1", "Gateway", "gateways", True), read_istio_gateway),
     (Resource("gateway.networking.k8s.io/v1", "Gateway", "gateways", True), read_gateway),
@@ -52,6 +58,32 @@ class _Kept:
     certificate: Certificate | None
 
 
+class Entrances:
+    """The Gateways of a cluster that name a Secret, within `bound`: others write them, in any number."""
+
+    def __init__(self, bound: Bound = BOUND) -> None:
+        self._bound = bound
+        self._shelf = Shelf(bound, Pool(bound.watch), on_evict=lambda _: None)
+
+    def __iter__(self) -> Iterator[Entrance]:
+        return (kept["entrance"] for kept in self._shelf.walk())
+
+    def put(self, entrance: Entrance) -> None:
+        """Keep one that names a Secret."""
+        if not any(listener.secrets for listener in entrance.listeners):
+            return
+        namespace, name = entrance.subject.namespace, f"{entrance.subject.kind}/{entrance.subject.name}"
+        kept = {"metadata": {"namespace": namespace, "name": name}, "entrance": entrance}
+        if (weight := weigh(kept)) > self._bound.object:
+            self._shelf.leave_out((namespace, name))
+        else:
+            self._shelf.put(kept, weight)
+
+    def count_left_out(self, inside: Callable[[str], bool]) -> int:
+        """How many are not kept, of the namespaces that are `inside`."""
+        return sum(inside(namespace) for namespace, _ in self._shelf.left_out)
+
+
 class CertificateReader:
     """Reads certificates at most once in `seconds`; never where that is 0."""
 
@@ -62,7 +94,7 @@ class CertificateReader:
         self._seconds = seconds
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._listed: tuple[float, tuple[Entrance, ...]] = (-math.inf, ())
+        self._listed: tuple[float, Entrances] = (-math.inf, Entrances())
         self._kept: dict[Ref, _Kept] = {}
 
     async def gather(self, place: Place) -> SeenCertificates | None:
@@ -80,23 +112,32 @@ class CertificateReader:
             served.append(Served(listener, hosts, namespace, name, kept.certificate))
             soonest = min(soonest, kept.until)
         wait = max(soonest - self._clock(), 1.0)
-        return SeenCertificates(tuple(served), wait, left_out=max(len(wanted) - MOST, 0))
+        return SeenCertificates(
+            tuple(served),
+            wait,
+            left_out=max(len(wanted) - MOST, 0),
+            unlisted=entrances.count_left_out(place.inside),
+        )
 
-    async def _list(self) -> tuple[Entrance, ...]:
+    async def _list(self) -> Entrances:
         """The Gateways of the cluster."""
         async with self._lock:
             until, entrances = self._listed
             if not self._is_due(until):
                 return entrances
-            found: list[Entrance] = []
+            found = Entrances()
             for resource, read in _KINDS:
+
+                def keep(gateway: Manifest, read: Callable[[Manifest], Entrance] = read) -> None:
+                    found.put(read(gateway))
+
                 try:
-                    found += map(read, (await self._client.list(resource)).items)
+                    await self._client.list(resource, keep=keep)
                 except (NotFound, Unserved):  # the cluster does not have this kind
                     continue
             now = self._clock()
             self._kept = {ref: kept for ref, kept in self._kept.items() if kept.until > now}
-            self._listed = now + self._seconds, tuple(found)
+            self._listed = now + self._seconds, found
             return self._listed[1]
 
     def _is_due(self, until: float) -> bool:
@@ -122,20 +163,25 @@ class CertificateReader:
 
 
 def _list_wanted(
-    entrances: Sequence[Entrance], place: Place
+    entrances: Iterable[Entrance], place: Place
 ) -> Iterator[tuple[str, tuple[str, ...], str, str]]:
     """Listener, hosts, namespace and name of each Secret that a gateway's listeners name. Istio's own
-    Gateways name one beside the pods that serve them."""
+    Gateways name one beside the pods that serve them. Those of the gateway's own namespace come first, and of
+    the others each namespace's in turn: none fills the list."""
+    found: defaultdict[str, list[tuple[str, tuple[str, ...], str, str]]] = defaultdict(list)
     for entrance in entrances:
         if not _is_served(entrance, place):
             continue
-        beside = place.namespace if entrance.is_istios else entrance.subject.namespace
+        author = entrance.subject.namespace
+        beside = place.namespace if entrance.is_istios else author
         for listener in entrance.listeners:
             text = f"{shorten(listener.name, _LONGEST)} of {entrance.subject}"
             for name, said in listener.secrets:
-                namespace = said or beside
-                if namespace in (place.namespace, entrance.subject.namespace):
-                    yield text, listener.hosts, namespace, name
+                if (namespace := said or beside) in (place.namespace, author):
+                    found[author].append((text, listener.hosts, namespace, name))
+    yield from found.pop(place.namespace, ())
+    for turn in zip_longest(*(found[author] for author in sorted(found))):
+        yield from (each for each in turn if each is not None)
 
 
 def _is_served(entrance: Entrance, place: Place) -> bool:

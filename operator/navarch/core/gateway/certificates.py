@@ -63,6 +63,11 @@ def _tell_unread(observed: ObservedGateway, seen: SeenCertificates) -> str:
             f"--serviceaccount={account}"
         )
     told += [f"{seen.left_out} more Secrets are not looked at"] if seen.left_out else []
+    if seen.unlisted:
+        told.append(
+            f"{seen.unlisted} Gateways of the mesh's namespaces are not looked at, since they, or all of one "
+            "namespace together, are too large"
+        )
     return "; ".join(told)
 
 

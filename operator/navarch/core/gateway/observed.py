@@ -68,8 +68,7 @@ class ObservedGateway:
     @property
     def deleting(self) -> bool:
         """Whether the gateway is to be taken down: it is being deleted, or its namespace is."""
-        leaving = self.namespace is not None and self.namespace.terminating
-        return leaving or (self.is_being_deleted and not self.withheld)
+        return is_ending(self) or (self.is_being_deleted and not self.withheld)
 
     @property
     def is_being_deleted(self) -> bool:
@@ -117,6 +116,11 @@ def _is_wanted(workload: Manifest, spec: MeshGatewaySpec) -> bool:
 def is_held(observed: ObservedGateway) -> bool:
     """Whether nothing may be written but status and Events: the gateway's mesh is paused."""
     return bool(((observed.mesh or {}).get("spec") or {}).get("paused"))
+
+
+def is_ending(observed: ObservedGateway) -> bool:
+    """Whether the gateway's namespace is being deleted, and with it all that is in it."""
+    return observed.namespace is not None and observed.namespace.terminating
 
 
 def has_proved_injection(observed: ObservedGateway) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from navarch.api.gateway import KIND
 from navarch.core.gateway.address import find_addresses, find_deadline, judge_missing
 from navarch.core.gateway.certificates import determine_certificates, summarise_certificates
-from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_held
+from navarch.core.gateway.observed import ObservedGateway, has_proved_injection, is_ending, is_held
 from navarch.core.gateway.pin import count_outdated, find_pin, tell_version
 from navarch.core.gateway.recreation import describe, find_uninjected, read_recreation
 from navarch.core.gateway.routes import determine_routes, find_hosts, summarise_routes
@@ -189,7 +189,7 @@ def determine_deleting(observed: ObservedGateway, plan: Plan) -> Verdict:
         return Verdict("True", Reason.KIND_DELETED, message)
     if not observed.deleting:
         return Verdict("False", Reason.NOT_DELETING)
-    if is_held(observed):
+    if is_held(observed) and not is_ending(observed):
         return Verdict("True", Reason.PAUSED, "nothing is removed while the mesh is paused")
     return Verdict("True", Reason.REMOVING, describe_left(observed, plan))
 
@@ -248,6 +248,9 @@ def _tell_workload(observed: ObservedGateway) -> Mapping[str, Any]:
 
 
 def is_released(observed: ObservedGateway, plan: Plan) -> bool:
-    """Whether the finalizer may go: the gateway is being deleted and nothing of it is left."""
+    """Whether the finalizer may go: the gateway is being deleted and nothing of it is left. What is in a
+    namespace that is being deleted Kubernetes removes, and no pause of a mesh, which may be another team's,
+    holds that namespace."""
     going = observed.is_being_deleted and not observed.withheld
-    return going and not is_held(observed) and not plan.prune and not plan.waiting
+    held = is_held(observed) and not is_ending(observed)
+    return going and not held and not plan.prune and not plan.waiting
