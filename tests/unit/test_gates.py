@@ -176,7 +176,16 @@ def test_what_a_prometheus_says(bounds: dict[str, str], answer: str, state: Gate
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [(200, PASSED), (204, PASSED), (302, UNKNOWN), (403, FAILED), (404, FAILED), (503, UNKNOWN)],
+    [
+        (200, PASSED),
+        (204, PASSED),
+        (302, UNKNOWN),
+        (403, FAILED),
+        (404, FAILED),
+        (503, UNKNOWN),
+        (429, UNKNOWN),
+        (408, UNKNOWN),
+    ],
 )
 def test_what_a_webhook_says(status: int, state: GateState) -> None:
     found = judge_webhook(Webhook(name="w", url="http://x"), status, " not\ntoday ")

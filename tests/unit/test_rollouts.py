@@ -159,6 +159,8 @@ def test_a_mark_is_another_text_at_each_restart() -> None:
         marks.append(next_mark(replace(workload, restarted_for=marks[-1]), NEW))
     assert marks == [NEW, f"{NEW}/2", f"{NEW}/3"]
     assert next_mark(replace(workload, restarted_for=f"{OLD}/7"), NEW) == NEW
+    for odd in (f"{NEW}/", f"{NEW}/x", f"{NEW}/\u0663", f"{NEW}/\u00b2", f"{NEW}/0", f"{NEW}/{'9' * 10}"):
+        assert next_mark(replace(workload, restarted_for=odd), NEW) == f"{NEW}/2"
 
 
 def test_a_pod_names_what_makes_it_anew_and_whether_it_is_leaving() -> None:
@@ -236,6 +238,11 @@ OVERDUE = {"restarted_for": NEW, "restarted_at": LONG_AGO}
         (RESTARTED | {"rolled": False, "restarted_at": "9999-12-31T23:59:59Z"}, (OLD,), State.FAILED),
         (RESTARTED | {"rolled": False, "restarted_at": "10000-01-01T11:59:59Z"}, (OLD,), State.FAILED),
         (RESTARTED | {"rolled": False, "restarted_at": "0001-01-01T00:00:00Z"}, (OLD,), State.FAILED),
+        # Its pods say again and again that their proxies are older, and its owner rolls it out anew.
+        (OVERDUE | {"restarted_for": f"{NEW}/4", "edited": True}, (OLD,), State.WAITING),
+        (OVERDUE | {"restarted_for": f"{NEW}/5", "edited": True}, (OLD,), State.MANUAL),
+        (OVERDUE | {"restarted_for": f"{NEW}/5", "rolled": False}, (OLD,), State.FAILED),
+        (OVERDUE | {"restarted_for": f"{OLD}/5", "edited": True}, (OLD,), State.WAITING),
         ({"restarted_for": OLD, "restarted_at": BEFORE, "rolled": False}, (OLD,), State.BLOCKED),
         ({"restarted_for": OLD, "restarted_at": LONG_AGO, "rolled": False}, (OLD,), State.WAITING),
     ],

@@ -244,7 +244,7 @@ def _build_security_rules() -> dict[str, Rule]:
 def _share(value: Value) -> str:
     """A share such as `20%`, as Istio takes it."""
     text = take_text(value).removesuffix("%")
-    if not text.isdigit() or not 0 < int(text) < 100:
+    if not text.isdecimal() or not 0 < int(text) < 100:
         raise Unexpected("is no share such as 20%")
     return text
 
