@@ -54,7 +54,8 @@ def gather_workloads(
         if manifest[CLOSED] is not None
     )
     known = {workload.uid for workload in rollables}
-    return Workloads(rollables, blockers, refused=world.refusals.read(known), unread=_find_unread(stores))
+    refused, unsure = world.refusals.read(known), world.refusals.read_unsure(known)
+    return Workloads(rollables, blockers, refused=refused, unsure=unsure, unread=_find_unread(stores))
 
 
 def _find_unread(stores: Mapping[str, Store]) -> dict[str, str]:
