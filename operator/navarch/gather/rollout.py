@@ -54,8 +54,14 @@ def gather_workloads(
         if manifest[CLOSED] is not None
     )
     known = {workload.uid for workload in rollables}
-    refused, unsure = world.refusals.read(known), world.refusals.read_unsure(known)
-    return Workloads(rollables, blockers, refused=refused, unsure=unsure, unread=_find_unread(stores))
+    refusals = world.refusals
+    return Workloads(
+        rollables,
+        blockers,
+        refused=refusals.read(known),
+        unsure=refusals.read_unsure(known),
+        unread=_find_unread(stores),
+    )
 
 
 def _find_unread(stores: Mapping[str, Store]) -> dict[str, str]:
