@@ -21,7 +21,7 @@ import typer
 import yaml
 
 from navarch.api.meta import IMAGE
-from navarch.cli import cluster, upgrade
+from navarch.cli import ca, cluster, upgrade
 from navarch.cli.exits import Commands, Exit
 from navarch.cli.options import BorrowAccount, Context, Kubeconfig, Output
 from navarch.core.model.plain_yaml import PlainDumper
@@ -154,6 +154,13 @@ def manifests(
             "Operator's kinds.",
         ),
     ] = False,
+    openshift: Annotated[
+        bool,
+        typer.Option(
+            "--openshift",
+            help="Print the SecurityContextConstraints for pods with a sidecar instead, for OpenShift.",
+        ),
+    ] = False,
 ) -> None:
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
     from navarch.assets import MissingAssets
@@ -162,7 +169,11 @@ def manifests(
 
     try:
         objects = build(
-            image=image, namespace=namespace, olm_v1_installer=olm_v1_installer, monitoring=monitoring
+            image=image,
+            namespace=namespace,
+            olm_v1_installer=olm_v1_installer,
+            monitoring=monitoring,
+            openshift=openshift,
         )
     except (InputError, MissingAssets) as error:
         typer.echo(f"navarch manifests: {error}", err=True)
@@ -208,6 +219,7 @@ app.command()(cluster.plan)
 app.command()(cluster.approve)
 app.command()(cluster.rollback)
 app.add_typer(upgrade.app, name="upgrade")
+app.add_typer(ca.app, name="ca")
 app.command(name="must-gather")(cluster.must_gather)
 
 
