@@ -54,7 +54,14 @@ def gather_workloads(
         if manifest[CLOSED] is not None
     )
     known = {workload.uid for workload in rollables}
-    return Workloads(rollables, blockers, refused=world.refusals.read(known), unread=_find_unread(stores))
+    refusals = world.refusals
+    return Workloads(
+        rollables,
+        blockers,
+        refused=refusals.read(known),
+        unsure=refusals.read_unsure(known),
+        unread=_find_unread(stores),
+    )
 
 
 def _find_unread(stores: Mapping[str, Store]) -> dict[str, str]:

@@ -162,7 +162,8 @@ def _judge(
     # One that broke by a restart for an older target is waited for no longer, and still is not available.
     flying = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
     broken = state is State.WAITING and restart.going
-    in_flight = flying or broken or state in (State.ROLLING, State.FAILED)
+    unsure = state is State.BLOCKED and workload.uid in observed.workloads.unsure
+    in_flight = flying or broken or unsure or state in (State.ROLLING, State.FAILED)
     return Standing(
         workload.namespace,
         workload.kind,
