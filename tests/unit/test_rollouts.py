@@ -235,6 +235,21 @@ def test_where_a_workload_stands(changes: dict[str, Any], stamps: tuple[str, ...
     assert judge(a_rollable(**changes), stamps).state is state
 
 
+@pytest.mark.parametrize(
+    "at", ["9999-12-31T23:59:59Z", "2099-01-01T00:00:00Z", "0001-01-01T00:00:00", "soon"]
+)
+def test_a_time_that_a_workloads_owner_has_made_up_stops_no_rollout_and_takes_no_place_in_it(at: str) -> None:
+    entry = {**APPLIED, "time": at}
+    forged = read_rollable(a_workload(fields=[entry]))
+    assert forged.restarted_at == at
+    other = a_rollable(name="other", namespace="elsewhere", uid="uid-other")
+    going = replace(forged, restarted_for=NEW, rolled=False)
+    plan = plan_rollout(observe(going, other))
+    states = {s.name: (s.state, s.in_flight) for s in plan.standings}
+    assert states == {going.name: (State.BLOCKED, False), "other": (State.WAITING, False)}
+    assert [each.ref.name for each in plan.restarts] == ["other"]
+
+
 def test_what_is_not_restarted_by_a_template_is_left_to_its_owner() -> None:
     seen = observe()
     job = ProxyPod("shop", "job-1", "mesh", OLD, job="job")

@@ -18,6 +18,7 @@ from navarch.api.windows import read_windows
 from navarch.core.membership.selectors import matches
 from navarch.core.model.labels import ROLLOUT
 from navarch.core.model.messages import count
+from navarch.core.model.moments import read_moment
 from navarch.core.model.restarts import ARGO
 from navarch.core.rollout.narrowing import Closed, Narrowing
 from navarch.core.rollout.observed import ObservedRollout
@@ -27,6 +28,10 @@ from navarch.core.world.rollable import API_VERSIONS, Rollable, target_of
 
 _FORGETFUL = ("DaemonSet", ARGO)
 """Kinds whose status does not tell a rollout that never ended from pods that were lost afterwards."""
+
+
+CLOCKS_APART = timedelta(hours=1)
+"""By how much the API server's clock may be ahead: one that is further would have each restart repeated."""
 
 
 class State(Enum):
@@ -148,7 +153,7 @@ def _judge(
     closed: Closed | None,
     now: datetime,
 ) -> Standing:
-    until = _find_deadline(observed, workload)
+    until = _find_deadline(observed, workload, now)
     restart = _Restart(
         aimed=bool(observed.target) and target_of(workload) == observed.target,
         ours=until is not None and not workload.edited,
@@ -240,12 +245,13 @@ def _follow(workload: Rollable, outdated: int, *, overdue: bool) -> tuple[State,
     return State.FAILED, f"not done in workloadDeadlineSeconds: {told}"
 
 
-def _find_deadline(observed: ObservedRollout, workload: Rollable) -> datetime | None:
-    """When a restart by Navarch has to be done; None where there was none."""
-    if not workload.restarted_for or not workload.restarted_at:
+def _find_deadline(observed: ObservedRollout, workload: Rollable, now: datetime) -> datetime | None:
+    """When a restart by Navarch has to be done; None where there was none. Whoever may write a workload may
+    write any time into its managedFields: one that is yet to come is none of Navarch's."""
+    at = read_moment(workload.restarted_at)
+    if not workload.restarted_for or at is None or at > now + CLOCKS_APART:
         return None
-    seconds = observed.policy.workload_deadline_seconds or DEADLINE
-    return datetime.fromisoformat(workload.restarted_at) + timedelta(seconds=seconds)
+    return at + timedelta(seconds=observed.policy.workload_deadline_seconds or DEADLINE)
 
 
 def _find_blocked(
