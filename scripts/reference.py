@@ -267,6 +267,7 @@ UNITS: Mapping[str, str] = {
     "navarch_rollout_workloads": "workloads",
     "navarch_unmeasured_objects": "objects",
     "navarch_upgrade_phase": "0 or 1",
+    "navarch_approval_pending": "0 or 1",
     "navarch_member_proxies": "proxies",
     "navarch_watch_left_out_objects": "objects",
     "navarch_workqueue_depth": "keys",

@@ -161,8 +161,8 @@ def choose_canonical_name(pod: Pod) -> str:
 
 
 def cut_name(name: str, template: str) -> str:
-    """A canonical name as the sidecar's template cuts it to the length of a label: minors differ in what they
-    take off its ends, and what they leave on may be no label."""
+    """A canonical name as a template cuts it to the length of a label: minors differ in what they take off
+    its ends, and what they leave on may be no label; Istio's own for gateways cuts nothing."""
     found = _CUT.search(template)
     if found is None:
         return name
@@ -244,7 +244,8 @@ def _gateway(pod: Pod, injector: Injector) -> Pod:
         "volumes": _volumes(volumes),
         "imagePullSecrets": _pull_secrets(injector),
     }
-    labels = {CANONICAL_NAME: choose_canonical_name(pod)}
+    template = injector.config["templates"].get("gateway", "")
+    labels = {CANONICAL_NAME: cut_name(choose_canonical_name(pod), template)}
     return {"metadata": _metadata(pod, injector, labels=labels), "spec": spec}
 
 

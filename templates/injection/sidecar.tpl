@@ -18,7 +18,6 @@
 {{- $excludeOutbound := annotation $meta "traffic.sidecar.istio.io/excludeOutboundPorts" (valueOrDefault $proxy.excludeOutboundPorts "") -}}
 {{- $namesIncludeOutbound := or (isset $annotations "traffic.sidecar.istio.io/includeOutboundPorts") $includeOutbound -}}
 {{- $namesExcludeOutbound := or (isset $annotations "traffic.sidecar.istio.io/excludeOutboundPorts") $excludeOutbound -}}
-{{- $name = $name | trunc 63 | trimAll "-_." -}}
 metadata:
   labels:
     security.istio.io/tlsMode: {{ index $labels "security.istio.io/tlsMode" | default "istio" | toJson }}

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lab.cluster import Cluster, service_account_kubeconfig
+from scripts.files import ROOT
 from tests.cluster.conftest import a_mesh_namespace
 from tests.cluster.test_describe import build_deployment, build_pod
 from tests.polling import eventually
@@ -156,15 +157,52 @@ async def test_a_plan_that_cannot_be_carried_out_says_why_and_ends_with_one(
     assert f"there is no mesh nothing in namespace {settled}" in missing.err
 
 
-async def test_who_may_read_little_is_told_what_the_plan_lacks(
+async def test_who_may_read_little_is_told_what_the_plan_lacks_and_the_guides_role_is_enough(
     api: Api, light: Cluster, operator: Operator, settled: str
 ) -> None:
-    api.create(build_mesh(settled))
+    api.create(build_mesh(settled, version="1.30"))
     await wait_for(api, settled)
     kubeconfig = service_account_kubeconfig(light, settled, "default")
     ended = await asyncio.to_thread(navarch, "plan", "-n", settled, kubeconfig=kubeconfig)
     assert ended.code == 1, ended
     assert "not permitted" in ended.out + ended.err
+
+    guide = (ROOT / "docs" / "how-to" / "plan-a-change.md").read_text()
+    role = yaml.safe_load(guide.partition("```yaml\n")[2].partition("```")[0])
+    planners = role["metadata"]["name"]
+    account = {"kind": "ServiceAccount", "name": "default", "namespace": settled}
+
+    def bind(role: str, place: str = "") -> None:
+        group = "rbac.authorization.k8s.io"
+        api.create(
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "RoleBinding" if place else "ClusterRoleBinding",
+                "metadata": {"name": settled if place else planners}
+                | ({"namespace": place} if place else {}),
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+                "subjects": [account],
+            }
+        )
+
+    async def succeeds(*arguments: str, code: int, stdin: str = "") -> None:
+        ended = await asyncio.to_thread(navarch, *arguments, "-o", "json", kubeconfig=kubeconfig, stdin=stdin)
+        assert "not permitted" not in ended.out + ended.err, ended
+        assert ended.code == code, ended
+
+    api.create(role)
+    bind(planners)
+    bind("navarch-dry-run", "navarch-probe")
+    try:
+        await succeeds("plan", "demo", "-n", settled, code=0)
+        await succeeds("check", "demo", "-n", settled, "--for-version", "1.31", code=0)
+        bind("navarch-mesh-admin", settled)  # a manifest itself is sent as a dry run
+        manifest = yaml.safe_dump(build_mesh(settled, version="1.30", meshConfig={"enableTracing": True}))
+        await succeeds("plan", "-f", "-", code=2, stdin=manifest)
+    finally:
+        api.delete("clusterrolebinding", "", planners)
+        api.delete("rolebinding", "navarch-probe", settled)
+        api.delete("clusterrole", "", planners)
 
 
 def make_obstacles(api: Api, namespace: str) -> set[tuple[str, str, str]]:

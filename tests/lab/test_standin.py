@@ -124,6 +124,14 @@ def test_a_long_name_is_cut_as_the_template_says_even_where_no_label_comes_of_it
     assert made["metadata"]["labels"]["service.istio.io/canonical-name"] == name
 
 
+@pytest.mark.parametrize(("template", "length"), [(CUT, 62), ("", 68)])
+def test_the_name_of_a_gateways_pod_is_cut_as_its_own_template_says(template: str, length: int) -> None:
+    gateway = pod(containers=("istio-proxy",), annotations={"inject.istio.io/templates": "gateway"})
+    gateway["metadata"]["name"] = "a" * 62 + ".bbbbb"
+    made = inject(gateway, injector=injector(config={"templates": {"gateway": template}}))
+    assert len(made["metadata"]["labels"]["service.istio.io/canonical-name"]) == length
+
+
 def test_with_the_cni_plugin_no_container_needs_privileges() -> None:
     made = inject(pod(), injector=injector(pilot={"cni": {"enabled": True}}))
     first = made["spec"]["initContainers"][0]

@@ -45,6 +45,14 @@ def in_phase(what: str, phase: str) -> str:
     return write(f"navarch_{what}_phase", OF_MESH, phase=phase)
 
 
+def serving(
+    of: Mapping[str, str], ready: str, *, available: str = "1x90", injected: str = "1x90"
+) -> dict[str, str]:
+    """A mesh whose istiod is available, and whose pods are injected."""
+    series = {"Ready": ready, "Available": available, "InjectionReady": injected, "Deleting": "0x90"}
+    return {condition(of, kind): values for kind, values in series.items()}
+
+
 LEADS, DRIFT = "navarch_leader_election_master_status", "navarch_drift_repaired_total"
 REQUESTS, RECONCILES = "navarch_rest_client_requests_total", "navarch_reconcile_total"
 DEPTH = "navarch_workqueue_depth"
@@ -70,6 +78,29 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
         ),
         Situation({condition(MESH, "Ready"): "1x9 0x13 1x1 0x13 1x20"}, (23, 30, 39)),
         Situation({condition(GATEWAY, "Ready"): "0x60", condition(MESH, "Ready"): "1x60"}, (60,)),
+        # A change that is refused, held or taken back while all serves; then istiod is gone.
+        Situation(serving(MESH, "0x60", available="1x29 0x31"), (29, 44), (45, 60), (), MESH),
+        Situation(serving(MESH, "0x60", injected="1x29 0x31"), (29, 44), (45, 60), (), MESH),
+        Situation({condition(MESH, "Ready"): "0x60", condition(MESH, "Deleting"): "1x60"}, (60,)),
+    ),
+    "mesh-not-as-asked": (
+        Situation(serving(MESH, "1x9 0x29 1x20"), (9, 24), (25, 39), (40, 50), MESH),
+        # It stops serving, which is another alert's, and serves again.
+        Situation(serving(MESH, "0x60", available="1x29 0x9 1x21"), (14,), (16, 29), (31, 39, 45), MESH),
+        # Upgrades that are under way, and held, are told by another alert; then one is given up.
+        Situation(
+            {
+                **serving(MESH, "0x90"),
+                in_phase("upgrade", "Proving"): "1x9 0x30 _x50",
+                in_phase("upgrade", "Held"): "0x9 1x30 _x50",
+            },
+            (30, 39, 55),
+            (60, 89),
+            (),
+            MESH,
+        ),
+        Situation(serving(MESH, "0x60") | {condition(MESH, "Deleting"): "1x60"}, (60,)),
+        Situation(serving(MESH, "0x60", injected="0x60"), (60,)),
     ),
     "gateway-not-ready": (
         Situation({condition(GATEWAY, "Ready"): "1x9 0x29 1x20"}, (9, 24), (25, 39), (40, 50), GATEWAY),
@@ -122,6 +153,23 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
             OF_MESH,
         ),
         Situation({in_phase("upgrade", "Proving"): "1x60", in_phase("upgrade", "Held"): "0x60"}, (60,)),
+    ),
+    "approval-waits": (
+        Situation(
+            {write("navarch_approval_pending", OF_MESH, change="minor"): "_x9 1x1450 _x20"},
+            (9, 1448),
+            (1451, 1458),
+            (1470,),
+            {**OF_MESH, "change": "minor"},
+        ),
+        # Approved within the day, and another one after it.
+        Situation(
+            {
+                write("navarch_approval_pending", OF_MESH, change="patch"): "1x1000 _x1000",
+                write("navarch_approval_pending", OF_MESH, change="config"): "_x1000 1x1000",
+            },
+            (1441, 2000),
+        ),
     ),
     "drift-returns": (
         Situation({write(DRIFT, MESH): "0x9 0+1x79 80x60"}, (9, 45), (70, 89), (115,), MESH),

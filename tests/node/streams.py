@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.node.conftest import Mesh
+from tests.node.kubelet import ask_from, find_container
 from tests.support.api import Api, Refused
-from tests.support.workloads import PATIENCE, ask, build_pod, find_proxy, is_injected
+from tests.support.workloads import PATIENCE, build_pod, find_proxy, is_injected
 
 BATCH = 20
 """Requests of one call of the client."""
@@ -43,8 +44,9 @@ class Seen:
 @contextmanager
 def streams(mesh: Mesh) -> Iterator[Seen]:
     """Requests from the mesh's client to its server, and dry-run pods in its namespace, until the block
-    ends."""
-    with pods(mesh) as seen, _running(_send_requests, mesh, seen):
+    ends. The client's pod has to stay."""
+    client = find_container(mesh.api, mesh.apps, "client")
+    with pods(mesh) as seen, _running(_send_requests, mesh, client, seen):
         yield seen
 
 
@@ -69,9 +71,9 @@ def _running(loop: Callable[..., None], *arguments: Any) -> Iterator[None]:
         thread.join()
 
 
-def _send_requests(mesh: Mesh, seen: Seen, over: threading.Event) -> None:
+def _send_requests(mesh: Mesh, client: str, seen: Seen, over: threading.Event) -> None:
     while not over.is_set():
-        answer = ask(mesh.cluster, mesh.apps, mesh.url, count=BATCH, seconds=PATIENCE)
+        answer = ask_from(mesh.cluster, client, mesh.url, count=BATCH, seconds=PATIENCE)
         if answer.ok:
             seen.requests += BATCH
         elif not is_unresolved(answer.text):

@@ -1,25 +1,37 @@
 """From one minor of Istio to the next and back, revision beside revision: real istiods, agents and Envoys of
 both, traffic, pods that are created all the while, workloads that Navarch restarts, and an operator that is
-killed in the middle. And a new version whose proxies refuse what istiod sends them: it does not take over,
-or, where only those of a workload do, gives way by itself to the one before it."""
+killed in the middle. A new version whose proxies refuse what istiod sends them: it does not take over, or,
+where only those of a workload do, gives way by itself to the one before it. And a mesh that changes its
+strategy there and back, through a kubelet that ends amid restarts and an istiod that ends when it has just
+taken over."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from lab.builds import ISTIO_LINES
 from lab.cluster import Cluster
+from lab.node.cluster import enter
 from tests.node.conftest import Mesh, kill_operators, make_mesh, remove_mesh
-from tests.node.streams import streams
+from tests.node.kubelet import signal_kubelet
+from tests.node.streams import pods, streams
 from tests.node.teams import wait_for_census
 from tests.polling import eventually
 from tests.support.api import Api, Object
 from tests.support.meshes import read_condition
 from tests.support.operator import SYSTEM
-from tests.support.workloads import find_proxy, is_ready, restart, wait_for_deployments
+from tests.support.workloads import (
+    create_namespace,
+    find_proxy,
+    is_ready,
+    is_rolled_out,
+    restart,
+    wait_for_deployments,
+)
 
 OLD, NEW = (line.versions[-1] for line in ISTIO_LINES[-2:])
 ROLE = "navarch-rollouts"
@@ -89,15 +101,79 @@ def find_waiting(mesh: Mesh, words: str) -> Object | None:
     return found if words in told else None
 
 
-async def wait_for_server(mesh: Mesh, version: str) -> None:
-    """Until the server's pods, and no others, have the proxy of a version, and are ready."""
+async def wait_for_server(mesh: Mesh, version: str, *, revision: str = "", seconds: float = 120) -> None:
+    """Until the server's pods, and no others, have the proxy of a version, and are ready; with `revision`
+    that which this one injected."""
 
     def has_it() -> bool:
         pods = mesh.api.list("pod", mesh.apps, labels="app=server")
         images = {find_proxy(pod)["image"].rpartition(":")[2] for pod in pods}
-        return images == {version} and all(map(is_ready, pods))
+        injectors = {pod["metadata"]["annotations"]["istio.io/rev"] for pod in pods}
+        as_wanted = images == {version} and (not revision or injectors == {revision})
+        return as_wanted and all(map(is_ready, pods))
 
-    await eventually(has_it, seconds=120, every=0.5, what=f"the server has the proxy of {version}")
+    what = f"the server has the proxy of {version} {revision}"
+    await eventually(has_it, seconds=seconds, every=0.5, what=what)
+
+
+def read_target(mesh: Mesh) -> str:
+    """The revision to which the API server sends pods that carry the mesh's tag."""
+    webhook = mesh.api.get("mwc", "", f"istio-revision-tag-{mesh.tag}") or {}
+    (name,) = {entry["clientConfig"]["service"]["name"] for entry in webhook["webhooks"]}
+    return str(name).removeprefix("istiod-")
+
+
+_CRASH = """
+for process in /proc/[0-9]*; do
+  if [ "$(cat $process/comm 2>/dev/null)" = pilot-discovery ] &&
+      tr '\\0' '\\n' < $process/environ | grep -qx REVISION={revision}; then
+    kill -KILL ${{process#/proc/}} && echo ${{process#/proc/}}
+  fi
+done
+"""
+
+
+def crash_istiods(mesh: Mesh, revision: str) -> None:
+    """SIGKILL to the processes of a revision's istiods."""
+    assert enter(mesh.cluster, "sh", "-c", _CRASH.format(revision=revision)).split()
+
+
+def has_come_back(mesh: Mesh, revision: str) -> bool:
+    """Whether the istiods of a revision were started again and are ready."""
+    pods = mesh.api.list("pod", mesh.namespace, labels=f"app=istiod,istio.io/rev={revision}")
+    restarts = [status["restartCount"] for pod in pods for status in pod["status"]["containerStatuses"]]
+    return bool(restarts) and min(restarts) > 0 and all(map(is_ready, pods))
+
+
+async def label_by_hand(mesh: Mesh) -> Mesh:
+    """A namespace whose pods are sent to the revision in place by a webhook that nobody proves, as where a
+    label, or a tag, is moved by hand; as that mesh's."""
+    name = f"{mesh.namespace}-by-hand"
+    await create_namespace(mesh.api, name)
+    tag = mesh.api.get("mwc", "", f"istio-revision-tag-{mesh.tag}") or {}
+    entry = tag["webhooks"][0]
+    service = {**entry["clientConfig"]["service"], "name": mesh.istiod}
+    entry |= {
+        "name": "by-hand.example.com",
+        "clientConfig": {**entry["clientConfig"], "service": service},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
+        "objectSelector": {},
+    }
+    kind = {"apiVersion": tag["apiVersion"], "kind": tag["kind"], "metadata": {"name": name}}
+    mesh.api.create({**kind, "webhooks": [entry]})
+    return replace(mesh, apps=name)
+
+
+def is_being_restarted(mesh: Mesh) -> bool:
+    """Whether Navarch has begun to restart the server, and that is not done."""
+    found = mesh.api.get("deployment", mesh.apps, "server") or {}
+    annotations = found["spec"]["template"]["metadata"].get("annotations") or {}
+    return "mesh.navarch.io/rolled-for" in annotations and not is_rolled_out(found)
+
+
+def read_istiods(mesh: Mesh) -> set[str]:
+    """The uids of istiod's pods."""
+    return {pod["metadata"]["uid"] for pod in mesh.api.list("pod", mesh.namespace, labels="app=istiod")}
 
 
 @pytest.mark.timeout(1200)
@@ -192,3 +268,58 @@ async def test_proxies_that_refuse_their_configuration_take_the_mesh_back_by_its
     print(f"{seen.requests} requests; {seen.pods} pods: {dict(seen.proxies)}, refused {len(seen.refusals)}")
     assert seen.failures == []
     assert (seen.bare, seen.refusals) == (0, [])
+
+
+@pytest.mark.timeout(1200)
+async def test_a_mesh_changes_its_strategy_and_tries_a_configuration_whoever_ends_amid_that(
+    older: Mesh, api: Api
+) -> None:
+    await wait_for_census(older, current=2, outdated=0)
+    stays = {"metadata": {"annotations": {"mesh.navarch.io/rollout": "Never"}}}
+    api.patch("deployment", older.apps, "client", stays)
+    before = read_istiods(older)
+    with streams(older) as seen:
+        await eventually(lambda: seen.requests and seen.proxies[OLD], seconds=60, what="both streams flow")
+        older.edit(upgrade={"strategy": "InPlace"})
+        await older.wait_for("SpecAccepted", reason="StrategyPending")
+        assert read_istiods(older) == before, "the change alone starts and ends nothing"
+
+        by_hand = await label_by_hand(older)
+        with pods(by_hand) as control:
+            older.edit(version=NEW)
+            await eventually(lambda: control.refusals, seconds=60, every=0.05, what="the control is refused")
+        api.delete("mwc", "", by_hand.apps)
+        api.delete("namespace", "", by_hand.apps)
+        await eventually(
+            lambda: read_target(older) == older.revision, seconds=240, every=0.02, what="the tag has moved"
+        )
+        kill_operators(older.cluster)
+        await eventually(lambda: is_being_restarted(older), seconds=240, every=0.05, what="the wave began")
+        signal_kubelet(older.cluster, "KILL")
+        await wait_for_server(older, NEW, revision=older.revision, seconds=300)
+        found = await older.wait_for(seconds=240)
+        assert found["status"]["version"] == {"desired": NEW, "active": NEW}
+        assert found["status"]["activeRevision"] == read_target(older) == older.revision
+
+        older.edit(upgrade={"strategy": "RevisionBased", "canaryConfig": True}, proxy={"logLevel": "info"})
+        await eventually(
+            lambda: read_target(older) != older.revision, seconds=240, every=0.02, what="the tag has moved"
+        )
+        tried = read_target(older)
+        assert tried.startswith(f"{older.tag}-{NEW.replace('.', '-')}-"), "of this version, with digits"
+        refused = len(seen.refusals)
+        crash_istiods(older, tried)
+        await eventually(lambda: has_come_back(older, tried), seconds=120, every=0.2, what="it came back")
+        injected = seen.proxies[NEW]
+        await eventually(lambda: seen.proxies[NEW] > injected + 5, seconds=60, what="pods are injected again")
+        dark = len(seen.refusals)
+        await wait_for_server(older, NEW, revision=tried, seconds=300)
+        found = await older.wait_for(seconds=240)
+        assert found["status"]["activeRevision"] == read_target(older) == tried
+        served = seen.requests
+        await eventually(lambda: seen.requests > served, seconds=60, what="requests reach the new server")
+    print(f"{seen.requests} requests; {seen.pods} pods: {dict(seen.proxies)}, refused {len(seen.refusals)}")
+    assert seen.failures == []
+    assert (seen.bare, refused) == (0, 0)
+    assert len(seen.refusals) == dark, "none but while the only istiod of the tag did not run"
+    assert set(seen.proxies) == {OLD, NEW}

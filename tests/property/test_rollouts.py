@@ -251,6 +251,69 @@ def test_one_that_does_not_come_up_stops_all_others_until_it_does(
     assert plan_rollout(cluster.observe()).phase is not Phase.HALTED
 
 
+MOMENTS = ["", "2026-11-01T00:00:00Z", "2026-11-01T23:59:00Z", "2026-11-02T00:00:05Z"]
+FORGED = ["9999-12-31T23:59:59Z", "10000-01-01T11:59:59Z", "0001-01-01T00:00:00Z", "today"]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> ObservedRollout:
+    """Workloads as their owners, controllers and other clients may leave them, at any moment."""
+    base = draw(clusters())
+    seen = base.observe()
+    workloads = [
+        replace(
+            w.seen,
+            rolled=draw(st.booleans()),
+            stuck=draw(st.sampled_from(["", "", "stuck"])),
+            refusal=draw(st.sampled_from(["", "", "", "paused"])),
+            restarted_for=draw(st.sampled_from(["", OLD, NEW, f"{NEW}/2", "x/y"])),
+            restarted_at=draw(st.sampled_from([*MOMENTS, *FORGED])),
+            edited=draw(st.sampled_from([False, False, True])),
+            unsure=draw(st.booleans()),
+            lacking=draw(st.sampled_from([False, False, True])),
+        )
+        for w in base.workloads.values()
+    ]
+    return replace(
+        seen,
+        workloads=Workloads(tuple(workloads)),
+        pods=tuple(replace(p, leaving=draw(st.sampled_from([False, False, True]))) for p in seen.pods),
+        leaving=frozenset(draw(st.sets(st.sampled_from(["ns-0", "ns-1"])))),
+        hindrance=draw(st.sampled_from(["", "", "", "the control plane is being rolled out"])),
+        returning=draw(st.sampled_from([False, False, True])),
+        told_wave=draw(st.integers(0, 6)),
+        told_since=draw(st.sampled_from(["", "x", "2026-11-01T23:58:00+00:00", "2031-01-01T00:00:00Z"])),
+    )
+
+
+@given(worlds())
+@settings(max_examples=150, deadline=None)
+def test_no_world_breaks_the_budget_or_the_order_or_stands_without_saying_why(world: ObservedRollout) -> None:
+    plan = plan_rollout(world)
+    assert plan == plan_rollout(world)
+    standings = {(s.namespace, s.kind, s.name): s for s in plan.standings}
+    chosen = [standings[r.ref.namespace, r.ref.kind, r.ref.name] for r in plan.restarts]
+    going = [s for s in plan.standings if s.in_flight and s.state is not State.WAITING]
+    places = Counter(s.namespace for s in (*going, *chosen))
+    if chosen:
+        assert places.total() <= max(world.policy.max_unavailable or 1, len(going))
+        assert all(places[s.namespace] <= (world.policy.per_namespace_parallelism or 1) for s in chosen), (
+            "of one namespace"
+        )
+    for s in chosen:
+        assert s.state is State.WAITING
+        assert s.in_flight or s.wave == plan.wave
+        assert s.in_flight or not any(each.wave < s.wave and each.in_flight for each in plan.standings), (
+            "a wave begins when all before it are done"
+        )
+    if plan.phase not in (Phase.DONE, Phase.ROLLING):
+        assert plan.why
+    if plan.phase is not Phase.DONE and not plan.restarts:
+        waits = [s for s in plan.standings if s.state in (State.ROLLING, State.FAILED, State.BLOCKED)]
+        assert waits or plan.why or plan.requeue_after is not None
+    assert plan.requeue_after is None or plan.requeue_after <= 2 * 600
+
+
 @given(clusters())
 @settings(deadline=None)
 def test_a_namespace_keeps_its_wave_whatever_other_namespaces_there_are(cluster: Cluster) -> None:

@@ -35,7 +35,7 @@ from navarch.core.rollout.questions import Questions, find_questions
 from navarch.core.rollout.status import summarise_rollout
 from navarch.core.world.proxies import ProxyPod
 from navarch.core.world.rollable import Rollable
-from navarch.gather.gates import ANSWER_BYTES, Gatekeeper, sum_counters
+from navarch.gather.gates import ANSWER_BYTES, AT_ONCE, Gatekeeper, sum_counters
 from navarch.kube.client import Client
 
 from tests.polling import eventually
@@ -163,6 +163,8 @@ REFUSAL = json.dumps({"status": "error", "errorType": "bad_data", "error": "pars
         ({"min": "1"}, "<html>no such page</html>", UNKNOWN, "no such page"),
         ({"min": "1"}, "[]", UNKNOWN, "not Prometheus's"),
         ({"min": "1"}, "null", UNKNOWN, "not Prometheus's"),
+        ({"min": "1"}, "[" * 100_000, UNKNOWN, "not Prometheus's"),
+        ({"min": "1"}, SCALAR.replace('"0.99"', "9" * 4000), UNKNOWN, "not Prometheus's"),
         ({"min": "1"}, vector("lots"), UNKNOWN, "not Prometheus's"),
     ],
 )
@@ -174,7 +176,16 @@ def test_what_a_prometheus_says(bounds: dict[str, str], answer: str, state: Gate
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [(200, PASSED), (204, PASSED), (302, UNKNOWN), (403, FAILED), (404, FAILED), (503, UNKNOWN)],
+    [
+        (200, PASSED),
+        (204, PASSED),
+        (302, UNKNOWN),
+        (403, FAILED),
+        (404, FAILED),
+        (503, UNKNOWN),
+        (429, UNKNOWN),
+        (408, UNKNOWN),
+    ],
 )
 def test_what_a_webhook_says(status: int, state: GateState) -> None:
     found = judge_webhook(Webhook(name="w", url="http://x"), status, " not\ntoday ")
@@ -361,6 +372,57 @@ def questions(*pods: str, **changes: Any) -> Questions:
     proxies = tuple(ProxyPod("a", pod, "mesh", NEW, owner="Deployment/web") for pod in pods)
     asked = Questions(NEW, ("shop", "demo"), 1, 4, "shop", "mesh", proxies, ("a", "c"))
     return replace(asked, **changes)
+
+
+FOREVER = "envoy_cluster_manager_cds_update_success{" + ",".join(f'a{i}="x"' for i in range(9000)) + "} 1\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (lambda: web.Response(status=302, headers={"Location": "../" * 9 + "api/v1/secrets"}), "redirect"),
+        (lambda: web.Response(status=307, headers={"Location": "/api/v1/secrets"}), "redirect"),
+        (lambda: web.Response(text=FOREVER), "longer than"),
+        (lambda: web.Response(status=500, text="[" * 50_000), "did not answer"),
+        (lambda: web.Response(text="[" * 50_000, content_type="application/json"), "did not answer"),
+        (lambda: web.Response(text="\x00{{{"), "no configuration yet"),
+    ],
+)
+async def test_a_pod_in_place_of_a_proxy_can_do_nothing_but_keep_its_gate_closed(
+    tmp_path: Path, answer: Callable[[], web.Response], word: str
+) -> None:
+    mesh, asked = Mesh(), list[str]()
+    mesh.taken = {"well": 1}
+
+    async def stand_in(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return answer() if "/pods/odd:15090/" in request.path else await mesh.answer(request)
+
+    async with serving(tmp_path, stand_in) as credentials, Client(credentials) as client:
+        found = (await Asker(client).read(questions("odd", "well")))["proxies"]
+    assert found.state is UNKNOWN
+    assert word in found.message
+    assert len([path for path in asked if "/proxy/stats/" in path]) == 2
+    assert "/api/v1/secrets" not in asked, "it has no request sent in the operator's name"
+
+
+async def test_pods_of_one_mesh_that_do_not_answer_keep_no_other_mesh_waiting(tmp_path: Path) -> None:
+    mesh, go_on, held = Mesh(), asyncio.Event(), list[str]()
+    mesh.taken = {"x": 1}
+
+    async def stand_in(request: web.Request) -> web.StreamResponse:
+        if "/pods/slow-" in request.path:
+            held.append(request.path)
+            await go_on.wait()
+        return await mesh.answer(request)
+
+    async with serving(tmp_path, stand_in) as credentials, Client(credentials) as client:
+        asker = Asker(client)
+        asker.keeper.read("theirs", questions(*(f"slow-{i}" for i in range(AT_ONCE))))
+        await eventually(lambda: len(held) == AT_ONCE, what="all are asked")
+        assert (await asker.read(questions("x")))["proxies"].state is PASSED
+        go_on.set()
+        asker.keeper.forget("theirs")
 
 
 async def test_proxies_are_asked_until_they_have_their_configuration_and_again_when_istiod_counts_refusals(

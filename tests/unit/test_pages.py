@@ -46,6 +46,13 @@ def test_no_empty_line_takes_rows_away_from_their_table(page: Path) -> None:
     assert lost == []
 
 
+def test_each_decision_has_one_row_and_they_stand_in_order() -> None:
+    """Two that are made side by side are merged into one list."""
+    folder = ROOT / "docs" / "explanation" / "decisions"
+    rows = re.findall(r"^\| \[(\d{4})\]\(([^)]+)\)", (folder / "README.md").read_text(), re.MULTILINE)
+    assert rows == sorted((page.name[:4], page.name) for page in folder.glob("[0-9]*.md"))
+
+
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(

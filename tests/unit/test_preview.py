@@ -15,9 +15,10 @@ from navarch.core.diagnosis.masking import MASK
 from navarch.core.diagnosis.report import Subject
 from navarch.core.diagnosis.workloads import Workload
 from navarch.core.model.refs import Ref
+from navarch.core.preview.duration import tell_duration
 from navarch.core.preview.fields import MOST_LINES, find_changes
 from navarch.core.preview.preview import Change, ObjectChange, Preview, find_path, order_changes
-from navarch.core.preview.restarts import Waves, find_restarts
+from navarch.core.preview.restarts import Restart, Waves, find_restarts
 from navarch.core.world.proxies import ProxyPod
 
 MESH = Subject("MeshControlPlane", "istio-system", "demo")
@@ -245,3 +246,40 @@ def test_the_hash_follows_everything_in_the_plan() -> None:
         Preview(MESH, "1.30.8", "1.31.4", objects=plan.objects, paused=True),
     )
     assert len({plan.hash, *(other.hash for other in others)}) == 4
+
+
+def by_waves(namespace: str, wave: int, workloads: int) -> list[Restart]:
+    return [
+        Restart(namespace, "Deployment", f"web-{n}", 3, 3, "waves", (), wave=wave) for n in range(workloads)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        # The defaults: one at a time, and five minutes between two waves.
+        ({}, "12 workloads in 12 turns, about 22 min at a minute for each turn"),
+        ({"maxUnavailable": 4}, "12 workloads in 8 turns, about 18 min"),
+        ({"maxUnavailable": 4, "perNamespaceParallelism": 2}, "12 workloads in 5 turns, about 15 min"),
+        (
+            {"maxUnavailable": 9, "perNamespaceParallelism": 9, "soakSeconds": 3600},
+            "4 turns, about 2 h 4 min",
+        ),
+        ({"soakSeconds": 0}, "in 12 turns, about 12 min"),
+        (
+            {"windows": [{"start": "22:00", "durationMinutes": 60, "timeZone": "UTC"}]},
+            "about 22 min at a minute for each turn while windows are open",
+        ),
+    ],
+)
+def test_a_plan_says_about_how_long_restarts_in_waves_take(policy: dict[str, Any], told: str) -> None:
+    restarts = [*by_waves("canary", 1, 1), *by_waves("shop", 2, 6), *by_waves("pay", 2, 4)]
+    restarts += [*by_waves("late", 4, 1), Restart("shop", "Pod", "bare", 1, 1, "hand", ())]
+    duration = tell_duration(restarts, DataPlane.model_validate({"mode": "Managed", **policy}))
+    assert told in duration
+    steps = Preview(MESH, restarts=tuple(restarts), expected=duration).steps
+    assert f"workloads are restarted by Navarch, wave by wave (36 pods: {duration})" in steps
+
+
+def test_where_owners_restart_nothing_is_said_of_how_long_it_takes() -> None:
+    assert tell_duration([Restart("a", "Deployment", "b", 1, 1, "rollout", ())], DataPlane()) == ""

@@ -96,9 +96,11 @@ def test_experimental_backends_are_read_and_answered_where_istiod_knows_them() -
 
 
 @pytest.mark.parametrize("minor", [minor.name for minor in ASSETS.catalog.minors])
-def test_the_canonical_name_is_trimmed_at_both_ends_for_every_minor(minor: str) -> None:
-    sidecar = injector_of(render_mesh({"version": minor}))["templates"]["sidecar"]
-    assert '$name | trunc 63 | trimAll "-_."' in sidecar
+@pytest.mark.parametrize("template", ["sidecar", "gateway", "grpc-agent"])
+def test_the_canonical_name_is_trimmed_at_both_ends_for_every_minor(minor: str, template: str) -> None:
+    text = injector_of(render_mesh({"version": minor}))["templates"][template]
+    assert '$name | trunc 63 | trimAll "-_."' in text
+    assert text.index('trimAll "-_."') < text.index("service.istio.io/canonical-name: {{ toJson $name }}")
 
 
 def test_go_is_told_its_limit_where_it_does_not_read_it_itself() -> None:

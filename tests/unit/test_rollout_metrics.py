@@ -78,6 +78,16 @@ def test_nothing_is_told_of_an_upgrade_or_of_restarts_that_are_no_more() -> None
     assert read("navarch_upgrade_phase") == read("navarch_upgrade_start_timestamp_seconds") == {}
 
 
+def test_an_approval_that_waits_is_told_with_what_it_is_for_until_it_is_given() -> None:
+    plan = {"hash": "0a1b2c3d4e5f", "change": "minor", "from": "1.30.8", "to": "1.31.4"}
+    publish(plan=plan)
+    assert read("navarch_approval_pending") == {"minor": 1.0}
+    publish(plan=plan | {"change": "config"})
+    assert read("navarch_approval_pending") == {"config": 1.0}
+    publish()
+    assert read("navarch_approval_pending") == {}
+
+
 def since(told: Mapping[str, Any], phase: Phase) -> str:
     """What is written after this status, where the restarts are in this phase."""
     observed = an_observed_mesh(status={"dataPlane": told} if told else {}, now=NOW)

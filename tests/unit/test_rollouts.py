@@ -16,7 +16,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import ref_of
 from navarch.core.model.restarts import Restart
 from navarch.core.rollout.observed import Blocker, ObservedRollout, Workloads
-from navarch.core.rollout.plan import Phase, plan_rollout
+from navarch.core.rollout.plan import Phase, RolloutPlan, plan_rollout
 from navarch.core.rollout.standing import Standing, State, judge_workloads
 from navarch.core.rollout.windows import find_opening
 from navarch.core.world.cluster import Namespace
@@ -159,6 +159,8 @@ def test_a_mark_is_another_text_at_each_restart() -> None:
         marks.append(next_mark(replace(workload, restarted_for=marks[-1]), NEW))
     assert marks == [NEW, f"{NEW}/2", f"{NEW}/3"]
     assert next_mark(replace(workload, restarted_for=f"{OLD}/7"), NEW) == NEW
+    for odd in (f"{NEW}/", f"{NEW}/x", f"{NEW}/\u0663", f"{NEW}/\u00b2", f"{NEW}/0", f"{NEW}/{'9' * 10}"):
+        assert next_mark(replace(workload, restarted_for=odd), NEW) == f"{NEW}/2"
 
 
 def test_a_pod_names_what_makes_it_anew_and_whether_it_is_leaving() -> None:
@@ -227,6 +229,20 @@ OVERDUE = {"restarted_for": NEW, "restarted_at": LONG_AGO}
         (OVERDUE | {"rolled": False, "edited": True}, (OLD,), State.BLOCKED),
         (OVERDUE | {"edited": True}, (OLD,), State.WAITING),
         (OVERDUE | {"rolled": False, "order": "Never"}, (OLD,), State.MANUAL),
+        # What the message of a halt says: an opt-out ends it.
+        (OVERDUE | {"rolled": False, "order": "Never"}, (NEW,), State.CURRENT),
+        (RESTARTED | {"rolled": False, "stuck": "x", "order": "Never"}, (NEW,), State.CURRENT),
+        (OVERDUE | {"rolled": False, "unsure": True}, (NEW,), State.CURRENT),
+        (OVERDUE | {"rolled": False, "unsure": True}, (OLD,), State.FAILED),
+        # Anybody may write managedFields: a moment that never comes is over.
+        (RESTARTED | {"rolled": False, "restarted_at": "9999-12-31T23:59:59Z"}, (OLD,), State.FAILED),
+        (RESTARTED | {"rolled": False, "restarted_at": "10000-01-01T11:59:59Z"}, (OLD,), State.FAILED),
+        (RESTARTED | {"rolled": False, "restarted_at": "0001-01-01T00:00:00Z"}, (OLD,), State.FAILED),
+        # Its pods say again and again that their proxies are older, and its owner rolls it out anew.
+        (OVERDUE | {"restarted_for": f"{NEW}/4", "edited": True}, (OLD,), State.WAITING),
+        (OVERDUE | {"restarted_for": f"{NEW}/5", "edited": True}, (OLD,), State.MANUAL),
+        (OVERDUE | {"restarted_for": f"{NEW}/5", "rolled": False}, (OLD,), State.FAILED),
+        (OVERDUE | {"restarted_for": f"{OLD}/5", "edited": True}, (OLD,), State.WAITING),
         ({"restarted_for": OLD, "restarted_at": BEFORE, "rolled": False}, (OLD,), State.BLOCKED),
         ({"restarted_for": OLD, "restarted_at": LONG_AGO, "rolled": False}, (OLD,), State.WAITING),
     ],
@@ -235,19 +251,81 @@ def test_where_a_workload_stands(changes: dict[str, Any], stamps: tuple[str, ...
     assert judge(a_rollable(**changes), stamps).state is state
 
 
+LONG_DONE = {"restarted_for": "1.29.1-zzzz", "restarted_at": LONG_AGO}
+CANARIES = DataPlane(mode="Managed", waves=1, max_unavailable=3, canary_namespaces=["canary"])
+
+
 @pytest.mark.parametrize(
-    "at", ["9999-12-31T23:59:59Z", "2099-01-01T00:00:00Z", "0001-01-01T00:00:00", "soon"]
+    "changes", [{"kind": "DaemonSet"}, {"unsure": True}], ids=["a node is away", "it is being scaled"]
 )
-def test_a_time_that_a_workloads_owner_has_made_up_stops_no_rollout_and_takes_no_place_in_it(at: str) -> None:
-    entry = {**APPLIED, "time": at}
-    forged = read_rollable(a_workload(fields=[entry]))
-    assert forged.restarted_at == at
-    other = a_rollable(name="other", namespace="elsewhere", uid="uid-other")
-    going = replace(forged, restarted_for=NEW, rolled=False)
-    plan = plan_rollout(observe(going, other))
-    states = {s.name: (s.state, s.in_flight) for s in plan.standings}
-    assert states == {going.name: (State.BLOCKED, False), "other": (State.WAITING, False)}
-    assert [each.ref.name for each in plan.restarts] == ["other"]
+def test_what_looks_like_an_older_restart_that_never_ended_brings_nobody_out_of_turn(
+    changes: dict[str, Any],
+) -> None:
+    many = [
+        a_rollable(namespace=name, uid=name, rolled=False, **LONG_DONE | changes)
+        for name in ("canary", "a", "b", "c", "d")
+    ]
+    plan = plan_rollout(observe(*many, policy=CANARIES))
+    assert [r.ref.namespace for r in plan.restarts] == ["canary"]
+
+
+def test_those_that_an_older_restart_broke_come_first_and_within_the_budget() -> None:
+    broken = [a_rollable(namespace=f"n{i}", uid=str(i), rolled=False, **LONG_DONE) for i in range(5)]
+    plan = plan_rollout(observe(*broken, a_rollable(namespace="canary", uid="c"), policy=CANARIES))
+    assert [r.ref.namespace for r in plan.restarts] == ["n0", "n1", "n2"]
+    narrow = CANARIES.model_copy(update={"max_unavailable": 1})
+    assert len(plan_rollout(observe(*broken, policy=narrow)).restarts) == 1
+
+
+def test_later_waves_wait_for_a_canary_whose_restart_for_an_older_target_goes_on() -> None:
+    canary = a_rollable(namespace="canary", rolled=False, restarted_for=OLD, restarted_at=BEFORE)
+    other = a_rollable(namespace="other", uid="o")
+    plan = plan_rollout(observe(canary, other, policy=CANARIES))
+    assert (plan.restarts, plan.wave) == ((), 1)
+    assert plan.requeue_after == 540, "its deadline ends the wait"
+    done = plan_rollout(observe(replace(canary, rolled=True), other, policy=CANARIES))
+    assert [r.ref.namespace for r in done.restarts] == ["canary"]
+
+
+def soak(*moved: Rollable, since: str = BEFORE, **changes: Any) -> RolloutPlan:
+    """The plan where a canary is done, others are as given, and one waits for the second wave."""
+    workloads = (a_rollable(namespace="canary", **OVERDUE), *moved, a_rollable(namespace="other", uid="o"))
+    pods = tuple(
+        ProxyPod(w.namespace, w.name, "mesh", NEW if w.restarted_for else OLD, owner=f"Deployment/{w.name}")
+        for w in workloads
+    )
+    seen = observe(policy=CANARIES, workloads=Workloads(workloads), pods=pods)
+    return plan_rollout(replace(seen, told_wave=2, told_since=since, **changes))
+
+
+def test_no_clock_that_was_ahead_makes_a_wave_soak_for_years() -> None:
+    assert soak().requeue_after == 240
+    assert soak(since="2031-01-01T00:00:00+00:00").requeue_after == 300
+
+
+def test_a_mark_that_navarch_has_not_written_does_not_begin_a_wave() -> None:
+    copied = a_rollable(namespace="other", name="copied", uid="x", restarted_for=NEW)
+    assert soak(copied).phase is Phase.SOAKING
+    assert soak(replace(copied, restarted_at=BEFORE)).phase is Phase.ROLLING
+
+
+@pytest.mark.parametrize("opted", [{"order": "Never"}, {}], ids=["workload", "namespace"])
+def test_whoever_opts_out_keeps_nobody_waiting_by_pods_that_it_lacks(opted: dict[str, Any]) -> None:
+    lacking = a_rollable(namespace="other", name="lacking", uid="x", lacking=True, **OVERDUE)
+    held = soak(lacking)
+    assert held.restarts == ()
+    assert "mesh.navarch.io/rollout: Never" in held.why[0]
+    orders = {} if opted else {"canary": "Never"}
+    canary_lacks = replace(lacking, namespace="canary", **opted)
+    assert soak(canary_lacks, since=LONG_AGO, orders=orders).restarts
+
+
+def test_one_whose_controller_has_not_seen_it_or_tells_no_progress_is_not_sure() -> None:
+    conditions = {"conditions": [progress(AVAILABLE)]}
+    assert not read_rollable(a_workload(status=conditions)).unsure
+    assert read_rollable(a_workload(status=conditions | {"observedGeneration": 1})).unsure
+    assert read_rollable(a_workload()).unsure
+    assert not read_rollable(a_workload("StatefulSet")).unsure
 
 
 def test_what_is_not_restarted_by_a_template_is_left_to_its_owner() -> None:

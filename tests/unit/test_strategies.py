@@ -226,3 +226,27 @@ async def test_what_waits_for_an_approval_is_named_by_what_serves() -> None:
     cluster.put({**cluster.mesh, "metadata": {**metadata, "annotations": approved}})
     await cluster.settle()
     assert tell(cluster) == (named(NEW), [named(NEW)])
+
+
+async def test_an_approval_that_is_withdrawn_before_the_tag_has_moved_takes_the_new_revision_away() -> None:
+    cluster = await a_mesh()
+    cluster.down = {named(NEW)}
+    await ask(cluster, upgrade={**BY_REVISION, "approval": {"minor": "Manual"}}, version="1.31")
+    hash_ = cluster.mesh["status"]["plan"]["hash"]
+
+    async def approve(value: str) -> None:
+        annotations = {"mesh.navarch.io/approved": value}
+        cluster.put({**cluster.mesh, "metadata": {**cluster.mesh["metadata"], "annotations": annotations}})
+        await cluster.settle()
+
+    await approve(hash_)
+    assert cluster.mesh["status"]["upgrade"]["to"] == named(NEW)
+    assert "plan" not in cluster.mesh["status"]
+    await approve("no")
+    assert tell(cluster) == (IN_PLACE, [IN_PLACE])
+    assert "upgrade" not in cluster.mesh["status"]
+    assert cluster.mesh["status"]["plan"]["hash"] == hash_
+    assert read_condition(cluster.mesh, "Ready")["status"] == "True"
+    cluster.down = set()
+    await approve(hash_)
+    assert tell(cluster) == (named(NEW), [named(NEW)])

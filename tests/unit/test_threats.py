@@ -45,6 +45,11 @@ ELSEWHERE = Page(
     "## What they met, and the tests that show what Navarch does",
     ("what users met", "where", "what Navarch does", "shown by"),
 )
+SAIL = Page(
+    ROOT / "docs" / "explanation" / "upgrades-beside-sail.md",
+    "## The same upgrade, row by row",
+    ("in an upgrade", "Sail", "Navarch", "shown by"),
+)
 
 
 @cache
@@ -71,7 +76,10 @@ def find_faults(page: Page, text: str) -> Iterator[str]:
                 yield f"{cells[0]}: {file} has no {test}"
 
 
-@pytest.mark.parametrize(("page", "rows"), [(THREATS, 41), (ELSEWHERE, 36)], ids=["threats", "elsewhere"])
+PAGES = {"threats": (THREATS, 41), "elsewhere": (ELSEWHERE, 36), "sail": (SAIL, 11)}
+
+
+@pytest.mark.parametrize(("page", "rows"), PAGES.values(), ids=PAGES.keys())
 def test_every_row_has_a_test_that_exists(page: Page, rows: int) -> None:
     text = page.path.read_text()
     assert len(list(page.list_rows(text))) >= rows
@@ -86,7 +94,7 @@ def test_what_others_met_is_linked_by_its_number() -> None:
         assert (number, repository.startswith(name)) == (linked, True), where
 
 
-@pytest.mark.parametrize("page", [THREATS, ELSEWHERE], ids=["threats", "elsewhere"])
+@pytest.mark.parametrize("page", [page for page, _ in PAGES.values()], ids=PAGES.keys())
 @pytest.mark.parametrize(
     ("row", "fault"),
     [

@@ -47,7 +47,8 @@ def an_upgrade(
     """From 1.30.8 to 1.31.4, or as `spec` and `running` say."""
     revisions = (a_revision(running, serving=running),)
     wanted = a_spec(**{"version": "1.31.4", **spec})
-    mesh = an_observed_mesh(spec=wanted, revisions=revisions, census=census or Census())
+    status = {"activeRevision": revisions[0]["metadata"]["name"]}
+    mesh = an_observed_mesh(spec=wanted, status=status, revisions=revisions, census=census or Census())
     found = find_upgrade(mesh, INSIDE, around or Around())
     assert found is not None
     return found
@@ -435,6 +436,58 @@ def test_a_node_has_room_where_the_scheduler_would_put_a_pod(
     body = {"metadata": {"name": "one", "labels": {"disk": "ssd"}}, "status": status} | node
     upgrade = an_upgrade(Around(pods=(an_istiod(**pod),), nodes=(read_node(body),)))
     assert {d.id for d in run_rules_of_upgrade(upgrade)} == (set() if fits else {Sign.NO_ROOM_FOR_SURGE})
+
+
+REVISIONS = {"strategy": "RevisionBased"}
+SMALL = replace(ROOM, allocatable={"cpu": Decimal("1.5"), "memory": Decimal(2) ** 34, "pods": Decimal(110)})
+OTHER = replace(SMALL, name="two")
+
+
+def beside(replicas: int) -> dict[str, Any]:
+    """A new revision of so many istiods."""
+    fixed = {"replicas": replicas, "autoscaling": {"enabled": False}}
+    return {"upgrade": REVISIONS, "controlPlane": fixed}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "spec", "told"),
+    [
+        # One istiod of 500m runs on node one: it has room for two more, and node two for three.
+        ((SMALL,), beside(2), ""),
+        ((SMALL,), beside(3), "room for 2 of 3 pods more"),
+        ((SMALL,), {"controlPlane": {"replicas": 3, "autoscaling": {"enabled": False}}}, ""),
+        ((SMALL, OTHER), beside(5), ""),
+        ((SMALL, OTHER), beside(6), "room for 5 of 6 pods"),
+        (
+            (SMALL,),
+            {"upgrade": REVISIONS, "controlPlane": {"autoscaling": {"minReplicas": 3, "maxReplicas": 9}}},
+            "room for 2 of 3 pods more of istiod in namespace shop, of which each asks for 500m of CPU and "
+            "2048Mi of memory; 1 node of 1 would take it",
+        ),
+        (
+            (replace(OTHER, unschedulable=True),),
+            beside(1),
+            "no node has room for one pod more",
+        ),
+    ],
+)
+def test_a_revision_that_comes_up_beside_another_needs_room_for_all_of_its_istiods(
+    nodes: tuple[Node, ...], spec: Mapping[str, Any], told: str
+) -> None:
+    found = list(run_rules_of_upgrade(an_upgrade(Around(pods=(an_istiod(),), nodes=nodes), **spec)))
+    assert [d.id for d in found] == ([Sign.NO_ROOM_FOR_SURGE] if told else [])
+    assert all(told in d.message for d in found)
+
+
+def test_a_revision_that_is_there_already_needs_no_room_for_all_of_its_istiods() -> None:
+    """The way back, and a version that was asked for before."""
+    around = Around(pods=(an_istiod(),), nodes=(SMALL,))
+    upgrade = an_upgrade(around, **beside(9))
+    there = a_revision("1.31.4", serving="1.31.4")
+    there["metadata"]["name"] = "shop-mesh-1-31-4"
+    both = replace(upgrade.mesh, revisions=(*upgrade.mesh.revisions, there))
+    assert only(upgrade).id == Sign.NO_ROOM_FOR_SURGE
+    assert list(run_rules_of_upgrade(replace(upgrade, mesh=both))) == []
 
 
 def test_pods_that_no_rollout_surges_take_room_and_ask_for_none() -> None:

@@ -14,6 +14,10 @@ _NO_FILE = (
     "upstream's names an istiod without one, which no revision of ours is."
 )
 _SIMPLE = "grpc-simple*"
+_LABEL = (
+    "Upstream's template takes the name of a Deployment as it is, and where that has more than 63 characters "
+    "every pod is refused; ours cuts it, as both do for sidecars."
+)
 
 INJECTED: tuple[Row, ...] = (
     Row(
@@ -36,6 +40,7 @@ INJECTED: tuple[Row, ...] = (
         "template takes either the mesh's hooks or its own, so that applications start before their proxy.",
         "hello-probes-proxyHoldApplication*",
     ),
+    Row("metadata.labels.service.istio.io/canonical-name", "another value", _LABEL, "long name, g*"),
     Row("metadata.annotations.sidecar.istio.io/status.initContainers", "only upstream's", _NO_FILE, _SIMPLE),
     Row("metadata.annotations.sidecar.istio.io/status.volumes", "only upstream's", _NO_FILE, _SIMPLE),
     Row("spec.initContainers", "only upstream's", _NO_FILE, _SIMPLE),

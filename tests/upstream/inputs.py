@@ -61,6 +61,8 @@ ANNOTATED: dict[str, dict[str, str]] = {
     },
 }
 """Annotations that Istio's inputs leave out."""
+LONG = f"{'long' * 15}-a-name-of-more-than-63-characters"
+"""A name of a Deployment that is no label, from which Istio derives the canonical name of its pods."""
 
 
 def build_annotated_pods() -> dict[str, Object]:
@@ -79,6 +81,19 @@ def build_annotated_pods() -> dict[str, Object]:
         )
         for name, annotations in ANNOTATED.items()
     }
+
+
+def build_long_named_pods() -> dict[str, Object]:
+    """A pod of a Deployment with a long name for each template that derives a label from it."""
+    parent = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{LONG}-{HASH}"}
+    pods: dict[str, Object] = {}
+    for template, container in (("sidecar", "app"), ("gateway", "istio-proxy"), ("grpc-agent", "app")):
+        annotations = {"inject.istio.io/templates": template}
+        spec = {"containers": [{"name": container, "image": "auto"}]}
+        pods[f"long name, {template}"] = build_pod(
+            {"metadata": {"annotations": annotations}, "spec": spec}, parent=parent
+        )
+    return pods
 
 
 def read_pods(line: IstioLine = NEWEST_ISTIO) -> dict[str, Object]:

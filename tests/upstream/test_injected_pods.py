@@ -13,10 +13,12 @@ from lab.cluster import Cluster
 from tests.support.istiod import InjectionRefused, Istiod, Object, run_istiod
 from tests.upstream.injected_differences import INJECTED
 from tests.upstream.injection_settings import SETTINGS
-from tests.upstream.inputs import build_annotated_pods, read_pods
+from tests.upstream.inputs import LONG, build_annotated_pods, build_long_named_pods, read_pods
 from tests.upstream.installations import REVISION, Setting, build_configuration, render_ours, render_theirs
 from tests.upstream.object_comparison import Difference, compare
 
+CANONICAL = "service.istio.io/canonical-name"
+CUT = LONG[:63].strip("-_.")
 USED: set[int] = set()
 """Numbers of the rows that explained something."""
 
@@ -32,7 +34,7 @@ def pods_of(line: IstioLine) -> dict[str, Object]:
     """The pods of this minor's own tests, and ours."""
     pods = read_pods(line)
     assert len(pods) > 80, "Istio's tests hold more than these"
-    return pods | build_annotated_pods()
+    return pods | build_annotated_pods() | build_long_named_pods()
 
 
 def inject(istiod: Istiod, pods: dict[str, Object]) -> dict[str, Object]:
@@ -91,6 +93,7 @@ def test_pods_are_injected_as_upstream_injects_them(
     theirs, ours = inject_both(cluster, SETTINGS[name], line, tmp_path)
     assert sum("refused" not in pod for pod in theirs.values()) > 80
     assert {read_revision(pod) for pod in ours.values() if has_proxy(pod)} == {REVISION}
+    assert {ours[named]["metadata"]["labels"][CANONICAL] for named in build_long_named_pods()} == {CUT}
     unexplained: dict[str, list[str]] = {}
     for pod in pods_of(line):
         for difference in compare_pods(theirs[pod], ours[pod]):

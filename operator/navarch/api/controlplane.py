@@ -210,8 +210,9 @@ class RevisionSummary(Model):
     ready: bool = Field(description="Whether the revision is ready.")
     phase: Literal["Active", "Proving", "Retiring"] | None = Field(
         None,
-        description="RevisionBased. Active: the tag points to it. Proving: the tag is to move to it. "
-        "Retiring: it goes when nothing uses it and its grace period is over.",
+        description="Active: the tag points to it. Proving: the tag is to move to it. Retiring: it goes when "
+        "nothing uses it and its grace period is over. Absent where a mesh has one revision that is "
+        "changed in place (InPlace): that is the active one.",
     )
     proxies: int = Field(ge=0, description="Pods whose proxy was injected by it.")
 
@@ -291,7 +292,10 @@ class MeshControlPlaneStatus(Model):
         description="Namespace of the control plane, where that is not the mesh's own (`istioctl -i`).",
     )
     upgrade: UpgradeStatus | None = Field(
-        None, description="The upgrade that is under way; absent for none, and with InPlace."
+        None,
+        description="The upgrade from one revision to another that is under way; absent while none is. "
+        "A change of the one revision of a mesh in place (InPlace) is none: Progressing says how far it is, "
+        "and version.desired what it leads to.",
     )
     revisions: list[RevisionSummary] | None = Field(
         None,

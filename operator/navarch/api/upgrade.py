@@ -107,9 +107,15 @@ class UpgradeStatus(Model):
 class PlanStatus(Model):
     """A change that waits for an approval."""
 
-    hash: str = Field(max_length=64, description="What has to be approved; another change has another hash.")
+    hash: str = Field(
+        max_length=64,
+        description="What has to be approved, by the annotation mesh.navarch.io/approved or `navarch "
+        "approve`: a hash of version and configuration as they are in force and as the spec asks for them. "
+        "So an edit of either is another change that needs an approval of its own, and what else the cluster "
+        "holds does not matter. It is not the hash in the last line of `navarch plan`.",
+    )
     change: Literal["minor", "patch", "config"] = Field(
-        description="Which of spec.upgrade.approval holds it."
+        description="Which of spec.upgrade.approval holds it: of all that changes, the greatest part."
     )
     from_: str = Field(alias="from", max_length=20, description="Exact version of Istio that runs.")
     to: str = Field(max_length=20, description="Exact version of Istio that the spec resolves to.")

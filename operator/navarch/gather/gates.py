@@ -46,6 +46,9 @@ LONGEST = 30.0
 """Seconds for which the proxies are asked in one round; those that are left are asked in the next."""
 ANSWER_BYTES = 4 * 1024 * 1024
 """The most that is read of an answer of a Prometheus or a webhook."""
+PROXY_BYTES, ISTIOD_BYTES = 64 * 1024, 16 * 1024 * 1024
+"""The most that is read of what a pod answers. A proxy is asked for four counters, and what stands in for one
+may answer anything: a line with very many labels takes long to read."""
 ENVOY_PORT, ISTIOD_PORT = 15090, 15014
 """Where a proxy and an istiod serve their own metrics, without TLS."""
 
@@ -56,6 +59,7 @@ class _Rollout:
     `good` those that need not be asked again while no istiod counts refusals."""
 
     target: str
+    client: Client
     began: float = 0.0
     task: asyncio.Task[None] | None = None
     gates: dict[str, Gate] = field(default_factory=dict)
@@ -68,8 +72,7 @@ class Gatekeeper:
     """Asks the gates of each mesh whose rollout goes on, and remembers how they stand."""
 
     def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
-        # What a pod does not answer for half a minute must not keep the requests of reconciles waiting.
-        self._client, self._clock = client.guarded(None, requests=AT_ONCE), clock
+        self._client, self._clock = client, clock
         self._rollouts: dict[str, _Rollout] = {}
 
     def read(self, uid: str, questions: Questions | None) -> tuple[Gate, ...]:
@@ -81,7 +84,10 @@ class Gatekeeper:
         rollout = self._rollouts.get(uid)
         if rollout is None or rollout.target != questions.target:
             self.forget(uid)
-            rollout = self._rollouts[uid] = _Rollout(questions.target)
+            # What pods do not answer for half a minute must keep neither the requests of reconciles waiting
+            # nor those for other meshes.
+            client = self._client.guarded(None, requests=AT_ONCE)
+            rollout = self._rollouts[uid] = _Rollout(questions.target, client)
         now, unasked = self._clock(), _find_unasked(rollout, questions)
         if rollout.task is None or rollout.task.done():
             due = SOONER if unasked else INTERVAL
@@ -144,7 +150,9 @@ class Gatekeeper:
         """Read a proxy's counters; its name and why, where it does not give them."""
         key = _key_of(pod)
         try:
-            text = await self._fetch(pod.namespace, pod.name, ENVOY_PORT, "stats/prometheus", filter=FILTER)
+            path = f"{_path_of(pod.namespace, pod.name, ENVOY_PORT)}/stats/prometheus"
+            query = urlencode({"filter": FILTER})
+            text = str(await rollout.client.fetch(f"{path}?{query}", most=PROXY_BYTES))
             counts = read_proxy(sum_counters(text, *KINDS.values()), rollout.counted.get(key))
         except (Fault, ValueError) as error:
             return key[0], str(error)
@@ -155,7 +163,7 @@ class Gatekeeper:
 
     async def _find_rises(self, rollout: _Rollout, questions: Questions) -> list[str]:
         """The istiods that count more refusals than they did in the last round."""
-        listing = await self._client.list(
+        listing = await rollout.client.list(
             resource_of("v1", "Pod"),
             namespace=questions.home,
             label_selector=f"app=istiod,{ISTIO_REV}={questions.revision}",
@@ -165,7 +173,8 @@ class Gatekeeper:
         counted, rises = dict[str, float](), []
         for pod in listing.items:
             name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-            text = await self._fetch(questions.home, name, ISTIOD_PORT, "metrics")
+            path = f"{_path_of(questions.home, name, ISTIOD_PORT)}/metrics"
+            text = str(await rollout.client.fetch(path, most=ISTIOD_BYTES))
             rejects = sum(sum_counters(text, REJECTS).values())
             if (more := int(rejects - rollout.rejects.get(uid, rejects))) > 0:
                 rises.append(f"Pod {questions.home}/{name} counts {more} more refusals of its configuration")
@@ -173,12 +182,10 @@ class Gatekeeper:
         rollout.rejects = counted  # where one did not answer, what was counted before still counts
         return rises
 
-    async def _fetch(self, namespace: str, pod: str, port: int, path: str, **query: str) -> str:
-        """What a pod answers, through the API server. Raises Fault."""
-        suffix = f"?{urlencode(query)}" if query else ""
-        return str(
-            await self._client.fetch(f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/{path}{suffix}")
-        )
+
+def _path_of(namespace: str, pod: str, port: int) -> str:
+    """By which a port of a pod is reached through the API server."""
+    return f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy"
 
 
 def sum_counters(text: str, *names: str) -> dict[str, float]:

@@ -109,9 +109,10 @@ class Client:
 
     # --- reading --------------------------------------------------------------------------------------------
 
-    async def fetch(self, path: str) -> Any:
-        """GET any path (`/version`); the parsed answer, or text where it is not JSON."""
-        return await self._transport.call(Request("GET", path, path))
+    async def fetch(self, path: str, *, most: int = ANSWER_BYTES) -> Any:
+        """GET any path (`/version`); the parsed answer, or text where it is not JSON. Raises TooLarge where
+        that has more than `most` bytes."""
+        return await self._transport.call(Request("GET", path, path, most=most))
 
     async def read_log(
         self, namespace: str, pod: str, *, container: str, previous: bool = False, lines: int, most: int

@@ -1,7 +1,8 @@
 """How we prove to the API server who we are.
 
 Owns configuration, authentication and transport, all three by `kubernetes.aio`. Must never log a credential.
-Invariant: a service-account token is read again before it expires, and a refused credential is renewed once.
+Invariants: a service-account token is read again before it expires, and a refused credential is renewed once;
+a credential goes where the configuration says, and no answer sends it elsewhere.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import os
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import yaml
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -80,6 +83,22 @@ class Credentials:
             await transport.close()
 
 
+def _build_refusal() -> aiohttp.TraceConfig:
+    """Makes a session follow no redirect. The API server sends none of its own, and hands on those of a pod
+    that it is a proxy to: such a pod would have us send another request, in our name, to any path of the API
+    server."""
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_refuse_redirect)
+    return trace
+
+
+async def _refuse_redirect(
+    session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestRedirectParams
+) -> None:
+    params.response.close()
+    raise aiohttp.ClientError("it answers with a redirect, and none is followed")
+
+
 def is_in_cluster() -> bool:
     """Whether this process runs in a pod with a service account."""
     return bool(os.environ.get(SERVICE_HOST_ENV_NAME))
@@ -140,7 +159,7 @@ async def load_credentials(kubeconfig: Path | None = None, *, context: str | Non
     await renew()
     # aiohttp would look for proxies and a netrc file before each request, which doubles a request's CPU.
     configuration.client_session_kwargs = {"trust_env": False}
-    configuration.trace_configs = [build_trace()]
+    configuration.trace_configs = [build_trace(), _build_refusal()]
     if configuration.proxy is None:
         configuration.proxy = _proxy_for(str(configuration.host))
     return Credentials(configuration, renew)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -241,7 +240,7 @@ async def _read(response: aiohttp.ClientResponse, request: Request) -> bytearray
 async def _error(response: aiohttp.ClientResponse, request: Request) -> KubeError:
     text = (await _read(response, request)).decode(errors="replace")
     try:
-        body: object = json.loads(text)
+        body: object = parse(text)
     except ValueError:
         body = text
     wait = response.headers.get("Retry-After", "")
@@ -250,7 +249,7 @@ async def _error(response: aiohttp.ClientResponse, request: Request) -> KubeErro
         body,
         method=request.method,
         subject=request.subject,
-        retry_after=float(wait) if wait.isdigit() else None,
+        retry_after=float(wait) if wait.isdecimal() else None,
     )
 
 

@@ -28,6 +28,7 @@ from navarch.core.model.labels import component_of
 from navarch.core.model.ownership import MANAGER
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.offline import build_objects
+from navarch.core.preview.duration import tell_duration
 from navarch.core.preview.fields import find_changes
 from navarch.core.preview.preview import Change, ObjectChange, Preview, find_path, order_changes
 from navarch.core.preview.restarts import Restart, Waves, find_restarts
@@ -90,6 +91,8 @@ class Previewer:
             return Preview(subject, running, refused=True, paused=is_held(observed), diagnoses=said)
         version = wanted["spec"]["version"]
         looked = [each async for each in self._find_changes(observed, wanted)]
+        restarts = self._find_restarts(observed, wanted)
+        policy = read_policy(observed.spec)
         return Preview(
             subject,
             running,
@@ -97,10 +100,11 @@ class Previewer:
             find_path(observed.assets.catalog, running, version, stride=count_minors_at_once(observed)),
             paused=is_held(observed),
             objects=order_changes(each for each in looked if isinstance(each, ObjectChange)),
-            restarts=self._find_restarts(observed, wanted),
+            restarts=restarts,
             diagnoses=said,
             unread=tuple(str(each) for each in looked if isinstance(each, Gap)),
             hold=find_hold(observed, wanted),
+            expected=tell_duration(restarts, policy) if policy is not None else "",
         )
 
     def _is_denied(self, said: Iterable[Diagnosis]) -> bool:

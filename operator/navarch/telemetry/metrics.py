@@ -223,6 +223,11 @@ upgrade_start = numbers.add_series(
     "Since when an upgrade to another revision has been under way, in Unix time.",
     ["namespace", "mesh"],
 )
+approval_pending = numbers.add_series(
+    "navarch_approval_pending",
+    "1 while a change of a mesh waits for an approval; `change` is minor, patch or config.",
+    ["namespace", "mesh", "change"],
+)
 gateway_ready = numbers.add_series(
     "navarch_gateway_ready_pods",
     "Pods of a MeshGateway that are ready.",
@@ -345,6 +350,8 @@ def _set_numbers_of_mesh(owner: Owner, status: Mapping[str, Any]) -> None:
     upgrade = status.get("upgrade") or {}
     _set_phase(owner, upgrade_phase, UPGRADE_PHASES, upgrade)
     _set_start(owner, upgrade_start, upgrade.get("since"))
+    held = status.get("plan")
+    numbers.keep(owner, approval_pending, {held["change"]: 1.0} if held else {})
 
 
 def _set_phase(owner: Owner, series: Series, phases: Iterable[str], told: Mapping[str, Any]) -> None:

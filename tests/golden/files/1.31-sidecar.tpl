@@ -33,6 +33,7 @@
 {{- $image := annotation $meta "sidecar.istio.io/proxyImage" $proxy.image -}}
 {{- if not (contains "/" $image) }}{{ $image = .ProxyImage }}{{ end -}}
 {{- $name := index $labels "service.istio.io/canonical-name" | default (index $labels "app.kubernetes.io/name") | default (index $labels "app") | default .DeploymentMeta.Name -}}
+{{- $name = $name | trunc 63 | trimAll "-_." -}}
 {{- $revision := index $labels "service.istio.io/canonical-revision" | default (index $labels "app.kubernetes.io/version") | default (index $labels "version") | default "latest" -}}
 {{- $logArgs := list (print "--proxyLogLevel=" (annotation $meta "sidecar.istio.io/logLevel" $proxy.logLevel)) (print "--proxyComponentLogLevel=" (annotation $meta "sidecar.istio.io/componentLogLevel" $proxy.componentLogLevel)) (print "--log_output_level=" (annotation $meta "sidecar.istio.io/agentLogLevel" $global.logging.level)) -}}
 {{- if $global.sts.servicePort }}{{ $logArgs = append $logArgs (print "--stsPort=" $global.sts.servicePort) }}{{ end -}}
@@ -53,7 +54,6 @@
 {{- $excludeOutbound := annotation $meta "traffic.sidecar.istio.io/excludeOutboundPorts" (valueOrDefault $proxy.excludeOutboundPorts "") -}}
 {{- $namesIncludeOutbound := or (isset $annotations "traffic.sidecar.istio.io/includeOutboundPorts") $includeOutbound -}}
 {{- $namesExcludeOutbound := or (isset $annotations "traffic.sidecar.istio.io/excludeOutboundPorts") $excludeOutbound -}}
-{{- $name = $name | trunc 63 | trimAll "-_." -}}
 metadata:
   labels:
     security.istio.io/tlsMode: {{ index $labels "security.istio.io/tlsMode" | default "istio" | toJson }}

@@ -31,7 +31,7 @@ spec:
   selector: { matchLabels: {{ toJson $selector }} }
   template:
     metadata:
-      annotations: {{ toJsonMap $annotations (strdict "istio.io/rev" (.Revision | default "default") "mesh.navarch.io/proxy" "1.31.4-24721a2ec0" "prometheus.io/path" "/stats/prometheus" "prometheus.io/port" "15020" "prometheus.io/scrape" "true") }}
+      annotations: {{ toJsonMap $annotations (strdict "istio.io/rev" (.Revision | default "default") "mesh.navarch.io/proxy" "1.31.4-2747c3b3d2" "prometheus.io/path" "/stats/prometheus" "prometheus.io/port" "15020" "prometheus.io/scrape" "true") }}
       labels: {{ toJsonMap (strdict "sidecar.istio.io/inject" "false" "service.istio.io/canonical-name" .DeploymentName "service.istio.io/canonical-revision" "latest") $outside $managed }}
     spec:
       serviceAccountName: {{ toJson .ServiceAccount }}

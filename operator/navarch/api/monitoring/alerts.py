@@ -66,6 +66,19 @@ def _count_requests(selector: str = "") -> str:
 
 
 _NOT_READY = 'type="Ready",status="True"'
+
+
+def _of_meshes(condition: str, *, value: int = 1) -> str:
+    return _of_objects(f'kind="MeshControlPlane",type="{condition}",status="True"', value=value)
+
+
+_UNREADY = f"{_of_meshes('Ready', value=0)} unless {_of_meshes('Deleting')}"
+_SERVES = f"({_of_meshes('Available')} and {_of_meshes('InjectionReady')})"
+"""That an istiod is available, and pods are injected, is proved: then nobody has to come at night."""
+_UPGRADES = (
+    'label_replace(max by (namespace, mesh) (navarch_upgrade_phase) == 1, "name", "$1", "mesh", "(.+)")'
+)
+"""Meshes on their way to another revision, by the label that conditions have: `upgrade-held` is theirs."""
 _UNANSWERED = '{code=~"0|5.."}'
 _ENDS, _BEGINS = (f"navarch_metrics_certificate_not_{when}_timestamp_seconds" for when in ("after", "before"))
 _IDLE = (
@@ -80,12 +93,23 @@ _TOLD = 'navarch_condition{kind="MeshGateway",type="CertificatesValid",status="F
 ALERTS: tuple[Alert, ...] = (
     Alert(
         "mesh-not-ready",
-        _of_objects(f'kind="MeshControlPlane",{_NOT_READY}', value=0),
+        f"{_UNREADY} unless {_SERVES}",
         "15m",
         Severity.CRITICAL,
-        "Mesh {{ $labels.namespace }}/{{ $labels.name }} is not Ready.",
-        "The condition Ready of MeshControlPlane {{ $labels.name }} in {{ $labels.namespace }} has not been "
-        "True for 15 minutes; its message says why.",
+        "Mesh {{ $labels.namespace }}/{{ $labels.name }} is not Ready, and may not serve.",
+        "For 15 minutes the condition Ready of MeshControlPlane {{ $labels.name }} in "
+        "{{ $labels.namespace }} has not been True, and it is not proved that an istiod is available and "
+        "that pods are injected; its message says why.",
+    ),
+    Alert(
+        "mesh-not-as-asked",
+        f"{_UNREADY} and {_SERVES} unless on (namespace, name) {_UPGRADES}",
+        "15m",
+        Severity.WARNING,
+        "Mesh {{ $labels.namespace }}/{{ $labels.name }} serves, and is not as its spec asks.",
+        "For 15 minutes an istiod of MeshControlPlane {{ $labels.name }} in {{ $labels.namespace }} has been "
+        "available and pods have been injected, and what the spec asks for is refused, taken back, not "
+        "written or not Ready; the message of the condition Ready says which.",
     ),
     Alert(
         "gateway-not-ready",
@@ -134,6 +158,16 @@ ALERTS: tuple[Alert, ...] = (
         "The upgrade of mesh {{ $labels.namespace }}/{{ $labels.mesh }} is held.",
         "The new revision of mesh {{ $labels.mesh }} in {{ $labels.namespace }} was not proved in its time, "
         "and the older one serves on; status.upgrade says what is missing.",
+    ),
+    Alert(
+        "approval-waits",
+        "max by (namespace, mesh, change) (navarch_approval_pending) == 1",
+        "1d",
+        Severity.WARNING,
+        "A change of mesh {{ $labels.namespace }}/{{ $labels.mesh }} waits for an approval.",
+        "For a day a change ({{ $labels.change }}) of mesh {{ $labels.mesh }} in {{ $labels.namespace }} has "
+        "waited for an approval, as spec.upgrade.approval asks, and nothing else of its spec that istiod or "
+        "proxies run with has an effect; status.plan has its hash.",
     ),
     Alert(
         "drift-returns",

@@ -123,7 +123,8 @@ class Sign(Documented):
     )
     NO_ROOM_FOR_SURGE = (
         "NoRoomForSurge",
-        "Before an upgrade: no node has room for one pod more of an istiod or a gateway.",
+        "Before an upgrade: nodes lack room for one pod more of a gateway, or of an istiod that is changed "
+        "where it stands, or for all pods of one that comes up beside another.",
     )
     NAMESPACE_MISSING = "NamespaceMissing", "The namespace that a manifest names does not exist."
     TOLD_BY_OPERATOR = (
@@ -305,7 +306,7 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     Sign.NO_ROOM_FOR_SURGE: Advice(
         Severity.WARNING,
         "Add a node, or lower what it requests, unless nodes are added by themselves: a new pod is ready "
-        "before an old one ends.",
+        "before an old one ends, and a new revision with all of its pods before the tag moves.",
         "no node has room for one pod more of istiod in namespace shop, which asks for 500m of CPU and "
         "2048Mi of memory; 3 nodes of 3 would take it",
     ),

@@ -18,7 +18,7 @@ from navarch.core.mesh.succession import Succession, read_upgrade
 from navarch.core.mesh.windows import read_own_windows
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.messages import join
-from navarch.core.model.moments import read_moment
+from navarch.core.model.moments import settle_moment
 from navarch.core.model.reasons import Reason
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.plan import Phase, RolloutPlan, plan_rollout, tell_progress
@@ -146,6 +146,5 @@ def _read_phase_since(observed: ObservedMesh, phase: Phase, target: str) -> str:
     """Since when the restarts have been in a phase: as status says it of the same one and the same target,
     else since now."""
     told = (observed.body.get("status") or {}).get("dataPlane") or {}
-    since = str(told.get("phaseSince") or "")
     same = (told.get("phase"), told.get("target")) == (phase.value, target)
-    return since if same and read_moment(since) is not None else observed.now
+    return settle_moment(str(told.get("phaseSince") or "") if same else "", observed.now)

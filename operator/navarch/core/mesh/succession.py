@@ -26,7 +26,7 @@ from navarch.core.mesh.rollback import read_return, take_back
 from navarch.core.model.actions import Waiting
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.labels import IDLE, revision_of
-from navarch.core.model.moments import read_moment
+from navarch.core.model.moments import read_moment, settle_moment
 from navarch.core.model.naming import is_in_place
 from navarch.core.model.refs import Manifest
 from navarch.core.revision.manifest import stands_beside
@@ -198,8 +198,7 @@ def read_since(observed: ObservedMesh, succession: Succession) -> str:
     """Since when this upgrade goes on: as status says it of the same two revisions, else since now."""
     told = (observed.body.get("status") or {}).get("upgrade") or {}
     same = (told.get("from"), told.get("to")) == (succession.active, succession.asked)
-    since = str(told.get("since") or "") if same else ""
-    return since if read_moment(since) is not None else observed.now
+    return settle_moment(str(told.get("since") or "") if same else "", observed.now)
 
 
 def is_overdue(observed: ObservedMesh, succession: Succession) -> bool:

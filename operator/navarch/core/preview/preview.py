@@ -71,7 +71,7 @@ class Preview:
     none; `path` are the versions from the one to the other that have to be taken one after the other.
     `refused` says that the spec is not accepted, so that nothing would change; `paused` that nothing does
     before spec.paused is removed; `hold` that it waits for an approval, and of which hash. `unread` names
-    what could not be looked at."""
+    what could not be looked at, `expected` tells about how long restarts by Navarch take."""
 
     mesh: Subject
     running: str = ""
@@ -84,6 +84,7 @@ class Preview:
     diagnoses: tuple[Diagnosis, ...] = ()
     unread: tuple[str, ...] = ()
     hold: Hold | None = None
+    expected: str = ""
 
     @property
     def blocked(self) -> bool:
@@ -169,7 +170,8 @@ def _list_steps(preview: Preview) -> Iterator[str]:
     ):
         pods = sum(restart.pods for restart in preview.restarts if restart.by == by)
         if pods:
-            yield f"{told} ({count(pods, 'pod', 'pods')})"
+            expected = f": {preview.expected}" if by == BY_WAVES and preview.expected else ""
+            yield f"{told} ({count(pods, 'pod', 'pods')}{expected})"
     if retires:
         told = count(len(removed), "object", "objects")
         yield f"removal of the older revision, when no pod uses it and its grace period is over ({told})"

@@ -24,7 +24,7 @@ from navarch.core.world.rollable import API_VERSIONS
 @dataclass(frozen=True, slots=True, order=True)
 class Restart:
     """A workload with pods whose proxies are not those that the mesh will inject: `pods` of `total`. `by`
-    says who replaces them, and `when`, of those that Navarch restarts in waves, in which one."""
+    says who replaces them, and `when` and `wave`, of those that Navarch restarts in waves, in which one."""
 
     namespace: str
     kind: str
@@ -34,6 +34,7 @@ class Restart:
     by: str
     why: tuple[str, ...]
     when: str = ""
+    wave: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As a part of the plan."""
@@ -57,14 +58,17 @@ class Waves:
     orders: Mapping[str, str]
     windows: Mapping[str, tuple[Windows, ...]] = field(default_factory=dict)
 
-    def find(self, workload: Workload) -> str:
-        """When a workload is restarted, in words; empty where its owner does it."""
+    def find(self, workload: Workload) -> int:
+        """The wave of a workload; 0 where its owner restarts it."""
         order = self.orders.get(workload.namespace, "")
         if workload.kind not in API_VERSIONS or is_opted_out(order):
-            return ""
-        wave = find_wave(self.policy, self.mesh, workload.namespace, order)
+            return 0
+        return find_wave(self.policy, self.mesh, workload.namespace, order)
+
+    def describe(self, namespace: str, wave: int) -> str:
+        """When the workloads of a namespace are restarted, in words."""
         place = f"wave {wave} of {count_waves(self.policy)}"
-        own = [_describe(layer) for layer in self.windows.get(workload.namespace, ())]
+        own = [_describe(layer) for layer in self.windows.get(namespace, ())]
         return join([place, *map(describe_window, self.policy.windows or ()), *own])
 
 
@@ -86,31 +90,29 @@ def find_restarts(
             old[workload].append(proxy)
     return tuple(
         sorted(
-            Restart(
-                workload.namespace,
-                workload.kind,
-                workload.name,
-                len(pods),
-                total[workload],
-                _find_actor(workload, pods, waves),
-                tuple(sorted({_explain(pod, stamp) for pod in pods})),
-                _find_time(workload, pods, waves),
-            )
+            _build_restart(workload, pods, total[workload], stamp=stamp, waves=waves)
             for workload, pods in old.items()
         )
     )
 
 
-def _find_time(workload: Workload, pods: Iterable[ProxyPod], waves: Waves | None) -> str:
-    return waves.find(workload) if waves is not None and not all(pod.gateway for pod in pods) else ""
-
-
-def _find_actor(workload: Workload, pods: Iterable[ProxyPod], waves: Waves | None) -> str:
-    if all(pod.gateway for pod in pods):
-        return BY_NAVARCH
-    if _find_time(workload, pods, waves):
-        return BY_WAVES
-    return BY_HAND if workload.manual else BY_ROLLOUT
+def _build_restart(
+    workload: Workload, pods: list[ProxyPod], total: int, *, stamp: str, waves: Waves | None
+) -> Restart:
+    of_gateway = all(pod.gateway for pod in pods)
+    wave = waves.find(workload) if waves is not None and not of_gateway else 0
+    by = BY_NAVARCH if of_gateway else BY_HAND if workload.manual else BY_ROLLOUT
+    return Restart(
+        workload.namespace,
+        workload.kind,
+        workload.name,
+        len(pods),
+        total,
+        BY_WAVES if wave else by,
+        tuple(sorted({_explain(pod, stamp) for pod in pods})),
+        waves.describe(workload.namespace, wave) if waves is not None and wave else "",
+        wave,
+    )
 
 
 def _explain(proxy: ProxyPod, stamp: str) -> str:

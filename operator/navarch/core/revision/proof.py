@@ -18,7 +18,7 @@ from navarch.core.model.actions import Plan
 from navarch.core.model.applied import is_applied
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.moments import read_moment
+from navarch.core.model.moments import read_moment, settle_moment
 from navarch.core.model.ordering import WEBHOOK_KINDS
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
@@ -78,8 +78,8 @@ def find_attempt(observed: ObservedRevision) -> dict[str, str] | None:
     if not proved or proved[0]["hash"] == hash_ or is_revision_held(observed):
         return None
     told = status.get("attempt") or {}
-    same = told.get("hash") == hash_ and read_moment(str(told.get("since"))) is not None
-    return {"hash": hash_, "since": told["since"] if same else observed.now}
+    since = str(told.get("since") or "") if told.get("hash") == hash_ else ""
+    return {"hash": hash_, "since": settle_moment(since, observed.now)}
 
 
 def read_deadline(observed: ObservedRevision) -> int:

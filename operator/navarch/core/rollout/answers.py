@@ -81,7 +81,7 @@ def judge_query(query: Query, status: int, text: str) -> Reading:
     name = f"query/{query.name}"
     try:
         values = [*_read_values(json.loads(text))]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except _UNREADABLE:
         return Reading(
             name, GateState.UNKNOWN, shorten(f"the answer ({status}) is not Prometheus's: {text}", LONGEST)
         )
@@ -94,6 +94,10 @@ def judge_query(query: Query, status: int, text: str) -> Reading:
     if odd := [f"{text}{series}" for text, series in values if math.isnan(float(text))]:
         return Reading(name, GateState.UNKNOWN, shorten(f"the query gives {join(odd)}", LONGEST))
     return Reading(name, GateState.PASSED)
+
+
+_UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What comes of reading an answer that is JSON of any other shape, size or depth."""
 
 
 class _Refused(Exception):
@@ -122,10 +126,16 @@ def _tell_bound(query: Query, text: str, series: str) -> str:
     return ""
 
 
+_LATER = (408, 425, 429)
+"""Of the statuses that refuse, those by which a server, or a proxy before it, says that it was not asked: too
+slow, too early, too often."""
+
+
 def judge_webhook(webhook: Webhook, status: int, text: str) -> Reading:
     """The gate of a webhook, by its answer."""
     name, told = f"webhook/{webhook.name}", f": {text.strip()}" if text.strip() else ""
     if 200 <= status < 300:
         return Reading(name, GateState.PASSED)
-    state = GateState.FAILED if 400 <= status < 500 else GateState.UNKNOWN
+    refused = 400 <= status < 500 and status not in _LATER
+    state = GateState.FAILED if refused else GateState.UNKNOWN
     return Reading(name, state, shorten(f"it answered {status}{told}", LONGEST))

@@ -18,8 +18,9 @@ from enum import StrEnum
 
 from navarch.api.dataplane import MAX_UNAVAILABLE, PARALLELISM, SOAK
 from navarch.api.gates import IGNORED, Gates
+from navarch.core.model.labels import ROLLOUT
 from navarch.core.model.messages import count, join
-from navarch.core.model.moments import format_moment, read_moment
+from navarch.core.model.moments import format_moment, settle_moment
 from navarch.core.model.refs import Ref
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.restarts import Restart
@@ -95,7 +96,8 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
     phase = Phase.ROLLING if rolling or chosen else Phase.WAITING
     if stop is not None and (stop.phase in (Phase.HALTED, Phase.PAUSED) or not rolling):
         phase = stop.phase
-    ends = [s.until for s in rolling if s.until is not None] + ([stop.at] if stop and stop.at else [])
+    ends = [s.until for s in pending if s.until is not None and s.until > now]
+    ends += [stop.at] if stop and stop.at else []
     later = [max((end - now).total_seconds(), SHORTEST) for end in (*ends, *_list_openings(standings))]
     later += [INTERVAL if stop is None else SHORTEST] if observed.gates else []
     return RolloutPlan(
@@ -111,8 +113,12 @@ def plan_rollout(observed: ObservedRollout) -> RolloutPlan:
 
 
 def _holds(observed: ObservedRollout, standing: Standing) -> bool:
-    """Whether a workload that waits for its own windows keeps all others waiting: a canary comes first."""
-    return standing.opens is not None and standing.namespace in (observed.policy.canary_namespaces or ())
+    """Whether a workload that cannot be restarted yet keeps later waves waiting: a restart of it for an older
+    target goes on, or it is a canary, which comes first, and waits for its own windows."""
+    if standing.state is not State.BLOCKED:
+        return False
+    canary = standing.namespace in (observed.policy.canary_namespaces or ())
+    return standing.in_flight or (standing.opens is not None and canary)
 
 
 def _list_openings(standings: Iterable[Standing]) -> list[datetime]:
@@ -152,7 +158,7 @@ def _find_stops(
     if failed:
         remedy = (
             "nothing more is restarted until it comes up, its owner has rolled it out anew, or it has the "
-            "annotation mesh.navarch.io/rollout: Never"
+            f"annotation {ROLLOUT}: Never"
         )
         yield _Stop(Phase.HALTED, f"{join(str(s) for s in failed)}; {remedy}")
     if halting := find_closed_gates(observed.gates, GateState.FAILED):
@@ -166,7 +172,9 @@ def _find_stops(
     if unknown := find_closed_gates(observed.gates, GateState.UNKNOWN):
         yield _Stop(Phase.WAITING, join(unknown))
     if lacking := [*_find_lacking(observed, standings)]:
-        yield _Stop(Phase.WAITING, f"pods that were available are not any more: {join(lacking)}")
+        told = f"pods that were available are not any more: {join(lacking)}"
+        remedy = "nothing more is restarted until they are, or it has the annotation"
+        yield _Stop(Phase.WAITING, f"{told}; {remedy} {ROLLOUT}: Never")
 
 
 def _find_lacking(observed: ObservedRollout, standings: Iterable[Standing]) -> Iterator[Standing]:
@@ -175,7 +183,9 @@ def _find_lacking(observed: ObservedRollout, standings: Iterable[Standing]) -> I
         return
     for s in standings:
         done = s.restarted and s.state is State.CURRENT and not s.in_flight
-        if done and s.workload is not None and s.workload.lacking and not is_opted_out(s.workload.order):
+        if not done or s.workload is None or not s.workload.lacking:
+            continue
+        if not any(map(is_opted_out, (s.workload.order, observed.orders.get(s.namespace, "")))):
             yield s
 
 
@@ -213,7 +223,8 @@ def _find_soak(
     """Until when the workloads of earlier waves are to run before this one begins; None where it has begun,
     or none of theirs was restarted."""
     restarted = [s for s in standings if s.restarted]
-    begun = any(s.wave == wave for s in restarted)
+    # Whoever copies a template copies the mark: only what Navarch has written says that a wave has begun.
+    begun = any(s.wave == wave and s.workload is not None and s.workload.restarted_at for s in restarted)
     if begun or not any(s.wave < wave for s in restarted):
         return None
     return datetime.fromisoformat(since) + timedelta(seconds=_soak(observed))
@@ -221,9 +232,8 @@ def _find_soak(
 
 def _read_since(observed: ObservedRollout, wave: int) -> str:
     """Since when this wave is the next one: as status says it of the same wave and target, else since now. A
-    status that is lost makes the wait longer, never shorter."""
-    known = observed.told_wave == wave and read_moment(observed.told_since) is not None
-    return observed.told_since if known else observed.now
+    status that is lost, or was written by a clock that went ahead, makes the wait longer, never shorter."""
+    return settle_moment(observed.told_since if observed.told_wave == wave else "", observed.now)
 
 
 def _choose(observed: ObservedRollout, standings: Sequence[Standing], wave: int) -> Iterable[Standing]:
@@ -232,6 +242,7 @@ def _choose(observed: ObservedRollout, standings: Sequence[Standing], wave: int)
     mesh = policy.max_unavailable or MAX_UNAVAILABLE
     each = policy.per_namespace_parallelism or PARALLELISM
     taken = Counter(s.namespace for s in standings if s.in_flight)
+    begun = Counter(s.namespace for s in standings if s.in_flight and s.state is not State.WAITING)
     ranks: dict[str, int] = {}
     for s in standings:
         if s.state in (State.WAITING, State.ROLLING):
@@ -239,7 +250,9 @@ def _choose(observed: ObservedRollout, standings: Sequence[Standing], wave: int)
     waiting = [s for s in standings if s.state is State.WAITING and (s.wave == wave or s.in_flight)]
     for standing in sorted(waiting, key=lambda s: (not s.in_flight, s.rank, s.place)):
         if standing.in_flight:  # an older restart broke it: it is in the budget, and this is its way out
-            yield standing
+            if begun.total() < mesh and begun[standing.namespace] < each:
+                begun[standing.namespace] += 1
+                yield standing
         elif taken.total() >= mesh:
             return
         elif taken[standing.namespace] < each and standing.rank == ranks[standing.namespace]:

@@ -24,14 +24,14 @@ from navarch.core.rollout.narrowing import Closed, Narrowing
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.waves import find_wave, is_opted_out, rank_of
 from navarch.core.world.proxies import ProxyPod, is_current
-from navarch.core.world.rollable import API_VERSIONS, Rollable, target_of
+from navarch.core.world.rollable import API_VERSIONS, Rollable, count_restarts, target_of
 
+MOST_RESTARTS = 5
+"""For one target. What its pods say of their proxies anybody may write who may write the pods, and a workload
+that is restarted again and again would keep its wave from ending."""
 _FORGETFUL = ("DaemonSet", ARGO)
-"""Kinds whose status does not tell a rollout that never ended from pods that were lost afterwards."""
-
-
-CLOCKS_APART = timedelta(hours=1)
-"""By how much the API server's clock may be ahead: one that is further would have each restart repeated."""
+"""Kinds whose status does not tell a rollout that never ended from pods that were lost afterwards. A Rollout
+of Argo is never restarted in that state."""
 
 
 class State(Enum):
@@ -97,7 +97,7 @@ def judge_workloads(observed: ObservedRollout) -> tuple[Standing, ...]:
         pods.total += 1
         pods.outdated += not pod.leaving and not _is_current(observed, pod)
     known = {(w.namespace, w.kind, w.name): w for w in observed.workloads.rollables}
-    blocked = _find_blocked(observed, known.values())
+    blocked = _find_blocked(observed, [w for place, w in known.items() if found[place].outdated])
     now = datetime.fromisoformat(observed.now)
     narrowing = Narrowing(observed.policy.windows or (), observed.zones, now)
     return tuple(_judge_all(observed, found, known, blocked, narrowing))
@@ -154,15 +154,14 @@ def _judge(
     now: datetime,
 ) -> Standing:
     until = _find_deadline(observed, workload, now)
-    restart = _Restart(
-        aimed=bool(observed.target) and target_of(workload) == observed.target,
-        ours=until is not None and not workload.edited,
-        overdue=until is not None and now >= until,
-    )
+    ours, overdue = until is not None and not workload.edited, until is not None and now >= until
+    aimed = bool(observed.target) and target_of(workload) == observed.target
+    lost = overdue and not aimed and (workload.unsure or workload.kind == "DaemonSet")
+    restart = _Restart(aimed, ours, overdue, going=ours and not workload.rolled and not lost)
     state, why = _decide(observed, workload, outdated, restart, blocked or (closed.why if closed else ""))
     # One that broke by a restart for an older target is waited for no longer, and still is not available.
     flying = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
-    broken = state is State.WAITING and restart.ours and not workload.rolled
+    broken = state is State.WAITING and restart.going
     in_flight = flying or broken or state in (State.ROLLING, State.FAILED)
     return Standing(
         workload.namespace,
@@ -183,18 +182,21 @@ def _judge(
 @dataclass(frozen=True, slots=True)
 class _Restart:
     """The last restart by Navarch: whether it was for the present target, whether what goes on is still its
-    work, and whether its deadline is over."""
+    work, whether its deadline is over, and whether it is not done. One for an older target whose deadline is
+    over counts as done where missing pods, or a change of its scale, would look the same: a node that is away
+    would bring all DaemonSets of a mesh out of their turns."""
 
     aimed: bool
     ours: bool
     overdue: bool
+    going: bool
 
 
 def _decide(
     observed: ObservedRollout, workload: Rollable, outdated: int, restart: _Restart, blocked: str
 ) -> tuple[State, str]:
-    going = restart.ours and not workload.rolled
-    if not outdated and not (restart.aimed and going):
+    going = restart.going
+    if not outdated and (not (restart.aimed and going) or _find_opt_out(observed, workload)):
         return State.CURRENT, ""
     if outdated and (refusal := _find_refusal(observed, workload)):
         return State.MANUAL, refusal
@@ -212,7 +214,7 @@ def _find_blocks(
     observed: ObservedRollout, workload: Rollable, restart: _Restart, blocked: str
 ) -> Iterator[str]:
     """What a workload that is to be restarted has to wait for, and Navarch cannot bring about."""
-    going = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
+    going = restart.going and not restart.overdue and not workload.stuck
     if going and not observed.returning:  # what was given up is waited for no longer
         yield "its restart for an older target goes on"
     if not restart.ours and not workload.rolled:
@@ -227,15 +229,25 @@ def _find_blocks(
 
 def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
     """Why Navarch does not restart a workload at all; empty where it may."""
+    if told := _find_opt_out(observed, workload) or workload.refusal:
+        return told
+    often = bool(observed.target) and count_restarts(workload, observed.target) >= MOST_RESTARTS
+    if often and workload.rolled:
+        return f"{MOST_RESTARTS} restarts have not brought it the proxy: see who gives its pods another one"
+    return ""
+
+
+def _find_opt_out(observed: ObservedRollout, workload: Rollable) -> str:
+    """Who says that a workload is none of Navarch's; empty where nobody does."""
     if is_opted_out(order := observed.orders.get(workload.namespace, "")):
         return f"restarts of its namespace: {order} (spec.restarts of its MeshMember, or {ROLLOUT})"
-    return f"it has {ROLLOUT}: {workload.order}" if is_opted_out(workload.order) else workload.refusal
+    return f"it has {ROLLOUT}: {workload.order}" if is_opted_out(workload.order) else ""
 
 
 def _follow(workload: Rollable, outdated: int, *, overdue: bool) -> tuple[State, str]:
     """A workload that was restarted for the present target and is not done."""
     old = f"{count(outdated, 'pod has', 'pods have')} the older proxy" if outdated else ""
-    if overdue and not outdated and workload.kind in _FORGETFUL:
+    if overdue and not outdated and (workload.unsure or workload.kind in _FORGETFUL):
         return State.CURRENT, ""
     if workload.stuck:
         return State.FAILED, workload.stuck
@@ -246,12 +258,13 @@ def _follow(workload: Rollable, outdated: int, *, overdue: bool) -> tuple[State,
 
 
 def _find_deadline(observed: ObservedRollout, workload: Rollable, now: datetime) -> datetime | None:
-    """When a restart by Navarch has to be done; None where there was none. Whoever may write a workload may
-    write any time into its managedFields: one that is yet to come is none of Navarch's."""
-    at = read_moment(workload.restarted_at)
-    if not workload.restarted_for or at is None or at > now + CLOCKS_APART:
+    """When a restart by Navarch has to be done; None where there was none. Its moment is what the API server
+    says, and whoever may write the workload: one that is far ahead, or none at all, would never be over."""
+    if not workload.restarted_for or not workload.restarted_at:
         return None
-    return at + timedelta(seconds=observed.policy.workload_deadline_seconds or DEADLINE)
+    began = read_moment(workload.restarted_at)
+    allowed = timedelta(seconds=observed.policy.workload_deadline_seconds or DEADLINE)
+    return now if began is None or began - now > allowed else began + allowed
 
 
 def _find_blocked(

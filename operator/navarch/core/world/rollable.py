@@ -7,6 +7,7 @@ template changes, whatever becomes of pods, where the API says that (Deployment,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ API_VERSIONS = {**dict.fromkeys(KINDS, "apps/v1"), ARGO: "argoproj.io/v1alpha1"}
 """Every kind that is restarted, and where it is served; for Rollouts of Argo see core/world/argo.py."""
 LONGEST = 300
 """Characters of a controller's message that are kept."""
+_COUNT = re.compile("[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Rollable:
     restarted, or that would change nothing. `restarted_for` is what a restart wrote into it (ROLLED_FOR), and
     `restarted_at` when; `edited` says that what goes on since is another client's doing.
     `order` is its annotation ROLLOUT; `follows` says that something else rolls it: Navarch or istiod.
+    `unsure` says that status does not tell whether that was so before: its controller has not seen the last
+    change, be it of the template or of the scale, or tells nothing of progress.
     `labels` are those of its pods, `windows` is its annotation WINDOWS; `lacking` says of one that Navarch
     has restarted that not all pods that it should have are available."""
 
@@ -52,6 +56,7 @@ class Rollable:
     labels: tuple[tuple[str, str], ...] = ()
     windows: str = ""
     lacking: bool = False
+    unsure: bool = False
 
     @property
     def api_version(self) -> str:
@@ -82,6 +87,7 @@ def read_rollable(manifest: Manifest) -> Rollable:
         labels=read_labels(template.get("labels")),
         windows=read_annotation(metadata, WINDOWS, longest=LONGEST_WINDOWS),
         lacking=bool(rolled_for) and _is_lacking(manifest),
+        unsure=_is_unsure(manifest),
     )
 
 
@@ -103,10 +109,20 @@ def _is_lacking(manifest: Manifest) -> bool:
     return int(status.get("availableReplicas", 0)) < wanted
 
 
+def _is_behind(manifest: Manifest) -> bool:
+    observed = int((manifest.get("status") or {}).get("observedGeneration", 0))
+    return observed < int(manifest["metadata"].get("generation", 0))
+
+
+def _is_unsure(manifest: Manifest) -> bool:
+    """A Deployment whose progressDeadlineSeconds are the most there can be has no condition of progress."""
+    mute = manifest["kind"] == "Deployment" and not _progress(manifest.get("status") or {})
+    return mute or _is_behind(manifest)
+
+
 def _is_rolled(manifest: Manifest) -> bool:
     status = manifest.get("status") or {}
-    generation = int(manifest["metadata"].get("generation", 0))
-    if int(status.get("observedGeneration", 0)) < generation:
+    if _is_behind(manifest):
         return False
     if manifest["kind"] == "StatefulSet":
         wanted = int((manifest.get("spec") or {}).get("replicas", 1))
@@ -129,7 +145,7 @@ def _progress(status: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _read_stuck(manifest: Manifest) -> str:
     status = manifest.get("status") or {}
-    if int(status.get("observedGeneration", 0)) < int(manifest["metadata"].get("generation", 0)):
+    if _is_behind(manifest):
         return ""
     progress = _progress(status)
     if progress.get("reason") != "ProgressDeadlineExceeded":
@@ -176,7 +192,13 @@ def target_of(workload: Rollable) -> str:
 def next_mark(workload: Rollable, target: str) -> str:
     """What the template is to say after a restart for this proxy: another text than it says, also where it
     was restarted for the same proxy before, and was given an older one by its owner since."""
+    counted = count_restarts(workload, target)
+    return f"{target}/{counted + 1}" if counted else target
+
+
+def count_restarts(workload: Rollable, target: str) -> int:
+    """How often a workload was restarted for this proxy since it was last restarted for another."""
     if target_of(workload) != target:
-        return target
+        return 0
     counted = workload.restarted_for.partition("/")[2]
-    return f"{target}/{int(counted) + 1 if counted.isdigit() and len(counted) < 9 else 2}"
+    return int(counted) if _COUNT.fullmatch(counted) else 1

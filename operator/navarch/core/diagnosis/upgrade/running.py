@@ -17,6 +17,9 @@ from navarch.core.diagnosis.signs import Sign
 from navarch.core.diagnosis.upgrade.observed import Amounts, Node, ObservedUpgrade, PlacedPod
 from navarch.core.istio.catalog import ordinal_of
 from navarch.core.membership.selectors import matches
+from navarch.core.mesh.checks.capacity import count_replicas
+from navarch.core.mesh.choice import choose_name
+from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.model.messages import count, join
 from navarch.core.model.parent import GATEWAY, MESH
 from navarch.core.world.proxies import read_pins
@@ -92,8 +95,10 @@ def check_autoscalers_have_room(upgrade: ObservedUpgrade) -> Iterator[Diagnosis]
 
 
 def check_nodes_have_room(upgrade: ObservedUpgrade) -> Iterator[Diagnosis]:
-    """Some node has room for one pod more of each istiod and gateway: a new one is ready before an old one
-    ends. Node selectors and taints are heeded, affinity is not."""
+    """Nodes have room for what an upgrade adds to what runs, each workload by itself: one pod more of each
+    istiod that is changed where it stands and of each gateway, since a new one is ready before an old one
+    ends; and all pods of an istiod that comes up beside another. Node selectors and taints are heeded,
+    affinity is not."""
     nodes, pods = upgrade.around.nodes, upgrade.around.pods
     if not nodes or pods is None:
         return
@@ -105,14 +110,29 @@ def check_nodes_have_room(upgrade: ObservedUpgrade) -> Iterator[Diagnosis]:
             if before is None or _rank(pod.requests) > _rank(before.requests):
                 wanted[name] = pod
     for name, pod in sorted(wanted.items()):
+        added = _count_added(upgrade, pod)
         takers = [node for node in nodes if _takes(node, pod)]
-        if any(_fits(pod.requests, free[node.name]) for node in takers):
+        room = sum(_count_fitting(pod.requests, free[node.name]) for node in takers)
+        if room >= added:
             continue
-        message = (
-            f"no node has room for one pod more of {name}, which asks for {_tell_amounts(pod.requests)}; "
-            f"{count(len(takers), 'node', 'nodes')} of {len(nodes)} would take it"
-        )
-        yield diagnose(Sign.NO_ROOM_FOR_SURGE, upgrade.subject, message)
+        told = f"no node has room for one pod more of {name}, which asks for"
+        if added > 1:
+            told = f"nodes have room for {room} of {added} pods more of {name}, of which each asks for"
+        amounts = _tell_amounts(pod.requests)
+        would = f"{count(len(takers), 'node', 'nodes')} of {len(nodes)} would take it"
+        yield diagnose(Sign.NO_ROOM_FOR_SURGE, upgrade.subject, f"{told} {amounts}; {would}")
+
+
+def _count_added(upgrade: ObservedUpgrade, pod: PlacedPod) -> int:
+    """For how many pods like this one there has to be room at once. A rollout goes on with one at a time,
+    however many it would like to add."""
+    mesh = upgrade.mesh
+    assert mesh.spec is not None
+    assert pod.parent is not None
+    if pod.parent.kind == GATEWAY or mesh.find_revision(choose_name(mesh, upgrade.release.version)):
+        return 1
+    config = resolve_mesh(mesh.parent, mesh.spec, mesh.assets, profiles=mesh.profiles)
+    return count_replicas(config.control_plane) if config and config.control_plane else 1
 
 
 def _tell_workload(pod: PlacedPod) -> str:
@@ -155,8 +175,10 @@ def _tolerates(toleration: Mapping[str, object], taint: Mapping[str, object]) ->
     return same and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
-def _fits(requests: Amounts, free: Amounts) -> bool:
-    return all(amount <= free.get(name, Decimal(0)) for name, amount in requests.items())
+def _count_fitting(requests: Amounts, free: Amounts) -> int:
+    """How many pods of these requests find room; each takes a place at least, so the number is finite."""
+    asked = ((name, amount) for name, amount in requests.items() if amount > 0)
+    return max(0, min(int(free.get(name, Decimal(0)) // amount) for name, amount in asked))
 
 
 def _rank(requests: Amounts) -> tuple[Decimal, Decimal]:

@@ -28,7 +28,8 @@ _EXTENDED: Final = re.compile(
 )
 
 
-def _guaranteed_replicas(control_plane: ControlPlane) -> int:
+def count_replicas(control_plane: ControlPlane) -> int:
+    """How many istiods a revision has at the least."""
     autoscaling = control_plane.autoscaling
     if autoscaling and autoscaling.enabled is not False:
         return autoscaling.min_replicas or 1
@@ -77,7 +78,7 @@ def check_disruption_budget(content: MeshContent) -> Iterator[Finding]:
     budget = control_plane.pod_disruption_budget if control_plane else None
     if control_plane is None or budget is None or budget.enabled is False:
         return
-    replicas, kept = _guaranteed_replicas(control_plane), budget.min_available or 0
+    replicas, kept = count_replicas(control_plane), budget.min_available or 0
     if replicas > 1 and kept >= replicas:
         yield Finding(
             Reason.INVALID_SPEC,
