@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from navarch.cli.exits import Exit
 from navarch.core.diagnosis.advice import OF_REASONS
+from navarch.core.diagnosis.advice.authority import OF_AUTHORITIES
 from navarch.core.diagnosis.advice.form import Advice
 from navarch.core.diagnosis.report import REPORT_VERSION
 from navarch.core.diagnosis.signs import OF_SIGNS, Sign
@@ -61,7 +62,13 @@ def _build_parts() -> Iterator[str]:
     yield f"\n## The report of `-o json`, schema {REPORT_VERSION}\n\n| Field | Meaning |\n| --- | --- |\n"
     yield from (f"| {name} | {meaning} |\n" for name, meaning in SCHEMA)
     yield "\n## About a mesh\n\nThe reasons of its conditions.\n"
-    yield from (_build_entry(reason, advice) for reason, advice in OF_REASONS.items())
+    of_meshes = {reason: advice for reason, advice in OF_REASONS.items() if reason not in OF_AUTHORITIES}
+    yield from (_build_entry(reason, advice) for reason, advice in of_meshes.items())
+    yield (
+        "\n## About a certificate authority\n\nWhat `navarch ca verify` says of files or of a Secret. A "
+        "finding of these has a remedy of its own, and where less harm is done a lower severity than here.\n"
+    )
+    yield from (_build_entry(reason, advice) for reason, advice in OF_AUTHORITIES.items())
     yield "\n## About the cluster\n\nNo object of Navarch's has a condition for these.\n"
     yield from (_build_entry(sign, advice) for sign, advice in OF_SIGNS.items())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from tests.polling import eventually
 from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit
+from tests.support.authorities import change
 from tests.support.command import Ended, navarch
+from tests.support.guides import list_commands, run_command
 from tests.support.meshes import build_mesh, edit, get_istiod, read_condition, read_told, wait_for
 from tests.support.operator import USER, Operator
 
@@ -115,6 +118,22 @@ async def test_a_manifest_can_be_checked_before_navarch_is_there(bare: Place) ->
     wrong = yaml.safe_dump(build_mesh("default", version="1.99"))
     ended = await bare.report("-f", "-", stdin=wrong)
     assert (ended.code, ended.ids) == (2, {"NavarchNotInstalled", "UnknownVersion"})
+
+
+def test_the_commands_of_the_guide_check_an_authority_and_hand_it_in(bare: Place, tmp_path: Path) -> None:
+    (tmp_path / "ca").mkdir()
+    for key, value in change().items():
+        (tmp_path / "ca" / key).write_bytes(value)
+    command = f"{sys.executable} -P -m navarch ca verify --kubeconfig {bare.cluster.kubeconfig}"
+    names = {"navarch ca verify": command, "-n shop": "-n default"}
+    (commands, *_) = list_commands("bring-your-own-ca.md", "Check it, and hand it in")
+    printed = run_command(bare.cluster, commands, names=names, folder=tmp_path)
+    assert printed.count("No problems found.") == 2
+    assert "CertificateAuthority Secret default/cacerts  under istiod's names, 3 certificates" in printed
+    bare.api.delete("secret", "default", "cacerts")
+    ended = navarch("ca", "verify", "secret/cacerts", "-n", "default", kubeconfig=bare.cluster.kubeconfig)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == "navarch ca verify: there is no Secret default/cacerts\n"
 
 
 # --- a mesh that is well -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from navarch.core.diagnosis.advice.authority import OF_AUTHORITIES
 from navarch.core.model.reasons import Reason
 
 from tests.support import run
@@ -20,6 +21,8 @@ ELSEWHERE = {
     Reason.METRICS_CERTIFICATE_INVALID: "tests/cluster/test_metrics_access.py",
     Reason.OBJECT_REMOVED: "tests/cluster/test_ownership.py",
     Reason.UPGRADED: "tests/cluster/test_edits.py",
+    # only `navarch ca verify` says these
+    **dict.fromkeys(OF_AUTHORITIES, "tests/support/broken_authorities.py"),
 }
 """Reasons that no status can show in the light lab, and what tests them instead."""
 

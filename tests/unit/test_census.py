@@ -12,8 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.crds import find_missing
+from navarch.core.trust.reading import fingerprint_bundle
 from navarch.core.world.proxies import read_proxy_pod
 from navarch.core.world.workload import determine_rollout
 from navarch.gather.workload import LONGEST, read_problem

@@ -21,7 +21,7 @@ import typer
 import yaml
 
 from navarch.api.meta import IMAGE
-from navarch.cli import cluster, upgrade
+from navarch.cli import ca, cluster, upgrade
 from navarch.cli.exits import Commands, Exit
 from navarch.cli.options import BorrowAccount, Context, Kubeconfig, Output
 from navarch.core.model.plain_yaml import PlainDumper
@@ -219,6 +219,7 @@ app.command()(cluster.plan)
 app.command()(cluster.approve)
 app.command()(cluster.rollback)
 app.add_typer(upgrade.app, name="upgrade")
+app.add_typer(ca.app, name="ca")
 app.command(name="must-gather")(cluster.must_gather)
 
 

@@ -35,20 +35,25 @@ class Exit(IntEnum):
         member.doc = doc
         return member
 
-    OK = 0, "Done; `check`: no warnings and no errors; `plan`: there is nothing to do."
+    OK = 0, "Done; `check`, `ca verify`: no warnings and no errors; `plan`: there is nothing to do."
     WARNINGS = (
         1,
-        "`check`: warnings, and no error. `plan`: the plan could not be made whole, or not be carried out. "
-        "`upgrade status`: it stands, and waits for somebody. `approve`, `rollback`, `upgrade pause`, "
-        "`resume` and `abort`: nothing was written. "
+        "`check`, `ca verify`: warnings, and no error. `plan`: the plan could not be made whole, or not be "
+        "carried out. `upgrade status`: it stands, and waits for somebody. `approve`, `rollback`, `upgrade "
+        "pause`, `resume` and `abort`: nothing was written. "
         "`render`, `images`, `manifests`: the input is wrong, or the package's own data is missing. `run`: "
         "it has failed. All: standard output could not be written.",
     )
-    ERRORS = 2, "`check`: errors. `plan`: something is to be done. `upgrade status`: something is under way."
+    ERRORS = (
+        2,
+        "`check`, `ca verify`: errors. `plan`: something is to be done. `upgrade status`: something is under "
+        "way.",
+    )
     BLIND = (
         3,
-        "`check`, `describe`, `upgrade status` and `must-gather`: could not look: no credentials, no answer, "
-        "no such file or mesh, a setting that is wrong, or a failure of the command's own.",
+        "`check`, `describe`, `upgrade status`, `ca verify` and `must-gather`: could not look: no "
+        "credentials, no answer, no such file or mesh, a setting that is wrong, or a failure of the "
+        "command's own.",
     )
     USAGE = 64, "The command line is wrong; nothing was done."
 

@@ -11,12 +11,12 @@ import base64
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.membership.rule import Membership
 from navarch.core.model.labels import ISTIO_INJECTION, ISTIO_REV, ISTIO_TAG, MEMBER_OF
 from navarch.core.model.naming import DEFAULT_TAG, DEFAULT_VALIDATOR, Names, revision_name
 from navarch.core.model.parent import MESH, Parent, parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.trust.reading import fingerprint_bundle
 from navarch.core.world.cluster import ForeignConfig, Namespace, Webhook, WebhookEntry
 from navarch.core.world.neighbours import MeshSummary
 from navarch.core.world.proxies import ProxyPod

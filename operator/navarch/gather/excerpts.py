@@ -12,7 +12,6 @@ from typing import Any
 
 from navarch.api.windows import LONGEST as LONGEST_WINDOWS
 from navarch.core.istio.catalog.extension import read_extension
-from navarch.core.istio.certificates import fingerprint_bundle
 from navarch.core.istio.images import TO_BE_INJECTED
 from navarch.core.istio.roles import hash_rules
 from navarch.core.mesh.profiles import read_profile
@@ -20,6 +19,7 @@ from navarch.core.model.claims import find_claimed
 from navarch.core.model.labels import GATEWAY_CLASS_DEFAULTS, ROLLOUT, TRIAL, WINDOWS, component_of
 from navarch.core.model.parent import MESH, parent_of
 from navarch.core.model.trees import read_tree
+from navarch.core.trust.reading import fingerprint_bundle
 from navarch.core.world.argo import read_rollout
 from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.core.world.rollable import read_rollable

@@ -7,10 +7,13 @@ package main
 
 import (
 	"bufio"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,6 +26,7 @@ import (
 	"istio.io/istio/pkg/env"
 	"istio.io/istio/pkg/kube/inject"
 	"istio.io/istio/pkg/log"
+	"istio.io/istio/security/pkg/pki/ca"
 	iptables "istio.io/istio/tools/common/config"
 )
 
@@ -111,10 +115,80 @@ func readLabel(text string) error {
 	return nil
 }
 
+// readAuthority has istiod's CA made of the files that a Secret `cacerts` is mounted as (a JSON object of names and
+// base64), and is what it says; or, after "client: ", what a client says of a certificate that the CA then signs, of
+// a proxy and of istiod.
+func readAuthority(text string) error {
+	var files map[string][]byte
+	if err := json.Unmarshal([]byte(text), &files); err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "cacerts")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+			return err
+		}
+	}
+	at := func(name string) string { return filepath.Join(folder, name) }
+	bundle := ca.SigningCAFileBundle{
+		RootCertFile: at(ca.RootCertFile), CertChainFiles: []string{at(ca.CertChainFile)},
+		SigningCertFile: at(ca.CACertFile), SigningKeyFile: at(ca.CAPrivateKeyFile),
+	}
+	if _, tls := files[ca.TLSSecretCACertFile]; tls {
+		root := at(ca.TLSSecretRootCertFile)
+		bundle = ca.SigningCAFileBundle{
+			RootCertFile: root, CertChainFiles: []string{at(ca.TLSSecretCACertFile), root},
+			SigningCertFile: at(ca.TLSSecretCACertFile), SigningKeyFile: at(ca.TLSSecretCAPrivateKeyFile),
+		}
+	} else if _, revokes := files[ca.CACRLFile]; revokes {
+		bundle.CRLFile = at(ca.CACRLFile)
+	}
+	options, err := ca.NewPluggedCertIstioCAOptions(bundle, 24*time.Hour, 90*24*time.Hour, 2048)
+	if err != nil {
+		return err
+	}
+	authority, err := ca.NewIstioCA(options)
+	if err != nil {
+		return err
+	}
+	for _, identity := range []string{"spiffe://cluster.local/ns/shop/sa/cart", "istiod.istio-system.svc"} {
+		chain, _, err := authority.GenKeyCert([]string{identity}, time.Hour, false)
+		if err != nil {
+			return err
+		}
+		for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+			if err := verify(chain, authority.GetCAKeyCertBundle().GetRootCertPem(), usage); err != nil {
+				return fmt.Errorf("client: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func verify(chain, trusted []byte, usage x509.ExtKeyUsage) error {
+	block, rest := pem.Decode(chain)
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return err
+	}
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots.AppendCertsFromPEM(trusted)
+	between.AppendCertsFromPEM(rest)
+	_, err = leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage},
+	})
+	return err
+}
+
 var readers = map[string]func(string) error{
-	"mesh":     readMesh,
-	"networks": readNetworks,
-	"levels":   readLevels,
+	"authority": readAuthority,
+	"mesh":      readMesh,
+	"networks":  readNetworks,
+	"levels":    readLevels,
 	"include-ranges": func(text string) error {
 		return readRanges(text, inject.ValidateIncludeIPRanges, true)
 	},

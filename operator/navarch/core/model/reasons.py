@@ -368,6 +368,101 @@ class Reason(Documented):
     )
     VERSION_PENDING = "VersionPending", "The control plane does not yet run the desired version."
 
+    # --- certificate authorities ----------------------------------------------------------------------------
+    AUTHORITY_INCOMPLETE = (
+        "AuthorityIncomplete",
+        "A key of the Secret with a certificate authority that istiod needs is missing or empty.",
+    )
+    AUTHORITY_FORMS_MIXED = (
+        "AuthorityFormsMixed",
+        "The Secret has istiod's own keys and those of kubernetes.io/tls; istiod reads the latter only.",
+    )
+    AUTHORITY_TOO_LARGE = (
+        "AuthorityTooLarge",
+        "The Secret is larger than the API server takes, or has too many certificates.",
+    )
+    AUTHORITY_UNREADABLE = (
+        "AuthorityUnreadable",
+        "A key of the Secret holds something else than PEM, a broken block, or a block of another kind.",
+    )
+    AUTHORITY_STRAY_TEXT = "AuthorityStrayText", "A key of the Secret holds text beside its PEM blocks."
+    AUTHORITY_KEYS_UNREAD = "AuthorityKeysUnread", "The Secret has keys that istiod does not read."
+    AUTHORITY_KEY_EXPOSED = (
+        "AuthorityKeyExposed",
+        "A private key stands where certificates belong, which istiod hands out.",
+    )
+    AUTHORITY_KEY_UNREADABLE = (
+        "AuthorityKeyUnreadable",
+        "istiod cannot read the private key: it is encrypted, broken, or labelled as one of another form.",
+    )
+    AUTHORITY_KEY_MISMATCH = (
+        "AuthorityKeyMismatch",
+        "The private key is not that of the certificate with which istiod is to sign.",
+    )
+    AUTHORITY_CHAIN_BROKEN = (
+        "AuthorityChainBroken",
+        "Certificates between the one that signs and a root are missing, or did not sign each other.",
+    )
+    AUTHORITY_CHAIN_ORDER = (
+        "AuthorityChainOrder",
+        "The chain does not begin with the certificate that signs, followed by who signed each.",
+    )
+    AUTHORITY_DUPLICATE = (
+        "AuthorityDuplicate",
+        "A certificate is in a key of the Secret twice, or in the chain and of no use there.",
+    )
+    AUTHORITY_CANNOT_SIGN = (
+        "AuthorityCannotSign",
+        "A certificate is no CA, or its key usage does not allow what a CA of a mesh does.",
+    )
+    AUTHORITY_PATH_TOO_LONG = (
+        "AuthorityPathTooLong",
+        "More CAs are below a certificate than its path length allows.",
+    )
+    AUTHORITY_EXPIRED = "AuthorityExpired", "A certificate of the authority is not valid now."
+    AUTHORITY_EXPIRES = (
+        "AuthorityExpires",
+        "A certificate of the authority ends within 90, 60, 30 or 7 days, or before it could be replaced.",
+    )
+    AUTHORITY_OUTLIVES_ISSUER = (
+        "AuthorityOutlivesIssuer",
+        "A certificate is valid for longer than the one that signed it.",
+    )
+    AUTHORITY_WEAK = (
+        "AuthorityWeak",
+        "A key of the authority is too short, or a signature is made with a broken hash.",
+    )
+    AUTHORITY_ALGORITHM = (
+        "AuthorityAlgorithm",
+        "A key of the authority is of an algorithm that not every client of a mesh can use.",
+    )
+    AUTHORITY_EXTENSION_UNKNOWN = (
+        "AuthorityExtensionUnknown",
+        "A certificate has a critical extension that istiod and proxies do not know.",
+    )
+    AUTHORITY_NAMES_EXCLUDED = (
+        "AuthorityNamesExcluded",
+        "Name constraints of a certificate exclude the mesh's identities, or the names of its istiod.",
+    )
+    AUTHORITY_SEVERAL_ROOTS = "AuthoritySeveralRoots", "The mesh would trust more than one root."
+    AUTHORITY_NOT_A_ROOT = (
+        "AuthorityNotARoot",
+        "A certificate that is to be trusted as a root was signed by another one.",
+    )
+    AUTHORITY_ROOT_LOOKALIKE = (
+        "AuthorityRootLookalike",
+        "A root has the subject of another one, beside it or of today, and cannot be told from it.",
+    )
+    AUTHORITY_CRL_BROKEN = (
+        "AuthorityCRLBroken",
+        "ca-crl.pem cannot be read, lacks the list of a certificate of the chain, or revokes one of them.",
+    )
+    AUTHORITY_CRL_EXPIRED = "AuthorityCRLExpired", "A revocation list was to be renewed before now."
+    AUTHORITY_CRL_IGNORED = (
+        "AuthorityCRLIgnored",
+        "ca-crl.pem is in a Secret of the form kubernetes.io/tls, where istiod does not read it.",
+    )
+
     # --- injection ------------------------------------------------------------------------------------------
     INJECTION_PROVED = "InjectionProved", "A dry-run pod came back with a sidecar of the expected revision."
     WEBHOOK_MISSING = "WebhookMissing", "An injection webhook does not exist yet."

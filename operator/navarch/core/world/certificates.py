@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,43 +17,26 @@ from itertools import islice, pairwise
 from typing import Any, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from navarch.core.model.messages import LISTED
+from navarch.core.model.pem import (
+    ALGORITHMS,
+    BROKEN,
+    encode_public_key,
+    find_blocks,
+    is_signed_by,
+    read_public_half,
+)
 from navarch.core.model.reasons import Reason
 
 _KEYS = (("tls.crt", "tls.key"), ("cert", "key"))
 """Under which keys istiod looks for certificate and private key (pilot/pkg/credentials/kube/secrets.go)."""
 NOTICE = (1, 7, 14, 30)
 """Days before its end from which a certificate is told, each with a text of its own."""
-_BROKEN = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    InternalError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 LONGEST = 64 * 1024
 """Bytes of a chain, and of a key, that are read."""
 _LINKS = 16
 """Certificates of a chain of which it is looked at who signed them."""
-_ALGORITHMS = {
-    PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5: "2a864886f70d010101",
-    PublicKeyAlgorithmOID.EC_PUBLIC_KEY: "2a8648ce3d0201",
-    PublicKeyAlgorithmOID.ED25519: "2b6570",
-}
-"""Keys that servers have, by their content in DER. Of one for Diffie-Hellman OpenSSL tests whether its
-modulus is a prime, which takes half a minute for 10,000 bits."""
-_BEGIN = re.compile(rb"-----BEGIN ((?:[A-Z]+ )?)PRIVATE KEY-----")
-_SIZE = rb"(?:[\x00-\x7f]|\x81.|\x82..)"
-_HEAD = re.compile(rb"\x30%b\x02\x01[\x00\x01]\x30%b\x06(?P<length>.)" % (_SIZE, _SIZE), re.DOTALL)
-"""A private key in PKCS #8, up to its algorithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,25 +167,22 @@ def read_certificate(data: Mapping[str, Any] | None) -> Certificate:
         chain = x509.load_pem_x509_certificates(pem)
         names, begins = frozenset(_read_names(chain[0])), max(c.not_valid_before_utc for c in chain)
         ends, problem = min(c.not_valid_after_utc for c in chain), _find_problem(chain, key, keys)
-    except _BROKEN:
+    except BROKEN:
         return Certificate(problem=f"{keys[0]} holds no certificate that can be read")
     return Certificate(names, begins, ends, problem=problem)
 
 
 def _find_problem(chain: Sequence[x509.Certificate], key: bytes, keys: tuple[str, str]) -> str:
     public = _read_public_key(key)
-    if public is None:
+    if not public:
         return f"{keys[1]} holds no private key that can be read"
-    unread = (c for c in chain[: _LINKS + 1] if c.public_key_algorithm_oid not in _ALGORITHMS)
+    unread = (c for c in chain[: _LINKS + 1] if c.public_key_algorithm_oid not in ALGORITHMS)
     if (other := next(unread, None)) is not None:
         return f"in {keys[0]}, the key of {other.subject.rfc4514_string()} is none that servers have"
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if public.public_bytes(*form) != chain[0].public_key().public_bytes(*form):
+    if public != encode_public_key(chain[0].public_key()):
         return f"{keys[1]} is not the key of the certificate in {keys[0]}"
     for issued, issuer in islice(pairwise(chain), _LINKS):
-        try:
-            issued.verify_directly_issued_by(issuer)
-        except (*_BROKEN, InvalidSignature):
+        if not is_signed_by(issued, issuer):
             return (
                 f"in the chain of {keys[0]}, {issuer.subject.rfc4514_string()} did not sign "
                 f"{issued.subject.rfc4514_string()}"
@@ -211,49 +190,17 @@ def _find_problem(chain: Sequence[x509.Certificate], key: bytes, keys: tuple[str
     return ""
 
 
-def _read_public_key(pem: bytes) -> PublicKeyTypes | None:
-    """The public half of the first private key in a text; None where there is none that can be read. OpenSSL
-    would look for a minute at whether the parts of a large RSA key are primes; that they belong to each other
-    is seen without it."""
-    block = _find_block(pem)
-    try:
-        key = load_pem_private_key(block, password=None, unsafe_skip_rsa_key_validation=True)
-    except _BROKEN:
-        return None
-    if isinstance(key, RSAPrivateKey):
-        numbers = key.private_numbers()
-        p, q, e, n = numbers.p, numbers.q, numbers.public_numbers.e, numbers.public_numbers.n
-        if p * q != n or p < 2 or q < 2 or any(numbers.d * e % (prime - 1) != 1 for prime in (p, q)):
-            return None
-    return key.public_key()
-
-
-def _find_block(pem: bytes) -> bytes:
-    """The first private key in a text, of one of `_ALGORITHMS` by its label or by its content; empty where
-    that is none."""
-    begin = _BEGIN.search(pem)
-    if begin is None:
-        return b""
-    last = b"-----END %bPRIVATE KEY-----" % begin[1]
-    end = pem.find(last, begin.end())
-    block = pem[begin.start() : end + len(last)] if end >= 0 else b""
-    if begin[1]:
-        return block if begin[1] in (b"RSA ", b"EC ") else b""
-    try:
-        content = base64.b64decode(b"".join(pem[begin.end() : end].split()), validate=True)
-    except binascii.Error:
-        return b""
-    if (head := _HEAD.match(content)) is None:
-        return b""
-    algorithm = content[head.end() : head.end() + head["length"][0]].hex()
-    return block if algorithm in _ALGORITHMS.values() else b""
+def _read_public_key(pem: bytes) -> bytes:
+    """The public half of the first private key in a text; empty where there is none that can be read."""
+    first = next((block for block in find_blocks(pem).blocks if block.is_key), None)
+    return read_public_half(first) if first else b""
 
 
 def _read_names(certificate: x509.Certificate) -> set[str]:
     """The DNS names of a certificate; the common name counts for no client any more."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, *_BROKEN):
+    except (x509.ExtensionNotFound, *BROKEN):
         return set()
     return {name.lower() for name in found.value.get_values_for_type(x509.DNSName)}
 

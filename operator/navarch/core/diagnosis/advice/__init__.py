@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from navarch.core.diagnosis.advice.authority import OF_AUTHORITIES
 from navarch.core.diagnosis.advice.form import Advice
 from navarch.core.diagnosis.advice.neighbourhood import OF_NEIGHBOURHOOD
 from navarch.core.diagnosis.advice.running import OF_WHAT_RUNS
 from navarch.core.diagnosis.advice.specification import OF_SPECIFICATION
 from navarch.core.model.reasons import Reason
 
-OF_REASONS: Mapping[Reason, Advice] = {**OF_SPECIFICATION, **OF_NEIGHBOURHOOD, **OF_WHAT_RUNS}
+OF_REASONS: Mapping[Reason, Advice] = {
+    **OF_SPECIFICATION,
+    **OF_NEIGHBOURHOOD,
+    **OF_WHAT_RUNS,
+    **OF_AUTHORITIES,
+}
 
 WELL = frozenset(
     {
