@@ -19,6 +19,7 @@ from navarch.api.export import RESOURCES, build_crd  # noqa: E402
 from navarch.api.install import build_install  # noqa: E402
 from navarch.api.monitoring.dashboard import build_dashboard  # noqa: E402
 from navarch.api.monitoring.rules import build_monitoring, build_rules  # noqa: E402
+from navarch.api.openshift import build_openshift  # noqa: E402
 from navarch.assets import load_assets  # noqa: E402
 from navarch.core.grants import build_grants, list_roles  # noqa: E402
 
@@ -43,6 +44,7 @@ def build_files() -> dict[str, str]:
     files["deploy/install.yaml"] = dump(build_install(grants=grants, roles=roles))
     files["deploy/monitoring/prometheus-operator.yaml"] = dump(build_monitoring())
     files["deploy/monitoring/rules.yaml"] = dump([build_rules()])
+    files["deploy/openshift/sidecars.yaml"] = dump(build_openshift())
     files["docs/runbooks/README.md"] = build_runbooks_index()
     files["deploy/monitoring/dashboard.json"] = json.dumps(build_dashboard(), indent=2) + "\n"
     release = build_release()

@@ -265,6 +265,7 @@ UNITS: Mapping[str, str] = {
     "navarch_members": "namespaces",
     "navarch_rollout_phase": "0 or 1",
     "navarch_rollout_workloads": "workloads",
+    "navarch_unmeasured_objects": "objects",
     "navarch_upgrade_phase": "0 or 1",
     "navarch_approval_pending": "0 or 1",
     "navarch_member_proxies": "proxies",
@@ -276,7 +277,8 @@ UNITS: Mapping[str, str] = {
 _METRICS = """# Metrics
 
 Served at `/metrics` of port 8443, to those who may read them: [monitor Navarch](../how-to/monitor.md). Labels
-that name an object of yours have as many values as there are such objects; all others have a fixed set.
+that name an object of yours have as many values as there are such objects, of each kind at most 128 in a
+namespace; all others have a fixed set.
 
 """
 

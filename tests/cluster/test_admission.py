@@ -27,7 +27,7 @@ from navarch.core.grants import list_roles
 from lab.cluster import Cluster
 from tests.polling import eventually
 from tests.support.admission import TENANT, bind, build_revision, change, nest, refusal, say, submit
-from tests.support.api import Api, Object, Refused
+from tests.support.api import GVK, Api, Object, Refused
 from tests.support.meshes import build_mesh
 from tests.support.operator import USER
 from tests.support.workloads import build_pod
@@ -556,6 +556,112 @@ async def test_a_pod_gets_no_label_that_services_select_by_its_status_or_its_bin
     bound["metadata"] = {"name": "app", "labels": {label: "x"}}
     with pytest.raises(Refused, match=refused):
         tenant.request("POST", api.path("pod", fresh, "app", "binding"), bound)
+
+
+LABELS_OF_A_MESH = {"mesh.navarch.io/mesh-name": "demo", "mesh.navarch.io/gateway-name": "ingress"}
+
+
+def build_service(namespace: str, name: str, **labels: str) -> Object:
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 80}]}}
+
+
+async def test_no_label_of_a_mesh_and_no_owner_is_given_or_taken_by_a_status(
+    api: Api, guarded: Cluster, fresh: str
+) -> None:
+    """Without the label nothing else would be asked about the object, which anybody might then change."""
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": build_pod(fresh, "x")["spec"]}
+    selected = {"selector": {"matchLabels": {"a": "b"}}}
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "own"}
+    specs: dict[str, Object] = {
+        "daemonset": {**selected, "template": template},
+        "hpa": {"maxReplicas": 2, "scaleTargetRef": scaled},
+        "pdb": {**selected, "maxUnavailable": 1},
+    }
+    own = build_service(fresh, "own", **LABELS_OF_A_MESH)
+    for manifest in (
+        own,
+        build_service(fresh, "plain"),
+        *(
+            {**own, "apiVersion": GVK[kind][0], "kind": GVK[kind][1], "spec": spec}
+            for kind, spec in specs.items()
+        ),
+    ):
+        api.create(manifest)
+    rights = {
+        "": ["services/status"],
+        "apps": ["daemonsets/status"],
+        "autoscaling": ["horizontalpodautoscalers/status"],
+        "policy": ["poddisruptionbudgets/status"],
+    }
+    rules = [{"apiGroups": [g], "resources": found, "verbs": ["patch"]} for g, found in rights.items()]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": rules}
+    api.create({**role, "metadata": {"name": "statuses", "namespace": fresh}})
+    binding = bind(fresh, "statuses")
+    binding["roleRef"]["kind"] = "Role"
+    api.create(binding)
+    tenant = api.impersonating(TENANT)
+
+    def tell(kind: str, metadata: Object, name: str = "own") -> str:
+        try:
+            tenant.patch(kind, fresh, name, {"metadata": metadata}, sub="status")
+        except Refused as refused:
+            return str(refused)
+        return ""
+
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "gone"}
+    for kind in ("service", *specs):
+        await eventually(lambda kind=kind: tell(kind, {"labels": {"team": "x"}}) == "", what="the role")  # type: ignore[misc]
+        for metadata in (
+            {"labels": {"mesh.navarch.io/mesh-name": None}},
+            {"labels": {"mesh.navarch.io/mesh-name": "other"}},
+            {"ownerReferences": [owner]},
+        ):
+            assert "a status gives and takes no label of Navarch's" in tell(kind, metadata), (kind, metadata)
+    assert "a status gives and takes no label" in tell("service", {"labels": LABELS_OF_A_MESH}, "plain")
+    assert tell("service", {"finalizers": ["example.com/balancer"], "annotations": {"a": "b"}}) == ""
+
+
+async def test_the_controller_of_a_load_balancer_marks_a_gateways_service_from_any_namespace_and_no_more(
+    api: Api, guarded: Cluster, fresh: str
+) -> None:
+    balancer, neighbour = f"system:serviceaccount:{fresh}-lb:controller", f"{TENANT}-{fresh}"
+    rules = [{"apiGroups": [""], "resources": ["services"], "verbs": ["get", "patch", "delete"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": rules}
+    everywhere = bind("", f"balancer-{fresh}", user=balancer) | {"kind": "ClusterRoleBinding"}
+    everywhere["metadata"] = {"name": f"balancer-{fresh}"}
+    own = build_service(fresh, "ingress", **LABELS_OF_A_MESH)
+    own["metadata"]["annotations"] = {"mesh.navarch.io/applied": "x"}
+    marks: Object = {"metadata": {"finalizers": ["example.com/lb"], "annotations": {"example.com/pool": "a"}}}
+    for manifest in (
+        {**role, "metadata": {"name": f"balancer-{fresh}"}},
+        everywhere,
+        bind(fresh, f"balancer-{fresh}", user=neighbour),
+        own,
+    ):
+        api.create(manifest)
+
+    def tell(user: str, patch: Object) -> str:
+        try:
+            api.impersonating(user).patch("service", fresh, "ingress", patch)
+        except Refused as refused:
+            return str(refused)
+        return ""
+
+    await eventually(lambda: "is forbidden: User" not in tell(neighbour, marks), what="both roles")
+    assert "Navarch's own" in tell(neighbour, marks), "who may write the Services of one namespace"
+    await eventually(lambda: tell(balancer, marks) == "", what="who may write all Services")
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "gone"}
+    for patch in (
+        {"spec": {"selector": {"a": "b"}}},
+        {"metadata": {"labels": {"mesh.navarch.io/mesh-name": None}}},
+        {"metadata": {"annotations": {"mesh.navarch.io/applied": None}}},
+        {"metadata": {"ownerReferences": [owner]}},
+    ):
+        assert "Navarch's own" in tell(balancer, patch), patch
+    with pytest.raises(Refused, match="Navarch's own"):
+        api.impersonating(balancer).delete("service", fresh, "ingress")
+    assert tell(balancer, {"metadata": {"finalizers": None}}) == ""
 
 
 async def test_a_kubelet_writes_the_status_of_a_pod_with_any_number_of_our_labels(

@@ -19,6 +19,7 @@ from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.gather.excerpts import shrink_owned
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client, Object
+from navarch.kube.contest import Contests
 from navarch.kube.coverage import find_uncovered
 from navarch.kube.errors import Invalid, KubeError, NotFound
 from navarch.kube.fate import REFUSED_RETRY
@@ -972,3 +973,35 @@ async def test_labels_find_everything_of_a_mesh(edge: Edge, client: Client, pare
     async with applied(edge, client, parent, manifest):
         listing = await client.list(edge.store(ref_of(manifest)).resource, label_selector=selector)
         assert [ref_of(item) for item in listing.items] == [ref_of(manifest)]
+
+
+async def test_an_object_that_is_removed_again_and_again_is_made_anew_at_growing_intervals(
+    edge: Edge, client: Client, parent: Parent
+) -> None:
+    manifest, now = build_sample("ConfigMap", parent), 0.0
+    ref = ref_of(manifest)
+    applier = Applier(client, edge.stores, contests=Contests(at_once=3, clock=lambda: now))
+    plan = Plan(parent, waves=(Wave("first", (manifest,)), Wave("second", ())))
+    made, waits = 0, []
+    for _ in range(12):
+        outcome = await applier.apply(plan)
+        (result,) = outcome.results
+        if result.action is Action.FAILED:
+            assert result.reason is Reason.OBJECT_CONTESTED
+            assert f"{ref} is removed again and again" in result.message
+            assert outcome.retry_after is not None
+            waits.append(outcome.retry_after)
+            now += outcome.retry_after
+            (result,) = (await applier.apply(plan)).results
+        assert result.action is Action.CREATED, result
+        made += 1
+        await edge.catch_up(await client.get(ref))
+        await client.delete(ref)
+        await edge.see_gone(ref)
+    assert made == 12
+    assert waits == sorted(waits)
+    assert waits[0] >= 1
+    assert waits[-1] > 30
+    now += 3600
+    (result,) = (await applier.apply(plan)).results
+    assert result.action is Action.CREATED, "who has stopped is forgotten"

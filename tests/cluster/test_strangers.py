@@ -337,3 +337,78 @@ async def test_a_crd_that_a_foreign_set_lacks_is_named_and_not_added(elsewhere: 
     elsewhere.create(fields | {"metadata": {"name": name}})
     mesh = await wait_for(elsewhere, NS)
     assert read_condition(mesh, "DependenciesReady")["reason"] == "CRDsForeign"
+
+
+def lacks_host(api: Api, name: str) -> bool:
+    crd = api.get("crd", "", name)
+    assert crd is not None
+    fields = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    return "host" not in fields
+
+
+def hand_over(api: Api, owner: str | None) -> None:
+    """Has every CRD of Istio carry this owner, as `kubectl label` does it."""
+    for name in list_versions(api):
+        api.patch("crd", "", name, {"metadata": {"labels": {"app.kubernetes.io/managed-by": owner}}})
+
+
+def replace_crd(api: Api, crd: Mapping[str, Any]) -> None:
+    """Writes a CRD's spec as another client does that looks at nobody's fields."""
+    name = crd["metadata"]["name"]
+    api.patch("crd", "", name, {"spec": {"versions": crd["spec"]["versions"]}})
+
+
+async def test_a_label_hands_crds_over_unless_what_they_have_would_be_lost(elsewhere: Api) -> None:
+    name = "destinationrules.networking.istio.io"
+    istios = {crd["metadata"]["name"]: copy.deepcopy(dict(crd)) for crd in load_assets().crds["1.31"]}
+    rule = elsewhere.create(
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": {"name": "kept", "namespace": NS},
+            "spec": {"host": "kept.example"},
+        }
+    )
+    elsewhere.patch("crd", "", name, {"metadata": {"labels": {"maistra-version": "2.6.0"}}})
+    hand_over(elsewhere, "navarch")
+    try:
+        await eventually(
+            lambda: (
+                "not taken over"
+                in read_condition(elsewhere.get("mesh", NS, "demo"), "DependenciesReady")["message"]
+            ),
+            seconds=60,
+            what="they have a version of which Navarch knows nothing",
+        )
+        crd = elsewhere.get("crd", "", name)
+        assert crd is not None
+        assert "mesh.navarch.io/istio-minor" not in crd["metadata"]["labels"]
+
+        for known in istios.values():
+            replace_crd(elsewhere, known)
+        replace_crd(elsewhere, without_field(copy.deepcopy(istios[name])))
+        await wait_for(elsewhere, NS, condition="DependenciesReady", reason="DependenciesMet")
+        await wait_for(elsewhere, NS)
+        await eventually(lambda: not lacks_host(elsewhere, name), seconds=60, what="it is brought up to date")
+        crd = elsewhere.get("crd", "", name)
+        assert crd is not None
+        labels = crd["metadata"]["labels"]
+        assert (labels["mesh.navarch.io/istio-minor"], labels["maistra-version"]) == ("1.31", "2.6.0")
+        kept = elsewhere.get("destinationrule", NS, "kept")
+        assert kept is not None
+        assert (kept["metadata"]["uid"], kept["spec"]) == (rule["metadata"]["uid"], rule["spec"])
+
+        replace_crd(elsewhere, without_field(copy.deepcopy(istios[name])))
+        await eventually(
+            lambda: not lacks_host(elsewhere, name),
+            seconds=60,
+            what="the other tool is not followed any more",
+        )
+    finally:
+        labels = {"app.kubernetes.io/managed-by": None, "mesh.navarch.io/istio-minor": None}
+        for crd in istios.values():
+            elsewhere.patch("crd", "", crd["metadata"]["name"], {"metadata": {"labels": labels}})
+            replace_crd(elsewhere, make_newer(crd))
+        elsewhere.delete("destinationrule", NS, "kept")
+    mesh = await wait_for(elsewhere, NS)
+    assert read_condition(mesh, "DependenciesReady")["reason"] == "CRDsForeign"

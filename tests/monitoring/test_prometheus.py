@@ -176,12 +176,11 @@ async def test_alerts_on_meshes_fire_and_end_with_their_situations(world: World)
         await world.fires("deletion-does-not-end", **of["leaving"], kind="MeshControlPlane")
         await world.fires("proxies-outdated", namespace="aging", mesh="demo")
     # One that serves, and is not as it is asked to be, wakes nobody; nor does an approval that waits.
-    api.patch("mesh", "aging", "demo", {"spec": {"version": "1.99"}})
+    edit(api, "aging", profiles=["nowhere"])
     await world.fires("mesh-not-as-asked", namespace="aging", name="demo")
     assert not world.prometheus.is_firing(NAMES["mesh-not-ready"], namespace="aging")
-    edit(
-        api, "aging", version="1.31", upgrade={"approval": {"config": "Manual"}}, proxy={"logLevel": "debug"}
-    )
+    approval = {"approval": {"config": "Manual"}}
+    edit(api, "aging", profiles=None, upgrade=approval, proxy={"logLevel": "debug"})
     await world.fires("approval-waits", namespace="aging", mesh="demo", change="config")
     api.patch("mesh", "aging", "demo", {"spec": {"upgrade": None}})
     api.patch("configmap", *place, {"metadata": {"finalizers": None}})

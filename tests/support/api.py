@@ -46,6 +46,7 @@ GVK = {
     "vwc": ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
     "crd": ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
     "peerauthentication": ("security.istio.io/v1", "PeerAuthentication"),
+    "destinationrule": ("networking.istio.io/v1", "DestinationRule"),
     "envoyfilter": ("networking.istio.io/v1alpha3", "EnvoyFilter"),
     "event": ("events.k8s.io/v1", "Event"),
     "lease": ("coordination.k8s.io/v1", "Lease"),

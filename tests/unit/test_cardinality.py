@@ -7,7 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
+from navarch.core.model.actions import Outcome
 from navarch.telemetry import metrics
+from navarch.telemetry.objects import MOST
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.support.crowd import forget, note
@@ -90,3 +92,37 @@ def test_rendering_costs_by_the_number_of_meshes_and_no_more(told: Told) -> None
 def test_what_is_written_without_the_library_is_what_it_would_write(told: Told) -> None:
     assert len(told.ours) > MANY
     assert told.ours == told.the_librarys
+
+
+def test_who_makes_any_number_of_objects_in_a_namespace_adds_a_bounded_number_of_samples() -> None:
+    status = {"conditions": [{"type": f"C{n}", "status": "True"} for n in range(9)]}
+    kind, crowd = "MeshGateway", [f"gateway-{n}" for n in range(4 * MOST)]
+    before = count_samples()
+
+    def tell(namespace: str, name: str) -> None:
+        metrics.set_conditions(kind, namespace, name, status)
+        metrics.count_outcome(kind, namespace, name, Outcome())
+
+    def measured(namespace: str) -> set[str]:
+        lines = (
+            line for line in render() if f'namespace="{namespace}"' in line and "navarch_condition" in line
+        )
+        return {line.split('name="')[1].split('"')[0] for line in lines}
+
+    try:
+        for name in crowd:
+            tell("crowded", name)
+        tell("quiet", "ingress")
+        assert measured("crowded") == {*crowd[:MOST]}
+        assert measured("quiet") == {"ingress"}
+        assert count_samples() - before <= (MOST + 1) * 40
+        assert f"navarch_unmeasured_objects {3 * MOST}.0" in render()
+        metrics.forget(kind, "crowded", crowd[0])
+        tell("crowded", crowd[-1])
+        assert measured("crowded") == {*crowd[1:MOST], crowd[-1]}
+    finally:
+        for name in crowd:
+            metrics.forget(kind, "crowded", name)
+        metrics.forget(kind, "quiet", "ingress")
+    assert count_samples() == before
+    assert "navarch_unmeasured_objects 0.0" in render()

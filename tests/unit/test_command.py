@@ -220,10 +220,12 @@ def test_an_operator_that_cannot_start_says_why_in_one_line(
         ({"olm_v1_installer": True, "namespace": "a/b"}, "--namespace 'a/b'"),
         ({"monitoring": True, "namespace": "a/b"}, "--namespace 'a/b'"),
         ({"olm_v1_installer": True, "monitoring": True}, "give one of them"),
+        ({"monitoring": True, "openshift": True}, "--monitoring and --openshift print different things"),
     ],
 )
 def test_what_could_not_be_installed_is_not_printed(options: dict[str, Any], said: str) -> None:
-    usual = {"image": "navarch:1", "namespace": "x", "olm_v1_installer": False, "monitoring": False}
+    parts = dict.fromkeys(("olm_v1_installer", "monitoring", "openshift"), False)
+    usual = {"image": "navarch:1", "namespace": "x", **parts}
     with pytest.raises(InputError, match=said):
         build(**{**usual, **options})
 

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from navarch.assets import load_assets, load_catalog
 from navarch.cli.convert import convert_text, tell_notes
 from navarch.cli.inputs import InputError
+from navarch.core.conversion.defaults import DEFAULTS, Default
 from navarch.core.conversion.maistra import Conversion, convert
 from navarch.core.conversion.rules import Note, Outcome
 from navarch.core.model.findings import Severity
+from navarch.core.model.merging import merge
 from navarch.core.offline import build_offline
 from navarch.core.world.cluster import Environment
 
@@ -23,6 +25,7 @@ from tests.support.command import navarch
 
 WHOLE = Path(__file__).with_name("maistra.yaml")
 """A ServiceMeshControlPlane that says something in every field of Service Mesh 2.5."""
+DNS_CAPTURE = "spec.techPreview.meshConfig.defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE (not set: true)"
 MESH = {"apiVersion": "maistra.io/v2", "kind": "ServiceMeshControlPlane"}
 PLACE = {"name": "basic", "namespace": "istio-system"}
 
@@ -42,8 +45,11 @@ def list_leaves(value: Any, path: str) -> Iterator[str]:
         yield path
 
 
-LEVELS = {"default": "warn", "ads": "debug"}
-BUDGET = {"podDisruption": {"enabled": True}}
+USUAL_PORTS = [
+    {"name": "status-port", "port": 15021, "targetPort": 15021},
+    {"name": "http2", "port": 80, "targetPort": 8080},
+    {"name": "https", "port": 443, "targetPort": 8443},
+]
 GROUPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "trust": (
         {"security": {"trust": {"domain": "a.example", "additionalDomains": ["b.example"]}}},
@@ -165,7 +171,8 @@ GROUPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize(("spec", "wanted"), GROUPS.values(), ids=GROUPS)
 def test_a_group_of_fields_goes_where_it_means_the_same(spec: dict[str, Any], wanted: dict[str, Any]) -> None:
     made, _ = convert_spec({**spec, "gateways": {"enabled": False}})
-    assert made == {"version": "1.31", "scope": "Members", **wanted}
+    bare, _ = convert_spec({"gateways": {"enabled": False}})
+    assert made == merge(bare, wanted)
 
 
 def test_gateways_keep_the_labels_by_which_they_are_selected() -> None:
@@ -201,6 +208,7 @@ def test_gateways_keep_the_labels_by_which_they_are_selected() -> None:
                 "name": "private",
                 "namespace": "edge",
                 "labels": {"app": "private"},
+                "service": {"type": "ClusterIP", "ports": USUAL_PORTS},
                 "autoscaling": {"minReplicas": 2, "maxReplicas": 3, "targetCPUUtilization": 60},
             },
         ]
@@ -217,6 +225,57 @@ def test_without_a_word_a_mesh_has_both_of_the_usual_gateways() -> None:
         "ingress": ["istio-ingressgateway"],
         "egress": ["istio-egressgateway"],
     }
+
+
+def test_what_service_mesh_does_by_default_is_converted_where_navarch_can_do_it() -> None:
+    made, _ = convert_spec({})
+    (ingress,), (egress,) = made.pop("gateways").values()
+    assert ingress["service"] == {"type": "ClusterIP", "ports": USUAL_PORTS}
+    assert "service" not in egress, "Navarch's own default of an egress gateway is ClusterIP as well"
+    assert made == {
+        "version": "1.31",
+        "scope": "Members",
+        "controlPlane": {"logging": {"level": "default:warn"}},
+        "meshConfig": {
+            "dnsRefreshRate": "300s",
+            "defaultConfig": {"proxyMetadata": {"ISTIO_META_DNS_CAPTURE": "true"}},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "means"),
+    [
+        ("spec.proxy.networking.initialization.type (not set: CNI)", "no CNI plugin"),
+        ("spec.security.certificateAuthority.type (not set: Istiod)", "a root of its own"),
+        ("spec.proxy.injection.autoInject (not set: false)", 'sidecar.istio.io/inject: "false"'),
+        ("spec.gateways.ingress.routeConfig.enabled (not set: true)", "name its host"),
+        ("spec.security.manageNetworkPolicy (not set: true)", "let in members only"),
+        ("spec.addons.kiali (not set)", "mesh.navarch.io/member-of"),
+        ("spec.tracing.type (not set: Jaeger)", "Telemetry"),
+        ("spec.runtime (not set)", "profiles: [minimal]"),
+    ],
+)
+def test_what_navarch_does_otherwise_without_a_word_is_told_with_what_to_do(field: str, means: str) -> None:
+    _, notes = convert_spec({})
+    (note,) = [note for note in notes if note.field == field]
+    assert note.outcome in (Outcome.BY_HAND, Outcome.CHANGED)
+    assert means in note.text
+
+
+def test_a_mesh_that_says_a_field_is_told_of_no_default() -> None:
+    ((_, notes),) = convert([yaml.safe_load(WHOLE.read_text())], version="1.31").notes.items()
+    left = {note.field for note in notes if "(not set" in note.field}
+    assert left == {DNS_CAPTURE}, "no field but of techPreview, which this mesh leaves alone there"
+
+
+@pytest.mark.parametrize("default", DEFAULTS, ids=lambda default: default.field)
+def test_each_default_gives_way_to_what_the_mesh_says(default: Default) -> None:
+    said: Any = default.value or {"defaults": {}}
+    for key in reversed(default.field.split(".")):
+        said = {key: said}
+    _, notes = convert_spec(said)
+    assert not [note for note in notes if note.field.startswith(f"spec.{default.field} (")]
 
 
 def test_a_mesh_of_the_whole_cluster_is_told_of_the_roll_that_brings_its_namespaces_in() -> None:

@@ -176,7 +176,16 @@ def test_what_a_prometheus_says(bounds: dict[str, str], answer: str, state: Gate
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [(200, PASSED), (204, PASSED), (302, UNKNOWN), (403, FAILED), (404, FAILED), (503, UNKNOWN)],
+    [
+        (200, PASSED),
+        (204, PASSED),
+        (302, UNKNOWN),
+        (403, FAILED),
+        (404, FAILED),
+        (503, UNKNOWN),
+        (429, UNKNOWN),
+        (408, UNKNOWN),
+    ],
 )
 def test_what_a_webhook_says(status: int, state: GateState) -> None:
     found = judge_webhook(Webhook(name="w", url="http://x"), status, " not\ntoday ")
@@ -223,6 +232,16 @@ def test_nobody_is_asked_before_the_first_restart_after_the_last_nor_on_the_way_
     assert asked.list_names() == ["proxies"]
     assert [pod.namespace for pod in asked.pods or ()] == ["a", "c"]
     assert (asked.namespaces, asked.wave, asked.waves) == (("a", "c"), 1, 1)
+
+
+def test_whoever_opts_out_after_a_restart_is_asked_no_more() -> None:
+    seen = observe(("a", "c"))
+    left = (replace(seen.workloads.rollables[0], order="Never"), *seen.workloads.rollables[1:])
+    for changed in (replace(seen, workloads=Workloads(left)), replace(seen, orders={"a": "Never"})):
+        asked = ask(changed)
+        assert asked is not None
+        assert [pod.namespace for pod in asked.pods or ()] == ["c"]
+        assert asked.namespaces == ("c",)
 
 
 def replace_policy(**changes: Any) -> DataPlane:

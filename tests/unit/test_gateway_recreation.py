@@ -108,12 +108,26 @@ def test_what_another_client_wrote_into_the_template_is_not_believed() -> None:
     observed = settled(a_gateway())
     deployment = find(observed.owned, "Deployment")
     template = deployment["spec"]["template"]
-    for words in ("", "soon 3", "2026-10-01T12:00:00Z", "2026-10-01T12:00:00Z many"):
+    for words in (
+        *("", "soon 3", "2026-10-01T12:00:00Z", "2026-10-01T12:00:00Z many", "2026-10-01 3"),
+        *("9999-12-31T23:59:59Z 3", f"2026-10-01T12:00:00Z {'9' * 5000}"),
+    ):
         metadata = {**template["metadata"], "annotations": {RECREATED: words}}
         spec = {**deployment["spec"], "template": {**template, "metadata": metadata}}
         owned = [o for o in observed.owned if o["kind"] != "Deployment"]
         seen = replace(observed, owned=(*owned, {**deployment, "spec": spec}))
         assert RECREATED not in template_of(seen)["annotations"]
+
+
+def test_an_attempt_that_is_yet_to_come_is_none() -> None:
+    observed = with_stuck(settled(a_gateway()), "ingress-1")
+    deployment = find(observed.owned, "Deployment")
+    template = deployment["spec"]["template"]
+    ahead = {**template["metadata"], "annotations": {RECREATED: "2099-01-01T00:00:00Z 3"}}
+    spec = {**deployment["spec"], "template": {**template, "metadata": ahead}}
+    owned = [o for o in observed.owned if o["kind"] != "Deployment"]
+    seen = replace(observed, owned=(*owned, {**deployment, "spec": spec}))
+    assert template_of(seen)["annotations"][RECREATED] == f"{NOW} 1"
 
 
 # --- what else waits for no proof, and what a deletion of the kind does ------------------------------------

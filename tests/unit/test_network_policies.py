@@ -94,7 +94,10 @@ def test_metrics_and_configuration_without_tls_are_for_those_who_are_named() -> 
     )
     assert set(rules) == {15010, 15012, 15014, 15017}
     assert rules[15010] == rules[15012]
-    assert rules[15017] == [{"ipBlock": {"cidr": "10.0.0.0/28"}}, {"ipBlock": {"cidr": "fd00::/64"}}]
+    sources = [{"ipBlock": {"cidr": "10.0.0.0/28"}}, {"ipBlock": {"cidr": "fd00::/64"}}]
+    assert rules[15017] == sources
+    assert rules[15014][-2:] == sources, "the API server asks for the gates of restarts"
+    assert len(rules[15014]) == 3
 
 
 def test_the_managed_policy_stands_in_place_of_the_wider_one() -> None:

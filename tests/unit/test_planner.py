@@ -13,6 +13,7 @@ from navarch.core.mesh.crds import find_crd_minor
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.plan import build_wanted_revision, plan_mesh
+from navarch.core.mesh.status import determine_dependencies
 from navarch.core.mesh.teardown import is_released
 from navarch.core.model.actions import Plan
 from navarch.core.model.conditions import ConditionType
@@ -97,6 +98,21 @@ def test_foreign_crds_are_left_out_of_the_plan() -> None:
     decision = plan_mesh(observed, ())
     assert decision.plan.waves[0].objects == ()
     assert "revision" in names(decision.plan)
+
+
+def test_crds_that_are_handed_over_and_have_more_stay_as_they_are_and_it_is_told_what_they_have() -> None:
+    newer, *others = established()
+    kept = replace(newer, owner=CRDOwner.FOREIGN, minor="", beyond="version v7")
+    observed = an_observed_mesh(crds=(kept, *others))
+    assert find_crd_minor(observed, None) is None, "one that would lose something keeps the whole set"
+    verdict = determine_dependencies(observed, None)
+    assert (verdict.status, verdict.reason) == ("True", Reason.CRDS_FOREIGN)
+    assert f"not taken over: {newer.name} has version v7" in verdict.message
+    outdated = determine_dependencies(
+        replace(observed, crds=(replace(kept, lacks="version v1"), *others)), None
+    )
+    assert (outdated.status, outdated.reason) == ("False", Reason.CRDS_OUTDATED)
+    assert f"{newer.name} has version v7" in outdated.message
 
 
 def test_the_crds_are_of_the_highest_minor_that_is_asked_for_or_there() -> None:

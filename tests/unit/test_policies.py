@@ -149,3 +149,21 @@ def test_every_kind_of_a_mesh_s_objects_is_under_the_policy_on_ownership() -> No
     owned = [resource_of(*row) for row in (*kinds, (GATEWAYS.api_version, GATEWAYS.kind))]
     assert guarded == {(resource.group, resource.plural) for resource in owned}
     assert all({*rule["operations"]} == {"CREATE", "UPDATE", "DELETE"} for rule in rules)
+
+
+def test_everything_that_makes_pods_by_the_platforms_own_controllers_is_under_the_policies_on_templates() -> (
+    None
+):
+    rules = [
+        rule
+        for name in ("templates", "cron-templates")
+        for rule in POLICIES[f"{name}.mesh.navarch.io"]["spec"]["matchConstraints"]["resourceRules"]
+    ]
+    made = {(group, kind) for rule in rules for group in rule["apiGroups"] for kind in rule["resources"]}
+    assert made == {
+        ("", "replicationcontrollers"),
+        *(("apps", kind) for kind in ("daemonsets", "deployments", "replicasets", "statefulsets")),
+        ("apps.openshift.io", "deploymentconfigs"),
+        ("batch", "cronjobs"),
+        ("batch", "jobs"),
+    }

@@ -25,6 +25,7 @@ from tests.unit.test_successions import TAG, Cluster, Killed, named, put_pod, te
 from tests.unit.test_successions import a_mesh as a_mesh_of_revisions
 
 OLD, NEW = (assets().catalog.find(minor).version for minor in ("1.30", "1.31"))  # type: ignore[union-attr]
+OTHER = "1.31.3"
 NS, NAME = "shop", "shop-demo-inplace"
 BAD = "level-of-an-istiod-that-never-starts"
 
@@ -356,6 +357,34 @@ async def test_a_gate_that_fails_once_workloads_have_moved_takes_the_mesh_back_a
     other.edit(version="1.31", proxy={"logLevel": "debug"})
     await other.settle()
     assert other.revision["spec"]["version"] == NEW
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by a gate", "by hand"])
+async def test_the_way_back_from_a_third_revision_leads_past_the_one_that_was_given_up(by_hand: bool) -> None:
+    cluster = await a_mesh_of_revisions()
+    upgrade = {"strategy": "RevisionBased", "inactiveRevisionGracePeriodSeconds": 300, "dataPlane": BACK}
+    cluster.edit(upgrade=upgrade)
+    put_pod(cluster, named(OLD))
+    cluster.edit(version="1.31")
+    await cluster.settle()
+    assert cluster.find_injector(TAG) == named(NEW)
+    await cluster.applier.apply((await decide_beside_a_gate(cluster)).plan)
+    before = cluster.restart()
+    await before.settle()
+    assert before.find_injector(TAG) == named(OLD)
+    before.edit(version=OTHER)
+    await before.settle()
+    back = before.restart()
+    await back.settle()
+    assert tell(back) == (named(OTHER), sorted(map(named, (OLD, NEW, OTHER))))
+    if by_hand:
+        back.edit(upgrade={**upgrade, "rollback": True})
+        await back.settle()
+        assert back.find_injector(TAG) == named(OLD)
+        return
+    decision = await decide_beside_a_gate(back)
+    assert decision.revision is not None
+    assert decision.revision["metadata"]["name"] == named(OLD)
 
 
 async def test_a_gate_that_halts_takes_nothing_back() -> None:

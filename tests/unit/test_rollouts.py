@@ -24,6 +24,7 @@ from navarch.core.world.proxies import ProxyPod, read_proxy_pod
 from navarch.core.world.rollable import Rollable, next_mark, read_rollable
 from navarch.gather.excerpts import shrink_workload
 from navarch.kube.client import Client
+from navarch.kube.errors import Unavailable
 from navarch.kube.resources import resource_of
 from navarch.kube.restarts import LONG, Refusals, Restarter
 from navarch.kube.store import Store
@@ -159,6 +160,8 @@ def test_a_mark_is_another_text_at_each_restart() -> None:
         marks.append(next_mark(replace(workload, restarted_for=marks[-1]), NEW))
     assert marks == [NEW, f"{NEW}/2", f"{NEW}/3"]
     assert next_mark(replace(workload, restarted_for=f"{OLD}/7"), NEW) == NEW
+    for odd in (f"{NEW}/", f"{NEW}/x", f"{NEW}/\u0663", f"{NEW}/\u00b2", f"{NEW}/0", f"{NEW}/{'9' * 10}"):
+        assert next_mark(replace(workload, restarted_for=odd), NEW) == f"{NEW}/2"
 
 
 def test_a_pod_names_what_makes_it_anew_and_whether_it_is_leaving() -> None:
@@ -236,6 +239,11 @@ OVERDUE = {"restarted_for": NEW, "restarted_at": LONG_AGO}
         (RESTARTED | {"rolled": False, "restarted_at": "9999-12-31T23:59:59Z"}, (OLD,), State.FAILED),
         (RESTARTED | {"rolled": False, "restarted_at": "10000-01-01T11:59:59Z"}, (OLD,), State.FAILED),
         (RESTARTED | {"rolled": False, "restarted_at": "0001-01-01T00:00:00Z"}, (OLD,), State.FAILED),
+        # Its pods say again and again that their proxies are older, and its owner rolls it out anew.
+        (OVERDUE | {"restarted_for": f"{NEW}/4", "edited": True}, (OLD,), State.WAITING),
+        (OVERDUE | {"restarted_for": f"{NEW}/5", "edited": True}, (OLD,), State.MANUAL),
+        (OVERDUE | {"restarted_for": f"{NEW}/5", "rolled": False}, (OLD,), State.FAILED),
+        (OVERDUE | {"restarted_for": f"{OLD}/5", "edited": True}, (OLD,), State.WAITING),
         ({"restarted_for": OLD, "restarted_at": BEFORE, "rolled": False}, (OLD,), State.BLOCKED),
         ({"restarted_for": OLD, "restarted_at": LONG_AGO, "rolled": False}, (OLD,), State.WAITING),
     ],
@@ -352,6 +360,15 @@ def test_one_that_cannot_be_restarted_leaves_its_place_to_others() -> None:
     assert plan.requeue_after is not None
 
 
+def test_one_of_which_nobody_knows_whether_it_was_restarted_keeps_its_place() -> None:
+    seen = observe(a_rollable(), a_rollable(name="zwei", uid="uid-2"))
+    lost = replace(seen.workloads, refused={"uid-web": "no answer"}, unsure=frozenset({"uid-web"}))
+    plan = plan_rollout(replace(seen, workloads=lost))
+    assert (plan.restarts, plan.phase) == ((), Phase.WAITING)
+    assert "no answer" in plan.why[0]
+    assert plan.requeue_after is not None
+
+
 def test_a_place_within_a_namespace_is_kept() -> None:
     late = a_rollable(name="a", uid="1", order="Last")
     first = a_rollable(name="z", uid="2", order="First")
@@ -458,6 +475,34 @@ async def test_what_another_client_takes_back_is_told_and_not_written_again() ->
     assert await restarter.carry_out(restarts) is not None
     assert len(memory.requests) == sent
     assert "took Navarch's restart back" in memory.world.refusals.read({restarts[0].uid})[restarts[0].uid]
+
+
+class Deaf:
+    """An API server that answers no write, or one status."""
+
+    def __init__(self, status: int) -> None:
+        self.status, self.asked = status, list[str]()
+
+    async def apply(self, manifest: dict[str, Any], **how: Any) -> dict[str, Any]:
+        self.asked.append(manifest["metadata"]["uid"])
+        raise Unavailable("it says no more", status=self.status)
+
+
+@pytest.mark.parametrize(("status", "asked"), [(0, ["a"]), (504, ["a"]), (500, ["a", "b"])])
+async def test_after_a_write_that_is_not_answered_no_other_is_sent_by_the_same_plan(
+    status: int, asked: list[str]
+) -> None:
+    server, refusals = Deaf(status), Refusals()
+    restarts = plan_rollout(
+        observe(
+            *(a_rollable(name=uid, uid=uid) for uid in ("a", "b")),
+            policy=CANARIES.model_copy(update={"per_namespace_parallelism": 2}),
+        )
+    ).restarts
+    restarter = Restarter(cast(Client, server), {}, refusals)
+    assert await restarter.carry_out(restarts) is not None
+    assert server.asked == asked
+    assert refusals.read_unsure({"a", "b"}) == ({"a"} if status != 500 else set())
 
 
 def test_a_team_says_by_its_member_when_its_workloads_are_restarted_unless_the_annotation_does() -> None:

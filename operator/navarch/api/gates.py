@@ -85,8 +85,8 @@ class Prometheus(Model):
 
 
 class Webhook(Model):
-    """Somebody who is asked by HTTP. 2xx lets workloads be restarted, 4xx does not; after anything else, and
-    after no answer, nothing is restarted and it is asked again."""
+    """Somebody who is asked by HTTP. 2xx lets workloads be restarted, 4xx does not; after anything else (408,
+    425 and 429 too) and after no answer, nothing is restarted and it is asked again."""
 
     name: Name = Field(description="Name of the gate, in status and messages.")
     url: URL = Field(

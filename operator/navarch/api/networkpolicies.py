@@ -28,7 +28,8 @@ class NetworkPolicies(Model):
         None,
         description="Whether a NetworkPolicy lets into istiod's pods only what a mesh needs: configuration "
         "(15012) from the mesh's namespaces, webhook calls (15017) from webhookSources, metrics (15014) from "
-        "the monitoring namespaces. It takes the place of controlPlane.networkPolicy. Default: false.",
+        "the monitoring namespaces and webhookSources. It takes the place of controlPlane.networkPolicy. "
+        "Default: false.",
     )
     isolate_members: bool | None = Field(
         None,
@@ -52,9 +53,9 @@ class NetworkPolicies(Model):
         None,
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "set"},
-        description="Addresses, as address/length, from which the API server calls webhooks: to istiod, and "
-        "to every pod of a member. Default: istiod's webhook port takes calls from everywhere, and members "
-        "take none from outside the mesh.",
+        description="Addresses, as address/length, from which the API server calls webhooks, and asks for "
+        "metrics where restarts have gates: to istiod, and to every pod of a member. Default: istiod's "
+        "webhook port takes calls from everywhere, and members take none from outside the mesh.",
     )
     plaintext_discovery: bool | None = Field(
         None,

@@ -154,6 +154,13 @@ def manifests(
             "Operator's kinds.",
         ),
     ] = False,
+    openshift: Annotated[
+        bool,
+        typer.Option(
+            "--openshift",
+            help="Print the SecurityContextConstraints for pods with a sidecar instead, for OpenShift.",
+        ),
+    ] = False,
 ) -> None:
     """Print what installs Navarch: its CRDs, policies, RBAC and Deployment, as YAML."""
     from navarch.assets import MissingAssets
@@ -162,7 +169,11 @@ def manifests(
 
     try:
         objects = build(
-            image=image, namespace=namespace, olm_v1_installer=olm_v1_installer, monitoring=monitoring
+            image=image,
+            namespace=namespace,
+            olm_v1_installer=olm_v1_installer,
+            monitoring=monitoring,
+            openshift=openshift,
         )
     except (InputError, MissingAssets) as error:
         typer.echo(f"navarch manifests: {error}", err=True)

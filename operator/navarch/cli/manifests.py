@@ -7,7 +7,7 @@ is printed is accepted by an API server, as far as names go.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from navarch.api.export import build_crds
@@ -16,6 +16,7 @@ from navarch.api.monitoring.rules import build_monitoring
 from navarch.api.olm.bundle import build_manifests
 from navarch.api.olm.installer import build_installer
 from navarch.api.olm.release import Release
+from navarch.api.openshift import build_openshift
 from navarch.assets import load_assets
 from navarch.cli.inputs import InputError
 from navarch.core.grants import build_grants, list_roles
@@ -25,12 +26,19 @@ _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 
 
 def build(
-    *, image: str, namespace: str, olm_v1_installer: bool, monitoring: bool
+    *, image: str, namespace: str, olm_v1_installer: bool, monitoring: bool, openshift: bool
 ) -> Iterable[Mapping[str, Any]]:
     """The objects. Raises InputError and MissingAssets."""
-    _check(image, namespace, both=olm_v1_installer and monitoring)
+    parts = {
+        "--olm-v1-installer": olm_v1_installer,
+        "--monitoring": monitoring,
+        "--openshift": openshift,
+    }
+    _check(image, namespace, [option for option, given in parts.items() if given])
     if monitoring:
         return build_monitoring(namespace)
+    if openshift:
+        return build_openshift()
     assets = load_assets()
     grants, roles = build_grants(assets), list_roles(assets)
     if olm_v1_installer:
@@ -42,9 +50,9 @@ def build(
     return [*build_crds(), *install]
 
 
-def _check(image: str, namespace: str, *, both: bool) -> None:
-    if both:
-        raise InputError("--olm-v1-installer and --monitoring print different things: give one of them")
+def _check(image: str, namespace: str, parts: Sequence[str]) -> None:
+    if len(parts) > 1:
+        raise InputError(f"{' and '.join(parts)} print different things: give one of them")
     if not re.fullmatch(NAMESPACE_FORM, namespace):
         raise InputError(
             f"--namespace {namespace!r}: write at most 63 of a-z, 0-9 and -, with a letter or a digit at "

@@ -63,7 +63,7 @@ class CRDInspector:
         self._store = store
         self._assets = assets
         self._established: set[str] = set()
-        self._lacks: dict[str, tuple[str, str]] = {}
+        self._compared: dict[str, tuple[str, str, str]] = {}
 
     async def gather(self, minors: tuple[str, ...]) -> tuple[CRD, ...]:
         """The Istio CRDs that exist, of any minor, sorted by name; those that the newest of `minors` has
@@ -84,24 +84,29 @@ class CRDInspector:
         if stored is None:
             return None
         metadata = stored["metadata"]
+        labels = metadata.get("labels") or {}
         ours = is_ours(stored)
+        known = ours and CRD_MINOR in labels  # else another client's, and maybe handed over
         version = f"{metadata['resourceVersion']} {minors}"
-        known, lacks = self._lacks.get(name, ("", ""))
-        if metadata["uid"] not in self._established or (not ours and known != version):
+        compared, lacks, beyond = self._compared.get(name, ("", "", ""))
+        if metadata["uid"] not in self._established or (not known and compared != version):
             try:
                 full = await self._client.get(ref)
             except NotFound:
                 return None
             if _is_established(full):
                 self._established.add(metadata["uid"])
-            lacks = "" if ours or wanted is None else find_missing(wanted, full)
-            self._lacks[name] = (version, lacks)
+            lacks = "" if known or wanted is None else find_missing(wanted, full)
+            beyond = "" if known or wanted is None else find_missing(full, wanted)
+            self._compared[name] = (version, lacks, beyond)
+        handed_over = ours and not (beyond and not known)
         return CRD(
             name=name,
-            owner=CRDOwner.NAVARCH if ours else CRDOwner.FOREIGN,
+            owner=CRDOwner.NAVARCH if handed_over else CRDOwner.FOREIGN,
             established=metadata["uid"] in self._established,
-            minor=(metadata.get("labels") or {}).get(CRD_MINOR, "") if ours else "",
-            lacks="" if ours else lacks,
+            minor=labels.get(CRD_MINOR, "") if ours else "",
+            lacks="" if handed_over else lacks,
+            beyond=beyond if ours and not known else "",
         )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.dataplane import MANAGED, DataPlane, Window
@@ -53,7 +54,14 @@ def gather_workloads(
         if manifest[CLOSED] is not None
     )
     known = {workload.uid for workload in rollables}
-    return Workloads(rollables, blockers, refused=world.refusals.read(known), unread=_find_unread(stores))
+    refusals = world.refusals
+    return Workloads(
+        rollables,
+        blockers,
+        refused=refusals.read(known),
+        unsure=refusals.read_unsure(known),
+        unread=_find_unread(stores),
+    )
 
 
 def _find_unread(stores: Mapping[str, Store]) -> dict[str, str]:
@@ -88,7 +96,16 @@ def find_zones(windows: Iterable[Window]) -> dict[str, tzinfo]:
 
 def _find_zones(names: Iterable[str]) -> Iterator[tuple[str, tzinfo]]:
     for name in names:
+        if name not in _list_zones():
+            continue
         try:
             yield name, ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):  # a name of a folder is an OSError
+        except (ZoneInfoNotFoundError, ValueError, OSError):
             continue
+
+
+@cache
+def _list_zones() -> frozenset[str]:
+    """The names of all zones. Whoever may annotate a workload may name any number of others, and each of
+    those would be looked for in the file system at each look."""
+    return frozenset(available_timezones())

@@ -26,11 +26,20 @@ from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.claims import Claims
 from navarch.kube.client import Client, Object
-from navarch.kube.collisions import find_collisions
+from navarch.kube.collisions import build_removal, find_collisions
 from navarch.kube.contest import Contests
 from navarch.kube.errors import Conflict, Invalid, KubeError, NotFound, Unserved
 from navarch.kube.evidence import Evidence, applied_of, find_deviations
-from navarch.kube.fate import Fate, contested, describe_owner, failed, foreign, leaving, sum_up
+from navarch.kube.fate import (
+    Fate,
+    contested,
+    describe_owner,
+    failed,
+    foreign,
+    leaving,
+    removed_again,
+    sum_up,
+)
 from navarch.kube.handover import (
     REPLICAS_MANAGER,
     Floors,
@@ -235,7 +244,11 @@ class Applier:
         """Raises Conflict where there is one of this name."""
         ref = ref_of(manifest)
         drift = self._evidence.stood(ref, desired)  # it was there as desired: another client removed it
+        if drift and (wait := self._contests.find_wait(ref)) > 0:
+            return removed_again(ref, after=wait)
         written = await self._write(manifest, desired, current=None)
+        if drift:
+            self._contests.note(ref)
         return Fate(ObjectOutcome(ref, Action.CREATED, drift=drift), uid=written["metadata"]["uid"])
 
     async def _configure(
@@ -287,7 +300,7 @@ class Applier:
             collisions = [*find_collisions(manifest, current)]
             if not collisions:
                 raise
-            current = await self._client.patch(ref, _removal(collisions))
+            current = await self._client.patch(ref, build_removal(collisions))
             return await self._write(manifest, desired, current=current)
 
     async def _remove_intruders(self, ref: Ref, manifest: Manifest) -> Object:
@@ -297,7 +310,7 @@ class Applier:
         if not intruders:
             return fresh
         # Each is tested by its content: the object's version also moves with every status.
-        return await self._client.patch(ref, _removal([(d.pointer, d.live) for d in intruders]))
+        return await self._client.patch(ref, build_removal([(d.pointer, d.live) for d in intruders]))
 
     async def _make_anew(self, manifest: Manifest, desired: str, current: Object) -> Object:
         """Replace an object of ours that another client made immutable."""
@@ -378,13 +391,6 @@ def _find_made(manifests: Iterable[Manifest], fates: Sequence[Fate]) -> Iterable
         uid = uids.get(ref_of(manifest))
         if uid and not _is_shared(manifest):
             yield build_record(manifest, uid)
-
-
-def _removal(collisions: Iterable[tuple[str, object]]) -> list[dict[str, object]]:
-    operations: list[dict[str, object]] = []
-    for pointer, item in collisions:
-        operations += [{"op": "test", "path": pointer, "value": item}, {"op": "remove", "path": pointer}]
-    return operations
 
 
 def _is_shared(manifest: Manifest) -> bool:

@@ -8,7 +8,7 @@ Invariant: without what it names, the desired ports can be applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _LIST = "ports"
@@ -33,6 +33,14 @@ def find_collisions(desired: Any, live: Any, path: str = "") -> Iterator[tuple[s
             index = named.get(item.get("name")) if isinstance(item, Mapping) else None
             if index is not None:
                 yield from find_collisions(item, live[index], f"{path}/{index}")
+
+
+def build_removal(found: Iterable[tuple[str, object]]) -> list[dict[str, object]]:
+    """A JSON patch that removes what stands at these pointers, if it still does."""
+    operations: list[dict[str, object]] = []
+    for pointer, item in found:
+        operations += [{"op": "test", "path": pointer, "value": item}, {"op": "remove", "path": pointer}]
+    return operations
 
 
 def _in_ports(desired: Sequence[Any], live: Sequence[Any], path: str) -> Iterator[tuple[str, Any]]:

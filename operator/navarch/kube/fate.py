@@ -16,6 +16,7 @@ from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref, find_holders
 from navarch.engine.result import Cause, Retry, classify
+from navarch.kube.contest import LONGEST
 from navarch.kube.errors import Denial, Forbidden, Invalid, KubeError, NotFound, Unserved
 
 DEFAULT_RETRY = 10.0
@@ -97,6 +98,13 @@ def contested(ref: Ref, told: str, *, after: float, drift: bool = False, uid: st
     """Another client changes the object again and again; `drift` where it was put back just now."""
     outcome = ObjectOutcome(ref, Action.CONTESTED, Reason.OBJECT_CONTESTED, told, drift)
     return Fate(outcome, after, uid)
+
+
+def removed_again(ref: Ref, *, after: float) -> Fate:
+    """Another client removes the object again and again: what comes later in the plan waits for it."""
+    message = f"{ref} is removed again and again by another client; it is made anew at intervals of up to "
+    message += f"{LONGEST:.0f} s: stop that client"
+    return Fate(ObjectOutcome(ref, Action.FAILED, Reason.OBJECT_CONTESTED, message), after)
 
 
 _DENIED = {

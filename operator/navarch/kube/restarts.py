@@ -3,7 +3,8 @@
 Owns the field manager of restarts, and how long a refusal counts. Must never ask for force but for that
 moment, of which nobody has any use once it was carried out, nor write to another object than the one that was
 seen. Invariants: what another client takes back is not written again for an hour; a workload that cannot be
-restarted does not keep others waiting; what was written is in the store when the next look begins.
+restarted does not keep others waiting, but one of which nobody knows whether it was restarted keeps its place
+in the budget; what was written is in the store when the next look begins.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SHORT, LONG = 60.0, 3600.0
 """Seconds for which a refusal counts: by the API server, and by a client that takes restarts back."""
 AGAIN = 1.0
 """Seconds until the next look after a refusal: others may be restarted in its place."""
+_UNSURE = (0, 502, 503, 504)
+"""Statuses after which a write may be carried out all the same; 0 is no answer."""
 _REMEMBERED = 10_000
 _MOMENT = ".spec.restartAt:"
 
@@ -34,18 +37,22 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._of: dict[str, tuple[float, str]] = {}
+        self._of: dict[str, tuple[float, str, bool]] = {}
 
-    def note(self, uid: str, why: str, *, seconds: float) -> None:
-        """The workload is left alone for so long."""
+    def note(self, uid: str, why: str, *, seconds: float, unsure: bool = False) -> None:
+        """The workload is left alone for so long; `unsure`: it may have been restarted all the same."""
         if len(self._of) >= _REMEMBERED:
             self._of.clear()
-        self._of[uid] = (self._clock() + seconds, why)
+        self._of[uid] = (self._clock() + seconds, why, unsure)
 
     def read(self, uids: Collection[str]) -> dict[str, str]:
         """The reasons that count still, of these workloads."""
         now = self._clock()
-        return {uid: why for uid, (until, why) in self._of.items() if uid in uids and now < until}
+        return {uid: why for uid, (until, why, _) in self._of.items() if uid in uids and now < until}
+
+    def read_unsure(self, uids: Collection[str]) -> frozenset[str]:
+        """Those of them that may have been restarted."""
+        return frozenset(uid for uid in self.read(uids) if self._of[uid][2])
 
 
 class Restarter:
@@ -58,7 +65,11 @@ class Restarter:
     async def carry_out(self, restarts: Iterable[Restart]) -> float | None:
         """Write the annotations. Seconds until another look is due where one was refused; None where none
         was."""
-        refused = [restart for restart in restarts if not await self._settle(restart)]
+        refused = False
+        for restart in restarts:
+            refused |= not await self._settle(restart)
+            if restart.uid in self._refusals.read_unsure({restart.uid}):
+                break  # the others are planned anew, by what is known then
         return AGAIN if refused else None
 
     async def _settle(self, restart: Restart) -> bool:
@@ -78,7 +89,7 @@ class Restarter:
             self._refusals.note(restart.uid, told, seconds=LONG if fields else SHORT)
             return False
         except KubeError as error:
-            self._refusals.note(restart.uid, error.message, seconds=SHORT)
+            self._refusals.note(restart.uid, error.message, seconds=SHORT, unsure=error.status in _UNSURE)
             return False
         log.info("restarted", object=str(restart.ref), mark=restart.mark)
         if len(self._written) >= _REMEMBERED:

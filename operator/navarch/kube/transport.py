@@ -249,7 +249,7 @@ async def _error(response: aiohttp.ClientResponse, request: Request) -> KubeErro
         body,
         method=request.method,
         subject=request.subject,
-        retry_after=float(wait) if wait.isdigit() else None,
+        retry_after=float(wait) if wait.isdecimal() else None,
     )
 
 

@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from navarch.telemetry.objects import Conditions, Numbers, Owner, Series, name_owner
+from navarch.telemetry.objects import MOST, Conditions, Measured, Numbers, Owner, Series, name_owner
 
 # They double the series of counters and histograms.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -73,6 +73,11 @@ installation_missing_objects = Gauge(
 gateway_api_not_installed = Gauge(
     "navarch_gateway_api_not_installed",
     "1 while Gateway API's CRDs are not as NAVARCH_GATEWAY_API_INSTALL asks for.",
+    registry=REGISTRY,
+)
+unmeasured_objects = Gauge(
+    "navarch_unmeasured_objects",
+    f"Objects of Navarch's kinds without metrics of their own: a namespace has more than {MOST} of one kind.",
     registry=REGISTRY,
 )
 workqueue_depth = Gauge("navarch_workqueue_depth", "Keys that wait for a worker.", registry=REGISTRY)
@@ -161,6 +166,8 @@ watch_left_out_objects = Gauge(
 
 conditions = Conditions()
 numbers = Numbers()
+measured = Measured()
+unmeasured_objects.set_function(measured.count_others)
 """What is measured of each object of ours."""
 
 
@@ -298,6 +305,8 @@ def observe_request(*, method: str, resource: str, code: int, seconds: float) ->
 def count_outcome(kind: str, namespace: str, name: str, outcome: _Outcome) -> None:
     """Count what apply did for an object of ours, object by object."""
     owner = name_owner(kind, namespace, name)
+    if not measured.admit(owner):
+        return
     for result in outcome.results:
         numbers.count(owner, apply_total, str(result.action))
         if result.drift:
@@ -308,6 +317,8 @@ def set_conditions(kind: str, namespace: str, name: str, status: Mapping[str, An
     """Publish a status: its conditions, a mesh's components, proxies, members, upgrade and restarts, a
     gateway's pods, and a member's proxies."""
     owner = name_owner(kind, namespace, name)
+    if not measured.admit(owner):
+        return
     conditions.set(owner, status["conditions"])
     if kind == "MeshControlPlane":
         _set_numbers_of_mesh(owner, status)
@@ -367,5 +378,6 @@ def _read_ends(certificates: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 def forget(kind: str, namespace: str, name: str) -> None:
     """Drop all that was told of an object that is gone."""
     owner = name_owner(kind, namespace, name)
+    measured.forget(owner)
     conditions.forget(owner)
     numbers.forget(owner)

@@ -3,8 +3,8 @@
 Owns how these are kept and written. A sample of prometheus_client takes 700 bytes, a mesh with its revision
 and a gateway has eighty, and there may be thousands of members: here an object has one small table, and
 samples are made when they are asked for, as text, which the library takes ten times as long for. Must never
-keep anything of an object that was forgotten. Invariant (tests/unit): what is written is what the library
-would write.
+keep anything of an object that was forgotten. Invariants (tests/unit): what is written is what the library
+would write; who may write in one namespace adds a bounded number of samples.
 """
 
 from __future__ import annotations
@@ -29,6 +29,43 @@ def name_owner(kind: str, namespace: str, name: str) -> Owner:
 
 def _write(number: float) -> str:
     return str(floatToGoString(number))  # type: ignore[no-untyped-call]
+
+
+MOST = 128
+"""Objects of one kind and namespace that are measured."""
+
+
+class Measured:
+    """Which objects are measured: of each kind in each namespace those that came first, `MOST` of them, since
+    people may make any number there. The others are counted; one of them is measured once there is room."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str], set[str]] = {}
+        self._others: set[Owner] = set()
+
+    def admit(self, owner: Owner) -> bool:
+        """Whether an object is measured."""
+        kind, namespace, name = owner
+        place = self._places.setdefault((kind, namespace), set())
+        if name not in place and len(place) >= MOST:
+            self._others.add(owner)
+            return False
+        place.add(name)
+        self._others.discard(owner)
+        return True
+
+    def forget(self, owner: Owner) -> None:
+        """Make room where an object is gone."""
+        kind, namespace, name = owner
+        self._others.discard(owner)
+        place = self._places.get((kind, namespace), set())
+        place.discard(name)
+        if not place:
+            self._places.pop((kind, namespace), None)
+
+    def count_others(self) -> int:
+        """How many objects are not measured."""
+        return len(self._others)
 
 
 class Series(Collector):

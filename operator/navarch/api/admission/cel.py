@@ -101,10 +101,10 @@ def build_policy(
     ]
 
 
-def keep_labels(decides: str) -> str:
-    """A CEL expression for whether an update leaves the labels as they are for whose `key` this condition
-    holds."""
-    new, old = LABELS.format("object"), LABELS.format("oldObject")
+def keep_labels(decides: str, *, field: str = "labels") -> str:
+    """A CEL expression for whether an update leaves the labels, or another map of metadata, as they are for
+    whose `key` this condition holds."""
+    new, old = (LABELS.format(root).replace("labels", field) for root in ("object", "oldObject"))
     return (
         f"{new}.all(key, !({decides}) || (key in {old} && {old}[key] == {new}[key])) && "
         f"{old}.all(key, !({decides}) || key in {new})"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from navarch.api.admission.cel import Validation
+from navarch.api.admission.cel import Validation, keep_labels
 from navarch.api.admission.host import HOST_RIGHT, check_host
 from navarch.api.controlplane import KIND
 from navarch.api.controlplane import PLURAL as MESHES
@@ -41,13 +41,23 @@ OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
 
 _PODS: Mapping[str, tuple[str, ...]] = {"": ("bindings", "pods", "pods/binding", "pods/status")}
 """Pods by every path at which their labels can be written: a pod gets those of its Binding as well."""
+_STATUS: Mapping[str, tuple[str, ...]] = {
+    "": ("services/status",),
+    "apps": ("daemonsets/status", "deployments/status"),
+    "autoscaling": ("horizontalpodautoscalers/status",),
+    "policy": ("poddisruptionbudgets/status",),
+    "route.openshift.io": ("routes/status",),
+}
+"""Statuses of what a mesh consists of: of most kinds the API server takes metadata there, too."""
 _MAKERS: Mapping[str, tuple[str, ...]] = {
     "": ("replicationcontrollers",),
     "apps": ("daemonsets", "deployments", "replicasets", "statefulsets"),
+    "apps.openshift.io": ("deploymentconfigs",),
     "batch": ("jobs",),
 }
 _CRON: Mapping[str, tuple[str, ...]] = {"batch": ("cronjobs",)}
-"""Kubernetes' own kinds that make pods from a template, and the one that makes Jobs from one."""
+"""Kinds of Kubernetes and OpenShift whose pods their platform's own controllers make from a template, and the
+one that makes Jobs from one."""
 
 _PLATFORM = (
     "['system:serviceaccount:kube-system:', 'system:serviceaccount:openshift-infra:', "
@@ -153,6 +163,22 @@ def _is_istiods() -> str:
     )
 
 
+_SAME_OWNERS = "object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences"
+_OURS = f"key.startsWith('{GROUP}/')"
+
+
+def _keeps_service() -> str:
+    """Of a gateway's Service, the controller of a load balancer writes finalizers and annotations of its own.
+    It may run in any namespace: it is known by that it may write all Services."""
+    services = "authorizer.group('').resource('services')"
+    return (
+        "request.operation == 'UPDATE' && request.resource.resource == 'services' && "
+        f"object.spec == oldObject.spec && {_SAME_OWNERS} && "
+        f"{keep_labels(_OURS)} && {keep_labels(_OURS, field='annotations')} && "
+        f"({services}.check('patch').allowed() || {services}.check('update').allowed())"
+    )
+
+
 def build_ownership_policy(operator: str) -> list[JSONObject]:
     """Objects with a mesh's labels, before or after the write; `operator` is the operator's user name."""
     return _build(
@@ -162,9 +188,13 @@ def build_ownership_policy(operator: str) -> list[JSONObject]:
             "objectSelector": _carrying(MESH_NAME),
         },
         conditions=_spare(operator),
-        variables={"labels": _LABELS, "place": _PLACE.format(MESH_NAMESPACE)},
+        variables={
+            "labels": _LABELS,
+            "place": _PLACE.format(MESH_NAMESPACE),
+            "balances": _keeps_service(),
+        },
         validation=Validation(
-            f"({_is_istiods()}) || {check_host('variables.place')}",
+            f"variables.balances || ({_is_istiods()}) || {check_host('variables.place')}",
             where="metadata.labels",
             shown=f"'metadata.labels: {MESH_NAME} on ' + request.resource.resource + ' ' + request.name"
             f" + {_BY}",
@@ -198,6 +228,28 @@ def build_pod_policy(operator: str, name: str, label: str) -> list[JSONObject]:
             shown=f"'metadata.labels: {label} on pod ' + request.name + {_BY}",
             why="this label is for the pods of istiod and of gateways, whose Services would send this one "
             "their traffic; leave it out",
+            reason="Forbidden",
+        ),
+    )
+
+
+def build_status_policy(operator: str) -> list[JSONObject]:
+    """By a status nobody gives or takes these labels, nor an owner with which the object would be collected:
+    what has lost the labels, no other policy is asked about."""
+    return _build(
+        "ownership-status",
+        constraints={
+            "resourceRules": _rules(_STATUS, ("UPDATE",)),
+            "objectSelector": _carrying(MESH_NAME),
+        },
+        conditions=_spare(operator) | {"changed": f"!({keep_labels(_OURS)} && {_SAME_OWNERS})"},
+        variables={},
+        validation=Validation(
+            check_host("request.namespace"),
+            where="metadata",
+            shown=f"'metadata: labels of {GROUP} or owners of ' + request.resource.resource + ' ' + "
+            f"request.name + {_BY}",
+            why="a status gives and takes no label of Navarch's, and no owner; leave them as they are",
             reason="Forbidden",
         ),
     )
@@ -301,6 +353,7 @@ def build_ownership_policies(operator: str) -> list[JSONObject]:
     """All of them, with their bindings."""
     return [
         *build_ownership_policy(operator),
+        *build_status_policy(operator),
         *build_pod_policy(operator, "pods", MESH_NAME),
         *build_pod_policy(operator, "gateway-pods", GATEWAY_NAME),
         *build_template_policy(operator, "templates", _MAKERS, where="spec.template"),

@@ -29,6 +29,11 @@ from navarch.core.conversion.rules import (
 
 _MIXER = "Mixer was removed from Istio; istiod does what is left of it"
 _ADDON = "Navarch installs no addons; install it by its own operator, and point it at the mesh"
+_KIALI = (
+    "install it by its own operator, and have it see the mesh's namespace and its members: "
+    "deployment.discovery_selectors with mesh.navarch.io/member-of "
+    "(docs/how-to/move-from-openshift-service-mesh.md)"
+)
 IMAGES = (
     "images of Service Mesh hold Red Hat's fork of Istio, which Navarch does not run; for a mirror of "
     "Istio's images set spec.images"
@@ -42,8 +47,9 @@ _NEW_ROOT = (
     "certificates of istio-ca-secret as cacerts, into the new mesh's namespace before you make it"
 )
 _CNI = (
-    "Navarch installs no CNI plugin yet: pods get an init container, whose capabilities NET_ADMIN and "
-    "NET_RAW your security context constraints have to allow"
+    "Navarch installs no CNI plugin yet: pods get an init container as root with NET_ADMIN and NET_RAW; "
+    "apply `navarch manifests --openshift`, and bind ClusterRole navarch-sidecars to the accounts of each "
+    "member"
 )
 _SNIFFING = (
     "istiod recognises HTTP by itself, and cannot be told not to; where a port must not be looked at, name "
@@ -114,7 +120,8 @@ def _build_proxy_rules() -> dict[str, Rule]:
         **metrics,
         "proxy.injection.autoInject": by_hand(
             "pods of members get proxies without asking for them, unless they have the label "
-            'sidecar.istio.io/inject: "false"; with injection: Disabled in their MeshMember none gets one'
+            'sidecar.istio.io/inject: "false", which those that did not ask so far need in their template; '
+            "with injection: Disabled in their MeshMember none gets one"
         ),
         "proxy.injection.alwaysInjectSelector": by_hand(
             "pods of members get proxies without asking for them, unless their MeshMember says "
@@ -237,7 +244,7 @@ def _build_security_rules() -> dict[str, Rule]:
 def _share(value: Value) -> str:
     """A share such as `20%`, as Istio takes it."""
     text = take_text(value).removesuffix("%")
-    if not text.isdigit() or not 0 < int(text) < 100:
+    if not text.isdecimal() or not 0 < int(text) < 100:
         raise Unexpected("is no share such as 20%")
     return text
 
@@ -325,6 +332,7 @@ RULES: Rules = {
     **_build_proxy_rules(),
     **_build_security_rules(),
     **_build_runtime_rules(),
+    "addons.kiali": by_hand(_KIALI),
     "addons.*": by_hand(_ADDON),
     "techPreview.gatewayAPI": dropped("istiod serves Gateway API wherever its CRDs are"),
     "techPreview.rateLimiting": by_hand(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from navarch.core.conversion.controlplane import IMAGES, take_amounts, take_environment
+from navarch.core.conversion.defaults import OF_INGRESS, fill_defaults
 from navarch.core.conversion.rules import (
     UNKNOWN,
     Note,
@@ -127,13 +128,16 @@ def convert_gateways(spec: Value, *, root: str) -> tuple[dict[str, list[dict[str
         if find(gateway, "enabled") is False:
             notes.append(Note(Outcome.DROPPED, field, text="it is off, and therefore not in the list"))
             continue
-        converted, told = convert_fields(gateway, RULES, root=field, to=f"spec.gateways.{to}[{name}]")
+        target = f"spec.gateways.{to}[{name}]"
+        converted, told = convert_fields(gateway, RULES, root=field, to=target)
+        if to == "ingress":
+            told += fill_defaults(OF_INGRESS, gateway, converted, root=field, to=target)
         made.setdefault(to, []).append(
             {"name": name, **converted, "labels": _build_labels(name, to, converted)}
         )
         notes += told
         if not told:
-            notes.append(Note(Outcome.CONVERTED, field, f"spec.gateways.{to}[{name}]"))
+            notes.append(Note(Outcome.CONVERTED, field, target))
     for key in sorted(fields.keys() - {"enabled", *_USUAL, *_MORE.values()}):
         notes.append(
             Note(Outcome.BY_HAND, f"{root}.{key}", text="Routes are never made of Gateways; " + _ROUTES)

@@ -19,6 +19,7 @@ from navarch.api.meta import API_VERSION
 from navarch.api.problems import list_problems
 from navarch.api.roll import MeshMemberRollSpec
 from navarch.core.conversion import controlplane
+from navarch.core.conversion.defaults import DEFAULTS, fill_defaults
 from navarch.core.conversion.gateways import convert_gateways
 from navarch.core.conversion.rules import UNKNOWN, Note, Outcome, convert_fields, find, list_fields
 from navarch.core.model.refs import Manifest
@@ -97,6 +98,7 @@ def _convert_control_plane(
 ) -> tuple[Manifest, list[Note]]:
     rest = {key: spec[key] for key in spec if key not in ("version", "profiles", "mode", "gateways")}
     made, notes = convert_fields(rest, controlplane.RULES, root="spec")
+    notes += fill_defaults(DEFAULTS, spec, made, root="spec")
     gateways, told = convert_gateways(spec.get("gateways"), root="spec.gateways")
     converted = {"version": version, "scope": MEMBERS, **made}
     if gateways:
@@ -128,7 +130,7 @@ def _tell_profiles(spec: Mapping[str, Any]) -> Iterator[Note]:
         else:
             text = (
                 "a profile of your own: convert its file as if it were a mesh, and make a ConfigMap of the "
-                "result as docs/how-to/use-profiles.md says"
+                "result as docs/how-to/use-profiles.md says; what it sets is told here as not set"
             )
             yield Note(Outcome.BY_HAND, f"spec.profiles[{name}]", text=text)
 
@@ -148,11 +150,6 @@ def _tell_mode(spec: Mapping[str, Any]) -> Iterator[Note]:
         yield Note(Outcome.CHANGED, "spec.mode", "spec.scope", text)
     else:
         yield Note(Outcome.BY_HAND, "spec.mode", text=f"{mode!r} is neither MultiTenant nor ClusterWide")
-    if find(spec, "security", "manageNetworkPolicy") is None:
-        text = (
-            "without a word Service Mesh made NetworkPolicies that let in members only; set networkPolicies"
-        )
-        yield Note(Outcome.BY_HAND, "spec.security.manageNetworkPolicy", text=text)
 
 
 def _convert_roll(document: Manifest, spec: Mapping[str, Any]) -> tuple[Manifest, list[Note]]:

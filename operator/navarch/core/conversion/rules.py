@@ -95,7 +95,7 @@ def convert_fields(
         if rule is None:
             notes.append(Note(Outcome.BY_HAND, field, text=UNKNOWN))
             continue
-        notes.append(_apply_rule(rule, value, field, made, to))
+        notes.append(apply_rule(rule, value, field, made, to))
     return made, notes
 
 
@@ -118,7 +118,8 @@ def _find_rules(
         yield path, value, None
 
 
-def _apply_rule(rule: Rule, value: Value, field: str, made: dict[str, Any], to: str) -> Note:
+def apply_rule(rule: Rule, value: Value, field: str, made: dict[str, Any], to: str) -> Note:
+    """Put a value where its rule says, and tell what became of it."""
     if not rule.target:
         return Note(rule.outcome, field, text=rule.text)
     try:
@@ -132,6 +133,11 @@ def _apply_rule(rule: Rule, value: Value, field: str, made: dict[str, Any], to: 
             Outcome.BY_HAND, field, text=f"{to}.{rule.target} is set by another field; choose one of them"
         )
     return Note(rule.outcome, field, f"{to}.{rule.target}", rule.text)
+
+
+def has_room(made: Mapping[str, Any], rule: Rule) -> bool:
+    """Whether nothing stands yet where a rule puts its value."""
+    return not rule.target or find(made, *rule.target.split(".")) is None
 
 
 def _put(made: dict[str, Any], target: str, value: Value) -> bool:

@@ -10,11 +10,13 @@ hour.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from navarch.core.model.labels import RECREATED, TEMPLATE
+from navarch.core.model.moments import read_moment
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import WorkloadPod
 
@@ -43,18 +45,19 @@ class Recreation:
         return min(FIRST_INTERVAL * doublings, LONGEST_INTERVAL)
 
     def is_over(self, now: str) -> bool:
-        """Whether it lies so far back that an attempt now is the first of another row."""
-        return datetime.fromisoformat(now) > self.next + LONGEST_INTERVAL
+        """Whether it lies so far back that an attempt now is the first of another row; or ahead, where no
+        attempt of Navarch's can be."""
+        moment = datetime.fromisoformat(now)
+        return moment > self.next + LONGEST_INTERVAL or moment < self.next - 2 * LONGEST_INTERVAL
 
 
 def read_recreation(workload: Manifest | None) -> Recreation | None:
     """What a workload's template says; None where its pods were never made anew."""
     at, _, count = _read_template(workload)["annotations"].get(RECREATED, "").partition(" ")
-    try:
-        datetime.fromisoformat(at)
-        return Recreation(at, max(int(count), 1))
-    except ValueError:  # absent, or written by another client: then the template is put back
-        return None
+    moment = read_moment(at)
+    if moment is None or moment.year == datetime.max.year or not re.fullmatch("[0-9]{1,9}", count):
+        return None  # absent, or written by another client: then the template is put back
+    return Recreation(at, max(int(count), 1))
 
 
 def _read_template(workload: Manifest | None) -> dict[str, dict[str, str]]:

@@ -14,6 +14,7 @@ itself; a way back that fails is not turned round.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,8 +24,9 @@ from navarch.core.istio.catalog import ordinal_of
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.conditions import ConditionType, find_condition
 from navarch.core.model.hashing import stable_hash
-from navarch.core.model.labels import RETRY, ROLLED_BACK
+from navarch.core.model.labels import IDLE, RETRY, ROLLED_BACK
 from navarch.core.model.messages import join
+from navarch.core.model.moments import read_moment
 from navarch.core.model.refs import Manifest
 from navarch.core.revision.manifest import restate
 from navarch.core.revision.proof import Proved, hash_input, is_given_up, list_proved
@@ -97,7 +99,7 @@ def turn_back(observed: ObservedMesh, wanted: Manifest) -> Manifest:
 def find_earlier(observed: ObservedMesh, asked: str) -> Manifest | None:
     """The MeshRevision to which a mesh with several goes back while its spec names `asked`: the one to which
     it went from there by itself; where the spec asks for the way back, the one to which it went already, else
-    the one that serves, else the newest that has served."""
+    the one that serves, else the one that was needed last of those that have."""
     if observed.in_place:
         return None
     if not is_by_hand(observed):
@@ -109,15 +111,22 @@ def find_earlier(observed: ObservedMesh, asked: str) -> Manifest | None:
 
 
 def _find_served(observed: ObservedMesh, asked: str) -> Manifest | None:
-    """The MeshRevision beside `asked` that serves, else the newest that has; None while there is none."""
+    """The MeshRevision beside `asked` that serves, else the one that was needed last of those that have; None
+    while there is none."""
     served = [r for r in observed.revisions if (r.get("status") or {}).get("version")]
     others = [r for r in served if r["metadata"]["name"] != asked]
     return max(others, key=lambda r: _rank(observed, r), default=None)
 
 
-def _rank(observed: ObservedMesh, revision: Manifest) -> tuple[bool, str, str]:
-    metadata = revision["metadata"]
-    return metadata["name"] == observed.active, str(metadata.get("creationTimestamp", "")), metadata["name"]
+def _rank(observed: ObservedMesh, revision: Manifest) -> tuple[bool, float, int, str, str]:
+    """A revision that was given up is newer than the one to which the mesh went back from it, and nothing has
+    needed it since: its proxies went back first."""
+    metadata, name = revision["metadata"], str(revision["metadata"]["name"])
+    idle = read_moment(str((metadata.get("annotations") or {}).get(IDLE, "")))
+    needed = idle.timestamp() if idle is not None else math.inf
+    proxies = sum(pod.revision == name for pod in observed.census.counted)
+    made = str(metadata.get("creationTimestamp", ""))
+    return name == observed.active, needed, proxies, made, name
 
 
 def fall_back(observed: ObservedMesh, wanted: Manifest, *, fixed: bool) -> tuple[Manifest, Return | None]:

@@ -97,7 +97,9 @@ def determine_dependencies(observed: ObservedMesh, revision: Manifest | None) ->
         return Verdict("True", Reason.NAVARCH_CRDS_OUTDATED, message)
     if foreign:
         names = join(crd.name for crd in foreign)
-        return Verdict("True", Reason.CRDS_FOREIGN, f"left untouched, and sufficient: {names}")
+        return Verdict(
+            "True", Reason.CRDS_FOREIGN, f"left untouched, and sufficient: {names}{_tell_newer(foreign)}"
+        )
     return Verdict("True", Reason.DEPENDENCIES_MET)
 
 
@@ -109,7 +111,14 @@ def _find_lacking(observed: ObservedMesh, wanted: Iterable[str], foreign: Iterab
     if not lacking:
         return None
     remedy = "upgrade them with the tool that installed them, or label them as Navarch's to hand them over"
-    return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}")
+    return Verdict("False", Reason.CRDS_OUTDATED, f"{join(lacking)}; {remedy}{_tell_newer(foreign)}")
+
+
+def _tell_newer(crds: Iterable[CRD]) -> str:
+    """Why CRDs that carry our label are not taken over."""
+    newer = [f"{crd.name} has {crd.beyond}" for crd in crds if crd.beyond]
+    why = "which Navarch's own of this version lack, and what is stored by it would be lost"
+    return f"; those labelled as Navarch's are not taken over: {join(newer)}, {why}" if newer else ""
 
 
 def _find_pending(observed: ObservedMesh, wanted: Collection[str]) -> Verdict | None:

@@ -240,7 +240,8 @@ class Reason(Documented):
     FOREIGN_OBJECT = "ForeignObject", "An object of that name exists and is not ours; it was left untouched."
     OBJECT_CONTESTED = (
         "ObjectContested",
-        "Another client changes an object of the mesh again and again; it is put back at growing intervals.",
+        "Another client changes or removes an object of the mesh again and again; it is put back at growing "
+        "intervals.",
     )
     APPLY_FAILED = "ApplyFailed", "The API server refused an object; the message quotes it."
     ADMISSION_DENIED = "AdmissionDenied", "A quota, PodSecurity, policy or webhook denied an object; retried."

@@ -126,10 +126,16 @@ def _tell_bound(query: Query, text: str, series: str) -> str:
     return ""
 
 
+_LATER = (408, 425, 429)
+"""Of the statuses that refuse, those by which a server, or a proxy before it, says that it was not asked: too
+slow, too early, too often."""
+
+
 def judge_webhook(webhook: Webhook, status: int, text: str) -> Reading:
     """The gate of a webhook, by its answer."""
     name, told = f"webhook/{webhook.name}", f": {text.strip()}" if text.strip() else ""
     if 200 <= status < 300:
         return Reading(name, GateState.PASSED)
-    state = GateState.FAILED if 400 <= status < 500 else GateState.UNKNOWN
+    refused = 400 <= status < 500 and status not in _LATER
+    state = GateState.FAILED if refused else GateState.UNKNOWN
     return Reading(name, state, shorten(f"it answered {status}{told}", LONGEST))

@@ -30,13 +30,15 @@ class Blocker:
 class Workloads:
     """What is known of the workloads in a mesh's namespaces. `gap` says why nothing is: the operator may not
     look at them (`forbidden`), or has not yet; `unread` says it of single kinds, which a cluster may lack.
-    `refused` says of some workloads, by uid, why a restart failed of late."""
+    `refused` says of some workloads, by uid, why a restart failed of late, and `unsure` has those of them
+    that may be restarted all the same."""
 
     rollables: tuple[Rollable, ...] = ()
     blockers: tuple[Blocker, ...] = ()
     gap: str = ""
     forbidden: bool = False
     refused: Mapping[str, str] = field(default_factory=dict)
+    unsure: frozenset[str] = frozenset()
     unread: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -185,7 +185,7 @@ def _find_lacking(observed: ObservedRollout, standings: Iterable[Standing]) -> I
         done = s.restarted and s.state is State.CURRENT and not s.in_flight
         if not done or s.workload is None or not s.workload.lacking:
             continue
-        if not any(map(is_opted_out, (s.workload.order, observed.orders.get(s.namespace, "")))):
+        if not is_opted_out(s.workload.order, observed.orders.get(s.namespace, "")):
             yield s
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from navarch.api.gates import IGNORED, PROXIES, Gates, Prometheus, Webhook
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.standing import Standing, State, judge_workloads
-from navarch.core.rollout.waves import count_waves
+from navarch.core.rollout.waves import count_waves, is_opted_out
 from navarch.core.world.proxies import ProxyPod, is_current
-from navarch.core.world.rollable import target_of
+from navarch.core.world.rollable import Rollable, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def find_questions(observed: ObservedRollout, *, mesh: tuple[str, str], home: st
     moved = {
         (w.namespace, w.kind, w.name): w
         for w in observed.workloads.rollables
-        if target_of(w) == observed.target and not w.follows
+        if target_of(w) == observed.target and not w.follows and not _is_left_out(observed, w)
     }
     pending = [s for s in judge_workloads(observed) if _is_pending(s)] if moved else []
     if not pending:
@@ -73,6 +73,12 @@ def find_questions(observed: ObservedRollout, *, mesh: tuple[str, str], home: st
         gates.prometheus,
         tuple(gates.webhooks or ()),
     )
+
+
+def _is_left_out(observed: ObservedRollout, workload: Rollable) -> bool:
+    """Whether its owner, or that of its namespace, has taken it out since: as it is no business of Navarch's
+    any more, it keeps nobody waiting."""
+    return is_opted_out(workload.order, observed.orders.get(workload.namespace, ""))
 
 
 def _is_pending(standing: Standing) -> bool:

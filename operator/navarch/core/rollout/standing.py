@@ -24,8 +24,11 @@ from navarch.core.rollout.narrowing import Closed, Narrowing
 from navarch.core.rollout.observed import ObservedRollout
 from navarch.core.rollout.waves import find_wave, is_opted_out, rank_of
 from navarch.core.world.proxies import ProxyPod, is_current
-from navarch.core.world.rollable import API_VERSIONS, Rollable, target_of
+from navarch.core.world.rollable import API_VERSIONS, Rollable, count_restarts, target_of
 
+MOST_RESTARTS = 5
+"""For one target. What its pods say of their proxies anybody may write who may write the pods, and a workload
+that is restarted again and again would keep its wave from ending."""
 _FORGETFUL = ("DaemonSet", ARGO)
 """Kinds whose status does not tell a rollout that never ended from pods that were lost afterwards. A Rollout
 of Argo is never restarted in that state."""
@@ -159,7 +162,8 @@ def _judge(
     # One that broke by a restart for an older target is waited for no longer, and still is not available.
     flying = restart.ours and not workload.rolled and not restart.overdue and not workload.stuck
     broken = state is State.WAITING and restart.going
-    in_flight = flying or broken or state in (State.ROLLING, State.FAILED)
+    unsure = state is State.BLOCKED and workload.uid in observed.workloads.unsure
+    in_flight = flying or broken or unsure or state in (State.ROLLING, State.FAILED)
     return Standing(
         workload.namespace,
         workload.kind,
@@ -226,7 +230,12 @@ def _find_blocks(
 
 def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
     """Why Navarch does not restart a workload at all; empty where it may."""
-    return _find_opt_out(observed, workload) or workload.refusal
+    if told := _find_opt_out(observed, workload) or workload.refusal:
+        return told
+    often = bool(observed.target) and count_restarts(workload, observed.target) >= MOST_RESTARTS
+    if often and workload.rolled:
+        return f"{MOST_RESTARTS} restarts have not brought it the proxy: see who gives its pods another one"
+    return ""
 
 
 def _find_opt_out(observed: ObservedRollout, workload: Rollable) -> str:

@@ -39,6 +39,6 @@ def rank_of(order: str) -> int:
     return {FIRST: 0, LAST: 2}.get(order, 1)
 
 
-def is_opted_out(order: str) -> bool:
+def is_opted_out(*orders: str) -> bool:
     """Whether an annotation keeps Navarch from restarting: one that cannot be read is no consent."""
-    return bool(order) and order not in (FIRST, LAST)
+    return any(order and order not in (FIRST, LAST) for order in orders)

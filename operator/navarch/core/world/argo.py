@@ -57,7 +57,7 @@ def read_rollout(manifest: Manifest) -> Rollable:
 def _is_observed(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether its controller has seen the present spec. It writes the generation as a text."""
     seen = str(status.get("observedGeneration", ""))
-    return seen.isdigit() and int(seen) >= int(metadata.get("generation", 0))
+    return seen.isdecimal() and int(seen) >= int(metadata.get("generation", 0))
 
 
 def _is_whole(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:

@@ -99,10 +99,12 @@ class CRDOwner(StrEnum):
 class CRD:
     """An Istio CRD in the cluster. `minor` is the Istio minor it was applied for, empty where it is foreign.
     `lacks` names, for a foreign one, the first thing that the wanted minor needs and it has not (else
-    empty)."""
+    empty). `beyond` names, for one that was labelled as ours by others, the first thing that it has and the
+    wanted minor has not: it stays foreign, since to write it would take that away."""
 
     name: str
     owner: CRDOwner
     established: bool
     minor: str = ""
     lacks: str = ""
+    beyond: str = ""

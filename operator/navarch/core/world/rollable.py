@@ -7,6 +7,7 @@ template changes, whatever becomes of pods, where the API says that (Deployment,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ API_VERSIONS = {**dict.fromkeys(KINDS, "apps/v1"), ARGO: "argoproj.io/v1alpha1"}
 """Every kind that is restarted, and where it is served; for Rollouts of Argo see core/world/argo.py."""
 LONGEST = 300
 """Characters of a controller's message that are kept."""
+_COUNT = re.compile("[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,13 @@ def target_of(workload: Rollable) -> str:
 def next_mark(workload: Rollable, target: str) -> str:
     """What the template is to say after a restart for this proxy: another text than it says, also where it
     was restarted for the same proxy before, and was given an older one by its owner since."""
+    counted = count_restarts(workload, target)
+    return f"{target}/{counted + 1}" if counted else target
+
+
+def count_restarts(workload: Rollable, target: str) -> int:
+    """How often a workload was restarted for this proxy since it was last restarted for another."""
     if target_of(workload) != target:
-        return target
+        return 0
     counted = workload.restarted_for.partition("/")[2]
-    return f"{target}/{int(counted) + 1 if counted.isdigit() and len(counted) < 9 else 2}"
+    return int(counted) if _COUNT.fullmatch(counted) else 1

@@ -295,7 +295,8 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.PROBE_DENIED: Advice(
         Severity.WARNING,
-        "Let the policy that the message names admit pods of the probe namespace.",
+        "Let the policy that the message names admit pods of the probe namespace; on OpenShift apply "
+        "`navarch manifests --openshift`.",
         'admission webhook "policy.example" denied the request',
     ),
     # dependencies
@@ -306,7 +307,8 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.CRDS_OUTDATED: Advice(
         Severity.ERROR,
-        "Upgrade Istio's CRDs with the tool that installed them, or hand them over to Navarch.",
+        "Upgrade Istio's CRDs with the tool that installed them, or hand them over to Navarch "
+        "(docs/how-to/istio-crds.md).",
         "CustomResourceDefinition gateways.networking.istio.io lacks version v1",
     ),
     Reason.CRDS_FOREIGN: Advice(

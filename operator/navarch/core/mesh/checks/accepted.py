@@ -45,7 +45,7 @@ def _has(tree: Any, steps: list[str]) -> bool:
     """Whether a tree has something at a path, in either spelling of each name."""
     for step in steps:
         if isinstance(tree, list):
-            tree = tree[int(step)] if step.isdigit() and int(step) < len(tree) else None
+            tree = tree[int(step)] if step.isdecimal() and int(step) < len(tree) else None
         elif isinstance(tree, Mapping):
             snake = re.sub(r"(?<=[a-z0-9])[A-Z]", lambda capital: f"_{capital[0].lower()}", step)
             tree = tree.get(step, tree.get(snake))

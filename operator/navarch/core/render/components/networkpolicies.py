@@ -53,12 +53,13 @@ def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]
 
 def build_control_plane_rules(mesh: Membership, policies: NetworkPolicies) -> list[Rule]:
     """What reaches istiod's pods. Health (8080) is asked for by the kubelet, whose node every network lets
-    in; the operator asks istiod nothing but by way of the API server."""
+    in; the operator asks istiod nothing but by way of the API server, which for gates is its metrics."""
     discovery = [XDS, *([PLAINTEXT_XDS] if policies.plaintext_discovery else [])]
     rules = [_build_rule(list(_list_members(mesh)), discovery)]
-    rules.append(_build_rule(list(_list_sources(policies)), [WEBHOOKS]))
-    if monitoring := list(_list_monitoring(policies)):
-        rules.append(_build_rule(monitoring, [METRICS]))
+    sources = list(_list_sources(policies))
+    rules.append(_build_rule(sources, [WEBHOOKS]))
+    if readers := [*_list_monitoring(policies), *sources]:
+        rules.append(_build_rule(readers, [METRICS]))
     return rules
 
 
