@@ -150,7 +150,7 @@ def _see_end(
             say(f"{step.name}: is ended, since the time of the run is over")
             os.kill(child.pid, signal.SIGINT)
         if cut_at is not None and time.time() > cut_at + GRACE_SECONDS:
-            child.kill()
+            os.kill(child.pid, signal.SIGKILL)  # Popen.kill would take its end from wait4
         if results and time.monotonic() > told + HEARTBEAT_SECONDS:
             told = time.monotonic()
             say(f"{step.name}: {_count_ended(results)} tests after {told - started:.0f} s")
