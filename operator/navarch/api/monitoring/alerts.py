@@ -74,7 +74,7 @@ def _of_meshes(condition: str, *, value: int = 1) -> str:
 
 _UNREADY = f"{_of_meshes('Ready', value=0)} unless {_of_meshes('Deleting')}"
 _SERVES = f"({_of_meshes('Available')} and {_of_meshes('InjectionReady')})"
-"""That an istiod is available, and pods are injected, is proved: then nobody has to come at night."""
+"""That an istiod is available, and pods are injected, is proved: such a mesh wakes no one at night."""
 _UPGRADES = (
     'label_replace(max by (namespace, mesh) (navarch_upgrade_phase) == 1, "name", "$1", "mesh", "(.+)")'
 )

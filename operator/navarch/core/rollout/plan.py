@@ -223,7 +223,7 @@ def _find_soak(
     """Until when the workloads of earlier waves are to run before this one begins; None where it has begun,
     or none of theirs was restarted."""
     restarted = [s for s in standings if s.restarted]
-    # Whoever copies a template copies the mark: only what Navarch has written says that a wave has begun.
+    # A copied template has the mark, too: only a write of Navarch's own says that a wave has begun.
     begun = any(s.wave == wave and s.workload is not None and s.workload.restarted_at for s in restarted)
     if begun or not any(s.wave < wave for s in restarted):
         return None

@@ -77,7 +77,7 @@ def find_questions(observed: ObservedRollout, *, mesh: tuple[str, str], home: st
 
 def _is_left_out(observed: ObservedRollout, workload: Rollable) -> bool:
     """Whether its owner, or that of its namespace, has taken it out since: as it is no business of Navarch's
-    any more, it keeps nobody waiting."""
+    any more, no other workload waits for it."""
     return is_opted_out(workload.order, observed.orders.get(workload.namespace, ""))
 
 

@@ -239,7 +239,7 @@ def _find_refusal(observed: ObservedRollout, workload: Rollable) -> str:
 
 
 def _find_opt_out(observed: ObservedRollout, workload: Rollable) -> str:
-    """Who says that a workload is none of Navarch's; empty where nobody does."""
+    """Which object says that Navarch does not restart a workload; empty where none does."""
     if is_opted_out(order := observed.orders.get(workload.namespace, "")):
         return f"restarts of its namespace: {order} (spec.restarts of its MeshMember, or {ROLLOUT})"
     return f"it has {ROLLOUT}: {workload.order}" if is_opted_out(workload.order) else ""
