@@ -147,9 +147,9 @@ class Istiod:
         """What signs, the chain behind what it signs, and the root: decided once, when a pod starts. One that
         was plugged in comes before istiod's own."""
         secrets = f"/api/v1/namespaces/{self.namespace}/secrets"
-        secret = await self._find(f"{secrets}/{PLUGGED_IN}") or await self._find(f"{secrets}/{CA_SECRET}")
-        if secret is None:
-            secret = await self._create_authority(secrets)
+        secret = await self._find(f"{secrets}/{PLUGGED_IN}")
+        if secret is None or "ca-key.pem" not in secret.get("data", {}):
+            secret = await self._find(f"{secrets}/{CA_SECRET}") or await self._create_authority(secrets)
         data = {key: base64.b64decode(value) for key, value in secret["data"].items()}
         pair = KeyPair(data["ca-cert.pem"], data["ca-key.pem"])
         return pair, data.get("cert-chain.pem", b""), data["root-cert.pem"]
