@@ -20,7 +20,6 @@ from navarch.core.trust.reading import read_authority
 from navarch.kube.store import Object
 from navarch.pki.authority import KeyUnreadable, Pair, check_pair, issue_intermediate, make_root
 
-from lab.certificates import build_authority
 from tests.support.managed import PARTS, build_managed, decode, find_keys, read_certificate
 from tests.support.memory import SYSTEM
 from tests.support.meshes import read_condition
@@ -139,7 +138,7 @@ def decide(seen: SeenAuthority, standing: Standing = RUNS, *, now: datetime = NO
 
 def test_a_new_mesh_gets_a_root_and_one_that_runs_keeps_its_own() -> None:
     assert decide(EMPTY, Standing()) == MakeRoot("shop", False, WANTED)
-    assert decide(EMPTY, Standing("any", installed=True)) == MakeRoot("shop", True, WANTED)
+    assert decide(EMPTY, Standing("any", installed=True)) == MakeRoot("shop", True, WANTED, "any")
 
 
 def test_a_managed_mesh_whose_root_is_gone_gets_no_other() -> None:
@@ -191,7 +190,9 @@ def test_nothing_is_written_over_what_is_not_ours_nor_under_a_root_that_nobody_t
 
 
 def test_a_restored_secret_without_labels_is_known_by_who_signed_it() -> None:
-    assert decide(replace(SETTLED, cacerts=see_cacerts(ROOT, ISSUED, ours=False))) is None
+    step = decide(replace(SETTLED, cacerts=see_cacerts(ROOT, ISSUED, ours=False)))
+    assert isinstance(step, Issue)
+    assert "labels" in step.why
 
 
 def test_a_root_that_cannot_sign_issues_nothing() -> None:
@@ -335,7 +336,7 @@ async def test_a_self_signed_mesh_keeps_its_root_as_it_becomes_managed() -> None
     cluster.edit(**build_managed())
     await cluster.settle()
     assert cluster.roots == [], "what proxies trust is not there to be adopted"
-    own = build_authority(organisation="cluster.local")
+    own = a_root()
     parts = {"ca-cert.pem": own.certificate, "ca-key.pem": own.key, "root-cert.pem": own.certificate}
     data = {name: base64.b64encode(text).decode() for name, text in parts.items()}
     metadata = {"name": "istio-ca-secret", "namespace": NS}

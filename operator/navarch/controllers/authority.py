@@ -31,16 +31,17 @@ from navarch.core.model.labels import (
 from navarch.core.model.ownership import MANAGER
 from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
-from navarch.core.model.refs import Manifest, Ref
-from navarch.core.trust.managed import Hold, Issue, MakeRoot, Step, Wanted, find_end
-from navarch.core.trust.observed import ADOPTED, CACERTS_PART, MADE, ROOT_PART
+from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.trust.managed import Hold, Issue, MakeRoot, Step, Wanted, find_end, find_obstacle
+from navarch.core.trust.observed import ADOPTED, CACERTS_PART, MADE, ROOT_PART, SeenRoot
+from navarch.core.trust.reading import read_authority, read_bundle
 from navarch.gather.authority import CACERTS_WATCH, ROOTS_WATCH
 from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.contest import LONGEST, Contests
 from navarch.kube.errors import Conflict, KubeError, NotFound
 from navarch.kube.fate import DEFAULT_RETRY, SOON_RETRY, contested, failed
-from navarch.pki.authority import KeyUnreadable, Pair, check_pair, issue_intermediate, make_root
+from navarch.pki.authority import KeyUnreadable, Pair, issue_intermediate, make_root
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +86,7 @@ class AuthorityKeeper:
         return self.world.environment.operator_namespace
 
     async def _make_root(self, step: MakeRoot, parent: Parent) -> Outcome:
-        pair = await self._find_own(step.home)
+        pair = await self._find_own(step)
         if pair is None and step.adopts:
             told = f"Secret {step.home}/{SELF_SIGNED_SECRET}, with the root that proxies trust, is not there"
             return _fail(self._ref(step), told)
@@ -96,20 +97,37 @@ class AuthorityKeeper:
         try:
             written = await self.client.create(manifest)
         except Conflict:
-            return Outcome(retry_after=SOON_RETRY)  # another process was first, and its root counts
+            return await self._take_up(manifest)
         self.world.stores[ROOTS_WATCH.name].observe(written)
         log.info("root made", secret=str(self._ref(step)), origin=origin)
         return Outcome((ObjectOutcome(self._ref(step), Action.CREATED),), retry_after=SOON_RETRY)
 
-    async def _find_own(self, home: str) -> Pair | None:
-        """The root that an istiod made itself; None where there is none. Raises KeyUnreadable where it could
-        not sign an intermediate."""
+    async def _take_up(self, manifest: Manifest) -> Outcome:
+        """The Secret that was there first: another process made it, and its root counts; or it is restored
+        without the labels by which a root is seen, which nobody but its owner puts there."""
+        ref = ref_of(manifest)
+        there = await self.client.get(ref)
+        labels = there["metadata"].get("labels") or {}
+        wanted = {name: manifest["metadata"]["labels"][name] for name in (AUTHORITY, HOME, GENERATION)}
+        if {name: labels.get(name) for name in wanted} == wanted:
+            self.world.stores[ROOTS_WATCH.name].observe(there)
+            return Outcome(retry_after=SOON_RETRY)
+        said = " ".join(f"{name}={value}" for name, value in wanted.items())
+        command = f"kubectl label secret {ref.name} -n {ref.namespace} --overwrite {said}"
+        return _fail(ref, f"it is there without its labels; where it is the root of this mesh: {command}")
+
+    async def _find_own(self, step: MakeRoot) -> Pair | None:
+        """The root that an istiod made itself; None where there is none. Raises KeyUnreadable where it cannot
+        become the managed one."""
+        ref = Ref("v1", "Secret", step.home, SELF_SIGNED_SECRET)
         try:
-            secret = await self.client.get(Ref("v1", "Secret", home, SELF_SIGNED_SECRET))
+            secret = await self.client.get(ref)
         except NotFound:
             return None
         pair = _read_pair(secret, "ca-cert.pem", "ca-key.pem")
-        check_pair(pair)
+        root = SeenRoot(ref.name, FIRST, read_authority(_lay_out(pair)))
+        if obstacle := find_obstacle(root, step, now=datetime.fromisoformat(self.world.now())):
+            raise KeyUnreadable(f"that in Secret {step.home}/{ref.name} was left as it is: {obstacle}")
         return pair
 
     async def _issue(self, step: Issue, parent: Parent) -> Outcome:
@@ -120,9 +138,15 @@ class AuthorityKeeper:
             return Outcome((contested(ref, told, after=wait).outcome,), retry_after=wait)
         secret = await self.client.get(Ref("v1", "Secret", self._namespace, step.root))
         root = _read_pair(secret, "tls.crt", "tls.key")
+        if (bundle := read_bundle(root.certificate)) is None or bundle.fingerprints != {step.issuer}:
+            return Outcome(retry_after=SOON_RETRY)  # not the root that the decision was made from
         issued = await asyncio.to_thread(_issue, root, step.home, step.wanted, self.world.now())
         manifest = _build_cacerts(ref, parent, root, issued, replaces=step.replaces)
-        written = await self.client.apply(manifest, manager=MANAGER, force=bool(step.replaces))
+        try:
+            written = await self.client.apply(manifest, manager=MANAGER, force=bool(step.replaces))
+        except Conflict:
+            self.contests.note(ref)
+            raise
         self.world.stores[CACERTS_WATCH.name].observe(written)
         self.contests.note(ref)
         log.info("intermediate issued", secret=str(ref), why=step.why)
@@ -169,8 +193,12 @@ def _read_pair(secret: Mapping[str, Any], certificate: str, key: str) -> Pair:
 
 def _build_root(ref: Ref, home: str, parent: Parent, pair: Pair, origin: str) -> Manifest:
     labels = {HOME: home, GENERATION: str(FIRST), ORIGIN: origin}
-    data = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.certificate}
-    return _build(ref, parent, ROOT_PART, labels, data, kind="kubernetes.io/tls")
+    return _build(ref, parent, ROOT_PART, labels, _lay_out(pair), kind="kubernetes.io/tls")
+
+
+def _lay_out(root: Pair) -> dict[str, bytes]:
+    """What the Secret with a root holds."""
+    return {"tls.crt": root.certificate, "tls.key": root.key, "ca.crt": root.certificate}
 
 
 def _build_cacerts(ref: Ref, parent: Parent, root: Pair, issued: Pair, *, replaces: str) -> Manifest:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from navarch.api.authority import CACERTS
-from navarch.core.model.labels import AUTHORITY, GENERATION, HOME, ORIGIN
+from navarch.core.model.labels import AUTHORITY, GENERATION, HOME, MESH_NAME, ORIGIN
 from navarch.core.model.refs import Manifest, Ref
+from navarch.core.trust.authority import Authority
 from navarch.core.trust.observed import (
     ADOPTED,
     CACERTS_PART,
@@ -25,20 +26,39 @@ from navarch.gather.excerpts import Object, shrink
 from navarch.gather.watches import SMALL_PAGE, Role, Watch
 from navarch.kube.shelf import Bound
 from navarch.kube.store import Store
-from navarch.triggers.authorities import keys_for_authority
-from navarch.triggers.keys import by_state
+from navarch.triggers.authorities import keys_for_root
+from navarch.triggers.keys import Dependents, by_state
 from navarch.triggers.known import asks_for_authority
 
 SEEN = "seen"
 _BOUND = Bound(object=64 * 1024)
+MOST = 32 * 1024
+"""Characters of base64 of a Secret that are read: many times what an authority takes. Parsed certificates
+are larger than they are weighed for, and anybody may make a Secret `cacerts` of a MiB."""
 
 
 def shrink_cacerts(manifest: Object) -> Object:
-    """Of a Secret from which istiods sign: its certificates, and whether it carries Navarch's label."""
+    """Of a Secret from which istiods sign: its certificates, and whether it carries Navarch's labels: with
+    the mesh's among them it is one that only the operator and holders of `host` write."""
     metadata = manifest["metadata"]
-    ours = (metadata.get("labels") or {}).get(AUTHORITY) == CACERTS_PART
+    labels = metadata.get("labels") or {}
+    ours = labels.get(AUTHORITY) == CACERTS_PART and MESH_NAME in labels
     version = str(metadata.get("resourceVersion", ""))
-    return shrink(manifest, **{SEEN: SeenCacerts(version, read_secret(manifest.get("data")), ours=ours)})
+    return _keep(manifest, SeenCacerts(version, _read(manifest), ours=ours))
+
+
+def _read(manifest: Object) -> Authority:
+    """The authority in a Secret; of one that is too large, that."""
+    data = manifest.get("data") or {}
+    size = sum(len(name) + len(str(value)) for name, value in data.items())
+    return Authority(None, size=size, too_large=True) if size > MOST else read_secret(data)
+
+
+def _keep(manifest: Object, seen: SeenCacerts | SeenRoot) -> Object:
+    """What is kept of a Secret. Of its labels one: others may take a MiB."""
+    kept = shrink(manifest, **{SEEN: seen})
+    labels = {name: text for name, text in (kept["metadata"].get("labels") or {}).items() if name == HOME}
+    return {**kept, "metadata": {**kept["metadata"], "labels": labels}}
 
 
 def shrink_root(manifest: Object) -> Object:
@@ -49,10 +69,10 @@ def shrink_root(manifest: Object) -> Object:
     root = SeenRoot(
         metadata["name"],
         int(generation) if generation.isdecimal() else 0,
-        read_secret(manifest.get("data")),
+        _read(manifest),
         adopted=labels.get(ORIGIN) == ADOPTED,
     )
-    return shrink(manifest, **{SEEN: root})
+    return _keep(manifest, root)
 
 
 CACERTS_WATCH = Watch(
@@ -60,7 +80,7 @@ CACERTS_WATCH = Watch(
     "v1",
     "Secret",
     Role.LOOKED_AT,
-    by_state(keys_for_authority),
+    by_state(Dependents.keys_for_namespaced),
     field_selector=f"metadata.name={CACERTS}",
     transform=shrink_cacerts,
     bound=_BOUND,
@@ -72,7 +92,7 @@ ROOTS_WATCH = Watch(
     "v1",
     "Secret",
     Role.LOOKED_AT,
-    by_state(keys_for_authority),
+    by_state(keys_for_root),
     label_selector=f"{AUTHORITY}={ROOT_PART}",
     in_operator_namespace=True,
     transform=shrink_root,
@@ -93,8 +113,12 @@ def gather_authority(stores: Mapping[str, Store], home: str) -> SeenAuthority | 
         refused = roots.refused or beside.refused
         told = f"Navarch may not look at them: {refused}" if refused else "they are not known yet"
         return SeenAuthority(home, gap=f"the Secrets of the certificate authority: {told}")
+    ref = Ref("v1", "Secret", home, CACERTS)
+    if roots.left_out or not beside.is_whole(ref):
+        told = "the operator's memory (NAVARCH_CACHE_MIB) does not take all of them"
+        return SeenAuthority(home, gap=f"the Secrets of the certificate authority: {told}")
     found = sorted((each[SEEN] for each in roots.find(by_home, home)), key=lambda root: root.generation)
-    cacerts = beside.get(Ref("v1", "Secret", home, CACERTS))
+    cacerts = beside.get(ref)
     return SeenAuthority(home, tuple(found), cacerts[SEEN] if cacerts is not None else None)
 
 

@@ -7,7 +7,7 @@ MeshRevision with a managed authority is applied before the Secret from which it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from navarch.api.authority import (
@@ -104,9 +104,10 @@ def find_wait(observed: ObservedMesh, wanted: Manifest) -> float | None:
         return None
     now = datetime.fromisoformat(observed.now)
     root = seen.roots[-1].certificate
-    moments = [find_renewal(seen.cacerts, root)] if root is not None else []
+    moments = [root.begins, find_renewal(seen.cacerts, root)] if root is not None else []
     for _, certificate in _list_certificates(seen):
-        moments += [certificate.ends, *(certificate.ends - timedelta(days) for days in NOTICE)]
+        if certificate.ends > now:  # of one from the first year of all there is no moment before
+            moments += [certificate.ends, *(certificate.ends - timedelta(days) for days in NOTICE)]
     return min(((at - now).total_seconds() for at in moments if at is not None and at > now), default=None)
 
 
@@ -170,11 +171,11 @@ def summarise_authority(observed: ObservedMesh, revision: Manifest | None) -> di
         status[what] = {
             "fingerprint": certificate.fingerprint,
             "subject": certificate.subject,
-            "notAfter": f"{certificate.ends.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "notAfter": certificate.ends.replace(microsecond=0, tzinfo=None).isoformat() + "Z",
             "algorithm": certificate.algorithm,
         }
     if "root" in status:
         status["root"]["origin"] = ADOPTED if seen.roots[-1].adopted else MADE
     if certificates:
-        status["expires"] = f"{min(each.ends for each in certificates.values()).astimezone(UTC):%Y-%m-%d}"
+        status["expires"] = min(each.ends for each in certificates.values()).date().isoformat()
     return status

@@ -96,8 +96,10 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     if hold is not None:
         wanted = hold_back(observed, wanted)
     wanted, returned = fall_back(observed, wanted, fixed=hold is not None or not accepted)
-    if not is_renderable(wanted, observed.assets):
-        return MeshDecision(wanted, Plan(observed.parent), hold=hold, returned=returned)
+    authority = find_step(observed, wanted)
+    if not is_renderable(wanted, observed.assets):  # its istiod is left as it is, and signs on
+        plan = Plan(observed.parent, requeue_after=find_wait(observed, wanted))
+        return MeshDecision(wanted, plan, hold=hold, returned=returned, authority=authority)
     succession = find_succession(observed, wanted, accepted=accepted)
     others = restate_others(observed, wanted, succession)
     beside = tuple(_keep_reach(observed, other) for other in others)
@@ -127,7 +129,6 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     restarts = rollout.restarts if rollout is not None else ()
     requeue = min(filter(None, (*later, find_retry(observed), find_wait(observed, wanted))), default=None)
     plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue, restarts=restarts)
-    authority = find_step(observed, wanted)
     return MeshDecision(wanted, plan, gateways, succession, hold, returned, rollout, authority)
 
 

@@ -15,13 +15,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from navarch.api.authority import CACERTS
 from navarch.core.model.reasons import Reason
 from navarch.core.trust.authority import Authority, Certificate, Form
-from navarch.core.trust.observed import SeenAuthority, SeenCacerts
+from navarch.core.trust.observed import SeenAuthority, SeenCacerts, SeenRoot
 
 RENEWED = 2 / 3
 """The part of an intermediate's lifetime after which it is renewed."""
+LARGEST_RSA = 8192
+"""Bits of the largest RSA key that Go's TLS takes, and so every agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,12 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class MakeRoot:
     """The first root is to be made for `home`: out of istiod's own where that is there, and if `adopts`, out
-    of nothing else."""
+    of nothing else, and only where that is `in_use`."""
 
     home: str
     adopts: bool
     wanted: Wanted
+    in_use: str = ""
 
     def __str__(self) -> str:
         return f"the root of {self.home} is being made"
@@ -61,11 +67,13 @@ class MakeRoot:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """An intermediate is to be issued by the root in Secret `root`, and written to `cacerts`, which is there
-    in the version `replaces`, or not at all where that is empty. `why` says what for."""
+    """An intermediate is to be issued by the root in Secret `root`, as long as it is the one with the
+    fingerprint `issuer`, and written to `cacerts`, which is there in the version `replaces`, or not at all
+    where that is empty. `why` says what for."""
 
     home: str
     root: str
+    issuer: str
     replaces: str
     why: str
     wanted: Wanted
@@ -95,8 +103,8 @@ def plan_authority(seen: SeenAuthority, standing: Standing, wanted: Wanted, *, n
         return _begin(seen, standing, wanted)
     root = seen.roots[-1]
     certificate = root.certificate
-    if certificate is None or certificate.ends <= now:
-        what = f"it ended at {tell(certificate.ends)}" if certificate else "it holds no root with its key"
+    what = _tell_invalid(certificate, now) if certificate is not None else "it holds no root with its key"
+    if certificate is None or what:
         return Hold(
             Reason.ROOT_UNUSABLE,
             f"Secret {root.name} of the operator's namespace cannot sign: {what}; what istiod has is left as "
@@ -114,7 +122,8 @@ def plan_authority(seen: SeenAuthority, standing: Standing, wanted: Wanted, *, n
             f"proxies trust another root than that of Secret {root.name} in the operator's namespace, and "
             f"would refuse what it issues; Secret {seen.home}/{CACERTS} is left as it is, though {why}",
         )
-    return Issue(seen.home, root.name, cacerts.version if cacerts else "", why, wanted)
+    version = cacerts.version if cacerts else ""
+    return Issue(seen.home, root.name, certificate.fingerprint, version, why, wanted)
 
 
 def _begin(seen: SeenAuthority, standing: Standing, wanted: Wanted) -> Step:
@@ -128,7 +137,7 @@ def _begin(seen: SeenAuthority, standing: Standing, wanted: Wanted) -> Step:
             f"the Secret with the root of {seen.home} is gone from the operator's namespace; {left}: restore "
             "it from a backup (docs/how-to/back-up-and-restore.md)",
         )
-    return MakeRoot(seen.home, standing.installed, wanted)
+    return MakeRoot(seen.home, standing.installed, wanted, standing.in_use)
 
 
 def _tell_foreign(seen: SeenAuthority) -> Hold:
@@ -144,6 +153,11 @@ def _find_why(cacerts: SeenCacerts | None, root: Certificate, now: datetime) -> 
         return f"there is no Secret {CACERTS}"
     if not is_issued_by(cacerts.authority, root):
         return f"Secret {CACERTS} is not as it was written"
+    signer = cacerts.authority.signer
+    if signer is not None and signer.begins > now:  # made by a clock that was ahead
+        return f"it is not valid before {tell(signer.begins)}"
+    if not cacerts.ours:  # restored without them, and so anybody's to change
+        return f"Secret {CACERTS} lacks Navarch's labels"
     due = find_renewal(cacerts, root)
     return f"it is due since {tell(due)}" if due is not None and due <= now else ""
 
@@ -158,6 +172,32 @@ def is_issued_by(authority: Authority, root: Certificate) -> bool:
     }
     paired = key.public == signer.public_key and authority.chain == (signer,)
     return formed and paired and authority.anchors == (root,) and signer.is_signed_by(root)
+
+
+def _tell_invalid(certificate: Certificate, now: datetime) -> str:
+    """Why a certificate does not count at this moment; empty where it does."""
+    if certificate.begins > now:
+        return f"it is not valid before {tell(certificate.begins)}, if the operator's clock is right"
+    return f"it ended at {tell(certificate.ends)}" if certificate.ends <= now else ""
+
+
+def find_obstacle(root: SeenRoot, step: MakeRoot, *, now: datetime) -> str:
+    """Why istiod's own root does not become the managed one, which nobody could take back; empty where it
+    does."""
+    certificate = root.certificate
+    if certificate is None or any(part.flaws for part in root.authority.parts):
+        return "it is not one certificate with its key"
+    key = certificate.parsed.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size > LARGEST_RSA:
+        return f"its key has more than {LARGEST_RSA} bits"
+    basic = certificate.find(x509.BasicConstraints)
+    if basic is None or not basic.ca or basic.path_length == 0:
+        return "it may sign no intermediate"
+    if step.adopts and not step.in_use:
+        return "what proxies trust is not known yet"
+    if step.adopts and root.authority.roots.fingerprint != step.in_use:
+        return "proxies trust another one"
+    return _tell_invalid(certificate, now)
 
 
 def find_renewal(cacerts: SeenCacerts | None, root: Certificate) -> datetime | None:

@@ -14,6 +14,7 @@ from navarch.core.mesh.resolve import resolve_mesh
 from navarch.core.model.findings import Finding
 from navarch.core.model.reasons import Reason
 from navarch.core.revision.manifest import has_managed_authority
+from navarch.core.trust.managed import is_issued_by
 
 FIELD = "spec.certificateAuthority.type"
 
@@ -46,7 +47,9 @@ def check_cacerts_are_free(observed: ObservedMesh) -> Iterator[Finding]:
     seen = observed.authority
     if seen is None or seen.cacerts is None or _read_type(observed) != MANAGED:
         return
-    if seen.cacerts.ours or any(map(has_managed_authority, observed.revisions)):
+    root = seen.roots[-1].certificate if seen.roots else None
+    restored = root is not None and is_issued_by(seen.cacerts.authority, root)
+    if seen.cacerts.ours or restored or any(map(has_managed_authority, observed.revisions)):
         return
     yield Finding(
         Reason.FOREIGN_AUTHORITY,
