@@ -7,6 +7,7 @@ import json
 from lab.cluster import Cluster
 from tests.polling import eventually
 from tests.support.activity import wait_for_rest
+from tests.support.admission import bind, say, submit
 from tests.support.api import Api, Object
 from tests.support.command import navarch
 from tests.support.managed import (
@@ -53,6 +54,7 @@ async def test_a_managed_authority_lives_longer_than_what_is_done_to_it(
     config = api.get("configmap", fresh, "istio-ca-root-cert") or {}
     assert config["data"]["root-cert.pem"].encode() == decode(root, "tls.crt")
 
+    assert_no_tenant_gets_at(api, installed, fresh)
     api.delete("secret", fresh, "cacerts")
     await eventually(lambda: is_restored(api, fresh, root), seconds=60, what="cacerts is back")
     other = {"data": {"ca-key.pem": None, "cert-chain.pem": "AAAA"}}
@@ -77,6 +79,21 @@ async def test_a_managed_authority_lives_longer_than_what_is_done_to_it(
     await wait_for(api, fresh)
     assert get_root(api, fresh) == root
     assert_no_keys(api, installed, operator, fresh)
+
+
+def assert_no_tenant_gets_at(api: Api, cluster: Cluster, namespace: str) -> None:
+    """Who may write Secrets beside the istiod, and nothing more, writes neither this one nor what would pass
+    for Navarch's, and does not see the root's."""
+    api.create(bind(namespace, "edit"))
+    labels = (get_cacerts(api, namespace) or {})["metadata"]["labels"]
+    forged = {"name": "istio-ca-secret", "namespace": namespace, "labels": labels}
+    assert "ownership" in submit(cluster, {"apiVersion": "v1", "kind": "Secret", "metadata": forged})
+    taken = {"metadata": {"labels": dict.fromkeys(labels)}, "data": {"ca-key.pem": "AAAA"}}
+    for change in (taken, {"data": {"ca-key.pem": "AAAA"}}):
+        patch = ("patch", "secret", "cacerts", "-n", namespace, "--type=merge", "-p", json.dumps(change))
+        assert "ownership" in say(cluster, *patch)
+    assert "ownership" in say(cluster, "delete", "secret", "cacerts", "-n", namespace)
+    assert "cannot get" in say(cluster, "get", "secret", f"{namespace}-root-1", "-n", SYSTEM)
 
 
 def assert_no_keys(api: Api, cluster: Cluster, operator: Operator, namespace: str) -> None:

@@ -32,7 +32,20 @@ WHOLE = {
 }
 BROKEN = see_cacerts(ROOT, ISSUED, ca_key=None)
 FOREIGN = see_cacerts(ROOT, ISSUED, ca_cert=b"theirs", ours=False)
-MISHAPS = ("work", "work", "work", "istiod", "time", "lose cacerts", "break cacerts", "lose root", "intrude")
+MISHAPS = (
+    *(
+        "work",
+        "work",
+        "work",
+        "istiod",
+        "time",
+        "clock back",
+        "lose cacerts",
+        "break cacerts",
+        "strip cacerts",
+    ),
+    *("lose root", "intrude"),
+)
 
 
 @dataclass
@@ -58,7 +71,8 @@ class World:
         elif isinstance(step, Issue):
             root = self.seen.roots[-1]
             there = self.seen.cacerts
-            assert there is None or there.ours, "what is not ours is never replaced"
+            known = there is None or there.ours or self.is_whole()
+            assert known, "what is neither ours nor of our root is never replaced"
             assert step.replaces == (there.version if there else "")
             bundle = root.authority.roots.fingerprint
             assert not self.standing.installed or self.standing.in_use in ("", bundle)
@@ -76,6 +90,10 @@ class World:
                 self.standing = replace(self.standing, in_use=bundle)
             case "time":
                 self.days = LATE
+            case "clock back":
+                self.days = 0
+            case "strip cacerts" if self.seen.cacerts is not None:
+                self.seen = replace(self.seen, cacerts=replace(self.seen.cacerts, ours=False))
             case "lose cacerts":
                 self.seen = replace(self.seen, cacerts=None)
             case "break cacerts" if self.seen.cacerts is not None and self.seen.cacerts.ours:
@@ -111,3 +129,6 @@ def test_whatever_happens_there_is_one_root_and_an_end(own: bool, mishaps: list[
     assert step is None or isinstance(step, Hold), "it ends settled, or says why not"
     if step is None:
         assert world.is_whole()
+        signer = world.seen.cacerts and world.seen.cacerts.authority.signer
+        assert signer
+        assert signer.begins <= NOW + timedelta(world.days), "istiod would not start with it"

@@ -21,21 +21,21 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from navarch.controllers.watching import ALL_WATCHES
-from navarch.core.model.labels import AUTHORITY, GENERATION, HOME, MESH_NAME, MESH_NAMESPACE
+from navarch.core.model.labels import AUTHORITY, GENERATION, HOME, MESH_NAME, MESH_NAMESPACE, PROFILE
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.trust.managed import Issue, MakeRoot, find_obstacle
 from navarch.core.trust.observed import SeenAuthority
 from navarch.engine.key import Key
 from navarch.gather.authority import CACERTS_WATCH, ROOTS_WATCH, SEEN, gather_authority, shrink_cacerts
-from navarch.kube.errors import Conflict
+from navarch.kube.errors import Conflict, Unavailable
 from navarch.kube.resources import resource_of
 from navarch.kube.shelf import Bound, Pool
 from navarch.kube.store import Object, Store
 from navarch.kube.weight import weigh
 from navarch.pki.authority import Pair, issue_intermediate
 from navarch.triggers.keys import Dependents
-from navarch.triggers.known import Known
+from navarch.triggers.known import Known, asks_for_authority
 
 from tests.support.managed import PARTS, build_managed, decode, read_certificate
 from tests.support.memory import MESH, SYSTEM
@@ -124,6 +124,23 @@ async def test_a_label_that_anybody_may_write_makes_no_secret_navarch_s() -> Non
     assert (cluster.find("cacerts"), cluster.roots) == (theirs, [])
 
 
+async def test_a_mesh_that_is_refused_for_another_s_secret_goes_on_asking_for_a_look_at_it() -> None:
+    """Otherwise its watch would end, the Secret be forgotten, and the mesh be accepted, again and again."""
+    cluster = Meshed()
+    metadata = {"name": "kept", "namespace": SYSTEM, "labels": {PROFILE: ""}}
+    content = {"profile.yaml": json.dumps(build_managed())}
+    cluster.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": content})
+    fill(cluster, profiles=["kept"])
+    theirs = cluster.put(a_secret(CACERTS, {"ca-cert.pem": b"x"}))
+    await cluster.settle()
+    assert read_condition(cluster.mesh, "SpecAccepted")["reason"] == "ForeignAuthority"
+    assert asks_for_authority(cluster.mesh)
+    assert cluster.find("cacerts") == theirs
+    cluster.remove(CACERTS)
+    await cluster.settle()
+    assert is_whole(cluster)
+
+
 async def test_a_mesh_of_a_release_that_is_no_longer_known_keeps_its_authority() -> None:
     cluster = await a_managed_mesh()
     (revision,) = cluster.list_kind("MeshRevision")
@@ -133,6 +150,30 @@ async def test_a_mesh_of_a_release_that_is_no_longer_known_keeps_its_authority()
     await cluster.settle()
     assert read_condition(cluster.mesh, "SpecAccepted")["status"] == "False"
     assert is_whole(cluster)
+
+
+class Deaf(Meshed):
+    """A cluster whose answer to the first root is lost, and whose watch of them has not told yet."""
+
+    lost = False
+
+    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Object:
+        if manifest["kind"] != "Secret" or self.lost:
+            return await super().create(manifest, dry_run=dry_run)
+        self.lost, tell = True, self._tell
+        self._tell = lambda _: None  # type: ignore[method-assign]
+        await super().create(manifest)
+        self._tell = tell  # type: ignore[method-assign]
+        raise Unavailable("no answer")
+
+
+async def test_a_root_whose_making_was_never_answered_or_that_another_process_made_first_counts() -> None:
+    cluster = Deaf()
+    fill(cluster, **build_managed())
+    await cluster.settle()
+    assert cluster.lost
+    assert is_whole(cluster)
+    assert read_condition(cluster.mesh, HEALTHY)["status"] == "True"
 
 
 # --- a root that is not the one ----------------------------------------------------------------------------

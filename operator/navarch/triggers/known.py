@@ -16,6 +16,7 @@ from navarch.api import authority, dataplane, member, revision, roll
 from navarch.api.controlplane import HOSTED
 from navarch.core.model.naming import DEFAULT_TAG, hosted_namespace, name_members, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
+from navarch.core.model.reasons import Reason
 from navarch.core.model.scope import asks_for_cluster, reaches_cluster
 from navarch.core.model.tags import list_tags, stem_of
 from navarch.engine.key import Key
@@ -254,9 +255,12 @@ def asks_for_rollouts(mesh: Object) -> bool:
 
 
 def asks_for_authority(mesh: Object) -> bool:
-    """Whether a mesh asks for a managed certificate authority, itself or by a profile, or has one."""
-    said = (mesh.get(part) or {} for part in ("spec", "status"))
-    return any((each.get("certificateAuthority") or {}).get("type") == authority.MANAGED for each in said)
+    """Whether a mesh asks for a managed certificate authority, itself or by a profile, or has one; or would
+    but for a Secret of another, which would be forgotten with the watch, and the mesh accepted again."""
+    spec, status = (mesh.get(part) or {} for part in ("spec", "status"))
+    said = ((each.get("certificateAuthority") or {}).get("type") for each in (spec, status))
+    told = (each.get("reason") for each in status.get("conditions") or ())
+    return authority.MANAGED in said or Reason.FOREIGN_AUTHORITY in told
 
 
 def _list_label_values(mesh: Object) -> Iterator[str]:

@@ -177,6 +177,22 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Certificate authorities",
+        (
+            Panel(
+                "Need a person, or end within 90 days",
+                (
+                    (
+                        'max by (namespace, name) (navarch_condition{kind="MeshControlPlane",'
+                        'type="CertificateAuthorityHealthy",status="False"}) == 1',
+                        "{{namespace}}/{{name}}",
+                    ),
+                ),
+                kind="table",
+            ),
+        ),
+    ),
+    (
         "Certificates of gateways",
         (
             Panel("Next end", ((f"min({_GATEWAY_ENDS}) - time()", ""),), "s", kind="stat"),
