@@ -179,10 +179,12 @@ async def test_a_root_whose_making_was_never_answered_or_that_another_process_ma
 # --- a root that is not the one ----------------------------------------------------------------------------
 
 
-async def test_nothing_is_issued_by_a_root_that_took_the_seen_one_s_place() -> None:
+@pytest.mark.parametrize("parts", [("tls.crt", "tls.key", "ca.crt"), ("tls.key",)], ids=["all", "key"])
+async def test_nothing_is_issued_by_a_root_that_took_the_seen_one_s_place(parts: tuple[str, ...]) -> None:
     cluster = await a_managed_mesh()
     (root,) = cluster.roots
-    other = a_secret(ROOT_REF, lay_out(OTHER))["data"]
+    made = a_secret(ROOT_REF, lay_out(OTHER))["data"]
+    other = {**root["data"], **{name: made[name] for name in parts}}
     cluster.objects["Secret", ROOT_REF.namespace, ROOT_REF.name] = {**root, "data": other}
     cluster.remove(CACERTS)
     await cluster.settle()
@@ -190,8 +192,8 @@ async def test_nothing_is_issued_by_a_root_that_took_the_seen_one_s_place() -> N
 
 
 @cache
-def adopted() -> dict[str, Pair]:
-    """Roots of istiod's own that must not become a mesh's, each for another reason."""
+def adopted() -> dict[str, tuple[Pair, str]]:
+    """Roots of istiod's own that must not become a mesh's, and what is told of each."""
     short = issue_intermediate(ROOT, algorithm="ECDSA-P256", organization="", unit="", ends=NOW, now=NOW)
     large = an_rsa_key((1 << 5000) + 1, (1 << 5000) + 3)
     key = load_pem_private_key(ROOT.key, password=None)
@@ -201,23 +203,29 @@ def adopted() -> dict[str, Pair]:
     builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(99))
     builder = builder.public_key(large.public_key())
     slow = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    heavy = Pair(slow.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), text)  # type: ignore[arg-type]
     return {
-        "of no other key": Pair(ROOT.certificate, OTHER.key),
-        "two of them": Pair(ROOT.certificate + OTHER.certificate, ROOT.key),
-        "with trailing text": Pair(ROOT.certificate + b"and more", ROOT.key),
-        "with its key beside it": Pair(ROOT.certificate + ROOT.key, ROOT.key),
-        "of path length 0": short,
-        "ended": a_root(NOW - timedelta(4000)),
-        "of a clock that was ahead": a_root(NOW + timedelta(2)),
-        "at whose primes OpenSSL looks for a minute": Pair(
-            slow.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM),  # type: ignore[arg-type]
-            text,
-        ),
-        "that proxies do not trust": OTHER,
+        "of no other key": (Pair(ROOT.certificate, OTHER.key), "not one certificate"),
+        "two of them": (Pair(ROOT.certificate + OTHER.certificate, ROOT.key), "not one certificate"),
+        "with trailing text": (Pair(ROOT.certificate + b"and more", ROOT.key), "not one certificate"),
+        "with its key beside it": (Pair(ROOT.certificate + ROOT.key, ROOT.key), "not one certificate"),
+        "of path length 0": (short, "may sign no intermediate"),
+        "ended": (a_root(NOW - timedelta(4000)), "it ended at"),
+        "of a clock that was ahead": (a_root(NOW + timedelta(2)), "not valid before"),
+        "at whose primes OpenSSL looks for a minute": (heavy, "8192 bits"),
+        "that proxies do not trust": (OTHER, "proxies trust another one"),
     }
 
 
 @pytest.mark.parametrize("kind", adopted())
+def test_why_a_root_of_istiod_s_does_not_become_the_managed_one(kind: str) -> None:
+    pair, told = adopted()[kind]
+    root = see_root(pair)
+    trusted = IN_USE if pair is OTHER else root.authority.roots.fingerprint
+    assert told in find_obstacle(root, MakeRoot("shop", True, WANTED, trusted), now=NOW)
+
+
+@pytest.mark.parametrize("kind", ["with its key beside it", "that proxies do not trust"])
 async def test_a_root_of_istiod_s_that_could_not_serve_is_not_taken_over(kind: str) -> None:
     """A root's Secret is never removed by Navarch: what became the root by mistake would stay."""
     cluster = Meshed()
@@ -228,7 +236,7 @@ async def test_a_root_of_istiod_s_that_could_not_serve_is_not_taken_over(kind: s
     cluster.hand_out()
     await cluster.settle()
     cluster.edit(**build_managed())
-    cluster.put(write_own(adopted()[kind]))
+    cluster.put(write_own(adopted()[kind][0]))
     cluster.hand_out = lambda: None  # type: ignore[method-assign]
     await cluster.settle()
     assert cluster.roots == []
@@ -267,9 +275,8 @@ async def test_a_clock_that_was_ahead_leaves_nothing_behind_that_is_not_valid_ye
     assert not [r for r in cluster.requests[requests:] if r.startswith(("apply", "create"))]
 
 
-@pytest.mark.parametrize("ahead", ["2027-03-01T12:00:00Z", "2031-03-01T12:00:00Z"])
-async def test_a_root_of_a_clock_that_was_ahead_signs_nothing_before_it_is_valid(ahead: str) -> None:
-    cluster = Meshed()
+async def test_a_root_of_a_clock_that_was_ahead_signs_nothing_before_it_is_valid() -> None:
+    cluster, ahead = Meshed(), "2031-03-01T12:00:00Z"
     fill(cluster, **build_managed())
     right, cluster.now = cluster.now, ahead
     while not cluster.roots:

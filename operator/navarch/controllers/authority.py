@@ -41,7 +41,7 @@ from navarch.kube.client import Client
 from navarch.kube.contest import LONGEST, Contests
 from navarch.kube.errors import Conflict, KubeError, NotFound
 from navarch.kube.fate import DEFAULT_RETRY, SOON_RETRY, contested, failed
-from navarch.pki.authority import KeyUnreadable, Pair, issue_intermediate, make_root
+from navarch.pki.authority import KeyUnreadable, Pair, check_pair, issue_intermediate, make_root
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +74,8 @@ class AuthorityKeeper:
             fate = failed(self._ref(step), error)
             return Outcome((fate.outcome,), retry_after=fate.retry_after)
         except KeyUnreadable as error:
-            return _fail(self._ref(step), f"the root cannot sign: {error}")
+            told = "the root cannot sign" if isinstance(step, Issue) else "no root is made"
+            return _fail(self._ref(step), f"{told}: {error}")
 
     def _ref(self, step: MakeRoot | Issue) -> Ref:
         if isinstance(step, Issue):
@@ -171,6 +172,7 @@ def _make(home: str, wanted: Wanted, now: str) -> Pair:
 
 
 def _issue(root: Pair, home: str, wanted: Wanted, now: str) -> Pair:
+    check_pair(root)
     at = datetime.fromisoformat(now)
     return issue_intermediate(
         root,
