@@ -22,12 +22,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from navarch.controllers.watching import ALL_WATCHES
 from navarch.core.model.labels import AUTHORITY, GENERATION, HOME, MESH_NAME, MESH_NAMESPACE, PROFILE
+from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.trust.managed import Issue, MakeRoot, find_obstacle
 from navarch.core.trust.observed import SeenAuthority
 from navarch.engine.key import Key
 from navarch.gather.authority import CACERTS_WATCH, ROOTS_WATCH, SEEN, gather_authority, shrink_cacerts
+from navarch.kube.contest import AT_ONCE, Contests
 from navarch.kube.errors import Conflict, Unavailable
 from navarch.kube.resources import resource_of
 from navarch.kube.shelf import Bound, Pool
@@ -319,33 +321,50 @@ class Fought(Meshed):
         return await super().apply(manifest, **how)
 
 
+def stop_clock(cluster: Meshed) -> None:
+    """All repairs are made at one moment, however long the looks take."""
+    keeper = replace(cluster.meshes.keeper, contests=Contests(clock=lambda: 0.0))
+    cluster.meshes = replace(cluster.meshes, keeper=keeper)
+
+
+async def assert_contested(cluster: Meshed) -> None:
+    """The next step is not taken yet, and what is told names the object and what to do."""
+    step = Issue(NS, ROOT_REF.name, "", "", "it is gone", WANTED)
+    requests = len(cluster.requests)
+    (told,) = (await cluster.meshes.keeper.carry_out(step, Parent(MESH, NS, "demo"))).results
+    assert told.reason is Reason.OBJECT_CONTESTED
+    assert f"{NS}/cacerts" in told.message
+    assert "stop that client" in told.message
+    assert len(cluster.requests) == requests
+
+
 async def test_a_client_that_rewrites_cacerts_without_end_is_told_and_followed_at_a_pace() -> None:
     cluster = Fought()
     fill(cluster, **build_managed())
     await cluster.settle()
     assert is_whole(cluster)
     cluster.fighting = True
+    stop_clock(cluster)
     secret = cluster.find("cacerts") or {}
-    for turn in range(60):
+    for turn in range(30):
         cluster.put({**secret, "data": {"ca-cert.pem": base64.b64encode(b"%d" % turn).decode()}})
         await cluster.look(NS, cluster.list_revisions()[0])
-    assert cluster.requests.count("apply cacerts") < 30
-    told = read_condition(cluster.mesh, "Reconciled")
-    assert told["reason"] == "ObjectContested"
-    assert "stop that client" in told["message"]
+    assert cluster.requests.count("apply cacerts") == AT_ONCE + 1
+    await assert_contested(cluster)
     assert read_condition(cluster.mesh, HEALTHY)["status"] == "False"
 
 
 async def test_a_client_that_deletes_cacerts_without_end_is_told_and_followed_at_a_pace() -> None:
     cluster = await a_managed_mesh()
     before = len(cluster.requests)
-    for _ in range(60):
+    stop_clock(cluster)
+    for _ in range(30):
         if cluster.find("cacerts"):
             cluster.remove(CACERTS)
         await cluster.look(NS, cluster.list_revisions()[0])
-    writes = [r for r in cluster.requests[before:] if r.startswith("apply v1/Secret")]
-    assert len(writes) < 30, "20 at once, and then the pauses double"
-    assert read_condition(cluster.mesh, "Reconciled")["reason"] == "ObjectContested"
+    writes = [r for r in cluster.requests[before:] if r.startswith("apply Secret")]
+    assert len(writes) == AT_ONCE + 1, "these at once, and then the pauses double"
+    await assert_contested(cluster)
     assert len(cluster.roots) == 1
 
 
