@@ -4,6 +4,7 @@ root."""
 from __future__ import annotations
 
 import base64
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from navarch.controllers.pace import Pace
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
 from navarch.core.trust.managed import Hold, Issue, MakeRoot, Standing, Wanted, is_issued_by, plan_authority
@@ -216,7 +218,12 @@ def test_an_intermediate_that_ends_with_its_root_is_not_renewed_for_nothing() ->
 
 
 class Meshed(Cluster):
-    """A cluster whose istiod hands out the root that it finds."""
+    """A cluster whose istiod hands out the root that it finds. No status is held back for a time: what a test
+    reads is what the last look said, however fast the machine is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meshes.reporter._pace = Pace(clock=itertools.count(0, 60).__next__)
 
     def restart(self) -> Meshed:
         other = Meshed()
