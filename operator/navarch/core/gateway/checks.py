@@ -40,8 +40,10 @@ def _name_mesh(observed: ObservedGateway) -> str:
 def check_mesh(observed: ObservedGateway) -> Iterator[Finding]:
     """The mesh exists."""
     if observed.mesh is None:
-        message = "there is no such MeshControlPlane; what the gateway runs keeps serving"
-        remedy = "create the mesh, or make a gateway for another one"
+        said = observed.spec is not None and observed.spec.control_plane_ref.namespace
+        beside = "" if said else " in the gateway's own namespace, and the reference says no other"
+        message = f"there is no such MeshControlPlane{beside}; what the gateway runs keeps serving"
+        remedy = "create the mesh, or delete the gateway and make it with the right reference"
         yield Finding(Reason.MESH_NOT_FOUND, "spec.controlPlaneRef", _name_mesh(observed), message, remedy)
 
 
