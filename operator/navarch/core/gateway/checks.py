@@ -14,7 +14,7 @@ from navarch.api.power.variables import GUARDED_VARIABLES, PROXY_FREE, PROXY_REF
 from navarch.core.gateway.autoscalers import check_autoscalers, check_measured
 from navarch.core.gateway.keys import check_keys
 from navarch.core.gateway.observed import ObservedGateway
-from navarch.core.gateway.overlays import check_budget, check_overlays
+from navarch.core.gateway.overlays import check_budget, check_injectable, check_overlays
 from navarch.core.gateway.pin import check_version
 from navarch.core.gateway.routes import check_routes
 from navarch.core.membership.rule import is_injected, is_injected_on_demand, read_membership, tell_joining
@@ -159,6 +159,7 @@ CHECKS: tuple[Callable[[ObservedGateway], Iterator[Finding]], ...] = (
     check_version,
     check_overlays,
     check_budget,
+    check_injectable,
     check_autoscalers,
     check_measured,
 )
