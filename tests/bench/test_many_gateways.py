@@ -25,7 +25,8 @@ pytestmark = pytest.mark.chain  # the gateways that the first test makes are wha
 SECTION = "Many gateways"
 KIBIBYTES = 1024
 MEMORY = 64
-"""KiB of memory that a gateway may take: 46 and 49 were seen of 200 in 20 meshes, 58 of 100 in 5. The aim is 40."""
+"""KiB of memory that a gateway may take: 46 and 49 were seen of 200 in 20 meshes, 58 of 100 in 5. The aim is
+40."""
 TIMES_KUBECTL = 3
 EACH = 10
 """Gateways of a mesh."""
