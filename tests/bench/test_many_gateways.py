@@ -25,7 +25,8 @@ pytestmark = pytest.mark.chain  # the gateways that the first test makes are wha
 SECTION = "Many gateways"
 KIBIBYTES = 1024
 MEMORY = 64
-"""KiB of memory that a gateway may take: 46 were seen of 200 in 20 meshes, 58 of 100 in 5. The aim is 40."""
+"""KiB of memory that a gateway may take: 46 and 49 were seen of 200 in 20 meshes, 58 of 100 in 5. The aim is
+40."""
 TIMES_KUBECTL = 3
 EACH = 10
 """Gateways of a mesh."""
@@ -110,7 +111,9 @@ async def test_each_of_many_gateways_is_written_once_and_they_take_little_memory
     grown = (read_rss(bed.operator.pid) - before) * KIBIBYTES / len(gateways)
     note(SECTION, f"a restart over {len(gateways)} settled gateways", "0 writes", bound="0 writes")
     note(SECTION, "start until all were looked at", f"{seconds:.1f} s")
-    note(SECTION, "memory (RSS) for each gateway, after it", f"{grown:.0f} KiB", bound=f"{MEMORY} KiB")
+    note(
+        SECTION, "memory (RSS) for each gateway, after it", f"{grown:.0f} KiB", bound=f"{MEMORY} KiB; aim: 40"
+    )
     if full:  # of the few of the short form, an arena of the allocator more would decide
         assert grown <= MEMORY
 

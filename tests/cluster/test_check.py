@@ -125,7 +125,7 @@ def test_the_commands_of_the_guide_check_an_authority_and_hand_it_in(bare: Place
     for key, value in change().items():
         (tmp_path / "ca" / key).write_bytes(value)
     command = f"{sys.executable} -P -m navarch ca verify --kubeconfig {bare.cluster.kubeconfig}"
-    names = {"navarch ca verify": command, "-n shop": "-n default"}
+    names = {"navarch ca verify": command, "-n mesh": "-n default"}
     (commands, *_) = list_commands("bring-your-own-ca.md", "Check it, and hand it in")
     printed = run_command(bare.cluster, commands, names=names, folder=tmp_path)
     assert printed.count("No problems found.") == 2

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from itertools import count
 
 import pytest
 
+from lab.cluster import Cluster
 from tests.cluster.conftest import assert_quiet
 from tests.polling import eventually
-from tests.support.api import Api, Refused
+from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
+from tests.support.command import navarch
 from tests.support.gateways import build_gateway, count_proxies, list_objects, wait_for_gateway
 from tests.support.meshes import build_mesh, edit, read_condition, wait_for
 from tests.support.operator import SYSTEM, Operator
@@ -209,14 +213,38 @@ async def test_a_node_port_that_is_taken_is_told_with_field_value_and_remedy_and
     await wait_for_gateway(api, member, "second")
 
 
+def build_clouds_word(service: Object, message: str) -> Object:
+    """An Event about a Service, as a cloud's controller writes it."""
+    metadata, now = service["metadata"], f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    about = {"apiVersion": "v1", "kind": "Service", **{k: metadata[k] for k in ("namespace", "name", "uid")}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "refused", "namespace": metadata["namespace"]},
+        "involvedObject": about,
+        "type": "Warning",
+        "reason": "SyncLoadBalancerFailed",
+        "message": message,
+        "source": {"component": "cloud-controller"},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+    }
+
+
 async def test_a_load_balancer_without_an_address_is_told_until_it_has_one(
-    api: Api, mesh: str, member: str
+    api: Api, light: Cluster, mesh: str, member: str
 ) -> None:
     api.create(build_gateway(member, mesh, service={"addressTimeoutSeconds": 8}))
     pending = await wait_for_gateway(api, member, status="False", reason="AddressPending")
     assert "NodePort" in read_condition(pending, "Ready")["message"]
     missing = await wait_for_gateway(api, member, status="False", reason="AddressMissing")
     assert "no cloud's controller has taken it" in read_condition(missing, "Ready")["message"]
+    service = api.get("service", member, "ingress") or {}
+    light.run(
+        "create", "-f", "-", stdin=json.dumps(build_clouds_word(service, "quota of addresses is used up"))
+    )
+    described = await asyncio.to_thread(navarch, "describe", "demo", "-n", mesh, kubeconfig=light.kubeconfig)
+    assert "Warning, Service ingress: quota of addresses is used up (by cloud-controller)" in described.out
     balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}}
     api.patch("service", member, "ingress", balancer, sub="status")
     ready = await wait_for_gateway(api, member)

@@ -144,6 +144,17 @@ async def test_limits_of_defaults_go_by_empty_ones_and_null_is_never_written(
     assert read_resources(api, fresh, "said") == LIMITS, "null says nothing"
     written = [o["spec"] for kind in ("mesh", "gateway", "deployment") for o in api.list(kind, fresh)]
     assert "null" not in json.dumps(written)
+    # What is emptied while it runs: by itself, server-side apply makes null of it.
+    entries[2] = {"name": "said", "service": service, "resources": {"limits": {}, "requests": {}}}
+    policy = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}
+    edit(api, fresh, gateways={"defaults": {"resources": LIMITS}, "ingress": entries}, meshConfig=policy)
+    await wait_for(api, fresh)
+    edit(api, fresh, meshConfig={"outboundTrafficPolicy": None})
+    mesh = await wait_for(api, fresh)
+    assert mesh["spec"]["meshConfig"] == {}
+    assert read_resources(api, fresh, "said") == {}
+    revision = api.get("revision", fresh, mesh["status"]["activeRevision"])
+    assert "outboundTrafficPolicy" not in (revision or {})["spec"]["config"]["meshConfig"]
 
 
 def test_null_for_an_amount_leaves_an_empty_map(api: Api, guarded: Cluster) -> None:

@@ -27,6 +27,7 @@ OF_ROUTES = (
     "RouteWithoutGateway",
     "GatewayWithoutPods",
     "GatewayNotProgrammed",
+    "GatewayOutsideMeshes",
     "ListenerWithoutCertificate",
     "ListenerBehindNoPort",
     "PortProtocolsClash",
@@ -110,9 +111,11 @@ def member(api: Api, mesh: str) -> Iterator[str]:
     api.delete("namespace", "", name)
 
 
-async def check(kubeconfig: Path, namespace: str) -> tuple[set[tuple[str, str]], str]:
+async def check(
+    kubeconfig: Path, namespace: str, *, mesh: tuple[str, ...] = ("demo",)
+) -> tuple[set[tuple[str, str]], str]:
     """Ids and subjects of what is said of routes, and what could not be looked at."""
-    arguments = ("check", "demo", "-n", namespace, "-o", "json")
+    arguments = ("check", *mesh, "-n", namespace, "-o", "json")
     ended = await asyncio.to_thread(navarch, *arguments, kubeconfig=kubeconfig)
     found = [f for f in ended.json["findings"] if f["id"] in OF_ROUTES]
     said = {(f["id"], "{kind} {namespace}/{name}".format(**f["subject"])) for f in found}
@@ -162,6 +165,11 @@ async def test_routes_are_told_with_their_gateway_and_what_is_wrong_with_them(
         ("RouteWithoutGateway", f"HTTPRoute {member}/gone"),
     }
     assert await check(light.kubeconfig, mesh) == (expected, "")
+    stray = build(API, "Gateway", "default", "stray", own["spec"])
+    light.run("create", "-f", "-", stdin=json.dumps(stray))
+    said, _ = await check(light.kubeconfig, "default", mesh=())
+    light.run("delete", "-f", "-", stdin=json.dumps(stray))
+    assert said == {("GatewayOutsideMeshes", "Gateway.gateway.networking.k8s.io default/stray")}
     light.run("create", "-f", "-", stdin=json.dumps(build_deployed(api, mesh, member)))
     await eventually(lambda: count_proxies(api, mesh) == 2, seconds=60, what="its pod is counted")
     tree = await describe(light.kubeconfig, mesh)

@@ -3,9 +3,10 @@
     python -m tests.node.callers requests|downloads|socket|stream|bytes SETTINGS
 
 SETTINGS is JSON: `address` and `port` to connect to, `ca` (a PEM file) and the `hosts` that are asked for in
-turn; `calm`, the seconds between two requests of a connection; `connections`; `fresh`, for a connection for
-each request; `certificate`, a PEM file with the client's own and its key. Five times a second it prints what
-it has seen, as JSON. The end of its standard input ends it, once what is under way has come to its own end.
+turn; `calm`, the seconds between two requests of a connection; `connections`, unless said as many as make
+200 requests a second; `fresh`, for a connection for each request; `certificate`, a PEM file with the client's
+own and its key. Five times a second it prints what it has seen, as JSON. The end of its standard input ends
+it, once what is under way has come to its own end.
 Must never send anything a second time: a request that gets no whole answer has failed.
 """
 
@@ -49,7 +50,7 @@ class Settings:
     ca: str
     hosts: list[str]
     calm: float = 0.1
-    connections: int = 10
+    connections: int = 20
     fresh: bool = False
     path: str = "/"
     certificate: str = ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab.cluster import Cluster
 from scripts.demo import ingress
@@ -78,7 +79,9 @@ async def reader(mesh: Mesh, api: Api, tmp_path_factory: pytest.TempPathFactory)
         await mesh.wait_for()
 
 
-async def test_the_guide_to_ingress_lets_https_in_and_replaces_the_certificate(reader: Reader) -> None:
+async def test_the_guide_to_ingress_lets_https_in_and_replaces_the_certificate(
+    reader: Reader, api: Api
+) -> None:
     guide = "ingress.md"
     await reader.follow_with_address(guide, "Make the gateway", "ingress")
     for heading in ("Give it a certificate", "Say what goes where"):
@@ -93,6 +96,11 @@ async def test_the_guide_to_ingress_lets_https_in_and_replaces_the_certificate(r
     showing = asking.replace("--cacert", "--cert www.crt --key www.key --cacert")
     assert json.loads(reader.run(showing))["host"] == "www.example.com"
     assert find_failure(reader, once)
+    (pod,) = api.list("pod", NAMESPACE, labels="mesh.navarch.io/gateway-name=ingress")
+    said = yaml.safe_load(pod["metadata"]["annotations"]["proxy.istio.io/config"])
+    asked = "kubectl exec -n shop deploy/ingress -- pilot-agent request GET server_info"
+    options = json.loads(reader.run(asked))["command_line_options"]
+    assert options["drain_time"] == said["drainDuration"] != "45s", "Envoy has the gateway's own time"
 
 
 def find_failure(reader: Reader, command: str) -> str:

@@ -153,6 +153,15 @@ def test_a_budget_that_could_never_be_met_is_refused_with_the_fewest_pods(
     assert all(str(least) in f.message for f in found)
 
 
+def test_pods_that_could_not_be_injected_are_refused() -> None:
+    def told(network: Any) -> list[str]:
+        pods = {"spec": {"template": {"spec": {"hostNetwork": network}}}}
+        return [finding.field for finding in findings(overlay("Deployment", pods))]
+
+    assert told(True) == ["spec.overlays[0].patch.spec.template.spec.hostNetwork"]
+    assert told(False) == []
+
+
 def test_what_an_overlay_may_hold_without_host_is_a_list_of_fields_and_nothing_beside_them() -> None:
     for kind, tree in GATEWAY_FREE_PATCH.items():
         (fields,) = tree.values()

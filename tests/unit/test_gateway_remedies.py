@@ -33,6 +33,7 @@ from tests.unit.gateways import a_gateway, on_nodes, settled, told, verdicts
         ("no PriorityClass with name gold was found", "spec.placement.priorityClassName"),
         ('failed calling webhook "x.example": connection refused', "have its owner bring that webhook back"),
         (".spec.template.spec.affinity.nodAffinity: field not declared in schema", "correct the name"),
+        ("minAvailable and maxUnavailable cannot be both set", "--server-side"),
         ("this cluster is not configured for dual-stack services", "spec.service.ipFamilyPolicy"),
         (
             'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
 from navarch.core.gateway.checks import run_checks
 from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.gateway.plan import plan_gateway
@@ -16,7 +17,7 @@ from navarch.core.model.actions import Outcome
 from navarch.core.model.labels import RESTART
 from navarch.core.model.moments import format_moment, read_moment
 
-from tests.unit.gateways import a_gateway, find, pinned, settled, told, with_mesh
+from tests.unit.gateways import STAMP, a_gateway, find, pinned, settled, told, with_mesh
 from tests.unit.observations import NOW
 
 AFTER = "1.31.2-def"
@@ -74,6 +75,42 @@ def test_each_further_one_waits_for_its_turn_and_says_so(before: list[str], seco
     waiting = after_a_look(observed)
     assert stamp_in(later(waiting, seconds - 1)) == "1.31.1-abc"
     assert stamp_in(later(waiting, seconds)) == AFTER
+
+
+def drain_in(observed: ObservedGateway) -> int:
+    """Seconds for which its Envoy goes on with connections of a listener that changes."""
+    workload = find(plan_gateway(observed, run_checks(observed)).objects(), "Deployment")
+    config = yaml.safe_load(workload["spec"]["template"]["metadata"]["annotations"]["proxy.istio.io/config"])
+    return int(config["drainDuration"].removesuffix("s"))
+
+
+def lasting(drain: str | None) -> dict[str, Any]:
+    return {"meshConfig": {"defaultConfig": {"drainDuration": drain}}} if drain else {}
+
+
+@pytest.mark.parametrize(("drain", "least", "most"), [(None, 45, 67), ("10s", 10, 15), ("1m", 60, 90)])
+def test_gateways_of_a_mesh_do_not_cut_connections_at_the_same_moment(
+    drain: str | None, least: int, most: int
+) -> None:
+    """istio#58100: a change of listeners drained all gateways of a tier for one and the same time."""
+
+    def drain_of(name: str) -> int:
+        gateway = a_gateway()
+        named = replace(gateway, parent=replace(gateway.parent, name=name))
+        return drain_in(with_mesh(named, "1.31.1", stamp=STAMP, **lasting(drain)))
+
+    found = {name: drain_of(name) for name in map("edge-{}".format, range(60))}
+    assert set(found.values()) <= set(range(least, most + 1))
+    assert len(set(found.values())) > (most - least) / 2
+    assert found == {name: drain_of(name) for name in found}, "a gateway keeps its own"
+
+
+def test_a_time_of_the_mesh_that_changes_rolls_no_gateway_before_its_turn() -> None:
+    there = after_a_look(settled(among(a_gateway(), "a", "ingress")))
+    waiting = with_mesh(there, "1.31.2", stamp=AFTER, **lasting("600s"))
+    assert stamp_in(waiting) == "1.31.1-abc"
+    assert drain_in(waiting) == drain_in(there) < 600
+    assert drain_in(later(after_a_look(waiting), 15)) >= 600
 
 
 def test_a_turn_that_has_come_stays_so_until_the_workload_has_the_proxy() -> None:

@@ -204,6 +204,9 @@ def test_a_gateway_without_a_mesh_says_so_and_what_runs_is_left() -> None:
     (finding,) = run_checks(observed)
     assert finding.reason is Reason.MESH_NOT_FOUND
     assert "shop/mesh" in str(finding)
+    assert "the reference says no other" not in str(finding)
+    (finding,) = run_checks(replace(a_gateway({"controlPlaneRef": {"name": "mesh"}}), mesh=None))
+    assert "in the gateway's own namespace, and the reference says no other" in str(finding)
     plan = plan_gateway(observed, [finding])
     assert (plan.waves, plan.prune) == ((), ())
 

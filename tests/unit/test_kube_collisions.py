@@ -1,10 +1,10 @@
-"""Ports that were renumbered."""
+"""Ports that were renumbered, and maps that are emptied."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from navarch.kube.collisions import find_collisions
+from navarch.kube.collisions import find_collisions, find_obstacles
 
 
 def service(*ports: dict[str, Any]) -> dict[str, Any]:
@@ -42,3 +42,16 @@ def test_containers_are_matched_by_name() -> None:
     desired = pod({"name": "discovery", "ports": [{"name": "grpc", "containerPort": 15010}]})
     live = pod({"name": "theirs"}, {"name": "discovery", "ports": [{"name": "grpc", "containerPort": 15011}]})
     assert [pointer for pointer, _ in find_collisions(desired, live)] == ["/spec/containers/1/ports/0"]
+
+
+NULL = 'spec.config.a~b in body must be of type object: "null"'
+
+
+def test_a_map_that_is_to_be_empty_goes_first_where_null_was_made_of_it() -> None:
+    desired = {"spec": {"config": {"a/b": {}, "kept": {}}, "more": {"x": 1}}}
+    live = {"spec": {"config": {"a/b": {"x": {"y": 1}}, "kept": {}}, "more": {"x": 1}}}
+    assert list(find_obstacles(desired, live, NULL)) == [("/spec/config/a~1b", {"x": {"y": 1}})]
+
+
+def test_no_map_goes_for_any_other_answer() -> None:
+    assert list(find_obstacles({"spec": {"a": {}}}, {"spec": {"a": {"x": 1}}}, "field is immutable")) == []

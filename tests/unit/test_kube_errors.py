@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Ref
 from navarch.engine.result import LONGEST_PASSING, Retry, classify
 from navarch.kube.errors import (
@@ -20,7 +21,7 @@ from navarch.kube.errors import (
     Unserved,
     error_of,
 )
-from navarch.kube.fate import failed
+from navarch.kube.fate import failed, foreign
 
 
 def answer(message: str = "no", **details: Any) -> dict[str, Any]:
@@ -177,3 +178,16 @@ def test_an_object_of_a_kind_that_is_not_served_is_told_with_what_brings_it_back
     message = failed(ref, Unserved("404 page not found", subject=str(ref))).outcome.message
     assert "CustomResourceDefinition of MeshRevision is missing" in message
     assert "navarch manifests" in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("MeshGateway", "remove it, or give the gateway another name"),
+        ("MeshControlPlane", "remove or rename it"),
+    ],
+)
+def test_what_stands_in_the_way_is_told_with_what_its_parents_owner_can_do(kind: str, remedy: str) -> None:
+    ref = Ref("v1", "ServiceAccount", "shop", "default")
+    fate = foreign(ref, "it carries no label of a mesh", Parent(kind, "shop", "default"))
+    assert fate.outcome.message.endswith(f"it was left untouched: {remedy}")

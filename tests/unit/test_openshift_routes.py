@@ -118,6 +118,22 @@ def test_a_route_to_a_port_that_the_service_does_not_have_over_tcp_is_refused(po
 
 
 @pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ({}, True),
+        ({"host": "plain.example.com"}, False),
+        ({"labels": {"shard": "inner"}}, False),
+    ],
+)
+def test_a_second_route_of_a_host_is_refused_unless_other_routers_take_it(
+    more: dict[str, Any], refused: bool
+) -> None:
+    plain = ASKED | {"name": "plain", "port": "http", "termination": "None"} | more
+    gateway = a_gateway({"openshift": {"routes": [ASKED, plain]}}, serves_routes=True)
+    assert [f.field for f in run_checks(gateway)] == ["spec.openshift.routes[plain].host"] * refused
+
+
+@pytest.mark.parametrize(
     ("entries", "verdict"),
     [
         ([], ("False", "RoutePending")),

@@ -126,14 +126,16 @@ def test_pods_are_summed_by_workload_with_who_replaces_them_and_why() -> None:
         (pod("import-1", ""), job),
         (pod("gate-1", "1.30.8-old", gateway="gate"), gate),
         (pod("gate-2", "1.30.8-pin", gateway="pinned"), gate),
+        (pod("way-1", "1.30.8-old"), Workload("shop", "Deployment", "way", "way")),
     ]
     found = find_restarts(proxies, stamp=STAMP, pins={("shop", "pinned"): "1.30.8-pin"})
     assert [(r.name, r.pods, r.total, r.by) for r in found] == [
         ("gate", 1, 2, "Navarch"),
+        ("way", 1, 1, "istiod"),
         ("web", 2, 3, "rollout"),
         ("import", 1, 1, "hand"),
     ]
-    assert found[1].why == ("Istio 1.30.8 to 1.31.4", "the configuration that proxies start with changes")
+    assert found[2].why == ("Istio 1.30.8 to 1.31.4", "the configuration that proxies start with changes")
 
 
 def test_where_navarch_restarts_workloads_the_plan_says_in_which_wave_and_when() -> None:
@@ -143,6 +145,7 @@ def test_where_navarch_restarts_workloads_the_plan_says_in_which_wave_and_when()
         (pod("web-1", "1.30.8-old"), Workload("shop", "Deployment", "web")),
         (pod("import-1", ""), Workload("shop", "Job", "import")),
         (pod("gate-1", "1.30.8-old", gateway="gate"), Workload("shop", "Deployment", "gate")),
+        (pod("way-1", "1.30.8-old"), Workload("shop", "Deployment", "way", "way")),
     ]
 
     def list_told(orders: dict[str, str]) -> list[tuple[str, str, str]]:
@@ -150,12 +153,12 @@ def test_where_navarch_restarts_workloads_the_plan_says_in_which_wave_and_when()
         return [(r.name, r.by, r.when) for r in find_restarts(proxies, stamp=STAMP, pins={}, waves=waves)]
 
     when = "wave 1 of 5; Mon 22:00 for 240 min (Europe/Berlin)"
-    rest = [("gate", "Navarch", ""), ("web", "waves", when), ("import", "hand", "")]
+    rest = [("gate", "Navarch", ""), ("way", "istiod", ""), ("web", "waves", when), ("import", "hand", "")]
     assert list_told({}) == rest
-    assert list_told({"shop": "Never"})[1] == ("web", "rollout", "")
+    assert list_told({"shop": "Never"})[2] == ("web", "rollout", "")
     own = (Window(start="02:00", duration_minutes=60, time_zone="UTC"),)
     waves = Waves(policy, "uid", {}, {"shop": (own, ())})
-    told = find_restarts(proxies, stamp=STAMP, pins={}, waves=waves)[1].when
+    told = find_restarts(proxies, stamp=STAMP, pins={}, waves=waves)[2].when
     assert told.endswith(
         "; only while its namespace's are open: daily 02:00 for 60 min (UTC); "
         "only while its namespace's are open: these cannot be read"

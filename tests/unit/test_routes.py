@@ -159,6 +159,47 @@ def test_a_gateway_for_which_istiod_made_nothing_is_told_in_the_words_of_its_sta
     assert all(words in message and "HTTPRoute front/shop" in message for message in told)
 
 
+ACCEPTED = {"type": "Accepted", "status": "True", "reason": "Accepted"}
+PENDING = {"type": "Accepted", "status": "Unknown", "reason": "Pending"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "conditions", "told"),
+    [
+        ("istio", [PENDING, WAITING], True),
+        ("istio", [], True),
+        ("istio", [ACCEPTED, LONG], False),
+        ("eg", [PENDING], False),
+    ],
+)
+def test_a_gateway_of_no_mesh_that_no_istiod_has_looked_at_is_told(
+    kind: str, conditions: list[Any], told: bool
+) -> None:
+    """istio#53295: neither Service nor Deployment, and nothing that says why."""
+    manifest = an_object("Gateway", "apart", "web", "", {"gatewayClassName": kind, "listeners": [LISTENER]})
+    seen = ObservedRoutes(outside=(read_gateway({**manifest, "status": {"conditions": conditions}}),))
+    assert [d.id for d in run_rules_of_routes(seen)] == ["GatewayOutsideMeshes"] * told
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "told"),
+    [
+        ("isto", frozenset({"istio", "eg"}), "there is no GatewayClass isto"),
+        ("eg", frozenset({"istio", "eg"}), ""),
+        ("isto", None, ""),
+        ("istio-waypoint", frozenset({"istio"}), "there is no GatewayClass istio-waypoint"),
+    ],
+)
+def test_a_gateway_of_a_class_that_does_not_exist_is_told(
+    kind: str, classes: frozenset[str] | None, told: str
+) -> None:
+    manifest = an_object("Gateway", "front", "web", "", {"gatewayClassName": kind, "listeners": [LISTENER]})
+    seen = ObservedRoutes((read_gateway(manifest),), classes=classes)
+    messages = [d.message for d in run_rules_of_routes(seen)]
+    assert len(messages) == bool(told)
+    assert all(told in message for message in messages)
+
+
 @pytest.mark.parametrize(
     ("tls", "told"),
     [

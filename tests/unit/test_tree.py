@@ -114,7 +114,7 @@ def test_gateways_that_istiod_deploys_are_shown_with_their_routes_and_counted_as
     tree = build_tree(a_portrait(proxies=proxies, routes=ObservedRoutes(entrances, (route,))))
     (node,) = [n for n in walk(tree) if n.kind == API]
     assert node.name == "apps/way"
-    assert node.summary == ("ports 15008 HBONE; 1 routes; pods that istiod deployed: 1 current, 1 outdated")
+    assert node.summary == ("ports 15008 HBONE; 1 route; pods that istiod deployed: 1 current, 1 outdated")
     assert [(n.kind, n.name) for n in node.children] == [("HTTPRoute", "apps/web")]
     assert {"current": 1, "outdated": 1}.items() <= node.facts.items()
     assert troubles(tree) == [("Deployment", "ProxiesOutdated")], "the restart stands at the workload"

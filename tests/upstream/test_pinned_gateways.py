@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 from navarch.core.gateway.plan import build_gateway
 from navarch.core.world.proxies import read_proxy_pod
 
@@ -37,3 +39,7 @@ def test_the_injector_gives_the_image_of_the_pin_and_without_one_its_own(
     annotation = pods[0]["metadata"]["annotations"]["mesh.navarch.io/restart"]
     assert stamps[0] == annotation, "the pod counts by the pin's stamp"
     assert annotation.startswith("1.30.3-")
+    for pod in pods:
+        said = yaml.safe_load(pod["metadata"]["annotations"]["proxy.istio.io/config"])
+        (config,) = (e["value"] for e in pod["spec"]["containers"][0]["env"] if e["name"] == "PROXY_CONFIG")
+        assert json.loads(config)["drainDuration"] == said["drainDuration"], "the gateway's own time"

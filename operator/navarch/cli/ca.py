@@ -38,8 +38,8 @@ def verify(
         typer.Option(
             "-n",
             "--namespace",
-            help="Namespace of the Secret and of its istiod. Default: the one that a file names, else "
-            "istio-system.",
+            help="Namespace of the Secret and of its istiod; to be given for `secret/NAME`. Default: the one "
+            "that a file names, else istio-system.",
         ),
     ] = "",
     trust_domains: Annotated[

@@ -26,7 +26,7 @@ from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.kube.claims import Claims
 from navarch.kube.client import Client, Object
-from navarch.kube.collisions import build_removal, find_collisions
+from navarch.kube.collisions import build_removal, find_obstacles
 from navarch.kube.contest import Contests
 from navarch.kube.errors import Conflict, Invalid, KubeError, NotFound, Unserved
 from navarch.kube.evidence import Evidence, applied_of, find_deviations
@@ -137,7 +137,7 @@ class Applier:
                     current = None
             whose = self._find_other_owner(current, manifest, job) if current else ""
             if whose:
-                in_the_way.append(foreign(ref, whose).outcome)
+                in_the_way.append(foreign(ref, whose, job.parent).outcome)
             elif current is None or not self._evidence.is_settled(current, manifest, desired):
                 pending.append(ref)
         pending += [claim.ref for claim in plan.claims if not claim.stands]
@@ -192,7 +192,7 @@ class Applier:
         whose = self._find_other_owner(current, manifest, job)
         self._evidence.note_owner(ref, is_foreign=bool(whose))
         if whose:
-            return foreign(ref, whose)
+            return foreign(ref, whose, job.parent)
         if current["metadata"].get("deletionTimestamp"):
             return leaving(ref, current)
         floor = build_floor(manifest, current, job.floors)
@@ -297,10 +297,10 @@ class Applier:
         except Invalid as invalid:
             if invalid.immutable and manifest["kind"] == "ConfigMap":
                 return await self._make_anew(manifest, desired, current)
-            collisions = [*find_collisions(manifest, current)]
-            if not collisions:
+            obstacles = [*find_obstacles(manifest, current, invalid.message)]
+            if not obstacles:
                 raise
-            current = await self._client.patch(ref, build_removal(collisions))
+            current = await self._client.patch(ref, build_removal(obstacles))
             return await self._write(manifest, desired, current=current)
 
     async def _remove_intruders(self, ref: Ref, manifest: Manifest) -> Object:

@@ -1,9 +1,10 @@
-"""Ports that another client renumbered: the one edit that server-side apply cannot repair by itself.
+"""What server-side apply cannot do by itself: ports that another client renumbered, maps that are emptied.
 
 Ports of Services and containers are keyed by number and protocol, and their names must be unique. A
-renumbered port is a foreign item with our item's name, so applying ours beside it is refused. Owns finding
-such items; pure. Must never name an item that does not stand in the way of one of ours.
-Invariant: without what it names, the desired ports can be applied.
+renumbered port is a foreign item with our item's name, so applying ours beside it is refused. Of a map whose
+fields were all ours, and which is to stay without any, the API server makes null, which the schema of a
+custom resource refuses. Owns finding such places; pure. Must never name one that does not stand in the way.
+Invariant: without what it names, what is desired can be applied.
 """
 
 from __future__ import annotations
@@ -13,6 +14,26 @@ from typing import Any
 
 _LIST = "ports"
 _NUMBERS = ("port", "containerPort")
+_NULL = '"null"'
+"""In an answer: how the API server names the value that it made of such a map."""
+
+
+def find_obstacles(desired: Any, live: Any, answer: str) -> Iterator[tuple[str, Any]]:
+    """What has to go before `desired` can be applied, each with its JSON pointer, by what the API server
+    answered when it was."""
+    yield from find_collisions(desired, live)
+    if _NULL in answer:
+        yield from _find_emptied(desired, live)
+
+
+def _find_emptied(desired: Any, live: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Maps of `live` that are to be there and to have nothing in them."""
+    if not isinstance(desired, Mapping) or not isinstance(live, Mapping):
+        return
+    if live and not desired:
+        yield path, live
+    for name, value in desired.items():
+        yield from _find_emptied(value, live.get(name), _point(path, name))
 
 
 def find_collisions(desired: Any, live: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -22,7 +43,7 @@ def find_collisions(desired: Any, live: Any, path: str = "") -> Iterator[tuple[s
     """
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
         for name, value in desired.items():
-            below = f"{path}/{str(name).replace('~', '~0').replace('/', '~1')}"
+            below = _point(path, name)
             if name == _LIST and isinstance(value, Sequence) and isinstance(live.get(name), Sequence):
                 yield from _in_ports(value, live[name], below)
             else:
@@ -41,6 +62,10 @@ def build_removal(found: Iterable[tuple[str, object]]) -> list[dict[str, object]
     for pointer, item in found:
         operations += [{"op": "test", "path": pointer, "value": item}, {"op": "remove", "path": pointer}]
     return operations
+
+
+def _point(path: str, name: Any) -> str:
+    return f"{path}/{str(name).replace('~', '~0').replace('/', '~1')}"
 
 
 def _in_ports(desired: Sequence[Any], live: Sequence[Any], path: str) -> Iterator[tuple[str, Any]]:

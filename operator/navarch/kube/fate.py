@@ -12,7 +12,7 @@ from typing import Any
 
 from navarch.core.model.actions import Action, ObjectOutcome, Outcome
 from navarch.core.model.labels import MANAGED_BY
-from navarch.core.model.parent import parent_of
+from navarch.core.model.parent import GATEWAY, Parent, parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref, find_holders
 from navarch.engine.result import Cause, Retry, classify
@@ -50,9 +50,12 @@ class Fate:
         return self.outcome.action in (Action.FAILED, Action.FOREIGN)
 
 
-def foreign(ref: Ref, whose: str) -> Fate:
-    """The object is not ours."""
-    message = f"{ref} exists and {whose}; it was left untouched: remove or rename it"
+def foreign(ref: Ref, whose: str, parent: Parent) -> Fate:
+    """The object is not ours. What a gateway makes has its name, which its owner chose."""
+    otherwise = (
+        "remove it, or give the gateway another name" if parent.kind == GATEWAY else "remove or rename it"
+    )
+    message = f"{ref} exists and {whose}; it was left untouched: {otherwise}"
     return Fate(ObjectOutcome(ref, Action.FOREIGN, Reason.FOREIGN_OBJECT, message), FOREIGN_RETRY)
 
 
@@ -60,7 +63,7 @@ def describe_owner(current: Mapping[str, Any]) -> str:
     """Whose an object is that is not ours, in words."""
     other = parent_of(current)
     if other is not None:
-        return f"it belongs to mesh {other.namespace}/{other.name}"
+        return f"it belongs to {other.kind} {other.namespace}/{other.name}"
     manager = (current["metadata"].get("labels") or {}).get(MANAGED_BY)
     return f"it is managed by {manager}" if manager else "it carries no label of a mesh"
 

@@ -58,7 +58,7 @@ class Remover:
             return []
         if not (self._evidence.knows(current) or is_proved(current, parent, inventory)):
             gone.append(ref)  # what we made is gone, and this came in its place
-            return [] if ref in inventory.records else [foreign(ref, describe_owner(current))]
+            return [] if ref in inventory.records else [foreign(ref, describe_owner(current), parent)]
         if current["metadata"].get("deletionTimestamp"):
             return []
         uid = current["metadata"]["uid"]

@@ -36,12 +36,11 @@ from navarch.core.diagnosis.conditions import (
 )
 from navarch.core.diagnosis.labels import find_lost_labels
 from navarch.core.diagnosis.observed import ObservedCluster, diagnose
-from navarch.core.diagnosis.pods import find_asking_pods, find_bare_namespaces, list_memberships
+from navarch.core.diagnosis.pods import find_asking_pods, find_bare_namespaces
 from navarch.core.diagnosis.report import CLUSTER, Diagnosis, Report, Subject, order_diagnoses, subject_of
 from navarch.core.diagnosis.routes import ObservedRoutes, run_rules_of_routes
 from navarch.core.diagnosis.signs import Sign
 from navarch.core.member.status import MESH_SAYS
-from navarch.core.membership.rule import is_member
 from navarch.core.model.conditions import ConditionType
 from navarch.core.model.findings import Severity
 from navarch.core.model.messages import join
@@ -56,7 +55,7 @@ from navarch.kube.client import Client
 from navarch.kube.errors import KubeError, NotFound, Unserved
 from navarch.kube.store import version_of
 from navarch.survey.examination import Examination, Examiner
-from navarch.survey.routes import RouteSurveyor
+from navarch.survey.routes import RouteSurveyor, find_places
 from navarch.survey.snapshot import Gap, Snapshot, explain
 from navarch.survey.surroundings import Surveyor
 from navarch.survey.upgrades import UpgradeSurveyor
@@ -135,7 +134,7 @@ class Checkup:
         found += self._judge_gateways(scope, meshes) if not manifests else ()
         if not manifests:
             found += await self._judge_members(scope, meshes)
-            routes = await self._look_at_routes(surveyor, cluster, meshes)
+            routes = await self._look_at_routes(surveyor, cluster, scope, meshes)
             found += run_rules_of_routes(routes)
             found += run_rules_of_certificates(routes.credentials, self.world.now())
         if scope.upgrades:
@@ -158,20 +157,15 @@ class Checkup:
         return meshes
 
     async def _look_at_routes(
-        self, surveyor: Surveyor, cluster: ObservedCluster, meshes: Sequence[Manifest]
+        self, surveyor: Surveyor, cluster: ObservedCluster, scope: Scope, meshes: Sequence[Manifest]
     ) -> ObservedRoutes:
-        """Gateways and routes in the namespaces of these meshes, as far as they may be listed."""
-        asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
-        namespaces = {
-            namespace.name
-            for mesh, membership in list_memberships(cluster)
-            for namespace in (cluster.namespaces or {}).values()
-            if (mesh.namespace, mesh.name) in asked
-            and is_member(membership, namespace.name, namespace.labels)
-        }
+        """Gateways and routes in the namespaces of these meshes, as far as they may be listed; and Gateways
+        where no mesh looks."""
+        place = scope.namespace if not scope.mesh else ""
+        places = find_places(cluster, meshes, whole=scope.whole, namespace=place)
         gaps = len(surveyor.gaps)
-        if namespaces:
-            self.routes = await RouteSurveyor(surveyor).observe(namespaces)
+        if places.inside or places.outside:
+            self.routes = await RouteSurveyor(surveyor).observe(places)
             self.gaps += surveyor.gaps[gaps:]
         return self.routes
 

@@ -13,14 +13,16 @@ from dataclasses import replace
 from navarch.core.diagnosis.node import Node
 from navarch.core.diagnosis.tree import EventNote, Portrait, build_tree
 from navarch.core.diagnosis.workloads import Workload
+from navarch.core.gateway.address import find_addresses
 from navarch.core.membership.rule import build_membership, take_census
 from navarch.core.model.conditions import ConditionType, is_true
 from navarch.core.model.labels import GATEWAY_API_NAME
-from navarch.core.model.refs import Manifest
+from navarch.core.model.refs import Manifest, Ref
 from navarch.core.world.proxies import ProxyPod, find_owner
 from navarch.gather.excerpts import Object, shrink_proxy_pod
 from navarch.gather.gateway import read_reference
 from navarch.gather.member import by_mesh as by_mesh_of_member
+from navarch.gather.owned import WATCH_OF
 from navarch.gather.watches import PROXIES, WATCHES, Watch
 from navarch.kube.errors import KubeError
 from navarch.kube.resources import resource_of
@@ -71,19 +73,32 @@ async def describe(target: Target, name: str, *, namespace: str) -> Node:
         gateways = tuple(g for g in session.snapshot.stores["gateways"].list() if read_reference(g) == place)
         members = session.snapshot.stores["members"].find(by_mesh_of_member, place)
         pending = [m for m in members if not _is_ready(m)][:EVENTS]
+        waiting = list(_list_unreached(session, gateways))[:EVENTS]
+        objects = [mesh, *revisions, *gateways, *waiting, *pending]
         portrait = Portrait(
             mesh=examined.body if examined else mesh,
             revisions=revisions,
             rolls=session.snapshot.stores["rolls"].list(place[0]),
             proxies=tuple(list_proxies(session, mesh, {r["metadata"]["name"] for r in revisions})),
             diagnoses=report.diagnoses,
-            events=await _list_events(session, checkup.gaps, [mesh, *revisions, *gateways, *pending]),
+            events=await _list_events(session, checkup.gaps, objects),
             gateways=gateways,
             members=members,
             routes=checkup.routes,
             narrowed=next((g.narrowed for g in session.snapshot.gaps if g.what == "pods"), ""),
         )
         return build_tree(portrait)
+
+
+def _list_unreached(session: Session, gateways: Iterable[Manifest]) -> Iterator[Manifest]:
+    """The Services of gateways that have no address: a cloud's controller says there what it lacks."""
+    services = session.snapshot.stores[WATCH_OF["Service"]]
+    for gateway in gateways:
+        found = services.get(
+            Ref("v1", "Service", gateway["metadata"]["namespace"], gateway["metadata"]["name"])
+        )
+        if found is not None and not find_addresses(found):
+            yield {"kind": "Service", **found}
 
 
 def _is_ready(member: Manifest) -> bool:

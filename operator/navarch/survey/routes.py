@@ -6,14 +6,17 @@ goes on; of a kind that the cluster does not have there is nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from navarch.core.diagnosis.certificates import Credential
+from navarch.core.diagnosis.observed import ObservedCluster
+from navarch.core.diagnosis.pods import list_memberships
 from navarch.core.diagnosis.report import Subject, subject_of
 from navarch.core.diagnosis.routes import ObservedRoutes
 from navarch.core.diagnosis.routing import (
+    GATEWAY_CLASSES,
     GATEWAYS,
     ISTIO_GATEWAYS,
     ROUTES,
@@ -27,6 +30,7 @@ from navarch.core.diagnosis.routing import (
     read_route,
     read_virtual_service,
 )
+from navarch.core.membership.rule import is_member
 from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.refs import Manifest, Ref, is_object_name
 from navarch.gather.owned import WATCH_OF
@@ -36,14 +40,38 @@ from navarch.survey.surroundings import Surveyor
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Namespaces that are asked about: those of meshes, and those of none, where no istiod looks."""
+
+    inside: frozenset[str] = frozenset()
+    outside: frozenset[str] = frozenset()
+
+
+def find_places(
+    cluster: ObservedCluster, meshes: Sequence[Manifest], *, whole: bool, namespace: str
+) -> Places:
+    """The namespaces of these meshes; of those without a mesh all of them, or this one."""
+    asked = {(m["metadata"]["namespace"], m["metadata"]["name"]) for m in meshes}
+    inside: set[str] = set()
+    outside = {name for name in cluster.namespaces or {} if whole or name == namespace}
+    for mesh, membership in list_memberships(cluster):
+        there = {
+            n.name for n in (cluster.namespaces or {}).values() if is_member(membership, n.name, n.labels)
+        }
+        outside -= there
+        inside |= there if (mesh.namespace, mesh.name) in asked else set()
+    return Places(frozenset(inside), frozenset(outside))
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSurveyor:
     """Makes these requests by a surveyor, whose gaps grow while it does."""
 
     surveyor: Surveyor
 
-    async def observe(self, namespaces: Iterable[str]) -> ObservedRoutes:
+    async def observe(self, places: Places) -> ObservedRoutes:
         """Gateways and routes in these namespaces; routes of theirs may name Gateways of any."""
-        inside, gaps = {*namespaces}, len(self.surveyor.gaps)
+        inside, gaps = places.inside, len(self.surveyor.gaps)
         entrances = [
             *map(read_istio_gateway, await self._list(ISTIO_GATEWAYS, inside)),
             *map(read_gateway, await self._list(GATEWAYS, inside)),
@@ -56,7 +84,16 @@ class RouteSurveyor:
         unserved = [e.subject for e in entrances if not served[e.subject] and not await self._has_pods(e)]
         named = tuple(route for route in routes if route.parents)
         opened = self._read_ports({subject for found in served.values() for subject in found})
-        seen = ObservedRoutes(tuple(entrances), named, served, frozenset(unserved), whole, open=opened)
+        seen = ObservedRoutes(
+            tuple(entrances),
+            named,
+            served,
+            frozenset(unserved),
+            whole,
+            open=opened,
+            outside=tuple(map(read_gateway, await self._list(GATEWAYS, places.outside))),
+            classes=await self._list_classes(),
+        )
         return replace(seen, credentials=tuple([each async for each in self._read_credentials(seen)]))
 
     async def _read_credentials(self, seen: ObservedRoutes) -> AsyncIterator[Credential]:
@@ -80,7 +117,14 @@ class RouteSurveyor:
             secret = Subject("Secret", namespace, name)
             yield Credential(entrance.subject, listener.name, listener.hosts, secret, read[ref])
 
-    async def _list(self, crd: str, inside: set[str]) -> list[Manifest]:
+    async def _list_classes(self) -> frozenset[str] | None:
+        """Names of GatewayClasses; None where they may not be listed."""
+        gaps = len(self.surveyor.gaps)
+        found = await self.surveyor.list_custom(GATEWAY_CLASSES)
+        names = frozenset(each["metadata"]["name"] for each in found)
+        return names if len(self.surveyor.gaps) == gaps else None
+
+    async def _list(self, crd: str, inside: Container[str]) -> list[Manifest]:
         found = await self.surveyor.list_custom(crd)
         return [each for each in found if each["metadata"].get("namespace") in inside]
 

@@ -16,6 +16,7 @@ from navarch.core.diagnosis.report import subject_of
 from navarch.core.diagnosis.routes import ObservedRoutes
 from navarch.core.diagnosis.routing import Entrance, Route
 from navarch.core.diagnosis.workloads import Tally, Workload
+from navarch.core.model.messages import count
 from navarch.core.model.parent import GATEWAY, parent_of
 from navarch.core.model.refs import Manifest
 
@@ -76,4 +77,5 @@ def _build_entrance(entrance: Entrance, routes: Sequence[Route]) -> Node:
     )
     name = name_gateway(entrance.subject.namespace, entrance.subject.name)
     facts = {"ports": [listener.port for listener in entrance.listeners], "routes": len(routes)}
-    return Node(entrance.subject.kind, name, f"ports {ports}; {len(routes)} routes", facts, (), children)
+    summary = f"ports {ports}; {count(len(routes), 'route', 'routes')}"
+    return Node(entrance.subject.kind, name, summary, facts, (), children)

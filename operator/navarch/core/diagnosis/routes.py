@@ -23,6 +23,7 @@ OF_ROUTES = frozenset(
         Sign.ROUTE_WITHOUT_GATEWAY,
         Sign.GATEWAY_WITHOUT_PODS,
         Sign.GATEWAY_NOT_PROGRAMMED,
+        Sign.GATEWAY_OUTSIDE_MESHES,
         Sign.LISTENER_WITHOUT_CERTIFICATE,
         Sign.LISTENER_BEHIND_NO_PORT,
         Sign.PORT_PROTOCOLS_CLASH,
@@ -44,7 +45,8 @@ class ObservedRoutes:
     """The Gateways and routes in the namespaces of meshes. `served` names the MeshGateways whose pods serve a
     Gateway; `unserved` are Gateways that no pod of the cluster serves. `whole` says whether Gateways of all
     namespaces could be seen. `credentials` are the Secrets of their listeners, as far as they may be read;
-    `open` are the ports of the Services of MeshGateways that are there."""
+    `open` are the ports of the Services of MeshGateways that are there. `outside` are Gateways of Gateway API
+    in namespaces of no mesh, `classes` the names of GatewayClasses, None where they could not be listed."""
 
     entrances: tuple[Entrance, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -53,6 +55,8 @@ class ObservedRoutes:
     whole: bool = True
     credentials: tuple[Credential, ...] = ()
     open: Mapping[Subject, OpenPorts] = field(default_factory=dict)
+    outside: tuple[Entrance, ...] = ()
+    classes: frozenset[str] | None = None
 
     def attached(self, entrance: Entrance) -> tuple[Route, ...]:
         """The routes that name a Gateway and that one of its listeners takes."""
@@ -99,13 +103,34 @@ def check_gateways_have_pods(observed: ObservedRoutes) -> Iterator[Diagnosis]:
 
 
 def check_gateways_are_programmed(observed: ObservedRoutes) -> Iterator[Diagnosis]:
-    """istiod has made the pods and the Service of every Gateway of its classes."""
+    """istiod has made the pods and the Service of every Gateway of its classes, and there is a class for
+    every other one."""
     for entrance in observed.entrances:
-        if entrance.missing:
+        nameless = _has_no_class(entrance, observed.classes)
+        if entrance.missing or nameless:
             message = f"istiod has made no proxy for it that can be reached; {entrance.missing}"
+            if nameless:
+                message = f"nobody makes a proxy for it: there is no GatewayClass {entrance.kind}"
             if routes := observed.attached(entrance):
                 message += f"; its routes reach nothing: {list_names(sorted(str(r.subject) for r in routes))}"
             yield diagnose(Sign.GATEWAY_NOT_PROGRAMMED, entrance.subject, message)
+
+
+def _has_no_class(entrance: Entrance, classes: frozenset[str] | None) -> bool:
+    """Whether a Gateway waits for a controller of a class that does not exist, such as a misspelt one."""
+    return entrance.unseen and bool(entrance.kind) and classes is not None and entrance.kind not in classes
+
+
+def check_gateways_are_of_a_mesh(observed: ObservedRoutes) -> Iterator[Diagnosis]:
+    """Gateways that ask istiod for a proxy are where one looks: in namespaces of meshes, or another
+    Istio's."""
+    for entrance in observed.outside:
+        if entrance.missing and entrance.unseen:
+            message = (
+                "asks istiod for a proxy, and no istiod has looked at it, since its namespace belongs to no "
+                "mesh: neither Deployment nor Service is made"
+            )
+            yield diagnose(Sign.GATEWAY_OUTSIDE_MESHES, entrance.subject, message)
 
 
 def check_listeners_have_certificates(observed: ObservedRoutes) -> Iterator[Diagnosis]:
@@ -205,6 +230,7 @@ RULES_OF_ROUTES: tuple[Callable[[ObservedRoutes], Iterator[Diagnosis]], ...] = (
     check_routes_name_a_gateway,
     check_gateways_have_pods,
     check_gateways_are_programmed,
+    check_gateways_are_of_a_mesh,
     check_listeners_have_certificates,
     check_listeners_are_behind_a_port,
     check_ports_have_one_protocol,

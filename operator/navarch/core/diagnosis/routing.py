@@ -18,6 +18,7 @@ from navarch.core.model.refs import Manifest
 ISTIO_GATEWAYS = "gateways.networking.istio.io"
 VIRTUAL_SERVICES = "virtualservices.networking.istio.io"
 GATEWAYS = "gateways.gateway.networking.k8s.io"
+GATEWAY_CLASSES = "gatewayclasses.gateway.networking.k8s.io"
 ROUTES = tuple(
     f"{kind}s.gateway.networking.k8s.io" for kind in ("httproute", "grpcroute", "tcproute", "tlsroute")
 )
@@ -70,14 +71,17 @@ class Listener:
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """A Gateway. Pods with the labels of `selector` serve it; `addresses` are Services that do, where Gateway
-    API names them. One of Gateway API without an address has pods of its own, which istiod makes; `missing`
-    says what its status says where it has none of them yet."""
+    API names them. One of Gateway API without an address has pods of its own, which the controller of its
+    class `kind` makes; `missing` says what its status says where istiod has made none of them yet, and
+    `unseen` that no controller has written there."""
 
     subject: Subject
     selector: Mapping[str, str]
     listeners: tuple[Listener, ...]
     addresses: tuple[str, ...] = ()
     missing: str = ""
+    kind: str = ""
+    unseen: bool = False
 
     @property
     def is_istios(self) -> bool:
@@ -247,8 +251,8 @@ def read_gateway(manifest: Manifest) -> Entrance:
     )
     listeners = tuple(map(_read_listener, _maps(spec.get("listeners"))))
     subject = Subject(API, metadata["namespace"], metadata["name"])
-    missing = "" if addresses else _read_missing(manifest)
-    return Entrance(subject, {}, listeners, addresses, missing)
+    missing, unseen = ("", False) if addresses else (_read_missing(manifest), _is_unseen(manifest))
+    return Entrance(subject, {}, listeners, addresses, missing, str(spec.get("gatewayClassName", "")), unseen)
 
 
 ISTIO_CLASSES = frozenset(
@@ -263,12 +267,20 @@ def _read_missing(manifest: Mapping[str, Any]) -> str:
     those of other classes."""
     if _map(manifest.get("spec")).get("gatewayClassName") not in ISTIO_CLASSES:
         return ""
-    conditions = {str(c.get("type")): c for c in _maps(_map(manifest.get("status")).get("conditions"))}
-    programmed = conditions.get("Programmed", {})
+    programmed = _read_conditions(manifest).get("Programmed", {})
     if programmed.get("status") == "True":
         return ""
     told = str(programmed.get("message") or "")
     return f"Programmed is {programmed.get('status') or 'not set'}" + (f": {told}" if told else "")
+
+
+def _is_unseen(manifest: Mapping[str, Any]) -> bool:
+    """Whether a Gateway's status is what its CRD begins with: every controller says whether it accepts it."""
+    return str(_read_conditions(manifest).get("Accepted", {}).get("reason", "Pending")) == "Pending"
+
+
+def _read_conditions(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {str(c.get("type")): c for c in _maps(_map(manifest.get("status")).get("conditions"))}
 
 
 def _read_listener(listener: Mapping[str, Any]) -> Listener:

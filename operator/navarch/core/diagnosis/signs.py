@@ -64,6 +64,10 @@ class Sign(Documented):
         "GatewayNotProgrammed",
         "istiod made no proxy, or no address, for a Gateway of Gateway API in a mesh's namespace.",
     )
+    GATEWAY_OUTSIDE_MESHES = (
+        "GatewayOutsideMeshes",
+        "A Gateway of Gateway API asks istiod for a proxy in a namespace that belongs to no mesh.",
+    )
     LISTENER_WITHOUT_CERTIFICATE = (
         "ListenerWithoutCertificate",
         "A listener of a Gateway ends TLS and names no certificate.",
@@ -212,9 +216,17 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.GATEWAY_NOT_PROGRAMMED: Advice(
         Severity.WARNING,
-        "Where a controller is waited for, correct or remove istio.io/rev on the Gateway; else look at "
-        "quotas, the load balancer and istiod's log.",
+        "Where there is no such class, correct gatewayClassName, or switch the class on in the mesh. Where a "
+        "controller is waited for, correct or remove istio.io/rev on the Gateway, and see that the mesh does "
+        "not say `gatewayController: false`. Else look at quotas, the load balancer and istiod's log.",
         "istiod has made no proxy for it that can be reached; Programmed is Unknown: Waiting for controller",
+    ),
+    Sign.GATEWAY_OUTSIDE_MESHES: Advice(
+        Severity.WARNING,
+        "Have the namespace join a mesh, by the label istio.io/rev=TAG or by a MeshMember, or move the "
+        "Gateway into one that has.",
+        "asks istiod for a proxy, and no istiod has looked at it, since its namespace belongs to no mesh: "
+        "neither Deployment nor Service is made",
     ),
     Sign.LISTENER_WITHOUT_CERTIFICATE: Advice(
         Severity.WARNING,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from navarch.api.gateway import MeshGatewaySpec
 from navarch.core.model.conditions import Verdict
 from navarch.core.model.messages import shorten
+from navarch.core.model.moments import format_moment
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, ref_of
 
@@ -49,7 +50,7 @@ def judge_missing(service: Manifest, deadline: datetime | None, now: str) -> Ver
             "spec.service.type: NodePort"
         )
         return Verdict("False", Reason.ADDRESS_PENDING, message)
-    message = f"{ref} of type LoadBalancer got no address in time, until {deadline.isoformat()}: "
+    message = f"{ref} of type LoadBalancer got no address in time, until {format_moment(deadline)}: "
     return Verdict("False", Reason.ADDRESS_MISSING, message + _explain(service))
 
 

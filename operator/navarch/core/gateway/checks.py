@@ -14,7 +14,7 @@ from navarch.api.power.variables import GUARDED_VARIABLES, PROXY_FREE, PROXY_REF
 from navarch.core.gateway.autoscalers import check_autoscalers, check_measured
 from navarch.core.gateway.keys import check_keys
 from navarch.core.gateway.observed import ObservedGateway
-from navarch.core.gateway.overlays import check_budget, check_overlays
+from navarch.core.gateway.overlays import check_budget, check_injectable, check_overlays
 from navarch.core.gateway.pin import check_version
 from navarch.core.gateway.routes import check_routes
 from navarch.core.membership.rule import is_injected, is_injected_on_demand, read_membership, tell_joining
@@ -40,8 +40,10 @@ def _name_mesh(observed: ObservedGateway) -> str:
 def check_mesh(observed: ObservedGateway) -> Iterator[Finding]:
     """The mesh exists."""
     if observed.mesh is None:
-        message = "there is no such MeshControlPlane; what the gateway runs keeps serving"
-        remedy = "create the mesh, or make a gateway for another one"
+        said = observed.spec is not None and observed.spec.control_plane_ref.namespace
+        beside = "" if said else " in the gateway's own namespace, and the reference says no other"
+        message = f"there is no such MeshControlPlane{beside}; what the gateway runs keeps serving"
+        remedy = "create the mesh, or delete the gateway and make it with the right reference"
         yield Finding(Reason.MESH_NOT_FOUND, "spec.controlPlaneRef", _name_mesh(observed), message, remedy)
 
 
@@ -157,6 +159,7 @@ CHECKS: tuple[Callable[[ObservedGateway], Iterator[Finding]], ...] = (
     check_version,
     check_overlays,
     check_budget,
+    check_injectable,
     check_autoscalers,
     check_measured,
 )

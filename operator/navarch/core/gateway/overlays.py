@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from navarch.api.problems import build_path
@@ -52,6 +52,22 @@ def check_budget(observed: ObservedGateway) -> Iterator[Finding]:
         )
         remedy = "let at least one go, or have more pods"
         yield Finding(Reason.INVALID_SPEC, field, shorten(budget["spec"][blocking]), message, remedy)
+
+
+def check_injectable(observed: ObservedGateway) -> Iterator[Finding]:
+    """No overlay takes its pods' proxy away: Istio injects none that have the node's network."""
+    for number, overlay in enumerate((observed.spec and observed.spec.overlays) or ()):
+        found: Any = overlay.patch
+        for key in _HOST_NETWORK:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if found is True:
+            message = "pods with the node's network get no proxy: Istio's injector leaves them out"
+            remedy = "leave it out; a Service of type LoadBalancer or NodePort lets clients in"
+            field = build_path("overlays", number, "patch", *_HOST_NETWORK)
+            yield Finding(Reason.INVALID_SPEC, field, "true", message, remedy)
+
+
+_HOST_NETWORK = ("spec", "template", "spec", "hostNetwork")
 
 
 def _find_blocking(budget: Manifest, least: int) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from navarch.core.gateway.address import find_deadline
 from navarch.core.gateway.autoscalers import is_left_to_others
+from navarch.core.gateway.drain import choose_drain
 from navarch.core.gateway.observed import ObservedGateway, has_proved_injection
 from navarch.core.gateway.pin import find_pin
 from navarch.core.gateway.recreation import choose_recreation, find_uninjected, read_recreation
@@ -98,6 +99,7 @@ def build_gateway(observed: ObservedGateway) -> list[Manifest]:
         image=pin.image if pin is not None else "",
         replicas=choose_replicas(observed),
         scaled=is_left_to_others(observed),
+        drain=choose_drain(observed),
     )
     objects = build_objects(gateway, observed.assets)
     return [o for o in objects if o["kind"] != ROUTE or observed.serves_routes]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from navarch.core.model.labels import RECREATED, TEMPLATE
-from navarch.core.model.moments import read_moment
+from navarch.core.model.moments import format_moment, read_moment
 from navarch.core.model.refs import Manifest
 from navarch.core.world.workload import WorkloadPod
 
@@ -97,4 +97,4 @@ def describe(stuck: tuple[str, ...], last: Recreation | None, *, proved: bool, n
     if last is None:
         return f"{told}; pods are made anew now"
     tried = f"{told}; pods were made anew at {last.at}, {last.count} in a row"
-    return f"{tried}; if they come without a proxy again, the next time is {last.next.isoformat()}"
+    return f"{tried}; if they come without a proxy again, the next time is {format_moment(last.next)}"

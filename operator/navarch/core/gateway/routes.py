@@ -7,7 +7,7 @@ router said of a former host counts for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from navarch.api.gatewayroutes import API_VERSION, GatewayRoute
 from navarch.core.gateway.observed import ObservedGateway
 from navarch.core.model.conditions import Truth, Verdict
 from navarch.core.model.findings import Finding, Severity
+from navarch.core.model.hashing import stable_hash
 from navarch.core.model.messages import join, shorten
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
@@ -40,7 +41,8 @@ class RouteView:
 
 
 def check_routes(observed: ObservedGateway) -> Iterator[Finding]:
-    """Routes lead to ports that the Service has, and the cluster has their API."""
+    """Routes lead to ports that the Service has, no router gets two of one host, and the cluster has their
+    API."""
     routes = list_routes(observed.spec)
     if observed.spec is None or not routes:
         return
@@ -50,9 +52,24 @@ def check_routes(observed: ObservedGateway) -> Iterator[Finding]:
             remedy = f"name one of {', '.join(sorted(ports))}, or add it to spec.service.ports"
             message = "the Service has no TCP port of this name"
             yield Finding(Reason.INVALID_SPEC, f"{_FIELD}[{route.name}].port", route.port, message, remedy)
+    yield from _check_hosts(routes)
     if not observed.serves_routes:
         names = shorten(", ".join(route.name for route in routes))
         yield Finding(Reason.ROUTES_NOT_SERVED, _FIELD, names, _UNSERVED, _REMEDY, Severity.WARNING)
+
+
+def _check_hosts(routes: Sequence[GatewayRoute]) -> Iterator[Finding]:
+    """A router takes the oldest of the Routes of one host and path and refuses the others, whatever each
+    says of TLS. Routers that choose by labels may get one each."""
+    first: dict[tuple[str, str], str] = {}
+    for route in routes:
+        other = first.setdefault((route.host, stable_hash(route.labels or {})), route.name)
+        if other != route.name:
+            message = f"a router takes one Route of a host, and {other} has it for the same routers"
+            remedy = (
+                "choose another host; for requests without TLS say insecureEdgeTerminationPolicy: Redirect"
+            )
+            yield Finding(Reason.INVALID_SPEC, f"{_FIELD}[{route.name}].host", route.host, message, remedy)
 
 
 _UNSERVED = (

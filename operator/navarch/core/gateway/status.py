@@ -164,6 +164,8 @@ _REMEDIES = {
     "no PriorityClass": "create it, or name another one in spec.placement.priorityClassName",
     "failed calling webhook": "have its owner bring that webhook back, or leave this namespace out of it",
     "field not declared in schema": "correct the name of the field in spec, where this part was written",
+    "cannot be both set": "an overlay that takes a field away says null, which kubectl keeps with apply "
+    "--server-side, and drops without that flag",
     "not configured for dual-stack": "set spec.service.ipFamilyPolicy: SingleStack or PreferDualStack",
     "not configured on this cluster": "take the family out of spec.service.ipFamilies",
     "exceeded quota": "raise the namespace's quota, or ask for less in spec",

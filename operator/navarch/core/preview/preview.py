@@ -18,7 +18,7 @@ from navarch.core.model.hashing import stable_hash
 from navarch.core.model.messages import count
 from navarch.core.model.refs import Ref
 from navarch.core.preview.fields import FieldChange
-from navarch.core.preview.restarts import BY_HAND, BY_NAVARCH, BY_ROLLOUT, BY_WAVES, Restart
+from navarch.core.preview.restarts import BY_HAND, BY_ISTIOD, BY_NAVARCH, BY_ROLLOUT, BY_WAVES, Restart
 
 PLAN_VERSION = 1
 """Version of the JSON schema: fields may be added to it; one that changes its meaning makes a new version."""
@@ -164,6 +164,7 @@ def _list_steps(preview: Preview) -> Iterator[str]:
         yield f"removal of what is not wanted any more ({count(len(removed), 'object', 'objects')})"
     for by, told in (
         (BY_NAVARCH, "gateways are rolled by Navarch"),
+        (BY_ISTIOD, "Gateways of Gateway API are rolled by istiod, all at the same time"),
         (BY_WAVES, "workloads are restarted by Navarch, wave by wave"),
         (BY_ROLLOUT, "workloads are to be restarted by you"),
         (BY_HAND, "pods and Jobs are to be made anew by what made them, since no rollout replaces them"),

@@ -43,9 +43,11 @@ class Restart:
         return {**place, "pods": self.pods, "total": self.total, "by": self.by, **when, "why": list(self.why)}
 
 
-BY_NAVARCH, BY_WAVES, BY_ROLLOUT, BY_HAND = "Navarch", "waves", "rollout", "hand"
+BY_NAVARCH, BY_ISTIOD = "Navarch", "istiod"
+BY_WAVES, BY_ROLLOUT, BY_HAND = "waves", "rollout", "hand"
 """Who replaces pods: Navarch those of its gateways, and in waves those of workloads where the mesh asks for
-that; a rollout restart, which somebody has to ask for; for bare pods and Jobs only whoever made them."""
+that; istiod those of the Gateways that it deploys, all of them with its next look; a rollout restart, which
+somebody has to ask for; for bare pods and Jobs only whoever made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,9 @@ def _build_restart(
     workload: Workload, pods: list[ProxyPod], total: int, *, stamp: str, waves: Waves | None
 ) -> Restart:
     of_gateway = all(pod.gateway for pod in pods)
-    wave = waves.find(workload) if waves is not None and not of_gateway else 0
-    by = BY_NAVARCH if of_gateway else BY_HAND if workload.manual else BY_ROLLOUT
+    wave = waves.find(workload) if waves is not None and not of_gateway and not workload.entrance else 0
+    by = BY_HAND if workload.manual else BY_ISTIOD if workload.entrance else BY_ROLLOUT
+    by = BY_NAVARCH if of_gateway else by
     return Restart(
         workload.namespace,
         workload.kind,

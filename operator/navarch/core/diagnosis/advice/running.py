@@ -99,15 +99,16 @@ OF_WHAT_RUNS: Mapping[Reason, Advice] = {
     ),
     Reason.ADDRESS_PENDING: Advice(
         Severity.WARNING,
-        "Look at the Service's Events; where the cluster has no load balancer, set spec.service.type: "
-        "NodePort.",
+        "Look at the Service's Events, which `navarch describe MESH` shows; where the cluster has no load "
+        "balancer, set spec.service.type: NodePort.",
         "Service front/ingress of type LoadBalancer has no address yet",
     ),
     Reason.ADDRESS_MISSING: Advice(
         Severity.ERROR,
         "Install a load balancer, correct spec.service.loadBalancerClass, or set spec.service.type: "
-        "NodePort; the message says whether a cloud's controller has taken the Service.",
-        "Service front/ingress of type LoadBalancer got no address in time, until 2026-10-01T12:05:00+00:00: "
+        "NodePort; the message says whether a cloud's controller has taken the Service, and `navarch "
+        "describe MESH` shows what it said in Events.",
+        "Service front/ingress of type LoadBalancer got no address in time, until 2026-10-01T12:05:00Z: "
         "no cloud's controller has taken it",
     ),
     Reason.ROUTES_NOT_SERVED: Advice(

@@ -82,7 +82,8 @@ class GatewayInput:
     `recreated` says when pods without a proxy were made anew; empty for never. `image` is the proxy's where
     the gateway's version is pinned, and `stamp` then the pin's; empty for the mesh's. `replicas` is the
     number of pods that a Deployment begins with which takes over from a DaemonSet. `scaled` says that another
-    client's autoscaler decides that number, whatever the spec says."""
+    client's autoscaler decides that number, whatever the spec says. `drain` are the seconds for which Envoy
+    goes on with connections of a listener that changes; 0 for the mesh's."""
 
     parent: Parent
     spec: MeshGatewaySpec
@@ -93,6 +94,7 @@ class GatewayInput:
     image: str = ""
     replicas: int | None = None
     scaled: bool = False
+    drain: int = 0
 
     @property
     def name(self) -> str:
@@ -232,6 +234,8 @@ def _build_pod_annotations(gateway: GatewayInput, drain: int) -> dict[str, str]:
     config: dict[str, Any] = {"terminationDrainDuration": f"{drain}s"}
     if proxy and proxy.concurrency is not None:
         config["concurrency"] = proxy.concurrency
+    if gateway.drain:
+        config["drainDuration"] = f"{gateway.drain}s"
     return {
         "prometheus.io/path": "/stats/prometheus",
         "prometheus.io/port": "15020",
