@@ -94,7 +94,7 @@ def tell_outside(proxies: Sequence[ProxyPod]) -> str:
         return ""
     pods = join(f"{p.namespace}/{p.name}" for p in proxies)
     return (
-        f"{len(proxies)} pods outside the mesh's namespaces say that they run its proxy: {pods}. istiod no "
-        "longer looks at their namespace; label it with the mesh's tag again, or restart them: "
-        f"{_restart(proxies)}"
+        f"outside the mesh's namespaces {count(len(proxies), 'pod says that it runs', 'pods say that they run')} "
+        f"its proxy: {pods}. istiod no longer looks at their namespace; bring it into the mesh again, or "
+        f"restart them: {_restart(proxies)}"
     )
