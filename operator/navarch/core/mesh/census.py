@@ -93,8 +93,8 @@ def tell_outside(proxies: Sequence[ProxyPod]) -> str:
     if not proxies:
         return ""
     pods = join(f"{p.namespace}/{p.name}" for p in proxies)
+    say = count(len(proxies), "pod says that it runs", "pods say that they run")
     return (
-        f"outside the mesh's namespaces {count(len(proxies), 'pod says that it runs', 'pods say that they run')} "
-        f"its proxy: {pods}. istiod no longer looks at their namespace; bring it into the mesh again, or "
-        f"restart them: {_restart(proxies)}"
+        f"outside the mesh's namespaces {say} its proxy: {pods}. istiod no longer looks at their namespace; "
+        f"bring it into the mesh again, or restart them: {_restart(proxies)}"
     )
