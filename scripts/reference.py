@@ -13,7 +13,7 @@ import typer
 from navarch.api.export import RESOURCES, build_resource_schema
 from navarch.api.install import build_keeping_uses
 from navarch.api.meta import API_VERSION, Resource
-from navarch.api.rbac import OPERATOR_USES, PROBE_USES, SYSTEM_USES, Rule, Use
+from navarch.api.rbac import OPERATOR_USES, PROBE_USES, ROOT_USES, SYSTEM_USES, Rule, Use
 from navarch.api.refused import (
     OVERLAY_KINDS,
     REFUSED_ENVIRONMENT,
@@ -217,6 +217,7 @@ def build_permissions_page(grants: Iterable[Rule], roles: Sequence[Mapping[str, 
         + table("Of its own, in the whole cluster", OPERATOR_USES)
         + table("Of its own, to keep its installation", build_keeping_uses())
         + table("Of its own, in its namespace", SYSTEM_USES)
+        + table("Of its own, in its namespace, by ClusterRole navarch-roots", ROOT_USES)
         + table("Of its own, in the probe namespace", PROBE_USES)
         + rules("To be granted mesh by mesh", _GRANTED, grants)
         + f"\n## To be bound, by name\n\n{_BOUND}{names}{details}"

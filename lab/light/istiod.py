@@ -31,7 +31,7 @@ from lab.light.selectors import is_selected_by_any
 from lab.light.validation import ALWAYS_REJECT, validate
 
 _log = logging.getLogger(__name__)
-CA_SECRET = "istio-ca-secret"
+CA_SECRET, PLUGGED_IN = "istio-ca-secret", "cacerts"
 ROOT_CONFIG_MAP, ROOT_KEY = "istio-ca-root-cert", "root-cert.pem"
 CRL_CONFIG_MAP, CRL_KEY = "istio-ca-crl", "ca-crl.pem"
 DISTRIBUTED_LABELS = {"istio.io/config": "true"}
@@ -75,8 +75,9 @@ class Istiod:
     async def start(self, pods: frozenset[str], *, account: Account) -> None:
         """What each new pod does once: read its authority, and whether there is an injector to run."""
         self._account = account
-        authority, self._root = await self._load_authority()
-        self._serve_with(certificates.issue(authority, common_name="istiod", hosts=self._hosts()))
+        authority, chain, self._root = await self._load_authority()
+        own = certificates.issue(authority, common_name="istiod", hosts=self._hosts())
+        self._serve_with(KeyPair(own.certificate + chain, own.key))
         # A real istiod that starts without the injector's ConfigMap never injects, until it is restarted.
         self._injects = self._config(f"istio-sidecar-injector{self._suffix}") is not None
         self._rejects_invalid = False
@@ -142,16 +143,24 @@ class Istiod:
         discovery = address.rpartition(":")[0]
         return hosts + ([discovery] if discovery and discovery not in hosts else [])
 
-    async def _load_authority(self) -> tuple[KeyPair, bytes]:
+    async def _load_authority(self) -> tuple[KeyPair, bytes, bytes]:
+        """What signs, the chain behind what it signs, and the root: decided once, when a pod starts. One that
+        was plugged in comes before istiod's own."""
         secrets = f"/api/v1/namespaces/{self.namespace}/secrets"
+        secret = await self._find(f"{secrets}/{PLUGGED_IN}")
+        if secret is None or "ca-key.pem" not in secret.get("data", {}):
+            secret = await self._find(f"{secrets}/{CA_SECRET}") or await self._create_authority(secrets)
+        data = {key: base64.b64decode(value) for key, value in secret["data"].items()}
+        pair = KeyPair(data["ca-cert.pem"], data["ca-key.pem"])
+        return pair, data.get("cert-chain.pem", b""), data["root-cert.pem"]
+
+    async def _find(self, path: str) -> Object | None:
         try:
-            secret = await self._api.send("GET", f"{secrets}/{CA_SECRET}", account=self._account)
+            return await self._api.send("GET", path, account=self._account)
         except ApiError as error:
             if error.status != 404:
                 raise
-            secret = await self._create_authority(secrets)
-        data = {key: base64.b64decode(value) for key, value in secret["data"].items()}
-        return KeyPair(data["ca-cert.pem"], data["ca-key.pem"]), data["root-cert.pem"]
+            return None
 
     async def _create_authority(self, secrets: str) -> Object:
         domain = self._mesh().get("trustDomain") or "cluster.local"

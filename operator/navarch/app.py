@@ -31,7 +31,7 @@ from navarch.controllers.kinds import KINDS, Tools
 from navarch.controllers.report import Reporter
 from navarch.controllers.scraping import serve_metrics
 from navarch.controllers.upgradeable import CONDITION, VARIABLE, Upgradeable
-from navarch.controllers.watching import Watching, find_dead
+from navarch.controllers.watching import ALL_WATCHES, Watching, find_dead
 from navarch.core.istio.assets import relate_assets
 from navarch.core.model.refs import Ref
 from navarch.core.revision.render import count_renderings
@@ -201,8 +201,7 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        reflectors = self._watching.reflectors.items()
-        parts = _start({f"watch-{name}": reflector.run() for name, reflector in reflectors})
+        parts = _start({f"watch-{watch.name}": self._watching.run(watch) for watch in ALL_WATCHES})
         parts += _start({"stalls": watch_stalls(), "installations": self._installations.run()})
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         warm = asyncio.create_task(self._warm_up(reader), name="warm-up")

@@ -53,7 +53,7 @@ def test_columns_show_the_state_at_a_glance(api: Api, installed: Cluster, fresh:
     head = installed.run("get", "meshcp", "-n", fresh).splitlines()[0].split()
     assert head == ["NAME", "VERSION", "REVISION", "READY", "STATUS", "MEMBERS", "PROXIES", "TAG", "AGE"]
     wide = installed.run("get", "meshcp", "-n", fresh, "-o", "wide").splitlines()[0].split()
-    assert wide == [*head, "MESSAGE"]
+    assert wide == [*head[:-1], "CA-EXPIRES", "AGE", "MESSAGE"]
 
 
 async def test_no_expression_of_a_policy_earns_a_warning(api: Api, guarded: Cluster) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from navarch.api.rbac import OPERATOR_USES, PROBE_USES, ROLLOUT_USES, SYSTEM_USES, Use
+from navarch.api.rbac import OPERATOR_USES, PROBE_USES, ROLLOUT_USES, ROOT_USES, SYSTEM_USES, Use
 from navarch.core.model.labels import APPLIED, MANAGED_BY
 from navarch.core.model.naming import hosted_namespace
 
@@ -23,6 +23,7 @@ from tests.support.activity import wait_for_rest
 from tests.support.api import Api, Object
 from tests.support.audit import Audit, Request, list_refused
 from tests.support.gateways import build_gateway, count_proxies, wait_for_gateway
+from tests.support.managed import build_managed
 from tests.support.members import build_member, wait_for_member
 from tests.support.meshes import build_mesh, list_owned, wait_for
 from tests.support.operator import SYSTEM, USER, Operator
@@ -61,7 +62,8 @@ async def test_one_life_of_a_mesh_that_has_everything(
         api.apply(manifest, manager="navarch")
     port = {"service": {"type": "NodePort"}}
     gateways = {"ingress": [{"name": "ingress", **port}, {"name": "each", "workload": "DaemonSet", **port}]}
-    api.create(build_mesh(fresh, mtls={"mode": "Strict"}, controlPlane=full, gateways=gateways))
+    spec = {"mtls": {"mode": "Strict"}, "controlPlane": full, "gateways": gateways}
+    api.create(build_mesh(fresh, **spec, **build_managed()))
     await wait_for(api, fresh)
     await eventually(lambda: api.list("role", fresh) == [], seconds=30, what="the older Role is gone")
     await unlabel(api, "daemonset", fresh, "each")
@@ -178,6 +180,7 @@ def test_the_operator_has_exactly_the_generated_rights(api: Api, operator: Opera
     assert find_bindings("clusterrolebinding") == {("ClusterRoleBinding", "", "ClusterRole", "navarch")}
     assert find_bindings("rolebinding") == {
         ("RoleBinding", SYSTEM, "Role", "navarch"),
+        ("RoleBinding", SYSTEM, "ClusterRole", "navarch-roots"),
         ("RoleBinding", PROBE, "ClusterRole", "navarch-dry-run"),
     }
     for manifest in read_install():
@@ -228,9 +231,15 @@ def is_use(request: Request, use: Use, *, resource: str, verb: str, namespace: s
 def test_every_right_of_the_operators_own_is_in_use(audit: Audit, operator: Operator) -> None:
     # That there is nothing of the name (404) is an answer, too.
     done = [r for r in audit.since(0) if not r.forbidden and (r.code < 400 or r.code == 404)]
+    places = (
+        (OPERATOR_USES, ""),
+        (SYSTEM_USES, SYSTEM),
+        (ROOT_USES, SYSTEM),
+        (PROBE_USES, PROBE),
+    )
     held = [
         (use, namespace, resource, verb)
-        for uses, namespace in ((OPERATOR_USES, ""), (SYSTEM_USES, SYSTEM), (PROBE_USES, PROBE))
+        for uses, namespace in places
         for use in uses
         for resource in use.resources
         for verb in use.verbs

@@ -18,6 +18,7 @@ CONDITIONS = {
     "GatewaysReady",
     "MembersReady",
     "DependenciesReady",
+    "CertificateAuthorityHealthy",
     "Paused",
     "Deleting",
 }

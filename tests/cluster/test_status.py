@@ -76,6 +76,7 @@ def test_the_first_status_has_every_condition(course: Course) -> None:
     assert read_condition(first, "Reconciled")["reason"] == "NotYetDetermined"
     assert {kind: read_condition(last, kind)["reason"] for kind in CONDITIONS - {"SpecAccepted"}} == {
         "Available": "AsExpected",
+        "CertificateAuthorityHealthy": "AuthorityNotManaged",
         "Deleting": "NotDeleting",
         "DependenciesReady": "DependenciesMet",
         "GatewaysReady": "AsExpected",

@@ -140,6 +140,19 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
         Situation({in_phase("rollout", "Halted"): "0x9 1x4 0x9 1x4 0x20"}, (14, 20, 29, 45)),
         Situation({in_phase("rollout", "Rolling"): "1x60", in_phase("rollout", "Halted"): "0x60"}, (60,)),
     ),
+    "certificate-authority-unhealthy": (
+        # The root's Secret is gone for a while, and restored.
+        Situation(
+            {condition(MESH, "CertificateAuthorityHealthy", "False"): "0x9 1x30 0x20"},
+            (9, 24),
+            (26, 39),
+            (42,),
+            MESH,
+        ),
+        # A mesh is made, and has no authority yet; another has one that is not Navarch's.
+        Situation({condition(MESH, "CertificateAuthorityHealthy", "False"): "1x5 0x40"}, (4, 30)),
+        Situation({condition(MESH, "CertificateAuthorityHealthy", "Unknown"): "1x60"}, (30, 60)),
+    ),
     "upgrade-held": (
         # The upgrade goes on; or another version is asked for, and the series end.
         Situation(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any
+
+import pytest
+from cryptography import x509
 
 from lab.cluster import Cluster
 from lab.images.containerfile import read_final_stage
 from scripts.demo.installation import ROOT
 from tests.golden.rendering import NEWEST
 from tests.node.conftest import Mesh
+from tests.node.streams import streams
 from tests.polling import eventually
 from tests.support.api import Api
 from tests.support.audit import Audit
+from tests.support.managed import build_managed, get_cacerts, read_certificate
 from tests.support.meshes import read_condition
 from tests.support.operator import SYSTEM
 from tests.support.workloads import ask, is_injected, is_ready
@@ -117,3 +123,74 @@ def test_the_operators_logs_hold_no_error(mesh: Mesh, api: Api) -> None:
         lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
         assert lines
         assert [line for line in lines if line["level"] == "error" or "exception" in line] == []
+
+
+RENEWED = "Istiod has detected the newly added intermediate CA"
+"""What istiod logs once it signs with another intermediate."""
+
+
+def read_root(mesh: Mesh) -> bytes:
+    config = mesh.api.get("configmap", mesh.apps, "istio-ca-root-cert") or {}
+    return str(config["data"]["root-cert.pem"]).encode()
+
+
+def read_leaf(mesh: Mesh, app: str) -> list[x509.Certificate]:
+    """The certificate of an application's proxy, and the chain that it sends."""
+    shown = ("pilot-agent", "request", "GET", "config_dump?resource=dynamic_active_secrets")
+    dump = mesh.cluster.run("exec", "-n", mesh.apps, f"deploy/{app}", "-c", "istio-proxy", "--", *shown)
+    secrets = [entry["secret"] for entry in json.loads(dump)["configs"]]
+    (chain,) = (each["tls_certificate"]["certificate_chain"] for each in secrets if each["name"] == "default")
+    return x509.load_pem_x509_certificates(base64.b64decode(chain["inline_bytes"]))
+
+
+def list_uids(mesh: Mesh) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in mesh.list_istiods()}
+
+
+def count_renewals(mesh: Mesh) -> int:
+    names = [pod["metadata"]["name"] for pod in mesh.list_istiods()]
+    return sum(mesh.cluster.run("logs", "-n", mesh.namespace, name).count(RENEWED) for name in names)
+
+
+@pytest.mark.timeout(600)
+async def test_a_mesh_becomes_managed_with_the_root_that_it_has_and_an_intermediate_is_renewed_live(
+    mesh: Mesh, api: Api
+) -> None:
+    before, old = read_root(mesh), read_leaf(mesh, "server")
+    (root,) = x509.load_pem_x509_certificates(before)
+    with streams(mesh) as seen:
+        mesh.edit(**build_managed())
+        managed = await mesh.wait_for("CertificateAuthorityHealthy", seconds=180)
+        await mesh.wait_for(seconds=180)
+        assert managed["status"]["certificateAuthority"]["root"]["origin"] == "Adopted"
+        assert read_root(mesh) == before
+        first, istiods, renewals = (
+            get_cacerts(api, mesh.namespace) or {},
+            list_uids(mesh),
+            count_renewals(mesh),
+        )
+
+        api.delete("secret", mesh.namespace, "cacerts")
+        await eventually(lambda: get_cacerts(api, mesh.namespace), seconds=60, what="cacerts is back")
+        second = get_cacerts(api, mesh.namespace) or {}
+        signer = read_certificate(second, "ca-cert.pem")
+        assert signer != read_certificate(first, "ca-cert.pem")
+        await eventually(
+            lambda: count_renewals(mesh) > renewals, seconds=240, every=1, what="istiod takes it up"
+        )
+    assert list_uids(mesh) == istiods, "no istiod was restarted for it"
+    assert seen.requests >= 40
+    assert seen.failures == []
+    mesh.cluster.run("rollout", "restart", "-n", mesh.apps, "deploy/client")
+    mesh.cluster.run("rollout", "status", "-n", mesh.apps, "deploy/client", "--timeout=120s")
+
+    def is_under_the_new_one() -> bool:
+        return read_leaf(mesh, "client")[1:2] == [signer]
+
+    await eventually(is_under_the_new_one, seconds=60, every=1, what="a proxy is signed by it")
+    leaf, above, *_ = read_leaf(mesh, "client")
+    leaf.verify_directly_issued_by(above)
+    above.verify_directly_issued_by(root)
+    assert read_leaf(mesh, "server")[0] == old[0], "it serves on with what it had"
+    answer = ask(mesh.cluster, mesh.apps, mesh.url, count=5)
+    assert answer.ok, answer.text

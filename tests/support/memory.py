@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, TypeAlias, cast
 
+from navarch.controllers.authority import AuthorityKeeper
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.kinds import KINDS
 from navarch.controllers.report import Reporter
@@ -33,6 +34,7 @@ from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.cluster import Environment
 from navarch.engine.key import Key
+from navarch.gather.authority import OF_AUTHORITIES
 from navarch.gather.watches import WATCHES, Watch, stores_of_owned
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
@@ -81,6 +83,9 @@ class CountingStore(Store):
         return found
 
 
+EVERY = (*WATCHES, *OF_AUTHORITIES)
+
+
 class Memory:
     """The objects, the requests that were made, and the controllers that make them; `heed` is told of each
     change that a watch would tell of."""
@@ -91,7 +96,7 @@ class Memory:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.requests: list[str] = []
         self.now = NOW
-        self.stores = {watch.name: _build_store(watch, pool or Pool(), heed) for watch in WATCHES}
+        self.stores = {watch.name: _build_store(watch, pool or Pool(), heed) for watch in EVERY}
         self._versions = itertools.count(1)
         environment = Environment((1, 35), SYSTEM, PROBE)
         client = cast(Client, self)
@@ -106,7 +111,8 @@ class Memory:
         recorder = Recorder(client, instance="memory", now=lambda: moment, ids=lambda: next(ids))
         reporter = Reporter(client, recorder, self.stores, kinds=KINDS)
         restarter = Restarter(client, self.world.rolled, self.world.refusals)
-        self.meshes = MeshController(self.world, self.applier, client, reporter, restarter)
+        keeper = AuthorityKeeper(client, self.world, Contests())
+        self.meshes = MeshController(self.world, self.applier, client, reporter, restarter, keeper)
         self.revisions = RevisionController(self.world, self.applier, reporter)
         for namespace in (SYSTEM, PROBE):
             self.put(build_namespace(namespace))
@@ -147,12 +153,12 @@ class Memory:
         """Take an object out, and tell the stores."""
         gone = self.objects.pop((ref.kind, ref.namespace, ref.name))
         gone["metadata"]["resourceVersion"] = str(next(self._versions))
-        for watch in WATCHES:
+        for watch in EVERY:
             if _is_watched(watch, gone):
                 self.stores[watch.name].remove(gone)
 
     def _tell(self, manifest: Object) -> None:
-        for watch in WATCHES:
+        for watch in EVERY:
             if _is_watched(watch, manifest):
                 self.stores[watch.name].change(json.loads(json.dumps(manifest)))
 
@@ -201,6 +207,8 @@ class Memory:
             return _inject(manifest)
         if manifest["kind"] == "VirtualService" and dry_run:
             return validate(manifest)
+        if _key_of(manifest) in self.objects:
+            raise Conflict("there is one", status=409, reason="AlreadyExists")
         return self.put(manifest)
 
     async def apply(
@@ -330,7 +338,7 @@ def validate(manifest: Manifest) -> Object:
 
 
 def _build_store(watch: Watch, pool: Pool, heed: Heed | None) -> CountingStore:
-    return CountingStore(
+    store = CountingStore(
         resource_of(watch.api_version, watch.kind),
         metadata_only=watch.metadata_only,
         transform=watch.transform,
@@ -338,6 +346,8 @@ def _build_store(watch: Watch, pool: Pool, heed: Heed | None) -> CountingStore:
         pool=pool,
         on_change=partial(heed, watch) if heed else None,
     )
+    store.served = True
+    return store
 
 
 def _is_watched(watch: Watch, manifest: Manifest) -> bool:

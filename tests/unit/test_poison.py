@@ -228,7 +228,7 @@ def test_a_crash_makes_two_conditions_unknown_and_leaves_the_others() -> None:
 
 def test_a_crash_at_the_first_look_has_every_condition() -> None:
     crashed = summarise_crash(an_observed_mesh().body, "boom", conditions=CONDITIONS, now=NOW)
-    assert len(crashed["conditions"]) == len(CONDITIONS) == 12
+    assert len(crashed["conditions"]) == len(CONDITIONS) == 13
     assert {(c["status"], c["reason"]) for c in crashed["conditions"]} == {("Unknown", "InternalError")}
 
 

@@ -146,7 +146,8 @@ def test_every_kind_of_a_mesh_s_objects_is_under_the_policy_on_ownership() -> No
         (ROUTES.api_version, ROUTES.kind),
         *(("admissionregistration.k8s.io/v1", kind) for kind in WEBHOOK_KINDS),
     ]
-    owned = [resource_of(*row) for row in (*kinds, (GATEWAYS.api_version, GATEWAYS.kind))]
+    secrets = ("v1", "Secret")  # of a certificate authority; they are kept when the mesh goes
+    owned = [resource_of(*row) for row in (*kinds, (GATEWAYS.api_version, GATEWAYS.kind), secrets)]
     assert guarded == {(resource.group, resource.plural) for resource in owned}
     assert all({*rule["operations"]} == {"CREATE", "UPDATE", "DELETE"} for rule in rules)
 

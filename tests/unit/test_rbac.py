@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from navarch.api.rbac import (
     OPERATOR_USES,
     PROBE_USES,
+    ROOT_USES,
     SYSTEM_USES,
     build_bind_rule,
     build_cluster_role,
@@ -115,7 +116,14 @@ def test_the_operator_holds_nothing_for_being_allowed_to_bind_it() -> None:
         (admission, "mutatingwebhookconfigurations", "update"),
         (admission, "validatingwebhookconfigurations", "update"),
     }
-    assert not {row for row in held if row[1] in ("secrets", "nodes")}
+    assert not {row for row in held if row[1] == "nodes"}
+    # Of Secrets two names, and of these only the one that Navarch makes is written.
+    secrets = [rule for rule in build_own_role()["rules"] if "secrets" in rule["resources"]]
+    assert {rule["resourceNames"][0]: {*rule["verbs"]} for rule in secrets} == {
+        "cacerts": {"list", "watch", "create", "patch"},
+        "istio-ca-secret": {"get"},
+    }
+    assert all(len(rule["resourceNames"]) == 1 for rule in secrets)
     # Of Leases in the whole cluster one name may be listed, and nothing be written.
     leases = [rule for rule in build_own_role()["rules"] if "leases" in rule["resources"]]
     assert [(rule["resourceNames"], rule["verbs"]) for rule in leases] == [(["navarch"], ["list"])]
@@ -149,7 +157,7 @@ def test_grants_come_from_roles_alone() -> None:
 
 
 def test_every_use_has_a_reason_of_its_own_and_no_verb_twice() -> None:
-    for uses in (OPERATOR_USES, SYSTEM_USES, PROBE_USES):
+    for uses in (OPERATOR_USES, SYSTEM_USES, ROOT_USES, PROBE_USES):
         seen = [
             (use.group, resource, verb) for use in uses for resource in use.resources for verb in use.verbs
         ]
@@ -157,7 +165,7 @@ def test_every_use_has_a_reason_of_its_own_and_no_verb_twice() -> None:
         assert all(use.why for use in uses)
 
 
-def test_the_operator_writes_neither_specs_nor_pods_nor_secrets_for_its_own_use() -> None:
+def test_the_operator_writes_neither_specs_nor_pods_nor_secrets_but_of_one_name_for_its_own_use() -> None:
     own = {
         (use.group, resource, verb)
         for use in OPERATOR_USES
@@ -165,7 +173,10 @@ def test_the_operator_writes_neither_specs_nor_pods_nor_secrets_for_its_own_use(
         for verb in use.verbs
     }
     writing = {(resource, verb) for _, resource, verb in own if verb not in ("get", "list", "watch")}
-    assert not {row for row in writing if row[0] in ("pods", "secrets")}
+    assert not {row for row in writing if row[0] == "pods"}
+    named = [use for use in OPERATOR_USES if "secrets" in use.resources]
+    assert {name for use in named for name in use.names} == {"cacerts", "istio-ca-secret"}
+    assert all(use.names for use in named)
     # Labels of membership, and homes of hosted control planes: two policies keep it to these.
     assert {verb for resource, verb in writing if resource == "namespaces"} == {"create", "delete", "patch"}
     assert ("customresourcedefinitions", "delete") not in writing

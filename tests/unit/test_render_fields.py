@@ -91,6 +91,33 @@ TWO = UNSCALED | {"controlPlane.replicas": 2}
 # field, its value, where it shows, what shows there, what else has to be set for it to matter
 DIGEST = f"sha256:{'7' * 64}"
 FIELDS: list[tuple[str, Any, Callable[[Objects], Any], Any, dict[str, Any]]] = [
+    (
+        "certificateAuthority.type",
+        "Managed",
+        lambda objects: next(
+            volume["secret"]["optional"]
+            for volume in pod_of(objects)["volumes"]
+            if volume["name"] == "cacerts"
+        ),
+        False,
+        {},
+    ),
+    *(
+        (
+            f"certificateAuthority.managed.{field}",
+            value,
+            lambda objects, field=field: find_one(objects, "MeshRevision")["spec"]["config"][
+                "certificateAuthority"
+            ]["managed"][field],
+            value,
+            {"certificateAuthority.type": "Managed"},
+        )
+        for field, value in (
+            ("algorithm", "RSA-3072"),
+            ("rootLifetimeDays", 1000),
+            ("intermediateLifetimeDays", 30),
+        )
+    ),
     ("trust.domain", "example.org", mesh("trustDomain"), "example.org", {}),
     ("trust.additionalDomains", ["old.org"], mesh("trustDomainAliases"), ["old.org"], {}),
     (
@@ -332,6 +359,8 @@ RESTARTED = {
     "values",
 }
 LIVE = {
+    "certificateAuthority.type",
+    "certificateAuthority.managed.intermediateLifetimeDays",
     "images.digests.agentgateway",
     "images.digests.pilot",
     "trust.additionalDomains",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from navarch.api.authority import CertificateAuthorityStatus
 from navarch.api.dataplane import DataPlaneStatus
 from navarch.api.inline import MeshSettings
 from navarch.api.member import MOST_WORKLOADS
@@ -312,6 +313,9 @@ class MeshControlPlaneStatus(Model):
     plan: PlanStatus | None = Field(
         None, description="The change that waits for an approval; absent while none does."
     )
+    certificate_authority: CertificateAuthorityStatus | None = Field(
+        None, description="The mesh's certificate authority."
+    )
     data_plane: DataPlaneStatus | None = Field(
         None, description="How far the restarts of workloads are; absent unless Navarch is to restart them."
     )
@@ -346,6 +350,12 @@ RESOURCE = Resource(
         Column("Members", ".status.members.summary", "Namespaces that are ready, of all beside its own."),
         Column("Proxies", ".status.proxies.summary", "Proxies that are current, of all that run."),
         Column("Tag", ".status.tag", "Value of istio.io/rev that joins a namespace to the mesh."),
+        Column(
+            "CA-Expires",
+            ".status.certificateAuthority.expires",
+            "Day on which the first certificate of a managed authority ends.",
+            wide=True,
+        ),
         Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", type="date"),
         Column(
             "Message", '.status.conditions[?(@.type=="Ready")].message', "What is wrong, in words.", wide=True

@@ -22,6 +22,7 @@ from navarch.api.rbac import (
     OPERATOR_USES,
     PROBE_USES,
     ROLLOUT_USES,
+    ROOT_USES,
     SYSTEM_USES,
     Rule,
     Use,
@@ -50,6 +51,9 @@ USER_ROLE = f"{NAME}-mesh-user"
 """ClusterRole of who may join a mesh; bound in the mesh's namespace."""
 PROBE_ROLE = f"{NAME}-dry-run"
 """ClusterRole of the probe, bound in its namespace only; and the name of that binding."""
+ROOTS_ROLE = f"{NAME}-roots"
+"""ClusterRole by which the operator keeps the roots of certificate authorities, bound in its own namespace
+only; and the name of that binding."""
 GRACE_SECONDS = 30
 """Time to finish the reconciles in hand and to release the Lease."""
 PRIORITY = "system-cluster-critical"
@@ -59,6 +63,8 @@ SELECTOR = {"app.kubernetes.io/name": NAME}
 _READ = ["get", "list", "watch"]
 _POLICIES = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 _WHY_KEPT = "the operator keeps what not every installer brings: policies, and the namespace of the probe"
+_BOUND_ONCE = {PROBE_ROLE: PROBE_USES, ROOTS_ROLE: ROOT_USES}
+"""ClusterRoles that the operator binds to itself, each in one namespace."""
 
 
 def _build(
@@ -97,31 +103,37 @@ def _build_roles(
 
     uses = [*OPERATOR_USES, *build_keeping_uses(namespace, probe_namespace)]
     return [
-        build_cluster_role(uses, grants, roles=[*bound, PROBE_ROLE], name=NAME),
+        build_cluster_role(uses, grants, roles=[*bound, *_BOUND_ONCE], name=NAME),
         bind("ClusterRole"),
         role(namespace, SYSTEM_USES),
         bind("Role", where=namespace),
-        _build(_RBAC, "ClusterRole", PROBE_ROLE, rules=merge_rules(use.build() for use in PROBE_USES)),
+        *(
+            _build(_RBAC, "ClusterRole", name, rules=merge_rules(use.build() for use in uses))
+            for name, uses in _BOUND_ONCE.items()
+        ),
     ]
 
 
 def build_kept(namespace: str = NAMESPACE, probe_namespace: str = PROBE_NAMESPACE) -> list[JSONObject]:
     """What the operator puts there itself where the installer did not: OLM, for one, cannot."""
     account = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
-    binding = _build(
-        _RBAC,
-        "RoleBinding",
-        PROBE_ROLE,
-        namespace=probe_namespace,
-        roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": PROBE_ROLE},
-        subjects=[account],
-    )
+    bindings = [
+        _build(
+            _RBAC,
+            "RoleBinding",
+            name,
+            namespace=where,
+            roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            subjects=[account],
+        )
+        for name, where in ((PROBE_ROLE, probe_namespace), (ROOTS_ROLE, namespace))
+    ]
     # The probe namespace admits any pod: nothing is stored there, and PodSecurity must not speak first.
     enforce = {"pod-security.kubernetes.io/enforce": "privileged"}
     operator = f"system:serviceaccount:{namespace}:{NAME}"
     kept = [
         _build("v1", "Namespace", probe_namespace, labels=enforce),
-        binding,
+        *bindings,
         *build_policies(operator=operator, reserved=(namespace, probe_namespace), probe=probe_namespace),
     ]
     stamp = {RELEASE: NAVARCH}

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from navarch.api.authority import CACERTS, SELF_SIGNED_SECRET
 from navarch.api.export import RESOURCES
 from navarch.api.meta import GROUP, LEASE, JSONObject
 
@@ -156,6 +157,21 @@ OPERATOR_USES: tuple[Use, ...] = (
         "hosted control plane's",
     ),
     Use("", ("pods",), _CACHE, "istiod's pods, and the metadata of pods with a proxy"),
+    Use(
+        "",
+        ("secrets",),
+        (*_CACHE, "create", "patch"),
+        "certificate authorities of type Managed: the Secret from which istiod signs, of this name in any "
+        "namespace; its certificates are looked at, and its key is never kept",
+        names=(CACERTS,),
+    ),
+    Use(
+        "",
+        ("secrets",),
+        ("get",),
+        "istiod's own root, which becomes that of a managed authority",
+        names=(SELF_SIGNED_SECRET,),
+    ),
     Use("authentication.k8s.io", ("tokenreviews",), ("create",), "who reads the metrics"),
     Use("authorization.k8s.io", ("subjectaccessreviews",), ("create",), "whether they may"),
     Use("events.k8s.io", ("events",), ("create",), "transitions are told as Events on our objects"),
@@ -199,6 +215,18 @@ SYSTEM_USES: tuple[Use, ...] = (
     Use("coordination.k8s.io", ("leases",), ("create",), "the first replica makes the Lease"),
 )
 """In the operator's own namespace."""
+
+ROOT_USES: tuple[Use, ...] = (
+    Use(
+        "",
+        ("secrets",),
+        ("get", *_CACHE, "create"),
+        "roots of managed certificate authorities: made once, read to sign an intermediate, and neither "
+        "changed nor removed",
+    ),
+)
+"""In the operator's own namespace, by a binding that the operator makes: OLM gives in all namespaces what a
+bundle asks for in the operator's own."""
 
 PROBE_USES: tuple[Use, ...] = (
     Use("", ("pods",), ("create",), "dry-run pods prove injection; none is ever stored"),

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from navarch.api.authority import CertificateAuthority
 from navarch.api.meta import JSONObject, LabelValue, Model, Name, Quantity, build_rule
 from navarch.api.networkpolicies import NetworkPolicies
 from navarch.api.refused import OVERLAY_KINDS
@@ -340,6 +341,9 @@ class RevisionConfig(Model):
     """Everything that shapes a control plane: a profile's, the user's, or the resolved sum."""
 
     trust: Trust | None = Field(None, description="Whose identities the mesh believes.")
+    certificate_authority: CertificateAuthority | None = Field(
+        None, description="Who makes the certificates by which proxies of the mesh know each other."
+    )
     mtls: MutualTLS | None = Field(None, description="How proxies of the mesh talk to each other.")
     proxy: Proxy | None = Field(
         None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from navarch.controllers.authority import AuthorityKeeper
 from navarch.controllers.conclusion import conclude
 from navarch.controllers.orphans import remove_orphans
 from navarch.controllers.report import Reporter
@@ -35,6 +36,7 @@ class MeshController:
     client: Client
     reporter: Reporter
     restarter: Restarter
+    keeper: AuthorityKeeper
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one mesh to where its spec wants it, as far as is possible now."""
@@ -51,7 +53,8 @@ class MeshController:
         else:
             if decision.plan.waves:
                 await add_finalizer(self.client, observed.body)
-            outcome = await self.applier.apply(decision.plan)
+            made = await self.keeper.carry_out(decision.authority, observed.parent)
+            outcome = (await self.applier.apply(decision.plan)).after(made)
             again = await self.restarter.carry_out(decision.plan.restarts)
             outcome = outcome.again_after(again)
         status = summarise_mesh(observed, findings, decision, outcome)

@@ -1,7 +1,8 @@
 """The part of Navarch's own installation that not every installer brings: the operator puts it there itself.
 
-Owns the admission policies, the probe's namespace and the binding in it (api/install.py says what they hold).
-Must never touch the operator's own namespace, its rights, or an object that a newer release wrote. Invariant:
+Owns the admission policies, the probe's namespace, and two bindings of the operator's account
+(api/install.py says what they hold). Must never touch the operator's own namespace, its roles, or an object
+that a newer release wrote. Invariant:
 no mesh is worked on before all of them were looked at once; an object that is as wanted is not written.
 """
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from navarch.api import controlplane, gateway, member, revision, roll
+from navarch.controllers.authority import AuthorityKeeper
 from navarch.controllers.controlplane import MeshController
 from navarch.controllers.gateway import GatewayController
 from navarch.controllers.kind import Kind
@@ -27,6 +28,7 @@ from navarch.gather.watches import GATEWAYS, MEMBERS, MESHES, REVISIONS, ROLLS
 from navarch.gather.world import World
 from navarch.kube.apply import Applier
 from navarch.kube.client import Client
+from navarch.kube.contest import Contests
 from navarch.kube.restarts import Restarter
 
 
@@ -53,6 +55,7 @@ _ROWS: tuple[Kind[Tools], ...] = (
             tools.client,
             tools.reporter,
             Restarter(tools.client, tools.world.rolled, tools.world.refusals),
+            AuthorityKeeper(tools.client, tools.world, Contests()),
         ),
     ),
     # The mesh sums up its revisions: a transition is told once, there.

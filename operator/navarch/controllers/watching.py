@@ -14,6 +14,7 @@ from typing import TypeAlias
 from navarch.core.model.parent import parent_of
 from navarch.core.model.refs import Ref
 from navarch.engine.queue import BACKGROUND, EDIT, Queue
+from navarch.gather.authority import OF_AUTHORITIES
 from navarch.gather.cluster import by_service
 from navarch.gather.rolled import OF_ROLLOUTS
 from navarch.gather.watches import (
@@ -36,15 +37,19 @@ from navarch.telemetry import metrics
 from navarch.triggers.keys import (
     Ask,
     Dependents,
+    asks_for_routes,
     but_itself,
     is_near,
-    starts_asking_for_rollouts,
-    starts_asking_for_routes,
+    starts,
 )
-from navarch.triggers.known import Known
+from navarch.triggers.known import Known, key_of
 
 Finder: TypeAlias = Callable[[Object | None, Object | None], Iterator[Ask]]
 Heed: TypeAlias = Callable[[Watch, Object | None, Object | None], None]
+
+
+ALL_WATCHES = (*WATCHES, *OF_ROLLOUTS, *OF_AUTHORITIES)
+_ASKED_FOR = {watch.asked_by for watch in ALL_WATCHES if watch.asked_by is not None}
 
 
 class Watching:
@@ -59,8 +64,7 @@ class Watching:
         self._pool = Pool(most=settings.cache_mib * MIB)
         idle = settings.silence_seconds / 2
         self.reflectors = {
-            watch.name: self._build(watch, client, settings.namespace, idle)
-            for watch in (*WATCHES, *OF_ROLLOUTS)
+            watch.name: self._build(watch, client, settings.namespace, idle) for watch in ALL_WATCHES
         }
 
     def store(self, watch: Watch) -> Store:
@@ -71,6 +75,13 @@ class Watching:
     def stores(self) -> dict[str, Store]:
         """All stores, by the watch's name."""
         return {name: reflector.store for name, reflector in self.reflectors.items()}
+
+    async def run(self, watch: Watch) -> None:
+        """Reflect until cancelled; what meshes ask for once it is known what they ask for, or the first look
+        would find less than the last one before a restart did."""
+        if watch.asked_by is not None:
+            await self.reflectors[MESHES.name].synced.wait()
+        await self.reflectors[watch.name].run()
 
     async def wait(self) -> None:
         """Wait until every store is complete."""
@@ -124,8 +135,8 @@ class Watching:
             return
         if watch.role is Role.OWN:
             self.known.change(old, new)
-        asks = watch is GATEWAYS and starts_asking_for_routes(old, new)
-        if watch is CRDS or asks or (watch is MESHES and starts_asking_for_rollouts(old, new)):
+        asks = watch is GATEWAYS and starts(asks_for_routes, old, new)
+        if watch is CRDS or asks or (watch is MESHES and any(starts(ask, old, new) for ask in _ASKED_FOR)):
             self._nudge_unserved()
         self._heed(watch, old, new)
         is_urgent = self.reflectors[watch.name].synced.is_set() and watch.is_edit(old, new)
@@ -136,10 +147,11 @@ class Watching:
             self.known.note_told(old, new)
 
     def _note_served(self, watch: Watch) -> None:
-        """An API that gateways ask for has come, or gone, or workloads that meshes ask for."""
+        """An API that gateways ask for has come, or gone, or what meshes ask for."""
         gateways = self._dependents.all_gateways() if watch.wanted_by is not None else ()
-        meshes = self._dependents.managing_meshes() if watch.asked_by is not None else ()
-        for key in (*gateways, *meshes):
+        meshes = self.store(MESHES).list() if watch.asked_by is not None else ()
+        asking = (key_of(mesh) for mesh in meshes if watch.asked_by is not None and watch.asked_by(mesh))
+        for key in (*gateways, *asking):
             self._queue.add(key, priority=BACKGROUND)
 
     def _is_wanted(self, watch: Watch) -> bool:

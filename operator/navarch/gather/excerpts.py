@@ -52,7 +52,8 @@ KEPT = (
 """Of the metadata of an object that is not kept whole."""
 
 
-def _shrink(manifest: Object, **more: Any) -> Object:
+def shrink(manifest: Object, **more: Any) -> Object:
+    """What is kept of the metadata of an object, and `more`."""
     metadata = manifest["metadata"]
     kept = {key: metadata[key] for key in KEPT if key in metadata}
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": kept, **more}
@@ -65,7 +66,7 @@ def shrink_namespace(manifest: Object) -> Object:
     order = str(annotations.get(ROLLOUT, ""))[:LONGEST_NAME]
     windows = str(annotations.get(WINDOWS, ""))[:LONGEST_WINDOWS]
     said = {key: text for key, text in ((ORDER, order), (OPEN, windows)) if text}
-    return _shrink(manifest, **{CLAIMED: find_claimed(manifest)}, **said)
+    return shrink(manifest, **{CLAIMED: find_claimed(manifest)}, **said)
 
 
 def is_of_trial(manifest: Mapping[str, Any]) -> bool:
@@ -86,7 +87,7 @@ def shrink_proxy_pod(manifest: Object) -> Object:
         proxy = ProxyPod(
             namespace, proxy.name, revision, stamp, gateway, job, proxy.bare, owner, proxy.leaving
         )
-    shrunk = _shrink(manifest, proxy=proxy)
+    shrunk = shrink(manifest, proxy=proxy)
     _without_labels(shrunk)
     shrunk["metadata"]["namespace"] = sys.intern(manifest["metadata"]["namespace"])
     return shrunk
@@ -94,12 +95,12 @@ def shrink_proxy_pod(manifest: Object) -> Object:
 
 def shrink_workload(manifest: Object) -> Object:
     """Of a workload of others: how far its rollout is, and what was restarted; not its template."""
-    return _without_labels(_shrink(manifest, **{ROLLABLE: read_rollable(manifest)}))
+    return _without_labels(shrink(manifest, **{ROLLABLE: read_rollable(manifest)}))
 
 
 def shrink_rollout(manifest: Object) -> Object:
     """The same of a Rollout of Argo Rollouts."""
-    return _without_labels(_shrink(manifest, **{ROLLABLE: read_rollout(manifest)}))
+    return _without_labels(shrink(manifest, **{ROLLABLE: read_rollout(manifest)}))
 
 
 def shrink_budget(manifest: Object) -> Object:
@@ -107,13 +108,13 @@ def shrink_budget(manifest: Object) -> Object:
     status = manifest.get("status") or {}
     closed = status.get("disruptionsAllowed") == 0 and int(status.get("expectedPods", 0)) > 0
     selector = (manifest.get("spec") or {}).get("selector")
-    return _without_labels(_shrink(manifest, **{CLOSED: selector if closed else None}))
+    return _without_labels(shrink(manifest, **{CLOSED: selector if closed else None}))
 
 
 def shrink_root(manifest: Object) -> Object:
     """Of a root ConfigMap: the fingerprint of its certificates."""
     pem = (manifest.get("data") or {}).get("root-cert.pem", "")
-    return _without_labels(_shrink(manifest, **{ROOT: fingerprint_bundle(pem.encode())}))
+    return _without_labels(shrink(manifest, **{ROOT: fingerprint_bundle(pem.encode())}))
 
 
 def shrink_istiod_pod(manifest: Object) -> Object:
@@ -121,7 +122,7 @@ def shrink_istiod_pod(manifest: Object) -> Object:
     without the proxy that it asks for, and who injected one with which a revision is tried. Of a pod that
     only has our labels in a namespace without a mesh: nothing but its name."""
     if not parent_of(manifest):
-        return _shrink(manifest, status={})
+        return shrink(manifest, status={})
     status = manifest.get("status") or {}
     kept = {
         k: status[k]
@@ -132,13 +133,13 @@ def shrink_istiod_pod(manifest: Object) -> Object:
     more: Object = {UNINJECTED: True} if any(c.get("image") == TO_BE_INJECTED for c in containers) else {}
     if is_of_trial(manifest) and (proxy := read_proxy_pod(manifest)) is not None:
         more[INJECTED_BY] = proxy.revision[:LONGEST_NAME]
-    return _shrink(manifest, status=kept, **more)
+    return shrink(manifest, status=kept, **more)
 
 
 def shrink_profile(manifest: Object) -> Object:
     """Of a user profile: its content, read once for all meshes, or why it cannot be read."""
     content, error = read_profile(manifest.get("data") or {}, manifest["metadata"]["name"])
-    return _without_labels(_shrink(manifest, content=content, error=error))
+    return _without_labels(shrink(manifest, content=content, error=error))
 
 
 def _without_labels(shrunk: Object) -> Object:
@@ -149,14 +150,14 @@ def _without_labels(shrunk: Object) -> Object:
 def shrink_catalog(manifest: Object) -> Object:
     """Of an extension of the catalog: what it says, read once for all meshes."""
     extension = read_extension(manifest.get("data") or {}, manifest["metadata"]["name"])
-    return _without_labels(_shrink(manifest, extension=extension))
+    return _without_labels(shrink(manifest, extension=extension))
 
 
 def shrink_owned(manifest: Object) -> Object:
     """An object of ours whole, a ConfigMap with digests in place of its data, which may be a megabyte; of one
     that only bears our labels elsewhere, nothing but its name and labels."""
     if not parent_of(manifest):
-        return _shrink(manifest)
+        return shrink(manifest)
     if manifest["kind"] != "ConfigMap":
         return manifest
     kept = {key: value for key, value in manifest.items() if key not in ("data", "binaryData")}
@@ -166,7 +167,7 @@ def shrink_owned(manifest: Object) -> Object:
 def shrink_gateway_defaults(manifest: Object) -> Object:
     """Of a ConfigMap that istiod may deploy gateways with: its name, and the class that it is for."""
     classes = str((manifest["metadata"].get("labels") or {}).get(GATEWAY_CLASS_DEFAULTS, ""))
-    return _without_labels(_shrink(manifest, **{CLASS: classes[:63]}))
+    return _without_labels(shrink(manifest, **{CLASS: classes[:63]}))
 
 
 def shrink_mesh_config(manifest: Object) -> Object:
@@ -175,14 +176,14 @@ def shrink_mesh_config(manifest: Object) -> Object:
     config, _ = read_tree(str((manifest.get("data") or {}).get("mesh", "")), "mesh")
     selectors = (config.get("discoverySelectors") or []) if isinstance(config, dict) else None
     readable = isinstance(selectors, list) and all(isinstance(each, dict) for each in selectors)
-    return _shrink(manifest, **{DISCOVERY: selectors if readable else None})
+    return shrink(manifest, **{DISCOVERY: selectors if readable else None})
 
 
 def shrink_inventory(manifest: Object) -> Object:
     """Of an inventory: what it says, read once."""
-    return _shrink(manifest, **{CONTENT: inventory.shrink_inventory(manifest.get("data") or {})})
+    return shrink(manifest, **{CONTENT: inventory.shrink_inventory(manifest.get("data") or {})})
 
 
 def shrink_role(manifest: Object) -> Object:
     """Of a role that came with the installation: its name, and its rules as hashes."""
-    return _shrink(manifest, **{RULES: hash_rules(manifest.get("rules") or ())})
+    return shrink(manifest, **{RULES: hash_rules(manifest.get("rules") or ())})

@@ -23,6 +23,7 @@ from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.world.proxies import Census
 from navarch.core.world.trial import TrialPod
+from navarch.gather.authority import gather_authority
 from navarch.gather.crds import read_gateway_api, read_standard_gateway_api
 from navarch.gather.gateway import by_mesh
 from navarch.gather.member import by_mesh as by_mesh_of_member
@@ -113,6 +114,7 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         gateways=world.stores["gateways"].find(by_mesh, (namespace, parent.name)),
         members=world.stores["members"].find(by_mesh_of_member, (namespace, parent.name)),
         gateway_api=read_gateway_api(world.stores["crds"], world.assets.catalog),
+        authority=gather_authority(world.stores, own.home),
         standard_gateway_api=read_standard_gateway_api(world.stores["crds"], world.assets.catalog),
     )
     observed = replace(observed, census=_take_census(world, observed))

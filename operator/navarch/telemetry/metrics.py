@@ -244,6 +244,12 @@ gateway_certificate = numbers.add_series(
     "time. Only where the operator reads certificates.",
     ["namespace", "name", "secret"],
 )
+authority_certificate = numbers.add_series(
+    "navarch_certificate_authority_not_after_timestamp_seconds",
+    "Until when the root and the intermediate of a mesh's managed certificate authority are valid, in Unix "
+    "time.",
+    ["namespace", "mesh", "certificate"],
+)
 apply_total = numbers.add_series(
     "navarch_apply_total",
     "Objects applied by outcome, for a mesh (its revision included) or a gateway.",
@@ -347,6 +353,7 @@ def _set_numbers_of_mesh(owner: Owner, status: Mapping[str, Any]) -> None:
     _set_start(owner, rollout_phase_start, rollout.get("phaseSince"))
     states = {state: rollout[state] for state in ("updated", "rolling", "waiting", "manual") if rollout}
     numbers.keep(owner, rollout_workloads, states)
+    numbers.keep(owner, authority_certificate, _read_authority(status.get("certificateAuthority") or {}))
     upgrade = status.get("upgrade") or {}
     _set_phase(owner, upgrade_phase, UPGRADE_PHASES, upgrade)
     _set_start(owner, upgrade_start, upgrade.get("since"))
@@ -373,6 +380,12 @@ def _read_ends(certificates: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         f"{each['namespace']}/{each['name']}": datetime.fromisoformat(each["notAfter"]).timestamp()
         for each in certificates
     }
+
+
+def _read_authority(authority: Mapping[str, Any]) -> dict[str, float]:
+    """When root and intermediate of a managed authority end."""
+    parts = {part: authority[part] for part in ("root", "intermediate") if part in authority}
+    return {part: datetime.fromisoformat(each["notAfter"]).timestamp() for part, each in parts.items()}
 
 
 def forget(kind: str, namespace: str, name: str) -> None:

@@ -33,7 +33,6 @@ from navarch.triggers.known import (
     By,
     Known,
     Object,
-    asks_for_rollouts,
     key_of,
     key_of_member,
     key_of_parent,
@@ -91,14 +90,9 @@ def asks_for_routes(gateway: Object) -> bool:
     return bool(((gateway.get("spec") or {}).get("openshift") or {}).get("routes"))
 
 
-def starts_asking_for_routes(old: Object | None, new: Object | None) -> bool:
-    """Whether a gateway asks for Routes that did not before."""
-    return new is not None and asks_for_routes(new) and not (old is not None and asks_for_routes(old))
-
-
-def starts_asking_for_rollouts(old: Object | None, new: Object | None) -> bool:
-    """Whether a mesh asks for restarts of workloads that did not before."""
-    return new is not None and asks_for_rollouts(new) and not (old is not None and asks_for_rollouts(old))
+def starts(asks: Callable[[Any], bool], old: Object | None, new: Object | None) -> bool:
+    """Whether an object asks for what it did not ask for before."""
+    return new is not None and asks(new) and not (old is not None and asks(old))
 
 
 def keys_for_inventory(manifest: Object) -> Iterator[Key]:
@@ -301,10 +295,6 @@ class Dependents:
         )
         yield from (Ask(key, CENSUS_DELAY) for key in dict.fromkeys(concerned))
 
-    def managing_meshes(self) -> Iterator[Key]:
-        """The meshes that ask for restarts of workloads."""
-        yield from self.known.find(By.MANAGED, "")
-
     def asks_for_workload(self, manifest: Object) -> Iterator[Ask]:
         """The meshes to which the namespace of a workload belongs, of those that ask for restarts, a little
         later."""
@@ -318,7 +308,7 @@ class Dependents:
             self.known.find(By.MESH_IN, name),
             self.known.find(By.CLUSTER, ""),
         )
-        managing = {*self.managing_meshes()}
+        managing = {*self.known.find(By.MANAGED, "")}
         yield from (Ask(key, CENSUS_DELAY) for key in dict.fromkeys(concerned) if key in managing)
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
-from navarch.api import member, revision, roll
+from navarch.api import authority, dataplane, member, revision, roll
 from navarch.api.controlplane import HOSTED
-from navarch.api.dataplane import MANAGED
 from navarch.core.model.naming import DEFAULT_TAG, hosted_namespace, name_members, revision_name
 from navarch.core.model.parent import GATEWAY, MESH, Parent, parent_of
 from navarch.core.model.scope import asks_for_cluster, reaches_cluster
@@ -251,7 +250,13 @@ def asks_for_default(mesh: Object) -> bool:
 def asks_for_rollouts(mesh: Object) -> bool:
     """Whether a mesh asks for restarts of workloads by Navarch."""
     upgrade = (mesh.get("spec") or {}).get("upgrade") or {}
-    return bool((upgrade.get("dataPlane") or {}).get("mode") == MANAGED)
+    return bool((upgrade.get("dataPlane") or {}).get("mode") == dataplane.MANAGED)
+
+
+def asks_for_authority(mesh: Object) -> bool:
+    """Whether a mesh asks for a managed certificate authority, itself or by a profile, or has one."""
+    said = (mesh.get(part) or {} for part in ("spec", "status"))
+    return any((each.get("certificateAuthority") or {}).get("type") == authority.MANAGED for each in said)
 
 
 def _list_label_values(mesh: Object) -> Iterator[str]:

@@ -26,7 +26,7 @@ _OF_PODS = (MESH_NAME, GATEWAY_NAME)
 WRITES = ("CREATE", "UPDATE", "DELETE")
 
 OWNED_RESOURCES: Mapping[str, tuple[str, ...]] = {
-    "": ("configmaps", "serviceaccounts", "services"),
+    "": ("configmaps", "secrets", "serviceaccounts", "services"),
     "apps": ("daemonsets", "deployments"),
     "autoscaling": ("horizontalpodautoscalers",),
     "networking.k8s.io": ("networkpolicies",),

@@ -74,7 +74,7 @@ def _of_meshes(condition: str, *, value: int = 1) -> str:
 
 _UNREADY = f"{_of_meshes('Ready', value=0)} unless {_of_meshes('Deleting')}"
 _SERVES = f"({_of_meshes('Available')} and {_of_meshes('InjectionReady')})"
-"""That an istiod is available, and pods are injected, is proved: such a mesh wakes no one at night."""
+"""That an istiod is available, and pods are injected, is proved: then nobody has to come at night."""
 _UPGRADES = (
     'label_replace(max by (namespace, mesh) (navarch_upgrade_phase) == 1, "name", "$1", "mesh", "(.+)")'
 )
@@ -130,6 +130,16 @@ ALERTS: tuple[Alert, ...] = (
         "The certificate in Secret {{ $labels.secret }}, with which listeners of MeshGateway "
         "{{ $labels.name }} in {{ $labels.namespace }} end TLS, is valid for less than 7 days more, or no "
         "longer; the condition CertificatesValid says until when.",
+    ),
+    Alert(
+        "certificate-authority-unhealthy",
+        _of_objects('kind="MeshControlPlane",type="CertificateAuthorityHealthy",status="False"', value=1),
+        "15m",
+        Severity.WARNING,
+        "The certificate authority of mesh {{ $labels.namespace }}/{{ $labels.name }} needs a person.",
+        "For 15 minutes the condition CertificateAuthorityHealthy of MeshControlPlane {{ $labels.name }} in "
+        "{{ $labels.namespace }} has been False: its root or intermediate ends soon, is missing, or is not "
+        "Navarch's; its message says which.",
     ),
     Alert(
         "proxies-outdated",

@@ -28,6 +28,10 @@ SPEC: Table = build_table(
     (guard("beside the mesh, istiod's account can be had by whoever may make pods there"), "hosting"),
     (guard("it decides whose identities the mesh believes"), "trust.**"),
     (
+        free("the authority is the mesh's own, within bounds, and its root's key is where no editor reads"),
+        "certificateAuthority.type certificateAuthority.managed.**",
+    ),
+    (
         free(
             "while true, what others do to the mesh's objects stands; to resume needs nothing",
             allowed=(None, False),

@@ -27,10 +27,17 @@ NORMAL: Mapping[ConditionType, str] = {
 _OF_SPEC = ConditionType.SPEC_ACCEPTED.value
 
 
+_NOT_ASKED_FOR = {
+    (ConditionType.CERTIFICATES_VALID, Reason.CERTIFICATES_NOT_CHECKED),
+    (ConditionType.CERTIFICATE_AUTHORITY_HEALTHY, Reason.AUTHORITY_NOT_MANAGED),
+}
+"""What a setting or a type leaves out: of the former the command looks itself."""
+
+
 def _is_worth_saying(kind: ConditionType, verdict: Verdict) -> bool:
     """Whether a condition says more than that all is well: SpecAccepted is True beside warnings, too."""
-    if kind is ConditionType.CERTIFICATES_VALID and verdict.reason is Reason.CERTIFICATES_NOT_CHECKED:
-        return False  # the command looks itself
+    if (kind, verdict.reason) in _NOT_ASKED_FOR:
+        return False
     if verdict.status != NORMAL.get(kind, "True"):
         return True
     warned = kind is ConditionType.SPEC_ACCEPTED and verdict.reason not in WELL

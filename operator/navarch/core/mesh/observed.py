@@ -20,6 +20,7 @@ from navarch.core.model.pointed import find_pointed
 from navarch.core.model.refs import Manifest
 from navarch.core.rollout.gates import Gate
 from navarch.core.rollout.observed import Workloads
+from navarch.core.trust.observed import SeenAuthority
 from navarch.core.world.cluster import CRD, Environment, ForeignConfig, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
 from navarch.core.world.neighbours import MeshSummary
@@ -51,6 +52,7 @@ class ObservedMesh:
     another, `asked_validation` the same of configuration, and `trial` the pods of the proxy with which it is
     tried. `workloads` are those with proxies of the mesh, where it asks for restarts of them; `zones` are
     the time zones that it names, of those that are known; `gates` is how the gates of the restarts stand.
+    `authority` is what there is of its certificate authority, None where Secrets are not looked at.
     """
 
     environment: Environment
@@ -89,6 +91,7 @@ class ObservedMesh:
     workloads: Workloads | None = None
     zones: Mapping[str, tzinfo] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
+    authority: SeenAuthority | None = None
 
     @property
     def generation(self) -> int:

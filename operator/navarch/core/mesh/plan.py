@@ -14,6 +14,7 @@ from functools import partial
 from navarch.api.controlplane import HOSTED
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.mesh.approval import Hold, find_hold, hold_back
+from navarch.core.mesh.authority import find_pending_authority, find_step, find_wait
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
@@ -40,13 +41,22 @@ from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.requeue import SAFETY_REQUEUE
 from navarch.core.model.scope import OF_CLUSTER, holds_anything, is_of_cluster, reaches_cluster
-from navarch.core.revision.manifest import build_revision_manifest, is_hosted, restate, stands_beside
+from navarch.core.revision.manifest import (
+    build_revision_manifest,
+    has_managed_authority,
+    is_hosted,
+    restate,
+    stands_beside,
+)
 from navarch.core.revision.render import render
 from navarch.core.revision.rights import find_missing
 from navarch.core.revision.route import read_route, redirect, restate_tags
 from navarch.core.revision.source import is_renderable
 from navarch.core.rollout.plan import RolloutPlan
+from navarch.core.trust.managed import Step
 from navarch.core.world.hosting import read_home
+
+_READS = (is_hosted, is_of_cluster, stands_beside, has_managed_authority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,8 @@ class MeshDecision:
     the spec asks for (none while it is not accepted: those that stand are left as they are), `succession`
     what becomes of its revisions (None where nothing is planned). `hold` is a change that waits for an
     approval: `revision` is without it. `returned` says that `revision` is what was proved before. `rollout`
-    is how workloads come to the proxy that is injected now (None where their owners see to it)."""
+    is how workloads come to the proxy that is injected now (None where their owners see to it).
+    `authority` is the next step for its certificate authority."""
 
     revision: Manifest | None
     plan: Plan
@@ -65,6 +76,7 @@ class MeshDecision:
     hold: Hold | None = None
     returned: Return | None = None
     rollout: RolloutPlan | None = None
+    authority: Step = None
 
 
 def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecision:
@@ -113,9 +125,10 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     rollout = plan_restarts(observed, succession, accepted=accepted)
     later = (SAFETY_REQUEUE if waiting else None, succession.wait, rollout.requeue_after if rollout else None)
     restarts = rollout.restarts if rollout is not None else ()
-    requeue = min(filter(None, (*later, find_retry(observed))), default=None)
+    requeue = min(filter(None, (*later, find_retry(observed), find_wait(observed, wanted))), default=None)
     plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue, restarts=restarts)
-    return MeshDecision(wanted, plan, gateways, succession, hold, returned, rollout)
+    authority = find_step(observed, wanted)
+    return MeshDecision(wanted, plan, gateways, succession, hold, returned, rollout, authority)
 
 
 def _decide_trial(observed: ObservedMesh, wanted: Manifest, succession: Succession) -> Trial:
@@ -156,8 +169,9 @@ def build_wanted_revision(observed: ObservedMesh) -> Manifest | None:
     )
     fitted = {**wanted, "spec": observed.kinds.fit(REVISION_KIND, "spec", wanted["spec"])}
     # Without its field a CRD of an older release would bring the control plane to the tenant, let go of every
-    # namespace without a MeshMember, or have an istiod that is not proved validate configuration.
-    same = all(read(fitted) == read(wanted) for read in (is_hosted, is_of_cluster, stands_beside))
+    # namespace without a MeshMember, have an istiod that is not proved validate configuration, or one make a
+    # root of its own.
+    same = all(read(fitted) == read(wanted) for read in _READS)
     return turn_back(observed, _keep_reach(observed, fitted)) if same else None
 
 
@@ -263,6 +277,7 @@ def _find_unmet(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting
     if is_hosted(wanted):
         obstacle = read_home(observed.parent, observed.owned, observed.inventory).obstacle
         yield from filter(None, (obstacle,))
+    yield from find_pending_authority(observed, wanted)
     there = observed.find_revision(ref_of(wanted).name)
     if there is None or not is_applied(there, wanted):
         yield from find_missing(wanted, observed.assets, observed.roles)

@@ -11,6 +11,7 @@ from typing import Any
 
 from navarch.api.controlplane import KIND
 from navarch.core.mesh.approval import tell_hold
+from navarch.core.mesh.authority import determine_authority, summarise_authority
 from navarch.core.mesh.census import count_proxies, is_of_own_gateway
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.crds import find_wanted_crds
@@ -59,6 +60,7 @@ CONDITIONS = (
     ConditionType.SPEC_ACCEPTED,
     ConditionType.RECONCILED,
     ConditionType.INJECTION_READY,
+    ConditionType.CERTIFICATE_AUTHORITY_HEALTHY,
     ConditionType.DEPENDENCIES_READY,
     ConditionType.GATEWAYS_READY,
     ConditionType.MEMBERS_READY,
@@ -69,6 +71,7 @@ AWAITED = Awaited(
     (
         ConditionType.READY,
         ConditionType.SPEC_ACCEPTED,
+        ConditionType.CERTIFICATE_AUTHORITY_HEALTHY,
         ConditionType.DEPENDENCIES_READY,
         ConditionType.DELETING,
         ConditionType.PAUSED,
@@ -286,6 +289,9 @@ def determine_mesh(
             observed, decision, accepted=accepted, progressing=progressing, reconciled=reconciled
         ),
         ConditionType.INJECTION_READY: injection,
+        ConditionType.CERTIFICATE_AUTHORITY_HEALTHY: determine_authority(
+            observed, decision.revision, decision.authority
+        ),
         ConditionType.DEPENDENCIES_READY: dependencies,
         ConditionType.GATEWAYS_READY: determine_gateways(gateways),
         ConditionType.MEMBERS_READY: determine_members(view_members(observed)),
@@ -348,6 +354,8 @@ def summarise_mesh(
         status["tag"] = decision.revision["spec"]["tag"]
         if is_hosted(decision.revision):
             status["controlPlaneNamespace"] = find_home(observed.parent, hosted=True)
+    if authority := summarise_authority(observed, decision.revision):
+        status["certificateAuthority"] = authority
     if decision.hold is not None:
         status["plan"] = decision.hold.to_json()
     active = observed.find_revision(observed.active)

@@ -106,6 +106,11 @@ class Outcome:
         waits = [wait for wait in (self.retry_after, seconds) if wait is not None]
         return replace(self, retry_after=min(waits, default=None))
 
+    def after(self, other: Outcome) -> Outcome:
+        """What came of both, the other one first."""
+        whole = replace(self, results=(*other.results, *self.results))
+        return whole.again_after(other.retry_after)
+
     @property
     def failures(self) -> tuple[ObjectOutcome, ...]:
         """Objects that are not, or do not stay, as desired: foreign, failed and contested ones."""

@@ -48,6 +48,10 @@ class ConditionType(Documented):
         "CertificatesValid",
         "Each certificate of the gateway's listeners is there, whole, for their hosts, and not about to end.",
     )
+    CERTIFICATE_AUTHORITY_HEALTHY = (
+        "CertificateAuthorityHealthy",
+        "A managed certificate authority is whole, can be renewed, and is not about to end.",
+    )
     DEPENDENCIES_READY = "DependenciesReady", "Istio's CRDs are there, established and new enough."
     PAUSED = "Paused", "spec.paused is true."
     DELETING = "Deleting", "The object is being removed."

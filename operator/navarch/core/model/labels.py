@@ -51,6 +51,18 @@ PROFILE = f"{GROUP}/profile"
 INVENTORY = f"{GROUP}/inventory"
 """Label on the ConfigMaps of the operator's namespace that say which objects a mesh has."""
 
+AUTHORITY = f"{GROUP}/certificate-authority"
+"""Label on the Secrets of a managed authority: which part it is, `root` or `intermediate`."""
+
+HOME = f"{GROUP}/control-plane-namespace"
+"""Label on a root's Secret: the namespace of the control plane whose root it is."""
+
+GENERATION = f"{GROUP}/root-generation"
+"""Label on a root's Secret: the how-manieth root of its control plane it is."""
+
+ORIGIN = f"{GROUP}/root-origin"
+"""Label on a root's Secret: Made by Navarch, or Adopted from istiod."""
+
 CATALOG = f"{GROUP}/catalog"
 """Label on ConfigMaps of the operator's namespace that add patches and digests to the catalog of Istio."""
 

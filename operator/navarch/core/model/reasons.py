@@ -35,6 +35,38 @@ class Reason(Documented):
     NOT_YET_DETERMINED = "NotYetDetermined", "Could not be determined yet; the message says what is missing."
     PAUSED = "Paused", "spec.paused is true: nothing but status and Events is written."
 
+    # --- certificate authority ------------------------------------------------------------------------------
+    AUTHORITY_NOT_MANAGED = (
+        "AuthorityNotManaged",
+        "The certificate authority is istiod's own, or the user's: Navarch does not look into it.",
+    )
+    AUTHORITY_NOT_SEEN = (
+        "AuthorityNotSeen",
+        "Navarch may not look at the Secrets of the certificate authority, or does not know them yet.",
+    )
+    AUTHORITY_PENDING = (
+        "AuthorityPending",
+        "The Secret with which istiod signs is not there as it should be, and is being made.",
+    )
+    AUTHORITY_FIXED = (
+        "AuthorityFixed",
+        "A mesh with a managed certificate authority asks for another type: its proxies would lose trust in "
+        "each other.",
+    )
+    FOREIGN_AUTHORITY = (
+        "ForeignAuthority",
+        "A Secret cacerts that is not Navarch's stands where a managed authority's would be written.",
+    )
+    ROOT_MISSING = (
+        "RootMissing",
+        "The Secret with the root's key is gone: what istiod has is left as it is, and cannot be renewed.",
+    )
+    ROOT_UNUSABLE = "RootUnusable", "The Secret with the root holds no root that can sign."
+    ANOTHER_ROOT_IN_USE = (
+        "AnotherRootInUse",
+        "Proxies trust another root than the managed one, and would refuse what that issues.",
+    )
+
     # --- specification --------------------------------------------------------------------------------------
     INVALID_SPEC = (
         "InvalidSpec",

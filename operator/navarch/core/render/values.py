@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from navarch.api.authority import MANAGED
 from navarch.api.spec import RevisionConfig
 from navarch.core.istio.assets import Assets
 from navarch.core.istio.catalog import Features
@@ -217,6 +218,11 @@ def _typed_mesh_config(config: RevisionConfig) -> dict[str, Any]:
     }
     stripped: dict[str, Any] = merge({}, tree)
     return {key: value for key, value in stripped.items() if value != {}}
+
+
+def has_managed_authority(config: RevisionConfig) -> bool:
+    """Whether Navarch makes the Secret from which istiod signs."""
+    return config.certificate_authority is not None and config.certificate_authority.type == MANAGED
 
 
 def trust_domain_of(config: RevisionConfig) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from navarch.api import revision as revision_api
+from navarch.api.authority import MANAGED
 from navarch.api.controlplane import HOSTED
 from navarch.api.meta import API_VERSION
 from navarch.api.spec import RevisionConfig
@@ -83,6 +84,12 @@ def stands_beside(revision: Manifest) -> bool:
     """Whether a MeshRevision that is updated in place leaves configuration that names no revision to the
     webhook that follows the tag."""
     return bool((revision.get("spec") or {}).get("beside"))
+
+
+def has_managed_authority(revision: Manifest) -> bool:
+    """Whether Navarch makes the certificate authority of a MeshRevision's istiod."""
+    config = (revision.get("spec") or {}).get("config") or {}
+    return (config.get("certificateAuthority") or {}).get("type") == MANAGED
 
 
 def is_hosted(revision: Manifest) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from navarch.core.diagnosis.advice.authority import OF_AUTHORITIES
 from navarch.core.diagnosis.advice.form import Advice
+from navarch.core.diagnosis.advice.managed import OF_MANAGED_AUTHORITIES
 from navarch.core.diagnosis.advice.neighbourhood import OF_NEIGHBOURHOOD
 from navarch.core.diagnosis.advice.running import OF_WHAT_RUNS
 from navarch.core.diagnosis.advice.specification import OF_SPECIFICATION
@@ -20,6 +21,7 @@ OF_REASONS: Mapping[Reason, Advice] = {
     **OF_NEIGHBOURHOOD,
     **OF_WHAT_RUNS,
     **OF_AUTHORITIES,
+    **OF_MANAGED_AUTHORITIES,
 }
 
 WELL = frozenset(

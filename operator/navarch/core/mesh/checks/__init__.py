@@ -15,6 +15,7 @@ from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.core.istio.assets import Assets
 from navarch.core.mesh.checks import (
     accepted,
+    authority,
     capacity,
     contests,
     dataplane,
@@ -76,6 +77,8 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     strategy.check_revisions_are_few,
     dataplane.check_time_zones_are_known,
     scope.check_cluster_is_its_own,
+    authority.check_authority_stays,
+    authority.check_cacerts_are_free,
     tags.check_tag_is_no_revision,
     tags.check_tag_is_free,
     tags.check_default_tag_has_one_owner,

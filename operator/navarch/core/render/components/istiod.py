@@ -25,6 +25,7 @@ from navarch.core.render.values import (
     build_mesh_config,
     build_values,
     environment_of,
+    has_managed_authority,
     runs_gateway_controller,
     trust_domain_of,
 )
@@ -168,6 +169,8 @@ def _build_deployment(revision: RevisionInput, assets: Assets, values: Mapping[s
         environment=_build_environment(revision, values),
         tolerations=[NOT_READY, *placement.pop("tolerations", [])],
         isolation_folder=ISOLATION_FOLDER,
+        # An istiod without the Secret would make a root of its own, which no proxy trusts.
+        has_cacerts=has_managed_authority(revision.config),
         placement=placement,
         resources=control_plane.resources.to_json() if control_plane.resources else {},
     )

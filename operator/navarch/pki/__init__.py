@@ -1,0 +1,1 @@
+"""Keys and certificates: the one place where randomness becomes a key, and a key a signature."""
