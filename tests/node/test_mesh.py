@@ -156,7 +156,7 @@ def count_renewals(mesh: Mesh) -> int:
 async def test_a_mesh_becomes_managed_with_the_root_that_it_has_and_an_intermediate_is_renewed_live(
     mesh: Mesh, api: Api
 ) -> None:
-    before, old = read_root(mesh), read_leaf(mesh, "server")
+    before, old, unmanaged = read_root(mesh), read_leaf(mesh, "server"), list_uids(mesh)
     (root,) = x509.load_pem_x509_certificates(before)
     with streams(mesh) as seen:
         mesh.edit(**build_managed())
@@ -164,11 +164,9 @@ async def test_a_mesh_becomes_managed_with_the_root_that_it_has_and_an_intermedi
         await mesh.wait_for(seconds=180)
         assert managed["status"]["certificateAuthority"]["root"]["origin"] == "Adopted"
         assert read_root(mesh) == before
-        first, istiods, renewals = (
-            get_cacerts(api, mesh.namespace) or {},
-            list_uids(mesh),
-            count_renewals(mesh),
-        )
+        await eventually(lambda: not list_uids(mesh) & unmanaged, seconds=120, what="istiod was rolled")
+        first, istiods = get_cacerts(api, mesh.namespace) or {}, list_uids(mesh)
+        renewals = count_renewals(mesh)
 
         api.delete("secret", mesh.namespace, "cacerts")
         await eventually(lambda: get_cacerts(api, mesh.namespace), seconds=60, what="cacerts is back")

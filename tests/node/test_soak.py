@@ -81,10 +81,10 @@ async def test_a_mesh_that_is_edited_every_second_serves_and_its_operator_does_n
             if passed > warm + seconds:
                 break
             await asyncio.sleep(max(0.0, number + 1 - (time.monotonic() - started)))
+        line = fit([(reconciles, held.rss) for reconciles, held in samples])
+        print(show(samples, line))  # in here: also where a request fails, which is told on leaving
     mesh.edit(meshConfig=None)
     await mesh.wait_for()
-    line = fit([(reconciles, held.rss) for reconciles, held in samples])
-    print(show(samples, line))
     assert not line.rises(more_than=GROWTH[full]), show(samples, line)
     first, last = samples[0][1], samples[-1][1]
     assert last.threads <= first.threads + 2
