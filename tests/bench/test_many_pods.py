@@ -66,7 +66,14 @@ async def test_memory_stays_small_with_many_namespaces_and_pods(bed: Bed, note: 
     before, cpu, started = read_rss(bed.operator.pid), read_cpu(bed.operator.pid), time.monotonic()
     mark = bed.audit.mark()
     await populate(bed, namespaces=namespaces, pods=pods)
-    census = {"total": pods, "current": pods, "outdated": 0, "misplaced": 0, "summary": f"{pods}/{pods}"}
+    census = {
+        "total": pods,
+        "current": pods,
+        "outdated": 0,
+        "misplaced": 0,
+        "manual": 0,
+        "summary": f"{pods}/{pods}",
+    }
     await eventually(lambda: read_census(bed) == census, seconds=120, every=0.5, what="all are counted")
     await bed.rest()
     came, spent = read_rss(bed.operator.pid), read_cpu(bed.operator.pid) - cpu
