@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 from lab.cluster import Cluster
 from tests.bench.crowd import Crowd
 from tests.bench.ledger import Ledger, print_table, write_page
-from tests.bench.measure import Moment, read_moments
+from tests.bench.measure import Moment, find_open_watches, read_moments
 from tests.cluster.conftest import a_lab, build_operator, install
 from tests.polling import eventually
 from tests.support.activity import is_leading, wait_for_rest
@@ -80,6 +81,11 @@ class Bed:
         assert self.cluster.audit_log is not None
         return list(read_moments(self.cluster.audit_log, mark))
 
+    def find_open_watches(self) -> Counter[str]:
+        """The operator's watches that are open now, by what they watch."""
+        assert self.cluster.audit_log is not None
+        return find_open_watches(self.cluster.audit_log, USER)
+
     def list_writes(self, mark: int) -> list[Moment]:
         """The operator's writes since `mark`."""
         return [moment for moment in self.moments(mark) if moment.user == USER and moment.is_write]
@@ -95,14 +101,18 @@ class Bed:
         """A namespace with a mesh for each name, all of them ready and at rest; the first one brings Istio's
         CRDs."""
         await self.make_mesh(names[0], **spec)
-        others = names[1:]
+        await self.add_meshes(names[1:], **spec)
+
+    async def add_meshes(self, names: Sequence[str], **spec: object) -> None:
+        """The same where Istio's CRDs are there; all meshes that were there before are ready."""
+        ready = await self.count_ready("mesh")
         await self.crowd.create(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in others
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names
         )
-        await self.crowd.create(build_mesh(name, **spec) for name in others)
+        await self.crowd.create(build_mesh(name, **spec) for name in names)
 
         async def are_ready() -> bool:
-            return await self.count_ready("mesh") == len(names)
+            return await self.count_ready("mesh") == ready + len(names)
 
         await eventually(are_ready, seconds=300, every=0.5, what="all meshes are ready")
         await self.rest()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import median
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.polling import eventually
 from tests.support.audit import ASIDE, READS
@@ -113,6 +116,28 @@ class Moment:
         return (
             f"{self.verb} {self.resource}/{self.subresource} {self.name} -> {self.code} at {self.ended:.3f}"
         )
+
+
+def find_open_watches(log: Path, user: str) -> Counter[str]:
+    """The watches that a user has open now, by what they watch: path and selectors."""
+    open_ones: dict[str, str] = {}
+    with log.open("rb") as lines:
+        # A log of a whole lab has hundreds of thousands of lines: only these are taken apart.
+        events = [json.loads(line) for line in lines if b'"verb":"watch"' in line and line.endswith(b"\n")]
+    for event in events:
+        if event["user"].get("username") != user:
+            continue
+        if event["stage"] in ("ResponseComplete", "Panic"):
+            open_ones.pop(event["auditID"], None)
+        else:
+            open_ones[event["auditID"]] = _name_watched(event["requestURI"])
+    return Counter(open_ones.values())
+
+
+def _name_watched(uri: str) -> str:
+    parts = urlsplit(uri)
+    chosen = [f"{key}={value}" for key, value in parse_qsl(parts.query) if key.endswith("Selector")]
+    return "?".join((parts.path, *sorted(chosen)))
 
 
 def read_moments(log: Path, mark: int) -> Iterator[Moment]:

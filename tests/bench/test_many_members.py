@@ -45,11 +45,24 @@ def homes(full: bool) -> Homes:
 
 
 @pytest.fixture(scope="module")
-async def bed(homes: Homes) -> AsyncIterator[Bed]:
-    """A lab whose meshes are at rest."""
+async def alone(homes: Homes) -> AsyncIterator[Bed]:
+    """A lab with the first of the meshes, and no namespace beside its own and the cluster's."""
     async with a_bed("members") as bed:
-        await bed.make_meshes(homes.meshes, scope="Members")
+        await bed.make_mesh(homes.meshes[0], scope="Members")
         yield bed
+
+
+@pytest.fixture(scope="module")
+async def watched(alone: Bed) -> Counter[str]:
+    """What the operator watches there: Istio's own kinds as well, which come with the first mesh."""
+    return alone.find_open_watches()
+
+
+@pytest.fixture(scope="module")
+async def bed(alone: Bed, homes: Homes, watched: Counter[str]) -> Bed:
+    """A lab whose meshes are at rest."""
+    await alone.add_meshes(homes.meshes[1:], scope="Members")
+    return alone
 
 
 async def make_namespaces(bed: Bed, names: list[str]) -> None:
@@ -154,6 +167,18 @@ async def test_a_restart_over_settled_members_writes_nothing_of_them_and_others_
         bound=f"{len(homes.members) // 4} looks",
     )
     note(SECTION, "looks at members until then, of those that a start asks for", f"{looked:.0f}")
+
+
+@pytest.mark.long
+async def test_there_are_as_many_watches_with_many_namespaces_as_with_one(
+    bed: Bed, homes: Homes, watched: Counter[str], note: Note
+) -> None:
+    """Counted where the process of the test before has begun all of its own."""
+    now = bed.find_open_watches()
+    assert now
+    assert now == watched
+    what = f"watches that are open with {len(homes.members)} members of {len(homes.meshes)} meshes"
+    note(SECTION, what, f"{now.total()}", bound=f"{watched.total()}, as with one mesh and no member")
 
 
 @pytest.mark.long

@@ -11,10 +11,13 @@ from tests.bench.conftest import Bed, Note, a_bed
 from tests.bench.crowd import NODES, build_injected_pod, build_namespace, spread
 from tests.bench.measure import read_cpu, read_peak, read_rss
 from tests.polling import eventually
+from tests.support.operator import USER
 
 SECTION = "Many pods"
 NS, TAG, REVISION = "crowded", "crowded-demo", "crowded-demo-inplace"
 MEMORY = 150
+FOR_PODS = 25
+"""MiB that a census of 10,000 pods may take."""
 BATCH = 500
 
 
@@ -61,12 +64,22 @@ async def populate(bed: Bed, *, namespaces: int, pods: int) -> None:
 async def test_memory_stays_small_with_many_namespaces_and_pods(bed: Bed, note: Note, full: bool) -> None:
     namespaces, pods = (1000, 10_000) if full else (100, 1000)
     before, cpu, started = read_rss(bed.operator.pid), read_cpu(bed.operator.pid), time.monotonic()
+    mark = bed.audit.mark()
     await populate(bed, namespaces=namespaces, pods=pods)
-    census = {"total": pods, "current": pods, "outdated": 0, "misplaced": 0, "summary": f"{pods}/{pods}"}
+    census = {
+        "total": pods,
+        "current": pods,
+        "outdated": 0,
+        "misplaced": 0,
+        "manual": 0,
+        "summary": f"{pods}/{pods}",
+    }
     await eventually(lambda: read_census(bed) == census, seconds=120, every=0.5, what="all are counted")
     await bed.rest()
     came, spent = read_rss(bed.operator.pid), read_cpu(bed.operator.pid) - cpu
     took = time.monotonic() - started
+    read = [m for m in bed.moments(mark) if m.user == USER and m.resource in ("pods", "namespaces")]
+    assert [str(m) for m in read if m.verb in ("list", "get")] == [], "what the watches tell is enough"
     assert bed.operator.stop() == 0
     mark, started = bed.audit.mark(), time.monotonic()
     await bed.start()
@@ -79,8 +92,10 @@ async def test_memory_stays_small_with_many_namespaces_and_pods(bed: Bed, note: 
     note(SECTION, f"memory (RSS) after {what} came", f"{came:.0f} MiB", bound=bound, sail=sail)
     note(SECTION, f"memory (RSS) after a start with {what}", f"{listed:.0f} MiB", bound=bound, sail=sail)
     note(SECTION, "the most that it was while starting", f"{peak:.0f} MiB", bound=bound)
-    note(SECTION, "memory before they came", f"{before:.0f} MiB")
+    note(SECTION, "memory before they came", f"{before:.0f} MiB", bound=f"at most {FOR_PODS} MiB less")
+    note(SECTION, "lists and reads of pods and namespaces for them", "0", bound="0")
     note(SECTION, "CPU for all their events, in all", f"{spent:.1f} s of {took:.0f} s")
     note(SECTION, f"start until at rest with {what}", f"{ready:.1f} s")
+    assert came - before <= FOR_PODS
     assert came <= MEMORY
     assert peak <= MEMORY

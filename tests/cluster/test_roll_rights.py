@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from uuid import UUID
 
 import pytest
 
@@ -34,14 +35,20 @@ def ask(api: Api, roll: Object, *, user: str = TENANT) -> str:
     return ""
 
 
+def place_of(entry: str) -> str:
+    return entry.partition("@")[0]
+
+
 @pytest.fixture(scope="module")
 def many(api: Api, guarded: Cluster) -> Iterator[list[str]]:
-    """Namespaces of which TENANT is editor, one more than may be added at once."""
+    """Entries of namespaces of which TENANT is editor, one more than may be added at once."""
     names = [f"roll-{at:02}" for at in range(MOST + 1)]
+    entries = []
     for name in names:
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        made = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        entries.append(f"{name}@{made['metadata']['uid']}")
         api.create(bind(name, "edit"))
-    yield names
+    yield entries
     for name in names:
         api.delete("rolebinding", name, f"{TENANT}-edit")
         api.delete("namespace", "", name)
@@ -83,12 +90,27 @@ def test_96_names_are_looked_at_in_one_request_and_the_97th_is_refused_with_the_
 def test_a_name_without_the_right_is_refused_by_name_wherever_it_stands(
     api: Api, mesh: str, many: list[str], at: int
 ) -> None:
-    names = [*many[:at], "kube-public", *many[at : MOST - 1]]
+    stray = f"kube-public@{UUID(int=at)}"
+    names = [*many[:at], stray, *many[at : MOST - 1]]
     refused = ask(api, build_roll(mesh, *names))
-    assert "spec.members: kube-public" in refused
+    assert f"spec.members: {stray}" in refused
     assert "update pods" in refused
     others = ask(api, build_roll(mesh, *names), user=NARROW)
     assert "spec.members: " in others
+
+
+def test_a_name_alone_takes_the_right_in_the_whole_cluster_since_it_stands_for_whichever_comes(
+    api: Api, mesh: str, many: list[str]
+) -> None:
+    name = place_of(many[0])
+    for said in (name, "comes-later"):
+        refused = ask(api, build_roll(mesh, said))
+        assert f"spec.members: {said} (" in refused
+        assert "write NAME@UID (kubectl get namespace NAME -o jsonpath={.metadata.uid})" in refused
+        assert ask(api, build_roll(mesh, said), user=WIDE) == ""
+    gone = f"{name}@{UUID(int=7)}"
+    assert ask(api, build_roll(mesh, gone)) == "", "there is no such namespace, so none joins"
+    assert "update pods there" in ask(api, build_roll(mesh, f"default@{UUID(int=7)}"))
 
 
 def test_only_what_is_added_is_asked_for_and_what_is_removed_needs_nothing(
@@ -120,14 +142,14 @@ def test_an_asterisk_and_selectors_take_the_right_in_the_whole_cluster(
 
 
 def test_a_roll_of_1000_names_is_written_changed_and_cut_down(api: Api, mesh: str, many: list[str]) -> None:
-    names = [*many[:50], *(f"waits-{at:04}" for at in range(950))]
-    full = build_roll(mesh, *names)
+    names = [*many[:50], *(f"waits-{at:04}@{UUID(int=at)}" for at in range(950))]
+    full, stray = build_roll(mesh, *names), f"default@{UUID(int=1)}"
     assert ask(api, full, user=WIDE) == ""
     api.create(full)
     swapped = [*many[50:97], *names[:-47]]
     assert ask(api, build_roll(mesh, *swapped)) == "", "47 names are others"
-    assert "spec.members: default" in ask(api, build_roll(mesh, *names[:-1], "default"))
-    anew = [f"anew-{at:04}" for at in range(1000)]
+    assert f"spec.members: {stray}" in ask(api, build_roll(mesh, *names[:-1], stray))
+    anew = [f"anew-{at:04}@{UUID(int=at)}" for at in range(1000)]
     assert ask(api, build_roll(mesh, *anew), user=WIDE) == ""
     assert ask(api, build_roll(mesh, many[0]), user=NARROW) == ""
 
@@ -136,10 +158,10 @@ def test_the_operators_account_makes_members_for_the_roll_beside_a_mesh_and_no_o
     api: Api, mesh: str, many: list[str]
 ) -> None:
     own, (namespace, name) = api.impersonating(USER), ROLL_LABELS
-    member = build_member(many[0], mesh)
+    member = build_member(place_of(many[0]), mesh)
     with pytest.raises(Refused, match="takes the verb use"):
         own.create(member, dry_run=True)
-    member["metadata"]["labels"] = {namespace: many[1], name: "default"}
+    member["metadata"]["labels"] = {namespace: place_of(many[1]), name: "default"}
     with pytest.raises(Refused, match="takes the verb use"):
         own.create(member, dry_run=True)
     member["metadata"]["labels"] = {namespace: mesh, name: "default"}
@@ -175,7 +197,11 @@ def test_no_team_writes_the_labels_of_a_rolls_member(api: Api, mesh: str, many: 
     [
         ({"members": ["a", "a"]}, "Duplicate value"),
         ({"members": ["Shop"]}, "should match"),
-        ({"members": ["x" * 64]}, "Too long"),
+        ({"members": ["x" * 64]}, "should match"),
+        ({"members": ["x" * 101]}, "Too long"),
+        ({"members": ["shop@"]}, "should match"),
+        ({"members": ["shop@1"]}, "should match"),
+        ({"members": [f"*@{UUID(int=1)}"]}, "should match"),
         ({"members": [f"n{at}" for at in range(10_000)]}, "Too many"),
         ({"memberSelectors": [{}]}, "write '*' into spec.members"),
         ({"memberSelectors": [{"matchExpressions": [{"key": "a", "operator": "In"}]}]}, "need values"),

@@ -11,7 +11,8 @@ from lab.cluster import Cluster
 from tests.cluster.conftest import a_mesh_namespace
 from tests.polling import eventually
 from tests.support.activity import count_reconciles, wait_for_rest
-from tests.support.api import Api
+from tests.support.admission import TENANT, bind
+from tests.support.api import Api, Object, Refused
 from tests.support.audit import Audit
 from tests.support.command import navarch
 from tests.support.members import ISTIO_REV, MEMBER_OF, build_member, read_labels, wait_for_member
@@ -61,6 +62,19 @@ def set_members(api: Api, namespace: str, *members: str) -> None:
 
 def joined(mesh: str, name: str = "demo") -> dict[str, str]:
     return {MEMBER_OF: f"{mesh}.{name}", ISTIO_REV: f"{mesh}-{name}"}
+
+
+def read_uid(api: Api, namespace: str) -> str:
+    return str((api.get("namespace", "", namespace) or {})["metadata"]["uid"])
+
+
+def admitted(tenant: Api, roll: Object) -> bool:
+    """Whether a tenant has made a roll."""
+    try:
+        tenant.create(roll)
+    except Refused:
+        return False
+    return True
 
 
 async def until_labels(api: Api, namespace: str, labels: dict[str, str]) -> None:
@@ -356,6 +370,39 @@ async def test_check_and_describe_say_what_a_roll_waits_for(
     told = navarch("describe", "demo", "-n", mesh, kubeconfig=light.kubeconfig).out
     assert f"MeshMemberRoll {mesh}/default" in told
     assert "1 of 2 namespaces are members" in told
+
+
+async def test_a_namespace_that_is_made_anew_is_joined_by_no_entry_that_was_written_for_the_one_before(
+    api: Api, light: Cluster, mesh: str, places: Callable[..., list[str]]
+) -> None:
+    """A team makes a namespace, writes it into its roll and deletes it. Another team gets the name."""
+    (place,) = places("place")
+    tenant = api.impersonating(TENANT)
+    for namespace, role in ((mesh, "navarch-mesh-admin"), (place, "edit")):
+        api.create(bind(namespace, role))
+    written = f"{place}@{read_uid(api, place)}"
+    await eventually(lambda: admitted(tenant, build_roll(mesh, written)), what="the tenant's roles hold")
+    await wait_for_roll(api, mesh)
+    assert read_labels(api, place) == joined(mesh)
+    api.delete("namespace", "", place)
+    await eventually(lambda: api.get("namespace", "", place) is None, seconds=60, what="it is gone")
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place}})
+    replaced = {place: "NamespaceReplaced"}
+    told = await wait_for_roll(api, mesh, status="False", until=lambda r: read_pending(r) == replaced)
+    assert read_condition(told, "SpecAccepted")["reason"] == "NamespaceReplaced"
+    assert (read_labels(api, place), api.get("member", place, "default")) == ({}, None)
+    ended = navarch("check", "demo", "-n", mesh, "-o", "json", kubeconfig=light.kubeconfig)
+    (finding,) = ended.find("NamespaceReplaced")
+    assert written in finding["message"]
+    anew = {"spec": {"members": [f"{place}@{read_uid(api, place)}"]}}
+    with pytest.raises(Refused, match="update pods there"):
+        tenant.patch("roll", mesh, "default", anew)
+    api.create(build_member(place, mesh))
+    told = await wait_for_roll(api, mesh)
+    assert told["status"]["members"]["selfJoined"] == 1, "its own team may join it"
+    api.delete("member", place, "default")
+    await until_labels(api, place, {})
+    await wait_for_roll(api, mesh, status="False", until=lambda r: read_pending(r) == replaced)
 
 
 async def test_a_member_that_only_carries_a_rolls_labels_is_never_removed_unless_the_roll_asked_for_it(

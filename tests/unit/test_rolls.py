@@ -13,13 +13,14 @@ from navarch.core.model.actions import Action, ObjectOutcome, Outcome
 from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Ref
+from navarch.core.roll.checks import run_checks
 from navarch.core.roll.observed import ObservedRoll
 from navarch.core.roll.plan import AT_ONCE
 from navarch.core.roll.status import is_released, overlook_vanished
 from navarch.core.world.cluster import Namespace
 from navarch.engine.key import Key
 from navarch.triggers.keys import ROLL_DELAY, Ask, Dependents
-from navarch.triggers.known import Known, key_of
+from navarch.triggers.known import By, Known, key_of
 
 from tests.unit.observations import NOW
 from tests.unit.rolls import (
@@ -94,6 +95,48 @@ def test_a_member_that_does_not_join_gives_its_own_reason() -> None:
     observed = a_roll("a", namespaces=[A], members=[a_member("a", roll="shop", ready=ready)])
     assert pending(observed) == {"a": "LabelConflict"}
     assert status_of(observed)["pending"][0]["message"] == "kubectl-label has it"
+
+
+UID, OTHER = "5b0c2f7e-6f0e-4b57-9d3b-0c8b1a8f4a11", "00000000-6f0e-4b57-9d3b-0c8b1a8f4a11"
+ANEW = Namespace("a", {"team": "x"}, uid=OTHER)
+
+
+@pytest.mark.parametrize(
+    ("entries", "there", "joins", "leaves", "told"),
+    [
+        ([f"a@{OTHER}"], "", ["a"], [], {"a": "Progressing"}),
+        ([f"a@{UID}"], "", [], [], {"a": "NamespaceReplaced"}),
+        ([f"a@{UID}"], "roll", [], ["a"], {"a": "NamespaceReplaced"}),
+        ([f"a@{UID}"], "team", [], [], {}),
+        ([f"a@{UID}"], "going", [], [], {"a": "NamespaceReplaced"}),
+        ([f"a@{UID}", "a"], "", ["a"], [], {"a": "Progressing"}),
+        ([f"a@{UID}", f"a@{OTHER}"], "roll", ["a"], [], {}),
+        ([f"a@{UID}", "*"], "", ["a", "b"], [], {"a": "Progressing", "b": "Progressing"}),
+        ([f"late@{UID}"], "", [], [], {"late": "NamespaceReplaced"}),
+    ],
+)
+def test_an_entry_with_a_uid_means_one_namespace_and_none_that_gets_its_name(
+    entries: list[str], there: str, joins: list[str], leaves: list[str], told: dict[str, str]
+) -> None:
+    by = {"roll": "shop"}.get(there, "")
+    members = [a_member("a", roll=by, deleted=there == "going")] if there else []
+    observed = a_roll(*entries, namespaces=[ANEW, B], members=members)
+    assert (made(observed), removed(observed), pending(observed)) == (joins, leaves, told)
+    replaced = entries != [f"a@{OTHER}"]
+    accepted = ("True", "NamespaceReplaced" if replaced else "AsExpected")
+    assert verdicts(observed)["SpecAccepted"] == accepted
+
+
+def test_after_a_restore_one_finding_tells_of_all_entries() -> None:
+    (finding,) = run_checks(a_roll(*(f"n{at}@{UID}" for at in range(9))))
+    assert finding.value == f"n0@{UID}"
+    assert "so it is with 8 more" in finding.message
+    assert len(finding.message) < 500
+
+
+def test_an_entry_with_a_uid_wakes_its_roll_by_the_name() -> None:
+    known = Known([a_roll(f"a@{UID}").body])
+    assert [*known.find(By.ROLL_LISTS, "a")] == [ROLL]
 
 
 def test_a_member_that_its_team_made_counts_and_is_neither_written_nor_removed() -> None:

@@ -1,12 +1,13 @@
 """MeshMemberRoll: which namespaces belong to a mesh, said by who administers it.
 
-Owns what may be said of it. Must never name a mesh: a namespace holds one, and a roll is for that beside it.
-Invariant: a mesh has one roll at most, which is named `default`.
+Owns what may be said of it, and how an entry of spec.members is read. Must never name a mesh: a namespace
+holds one, and a roll is for that beside it. Invariant: a mesh has one roll at most, which is named `default`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -23,7 +24,14 @@ MOST_NAMES = 1000
 MOST_PENDING = 50
 """Namespaces that status.pending names."""
 
-MemberName = Annotated[str, Field(pattern=r"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", max_length=63)]
+AT = "@"
+"""In an entry of spec.members, between a namespace's name and its uid."""
+
+_UID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+MemberName = Annotated[
+    str,
+    Field(pattern=rf"^([*]|[a-z0-9]([-a-z0-9]{{0,61}}[a-z0-9])?({AT}{_UID})?)$", max_length=100),
+]
 _Key = Annotated[
     str,
     Field(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"),
@@ -43,6 +51,24 @@ _EMPTY_RULE = build_rule(
     message="a selector without labels means all namespaces; write '*' into spec.members for these",
     shown="'{}'",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an entry of spec.members means: the namespace that has this name, whichever it is, or with `uid`
+    the one that had it when the entry was written."""
+
+    name: str
+    uid: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """An entry that is not ALL."""
+        name, _, uid = text.partition(AT)
+        return cls(name, uid)
+
+    def __str__(self) -> str:
+        return f"{self.name}{AT}{self.uid}" if self.uid else self.name
 
 
 class Requirement(Model):
@@ -81,9 +107,11 @@ class MeshMemberRollSpec(Model):
         None,
         max_length=MOST_NAMES,
         json_schema_extra={"x-kubernetes-list-type": "set"},
-        description="Names of namespaces, which need not exist yet; `*` for every one that may belong to the "
-        "mesh. It takes the right to update pods in each that is added, at most 96 in one request, and for "
-        "`*` in the whole cluster. More namespaces than fit are chosen by memberSelectors.",
+        description="Namespaces: `NAME@UID` for the one with this name and this metadata.uid, `NAME` for "
+        "whichever has the name, now or later, `*` for every one that may belong to the mesh. To add "
+        "`NAME@UID` takes the right to update pods in that namespace, at most 96 in one request; to add "
+        "`NAME` or `*` takes it in the whole cluster. More namespaces than fit are chosen by "
+        "memberSelectors.",
     )
     member_selectors: list[NamespaceSelector] | None = Field(
         None,

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 from navarch.api import member, roll
 from navarch.api.meta import API_VERSION
-from navarch.api.roll import ALL, MeshMemberRollSpec
+from navarch.api.roll import MeshMemberRollSpec
 from navarch.core.model.ownership import NOTHING, is_proved
 from navarch.core.model.parent import identify
 from navarch.core.model.refs import Manifest, Ref
 from navarch.core.model.removal import is_torn_down
+from navarch.core.roll.entries import asks_for_all, list_entries
 from navarch.core.roll.observed import ObservedRoll
 from navarch.core.world.cluster import Namespace
 from navarch.gather.reference import find_held, find_revision
@@ -47,7 +48,11 @@ async def gather_roll(world: World, namespace: str, name: str) -> ObservedRoll |
         spec_error=error,
         mesh=find_mesh_beside(world, namespace),
         namespaces=places,
-        holds={n: held for n in (*places, *_list_names(spec)) if (held := find_held(world, n))},
+        holds={
+            n: held
+            for n in (*places, *(entry.name for entry in list_entries(spec)))
+            if (held := find_held(world, n))
+        },
         members={n: body for n, body in found.items() if body is not None},
         own=tuple(o for o in world.owned.objects(parent, NOTHING) if is_proved(o, parent, NOTHING)),
         now=world.now(),
@@ -66,15 +71,11 @@ def _age(mesh: Manifest) -> tuple[str, str]:
     return mesh["metadata"]["creationTimestamp"], mesh["metadata"]["uid"]
 
 
-def _list_names(spec: MeshMemberRollSpec | None) -> Iterator[str]:
-    yield from (name for name in (spec.members if spec is not None else None) or () if name != ALL)
-
-
 def _find_meant(world: World, spec: MeshMemberRollSpec | None) -> Iterator[Namespace]:
     """The namespaces that a spec may mean: those that it names, and all where it does not say names alone."""
-    if spec is not None and (spec.member_selectors or ALL in (spec.members or ())):
+    if spec is not None and (spec.member_selectors or asks_for_all(spec)):
         yield from world.cluster.namespaces()
         return
-    for name in _list_names(spec):
+    for name in dict.fromkeys(entry.name for entry in list_entries(spec)):
         if (found := world.cluster.namespace(name)) is not None:
             yield found

@@ -210,7 +210,7 @@ def _list_roll(manifest: Object, key: Key) -> Iterator[tuple[Question, Key]]:
     yield (By.ROLL_IN, key.namespace), key
     spec = manifest.get("spec") or {}
     names = spec.get("members") or ()
-    yield from (((By.ROLL_LISTS, name), key) for name in names if name != roll.ALL)
+    yield from (((By.ROLL_LISTS, roll.Entry.read(entry).name), key) for entry in names if entry != roll.ALL)
     if spec.get("memberSelectors") or roll.ALL in names:
         yield (By.ROLL_SELECTS, ""), key
 

@@ -1,8 +1,8 @@
 """The policies on rolls: who may bring which namespaces into a mesh by one, and who writes a roll's labels.
 
-Owns the rights that are asked for each name that is added. Must never ask anything of a request that only
-takes names away. Invariant: no namespace is brought into a mesh by a roll unless who wrote it there could
-have changed the pods of that namespace already.
+Owns the rights that are asked for each entry that is added. Must never ask anything of a request that only
+takes entries away. Invariant: no namespace is brought into a mesh by a roll unless who wrote it there could
+have changed the pods of that namespace already: of that one, and not of another that had the name before.
 
 A policy can afford about 28 questions to the authorizer, and CEL has no loop over them: so each name has a
 validation of its own, of which most stop at the length of the list.
@@ -14,7 +14,7 @@ from navarch.api.admission.cel import LABELS, SPEC_CHANGED, Validation, build_po
 from navarch.api.admission.membership import LABEL_VERB
 from navarch.api.member import PLURAL as MEMBERS
 from navarch.api.meta import GROUP, ROLL_NAME, ROLL_NAMESPACE, JSONObject, quote_cel
-from navarch.api.roll import ALL, PLURAL
+from navarch.api.roll import ALL, AT, PLURAL
 
 EACH = 24
 """Names that one policy asks about."""
@@ -48,7 +48,7 @@ def build_roll_policies(operator: str) -> list[JSONObject]:
 
 
 def _build_named(part: int) -> list[JSONObject]:
-    """Names that are added: the right in the namespace of each."""
+    """Entries that are added: the right in the namespace of each, of which its uid makes sure."""
     first = part * EACH
     return build_policy(
         f"roll-names-{part + 1}",
@@ -59,11 +59,15 @@ def _build_named(part: int) -> list[JSONObject]:
         validations=[
             Validation(
                 f"variables.wide || variables.added.size() <= {at} || "
-                + _MAY.format(f".namespace(variables.added[{at}])"),
+                f"(variables.added[{at}].contains('{AT}') && "
+                + _MAY.format(f".namespace(variables.added[{at}].split('{AT}')[0])")
+                + ")",
                 where="spec.members",
                 shown=f"'spec.members: ' + variables.added[{at}] + {_BY}",
-                why="to bring a namespace into a mesh by a roll takes the right to update pods there; leave "
-                "it out, or have its team make a MeshMember in it",
+                why="to bring a namespace into a mesh by a roll takes the right to update pods there, and "
+                f"its uid, since a name alone stands for whichever namespace has it later; write NAME{AT}UID "
+                "(kubectl get namespace NAME -o jsonpath={.metadata.uid}), have the namespace's team make a "
+                "MeshMember, or have it done by an account that may update pods in the whole cluster",
                 reason="Forbidden",
             )
             for at in range(first, first + EACH)

@@ -189,7 +189,7 @@ OF_SIGNS: Mapping[Sign, Advice] = {
     ),
     Sign.PROXIES_OUTSIDE: Advice(
         Severity.WARNING,
-        "Restart the workloads, or label the namespace with the mesh's tag again.",
+        "Restart the workloads, or bring the namespace into the mesh again.",
         "3 pods run a proxy of mesh shop/mesh, to which this namespace does not belong: web-1, web-2, web-3",
     ),
     Sign.PODS_NOT_INJECTED: Advice(

@@ -93,8 +93,8 @@ def tell_outside(proxies: Sequence[ProxyPod]) -> str:
     if not proxies:
         return ""
     pods = join(f"{p.namespace}/{p.name}" for p in proxies)
+    say = count(len(proxies), "pod says that it runs", "pods say that they run")
     return (
-        f"{len(proxies)} pods outside the mesh's namespaces say that they run its proxy: {pods}. istiod no "
-        "longer looks at their namespace; label it with the mesh's tag again, or restart them: "
-        f"{_restart(proxies)}"
+        f"outside the mesh's namespaces {say} its proxy: {pods}. istiod no longer looks at their namespace; "
+        f"bring it into the mesh again, or restart them: {_restart(proxies)}"
     )

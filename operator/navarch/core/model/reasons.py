@@ -133,6 +133,10 @@ class Reason(Documented):
     NAMESPACE_EXCLUDED = "NamespaceExcluded", "The mesh's spec.excludedNamespaces keeps the namespace out."
     MESH_NOT_FOUND = "MeshNotFound", "The MeshControlPlane that is named does not exist."
     NAMESPACE_NOT_FOUND = "NamespaceNotFound", "A namespace that a MeshMemberRoll names does not exist."
+    NAMESPACE_REPLACED = (
+        "NamespaceReplaced",
+        "An entry NAME@UID of a MeshMemberRoll names a namespace that is gone, or was made anew since.",
+    )
     MEMBER_OF_ANOTHER = (
         "MemberOfAnother",
         "A namespace of a MeshMemberRoll has a MeshMember for another mesh; what came first stays.",

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from navarch.api.roll import ALL
 from navarch.core.membership.places import tell_refusal
 from navarch.core.membership.rule import read_put_out
 from navarch.core.membership.selectors import matches
@@ -21,6 +20,7 @@ from navarch.core.model.labels import MEMBER_OF
 from navarch.core.model.parent import parent_of
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest
+from navarch.core.roll.entries import asks_for_all, find_replaced, is_meant, list_entries, tell_replaced
 from navarch.core.roll.observed import ObservedRoll
 from navarch.core.world.cluster import Namespace
 
@@ -31,6 +31,8 @@ class How(IntEnum):
     NAMED = 0
     SELECTED = 1
     BY_ASTERISK = 2
+    NO_MORE = 3
+    """The namespace that was named is gone; another has its name, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Candidate:
 
 def list_candidates(observed: ObservedRoll) -> tuple[Candidate, ...]:
     """All namespaces that the roll asks for, by name."""
-    asked = find_asked(observed)
+    replaced = dict.fromkeys((entry.name for entry in find_replaced(observed)), How.NO_MORE)
+    asked = replaced | find_asked(observed)
     own = {member["metadata"]["namespace"] for member in observed.own}
     candidates = (_judge(observed, name, asked[name], is_own=name in own) for name in sorted(asked))
     return tuple(each for each in candidates if each is not None)
@@ -64,17 +67,19 @@ def is_left(observed: ObservedRoll, member: Manifest, asked: Mapping[str, How]) 
 
 
 def find_asked(observed: ObservedRoll) -> dict[str, How]:
-    """The names of the namespaces that the spec means, whether or not they may be members."""
+    """The names of the namespaces that the spec means, whether or not they may be members. A name that the
+    spec has only for a namespace that is gone is not among them."""
     spec = observed.spec
     if spec is None:
         return {}
-    members, selectors = spec.members or [], _read_selectors(observed)
-    everything = observed.namespaces if ALL in members else ()
+    selectors = _read_selectors(observed)
+    everything = observed.namespaces if asks_for_all(spec) else ()
     asked = dict.fromkeys(everything, How.BY_ASTERISK)
     for name, namespace in observed.namespaces.items() if selectors else ():
         if any(is_selected(selector, namespace) for selector in selectors):
             asked[name] = How.SELECTED
-    return asked | dict.fromkeys((name for name in members if name != ALL), How.NAMED)
+    named = (entry.name for entry in list_entries(spec) if is_meant(observed, entry))
+    return asked | dict.fromkeys(named, How.NAMED)
 
 
 def _read_selectors(observed: ObservedRoll) -> list[Mapping[str, Any]]:
@@ -90,8 +95,8 @@ def is_selected(selector: Mapping[str, Any], namespace: Namespace) -> bool:
 
 
 def _judge(observed: ObservedRoll, name: str, how: How, *, is_own: bool) -> Candidate | None:
-    if told := _tell_ineligible(observed, name):
-        return Candidate(name, *told) if how is How.NAMED else None
+    if told := _tell_ineligible(observed, name, how, is_own=is_own):
+        return Candidate(name, *told) if how in (How.NAMED, How.NO_MORE) else None
     if observed.mesh is None:
         return Candidate(name, Reason.MESH_NOT_FOUND, "there is no mesh beside the roll yet")
     member = observed.members.get(name)
@@ -100,11 +105,19 @@ def _judge(observed: ObservedRoll, name: str, how: How, *, is_own: bool) -> Cand
     if names_mesh(observed, member):
         reason, message = _follow(member)
         going = "deletionTimestamp" in member["metadata"]
-        named = is_own or observed.parent.owns(member)  # without our entry: restored from a backup
+        # Without our entry it was restored from a backup.
+        named = how is not How.NO_MORE and (is_own or observed.parent.owns(member))
         return Candidate(name, reason, message, is_made=named and not going, is_self_joined=not named)
     if is_own:
         return Candidate(name, Reason.PROGRESSING, "its MeshMember names another mesh and is made anew")
     return None if how is How.BY_ASTERISK else Candidate(name, Reason.MEMBER_OF_ANOTHER, _tell_owner(member))
+
+
+def _is_joined_by_others(observed: ObservedRoll, name: str, *, is_own: bool) -> bool:
+    """Whether a namespace has joined the roll's mesh without the roll, and stays."""
+    member = observed.members.get(name)
+    stays = member is not None and "deletionTimestamp" not in member["metadata"]
+    return stays and not is_own and names_mesh(observed, observed.members[name])
 
 
 def _tell_refusal(observed: ObservedRoll, name: str) -> str:
@@ -115,9 +128,14 @@ def _is_put_out(observed: ObservedRoll, name: str) -> bool:
     return observed.mesh is not None and name in read_put_out(observed.mesh)
 
 
-def _tell_ineligible(observed: ObservedRoll, name: str) -> tuple[Reason, str] | None:
-    """Why a namespace can be no member now, whatever its MeshMember says."""
+def _tell_ineligible(
+    observed: ObservedRoll, name: str, how: How, *, is_own: bool
+) -> tuple[Reason, str] | None:
+    """Why a namespace can be no member now, whatever its MeshMember says; one that the roll does not mean
+    can be, by a MeshMember of its own."""
     namespace = observed.namespaces.get(name)
+    if how is How.NO_MORE and not _is_joined_by_others(observed, name, is_own=is_own):
+        return Reason.NAMESPACE_REPLACED, tell_replaced(observed, name)
     if refusal := _tell_refusal(observed, name):
         return Reason.NAMESPACE_REFUSED, refusal
     if _is_put_out(observed, name):

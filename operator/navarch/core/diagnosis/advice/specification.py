@@ -158,6 +158,14 @@ OF_SPECIFICATION: Mapping[Reason, Advice] = {
         "Correct the name in spec.members, or create the namespace: it joins then.",
         "1 of 3 namespaces are no members yet: shpo (NamespaceNotFound); status.pending says why",
     ),
+    Reason.NAMESPACE_REPLACED: Advice(
+        Severity.WARNING,
+        "Take the entry out of spec.members. If the namespace that has the name now is to be a member, write "
+        "its uid (`kubectl get namespace NAME -o jsonpath={.metadata.uid}`), which takes the right to update "
+        "pods there, or have its team make a MeshMember in it.",
+        "spec.members: 'shop@5b0c2f7e-6f0e-4b57-9d3b-0c8b1a8f4a11': the namespace of this uid is gone; the "
+        "one that has the name shop now does not join by it",
+    ),
     Reason.MEMBER_OF_ANOTHER: Advice(
         Severity.ERROR,
         "Take the namespace out of one of the two rolls, or delete the MeshMember that is there.",
