@@ -28,6 +28,7 @@ from lab.cluster import Cluster
 from tests.polling import eventually
 from tests.support.admission import TENANT, bind, build_revision, change, nest, refusal, say, submit
 from tests.support.api import GVK, Api, Object, Refused
+from tests.support.members import build_member
 from tests.support.meshes import build_mesh
 from tests.support.operator import USER
 from tests.support.workloads import build_pod
@@ -48,12 +49,18 @@ def test_our_kinds_answer_to_their_short_names_and_categories(installed: Cluster
         installed.run("get", name, "-A")
 
 
+MEMBER_COLUMNS = ["NAME", "MESH", "READY", "STATUS", "PROXIES", "MANUAL"]
+
+
 def test_columns_show_the_state_at_a_glance(api: Api, installed: Cluster, fresh: str) -> None:
     api.create(build_mesh(fresh, paused=True))
     head = installed.run("get", "meshcp", "-n", fresh).splitlines()[0].split()
     assert head == ["NAME", "VERSION", "REVISION", "READY", "STATUS", "MEMBERS", "PROXIES", "TAG", "AGE"]
     wide = installed.run("get", "meshcp", "-n", fresh, "-o", "wide").splitlines()[0].split()
     assert wide == [*head[:-1], "CA-EXPIRES", "AGE", "MESSAGE"]
+    api.create(build_member(fresh, fresh))
+    row = installed.run("get", "meshm", "-n", fresh, "-o", "wide").splitlines()[0].split()
+    assert row == [*MEMBER_COLUMNS, "AGE", "MESH-NAMESPACE", "MESSAGE"]
 
 
 async def test_no_expression_of_a_policy_earns_a_warning(api: Api, guarded: Cluster) -> None:

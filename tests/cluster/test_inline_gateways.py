@@ -123,6 +123,16 @@ async def test_an_entry_that_goes_takes_its_gateway_along_and_others_stay(
     )
     assert (api.get("gateway", fresh, "front") or {})["metadata"]["uid"] == uid
 
+    elsewhere = {"name": "web", "namespace": "default"}  # which belongs to no mesh
+    edit(api, fresh, gateways={"defaults": NODE_PORT, "ingress": [elsewhere]})
+    refused = await wait_for(api, fresh, condition="GatewaysReady", status="False")
+    told = read_condition(refused, "GatewaysReady")["message"]
+    assert f"what spec.gateways has no more stays: {fresh}/front" in told
+    edit(api, fresh, gateways={"defaults": NODE_PORT, "ingress": [{"name": "web"}]})
+    await wait_until_gone(api, fresh, "front")
+    web = read_condition(api.get("gateway", fresh, "web") or {}, "Ready")
+    assert web["status"] == "True", "a renamed entry is served by one of both at every moment"
+
 
 async def test_a_mesh_is_deleted_with_its_gateways_though_their_pods_carry_proxies(
     api: Api, operator: Operator, fresh: str, member: str

@@ -256,6 +256,41 @@ def test_a_gateway_that_is_asked_for_no_more_goes_and_nobody_elses_does() -> Non
     assert plan_mesh(observed, ()).plan.prune == (ref_of(wanted),)
 
 
+def born(manifest: Manifest, second: int, **status: Any) -> Manifest:
+    """A MeshGateway that stands since this second."""
+    there = made(manifest, **status)
+    return {**there, "metadata": {**there["metadata"], "creationTimestamp": f"2026-10-01T12:00:{second:02}Z"}}
+
+
+UNREADY = {"ready": "False", "reason": "AddressPending"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "new", "stays"),
+    [
+        ("ingress", None, True),
+        ("ingress", (9, UNREADY), True),
+        ("ingress", (9, {}), False),
+        ("ingress", (1, UNREADY), False),
+        ("egress", (9, UNREADY), False),
+    ],
+    ids=["not made", "not ready", "ready", "older and broken", "of another type"],
+)
+def test_a_gateway_without_an_entry_stays_until_a_younger_one_of_its_type_is_ready(
+    kind: str, new: tuple[int, dict[str, Any]] | None, stays: bool
+) -> None:
+    (old,) = ask({"ingress": [{"name": "old"}]})
+    entries: dict[str, Any] = {kind: [{"name": "new"}]}
+    (wanted,) = ask(entries)
+    younger = (born(wanted, new[0], **new[1]),) if new else ()
+    observed = asking(entries, there=(born(old, 5), *younger))
+    plan = plan_mesh(observed, ()).plan
+    assert (ref_of(old) not in plan.prune) is stays
+    assert ref_of(old) not in map(ref_of, plan.objects()), "nothing is written to it either"
+    message = judge(observed)[0]["GatewaysReady"]["message"]
+    assert message.endswith("until they are, what spec.gateways has no more stays: shop/old") is stays
+
+
 def test_while_a_spec_is_refused_the_gateways_of_the_mesh_stay_as_they_are() -> None:
     (wanted,) = ask({"ingress": [{"name": "web"}]})
     observed = asking({}, there=(made(wanted),))

@@ -8,7 +8,7 @@ what is said of a gateway changes only with its readiness, its reason and its ad
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from navarch.api.controlplane import MOST_GATEWAYS
@@ -67,6 +67,29 @@ def build_gateway_wave(observed: ObservedMesh, wanted: Iterable[Manifest]) -> Wa
     return Wave(COMPONENT, tuple(made))
 
 
+def find_relieved(observed: ObservedMesh, wanted: Iterable[Manifest]) -> tuple[Ref, ...]:
+    """The mesh's gateways that the spec asks for no more and that stay for now: a younger one of their type,
+    which it does ask for, is not ready yet. So a renamed entry loses no request."""
+    own = {ref_of(gateway): gateway for gateway in observed.own_gateways}
+    asked = {ref_of(gateway): gateway["spec"]["type"] for gateway in wanted}
+    coming = [(kind, own.get(ref)) for ref, kind in asked.items() if not _is_ready(own.get(ref))]
+
+    def is_needed(gateway: Manifest) -> bool:
+        born = gateway["metadata"].get("creationTimestamp", "")
+        return any(
+            kind == gateway["spec"].get("type")
+            and (there is None or there["metadata"].get("creationTimestamp", "") > born)
+            for kind, there in coming
+        )
+
+    return tuple(ref for ref, gateway in own.items() if ref not in asked and is_needed(gateway))
+
+
+def _is_ready(gateway: Manifest | None) -> bool:
+    ready = find_condition(gateway, ConditionType.READY) if gateway is not None else None
+    return ready is not None and ready["status"] == "True"
+
+
 def find_inside(observed: ObservedMesh) -> Callable[[str], bool]:
     """Whether pods of a namespace, by its name, are injected by the mesh."""
     mesh = find_effective_membership(observed)
@@ -82,7 +105,7 @@ def find_inside(observed: ObservedMesh) -> Callable[[str], bool]:
 @dataclass(frozen=True, slots=True)
 class GatewayView:
     """A gateway as its mesh sees it. `inline` ones are the mesh's own; `told` is what no object of its own
-    tells."""
+    tells, and `stays` that the spec asks for it no more and that others are to relieve it."""
 
     namespace: str
     name: str
@@ -91,6 +114,7 @@ class GatewayView:
     reason: Reason
     address: str = ""
     told: str = ""
+    stays: bool = False
 
     def __str__(self) -> str:
         return f"{KIND} {self.namespace}/{self.name} ({self.told or self.reason})"
@@ -107,6 +131,7 @@ def view_gateways(observed: ObservedMesh, wanted: Sequence[Manifest]) -> tuple[G
     inside = find_inside(observed)
     own = {ref_of(o): o for o in observed.own_gateways}
     asked = {ref_of(o): o for o in wanted}
+    stays = {*find_relieved(observed, wanted)}
     named = {ref_of(o): o for o in observed.gateways}
     there = {ref: o for ref, o in named.items() if ref in asked or inside(ref.namespace)} | own
     going = {ref for ref, o in there.items() if "deletionTimestamp" in o["metadata"]}
@@ -118,7 +143,8 @@ def view_gateways(observed: ObservedMesh, wanted: Sequence[Manifest]) -> tuple[G
             told = verdict.message
             views.append(GatewayView(ref.namespace, ref.name, True, "False", verdict.reason, told=told))
         else:
-            views.append(_view(ref, asked.get(ref), there[ref], inline=ref in own))
+            view = _view(ref, asked.get(ref), there[ref], inline=ref in own)
+            views.append(replace(view, stays=ref in stays))
     return tuple(views)
 
 
@@ -153,6 +179,8 @@ def determine_gateways(views: Iterable[GatewayView]) -> Verdict:
         bad = [view for view in gateways if view.ready == status]
         if bad:
             message = f"{len(bad)} of {len(gateways)} gateways are {words}: {join(bad)}"
+            if left := [f"{view.namespace}/{view.name}" for view in gateways if view.stays]:
+                message += f"; until they are, what spec.gateways has no more stays: {join(left)}"
             return Verdict("False" if status == "False" else "Unknown", Reason.GATEWAYS_NOT_READY, message)
     return Verdict("True", Reason.AS_EXPECTED)
 

@@ -18,7 +18,7 @@ from navarch.core.mesh.authority import find_pending_authority, find_step, find_
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
-from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways
+from navarch.core.mesh.gateways import build_gateway_wave, build_wanted_gateways, find_relieved
 from navarch.core.mesh.injection import find_validators
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
@@ -111,6 +111,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     gateways = build_wanted_gateways(observed) if accepted else ()
     kept = {ref_of(wanted), *(ref_of(o) for wave in waves for o in wave.objects)}
     kept |= {ref_of(o) for o in (gateways if accepted else observed.own_gateways)}
+    kept |= {*find_relieved(observed, gateways)}
     trial = _decide_trial(observed, wanted, succession)
     kept |= trial.kept
     if pointed is None:  # what this release cannot render is left as it is
