@@ -28,6 +28,7 @@ from tests.polling import eventually
 from tests.support.api import Api, Object, Refused
 from tests.support.faults import Late, Proxy, Reset, Seen
 from tests.support.gateways import build_gateway
+from tests.support.managed import build_managed, get_root
 from tests.support.meshes import build_mesh, edit, wait_for
 from tests.support.operator import SYSTEM, Operator
 from tests.support.prometheus import Prometheus, a_prometheus, shorten
@@ -302,6 +303,17 @@ async def test_a_gateways_certificate_that_ends_soon_is_told_until_it_is_renewed
     await world.fires("gateway-certificate-expires", namespace=place, name="ingress")
     put_secret(api, place, days=90)
     await world.ends("gateway-certificate-expires", namespace=place)
+
+
+async def test_a_mesh_whose_root_is_lost_is_told_until_it_is_restored(world: World) -> None:
+    api, place = world.api, "rootless"
+    await make(world, place, **build_managed())
+    await wait_for(api, place, condition="CertificateAuthorityHealthy")
+    root = get_root(api, place) or {}
+    api.delete("secret", SYSTEM, root["metadata"]["name"])
+    await world.fires("certificate-authority-unhealthy", namespace=place, name="demo")
+    api.create({**root, "metadata": {key: root["metadata"][key] for key in ("name", "namespace", "labels")}})
+    await world.ends("certificate-authority-unhealthy", namespace=place)
 
 
 async def test_a_queue_that_stands_still_is_told_until_it_moves(world: World) -> None:
