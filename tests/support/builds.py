@@ -62,6 +62,11 @@ class Build:
         ).stdout
         return {name_object(o): o for o in yaml.load_all(printed, yaml.CSafeLoader) if o}
 
+    def read_install(self) -> dict[Named, dict[str, Any]]:
+        """The operator's installation by this build's deploy/."""
+        text = (self.root / "deploy" / "install.yaml").read_text()
+        return {name_object(o): o for o in yaml.load_all(text, yaml.CSafeLoader) if o}
+
 
 def name_object(manifest: dict[str, Any]) -> Named:
     resource = resource_of(manifest["apiVersion"], manifest["kind"])
@@ -69,15 +74,19 @@ def name_object(manifest: dict[str, Any]) -> Named:
 
 
 def find_named(api: Api, mesh: dict[str, Any], *, before: Build, profiles: Sequence[Path] = ()) -> set[Named]:
-    """What this checkout's plan of a mesh makes, changes or takes away of what the build before had planned;
-    both for the API server's version.
+    """What this checkout's plan of a mesh makes, changes or takes away of what the build before had planned,
+    both for the API server's version; and what the operator's own installation has otherwise, some of which
+    both builds keep while one takes over from the other.
     """
     version = api.request("GET", "/version")
     kubernetes = f"{version['major']}.{version['minor'].rstrip('+')}"
     old = before.render(mesh, kubernetes=kubernetes, profiles=profiles)
     new = Build(ROOT).render(mesh, kubernetes=kubernetes, profiles=profiles)
     assert len(new) > 20
-    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    installed = Build(ROOT).read_install()
+    assert len(installed) > 20
+    pairs = ((old, new), (before.read_install(), installed))
+    return {name for one, two in pairs for name in one.keys() | two.keys() if one.get(name) != two.get(name)}
 
 
 def build_previous(folder: Path, *, commit: str = "HEAD~1") -> Build:
