@@ -98,16 +98,17 @@ async def test_pods_of_a_daemon_set_that_were_made_without_a_proxy_are_made_anew
     api.create(build_gateway(home, home, workload="DaemonSet"))
     await wait_for_gateway(api, home)
     api.patch("namespace", "", home, {"metadata": {"labels": {"istio-injection": "disabled"}}})
-    pods = api.list("pod", home, labels=PODS)
+    pods, mark = api.list("pod", home, labels=PODS), audit.mark()
     api.delete("pod", home, pods[0]["metadata"]["name"])
     await eventually(lambda: "auto" in list_images(), seconds=60, what="a pod without a proxy")
-    mark = audit.mark()
     api.patch("namespace", "", home, {"metadata": {"labels": {"istio-injection": None}}})
     await eventually(
         lambda: (images := list_images()) and "auto" not in images, seconds=60, what="every pod has a proxy"
     )
     await wait_for_gateway(api, home)
-    assert [w.name for w in audit.writes(mark) if w.resource == "daemonsets"] == ["ingress"]
+    written = [w.name for w in audit.writes(mark) if w.resource == "daemonsets"]
+    # A second one where the first came before it was seen that the namespace's pods are not injected.
+    assert written in (["ingress"], ["ingress"] * 2)
 
 
 @pytest.mark.parametrize("number", [{"replicas": 2}, {"autoscaling": {"minReplicas": 1, "maxReplicas": 2}}])

@@ -40,7 +40,7 @@ from tests.support.operator import USER, Operator
 from tests.support.workloads import build_pod, create_namespace, is_injected, is_ready
 
 CRDS = ("meshcontrolplanes.mesh.navarch.io", "meshrevisions.mesh.navarch.io")
-LACKS = "lacks field v1beta1.spec.controlPlane.gatewayController"
+LACKS = "lacks field v1beta1.spec.certificateAuthority"
 KNOWN = "1.31.1"
 """A version of Istio that both releases know."""
 _numbers = count(1)

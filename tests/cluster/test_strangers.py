@@ -335,8 +335,8 @@ async def test_a_crd_that_a_foreign_set_lacks_is_named_and_not_added(elsewhere: 
     assert elsewhere.get("crd", "", name) is None
     fields = {key: good[key] for key in ("apiVersion", "kind", "spec")}
     elsewhere.create(fields | {"metadata": {"name": name}})
-    mesh = await wait_for(elsewhere, NS)
-    assert read_condition(mesh, "DependenciesReady")["reason"] == "CRDsForeign"
+    await wait_for(elsewhere, NS, condition="DependenciesReady", reason="CRDsForeign")
+    await wait_for(elsewhere, NS)
 
 
 def lacks_host(api: Api, name: str) -> bool:
@@ -410,5 +410,5 @@ async def test_a_label_hands_crds_over_unless_what_they_have_would_be_lost(elsew
             elsewhere.patch("crd", "", crd["metadata"]["name"], {"metadata": {"labels": labels}})
             replace_crd(elsewhere, make_newer(crd))
         elsewhere.delete("destinationrule", NS, "kept")
-    mesh = await wait_for(elsewhere, NS)
-    assert read_condition(mesh, "DependenciesReady")["reason"] == "CRDsForeign"
+    await wait_for(elsewhere, NS, condition="DependenciesReady", reason="CRDsForeign")
+    await wait_for(elsewhere, NS)
