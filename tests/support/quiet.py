@@ -64,7 +64,7 @@ async def _look_again(
 
 
 def _read_status(api: Api, namespace: str, name: str) -> object:
-    """What the mesh and its revisions say: words alone are held back where status was written a moment ago."""
+    """What the mesh and its revisions say: words alone are held back where status was written just before."""
     told = [api.get("mesh", namespace, name) or {}, *api.list("revision", namespace)]
     return [each.get("status") for each in told]
 
