@@ -11,7 +11,7 @@ from tests.polling import eventually
 from tests.support.api import Api
 from tests.support.operator import Operator
 
-MOVING = ("workqueue_depth", "active_workers", "reconcile_total")
+MOVING = ("workqueue_depth", "active_workers", "statuses_held_back", "reconcile_total")
 CALM, EVERY = 3, 0.15
 """How many looks in a row must find nothing moving, and the seconds between two: each has the operator render
 its metrics, which takes 10 ms and more."""
@@ -48,7 +48,8 @@ def is_leading(operator: Operator) -> bool:
 
 
 class Rest:
-    """Whether no key waits or runs, and none was looked at for a moment; ask again and again."""
+    """Whether no key waits or runs, none was looked at for a moment, and no status is held back; to be asked
+    again and again."""
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
@@ -61,13 +62,13 @@ class Rest:
         return (
             bool(samples)
             and len(self._seen) >= CALM
-            and self._seen[-1][:2] == (0, 0)
+            and not any(self._seen[-1][:-1])
             and len(set(self._seen[-CALM:])) == 1
         )
 
 
 async def wait_for_rest(operator: Operator, *, seconds: float = 60) -> None:
-    """Waits until no key waits or runs, and none was looked at for a moment."""
+    """Waits until no key waits or runs, none was looked at for a moment, and no status is held back."""
     await eventually(Rest(operator).look, seconds=seconds, every=EVERY, what="the operator comes to rest")
 
 

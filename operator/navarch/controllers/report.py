@@ -55,6 +55,8 @@ class Reporter:
         self._stores = {name: stores[kind.watch.name] for name, kind in kinds.items()}
         self._pace = Pace()
         self._crashes = Pace()
+        self._held: set[tuple[str, str, str]] = set()
+        metrics.statuses_held_back.set_function(lambda: len(self._held))
 
     async def report(
         self,
@@ -70,11 +72,14 @@ class Reporter:
         if outcome is not None:
             await self._tell_outcome(body, outcome)
             await self.tell_removals(mesh or body, outcome)
-        metrics.set_conditions(body["kind"], metadata["namespace"], metadata["name"], status)
+        name = body["kind"], metadata["namespace"], metadata["name"]
+        metrics.set_conditions(*name, status)
+        self._held.discard(name)
         if previous == status:
             return None
         if not is_urgent(kind.awaited, previous, status):
             if wait := self._pace.find_wait(metadata["uid"]):
+                self._held.add(name)
                 return wait
             self._pace.note(metadata["uid"])
         written = await apply_status(self._client, body, status)
@@ -87,6 +92,7 @@ class Reporter:
 
     def forget(self, key: Key) -> None:
         """Drop the metrics of an object that is gone."""
+        self._held.discard((key.kind, key.namespace, key.name))
         metrics.forget(key.kind, key.namespace, key.name)
 
     async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:

@@ -80,6 +80,11 @@ unmeasured_objects = Gauge(
     f"Objects of Navarch's kinds without metrics of their own: a namespace has more than {MOST} of one kind.",
     registry=REGISTRY,
 )
+statuses_held_back = Gauge(
+    "navarch_statuses_held_back",
+    "Objects whose status was written seconds ago and is not yet written again for numbers and words.",
+    registry=REGISTRY,
+)
 workqueue_depth = Gauge("navarch_workqueue_depth", "Keys that wait for a worker.", registry=REGISTRY)
 workqueue_adds_total = Counter(
     "navarch_workqueue_adds_total", "Keys accepted by the queue.", ["controller"], registry=REGISTRY
