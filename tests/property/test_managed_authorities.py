@@ -8,8 +8,10 @@ from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from navarch.core.trust.managed import Hold, Issue, MakeRoot, Standing, is_issued_by, plan_authority
+from navarch.core.trust.managed import plan_authority
 from navarch.core.trust.observed import SeenAuthority, SeenCacerts, SeenRoot
+from navarch.core.trust.position import is_issued_by
+from navarch.core.trust.steps import Hold, Issue, MakeRoot, Standing
 
 from tests.unit.test_managed_authorities import (
     ISSUED,

@@ -25,8 +25,9 @@ from navarch.core.model.labels import AUTHORITY, GENERATION, HOME, MESH_NAME, ME
 from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref
-from navarch.core.trust.managed import Issue, MakeRoot, find_obstacle
+from navarch.core.trust.managed import find_obstacle
 from navarch.core.trust.observed import SeenAuthority
+from navarch.core.trust.steps import Issue, MakeRoot
 from navarch.engine.key import Key
 from navarch.gather.authority import CACERTS_WATCH, ROOTS_WATCH, SEEN, gather_authority, shrink_cacerts
 from navarch.kube.contest import AT_ONCE, Contests

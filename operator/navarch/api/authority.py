@@ -20,7 +20,10 @@ SELF_SIGNED_SECRET = "istio-ca-secret"
 """The Secret in which istiod keeps a root that it made itself."""
 ALGORITHM = "ECDSA-P256"
 ROOT_DAYS, INTERMEDIATE_DAYS = 3650, 365
-"""Defaults of spec.certificateAuthority.managed."""
+CROSS_SIGNED, MULTI_ROOT = "CrossSigned", "MultiRoot"
+"""The strategies of a rotation that loses nothing."""
+KEPT = 24 * 3600
+"""Seconds: the defaults of spec.certificateAuthority.managed."""
 
 Algorithm = Literal["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-3072", "RSA-4096"]
 
@@ -32,6 +35,24 @@ _LIFETIMES_RULE = build_rule(
     "root's last years; shorten it, or lengthen rootLifetimeDays",
     shown=f"(has(self.intermediateLifetimeDays) ? self.intermediateLifetimeDays : {INTERMEDIATE_DAYS})",
 )
+
+
+class RootRotation(Model):
+    """How a mesh goes from one root to another: at the latest when a fifth of a root's life is left, and when
+    the annotation mesh.navarch.io/root-generation asks for another one."""
+
+    strategy: Literal["CrossSigned", "MultiRoot"] | None = Field(
+        None,
+        description="CrossSigned: the old root signs the new one, which signs at once; trust follows when no "
+        "proxy has a certificate of the old one. It waits twice until proxies have renewed theirs. "
+        "MultiRoot: proxies trust both before the new one signs. It waits three times, and is for an old "
+        "root that cannot sign. Default: CrossSigned.",
+    )
+    keep_old_root_seconds: Annotated[int, Field(ge=0, le=31536000)] | None = Field(
+        None,
+        description="Seconds for which the old root stays in force beside the new one at least, before the "
+        f"last step of all. Until then the way back is short. Default: {KEPT}.",
+    )
 
 
 class ManagedAuthority(Model):
@@ -52,6 +73,7 @@ class ManagedAuthority(Model):
         "third of them is left, without a restart; that third has to be longer than certificates of proxies "
         f"live, a day unless you set it otherwise. Default: {INTERMEDIATE_DAYS}.",
     )
+    rotation: RootRotation | None = Field(None, description="How one root takes the place of another.")
 
 
 class CertificateAuthority(Model):
@@ -85,6 +107,34 @@ class RootStatus(CertificateStatus):
         description="Made: by Navarch. Adopted: it was istiod's own, so its key has been readable in the "
         "namespace of the control plane."
     )
+    generation: int | None = Field(
+        None, description="The how-manieth root of this control plane it is, beginning with 1."
+    )
+
+
+class RotationStatus(Model):
+    """How far the way from one root to another is. Told from what is seen, and remembered nowhere."""
+
+    from_: int = Field(alias="from", description="The generation of the root that is to go.")
+    to: int = Field(description="The generation of the root that is to be the only one.")
+    phase: Literal["Preparing", "CrossSigned", "TrustingNew", "TrustingBoth", "SigningNew"] = Field(
+        description="Preparing: nothing has changed yet. CrossSigned: the new root signs, itself signed by "
+        "the old one, which is trusted. TrustingNew: the same, and the new one is trusted. TrustingBoth: "
+        "the old root signs, and both are trusted. SigningNew: the new root signs, and both are trusted."
+    )
+    signing: int = Field(description="The generation of the root under which istiod signs.")
+    trusted: list[int] = Field(
+        max_length=2,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description="The generations of the roots that istiod gives proxies to trust.",
+    )
+    waiting_for: str = Field(max_length=2048, description="What the next step waits for.")
+    lagging: list[str] | None = Field(
+        None,
+        max_length=5,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="The first of those that it waits for.",
+    )
 
 
 class CertificateAuthorityStatus(Model):
@@ -94,6 +144,9 @@ class CertificateAuthorityStatus(Model):
     root: RootStatus | None = Field(None, description="The root; with Managed.")
     intermediate: CertificateStatus | None = Field(
         None, description="The intermediate with which istiod signs; with Managed."
+    )
+    rotation: RotationStatus | None = Field(
+        None, description="The way to another root; absent while the mesh is on none."
     )
     expires: str | None = Field(
         None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,21 +32,26 @@ from navarch.core.model.ownership import MANAGER
 from navarch.core.model.parent import Parent
 from navarch.core.model.reasons import Reason
 from navarch.core.model.refs import Manifest, Ref, ref_of
-from navarch.core.trust.managed import Hold, Issue, MakeRoot, Step, Wanted, find_end, find_obstacle
+from navarch.core.trust.managed import find_end, find_obstacle
 from navarch.core.trust.observed import ADOPTED, CACERTS_PART, MADE, ROOT_PART, SeenRoot
 from navarch.core.trust.reading import read_authority, read_bundle
+from navarch.core.trust.steps import FIRST, Issue, MakeRoot, RootRef, Step
 from navarch.gather.authority import CACERTS_WATCH, ROOTS_WATCH
 from navarch.gather.world import World
 from navarch.kube.client import Client
 from navarch.kube.contest import LONGEST, Contests
 from navarch.kube.errors import Conflict, KubeError, NotFound
 from navarch.kube.fate import DEFAULT_RETRY, SOON_RETRY, contested, failed
-from navarch.pki.authority import KeyUnreadable, Pair, check_pair, issue_intermediate, make_root
+from navarch.pki.authority import (
+    KeyUnreadable,
+    Pair,
+    check_pair,
+    issue_intermediate,
+    make_root,
+    sign_across,
+)
 
 log = structlog.get_logger(__name__)
-
-FIRST = 1
-"""The generation of a mesh's first root."""
 
 
 def name_root(home: str, generation: int) -> str:
@@ -64,7 +69,7 @@ class AuthorityKeeper:
 
     async def carry_out(self, step: Step, parent: Parent) -> Outcome:
         """Take one step, and look again: what it came to is seen, and the next one decided from that."""
-        if step is None or isinstance(step, Hold):
+        if not isinstance(step, MakeRoot | Issue):
             return Outcome()
         try:
             if isinstance(step, MakeRoot):
@@ -80,21 +85,21 @@ class AuthorityKeeper:
     def _ref(self, step: MakeRoot | Issue) -> Ref:
         if isinstance(step, Issue):
             return Ref("v1", "Secret", step.home, CACERTS)
-        return Ref("v1", "Secret", self._namespace, name_root(step.home, FIRST))
+        return Ref("v1", "Secret", self._namespace, name_root(step.home, step.generation))
 
     @property
     def _namespace(self) -> str:
         return self.world.environment.operator_namespace
 
     async def _make_root(self, step: MakeRoot, parent: Parent) -> Outcome:
-        pair = await self._find_own(step)
+        pair = await self._find_own(step) if step.generation == FIRST else None
         if pair is None and step.adopts:
             told = f"Secret {step.home}/{SELF_SIGNED_SECRET}, with the root that proxies trust, is not there"
             return _fail(self._ref(step), told)
         origin = MADE if pair is None else ADOPTED
         if pair is None:
-            pair = await asyncio.to_thread(_make, step.home, step.wanted, self.world.now())
-        manifest = _build_root(self._ref(step), step.home, parent, pair, origin)
+            pair = await asyncio.to_thread(_make, step, self.world.now())
+        manifest = _build_root(self._ref(step), step, parent, pair, origin)
         try:
             written = await self.client.create(manifest)
         except Conflict:
@@ -137,12 +142,12 @@ class AuthorityKeeper:
             told = f"{ref} is changed or removed again and again by another client; it is made anew at "
             told += f"intervals of up to {LONGEST:.0f} s: stop that client"
             return Outcome((contested(ref, told, after=wait).outcome,), retry_after=wait)
-        secret = await self.client.get(Ref("v1", "Secret", self._namespace, step.root))
-        root = _read_pair(secret, "tls.crt", "tls.key")
-        if (bundle := read_bundle(root.certificate)) is None or bundle.fingerprints != {step.issuer}:
-            return Outcome(retry_after=SOON_RETRY)  # not the root that the decision was made from
-        issued = await asyncio.to_thread(_issue, root, step.home, step.wanted, self.world.now())
-        manifest = _build_cacerts(ref, parent, root, issued, replaces=step.replaces)
+        found = {generation: await self._read_root(root) for generation, root in step.roots.items()}
+        roots = {generation: pair for generation, pair in found.items() if pair is not None}
+        if len(roots) < len(found):
+            return Outcome(retry_after=SOON_RETRY)  # not the roots that the decision was made from
+        data = await asyncio.to_thread(_issue, roots, step, self.world.now())
+        manifest = _build_cacerts(ref, parent, data, replaces=step.replaces)
         try:
             written = await self.client.apply(manifest, manager=MANAGER, force=bool(step.replaces))
         except Conflict:
@@ -150,9 +155,16 @@ class AuthorityKeeper:
             raise
         self.world.stores[CACERTS_WATCH.name].observe(written)
         self.contests.note(ref)
-        log.info("intermediate issued", secret=str(ref), why=step.why)
+        log.info("intermediate issued", secret=str(ref), at=str(step.to), why=step.why)
         action = Action.CONFIGURED if step.replaces else Action.CREATED
         return Outcome((ObjectOutcome(ref, action),), retry_after=SOON_RETRY)
+
+    async def _read_root(self, root: RootRef) -> Pair | None:
+        """A root and its key; None where another one has taken its place."""
+        secret = await self.client.get(Ref("v1", "Secret", self._namespace, root.name))
+        pair = _read_pair(secret, "tls.crt", "tls.key")
+        bundle = read_bundle(pair.certificate)
+        return pair if bundle is not None and bundle.fingerprints == {root.fingerprint} else None
 
 
 def _fail(ref: Ref, message: str) -> Outcome:
@@ -160,28 +172,43 @@ def _fail(ref: Ref, message: str) -> Outcome:
     return Outcome((outcome,), retry_after=DEFAULT_RETRY)
 
 
-def _make(home: str, wanted: Wanted, now: str) -> Pair:
+def _make(step: MakeRoot, now: str) -> Pair:
     return make_root(
-        algorithm=wanted.algorithm,
-        organization=wanted.organization,
-        unit=home,
-        generation=FIRST,
-        days=wanted.root_days,
+        algorithm=step.wanted.algorithm,
+        organization=step.wanted.organization,
+        unit=step.home,
+        generation=step.generation,
+        days=step.wanted.root_days,
         now=datetime.fromisoformat(now),
     )
 
 
-def _issue(root: Pair, home: str, wanted: Wanted, now: str) -> Pair:
-    check_pair(root)
-    at = datetime.fromisoformat(now)
-    return issue_intermediate(
-        root,
+def _issue(roots: Mapping[int, Pair], step: Issue, now: str) -> dict[str, bytes]:
+    """What `cacerts` holds at a position. Raises KeyUnreadable."""
+    to, wanted, at = step.to, step.wanted, datetime.fromisoformat(now)
+    signer, signing = roots[to.signer], [roots[generation] for generation in sorted(to.reached)]
+    for pair in signing:
+        check_pair(pair)
+    issued = issue_intermediate(
+        signer,
         algorithm=wanted.algorithm,
         organization=wanted.organization,
-        unit=home,
-        ends=find_end(root.read_end(), wanted.intermediate_days, now=at),
+        unit=step.home,
+        ends=find_end(min(pair.read_end() for pair in signing), wanted.intermediate_days, now=at),
         now=at,
     )
+    crossed = sign_across(signer.certificate, roots[to.voucher], now=at) if to.voucher else b""
+    return {
+        "ca-cert.pem": issued.certificate,
+        "ca-key.pem": issued.key,
+        "cert-chain.pem": issued.certificate + crossed,
+        "root-cert.pem": _join([roots[generation].certificate for generation in sorted(to.trusted)]),
+    }
+
+
+def _join(roots: Sequence[bytes]) -> bytes:
+    """Roots as one text. One alone stays as it is to the byte: a running istiod refuses any other."""
+    return roots[0] if len(roots) == 1 else b"".join(root.rstrip() + b"\n" for root in roots)
 
 
 def _read_pair(secret: Mapping[str, Any], certificate: str, key: str) -> Pair:
@@ -193,8 +220,8 @@ def _read_pair(secret: Mapping[str, Any], certificate: str, key: str) -> Pair:
     return Pair(*texts)
 
 
-def _build_root(ref: Ref, home: str, parent: Parent, pair: Pair, origin: str) -> Manifest:
-    labels = {HOME: home, GENERATION: str(FIRST), ORIGIN: origin}
+def _build_root(ref: Ref, step: MakeRoot, parent: Parent, pair: Pair, origin: str) -> Manifest:
+    labels = {HOME: step.home, GENERATION: str(step.generation), ORIGIN: origin}
     return _build(ref, parent, ROOT_PART, labels, _lay_out(pair), kind="kubernetes.io/tls")
 
 
@@ -203,14 +230,8 @@ def _lay_out(root: Pair) -> dict[str, bytes]:
     return {"tls.crt": root.certificate, "tls.key": root.key, "ca.crt": root.certificate}
 
 
-def _build_cacerts(ref: Ref, parent: Parent, root: Pair, issued: Pair, *, replaces: str) -> Manifest:
+def _build_cacerts(ref: Ref, parent: Parent, data: Mapping[str, bytes], *, replaces: str) -> Manifest:
     """With the resourceVersion that it replaces: who has written meanwhile is not overwritten."""
-    data = {
-        "ca-cert.pem": issued.certificate,
-        "ca-key.pem": issued.key,
-        "cert-chain.pem": issued.certificate,
-        "root-cert.pem": root.certificate,
-    }
     manifest = _build(ref, parent, CACERTS_PART, {}, data, kind="Opaque")
     if replaces:
         manifest["metadata"]["resourceVersion"] = replaces

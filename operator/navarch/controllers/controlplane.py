@@ -65,6 +65,7 @@ class MeshController:
         """Let a mesh go once the API server itself says that nothing of it is left."""
         self.world.prober.forget(observed.parent.uid)
         self.world.gatekeeper.forget(observed.parent.uid)
+        self.world.trust.forget(observed.parent.uid)
         if await self.world.owned.find_unseen(observed.parent):
             return After(1)
         await remove_finalizer(self.client, observed.body)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from navarch.api.controlplane import MeshControlPlaneSpec
 from navarch.api.meta import API_VERSION
 from navarch.core.membership.rule import build_membership, is_member, take_census
+from navarch.core.mesh.authority import find_targets
 from navarch.core.mesh.membership import find_effective_membership
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.proof import find_candidate
@@ -21,6 +22,7 @@ from navarch.core.mesh.succession import list_revisions
 from navarch.core.mesh.windows import list_windows
 from navarch.core.model.parent import MESH, Parent, identify
 from navarch.core.model.refs import Manifest, Ref, ref_of
+from navarch.core.trust.evidence import Targets
 from navarch.core.world.proxies import Census
 from navarch.core.world.trial import TrialPod
 from navarch.gather.authority import gather_authority
@@ -121,7 +123,9 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
     workloads = gather_workloads(world, spec, {pod.namespace for pod in observed.census.counted})
     observed = replace(observed, workloads=workloads)
     zones = read_zones(spec, list_windows(observed) if workloads is not None else ())
-    observed = replace(observed, zones=zones)
+    targets = find_targets(observed)
+    trust, bundles = world.trust.read(parent.uid, targets), _gather_bundles(world, observed, targets)
+    observed = replace(observed, zones=zones, trust=trust, bundles=bundles)
     observed = replace(
         observed,
         gates=world.gatekeeper.read(parent.uid, ask_gates(observed)),
@@ -130,6 +134,14 @@ async def observe_mesh(world: World, body: Manifest) -> ObservedMesh:
         trial=tuple(_gather_trial(world, observed)),
     )
     return replace(observed, asked_validation=await world.prober.validate_asked(observed))
+
+
+def _gather_bundles(world: World, observed: ObservedMesh, targets: Targets | None) -> dict[str, str]:
+    """The roots by which pods trust istiod, while they change."""
+    if targets is None:
+        return {}
+    names = {observed.parent.namespace, *(pod.namespace for pod in targets.pods)}
+    return {name: world.cluster.root(name) for name in sorted(names)}
 
 
 def _gather_trial(world: World, observed: ObservedMesh) -> Iterator[TrialPod]:

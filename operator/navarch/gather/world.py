@@ -22,6 +22,7 @@ from navarch.gather.orphans import OrphanFinder
 from navarch.gather.owned import OwnedReader
 from navarch.gather.probe import Prober
 from navarch.gather.rolled import ROLLED
+from navarch.gather.trust import TrustReader
 from navarch.kube.client import Client
 from navarch.kube.inventory import Inventories
 from navarch.kube.restarts import Refusals
@@ -60,6 +61,7 @@ class World:
         self.orphans = OrphanFinder(client, self.owned, seconds=orphan_seconds, clock=clock)
         self.prober = Prober(client)
         self.gatekeeper = Gatekeeper(client, clock=clock)
+        self.trust = TrustReader(client, clock=clock)
         self.refusals = Refusals(clock)
         self.certificates = CertificateReader(client, seconds=certificate_seconds, clock=clock)
         self.kinds = KindReader(client, stores["crds"])

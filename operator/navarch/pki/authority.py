@@ -23,10 +23,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from navarch.core.trust.steps import BACKDATED
+
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-BACKDATED = timedelta(hours=1)
-"""Clocks of nodes differ: what was made just now has to be valid there, too."""
+CROSSED_PATH = 1
+"""Of these behind a root that another one signed for: the intermediate."""
 ROOT_PATH = 2
 """Certificate authorities that may stand between a root and a proxy's certificate: an intermediate, and a
 later root that this one signs for."""
@@ -77,6 +79,30 @@ def issue_intermediate(
     return _finish(_constrain(builder, key, path=0), key, signer=signer)
 
 
+def sign_across(subject: bytes, voucher: Pair, *, now: datetime) -> bytes:
+    """The root certificate `subject`, signed by another root: by it those who trust that one alone accept
+    what the first root stands for. Both as PEM. Raises KeyUnreadable."""
+    issuer, signer = _read(voucher)
+    try:
+        root = x509.load_pem_x509_certificate(subject)
+    except (ValueError, x509.InvalidVersion):
+        raise KeyUnreadable("the root that is to be signed cannot be read") from None
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(root.subject)
+        .issuer_name(issuer.subject)
+        .public_key(root.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(max(now - BACKDATED, issuer.not_valid_before_utc, root.not_valid_before_utc))
+        .not_valid_after(min(issuer.not_valid_after_utc, root.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=CROSSED_PATH), critical=True)
+        .add_extension(_USAGE, critical=True)
+        .add_extension(_name_subject(root), critical=False)
+        .add_extension(_name_issuer(issuer), critical=False)
+    )
+    return _sign(builder, signer).public_bytes(Encoding.PEM)
+
+
 def check_pair(pair: Pair) -> None:
     """Raises KeyUnreadable unless the key is the certificate's own, and the certificate may sign others."""
     certificate, key = _read(pair)
@@ -103,6 +129,14 @@ def _name_issuer(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     except x509.ExtensionNotFound:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def _name_subject(root: x509.Certificate) -> x509.SubjectKeyIdentifier:
+    """The key identifier that what the root signed names."""
+    try:
+        return root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.SubjectKeyIdentifier.from_public_key(root.public_key())
 
 
 def _make_key(algorithm: str) -> PrivateKey:
@@ -140,28 +174,34 @@ def _begin(
     )
 
 
+_USAGE = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def _constrain(builder: x509.CertificateBuilder, key: PrivateKey, *, path: int) -> x509.CertificateBuilder:
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
     return (
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=path), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(_USAGE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 
-def _finish(builder: x509.CertificateBuilder, key: PrivateKey, *, signer: PrivateKey) -> Pair:
+def _sign(builder: x509.CertificateBuilder, signer: PrivateKey) -> x509.Certificate:
     strong = isinstance(signer, ec.EllipticCurvePrivateKey) and signer.curve.key_size > 256
-    certificate = builder.sign(signer, hashes.SHA384() if strong else hashes.SHA256())
+    return builder.sign(signer, hashes.SHA384() if strong else hashes.SHA256())
+
+
+def _finish(builder: x509.CertificateBuilder, key: PrivateKey, *, signer: PrivateKey) -> Pair:
+    certificate = _sign(builder, signer)
     # Istio's own tools write keys so, and istiod reads them.
     written = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     return Pair(certificate.public_bytes(Encoding.PEM), written)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from navarch.core.mesh.observed import ObservedMesh
+from navarch.core.mesh.rotation import list_trusted
 from navarch.core.model.conditions import ConditionType, Verdict, find_condition
 from navarch.core.model.hashing import stable_hash
 from navarch.core.model.ordering import WEBHOOK_KINDS
@@ -67,10 +68,11 @@ def find_distrust(observed: ObservedMesh, revision: str) -> str:
     for kind in (MUTATING, VALIDATING):
         if not any(w.ref.kind == kind for w in webhooks):
             return f"the {kind} of {revision} does not exist yet"
+    trusted = {observed.root, *list_trusted(observed.authority)}
     for webhook in webhooks:
         if any(not entry.ca_bundle for entry in webhook.entries):
             return f"istiod has not written its root into {webhook.ref} yet"
-        if webhook.ref.kind == MUTATING and any(e.ca_bundle != observed.root for e in webhook.entries):
+        if webhook.ref.kind == MUTATING and any(e.ca_bundle not in trusted for e in webhook.entries):
             return f"{webhook.ref} trusts another root than istio-ca-root-cert holds; istiod repairs it"
     return ""
 
@@ -93,8 +95,9 @@ def determine_trust(observed: ObservedMesh) -> Verdict:
     if not observed.root:
         message = f"ConfigMap {observed.parent.namespace}/istio-ca-root-cert does not exist yet"
         return Verdict("Unknown", Reason.NOT_YET_DETERMINED, message)
+    trusted = {observed.root, *list_trusted(observed.authority)}
     for webhook in webhooks:
-        if any(entry.ca_bundle != observed.root for entry in webhook.entries):
+        if any(entry.ca_bundle not in trusted for entry in webhook.entries):
             message = f"{webhook.ref} trusts another root than istio-ca-root-cert holds; istiod repairs it"
             return Verdict("False", Reason.CA_BUNDLE_MISMATCH, message)
     return Verdict("True", Reason.AS_EXPECTED)

@@ -20,6 +20,7 @@ from navarch.core.model.pointed import find_pointed
 from navarch.core.model.refs import Manifest
 from navarch.core.rollout.gates import Gate
 from navarch.core.rollout.observed import Workloads
+from navarch.core.trust.evidence import SeenTrust
 from navarch.core.trust.observed import SeenAuthority
 from navarch.core.world.cluster import CRD, Environment, ForeignConfig, Namespace, PeerPolicy, Webhook
 from navarch.core.world.kinds import CURRENT, ServedKinds
@@ -52,7 +53,9 @@ class ObservedMesh:
     another, `asked_validation` the same of configuration, and `trial` the pods of the proxy with which it is
     tried. `workloads` are those with proxies of the mesh, where it asks for restarts of them; `zones` are
     the time zones that it names, of those that are known; `gates` is how the gates of the restarts stand.
-    `authority` is what there is of its certificate authority, None where Secrets are not looked at.
+    `authority` is what there is of its certificate authority, None where Secrets are not looked at; while its
+    root changes, `trust` is what its proxies and istiods show, and `bundles` are fingerprints of the roots in
+    ConfigMaps of its namespaces, by namespace.
     """
 
     environment: Environment
@@ -92,6 +95,8 @@ class ObservedMesh:
     zones: Mapping[str, tzinfo] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
     authority: SeenAuthority | None = None
+    trust: SeenTrust | None = None
+    bundles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

@@ -14,7 +14,7 @@ from functools import partial
 from navarch.api.controlplane import HOSTED
 from navarch.api.revision import KIND as REVISION_KIND
 from navarch.core.mesh.approval import Hold, find_hold, hold_back
-from navarch.core.mesh.authority import find_pending_authority, find_step, find_wait
+from navarch.core.mesh.authority import find_pending_authority, find_step, find_wait, mark_trust
 from navarch.core.mesh.checks.version import find_release
 from navarch.core.mesh.choice import choose_name
 from navarch.core.mesh.crds import find_crd_minor, find_wanted_crds
@@ -53,7 +53,7 @@ from navarch.core.revision.rights import find_missing
 from navarch.core.revision.route import read_route, redirect, restate_tags
 from navarch.core.revision.source import is_renderable
 from navarch.core.rollout.plan import RolloutPlan
-from navarch.core.trust.managed import Step
+from navarch.core.trust.steps import Step
 from navarch.core.world.hosting import read_home
 
 _READS = (is_hosted, is_of_cluster, stands_beside, has_managed_authority)
@@ -96,13 +96,14 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     if hold is not None:
         wanted = hold_back(observed, wanted)
     wanted, returned = fall_back(observed, wanted, fixed=hold is not None or not accepted)
+    wanted = mark_trust(observed, wanted)
     authority = find_step(observed, wanted)
     if not is_renderable(wanted, observed.assets):  # its istiod is left as it is, and signs on
-        plan = Plan(observed.parent, requeue_after=find_wait(observed, wanted))
+        plan = Plan(observed.parent, requeue_after=find_wait(observed, wanted, authority))
         return MeshDecision(wanted, plan, hold=hold, returned=returned, authority=authority)
     succession = find_succession(observed, wanted, accepted=accepted)
     others = restate_others(observed, wanted, succession)
-    beside = tuple(_keep_reach(observed, other) for other in others)
+    beside = tuple(mark_trust(observed, _keep_reach(observed, other)) for other in others)
     pointed = _find_pointed(observed, (wanted, *beside), succession.target)
     minor = find_crd_minor(observed, wanted)
     waves = build_mesh_waves(
@@ -128,7 +129,9 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     rollout = plan_restarts(observed, succession, accepted=accepted)
     later = (SAFETY_REQUEUE if waiting else None, succession.wait, rollout.requeue_after if rollout else None)
     restarts = rollout.restarts if rollout is not None else ()
-    requeue = min(filter(None, (*later, find_retry(observed), find_wait(observed, wanted))), default=None)
+    requeue = min(
+        filter(None, (*later, find_retry(observed), find_wait(observed, wanted, authority))), default=None
+    )
     plan = Plan(observed.parent, ready, tuple(order_for_removal(prune)), waiting, requeue, restarts=restarts)
     return MeshDecision(wanted, plan, gateways, succession, hold, returned, rollout, authority)
 

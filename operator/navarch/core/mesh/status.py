@@ -354,7 +354,7 @@ def summarise_mesh(
         status["tag"] = decision.revision["spec"]["tag"]
         if is_hosted(decision.revision):
             status["controlPlaneNamespace"] = find_home(observed.parent, hosted=True)
-    if authority := summarise_authority(observed, decision.revision):
+    if authority := summarise_authority(observed, decision.revision, decision.authority):
         status["certificateAuthority"] = authority
     if decision.hold is not None:
         status["plan"] = decision.hold.to_json()

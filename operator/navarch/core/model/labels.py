@@ -57,8 +57,11 @@ AUTHORITY = f"{GROUP}/certificate-authority"
 HOME = f"{GROUP}/control-plane-namespace"
 """Label on a root's Secret: the namespace of the control plane whose root it is."""
 
-GENERATION = f"{GROUP}/root-generation"
-"""Label on a root's Secret: the how-manieth root of its control plane it is."""
+GENERATION = meta.ROOT_GENERATION
+
+TRUST = f"{GROUP}/trust"
+"""Label on a MeshRevision: fingerprint of the roots that its istiod is to start with, once there was more
+than one. A running istiod takes no other ones."""
 
 ORIGIN = f"{GROUP}/root-origin"
 """Label on a root's Secret: Made by Navarch, or Adopted from istiod."""

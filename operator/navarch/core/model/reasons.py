@@ -48,6 +48,11 @@ class Reason(Documented):
         "AuthorityPending",
         "The Secret with which istiod signs is not there as it should be, and is being made.",
     )
+    ROOT_ROTATING = (
+        "RootRotating",
+        "One root takes the place of another; the message says what is waited for.",
+    )
+    ROOT_UNKNOWN = "RootUnknown", "What asks for another root names none, and has no effect."
     AUTHORITY_FIXED = (
         "AuthorityFixed",
         "A mesh with a managed certificate authority asks for another type: its proxies would lose trust in "

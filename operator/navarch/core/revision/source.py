@@ -23,6 +23,7 @@ from navarch.core.istio.catalog import Release
 from navarch.core.istio.catalog.extension import VARIANTS
 from navarch.core.istio.images import digest_of, replace_digest
 from navarch.core.membership.rule import build_membership
+from navarch.core.model.labels import TRUST
 from navarch.core.model.merging import fill
 from navarch.core.model.parent import MESH, Parent, parent_of
 from navarch.core.model.reasons import Reason
@@ -80,6 +81,7 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
         images=_choose_images(release, images),
         config=spec.config,
         hosted=spec.hosting == HOSTED,
+        trust=(revision["metadata"].get("labels") or {}).get(TRUST, ""),
         beside_others=spec.strategy == REVISION_BASED or bool(spec.beside),
     )
 

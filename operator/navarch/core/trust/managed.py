@@ -1,129 +1,249 @@
-"""What is to be done next for a managed authority: a root made, an intermediate issued, or nothing.
+"""What is to be done next for a managed authority: a root made, an intermediate issued, a rotation taken one
+step further, or nothing.
 
 Owns the decision. Pure: keys are made, and read, when it is carried out (controllers/authority.py).
-Invariants: a root is made only where none is in force; `cacerts` is written only under the root that the mesh
-trusts; a step holds however often it is taken, so a process may end between any two writes.
+Invariants: a root is made only where none is in force, or where another one is asked for; `cacerts` is
+written only under roots that the mesh trusts; a step holds however often it is taken, so a process may end
+between any two writes.
 
     new mesh          (nothing)                  MakeRoot -> (root) -> Issue -> settled
     self-signed mesh  (istiod's own root)        MakeRoot out of it -> Issue -> istiod rolls -> settled
     settled           (root, cacerts)            a third of its life is left, or it is gone or broken: Issue
+    another root      (root, cacerts)            MakeRoot -> Await, Issue for each step of rotation.py
+                                                 -> settled under the other
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from navarch.api.authority import CACERTS
 from navarch.core.model.reasons import Reason
-from navarch.core.trust.authority import Authority, Certificate, Form
-from navarch.core.trust.observed import SeenAuthority, SeenCacerts, SeenRoot
+from navarch.core.trust.authority import Certificate
+from navarch.core.trust.observed import SeenAuthority, SeenRoot
+from navarch.core.trust.position import find_bundle, read_position
+from navarch.core.trust.rotation import Held, Position, Roots, Strategy, find_next, list_held, settle
+from navarch.core.trust.steps import (
+    HELD,
+    Await,
+    Evidence,
+    Hold,
+    Issue,
+    MakeRoot,
+    RootRef,
+    Standing,
+    Step,
+    Wanted,
+)
 
 RENEWED = 2 / 3
 """The part of an intermediate's lifetime after which it is renewed."""
+REPLACED = 4 / 5
+"""The part of a root's lifetime after which another takes its place: what istiod does with its own."""
 LARGEST_RSA = 8192
 """Bits of the largest RSA key that Go's TLS takes, and so every agent."""
+_NOBODY = Evidence()
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a mesh asks for: the algorithm of keys, and lifetimes in days. `organization` is the trust domain,
-    for the names of certificates."""
-
-    algorithm: str
-    root_days: int
-    intermediate_days: int
-    organization: str
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How the mesh stands: `in_use` is the fingerprint of the roots that its proxies trust, empty where it is
-    not known. `installed` says that an istiod was made for it, `managed` that this one has a managed
-    authority."""
-
-    in_use: str = ""
-    installed: bool = False
-    managed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MakeRoot:
-    """The first root is to be made for `home`: out of istiod's own where that is there, and if `adopts`, out
-    of nothing else, and only where that is `in_use`."""
-
-    home: str
-    adopts: bool
-    wanted: Wanted
-    in_use: str = ""
-
-    def __str__(self) -> str:
-        return f"the root of {self.home} is being made"
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """An intermediate is to be issued by the root in Secret `root`, as long as it is the one with the
-    fingerprint `issuer`, and written to `cacerts`, which is there in the version `replaces`, or not at all
-    where that is empty. `why` says what for."""
-
-    home: str
-    root: str
-    issuer: str
-    replaces: str
-    why: str
-    wanted: Wanted
-
-    def __str__(self) -> str:
-        return f"an intermediate is being issued: {self.why}"
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Nothing may be done without a person."""
-
-    reason: Reason
-    message: str
-
-    def __str__(self) -> str:
-        return self.message
-
-
-Step: TypeAlias = MakeRoot | Issue | Hold | None
-
-
-def plan_authority(seen: SeenAuthority, standing: Standing, wanted: Wanted, *, now: datetime) -> Step:
+def plan_authority(
+    seen: SeenAuthority, standing: Standing, wanted: Wanted, *, evidence: Evidence = _NOBODY, now: datetime
+) -> Step:
     """The next step for a managed authority; None where all is well."""
-    cacerts = seen.cacerts
     if not seen.roots:
         return _begin(seen, standing, wanted)
-    root = seen.roots[-1]
-    certificate = root.certificate
-    what = _tell_invalid(certificate, now) if certificate is not None else "it holds no root with its key"
-    if certificate is None or what:
-        return Hold(
-            Reason.ROOT_UNUSABLE,
-            f"Secret {root.name} of the operator's namespace cannot sign: {what}; what istiod has is left as "
-            "it is, and is not renewed",
-        )
-    if cacerts is not None and not cacerts.ours and not is_issued_by(cacerts.authority, certificate):
+    at = read_seen(seen)
+    if seen.cacerts is not None and not seen.cacerts.ours and at is None:
         return _tell_foreign(seen)
-    why = _find_why(cacerts, certificate, now)
+    target = find_target(seen, at, wanted, now)
+    if at is None:
+        return _restore(seen, standing, wanted, target, now)
+    kept = _keep(seen, standing, wanted, at, now)
+    if isinstance(kept, Issue) or (kept is not None and target == at.signer):
+        return kept
+    return _rotate(seen, standing, wanted, at=at, target=target, evidence=evidence, now=now)
+
+
+def _keep(seen: SeenAuthority, standing: Standing, wanted: Wanted, at: Position, now: datetime) -> Step:
+    """The step that keeps the intermediate as it is, and alive; None where nothing is to be done."""
+    why = _find_why(seen, at, now)
     if not why:
         return None
-    bundle = root.authority.roots.fingerprint
-    if standing.installed and standing.in_use not in ("", bundle):
+    if standing.installed and standing.in_use and not find_bundle(standing.in_use, seen.certificates):
+        return _tell_another(seen, at, why)
+    return _issue(seen, at, wanted, why, now)
+
+
+def read_seen(seen: SeenAuthority) -> Position | None:
+    """The position at which the istiods of a namespace are to sign; None where that cannot be read."""
+    return read_position(seen.cacerts.authority, seen.certificates) if seen.cacerts is not None else None
+
+
+def find_target(seen: SeenAuthority, at: Position | None, wanted: Wanted, now: datetime) -> int:
+    """The root that is to be the only one: what is asked for, else the one that signs, or another one in its
+    place when a fifth of its life is left."""
+    if wanted.generation:
+        return wanted.generation
+    signer = at.signer if at is not None else seen.newest
+    root = seen.certificates.get(signer)
+    return signer + 1 if root is not None and find_replacement(root) <= now else signer
+
+
+def find_replacement(root: Certificate) -> datetime:
+    """When another root is to take the place of this one."""
+    return root.begins + (root.ends - root.begins) * REPLACED
+
+
+def _rotate(
+    seen: SeenAuthority,
+    standing: Standing,
+    wanted: Wanted,
+    *,
+    at: Position,
+    target: int,
+    evidence: Evidence,
+    now: datetime,
+) -> Step:
+    """A step towards a root, or what it waits for; None at the end."""
+    root = seen.find(target)
+    if root is None:
+        return _make_another(seen, standing, wanted, at, target)
+    if what := _tell_unusable(root, now):
+        return _tell_root_unusable(root, what)
+    strategy = choose_strategy(seen, at, target, wanted, now)
+    to = find_next(at, target, strategy)
+    if to is None:
+        return None
+    held = [Held("", standing.busy)] if standing.busy else []
+    if strategy is not Strategy.EMERGENCY:
+        held += _list_held(at, to, wanted, evidence, now)
+    if held:
+        return Await(at, to, target, tuple(held[:HELD]), len(held))
+    step = _issue(seen, to, wanted, f"{to}, on the way to root {target} alone", now)
+    return replace(step, target=target) if isinstance(step, Issue) else step
+
+
+def _list_held(at: Position, to: Position, wanted: Wanted, evidence: Evidence, now: datetime) -> list[Held]:
+    if evidence.gap or evidence.since is None:
+        return [Held("", evidence.gap or "it is not known since when istiods sign as they do")]
+    held = [
+        *list_held(evidence.parties, at, to, since=evidence.since, lives=evidence.lives, now=now),
+    ]
+    left = at.roots - to.roots
+    if left and now < (until := evidence.since + wanted.kept):
+        held.append(Held("", f"root {min(left)} stays trusted until {tell(until)}, for a way back", until))
+    return held
+
+
+def choose_strategy(
+    seen: SeenAuthority, at: Position, target: int, wanted: Wanted, now: datetime
+) -> Strategy:
+    """The strategy by which a mesh goes on: nothing is gained by care for a root that has ended, and who
+    cannot sign cannot vouch."""
+    others = [seen.find(generation) for generation in at.roots - {target}]
+    if any(o is not None and o.certificate is not None and o.certificate.ends <= now for o in others):
+        return Strategy.EMERGENCY
+    both = [*others, seen.find(target)]
+    if wanted.strategy is Strategy.CROSS_SIGNED and not all(_may_vouch(root, now) for root in both):
+        return Strategy.MULTI_ROOT
+    return wanted.strategy
+
+
+def _may_vouch(root: SeenRoot | None, now: datetime) -> bool:
+    """Whether a root may sign for another that signs intermediates."""
+    if root is None or root.certificate is None or _tell_unusable(root, now):
+        return False
+    basic = root.certificate.find(x509.BasicConstraints)
+    return basic is not None and basic.ca and (basic.path_length is None or basic.path_length >= 2)
+
+
+def _make_another(seen: SeenAuthority, standing: Standing, wanted: Wanted, at: Position, target: int) -> Step:
+    """The step where the root that is asked for is not there."""
+    if target != seen.newest + 1:
+        there = ", ".join(str(root.generation) for root in seen.roots)
         return Hold(
-            Reason.ANOTHER_ROOT_IN_USE,
-            f"proxies trust another root than that of Secret {root.name} in the operator's namespace, and "
-            f"would refuse what it issues; Secret {seen.home}/{CACERTS} is left as it is, though {why}",
+            Reason.ROOT_MISSING,
+            f"root {target} is asked for, and there are {there}: ask for one of these, or for "
+            f"{seen.newest + 1}, which is then made",
         )
-    version = cacerts.version if cacerts else ""
-    return Issue(seen.home, root.name, certificate.fingerprint, version, why, wanted)
+    if standing.busy:
+        return Await(at, at, target, (Held("", standing.busy),), 1)
+    return MakeRoot(seen.home, False, wanted, generation=target)
+
+
+def _restore(seen: SeenAuthority, standing: Standing, wanted: Wanted, target: int, now: datetime) -> Step:
+    """The step where `cacerts` is not there, or not as it was written: it is written anew under what proxies
+    trust, and so that all of them accept what it issues."""
+    why = f"Secret {CACERTS} is not as it was written" if seen.cacerts else f"there is no Secret {CACERTS}"
+    trusted = find_bundle(standing.in_use, seen.certificates)
+    to = settle(target if seen.find(target) is not None else seen.newest)
+    if standing.installed and len(seen.roots) > 1:
+        if not standing.in_use:
+            return Hold(
+                Reason.ANOTHER_ROOT_IN_USE,
+                f"{why}, and it is not known which of the {len(seen.roots)} roots proxies trust: ConfigMap "
+                f"istio-ca-root-cert of the mesh's namespace is not there",
+            )
+        to = _find_restored(seen, trusted, to.signer, now) if trusted else to
+    step = _issue(seen, to, wanted, why, now)
+    known = not (standing.installed and standing.in_use) or trusted & to.reached
+    return step if known or isinstance(step, Hold) else _tell_another(seen, to, why)
+
+
+def _find_restored(seen: SeenAuthority, trusted: Roots, target: int, now: datetime) -> Position:
+    """A position with this trust whose certificates everybody accepts who was on the way from one root to
+    another, as far as that can be."""
+    signer = target if target in trusted else max(trusted)
+    others = [
+        *(trusted - {signer}),
+        target,
+        *(g for g in sorted(seen.certificates, reverse=True) if g < signer),
+    ]
+    other = next((g for g in others if g != signer), 0)
+    if all(_may_vouch(seen.find(generation), now) for generation in (signer, other)):
+        return Position(signer, trusted, other)
+    return Position(signer, trusted)
+
+
+def _tell_another(seen: SeenAuthority, to: Position, why: str) -> Hold:
+    root = seen.find(to.signer) or seen.roots[-1]
+    return Hold(
+        Reason.ANOTHER_ROOT_IN_USE,
+        f"proxies trust another root than that of Secret {root.name} in the operator's namespace, and would "
+        f"refuse what it issues; Secret {seen.home}/{CACERTS} is left as it is, though {why}",
+    )
+
+
+def _issue(seen: SeenAuthority, to: Position, wanted: Wanted, why: str, now: datetime) -> Step:
+    """An intermediate at this position, if its roots can sign."""
+    roots: dict[int, RootRef] = {}
+    for generation in sorted(to.roots):
+        root = seen.find(generation) or seen.roots[-1]
+        signs = generation in to.reached
+        if what := _tell_unusable(root, now) if signs else ("" if root.certificate else _NO_ROOT):
+            return _tell_root_unusable(root, what)
+        assert root.certificate is not None
+        roots[generation] = RootRef(root.name, root.certificate.fingerprint)
+    return Issue(seen.home, to, roots, seen.cacerts.version if seen.cacerts else "", why, wanted)
+
+
+_NO_ROOT = "it holds no root with its key"
+
+
+def _tell_unusable(root: SeenRoot, now: datetime) -> str:
+    """Why a root cannot sign; empty where it can."""
+    return _tell_invalid(root.certificate, now) if root.certificate is not None else _NO_ROOT
+
+
+def _tell_root_unusable(root: SeenRoot, what: str) -> Hold:
+    return Hold(
+        Reason.ROOT_UNUSABLE,
+        f"Secret {root.name} of the operator's namespace cannot sign: {what}; what istiod has is left as it "
+        "is, and is not renewed",
+    )
 
 
 def _begin(seen: SeenAuthority, standing: Standing, wanted: Wanted) -> Step:
@@ -147,31 +267,16 @@ def _tell_foreign(seen: SeenAuthority) -> Hold:
     )
 
 
-def _find_why(cacerts: SeenCacerts | None, root: Certificate, now: datetime) -> str:
-    """Why an intermediate is to be issued; empty where the one that is there will do."""
-    if cacerts is None:
-        return f"there is no Secret {CACERTS}"
-    if not is_issued_by(cacerts.authority, root):
-        return f"Secret {CACERTS} is not as it was written"
-    signer = cacerts.authority.signer
+def _find_why(seen: SeenAuthority, at: Position, now: datetime) -> str:
+    """Why an intermediate is to be issued where `cacerts` stands; empty where its own will do."""
+    assert seen.cacerts is not None
+    signer = seen.cacerts.authority.signer
     if signer is not None and signer.begins > now:  # made by a clock that was ahead
         return f"it is not valid before {tell(signer.begins)}"
-    if not cacerts.ours:  # restored without them, and so anybody's to change
+    if not seen.cacerts.ours:  # restored without them, and so anybody's to change
         return f"Secret {CACERTS} lacks Navarch's labels"
-    due = find_renewal(cacerts, root)
+    due = find_renewal(seen, at)
     return f"it is due since {tell(due)}" if due is not None and due <= now else ""
-
-
-def is_issued_by(authority: Authority, root: Certificate) -> bool:
-    """Whether an authority is whole, in the form in which Navarch writes it, and under this root."""
-    signer, key = authority.signer, authority.key
-    if signer is None or key is None or any(part.flaws for part in authority.parts):
-        return False
-    formed = authority.form is Form.ISTIO and {part.name for part in authority.parts} == {
-        *authority.names.required
-    }
-    paired = key.public == signer.public_key and authority.chain == (signer,)
-    return formed and paired and authority.anchors == (root,) and signer.is_signed_by(root)
 
 
 def _tell_invalid(certificate: Certificate, now: datetime) -> str:
@@ -200,10 +305,11 @@ def find_obstacle(root: SeenRoot, step: MakeRoot, *, now: datetime) -> str:
     return _tell_invalid(certificate, now)
 
 
-def find_renewal(cacerts: SeenCacerts | None, root: Certificate) -> datetime | None:
+def find_renewal(seen: SeenAuthority, at: Position) -> datetime | None:
     """When the intermediate is to be renewed; None where a new one would live no longer."""
-    signer = cacerts.authority.signer if cacerts is not None else None
-    if signer is None or root.ends <= signer.ends:
+    signer = seen.cacerts.authority.signer if seen.cacerts is not None else None
+    ends = [root.ends for generation in at.reached if (root := seen.certificates.get(generation))]
+    if signer is None or not ends or min(ends) <= signer.ends:
         return None
     return signer.begins + (signer.ends - signer.begins) * RENEWED
 

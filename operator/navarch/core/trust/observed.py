@@ -52,3 +52,18 @@ class SeenAuthority:
     roots: tuple[SeenRoot, ...] = ()
     cacerts: SeenCacerts | None = None
     gap: str = ""
+
+    def find(self, generation: int) -> SeenRoot | None:
+        """The root of a generation; of two that say so the last."""
+        return next((root for root in reversed(self.roots) if root.generation == generation), None)
+
+    @property
+    def certificates(self) -> dict[int, Certificate]:
+        """The roots that can be read, by generation."""
+        found = ((root.generation, root.certificate) for root in self.roots if root.generation > 0)
+        return {generation: certificate for generation, certificate in found if certificate is not None}
+
+    @property
+    def newest(self) -> int:
+        """The highest generation of all; 0 where no root is there."""
+        return max((root.generation for root in self.roots), default=0)

@@ -1,5 +1,5 @@
-"""How a mesh goes from one root to another: which positions there are, which comes next, and who would be left
-behind by it.
+"""How a mesh goes from one root to another: which positions there are, which comes next, and who would be
+left behind by it.
 
 Owns this machine. Pure, and without certificates: a root is its generation. Must never remember how far a
 rotation has come: the position is read from what istiod signs from, and the gates from what peers show.
@@ -41,8 +41,8 @@ class Strategy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What istiod signs from: under root `signer`, which is itself signed by root `voucher` (0: by none), with
-    `trusted` as what every proxy is to trust."""
+    """Under which root istiod signs (`signer`), by which one that is signed itself (`voucher`, 0: by none),
+    and what every proxy is to trust (`trusted`)."""
 
     signer: int
     trusted: Roots
@@ -57,6 +57,10 @@ class Position:
     def roots(self) -> Roots:
         """All roots that have a part in it."""
         return self.trusted | self.reached
+
+    def __str__(self) -> str:
+        crossed = f", which root {self.voucher} signed," if self.voucher else ""
+        return f"root {self.signer}{crossed} signing with {tell_roots(self.trusted)} trusted"
 
     @property
     def is_settled(self) -> bool:
@@ -158,9 +162,9 @@ def _hold_istiod(party: Party, at: Position) -> Iterator[Held]:
     if party.reached is None or party.trusts is None:
         yield Held(party.name, f"does not show what it signs from: {party.because}")
     elif party.reached != at.reached:
-        yield Held(party.name, f"still signs under {tell(party.reached)}")
+        yield Held(party.name, f"still signs under {tell_roots(party.reached)}")
     elif party.trusts != at.trusted:
-        yield Held(party.name, f"still trusts {tell(party.trusts)}")
+        yield Held(party.name, f"still trusts {tell_roots(party.trusts)}")
 
 
 def _hold_other(party: Party, to: Position, *, until: datetime, now: datetime) -> Iterator[Held]:
@@ -168,12 +172,12 @@ def _hold_other(party: Party, to: Position, *, until: datetime, now: datetime) -
     if not shows and now < until:
         yield Held(party.name, f"does not show what it trusts ({party.because})", until)
     if party.trusts is not None and not party.trusts & to.reached:
-        yield Held(party.name, f"does not trust {tell(to.reached)} yet")
+        yield Held(party.name, f"does not trust {tell_roots(to.reached)} yet")
     elif party.reached is not None and not party.reached & to.trusted:
-        yield Held(party.name, f"still has a certificate under {tell(party.reached)}")
+        yield Held(party.name, f"still has a certificate under {tell_roots(party.reached)}")
 
 
-def tell(roots: Roots) -> str:
+def tell_roots(roots: Roots) -> str:
     """Roots in words."""
     if not roots:
         return "no root of the mesh"

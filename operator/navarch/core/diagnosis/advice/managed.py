@@ -28,6 +28,17 @@ OF_MANAGED_AUTHORITIES: Mapping[Reason, Advice] = {
         "Wait; where it stays, the condition Reconciled says what keeps the Secret from being written.",
         "an intermediate is being issued: there is no Secret cacerts",
     ),
+    Reason.ROOT_ROTATING: Advice(
+        Severity.INFO,
+        "Nothing; where it waits for a pod for long, restart its workload: docs/how-to/rotate-the-root.md.",
+        "root 2 takes the place of root 1: pod shop/cart-7d4f still has a certificate under root 1",
+    ),
+    Reason.ROOT_UNKNOWN: Advice(
+        Severity.WARNING,
+        "Write the number of the root, one more than status.certificateAuthority.root.generation for a new "
+        "one; or remove the annotation.",
+        "metadata.annotations[mesh.navarch.io/root-generation]: 'new': no root has this number",
+    ),
     Reason.AUTHORITY_FIXED: Advice(
         Severity.ERROR,
         "Put Managed back; for another authority make another mesh.",

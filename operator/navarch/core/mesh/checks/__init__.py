@@ -78,6 +78,7 @@ CHECKS_OF_SPEC: tuple[Check | ContentCheck, ...] = (
     dataplane.check_time_zones_are_known,
     scope.check_cluster_is_its_own,
     authority.check_authority_stays,
+    authority.check_root_is_named,
     authority.check_cacerts_are_free,
     tags.check_tag_is_no_revision,
     tags.check_tag_is_free,

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from navarch.api.authority import CACERTS, MANAGED, SELF_SIGNED
+from navarch.api.meta import ROOT_GENERATION, ROOT_STRATEGY
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.mesh.resolve import resolve_mesh
-from navarch.core.model.findings import Finding
+from navarch.core.mesh.rotation import read_generation
+from navarch.core.model.findings import Finding, Severity
 from navarch.core.model.reasons import Reason
 from navarch.core.revision.manifest import has_managed_authority
-from navarch.core.trust.managed import is_issued_by
+from navarch.core.trust.position import is_issued_by
+from navarch.core.trust.rotation import Strategy
 
 FIELD = "spec.certificateAuthority.type"
+_ANNOTATION = "metadata.annotations[{}]"
 
 
 def _read_type(observed: ObservedMesh) -> str:
@@ -39,6 +43,33 @@ def check_authority_stays(observed: ObservedMesh) -> Iterator[Finding]:
             f"the mesh has a certificate authority of type {MANAGED}, and its proxies would lose trust in "
             "each other with another one",
             f"put {MANAGED} back; for another authority make another mesh",
+        )
+
+
+def check_root_is_named(observed: ObservedMesh) -> Iterator[Finding]:
+    """The annotations that ask for another root mean one, and the mesh has roots of Navarch's."""
+    annotations = observed.body["metadata"].get("annotations") or {}
+    asked, way = annotations.get(ROOT_GENERATION), annotations.get(ROOT_STRATEGY)
+    managed = _read_type(observed) == MANAGED
+    if asked is not None and not (managed and read_generation(observed.body)):
+        yield Finding(
+            Reason.ROOT_UNKNOWN,
+            _ANNOTATION.format(ROOT_GENERATION),
+            asked,
+            "no root has this number" if managed else "Navarch makes no roots for this mesh",
+            "write the number of the root, beginning with 1"
+            if managed
+            else f"set {FIELD} to {MANAGED}, or remove the annotation",
+            Severity.WARNING,
+        )
+    if way is not None and way != Strategy.EMERGENCY:
+        yield Finding(
+            Reason.ROOT_UNKNOWN,
+            _ANNOTATION.format(ROOT_STRATEGY),
+            way,
+            f"it says {Strategy.EMERGENCY} or is not there",
+            "remove the annotation; spec.certificateAuthority.managed.rotation.strategy says how else",
+            Severity.WARNING,
         )
 
 

@@ -183,7 +183,8 @@ def _build_restart(revision: RevisionInput) -> str:
     members = [membership.namespace, membership.values, membership.default, membership.probe]
     members += [membership.member_of] if membership.member_of else []
     members += [True] if membership.cluster else []
-    return stable_hash({"trustDomain": trust_domain_of(revision.config), "members": members})
+    trust = {"roots": revision.trust} if revision.trust else {}
+    return stable_hash({"trustDomain": trust_domain_of(revision.config), "members": members, **trust})
 
 
 def _build_pod_labels(revision: RevisionInput) -> dict[str, str]:
