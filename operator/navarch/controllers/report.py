@@ -1,10 +1,10 @@
 """report(): status when it differs, Events for its transitions, metrics.
 
 Owns the last step of every reconcile. Must never write a status that says what the present one says.
-Invariants: reporting the same status twice writes once; what a client may be waiting for is written at once,
-progress and numbers at the pace of controllers/pace.py; of one generation of an object no two crashes are
-reported within that pace either, also with different messages and with other reports between them, because
-a report is an event, and would start the next try at once.
+Invariants: reporting the same status twice writes once, also where another client has added to it; what a
+client may be waiting for is written at once, progress and numbers at the pace of controllers/pace.py; of one
+generation of an object no two crashes are reported within that pace either, also with different messages and
+with other reports between them, because a report is an event, and would start the next try at once.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Reporter:
         self._pace = Pace()
         self._crashes = Pace()
         self._held: set[tuple[str, str, str]] = set()
+        self._added: dict[tuple[str, str, str], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
         metrics.statuses_held_back.set_function(lambda: len(self._held))
 
     async def report(
@@ -75,7 +76,7 @@ class Reporter:
         name = body["kind"], metadata["namespace"], metadata["name"]
         metrics.set_conditions(*name, status)
         self._held.discard(name)
-        if previous == status:
+        if previous == status or self._added.get(name) == (status, previous):
             return None
         if not is_urgent(kind.awaited, previous, status):
             if wait := self._pace.find_wait(metadata["uid"]):
@@ -84,15 +85,27 @@ class Reporter:
             self._pace.note(metadata["uid"])
         written = await apply_status(self._client, body, status)
         self._stores[body["kind"]].observe(written, own=True)
+        self._note_added(name, status, written.get("status") or {})
         if kind.has_events:
             await self._tell(body, find_transitions(previous.get("conditions") or (), status["conditions"]))
             if upgrade := find_upgrade(previous, status):
                 await self._recorder.record(body, reason=Reason.UPGRADED, message=upgrade)
         return None
 
+    def _note_added(
+        self, name: tuple[str, str, str], status: Mapping[str, Any], there: Mapping[str, Any]
+    ) -> None:
+        """Remember what others have in a status beside what was written: writing it again changes nothing."""
+        if there == status:
+            self._added.pop(name, None)
+        else:
+            self._added[name] = status, there
+
     def forget(self, key: Key) -> None:
-        """Drop the metrics of an object that is gone."""
-        self._held.discard((key.kind, key.namespace, key.name))
+        """Drop what is known of an object that is gone."""
+        name = key.kind, key.namespace, key.name
+        self._held.discard(name)
+        self._added.pop(name, None)
         metrics.forget(key.kind, key.namespace, key.name)
 
     async def report_crash(self, body: Manifest, *, status: Mapping[str, Any], message: str) -> None:
