@@ -252,6 +252,7 @@ class App:
             kubernetes=kubernetes,
             operator_namespace=self._settings.namespace,
             probe_namespace=self._settings.probe_namespace,
+            volume_seconds=self._settings.volume_seconds,
         )
 
     async def _resync(self, queue: Queue) -> None:

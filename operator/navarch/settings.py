@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         description="Seconds between two looks at the certificates of gateways; 0 for none. Secrets are read "
         "where the ClusterRole navarch-certificates is bound to the operator's account. 600 is a good value.",
     )
+    volume_seconds: float = Field(
+        180,
+        ge=1,
+        description="Seconds after which every pod has the present text of a ConfigMap that it mounts: twice "
+        "the kubelets' syncFrequency and more. A rotation of roots waits for so long after each change.",
+    )
     cache_mib: int = Field(
         160,
         ge=16,

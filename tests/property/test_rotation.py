@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from navarch.core.trust.rotation import (
-    SYNC,
+    Clock,
     Party,
     Position,
     Role,
@@ -21,7 +21,7 @@ from navarch.core.trust.rotation import (
 )
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-LIVES = timedelta(hours=24)
+LIVES, SYNC = timedelta(hours=24), timedelta(minutes=3)
 CAREFUL = (Strategy.CROSS_SIGNED, Strategy.MULTI_ROOT)
 
 
@@ -109,7 +109,8 @@ class World:
     def take_step(self, target: int, strategy: Strategy) -> bool:
         """What the operator does in one look: nothing of it is kept from the look before."""
         to = find_next(self.at, target, strategy)
-        if to is None or [*list_held(self.show(), self.at, to, since=self.since, lives=LIVES, now=self.now)]:
+        clock = Clock(self.since, LIVES, SYNC, self.now)
+        if to is None or [*list_held(self.show(), self.at, to, clock)]:
             return False
         self.write(to)
         return True

@@ -100,7 +100,8 @@ def build_evidence(observed: ObservedMesh, seen: SeenAuthority) -> Evidence:
     leaves = [each.chain[0] for each in trust.proxies.values() if isinstance(each, Shown) and each.chain]
     lives = max([LIVES, *(leaf.ends - leaf.begins for leaf in leaves)])
     fresh = {name for name, began in trust.began.items() if since is not None and began > since}
-    return Evidence(tuple(_credit(p, at, fresh) for p in parties), since, lives)
+    sync = timedelta(seconds=observed.environment.volume_seconds)
+    return Evidence(tuple(_credit(p, at, fresh) for p in parties), since, lives, sync)
 
 
 def _credit(party: Party, at: Position, fresh: Iterable[str]) -> Party:

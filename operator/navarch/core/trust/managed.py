@@ -26,7 +26,7 @@ from navarch.core.model.reasons import Reason
 from navarch.core.trust.authority import Certificate
 from navarch.core.trust.observed import SeenAuthority, SeenRoot
 from navarch.core.trust.position import find_bundle, read_position
-from navarch.core.trust.rotation import Held, Position, Roots, Strategy, find_next, list_held, settle
+from navarch.core.trust.rotation import Clock, Held, Position, Roots, Strategy, find_next, list_held, settle
 from navarch.core.trust.steps import (
     HELD,
     Await,
@@ -129,9 +129,8 @@ def _rotate(
 def _list_held(at: Position, to: Position, wanted: Wanted, evidence: Evidence, now: datetime) -> list[Held]:
     if evidence.gap or evidence.since is None:
         return [Held("", evidence.gap or "it is not known since when istiods sign as they do")]
-    held = [
-        *list_held(evidence.parties, at, to, since=evidence.since, lives=evidence.lives, now=now),
-    ]
+    clock = Clock(evidence.since, evidence.lives, evidence.sync, now)
+    held = [*list_held(evidence.parties, at, to, clock)]
     left = at.roots - to.roots
     if left and now < (until := evidence.since + wanted.kept):
         held.append(Held("", f"root {min(left)} stays trusted until {tell(until)}, for a way back", until))

@@ -27,9 +27,6 @@ from typing import TypeAlias
 Roots: TypeAlias = frozenset[int]
 """Roots by their generation."""
 
-SYNC = timedelta(minutes=3)
-"""How long the kubelet may take until pods see a changed ConfigMap or Secret: twice what was ever seen."""
-
 
 class Strategy(StrEnum):
     """How a mesh goes to another root."""
@@ -143,18 +140,28 @@ def _list_neighbours(here: Position, a: int, b: int, strategy: Strategy) -> Iter
     yield from (Position(here.signer, t, here.voucher) for t in bundles if here.reached & t)
 
 
-def list_held(
-    parties: Iterable[Party], at: Position, to: Position, *, since: datetime, lives: timedelta, now: datetime
-) -> Iterator[Held]:
-    """Whom a step from `at` to `to` waits for. `since` is from when on every istiod signs from `at`, and
-    `lives` how long a certificate of a proxy does: who shows nothing has heard of `at` by then."""
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Times that a step depends on: from when on every istiod signs from where it does (`since`), how long a
+    certificate of a proxy lives, how long a pod may have mounted older roots (`sync`), and now."""
+
+    since: datetime
+    lives: timedelta
+    sync: timedelta
+    now: datetime
+
+
+def list_held(parties: Iterable[Party], at: Position, to: Position, clock: Clock) -> Iterator[Held]:
+    """Whom a step from `at` to `to` waits for. Who shows nothing has heard of `at` when its certificate has
+    been renewed since."""
+    mounted = clock.since + clock.sync
     for party in parties:
         if party.role is Role.ISTIOD:
             yield from _hold_istiod(party, at)
         else:
-            yield from _hold_other(party, to, until=since + lives + SYNC, now=now)
-    if now < since + SYNC:  # what pods have mounted is nowhere shown
-        yield Held("", "pods may still have mounted what was trusted before", since + SYNC)
+            yield from _hold_other(party, to, until=mounted + clock.lives, now=clock.now)
+    if clock.now < mounted:  # what pods have mounted is nowhere shown
+        yield Held("", "pods may still have mounted what was trusted before", mounted)
 
 
 def _hold_istiod(party: Party, at: Position) -> Iterator[Held]:

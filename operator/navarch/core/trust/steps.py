@@ -53,12 +53,13 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Who was found, and what they show. `since` is from when on every istiod has signed from where it does
-    now, and `lives` how long a certificate of a proxy does, at most. `gap` says why it is not known who there
-    is."""
+    now, and `lives` how long a certificate of a proxy does, at most; `sync` is how long pods may have mounted
+    what was there before. `gap` says why it is not known who there is."""
 
     parties: tuple[Party, ...] = ()
     since: datetime | None = None
     lives: timedelta = timedelta(days=1)
+    sync: timedelta = timedelta(minutes=3)
     gap: str = ""
 
 

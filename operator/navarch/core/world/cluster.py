@@ -17,11 +17,12 @@ from navarch.core.model.refs import Ref
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What is the same for every mesh: the cluster and the operator's own settings. `kubernetes` is (major,
-    minor) of the API server."""
+    minor) of the API server, `volume_seconds` how long pods may have an older text of a ConfigMap."""
 
     kubernetes: tuple[int, int]
     operator_namespace: str
     probe_namespace: str
+    volume_seconds: float = 180
 
 
 @dataclass(frozen=True, slots=True)
