@@ -13,10 +13,12 @@ import ipaddress
 import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from navarch.core.model.labels import ISTIO_REV
+from navarch.core.model.moments import read_moment
 from navarch.core.model.refs import Manifest
-from navarch.core.trust.evidence import Answer, Seen, Shown, Targets
+from navarch.core.trust.evidence import NO_ADDRESS, Answer, SeenTrust, Shown, Targets
 from navarch.core.world.proxies import ProxyPod
 from navarch.engine.result import Fault
 from navarch.gather.handshakes import (
@@ -61,13 +63,15 @@ class _Known:
 
 @dataclass(slots=True)
 class _Mesh:
-    """What is known of one mesh. `listed` says that its istiods are all those in `istiods`."""
+    """What is known of one mesh. `listed` says that its istiods are all those in `istiods`; `made` is when
+    pods were created."""
 
     since: str
     began: float = 0.0
     task: asyncio.Task[None] | None = None
     proxies: dict[str, _Known] = field(default_factory=dict)
     istiods: dict[str, Answer] = field(default_factory=dict)
+    made: dict[str, datetime] = field(default_factory=dict)
     listed: bool = False
 
 
@@ -83,12 +87,12 @@ class TrustReader:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._meshes: dict[str, _Mesh] = {}
 
-    def read(self, uid: str, wanted: Targets | None) -> Seen:
+    def read(self, uid: str, wanted: Targets | None) -> SeenTrust:
         """What is known of a mesh now; those who are due are asked meanwhile. Without targets everything is
         forgotten."""
         if wanted is None:
             self.forget(uid)
-            return Seen()
+            return SeenTrust()
         mesh = self._meshes.get(uid)
         if mesh is None or mesh.since != wanted.since:
             self.forget(uid)
@@ -100,7 +104,7 @@ class TrustReader:
         proxies = {_key_of(pod): _find_answer(mesh, pod) for pod in wanted.pods}
         whole = mesh.listed and all(answer is not None for answer in proxies.values())
         told = {key: NOT_ASKED if answer is None else answer for key, answer in proxies.items()}
-        return Seen(told, dict(mesh.istiods), whole)
+        return SeenTrust(told, dict(mesh.istiods), dict(mesh.made), whole)
 
     def forget(self, uid: str) -> None:
         """Drop what is known of a mesh, and ask nothing more for it."""
@@ -113,6 +117,7 @@ class TrustReader:
         there = {_key_of(pod): pod for pod in wanted.pods}
         for gone in mesh.proxies.keys() - there.keys():
             del mesh.proxies[gone]
+            mesh.made.pop(gone, None)
         due: dict[str, list[ProxyPod]] = {}
         for key, pod in there.items():
             known = mesh.proxies.get(key)
@@ -153,9 +158,11 @@ class TrustReader:
 
         async def ask(pod: ProxyPod) -> None:
             found = running.get(pod.name)
-            answer: Answer = "is not running"
+            answer: Answer = NO_ADDRESS
             if found is not None:
                 answer = await self._probe(found, PROXY_PORT, PROXY_ALPN)
+                if (made := read_moment(found["made"])) is not None:
+                    mesh.made[_key_of(pod)] = made
             self._note(mesh, wanted, pod, answer)
 
         await asyncio.gather(*map(ask, by_name.values()))
@@ -175,7 +182,8 @@ class TrustReader:
     async def _list(
         self, namespace: str, *, selector: str = "", names: Container[str] | None = None
     ) -> dict[str, Manifest]:
-        """The running pods of a namespace, of which only what _probe needs is kept."""
+        """The pods of a namespace that have not ended, of which only what _probe needs is kept: while one
+        still starts its proxy may run already."""
 
         def keep(pod: Object) -> Object | None:
             name = pod["metadata"]["name"]
@@ -184,13 +192,14 @@ class TrustReader:
             spec, status = pod.get("spec") or {}, pod.get("status") or {}
             address = status.get("podIP", "")
             own = not spec.get("hostNetwork") and (not address or address != status.get("hostIP"))
-            return {"name": name, "address": address, "own": own}
+            made = pod["metadata"].get("creationTimestamp", "")
+            return {"name": name, "address": address, "own": own, "made": made}
 
         listing = await self._client.list(
             resource_of("v1", "Pod"),
             namespace=namespace,
             label_selector=selector,
-            field_selector="status.phase=Running",
+            field_selector="status.phase!=Succeeded,status.phase!=Failed",
             keep=keep,
         )
         return {pod["name"]: pod for pod in listing.items}
@@ -198,6 +207,8 @@ class TrustReader:
     async def _probe(self, pod: Manifest, port: int, alpn: bytes) -> Answer:
         if not pod["own"]:
             return "uses its node's network"
+        if not pod["address"]:
+            return NO_ADDRESS
         if not _is_reachable(pod["address"], loopback=self._loopback):
             return "has no address of a pod"
         async with self._slots:

@@ -15,7 +15,7 @@ from navarch.api.meta import ROOT_GENERATION, ROOT_STRATEGY
 from navarch.core.mesh.observed import ObservedMesh
 from navarch.core.model.refs import Manifest, ref_of
 from navarch.core.trust.authority import Certificate
-from navarch.core.trust.evidence import Answer, Shown, Targets, find_reached, read_trusted
+from navarch.core.trust.evidence import NO_ADDRESS, Answer, Shown, Targets, find_reached, read_trusted
 from navarch.core.trust.managed import find_target, read_seen
 from navarch.core.trust.observed import SeenAuthority
 from navarch.core.trust.position import find_bundle, fingerprint_of
@@ -99,7 +99,7 @@ def build_evidence(observed: ObservedMesh, seen: SeenAuthority) -> Evidence:
     ]
     leaves = [each.chain[0] for each in trust.proxies.values() if isinstance(each, Shown) and each.chain]
     lives = max([LIVES, *(leaf.ends - leaf.begins for leaf in leaves)])
-    fresh = {name for name, began in trust.began.items() if since is not None and began > since}
+    fresh = {name for name, began in trust.made.items() if since is not None and began > since}
     sync = timedelta(seconds=observed.environment.volume_seconds)
     return Evidence(tuple(_credit(p, at, fresh) for p in parties), since, lives, sync)
 
@@ -115,6 +115,8 @@ def _list_shown(
     role: Role, what: str, shown: Mapping[str, Answer], roots: Mapping[int, Certificate], now: datetime
 ) -> Iterator[Party]:
     for name, each in sorted(shown.items()):
+        if each == NO_ADDRESS:
+            continue
         if isinstance(each, str):
             yield Party(role, f"{what} {name}", because=each)
             continue

@@ -1,8 +1,8 @@
-"""What a proxy or an istiod shows of itself in a TLS handshake: its certificate, and the roots that it trusts.
+"""What a proxy or an istiod shows in a TLS handshake: its certificate, and the roots that it trusts.
 
 Owns these values and how they are read. Pure. Must never trust what is shown: a pod of any tenant may show
-anything. Invariants: no bytes raise; of a chain no more than LONGEST certificates are looked at; a root counts
-only where it is enough by itself.
+anything. Invariants: no bytes raise; of a chain no more than LONGEST certificates are looked at; a root
+counts only where it is enough by itself.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from navarch.core.world.proxies import ProxyPod
 
 Key = TypeVar("Key")
 """By what roots are told apart."""
-
 LONGEST = 8
 """Certificates of a chain that are looked at."""
 MOST_NAMES = 256
 """Names of accepted CAs that are kept."""
 _SIGNATURES = 4096
-"""Signatures whose verdict is remembered: one takes up to 0.2 ms, and each look judges all proxies of a mesh."""
+"""Signatures whose verdict is remembered: each look judges all proxies of a mesh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,8 @@ class Shown:
 
 Answer: TypeAlias = Shown | str
 """What a peer showed, or why that is unknown."""
+NO_ADDRESS = "has no address yet"
+"""Of a pod that has none: its proxy has never asked for a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,12 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class SeenTrust:
-    """What is known of a mesh's proxies and istiods, by `<namespace>/<name>`; `began` is when their pods were
-    made. `whole` says that each of them was asked at least once."""
+    """What is known of a mesh's proxies and istiods, by `<namespace>/<name>`; `made` is when pods were
+    created. `whole` says that each of them was asked at least once."""
 
     proxies: Mapping[str, Answer] = field(default_factory=dict)
     istiods: Mapping[str, Answer] = field(default_factory=dict)
-    began: Mapping[str, datetime] = field(default_factory=dict)
+    made: Mapping[str, datetime] = field(default_factory=dict)
     whole: bool = False
 
 
