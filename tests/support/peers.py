@@ -107,8 +107,8 @@ class Peer:
     key: bytes
     accepts: tuple[bytes, ...] | None = ()
     version: int = SSL.TLS1_3_VERSION
-    forged: bool = False
-    """Its signature is not by the key of its certificate (TLS 1.2, where messages can be read)."""
+    tamper: Callable[[bytes], bytes] = bytes
+    """What becomes of the bytes that it sends."""
     asked: int = 0
 
     def _build_context(self) -> SSL.Context:
@@ -137,8 +137,7 @@ class Peer:
                 with suppress(SSL.WantReadError):
                     connection.do_handshake()
                 with suppress(SSL.WantReadError):
-                    sent = connection.bio_read(65536)
-                    writer.write(_forge(sent) if self.forged else sent)
+                    writer.write(self.tamper(connection.bio_read(65536)))
                 data = await reader.read(4096)
                 if not data:
                     return
@@ -149,15 +148,15 @@ class Peer:
             writer.close()
 
 
-def _forge(records: bytes) -> bytes:
-    """With the last byte of a ServerKeyExchange changed, which is of its signature."""
-    forged, at = bytearray(records), 0
+def find_signature(records: bytes) -> tuple[int, int]:
+    """Where the ServerKeyExchange, which a server of TLS 1.2 signs, begins and ends."""
+    at = 0
     while at < len(records):
         end = at + 5 + int.from_bytes(records[at + 3 : at + 5], "big")
         if records[at + 5] == 12:
-            forged[end - 1] ^= 1
+            return at, end
         at = end
-    return bytes(forged)
+    raise AssertionError("no ServerKeyExchange")
 
 
 @asynccontextmanager

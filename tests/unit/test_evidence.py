@@ -173,10 +173,12 @@ def test_no_byte_that_is_changed_in_a_chain_raises_or_is_accepted() -> None:
                 shown = read_shown(changed, [changed[which]])
                 if shown is None:
                     continue
-                reached = find_reached(shown.chain, ROOTS, now=NOW)
-                if len(shown.chain) == len(honest) and signed(changed[which]) == signed(text):
-                    assert reached == {"a", "b"}, "the bits that a signature does not use count for nothing"
-                else:
-                    assert reached == ({"b"} if which == 2 else set())
+                allowed = [{"b"} if which == 2 else set()]
+                whole = len(shown.chain) == len(honest)
+                if whole and signed(changed[which]) == signed(
+                    text
+                ):  # there are bits that a signature ignores
+                    allowed.append({"a", "b"})
+                assert find_reached(shown.chain, ROOTS, now=NOW) in allowed
                 assert read_trusted(shown.accepted, ROOTS) == frozenset()
                 assert repr(shown)

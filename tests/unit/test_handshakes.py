@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import cycle
@@ -13,7 +14,7 @@ from navarch.core.trust.evidence import find_reached, read_trusted
 from navarch.gather.handshakes import ISTIOD_ALPN, PROXY_ALPN, Unreachable, shake
 from OpenSSL import SSL
 
-from tests.support.peers import Answer, Party, Peer, listening
+from tests.support.peers import Answer, Party, Peer, find_signature, listening
 
 HANGS = 0.3
 """Seconds after which a peer that never answers is given up."""
@@ -59,11 +60,32 @@ async def test_to_ask_for_no_certificate_is_not_to_name_no_authority(a: Party, v
         assert (await shake("127.0.0.1", port, PROXY_ALPN, seconds=PATIENCE)).accepted is None
 
 
-async def test_who_has_not_the_key_of_a_certificate_shows_nothing(a: Party) -> None:
-    forger = replace(peer(a, a, version=SSL.TLS1_2_VERSION), forged=True)
+def forge(records: bytes) -> bytes:
+    """With another signature, as of a key that is not the certificate's."""
+    _, end = find_signature(records)
+    return records[: end - 1] + bytes([records[end - 1] ^ 1]) + records[end:]
+
+
+def cut(records: bytes) -> bytes:
+    """Up to the certificate, without a signature."""
+    return records[: find_signature(records)[0]]
+
+
+@pytest.mark.parametrize(
+    ("tamper", "seconds", "why"),
+    [
+        (forge, PATIENCE, "does not complete a TLS handshake"),
+        (cut, HANGS, "does not answer within 0.3 s"),
+    ],
+)
+async def test_who_has_not_the_key_of_a_certificate_shows_nothing(
+    a: Party, tamper: Callable[[bytes], bytes], seconds: float, why: str
+) -> None:
+    forger = replace(peer(a, a, version=SSL.TLS1_2_VERSION), tamper=tamper)
     async with listening(forger.answer) as port:
-        with pytest.raises(Unreachable, match="does not complete a TLS handshake"):
-            await shake("127.0.0.1", port, PROXY_ALPN, seconds=PATIENCE)
+        with pytest.raises(Unreachable) as raised:
+            await shake("127.0.0.1", port, PROXY_ALPN, seconds=seconds)
+    assert str(raised.value) == why
 
 
 async def test_an_address_of_ipv6_is_reached(a: Party) -> None:

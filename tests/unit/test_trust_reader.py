@@ -70,7 +70,7 @@ class Stage:
     """A reader, its cluster, and peers that all listen at one port, each at an address of its own."""
 
     def __init__(self, client: Client, cluster: Cluster, stack: AsyncExitStack, port: int) -> None:
-        self.cluster, self.clock, self.port = cluster, Clock(), port
+        self.client, self.cluster, self.clock, self.port = client, cluster, Clock(), port
         self.reader = TrustReader(client, clock=self.clock, loopback=True)
         self._stack, self._last = stack, 1
 
@@ -156,11 +156,11 @@ async def test_only_a_pods_own_address_is_connected_to(stage: Stage) -> None:
     assert (served.asked, seen.whole) == (1, True)
 
 
-async def test_this_machine_is_not_connected_to(stage: Stage, tmp_path: Path) -> None:
+async def test_this_machine_is_not_connected_to(stage: Stage) -> None:
     served = peer()
     await stage.add("a/web", served.answer)
     stage.cluster.add("a/mapped", "::ffff:127.0.0.1")
-    stage.reader._loopback = False
+    stage.reader = TrustReader(stage.client, clock=stage.clock)
     assert set(states(await stage.read(targets("a/web", "a/mapped"))).values()) == {"has no address of a pod"}
     assert served.asked == 0
 
@@ -271,6 +271,11 @@ async def test_another_phase_asks_all_anew_and_so_does_another_pod_of_the_same_n
     leaving = replace(later, pods=(replace(pod, leaving=True),))
     assert states(await stage.read(leaving)) == {"a/db-0": "shown"}
     assert served.asked == 2, "it is the same pod still"
+    gone = replace(later, pods=(replace(pod, leaving=True, owner="StatefulSet/db"),))
+    assert states(await stage.read(gone)) == {"a/db-0": "shown"}
+    back = replace(later, pods=(replace(pod, owner="StatefulSet/db"),))
+    assert states(stage.reader.read(UID, back)) == {"a/db-0": NOT_ASKED}, "its successor"
+    served.asked = 2
     stamped = replace(later, pods=(replace(pod, proxy="another"),))
     assert states(stage.reader.read(UID, stamped)) == {"a/db-0": NOT_ASKED}
     assert (await stage.read(stamped)).whole

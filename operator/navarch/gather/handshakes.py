@@ -13,11 +13,10 @@ import socket
 from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address
-from itertools import islice
 
 from OpenSSL import SSL, crypto
 
-from navarch.core.trust.evidence import LONGEST, MOST_NAMES, Shown, read_shown
+from navarch.core.trust.evidence import Shown, read_shown
 
 PROXY_PORT, PROXY_ALPN = 7, b"istio"
 """Envoy's inbound side takes connections to every port of a pod, and speaks mTLS where ALPN says so."""
@@ -76,10 +75,10 @@ async def _talk(sock: socket.socket, alpn: bytes) -> Shown:
 
 
 def _read(connection: SSL.Connection, *, asked: bool) -> Shown:
-    chain = islice(connection.get_peer_cert_chain() or (), LONGEST)
-    ders = [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in chain]
-    names = (name.der() for name in islice(connection.get_client_ca_list(), MOST_NAMES))
-    shown = read_shown(ders, names if asked else None)
+    sent = connection.get_peer_cert_chain() or ()
+    chain = (crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in sent)
+    names = (name.der() for name in connection.get_client_ca_list())
+    shown = read_shown(chain, names if asked else None)
     if shown is None:
         raise Unreachable("shows a certificate that cannot be read")
     return shown
