@@ -175,9 +175,7 @@ def test_no_byte_that_is_changed_in_a_chain_raises_or_is_accepted() -> None:
                     continue
                 allowed = [{"b"} if which == 2 else set()]
                 whole = len(shown.chain) == len(honest)
-                if whole and signed(changed[which]) == signed(
-                    text
-                ):  # there are bits that a signature ignores
+                if whole and signed(changed[which]) == signed(text):  # a signature ignores some bits
                     allowed.append({"a", "b"})
                 assert find_reached(shown.chain, ROOTS, now=NOW) in allowed
                 assert read_trusted(shown.accepted, ROOTS) == frozenset()
