@@ -118,6 +118,24 @@ FIELDS: list[tuple[str, Any, Callable[[Objects], Any], Any, dict[str, Any]]] = [
             ("intermediateLifetimeDays", 30),
         )
     ),
+    *(
+        (
+            f"certificateAuthority.managed.rotation.{field}",
+            value,
+            lambda objects, field=field: find_one(objects, "MeshRevision")["spec"]["config"][
+                "certificateAuthority"
+            ]["managed"]["rotation"][field],
+            value,
+            {
+                "certificateAuthority.type": "Managed",
+                f"certificateAuthority.managed.rotation.{other}": left,
+            },
+        )
+        for (field, value), (other, left) in (
+            (("strategy", "MultiRoot"), ("keepOldRootSeconds", 60)),
+            (("keepOldRootSeconds", 7), ("strategy", "CrossSigned")),
+        )
+    ),
     ("trust.domain", "example.org", mesh("trustDomain"), "example.org", {}),
     ("trust.additionalDomains", ["old.org"], mesh("trustDomainAliases"), ["old.org"], {}),
     (

@@ -108,28 +108,28 @@ class RootStatus(CertificateStatus):
         "namespace of the control plane."
     )
     generation: int | None = Field(
-        None, description="The how-manieth root of this control plane it is, beginning with 1."
+        None, ge=0, description="The how-manieth root of this control plane it is, beginning with 1."
     )
 
 
 class RotationStatus(Model):
     """How far the way from one root to another is. Told from what is seen, and remembered nowhere."""
 
-    from_: int = Field(alias="from", description="The generation of the root that is to go.")
-    to: int = Field(description="The generation of the root that is to be the only one.")
+    from_: int = Field(alias="from", ge=0, description="The generation of the root that is to go.")
+    to: int = Field(ge=0, description="The generation of the root that is to be the only one.")
     phase: Literal["Preparing", "CrossSigned", "TrustingNew", "TrustingBoth", "SigningNew"] = Field(
         description="Preparing: nothing has changed yet. CrossSigned: the new root signs, itself signed by "
         "the old one, which is trusted. TrustingNew: the same, and the new one is trusted. TrustingBoth: "
         "the old root signs, and both are trusted. SigningNew: the new root signs, and both are trusted."
     )
-    signing: int = Field(description="The generation of the root under which istiod signs.")
-    trusted: list[int] = Field(
+    signing: int = Field(ge=0, description="The generation of the root under which istiod signs.")
+    trusted: list[Annotated[int, Field(ge=0)]] = Field(
         max_length=2,
         json_schema_extra={"x-kubernetes-list-type": "set"},
         description="The generations of the roots that istiod gives proxies to trust.",
     )
     waiting_for: str = Field(max_length=2048, description="What the next step waits for.")
-    lagging: list[str] | None = Field(
+    lagging: list[Annotated[str, Field(max_length=512)]] | None = Field(
         None,
         max_length=5,
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
