@@ -1,4 +1,4 @@
-"""The commands of `navarch ca`: `verify`.
+"""The commands of `navarch ca`: `verify`, `rotate`, `status`.
 
 Owns their arguments and options. Must never hold logic of its own.
 """
@@ -11,15 +11,20 @@ from typing import Annotated
 import typer
 
 from navarch.cli.cluster import build_target, log_to_stderr
-from navarch.cli.exits import Commands, build_console, told
+from navarch.cli.exits import Commands, Exit, build_console, told
 from navarch.cli.options import Context, Kubeconfig, Output
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help="Look at certificate authorities of meshes.")
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    help="Look at certificate authorities of meshes, and ask for another root.",
+)
 
 
-@app.callback()
-def _options() -> None:
-    """Keeps `verify` a command of its own while there is no other."""
+Mesh = Annotated[str, typer.Argument(help="Name of the mesh.")]
+MeshNamespace = Annotated[
+    str, typer.Option("-n", "--namespace", help="Namespace of the mesh. Default: all are searched.")
+]
 
 
 @app.command()
@@ -81,3 +86,67 @@ def verify(
         else:
             command.print_text(report, build_console())
     raise typer.Exit(command.determine_exit(report))
+
+
+@app.command()
+def rotate(
+    mesh: Mesh,
+    *,
+    namespace: MeshNamespace = "",
+    to: Annotated[
+        int,
+        typer.Option(
+            "--to", min=0, help="Number of the root: a lower one leads back. Default: one more than there is."
+        ),
+    ] = 0,
+    emergency: Annotated[
+        bool,
+        typer.Option(
+            "--emergency",
+            help="Go there at once: for a root whose key others have. Proxies that renewed their certificate "
+            "and those that did not refuse each other, until all have: up to half of a certificate's life, "
+            "12 hours unless set otherwise, or until you restart them.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before an emergency.")] = False,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Ask for another root of a mesh whose certificate authority Navarch keeps: it sets annotations of the
+    mesh.
+
+    The mesh goes there step by step, and no proxy loses trust on the way; `ca status` says how far it is.
+    """
+    from navarch.cli import rotate as command
+
+    log_to_stderr()
+    with told("ca rotate", blind=Exit.WARNINGS):
+        if emergency and not yes:
+            typer.confirm(
+                "Proxies refuse each other until all have renewed their certificates. Go on?", abort=True
+            )
+        target = build_target(kubeconfig, context, None)
+        asked = command.rotate(target, mesh, namespace=namespace, to=to, emergency=emergency)
+        typer.echo(asyncio.run(asked))
+
+
+@app.command()
+def status(
+    mesh: Mesh,
+    *,
+    namespace: MeshNamespace = "",
+    output: Annotated[Output, typer.Option("-o", "--output", help="Form of what is printed.")] = Output.TEXT,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Show the certificate authority of a mesh, and how far another root is.
+
+    It reads the mesh and nothing else, and writes nothing.
+    """
+    from navarch.cli import rotate as command
+
+    log_to_stderr()
+    with told("ca status"):
+        target = build_target(kubeconfig, context, None)
+        found = asyncio.run(command.look(target, mesh, namespace=namespace))
+        (command.print_json if output is Output.JSON else command.print_lines)(found)
