@@ -91,11 +91,12 @@ def find_targets(observed: ObservedMesh) -> Targets | None:
 
 def mark_trust(observed: ObservedMesh, revision: Manifest) -> Manifest:
     """The MeshRevision with the label that has its istiods start again with the roots that they are to
-    trust."""
+    trust: once these have changed, and so not of a mesh that has had one root only."""
     seen = observed.authority
     there = observed.find_revision(ref_of(revision).name)
     trust = ((there or revision)["metadata"].get("labels") or {}).get(TRUST, "")
-    if seen is not None and len(seen.certificates) > 1 and (at := read_seen(seen)) is not None:
+    at = read_seen(seen) if seen is not None else None
+    if seen is not None and at is not None and (trust or at.trusted != {min(seen.certificates)}):
         trust = fingerprint_of(at.trusted, seen.certificates)
     if not trust:
         return revision

@@ -157,7 +157,10 @@ def determine_progressing(observed: ObservedMesh, decision: MeshDecision) -> Ver
         return Verdict("False", Reason.PAUSED, "nothing is changed while spec.paused is true")
     existing = next((r for r in observed.revisions if ref_of(r) == ref_of(decision.revision)), None)
     if decision.plan.waves and (existing is None or not is_applied(existing, decision.revision)):
-        return Verdict("True", Reason.PROGRESSING, f"{ref_of(decision.revision)} is being applied")
+        applied = any(ref_of(o) == ref_of(decision.revision) for w in decision.plan.waves for o in w.objects)
+        message = f"{ref_of(decision.revision)} is being applied"
+        waits = "" if applied else join(w.message for w in decision.plan.waiting)
+        return Verdict("True", Reason.PROGRESSING, waits or message)
     upgrading = tell_upgrade(observed, decision.succession)
     rolling = _part_of_revision(observed, ConditionType.PROGRESSING)
     for part in (_part_of_revision(observed, ConditionType.RECONCILED), rolling):
