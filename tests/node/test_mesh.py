@@ -136,11 +136,23 @@ def read_root(mesh: Mesh) -> bytes:
 
 def read_leaf(mesh: Mesh, app: str) -> list[x509.Certificate]:
     """The certificate of an application's proxy, and the chain that it sends."""
+    return load_certificates(read_secrets(mesh, app)["default"]["tls_certificate"]["certificate_chain"])
+
+
+def read_trusted(mesh: Mesh, app: str) -> list[x509.Certificate]:
+    """The roots that an application's proxy trusts."""
+    return load_certificates(read_secrets(mesh, app)["ROOTCA"]["validation_context"]["trusted_ca"])
+
+
+def read_secrets(mesh: Mesh, app: str) -> dict[str, Any]:
+    """What an application's Envoy has got from its agent, by name."""
     shown = ("pilot-agent", "request", "GET", "config_dump?resource=dynamic_active_secrets")
     dump = mesh.cluster.run("exec", "-n", mesh.apps, f"deploy/{app}", "-c", "istio-proxy", "--", *shown)
-    secrets = [entry["secret"] for entry in json.loads(dump)["configs"]]
-    (chain,) = (each["tls_certificate"]["certificate_chain"] for each in secrets if each["name"] == "default")
-    return x509.load_pem_x509_certificates(base64.b64decode(chain["inline_bytes"]))
+    return {entry["secret"]["name"]: entry["secret"] for entry in json.loads(dump)["configs"]}
+
+
+def load_certificates(source: dict[str, str]) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates(base64.b64decode(source["inline_bytes"]))
 
 
 def list_uids(mesh: Mesh) -> set[str]:

@@ -22,6 +22,7 @@ from navarch.engine.key import Key
 from navarch.triggers.keys import keys_for_owned
 
 from tests.golden.rendering import find_one, render_mesh
+from tests.support.managed import build_managed
 from tests.unit.members import a_member, joined
 from tests.unit.observations import NOW
 
@@ -109,6 +110,29 @@ def test_the_managed_policy_stands_in_place_of_the_wider_one() -> None:
     assert ref_of(wide) == ref_of(narrow)
     assert wide["spec"] != narrow["spec"]
     assert policies(networkPolicies={"manage": False, "isolateMembers": True}) == []
+
+
+OPERATOR = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "navarch-system"}},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "navarch"}},
+}
+
+
+def test_the_operator_is_let_in_where_it_asks_for_certificates_while_a_root_is_replaced() -> None:
+    def ingress(**spec: Any) -> list[dict[str, Any]]:
+        made = render_mesh({"networkPolicies": {"manage": True}, **spec})
+        (policy,) = (o for o in made if o["kind"] == "NetworkPolicy")
+        return list(policy["spec"]["ingress"])
+
+    rule = {"from": [OPERATOR], "ports": [{"port": 15012, "protocol": "TCP"}]}
+    assert rule in ingress(**build_managed())
+    assert rule not in ingress()
+    revision = a_revision(ISOLATED)
+    config = {**revision["spec"]["config"], **build_managed()}
+    managed = {**revision, "spec": {**revision["spec"], "config": config}}
+    policy = policy_of(replace(isolated(), revision=managed))
+    assert OPERATOR in policy["spec"]["ingress"][0]["from"]
+    assert OPERATOR not in policy_of(isolated())["spec"]["ingress"][0]["from"]
 
 
 # --- members ------------------------------------------------------------------------------------------------

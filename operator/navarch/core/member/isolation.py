@@ -15,6 +15,7 @@ from navarch.core.model.ordering import order_for_removal
 from navarch.core.model.refs import Manifest, Ref, ref_of
 from navarch.core.model.removal import find_removable
 from navarch.core.render.components.networkpolicies import build_member_policy
+from navarch.core.revision.manifest import has_managed_authority
 
 
 def build_waves(observed: ObservedMember, *, joined: bool) -> tuple[Wave, ...]:
@@ -23,7 +24,8 @@ def build_waves(observed: ObservedMember, *, joined: bool) -> tuple[Wave, ...]:
     if not joined or observed.revision is None or not isolates(policies):
         return ()
     mesh = read_membership(observed.revision, probe=observed.environment.probe_namespace)
-    policy = build_member_policy(observed.parent, mesh, policies, observed.assets)
+    asked_by = observed.environment.operator_namespace if has_managed_authority(observed.revision) else ""
+    policy = build_member_policy(observed.parent, mesh, policies, observed.assets, asked_by=asked_by)
     return (Wave("isolation", (policy,)),)
 
 

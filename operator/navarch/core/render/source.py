@@ -27,7 +27,8 @@ class RevisionInput:
     with its variant) say where images come from; `config` is the resolved configuration in which every field
     that rendering reads is set, except those whose absence has a meaning. `hosted` says that the control
     plane is in a namespace of Navarch's, `beside_others` that it may run beside other revisions of the mesh.
-    `trust` is the fingerprint of the roots that istiod is to start with, empty where it never was told.
+    `trust` is the fingerprint of the roots that istiod is to start with, empty where it never was told;
+    `operator_namespace` is where the operator runs.
     """
 
     parent: Parent
@@ -44,6 +45,7 @@ class RevisionInput:
     hosted: bool = False
     beside_others: bool = False
     trust: str = ""
+    operator_namespace: str = ""
 
     @property
     def namespace(self) -> str:

@@ -81,6 +81,7 @@ def build_revision_input(revision: Manifest, assets: Assets, environment: Enviro
         images=_choose_images(release, images),
         config=spec.config,
         hosted=spec.hosting == HOSTED,
+        operator_namespace=environment.operator_namespace,
         trust=(revision["metadata"].get("labels") or {}).get(TRUST, ""),
         beside_others=spec.strategy == REVISION_BASED or bool(spec.beside),
     )

@@ -20,6 +20,7 @@ from navarch.core.model.parent import Parent
 from navarch.core.model.refs import Manifest
 from navarch.core.render.engine import render_data
 from navarch.core.render.source import RevisionInput
+from navarch.core.render.values import has_managed_authority
 
 Peer: TypeAlias = dict[str, Any]
 Rule: TypeAlias = dict[str, Any]
@@ -47,15 +48,25 @@ def build_objects(revision: RevisionInput, assets: Assets) -> Iterator[Manifest]
         revision=revision,
         names=revision.names,
         labels=revision.labels(CONTROL_PLANE),
-        rules=build_control_plane_rules(revision.membership, policies),
+        rules=build_control_plane_rules(revision.membership, policies, asked_by=_find_asker(revision)),
     )
 
 
-def build_control_plane_rules(mesh: Membership, policies: NetworkPolicies) -> list[Rule]:
+def _find_asker(revision: RevisionInput) -> str:
+    """The operator's namespace, where it has to reach istiods; empty where it has not."""
+    return revision.operator_namespace if has_managed_authority(revision.config) else ""
+
+
+def build_control_plane_rules(
+    mesh: Membership, policies: NetworkPolicies, *, asked_by: str = ""
+) -> list[Rule]:
     """What reaches istiod's pods. Health (8080) is asked for by the kubelet, whose node every network lets
-    in; the operator asks istiod nothing but by way of the API server, which for gates is its metrics."""
+    in; the operator asks istiod by way of the API server, which for gates is its metrics, and itself, from
+    the namespace `asked_by`, for its certificate while a root is replaced."""
     discovery = [XDS, *([PLAINTEXT_XDS] if policies.plaintext_discovery else [])]
     rules = [_build_rule(list(_list_members(mesh)), discovery)]
+    if asked_by:
+        rules.append(_build_rule([_build_operator(asked_by)], [XDS]))
     sources = list(_list_sources(policies))
     rules.append(_build_rule(sources, [WEBHOOKS]))
     if readers := [*_list_monitoring(policies), *sources]:
@@ -64,12 +75,14 @@ def build_control_plane_rules(mesh: Membership, policies: NetworkPolicies) -> li
 
 
 def build_member_policy(
-    parent: Parent, mesh: Membership, policies: NetworkPolicies, assets: Assets
+    parent: Parent, mesh: Membership, policies: NetworkPolicies, assets: Assets, *, asked_by: str = ""
 ) -> Manifest:
     """The policy of a member's namespace. Within the namespace everything goes on, whatever its labels say at
-    the moment."""
+    the moment. The operator is let in from the namespace `asked_by`: it asks proxies for their certificates
+    while a root is replaced."""
     own: Peer = {"podSelector": {}}
-    peers = [own, *_list_members(mesh), *_list_monitoring(policies), *_list_sources(policies)]
+    operator = [_build_operator(asked_by)] if asked_by else []
+    peers = [own, *_list_members(mesh), *operator, *_list_monitoring(policies), *_list_sources(policies)]
     return render_data(
         assets,
         "members/network-policy.yaml",
@@ -83,6 +96,13 @@ def build_member_policy(
 
 def _list_members(mesh: Membership) -> Iterator[Peer]:
     yield from ({"namespaceSelector": selector} for selector in build_discovery_selectors(mesh))
+
+
+def _build_operator(namespace: str) -> Peer:
+    return {
+        "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: namespace}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "navarch"}},
+    }
 
 
 def _list_monitoring(policies: NetworkPolicies) -> Iterator[Peer]:
