@@ -199,3 +199,21 @@ async def test_a_paused_mesh_stands_where_it_is() -> None:
     cluster.put({**cluster.mesh, "spec": {**cluster.mesh["spec"], "paused": True}})
     await pass_days(cluster)
     assert len(cluster.roots) == 1
+
+
+async def test_a_pod_that_feigns_holds_its_mesh_for_a_certificates_lifetime_and_no_longer() -> None:
+    """It says that it trusts the old root alone, and shows a certificate that nobody accepts."""
+    cluster, showing = await a_rotating_mesh()
+    old = showing.show()
+    ask(cluster, **{GENERATION: "2"})
+    await pass_days(cluster, 0.1)
+    other = watch(await a_managed_mesh()).show()
+    showing.lagging = {
+        "shop-apps/fake-1": Shown(other.chain, old.accepted),
+        "shop-apps/mute-1": Shown(other.chain),
+    }
+    await pass_days(cluster, 0.5)
+    for _ in range(4):
+        await pass_days(cluster)
+    assert read_rotation(cluster) == {}
+    assert cluster.mesh["status"]["certificateAuthority"]["root"]["generation"] == 2

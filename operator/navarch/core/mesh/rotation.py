@@ -95,9 +95,10 @@ def build_evidence(observed: ObservedMesh, seen: SeenAuthority) -> Evidence:
     parties = [
         *istiods,
         *_list_shown(Role.PROXY, "pod", trust.proxies, roots, now),
-        *_list_bundles(observed, seen),
+        *_list_bundles(observed, seen, at),
     ]
-    leaves = [each.chain[0] for each in trust.proxies.values() if isinstance(each, Shown) and each.chain]
+    proxies = [each for each in trust.proxies.values() if isinstance(each, Shown) and each.chain]
+    leaves = [each.chain[0] for each in proxies if find_reached(each.chain, roots, now=now)]
     lives = max([LIVES, *(leaf.ends - leaf.begins for leaf in leaves)])
     fresh = {name for name, began in trust.made.items() if since is not None and began > since}
     sync = timedelta(seconds=observed.environment.volume_seconds)
@@ -130,13 +131,16 @@ def _list_shown(
         )
 
 
-def _list_bundles(observed: ObservedMesh, seen: SeenAuthority) -> Iterator[Party]:
+def _list_bundles(observed: ObservedMesh, seen: SeenAuthority, at: Position) -> Iterator[Party]:
     """ConfigMaps and webhooks with roots by which istiod is trusted."""
     roots = seen.certificates
     for name, bundle in sorted(observed.bundles.items()):
         trusts = find_bundle(bundle, roots) if bundle else None
         place = f"ConfigMap {name}/istio-ca-root-cert"
-        yield Party(Role.BUNDLE, place, trusts=trusts, because="it is not there")
+        if name == observed.parent.namespace:
+            yield Party(Role.BUNDLE, place, trusts=trusts, because="it is not there")
+        else:  # a member's: who changes it there again and again keeps nobody else waiting for ever
+            yield Party(Role.PROXY, place, at.reached, trusts, "it is not there")
     own = (observed.parent.namespace, observed.parent.name)
     for webhook in observed.webhooks:
         if webhook.parent is None or (webhook.parent.namespace, webhook.parent.name) != own:

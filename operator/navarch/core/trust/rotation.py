@@ -156,10 +156,13 @@ def list_held(parties: Iterable[Party], at: Position, to: Position, clock: Clock
     been renewed since."""
     mounted = clock.since + clock.sync
     for party in parties:
-        if party.role is Role.ISTIOD:
-            yield from _hold_istiod(party, at)
-        else:
-            yield from _hold_other(party, to, until=mounted + clock.lives, now=clock.now)
+        match party.role:
+            case Role.ISTIOD:
+                yield from _hold_istiod(party, at)
+            case Role.BUNDLE:
+                yield from _hold_bundle(party, to)
+            case Role.PROXY:
+                yield from _hold_proxy(party, to, until=mounted + clock.lives, now=clock.now)
     if clock.now < mounted:  # what pods have mounted is nowhere shown
         yield Held("", "pods may still have mounted what was trusted before", mounted)
 
@@ -174,13 +177,23 @@ def _hold_istiod(party: Party, at: Position) -> Iterator[Held]:
         yield Held(party.name, f"still trusts {tell_roots(party.trusts)}")
 
 
-def _hold_other(party: Party, to: Position, *, until: datetime, now: datetime) -> Iterator[Held]:
-    shows = party.trusts is not None and (party.reached is not None or party.role is Role.BUNDLE)
-    if not shows and now < until:
-        yield Held(party.name, f"does not show what it trusts ({party.because})", until)
-    if party.trusts is not None and not party.trusts & to.reached:
+def _hold_bundle(party: Party, to: Position) -> Iterator[Held]:
+    """What istiod has to write before it is trusted."""
+    if party.trusts is None:
+        yield Held(party.name, f"does not show what it trusts ({party.because})")
+    elif not party.trusts & to.reached:
         yield Held(party.name, f"does not trust {tell_roots(to.reached)} yet")
-    elif party.reached is not None and not party.reached & to.trusted:
+
+
+def _hold_proxy(party: Party, to: Position, *, until: datetime, now: datetime) -> Iterator[Held]:
+    """A certificate in use cannot be feigned, and counts as long as it is valid; one that no root of the mesh
+    accepts is of no use to anybody. What a pod says that it trusts it may say for ever: by `until` a proxy
+    has what istiod gives, or no certificate that is valid."""
+    if now < until and (not party.trusts or party.reached is None):
+        yield Held(party.name, f"does not show what it trusts ({party.because})", until)
+    elif now < until and party.trusts and not party.trusts & to.reached:
+        yield Held(party.name, f"does not trust {tell_roots(to.reached)} yet", until)
+    if party.reached and not party.reached & to.trusted:
         yield Held(party.name, f"still has a certificate under {tell_roots(party.reached)}")
 
 
