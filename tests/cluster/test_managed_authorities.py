@@ -81,6 +81,40 @@ async def test_a_managed_authority_lives_longer_than_what_is_done_to_it(
     assert_no_keys(api, installed, operator, fresh)
 
 
+async def test_another_root_waits_for_evidence_and_in_an_emergency_for_nobody(
+    api: Api, installed: Cluster, operator: Operator, fresh: str
+) -> None:
+    """No proxy and no istiod of this lab makes handshakes: none of them shows anything."""
+    api.create(build_mesh(fresh, **build_managed()))
+    await wait_for(api, fresh)
+    before = get_cacerts(api, fresh) or {}
+    place = ("demo", "-n", fresh)
+    told = json.loads(navarch("ca", "status", *place, "-o", "json", kubeconfig=installed.kubeconfig).out)
+    assert told["root"]["generation"] == 1
+    asked = navarch("ca", "rotate", *place, kubeconfig=installed.kubeconfig)
+    assert "root 2 is asked for" in asked.out
+    mesh = await wait_for(api, fresh, condition=HEALTHY, reason="RootRotating")
+    await eventually(lambda: api.get("secret", SYSTEM, f"{fresh}-root-2"), seconds=60, what="another root")
+    again = navarch("ca", "rotate", *place, kubeconfig=installed.kubeconfig)
+    assert "root 2 is on its way already" in again.err
+    assert (
+        "root 1 -> root 2: Preparing" in navarch("ca", "status", *place, kubeconfig=installed.kubeconfig).out
+    )
+    assert read_condition(mesh, "Ready")["status"] == "True"
+    assert (get_cacerts(api, fresh) or {})["data"] == before["data"], "nothing goes on without evidence"
+
+    emergency = ("--to", "2", "--emergency", "--yes")
+    navarch("ca", "rotate", *place, *emergency, kubeconfig=installed.kubeconfig)
+    root = api.get("secret", SYSTEM, f"{fresh}-root-2") or {}
+    await eventually(lambda: is_restored(api, fresh, root), seconds=60, what="the other root signs")
+    mesh = await wait_for(api, fresh, condition=HEALTHY, reason="AsExpected")
+    assert mesh["status"]["certificateAuthority"]["root"]["generation"] == 2
+    (revision,) = api.list("revision", fresh)
+    assert revision["metadata"]["labels"]["mesh.navarch.io/trust"], "istiod starts with the other root"
+    await wait_for(api, fresh)
+    assert_no_keys(api, installed, operator, fresh)
+
+
 def assert_no_tenant_gets_at(api: Api, cluster: Cluster, namespace: str) -> None:
     """Who may write Secrets beside the istiod, and nothing more, writes neither this one nor what would pass
     for Navarch's, and does not see the root's."""
