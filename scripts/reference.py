@@ -268,6 +268,7 @@ UNITS: Mapping[str, str] = {
     "navarch_rollout_workloads": "workloads",
     "navarch_statuses_held_back": "objects",
     "navarch_unmeasured_objects": "objects",
+    "navarch_root_rotation_phase": "0 or 1",
     "navarch_upgrade_phase": "0 or 1",
     "navarch_approval_pending": "0 or 1",
     "navarch_member_proxies": "proxies",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from navarch.api.meta import ROOT_GENERATION as GENERATION
 from navarch.api.monitoring.alerts import ALERTS
 from navarch.telemetry.certificates import build_self_signed
 
@@ -305,7 +306,7 @@ async def test_a_gateways_certificate_that_ends_soon_is_told_until_it_is_renewed
     await world.ends("gateway-certificate-expires", namespace=place)
 
 
-async def test_a_mesh_whose_root_is_lost_is_told_until_it_is_restored(world: World) -> None:
+async def test_a_root_that_is_lost_and_one_that_does_not_come_are_told_until_that_ends(world: World) -> None:
     api, place = world.api, "rootless"
     await make(world, place, **build_managed())
     await wait_for(api, place, condition="CertificateAuthorityHealthy")
@@ -314,6 +315,11 @@ async def test_a_mesh_whose_root_is_lost_is_told_until_it_is_restored(world: Wor
     await world.fires("certificate-authority-unhealthy", namespace=place, name="demo")
     api.create({**root, "metadata": {key: root["metadata"][key] for key in ("name", "namespace", "labels")}})
     await world.ends("certificate-authority-unhealthy", namespace=place)
+    # Nobody of this lab shows what it trusts.
+    api.patch("mesh", place, "demo", {"metadata": {"annotations": {GENERATION: "2"}}})
+    await world.fires("root-rotation-waits", namespace=place, mesh="demo", phase="Preparing")
+    api.patch("mesh", place, "demo", {"metadata": {"annotations": {GENERATION: None}}})
+    await world.ends("root-rotation-waits", namespace=place)
 
 
 async def test_a_queue_that_stands_still_is_told_until_it_moves(world: World) -> None:

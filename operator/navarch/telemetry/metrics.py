@@ -30,7 +30,8 @@ REGISTRY = CollectorRegistry(auto_describe=True)
 process = ProcessCollector(namespace="navarch", registry=REGISTRY)
 ROLLOUT_PHASES = ("Waiting", "Rolling", "Soaking", "Halted", "Paused", "Done")
 UPGRADE_PHASES = ("Proving", "Held")
-"""Of status.dataPlane and status.upgrade: a series for each, so that a query finds each."""
+ROTATION_PHASES = ("Preparing", "CrossSigned", "TrustingNew", "TrustingBoth", "SigningNew")
+"""Of status.dataPlane, status.upgrade and a rotation: a series for each, so that a query finds each."""
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 reconcile_total = Counter(
@@ -255,6 +256,11 @@ authority_certificate = numbers.add_series(
     "time.",
     ["namespace", "mesh", "certificate"],
 )
+rotation_phase = numbers.add_series(
+    "navarch_root_rotation_phase",
+    "1 for the present phase of the way from one root to another. Only of a mesh that is on one.",
+    ["namespace", "mesh", "phase"],
+)
 apply_total = numbers.add_series(
     "navarch_apply_total",
     "Objects applied by outcome, for a mesh (its revision included) or a gateway.",
@@ -358,7 +364,9 @@ def _set_numbers_of_mesh(owner: Owner, status: Mapping[str, Any]) -> None:
     _set_start(owner, rollout_phase_start, rollout.get("phaseSince"))
     states = {state: rollout[state] for state in ("updated", "rolling", "waiting", "manual") if rollout}
     numbers.keep(owner, rollout_workloads, states)
-    numbers.keep(owner, authority_certificate, _read_authority(status.get("certificateAuthority") or {}))
+    authority = status.get("certificateAuthority") or {}
+    numbers.keep(owner, authority_certificate, _read_authority(authority))
+    _set_phase(owner, rotation_phase, ROTATION_PHASES, authority.get("rotation") or {})
     upgrade = status.get("upgrade") or {}
     _set_phase(owner, upgrade_phase, UPGRADE_PHASES, upgrade)
     _set_start(owner, upgrade_start, upgrade.get("since"))

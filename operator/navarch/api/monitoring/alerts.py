@@ -180,6 +180,16 @@ ALERTS: tuple[Alert, ...] = (
         "proxies run with has an effect; status.plan has its hash.",
     ),
     Alert(
+        "root-rotation-waits",
+        "max by (namespace, mesh, phase) (navarch_root_rotation_phase) == 1",
+        "3d",
+        Severity.WARNING,
+        "The rotation of the root of mesh {{ $labels.namespace }}/{{ $labels.mesh }} does not go on.",
+        "For three days mesh {{ $labels.mesh }} in {{ $labels.namespace }} has been in one phase "
+        "({{ $labels.phase }}) of the way to another root; it serves, and "
+        "status.certificateAuthority.rotation says what it waits for.",
+    ),
+    Alert(
         "drift-returns",
         _returns("navarch_drift_repaired_total", 20),
         "5m",
