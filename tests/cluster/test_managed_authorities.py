@@ -96,7 +96,7 @@ async def test_another_root_waits_for_evidence_and_in_an_emergency_for_nobody(
     mesh = await wait_for(api, fresh, condition=HEALTHY, reason="RootRotating")
     await eventually(lambda: api.get("secret", SYSTEM, f"{fresh}-root-2"), seconds=60, what="another root")
     again = navarch("ca", "rotate", *place, kubeconfig=installed.kubeconfig)
-    assert "root 2 is on its way already" in again.err
+    assert "root 2 is already being rotated in" in again.err
     assert (
         "root 1 -> root 2: Preparing" in navarch("ca", "status", *place, kubeconfig=installed.kubeconfig).out
     )

@@ -33,7 +33,7 @@ ROOT_GENERATION = f"{GROUP}/root-generation"
 """Annotation on a MeshControlPlane: which root its managed certificate authority is to have, by number. Label
 on a root's Secret: its number."""
 ROOT_STRATEGY = f"{GROUP}/root-strategy"
-"""Annotation on a MeshControlPlane: `Emergency` has it go to that root at once, whoever loses trust by it."""
+"""Annotation on a MeshControlPlane: `Emergency` switches to that root without waiting for proxies."""
 FINALIZER = f"{GROUP}/cleanup"
 """Finalizer on an object of ours: it goes when everything that was made for it is removed."""
 ROLL_NAMESPACE = f"{GROUP}/roll-namespace"

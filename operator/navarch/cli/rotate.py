@@ -32,11 +32,11 @@ async def rotate(target: Target, name: str, *, namespace: str, to: int, emergenc
         authority = read_authority(mesh)
         present = int((authority.get("root") or {}).get("generation") or 0)
         if not present:
-            raise InputError(f"{ref_of(mesh)}: nothing is known of its root yet; look again in a minute")
+            raise InputError(f"{ref_of(mesh)}: its root is not known yet; try again in a minute")
         going = authority.get("rotation") or {}
         if going and not to:
             raise InputError(
-                f"{ref_of(mesh)}: root {going['to']} is on its way already; --to says another one by number"
+                f"{ref_of(mesh)}: root {going['to']} is already being rotated in; --to chooses another"
             )
         wanted = str(to or present + 1)
         annotations = mesh["metadata"].get("annotations") or {}
@@ -47,7 +47,9 @@ async def rotate(target: Target, name: str, *, namespace: str, to: int, emergenc
             path = f"/metadata/annotations/{ROOT_STRATEGY.replace('/', '~1')}"
             operations.append({"op": "remove", "path": path})
         await client.patch(ref_of(mesh), [check_version(mesh), *operations])
-        how = "at once, whoever loses trust by it" if emergency else "step by step, and waits for every proxy"
+        how = (
+            "at once, without waiting for proxies" if emergency else "step by step, and waits for every proxy"
+        )
         return f"{ref_of(mesh)}: root {wanted} is asked for; the mesh goes there {how}"
 
 

@@ -81,12 +81,12 @@ def build_evidence(observed: ObservedMesh, seen: SeenAuthority) -> Evidence:
     at, trust, roots = read_seen(seen), observed.trust, seen.certificates
     now = datetime.fromisoformat(observed.now)
     if at is None or trust is None:
-        return Evidence(gap="nobody was asked yet")
+        return Evidence(gap="no proxy was probed yet")
     if not trust.whole:
-        return Evidence(gap="not everybody was asked yet what it trusts")
+        return Evidence(gap="not all proxies and istiods have been probed yet")
     istiods = [*_list_shown(Role.ISTIOD, "istiod", trust.istiods, roots, now)]
     if not istiods:
-        return Evidence(gap="no istiod was found that runs")
+        return Evidence(gap="no running istiod was found")
     shown = [each for each in trust.istiods.values() if isinstance(each, Shown)]
     signer = seen.cacerts.authority.signer if seen.cacerts is not None else None
     moments = [each.chain[0].begins + SKEW for each in shown if each.chain]
@@ -127,7 +127,7 @@ def _list_shown(
             f"{what} {name}",
             find_reached(each.chain, roots, now=now),
             trusts,
-            "it asks for no certificate",
+            "it requests no client certificate",
         )
 
 

@@ -128,12 +128,12 @@ def _rotate(
 
 def _list_held(at: Position, to: Position, wanted: Wanted, evidence: Evidence, now: datetime) -> list[Held]:
     if evidence.gap or evidence.since is None:
-        return [Held("", evidence.gap or "it is not known since when istiods sign as they do")]
+        return [Held("", evidence.gap or "the time since which istiods sign under this root is not known")]
     clock = Clock(evidence.since, evidence.lives, evidence.sync, now)
     held = [*list_held(evidence.parties, at, to, clock)]
     left = at.roots - to.roots
     if left and now < (until := evidence.since + wanted.kept):
-        held.append(Held("", f"root {min(left)} stays trusted until {tell(until)}, for a way back", until))
+        held.append(Held("", f"root {min(left)} is kept until {tell(until)} (keepOldRootSeconds)", until))
     return held
 
 

@@ -164,13 +164,13 @@ def list_held(parties: Iterable[Party], at: Position, to: Position, clock: Clock
             case Role.PROXY:
                 yield from _hold_proxy(party, to, until=mounted + clock.lives, now=clock.now)
     if clock.now < mounted:  # what pods have mounted is nowhere shown
-        yield Held("", "pods may still have mounted what was trusted before", mounted)
+        yield Held("", "pods may still have the previous roots mounted", mounted)
 
 
 def _hold_istiod(party: Party, at: Position) -> Iterator[Held]:
     """An istiod takes each step from the one before it, and its own trust is shown to nobody else."""
     if party.reached is None or party.trusts is None:
-        yield Held(party.name, f"does not show what it signs from: {party.because}")
+        yield Held(party.name, f"does not show under which root it signs: {party.because}")
     elif party.reached != at.reached:
         yield Held(party.name, f"still signs under {tell_roots(party.reached)}")
     elif party.trusts != at.trusted:
@@ -180,7 +180,7 @@ def _hold_istiod(party: Party, at: Position) -> Iterator[Held]:
 def _hold_bundle(party: Party, to: Position) -> Iterator[Held]:
     """What istiod has to write before it is trusted."""
     if party.trusts is None:
-        yield Held(party.name, f"does not show what it trusts ({party.because})")
+        yield Held(party.name, f"does not show which roots it trusts ({party.because})")
     elif not party.trusts & to.reached:
         yield Held(party.name, f"does not trust {tell_roots(to.reached)} yet")
 
@@ -190,7 +190,7 @@ def _hold_proxy(party: Party, to: Position, *, until: datetime, now: datetime) -
     accepts is of no use to anybody. What a pod says that it trusts it may say for ever: by `until` a proxy
     has what istiod gives, or no certificate that is valid."""
     if now < until and (not party.trusts or party.reached is None):
-        yield Held(party.name, f"does not show what it trusts ({party.because})", until)
+        yield Held(party.name, f"does not show which roots it trusts ({party.because})", until)
     elif now < until and party.trusts and not party.trusts & to.reached:
         yield Held(party.name, f"does not trust {tell_roots(to.reached)} yet", until)
     if party.reached and not party.reached & to.trusted:
