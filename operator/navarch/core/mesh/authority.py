@@ -47,6 +47,7 @@ from navarch.core.trust.managed import (
     find_renewal,
     find_replacement,
     plan_authority,
+    read_current,
     read_seen,
     tell,
 )
@@ -95,7 +96,7 @@ def mark_trust(observed: ObservedMesh, revision: Manifest) -> Manifest:
     seen = observed.authority
     there = observed.find_revision(ref_of(revision).name)
     trust = ((there or revision)["metadata"].get("labels") or {}).get(TRUST, "")
-    at = read_seen(seen) if seen is not None else None
+    at = read_current(seen, observed.root, read_generation(observed.body)) if seen is not None else None
     if seen is not None and at is not None and (trust or at.trusted != {min(seen.certificates)}):
         trust = fingerprint_of(at.trusted, seen.certificates)
     if not trust:
