@@ -94,11 +94,12 @@ def read_current(seen: SeenAuthority, in_use: str, asked: int) -> Position | Non
 
 
 def find_target(seen: SeenAuthority, at: Position | None, wanted: Wanted, now: datetime) -> int:
-    """The root that is to be the only one: what is asked for, else the one that signs, or another one in its
-    place when a fifth of its life is left: the newest, or one that is newer still."""
-    if wanted.generation:
-        return wanted.generation
+    """The root that is to be the only one: what is asked for, unless it has ended, else the one that signs,
+    or another one in its place when a fifth of its life is left: the newest, or one that is newer still."""
     roots = seen.certificates
+    asked = roots.get(wanted.generation)
+    if wanted.generation and (asked is None or asked.ends > now):
+        return wanted.generation
     signer = at.signer if at is not None else seen.newest
     if signer not in roots or find_replacement(roots[signer]) > now:
         return signer
