@@ -55,7 +55,7 @@ def plan_authority(
     """The next step for a managed authority; None where all is well."""
     if not seen.roots:
         return _begin(seen, standing, wanted)
-    at = read_current(seen, standing.in_use, wanted.generation)
+    at = read_current(seen, standing, wanted.generation)
     if seen.cacerts is not None and not seen.cacerts.ours and read_seen(seen) is None:
         return _tell_foreign(seen)
     target = find_target(seen, at, wanted, now)
@@ -82,13 +82,15 @@ def read_seen(seen: SeenAuthority) -> Position | None:
     return read_position(seen.cacerts.authority, seen.certificates) if seen.cacerts is not None else None
 
 
-def read_current(seen: SeenAuthority, in_use: str, asked: int) -> Position | None:
-    """The same; None also where it is of before: none of the roots that proxies trust by `in_use` accepts it,
-    one of them is `asked` for, or it is under an older one. A backup of `cacerts` that is put back would lead
-    there without a question."""
+def read_current(seen: SeenAuthority, standing: Standing, asked: int) -> Position | None:
+    """The same; None also where it is of before: none of the roots that istiods were made to start with, and
+    that proxies trust, accepts it, and one of them is `asked` for, or it is under an older one. A backup of
+    `cacerts` that is put back would lead there without a question."""
     at = read_seen(seen)
-    trusted = find_bundle(in_use, seen.certificates)
+    trusted = find_bundle(standing.marked, seen.certificates)
     if at is None or not trusted or trusted & at.reached or at.signer == asked:
+        return at
+    if standing.in_use != standing.marked:
         return at
     return at if at.signer > max(trusted) and asked not in trusted else None
 
