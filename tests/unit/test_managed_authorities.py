@@ -204,9 +204,10 @@ def test_a_restored_secret_without_labels_is_known_by_who_signed_it() -> None:
 
 def test_a_root_that_cannot_sign_issues_nothing() -> None:
     ended = NOW + 3651 * DAY
-    asked = replace(WANTED, generation=1)
-    assert plan_authority(SETTLED, RUNS, asked, now=ended).reason is Reason.ROOT_UNUSABLE  # type: ignore[union-attr]
     assert decide(SETTLED, now=ended) == MakeRoot("shop", False, WANTED, generation=2), "the way out"
+    asked = replace(WANTED, generation=1)
+    step = plan_authority(SETTLED, RUNS, asked, now=ended)
+    assert step == MakeRoot("shop", False, asked, generation=2), "nor does the annotation of before bar it"
     swapped = Pair(ROOT.certificate, OTHER.key)
     step = decide(SeenAuthority("shop", (see_root(swapped),), None))
     assert step.reason is Reason.ROOT_UNUSABLE

@@ -217,3 +217,20 @@ async def test_a_pod_that_feigns_holds_its_mesh_for_a_certificates_lifetime_and_
         await pass_days(cluster)
     assert read_rotation(cluster) == {}
     assert cluster.mesh["status"]["certificateAuthority"]["root"]["generation"] == 2
+
+
+@pytest.mark.parametrize("asked", [None, "2"])
+async def test_a_backup_of_cacerts_rolls_no_istiod_back(asked: str | None) -> None:
+    cluster, _ = await a_rotating_mesh()
+    backup = cluster.find("cacerts") or {}
+    ask(cluster, **{GENERATION: "2"})
+    for _ in range(4):
+        await pass_days(cluster)
+    assert cluster.mesh["status"]["certificateAuthority"]["root"]["generation"] == 2
+    before = read_restart(cluster)
+    ask(cluster, **{GENERATION: asked})
+    cluster.put({**(cluster.find("cacerts") or {}), "data": backup["data"]})
+    await pass_days(cluster, 0.01)
+    assert read_restart(cluster) == before
+    newest = max(cluster.roots, key=lambda root: str(root["metadata"]["name"]))
+    assert decode(cluster.find("cacerts") or {}, "root-cert.pem") == decode(newest, "tls.crt")

@@ -354,3 +354,105 @@ def test_what_is_written_is_read_for_no_other_roots() -> None:
     assert read_position(authority, certificates) == Position(2, ONE, 1)
     assert read_position(authority, {1: certificates[1]}) is None
     assert read_position(authority, {2: certificates[2]}) is None
+
+
+# --- another hand in the middle ----------------------------------------------------------------------------
+
+OLDER = Party(Role.PROXY, "pod shop/cart", BOTH, ONE)
+"""A proxy that trusts the old root alone."""
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_the_last_step_is_not_taken_because_the_old_root_s_secret_is_gone(*, broken: bool) -> None:
+    world = World()
+    world.ask(2)
+    world.go(2)
+    assert world.at == Position(2, TWO, 1)
+    world.parties = (OLDER,)
+    assert isinstance(world.plan(), Await)
+    first, second = world.seen.roots
+    rest = replace(first, authority=replace(first.authority, parts=()))
+    world.seen = replace(world.seen, roots=(rest, second) if broken else (second,))
+    step = world.plan()
+    assert isinstance(step, Hold)
+    assert step.reason is Reason.ROOT_MISSING
+    world.ask(2, Strategy.EMERGENCY)
+    assert isinstance(world.plan(), Issue), "who cannot restore it goes on without it"
+
+
+@pytest.mark.parametrize("asked", [0, 2])
+def test_a_backup_of_cacerts_does_not_lead_back_to_the_old_root(asked: int) -> None:
+    world = World()
+    before = world.seen.cacerts
+    world.ask(2)
+    world.run()
+    world.ask(asked)
+    world.seen = replace(world.seen, cacerts=before)
+    assert not isinstance(world.plan(), Issue), "nor does a ConfigMap alone lead anywhere"
+    world.standing = replace(world.standing, marked=world.standing.in_use)
+    step = world.plan()
+    assert isinstance(step, Issue)
+    assert (step.to.signer, step.to.trusted) == (2, TWO)
+
+
+def test_nor_one_of_the_newer_root_forward_where_the_older_one_is_asked_for() -> None:
+    world = World()
+    world.ask(2)
+    world.run()
+    newer = world.seen.cacerts
+    world.ask(1)
+    world.run()
+    world.seen = replace(world.seen, cacerts=newer)
+    world.standing = replace(world.standing, marked=world.standing.in_use)
+    step = world.plan()
+    assert isinstance(step, Issue)
+    assert (step.to.signer, step.to.trusted) == (1, ONE)
+
+
+def test_three_roots_are_nothing_that_navarch_wrote() -> None:
+    world = World()
+    for generation in (2, 3):
+        world.ask(generation)
+        world.run()
+    roots = b"".join(world.pairs[generation].certificate for generation in (1, 2, 3))
+    authority = read_authority({**world.data, "root-cert.pem": roots})
+    world.seen = replace(world.seen, cacerts=SeenCacerts("1", authority, ours=True))
+    step = world.plan()
+    assert isinstance(step, Issue)
+    assert step.to.trusted == {3}
+
+
+# --- emergencies, and the schedule -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_emergency_waits_for_no_upgrade(*, ended: bool) -> None:
+    """Of an upgrade nothing is proved while nobody trusts anybody."""
+    world = World()
+    world.standing = replace(world.standing, busy="the mesh goes to Istio 1.31 first")
+    if ended:
+        world.now = NOW + timedelta(days=WANTED.root_days + 5)
+    else:
+        world.ask(2, Strategy.EMERGENCY)
+    assert world.run() == [settle(2)]
+
+
+def test_a_word_that_was_left_there_makes_no_emergency_of_the_schedule() -> None:
+    world = World(strategy=Strategy.EMERGENCY)
+    world.now = NOW + timedelta(days=WANTED.root_days * 0.81)
+    assert world.run() == WAYS[Strategy.CROSS_SIGNED]
+
+
+def test_the_schedule_takes_the_newest_root_and_no_number_that_is_gone() -> None:
+    world = World()
+    for generation in (2, 3, 1):
+        world.ask(generation)
+        world.run()
+    world.ask(0)
+    world.seen = replace(world.seen, roots=tuple(r for r in world.seen.roots if r.generation != 2))
+    world.now = NOW + timedelta(days=WANTED.root_days * 0.799)
+    world.run()
+    assert world.at == settle(1)
+    world.now = NOW + timedelta(days=WANTED.root_days * 0.81)
+    world.run()
+    assert world.at == settle(4), "the third is as old as the first"

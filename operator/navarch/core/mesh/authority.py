@@ -47,6 +47,7 @@ from navarch.core.trust.managed import (
     find_renewal,
     find_replacement,
     plan_authority,
+    read_current,
     read_seen,
     tell,
 )
@@ -73,6 +74,7 @@ def find_step(observed: ObservedMesh, wanted: Manifest) -> Step:
         installed=bool(observed.revisions),
         managed=any(map(has_managed_authority, observed.revisions)),
         busy=find_busy(observed, wanted),
+        marked=_read_trust(observed.find_revision(ref_of(wanted).name) or wanted),
     )
     asked, now = read_wanted(observed.body, wanted), datetime.fromisoformat(observed.now)
     evidence = build_evidence(observed, seen)
@@ -94,14 +96,19 @@ def mark_trust(observed: ObservedMesh, revision: Manifest) -> Manifest:
     trust: once these have changed, and so not of a mesh that has had one root only."""
     seen = observed.authority
     there = observed.find_revision(ref_of(revision).name)
-    trust = ((there or revision)["metadata"].get("labels") or {}).get(TRUST, "")
-    at = read_seen(seen) if seen is not None else None
+    trust = _read_trust(there or revision)
+    standing = Standing(observed.root, marked=trust)
+    at = read_current(seen, standing, read_generation(observed.body)) if seen is not None else None
     if seen is not None and at is not None and (trust or at.trusted != {min(seen.certificates)}):
         trust = fingerprint_of(at.trusted, seen.certificates)
     if not trust:
         return revision
     metadata = revision["metadata"]
     return {**revision, "metadata": {**metadata, "labels": {**metadata["labels"], TRUST: trust}}}
+
+
+def _read_trust(revision: Manifest) -> str:
+    return str((revision["metadata"].get("labels") or {}).get(TRUST, ""))
 
 
 def read_wanted(body: Manifest, revision: Manifest) -> Wanted:

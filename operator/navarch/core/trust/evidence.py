@@ -26,8 +26,8 @@ LONGEST = 8
 """Certificates of a chain that are looked at."""
 MOST_NAMES = 256
 """Names of accepted CAs that are kept."""
-_SIGNATURES = 4096
-"""Signatures whose verdict is remembered: each look judges all proxies of a mesh."""
+_SIGNATURES, _PATHS = 4096, 16384
+"""Signatures and paths that are remembered: each look judges all proxies of a mesh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,23 @@ def find_reached(
 ) -> frozenset[Key]:
     """The keys of those roots that are each enough, alone, to accept the first certificate of a chain. The
     others may be in any order, and a root that another one signed may be among them."""
-    others = list(chain[1:LONGEST])
-    level = [each for each in chain[:1] if _is_valid(each, now)]
-    reached = set[Key]()
+    valid = tuple(each for each in chain[:LONGEST] if _is_valid(each, now))
+    if not valid or valid[0] != chain[0]:
+        return frozenset()
+    ends = _find_ends(valid, frozenset(root for root in roots.values() if _is_valid(root, now)))
+    return frozenset(key for key, root in roots.items() if root in ends)
+
+
+@lru_cache(maxsize=_PATHS)
+def _find_ends(chain: tuple[Certificate, ...], roots: frozenset[Certificate]) -> frozenset[Certificate]:
+    """The same of certificates that are all valid at this moment."""
+    level, others = [chain[0]], list(chain[1:])
+    reached = set[Certificate]()
     for below in range(LONGEST):  # level by level, so that each is met by its shortest path
-        for key, root in roots.items():
-            if key not in reached and _may_sign(root, below, now):
-                reached |= {key for each in level if _is_signed_by(each, root)}
-        able = [each for each in others if _may_sign(each, below, now)]
+        for root in roots - reached:
+            if _may_sign(root, below) and any(_is_signed_by(each, root) for each in level):
+                reached.add(root)
+        able = [each for each in others if _may_sign(each, below)]
         level = [each for each in able if any(_is_signed_by(one, each) for one in level)]
         others = [each for each in others if each not in level]
         if not level:
@@ -125,10 +134,10 @@ def _is_valid(certificate: Certificate, now: datetime) -> bool:
     return certificate.begins <= now < certificate.ends
 
 
-def _may_sign(issuer: Certificate, below: int, now: datetime) -> bool:
-    """Whether a certificate may sign others now, with so many CAs between it and a peer's own."""
+def _may_sign(issuer: Certificate, below: int) -> bool:
+    """Whether a certificate may sign others, with so many CAs between it and a peer's own."""
     constraints, usage = issuer.find(x509.BasicConstraints), issuer.find(x509.KeyUsage)
-    if not _is_valid(issuer, now) or constraints is None or not constraints.ca:
+    if constraints is None or not constraints.ca:
         return False
     length = constraints.path_length
     return (usage is None or usage.key_cert_sign) and (length is None or below <= length)

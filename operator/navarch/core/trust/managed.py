@@ -25,7 +25,7 @@ from navarch.api.authority import CACERTS
 from navarch.core.model.reasons import Reason
 from navarch.core.trust.authority import Certificate
 from navarch.core.trust.observed import SeenAuthority, SeenRoot
-from navarch.core.trust.position import find_bundle, read_position
+from navarch.core.trust.position import find_bundle, lacks_voucher, read_position
 from navarch.core.trust.rotation import Clock, Held, Position, Roots, Strategy, find_next, list_held, settle
 from navarch.core.trust.steps import (
     HELD,
@@ -55,8 +55,8 @@ def plan_authority(
     """The next step for a managed authority; None where all is well."""
     if not seen.roots:
         return _begin(seen, standing, wanted)
-    at = read_seen(seen)
-    if seen.cacerts is not None and not seen.cacerts.ours and at is None:
+    at = read_current(seen, standing, wanted.generation)
+    if seen.cacerts is not None and not seen.cacerts.ours and read_seen(seen) is None:
         return _tell_foreign(seen)
     target = find_target(seen, at, wanted, now)
     if at is None:
@@ -82,14 +82,31 @@ def read_seen(seen: SeenAuthority) -> Position | None:
     return read_position(seen.cacerts.authority, seen.certificates) if seen.cacerts is not None else None
 
 
+def read_current(seen: SeenAuthority, standing: Standing, asked: int) -> Position | None:
+    """The same; None also where it is of before: none of the roots that istiods were made to start with, and
+    that proxies trust, accepts it, and one of them is `asked` for, or it is under an older one. A backup of
+    `cacerts` that is put back would lead there without a question."""
+    at = read_seen(seen)
+    trusted = find_bundle(standing.marked, seen.certificates)
+    if at is None or not trusted or trusted & at.reached or at.signer == asked:
+        return at
+    if standing.in_use != standing.marked:
+        return at
+    return at if at.signer > max(trusted) and asked not in trusted else None
+
+
 def find_target(seen: SeenAuthority, at: Position | None, wanted: Wanted, now: datetime) -> int:
-    """The root that is to be the only one: what is asked for, else the one that signs, or another one in its
-    place when a fifth of its life is left."""
-    if wanted.generation:
+    """The root that is to be the only one: what is asked for, unless it has ended, else the one that signs,
+    or another one in its place when a fifth of its life is left: the newest, or one that is newer still."""
+    roots = seen.certificates
+    asked = roots.get(wanted.generation)
+    if wanted.generation and (asked is None or asked.ends > now):
         return wanted.generation
     signer = at.signer if at is not None else seen.newest
-    root = seen.certificates.get(signer)
-    return signer + 1 if root is not None and find_replacement(root) <= now else signer
+    if signer not in roots or find_replacement(roots[signer]) > now:
+        return signer
+    newest = roots.get(seen.newest)
+    return seen.newest if newest is not None and find_replacement(newest) > now else seen.newest + 1
 
 
 def find_replacement(root: Certificate) -> datetime:
@@ -108,16 +125,16 @@ def _rotate(
     now: datetime,
 ) -> Step:
     """A step towards a root, or what it waits for; None at the end."""
-    root = seen.find(target)
+    root, strategy = seen.find(target), choose_strategy(seen, at, target, wanted, now)
+    busy = standing.busy if strategy is not Strategy.EMERGENCY else ""  # an upgrade may wait for it, then
     if root is None:
-        return _make_another(seen, standing, wanted, at, target)
+        return _make_another(seen, busy, wanted, at, target)
     if what := _tell_unusable(root, now):
         return _tell_root_unusable(root, what)
-    strategy = choose_strategy(seen, at, target, wanted, now)
     to = find_next(at, target, strategy)
     if to is None:
         return None
-    held = [Held("", standing.busy)] if standing.busy else []
+    held = [Held("", busy)] if busy else []
     if strategy is not Strategy.EMERGENCY:
         held += _list_held(at, to, wanted, evidence, now)
     if held:
@@ -145,10 +162,19 @@ def choose_strategy(
     others = [seen.find(generation) for generation in at.roots - {target}]
     if any(o is not None and o.certificate is not None and o.certificate.ends <= now for o in others):
         return Strategy.EMERGENCY
+    strategy = wanted.strategy
+    if strategy is Strategy.EMERGENCY and not _is_emergency(wanted, target):
+        strategy = Strategy.CROSS_SIGNED
     both = [*others, seen.find(target)]
-    if wanted.strategy is Strategy.CROSS_SIGNED and not all(_may_vouch(root, now) for root in both):
+    if strategy is Strategy.CROSS_SIGNED and not all(_may_vouch(root, now) for root in both):
         return Strategy.MULTI_ROOT
-    return wanted.strategy
+    return strategy
+
+
+def _is_emergency(wanted: Wanted, target: int) -> bool:
+    """Whether trust may be lost on the way to a root: where a person asks for that one, and never because the
+    word was left there until another one's time has come."""
+    return wanted.strategy is Strategy.EMERGENCY and wanted.generation == target
 
 
 def _may_vouch(root: SeenRoot | None, now: datetime) -> bool:
@@ -159,7 +185,7 @@ def _may_vouch(root: SeenRoot | None, now: datetime) -> bool:
     return basic is not None and basic.ca and (basic.path_length is None or basic.path_length >= 2)
 
 
-def _make_another(seen: SeenAuthority, standing: Standing, wanted: Wanted, at: Position, target: int) -> Step:
+def _make_another(seen: SeenAuthority, busy: str, wanted: Wanted, at: Position, target: int) -> Step:
     """The step where the root that is asked for is not there."""
     if target != seen.newest + 1:
         there = ", ".join(str(root.generation) for root in seen.roots)
@@ -168,8 +194,8 @@ def _make_another(seen: SeenAuthority, standing: Standing, wanted: Wanted, at: P
             f"root {target} is asked for, and there are {there}: ask for one of these, or for "
             f"{seen.newest + 1}, which is then made",
         )
-    if standing.busy:
-        return Await(at, at, target, (Held("", standing.busy),), 1)
+    if busy:
+        return Await(at, at, target, (Held("", busy),), 1)
     return MakeRoot(seen.home, False, wanted, generation=target)
 
 
@@ -187,6 +213,13 @@ def _restore(seen: SeenAuthority, standing: Standing, wanted: Wanted, target: in
                 f"istio-ca-root-cert of the mesh's namespace is not there",
             )
         to = _find_restored(seen, trusted, to.signer, now) if trusted else to
+    if _lacks_voucher(seen) and not _is_emergency(wanted, to.signer):
+        return Hold(
+            Reason.ROOT_MISSING,
+            f"the Secret with the root that signed for root {to.signer} is gone from the operator's "
+            "namespace, or broken, and proxies may trust that root alone; istiod signs on with what it has: "
+            "restore it from a backup, or go on without it (docs/how-to/rotate-the-root.md#in-an-emergency)",
+        )
     step = _issue(seen, to, wanted, why, now)
     known = not (standing.installed and standing.in_use) or trusted & to.reached
     return step if known or isinstance(step, Hold) else _tell_another(seen, to, why)
@@ -205,6 +238,12 @@ def _find_restored(seen: SeenAuthority, trusted: Roots, target: int, now: dateti
     if all(_may_vouch(seen.find(generation), now) for generation in (signer, other)):
         return Position(signer, trusted, other)
     return Position(signer, trusted)
+
+
+def _lacks_voucher(seen: SeenAuthority) -> bool:
+    """Whether `cacerts` is under a root for which another one signed that is not there."""
+    authority = seen.cacerts.authority if seen.cacerts is not None else None
+    return authority is not None and lacks_voucher(authority, seen.certificates)
 
 
 def _tell_another(seen: SeenAuthority, to: Position, why: str) -> Hold:

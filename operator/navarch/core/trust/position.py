@@ -17,6 +17,9 @@ from navarch.core.trust.rotation import Position, Roots, settle
 Known: TypeAlias = Mapping[int, Certificate]
 """The roots that Navarch keeps for a mesh, by generation."""
 
+MOST = 2
+"""Roots that have a part in a position that Navarch writes."""
+
 
 def read_position(authority: Authority, roots: Known) -> Position | None:
     """The position at which istiod signs with this; None where it is not whole, not in the form in which
@@ -33,7 +36,8 @@ def read_position(authority: Authority, roots: Known) -> Position | None:
     if not known or authority.chain[:1] != (signer,) or len(others) != min(voucher, 1):
         return None
     position = Position(issuer, frozenset(trusted), voucher)
-    return position if position.reached & position.trusted else None
+    whole = position.reached & position.trusted and len(position.roots) <= MOST
+    return position if whole else None
 
 
 def _is_whole(authority: Authority) -> bool:
@@ -50,6 +54,15 @@ def find_voucher(crossed: Certificate, issuer: int, roots: Known) -> int:
     same = crossed.public_key == root.public_key and crossed.parsed.subject == root.parsed.subject
     signed = (g for g, other in roots.items() if g != issuer and crossed.is_signed_by(other))
     return next(signed, 0) if same else 0
+
+
+def lacks_voucher(authority: Authority, roots: Known) -> bool:
+    """Whether istiod signs under a root of these that was signed by one that is not among them."""
+    signer, crossed = authority.signer, authority.chain[1:2]
+    issuer = next((g for g, root in roots.items() if signer is not None and signer.is_signed_by(root)), 0)
+    if not issuer or not crossed or crossed[0].public_key != roots[issuer].public_key:
+        return False
+    return not any(crossed[0].is_signed_by(root) for root in roots.values())
 
 
 def is_issued_by(authority: Authority, root: Certificate) -> bool:

@@ -42,12 +42,14 @@ class Wanted:
 class Standing:
     """How the mesh stands: `in_use` is the fingerprint of the roots that its proxies trust, empty where it is
     not known. `installed` says that an istiod was made for it, `managed` that this one has a managed
-    authority. `busy` says why no rotation may go on now, empty where one may."""
+    authority. `busy` says why no rotation may go on now, empty where one may; `marked` is the fingerprint of
+    the roots with which istiods were last made to start, empty where there was never but one."""
 
     in_use: str = ""
     installed: bool = False
     managed: bool = False
     busy: str = ""
+    marked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
