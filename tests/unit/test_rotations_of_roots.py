@@ -456,3 +456,13 @@ def test_the_schedule_takes_the_newest_root_and_no_number_that_is_gone() -> None
     world.now = NOW + timedelta(days=WANTED.root_days * 0.81)
     world.run()
     assert world.at == settle(4), "the third is as old as the first"
+
+
+def test_a_foreign_root_in_use_is_told_also_while_another_one_is_asked_for() -> None:
+    world = World()
+    world.ask(2)
+    world.now = NOW + timedelta(days=300)
+    world.standing = replace(world.standing, in_use="0" * 16)
+    step = world.plan()
+    assert isinstance(step, Hold)
+    assert step.reason is Reason.ANOTHER_ROOT_IN_USE

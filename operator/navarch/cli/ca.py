@@ -96,7 +96,9 @@ def rotate(
     to: Annotated[
         int,
         typer.Option(
-            "--to", min=0, help="Number of the root: a lower one leads back. Default: one more than there is."
+            "--to",
+            min=0,
+            help="Number of the root: a lower one leads back. Default: the one after the present one.",
         ),
     ] = 0,
     emergency: Annotated[

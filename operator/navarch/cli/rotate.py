@@ -24,8 +24,8 @@ from navarch.survey.session import Target
 
 
 async def rotate(target: Target, name: str, *, namespace: str, to: int, emergency: bool) -> str:
-    """Ask for root `to`, 0 for one more than there is, and say what that is. Raises InputError where there is
-    nothing to ask for, and KubeError where the mesh cannot be read or written."""
+    """Ask for root `to`, 0 for the one after the present one, and say what that is. Raises InputError where
+    there is nothing to ask for, and KubeError where the mesh cannot be read or written."""
     credentials = await load_credentials(target.kubeconfig, context=target.context)
     async with Client(credentials, user_agent="navarch-cli") as client:
         mesh = await find_mesh(client, name, namespace)
@@ -34,6 +34,8 @@ async def rotate(target: Target, name: str, *, namespace: str, to: int, emergenc
         if not present:
             raise InputError(f"{ref_of(mesh)}: its root is not known yet; try again in a minute")
         going = authority.get("rotation") or {}
+        if going and emergency:
+            to = to or int(going["to"])
         if going and not to:
             raise InputError(
                 f"{ref_of(mesh)}: root {going['to']} is already being rotated in; --to chooses another"

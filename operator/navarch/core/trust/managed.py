@@ -62,7 +62,9 @@ def plan_authority(
     if at is None:
         return _restore(seen, standing, wanted, target, now)
     kept = _keep(seen, standing, wanted, at, now)
-    if isinstance(kept, Issue) or (kept is not None and target == at.signer):
+    foreign = isinstance(kept, Hold) and kept.reason is Reason.ANOTHER_ROOT_IN_USE
+    stays = target == at.signer or (foreign and not _is_emergency(wanted, target))
+    if isinstance(kept, Issue) or (kept is not None and stays):
         return kept
     return _rotate(seen, standing, wanted, at=at, target=target, evidence=evidence, now=now)
 
@@ -96,11 +98,11 @@ def read_current(seen: SeenAuthority, standing: Standing, asked: int) -> Positio
 
 
 def find_target(seen: SeenAuthority, at: Position | None, wanted: Wanted, now: datetime) -> int:
-    """The root that is to be the only one: what is asked for, unless it has ended, else the one that signs,
-    or another one in its place when a fifth of its life is left: the newest, or one that is newer still."""
+    """The root that is to be the only one: what is asked for, else the one that signs. Another one takes its
+    place when a fifth of its life is left, also where it is asked for: the newest, or one that is newer."""
     roots = seen.certificates
     asked = roots.get(wanted.generation)
-    if wanted.generation and (asked is None or asked.ends > now):
+    if wanted.generation and (asked is None or find_replacement(asked) > now):
         return wanted.generation
     signer = at.signer if at is not None else seen.newest
     if signer not in roots or find_replacement(roots[signer]) > now:
