@@ -80,7 +80,7 @@ def read_authority(mesh: Mesh) -> Object:
     return dict((found.get("status") or {}).get("certificateAuthority") or {})
 
 
-async def follow(mesh: Mesh, generation: int, *, seconds: float = 420) -> list[str]:
+async def follow(mesh: Mesh, generation: int, *, seconds: float = 900) -> list[str]:
     """The phases until one root is all there is."""
     phases: list[str] = []
 
@@ -115,7 +115,7 @@ WAYS = {
 }
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("strategy", WAYS)
 async def test_another_root_comes_and_no_request_fails(
     request: pytest.FixtureRequest, mesh: Mesh, operator: Cluster, strategy: str
@@ -131,7 +131,7 @@ async def test_another_root_comes_and_no_request_fails(
         await eventually(lambda: read_authority(mesh).get("rotation"), seconds=60, every=0.2)
         kill_operators(operator)
         phases = await follow(mesh, after)
-        await eventually(lambda: trust_only(mesh, after), seconds=180, every=1, what="nobody trusts another")
+        await eventually(lambda: trust_only(mesh, after), seconds=300, every=1, what="no other root is trusted")
     print(f"{seen.requests} requests, {len(seen.failures)} failed; phases {phases}")
     assert [phase for phase in phases if phase != "Preparing"] == way
     assert seen.failures == []
