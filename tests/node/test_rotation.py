@@ -131,7 +131,9 @@ async def test_another_root_comes_and_no_request_fails(
         await eventually(lambda: read_authority(mesh).get("rotation"), seconds=60, every=0.2)
         kill_operators(operator)
         phases = await follow(mesh, after)
-        await eventually(lambda: trust_only(mesh, after), seconds=300, every=1, what="no other root is trusted")
+        await eventually(
+            lambda: trust_only(mesh, after), seconds=300, every=1, what="no other root is trusted"
+        )
     print(f"{seen.requests} requests, {len(seen.failures)} failed; phases {phases}")
     assert [phase for phase in phases if phase != "Preparing"] == way
     assert seen.failures == []
