@@ -77,7 +77,11 @@ def test_nothing_is_measured_of_objects_that_are_gone() -> None:
         "upgrade": {"phase": "Held", "since": SINCE},
         "plan": {"change": "minor"},
         "certificates": [{"namespace": place, "name": "cert", "notAfter": "2026-12-06T10:00:00Z"}],
-        "certificateAuthority": {"type": "Managed", "root": {"notAfter": "2026-12-06T10:00:00Z"}},
+        "certificateAuthority": {
+            "type": "Managed",
+            "root": {"notAfter": "2026-12-06T10:00:00Z"},
+            "rotation": {"phase": "Preparing"},
+        },
     }
     drifted = ObjectOutcome(Ref("v1", "Service", place, "x"), Action.CONFIGURED, drift=True)
     for name in KINDS:
