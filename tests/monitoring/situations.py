@@ -167,6 +167,23 @@ SITUATIONS: Mapping[str, tuple[Situation, ...]] = {
         ),
         Situation({in_phase("upgrade", "Proving"): "1x60", in_phase("upgrade", "Held"): "0x60"}, (60,)),
     ),
+    "root-rotation-waits": (
+        Situation(
+            {in_phase("root_rotation", "CrossSigned"): "_x9 1x4330 _x20"},
+            (9, 4328),
+            (4331, 4338),
+            (4350,),
+            {**OF_MESH, "phase": "CrossSigned"},
+        ),
+        # It goes on within the three days.
+        Situation(
+            {
+                in_phase("root_rotation", "CrossSigned"): "1x3000 0x3000",
+                in_phase("root_rotation", "TrustingNew"): "0x3000 1x3000",
+            },
+            (4400, 5900),
+        ),
+    ),
     "approval-waits": (
         Situation(
             {write("navarch_approval_pending", OF_MESH, change="minor"): "_x9 1x1450 _x20"},
