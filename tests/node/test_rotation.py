@@ -29,16 +29,17 @@ GENERATION = "mesh.navarch.io/root-generation"
 @contextmanager
 def quick_volumes(cluster: Cluster) -> Iterator[None]:
     """The operator, with what it has to know of this lab's kubelet."""
-    deployment = ("-n", SYSTEM, "deployment/navarch")
-    for setting in (f"NAVARCH_VOLUME_SECONDS={VOLUMES}", "NAVARCH_VOLUME_SECONDS-"):
+
+    def change(setting: str) -> None:
+        deployment = ("-n", SYSTEM, "deployment/navarch")
         cluster.run("set", "env", *deployment, setting)
         cluster.run("rollout", "status", *deployment, "--timeout=180s", timeout=190)
-        if setting[-1] != "-":
-            try:
-                yield
-            except BaseException:
-                cluster.run("set", "env", *deployment, "NAVARCH_VOLUME_SECONDS-")
-                raise
+
+    change(f"NAVARCH_VOLUME_SECONDS={VOLUMES}")
+    try:
+        yield
+    finally:
+        change("NAVARCH_VOLUME_SECONDS-")
 
 
 @pytest.fixture(scope="module")

@@ -130,16 +130,17 @@ def read_wanted(body: Manifest, revision: Manifest) -> Wanted:
     )
 
 
-def find_pending_authority(observed: ObservedMesh, wanted: Manifest) -> Iterator[Waiting]:
+def find_pending_authority(observed: ObservedMesh, wanted: Manifest, step: Step) -> Iterator[Waiting]:
     """What keeps a MeshRevision that would change from being applied: the Secret from which its istiod is to
-    sign, while it cannot, and another root on its way, while it would bring another Istio."""
+    sign, while it cannot, and another root on its way, while it would bring another Istio. `step` is the next
+    one for the authority."""
     seen = observed.authority
     there = observed.find_revision(ref_of(wanted).name)
     if seen is None or not has_managed_authority(wanted):
         return
     if there is not None and is_applied(there, wanted):
         return
-    ref, step = Ref("v1", "Secret", seen.home, CACERTS), find_step(observed, wanted)
+    ref = Ref("v1", "Secret", seen.home, CACERTS)
     if not _is_usable(seen):
         message = seen.gap or (str(step) if step is not None else f"the namespace {seen.home} comes first")
         yield Waiting(ref, f"certificate authority: {message}")

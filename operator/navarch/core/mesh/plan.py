@@ -117,7 +117,7 @@ def plan_mesh(observed: ObservedMesh, findings: Sequence[Finding]) -> MeshDecisi
     kept |= trial.kept
     if pointed is None:  # what this release cannot render is left as it is
         kept |= {ref_of(o) for o in observed.owned if component_of(o) in ("tags", "policies")}
-    ready, waiting = _split_mesh_waves(observed, wanted, pointed, waves)
+    ready, waiting = _split_mesh_waves(observed, wanted, pointed, waves, step=authority)
     waiting = (*waiting, *succession.missing)
     route = read_route(observed.owned, succession.target)
     ready = redirect(mark_unread(ready, observed), route)
@@ -243,16 +243,16 @@ def _may_lose_tags(observed: ObservedMesh, ready: Iterable[Wave]) -> bool:
 
 
 def _split_mesh_waves(
-    observed: ObservedMesh, wanted: Manifest, pointed: Manifest | None, waves: Sequence[Wave]
+    observed: ObservedMesh, wanted: Manifest, pointed: Manifest | None, waves: Sequence[Wave], *, step: Step
 ) -> tuple[tuple[Wave, ...], tuple[Waiting, ...]]:
     """The waves that may be applied now, and what the first of the others waits for."""
     gates: dict[str, Callable[[ObservedMesh], Iterable[Waiting]]] = {"policies": _find_untrusted_validators}
     unmet: tuple[Waiting, ...] = ()
     if pointed is wanted:
-        gates["revision"] = partial(_find_unmet, wanted=wanted)
+        gates["revision"] = partial(_find_unmet, wanted=wanted, step=step)
         gates["tags"] = partial(_find_pending_revision, wanted=wanted)
     else:  # what serves is kept up without what it may lead to
-        unmet = tuple(_find_unmet(observed, wanted=wanted))
+        unmet = tuple(_find_unmet(observed, wanted=wanted, step=step))
         if unmet:
             waves = [replace(w, objects=tuple(o for o in w.objects if o is not wanted)) for w in waves]
         if pointed is not None:
@@ -276,13 +276,13 @@ def _split(
     return tuple(ready), ()
 
 
-def _find_unmet(observed: ObservedMesh, *, wanted: Manifest) -> Iterable[Waiting]:
+def _find_unmet(observed: ObservedMesh, *, wanted: Manifest, step: Step) -> Iterable[Waiting]:
     """What the wanted revision needs of the cluster and has not; roles only where it would change."""
     yield from _find_pending_crds(observed, wanted)
     if is_hosted(wanted):
         obstacle = read_home(observed.parent, observed.owned, observed.inventory).obstacle
         yield from filter(None, (obstacle,))
-    yield from find_pending_authority(observed, wanted)
+    yield from find_pending_authority(observed, wanted, step)
     there = observed.find_revision(ref_of(wanted).name)
     if there is None or not is_applied(there, wanted):
         yield from find_missing(wanted, observed.assets, observed.roles)

@@ -132,7 +132,7 @@ def _rotate(
     if root is None:
         return _make_another(seen, busy, wanted, at, target)
     if what := _tell_unusable(root, now):
-        return _tell_root_unusable(root, what)
+        return _tell_root_unusable(root, what, "the mesh stays with the root that it has")
     to = find_next(at, target, strategy)
     if to is None:
         return None
@@ -278,11 +278,12 @@ def _tell_unusable(root: SeenRoot, now: datetime) -> str:
     return _tell_invalid(root.certificate, now) if root.certificate is not None else _NO_ROOT
 
 
-def _tell_root_unusable(root: SeenRoot, what: str) -> Hold:
+def _tell_root_unusable(
+    root: SeenRoot, what: str, left: str = "what istiod has is left as it is, and is not renewed"
+) -> Hold:
     return Hold(
         Reason.ROOT_UNUSABLE,
-        f"Secret {root.name} of the operator's namespace cannot sign: {what}; what istiod has is left as it "
-        "is, and is not renewed",
+        f"Secret {root.name} of the operator's namespace cannot sign: {what}; {left}",
     )
 
 

@@ -29,8 +29,7 @@ def read_position(authority: Authority, roots: Known) -> Position | None:
         return None
     by_bytes = {root: generation for generation, root in roots.items()}
     trusted = [by_bytes.get(anchor, 0) for anchor in authority.anchors]
-    issuer = next((g for g, root in roots.items() if signer.is_signed_by(root)), 0)
-    others = authority.chain[1:]
+    issuer, others = find_issuer(authority, roots), authority.chain[1:]
     voucher = find_voucher(others[0], issuer, roots) if issuer and others else 0
     known = issuer > 0 and 0 not in trusted and trusted == sorted({*trusted})
     if not known or authority.chain[:1] != (signer,) or len(others) != min(voucher, 1):
@@ -48,6 +47,13 @@ def _is_whole(authority: Authority) -> bool:
     return formed and named and signer is not None and key is not None and key.public == signer.public_key
 
 
+def find_issuer(authority: Authority, roots: Known) -> int:
+    """The root that signed for the certificate with which istiod signs; 0 where none of these did."""
+    signer = authority.signer
+    signed = (g for g, root in roots.items() if signer is not None and signer.is_signed_by(root))
+    return next(signed, 0)
+
+
 def find_voucher(crossed: Certificate, issuer: int, roots: Known) -> int:
     """The root that signed for root `issuer` in this certificate; 0 where none of them did."""
     root = roots[issuer]
@@ -58,8 +64,7 @@ def find_voucher(crossed: Certificate, issuer: int, roots: Known) -> int:
 
 def lacks_voucher(authority: Authority, roots: Known) -> bool:
     """Whether istiod signs under a root of these that was signed by one that is not among them."""
-    signer, crossed = authority.signer, authority.chain[1:2]
-    issuer = next((g for g, root in roots.items() if signer is not None and signer.is_signed_by(root)), 0)
+    issuer, crossed = find_issuer(authority, roots), authority.chain[1:2]
     if not issuer or not crossed or crossed[0].public_key != roots[issuer].public_key:
         return False
     return not any(crossed[0].is_signed_by(root) for root in roots.values())
